@@ -1,0 +1,130 @@
+"""The crystal: the one noun that every reader makes and every later step speaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from math import gcd
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandrt.elements import MAX_ATOMIC_NUMBER, SYMBOLS
+from bandrt.errors import InputError
+
+MIN_VOLUME_PER_ATOM = 0.5
+"""Å^3: a cell with less is a wrong unit or a wrong file (metallic hydrogen at 400 GPa has 1.3)."""
+MIN_INTERATOMIC_DISTANCE = 0.3
+"""Å: closer atoms are one atom written twice (the shortest bond, H2, is 0.74)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Crystal:
+    """A periodic arrangement of fully occupied sites.
+
+    Convention, stated here once: lattice vectors are the **rows** of `lattice`, in Å; a Cartesian position is
+    ``frac_coords @ lattice``; the reciprocal lattice has its vectors in rows too and includes 2 pi, so that
+    ``lattice @ reciprocal.T == 2 pi I``; a k-point in fractional coordinates f is ``f @ reciprocal`` in 1/Å.
+
+    Attributes:
+        lattice: (3, 3) float64, Å, rows.
+        atomic_numbers: (n_atoms,) int32, 1 to 118.
+        frac_coords: (n_atoms, 3) float64, any lattice image.
+    """
+
+    lattice: NDArray[np.float64]
+    atomic_numbers: NDArray[np.int32]
+    frac_coords: NDArray[np.float64]
+
+    @classmethod
+    def checked(cls, lattice: Any, atomic_numbers: Any, frac_coords: Any, *, name: str = "crystal") -> Crystal:
+        """Build a crystal from array-likes, refusing what can not be one.
+
+        Args:
+            lattice: (3, 3), Å, rows.
+            atomic_numbers: (n_atoms,).
+            frac_coords: (n_atoms, 3).
+            name: what to call it in an error, usually the file.
+
+        Raises:
+            InputError: ``no-atoms``, ``unknown-species``, ``bad-lattice``, ``bad-coordinates`` or ``overlapping-atoms``.
+        """
+        cell = np.array(lattice, dtype=np.float64).reshape(3, 3)
+        numbers = np.array(atomic_numbers, dtype=np.int32).reshape(-1)
+        coords = np.array(frac_coords, dtype=np.float64).reshape(-1, 3)
+        if len(numbers) == 0:
+            raise InputError("no-atoms", f"{name}: holds no atoms")
+        if len(numbers) != len(coords):
+            raise InputError("bad-coordinates", f"{name}: {len(numbers)} species but {len(coords)} positions")
+        wrong = numbers[(numbers < 1) | (numbers > MAX_ATOMIC_NUMBER)]
+        if len(wrong):
+            raise InputError("unknown-species", f"{name}: atomic number {wrong[0]} is not an element (1 to {MAX_ATOMIC_NUMBER})")
+        if not np.isfinite(coords).all():
+            raise InputError("bad-coordinates", f"{name}: a fractional coordinate is not a finite number")
+        volume = abs(float(np.linalg.det(cell))) if np.isfinite(cell).all() else 0.0
+        if volume < MIN_VOLUME_PER_ATOM * len(numbers):
+            raise InputError(
+                "bad-lattice",
+                f"{name}: cell volume {volume:.3g} Å^3 for {len(numbers)} atoms, at least {MIN_VOLUME_PER_ATOM} Å^3 per atom is needed",
+            )
+        crystal = cls(cell, numbers, coords)
+        closest, pair = crystal._closest_pair()
+        if closest < MIN_INTERATOMIC_DISTANCE:
+            a, b = pair
+            raise InputError(
+                "overlapping-atoms",
+                f"{name}: atoms {a + 1} ({SYMBOLS[numbers[a]]}) and {b + 1} ({SYMBOLS[numbers[b]]}) are {closest:.3f} Å apart,"
+                f" at least {MIN_INTERATOMIC_DISTANCE} Å is needed",
+            )
+        return crystal
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms in the cell."""
+        return len(self.atomic_numbers)
+
+    @property
+    def reciprocal(self) -> NDArray[np.float64]:
+        """Reciprocal lattice, (3, 3), rows, 1/Å, 2 pi included."""
+        return np.asarray(2.0 * np.pi * np.linalg.inv(self.lattice).T)
+
+    @property
+    def volume(self) -> float:
+        """Cell volume in Å^3."""
+        return abs(float(np.linalg.det(self.lattice)))
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Chemical symbol of each atom."""
+        return tuple(SYMBOLS[z] for z in self.atomic_numbers)
+
+    @property
+    def formula(self) -> str:
+        """Reduced formula in Hill order (carbon, hydrogen, then alphabetical), e.g. ``O3SrTi``."""
+        numbers, counts = np.unique(self.atomic_numbers, return_counts=True)
+        divisor = reduce(gcd, (int(c) for c in counts))
+        amounts = {SYMBOLS[z]: int(c) // divisor for z, c in zip(numbers, counts, strict=True)}
+        first = [s for s in ("C", "H") if "C" in amounts and s in amounts]
+        order = first + sorted(set(amounts) - set(first))
+        return "".join(s + (str(amounts[s]) if amounts[s] > 1 else "") for s in order)
+
+    def _closest_pair(self) -> tuple[float, tuple[int, int]]:
+        """Smallest distance between two different sites, Å, exact below half the shortest cell height."""
+        n = self.n_atoms
+        if n < 2:
+            return np.inf, (0, 0)
+        best, pair = np.inf, (0, 0)
+        wrapped = self.frac_coords - np.floor(self.frac_coords)
+        metric = self.lattice @ self.lattice.T
+        for start in range(0, n, 256):  # bounded memory for large cells
+            delta = wrapped[start : start + 256, None] - wrapped[None]  # (chunk, n, 3)
+            delta -= np.rint(delta)  # overlapping atoms are within 0.3 Å: the nearest image by rounding is the right one
+            squared = np.einsum("ijk,kl,ijl->ij", delta, metric, delta)
+            rows = np.arange(len(squared))
+            squared[rows, rows + start] = np.inf
+            flat = int(squared.argmin())
+            if squared.flat[flat] < best:
+                best = float(squared.flat[flat])
+                pair = (flat // n + start, flat % n)
+        return float(np.sqrt(best)), pair

@@ -1,0 +1,1 @@
+"""Inference sessions: one interface, a module for each backend."""

@@ -1,0 +1,191 @@
+"""The manifest: what a model is, what it must be fed, what it was trained on and how it was verified.
+
+It travels with every artefact: in the ONNX ``metadata_props`` under `METADATA_KEY`, beside a plan as ``model.plan.json``,
+and its recipe inside every checkpoint. It is JSON, checked field by field before the first number is computed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from bandrt.errors import ManifestError
+from bandrt.recipe import Recipe
+
+FORMAT_VERSION = 1
+METADATA_KEY = "bandrt"
+
+Variant = Literal["paper", "fourier", "released", "bloch"]
+Precision = Literal["fp32", "fp16"]
+
+
+@dataclass(frozen=True)
+class BandRule:
+    """Which bands are predicted and when a crystal is called a metal.
+
+    A crystal is a metal when ``max_k E_valence >= min_k E_conduction``, or when a band crosses zero by more than
+    `metal_tolerance_ev` on both sides; otherwise its gap is ``min_k E_conduction - max_k E_valence``.
+    """
+
+    n_bands: int = 6
+    n_valence: int = 3
+    """The lower bands; band ``n_valence`` (from 1) is the highest nonempty one."""
+    metal_tolerance_ev: float = 0.1
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Sizes an engine accepts; None where the engine sets no limit."""
+
+    max_atoms: int | None = None
+    max_batch: int | None = None
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """How far this artefact is from the model it was made from, on real crystals."""
+
+    reference: str
+    n_crystals: int
+    n_atoms: tuple[int, ...]
+    """Sizes of the crystals compared."""
+    batch_sizes: tuple[int, ...]
+    max_energy_error_ev: float
+    mean_energy_error_ev: float
+    max_gap_change_ev: float
+    metal_flips: int
+    limit_ev: float
+
+
+@dataclass(frozen=True)
+class TrainingDomain:
+    """What the model has seen: outside of it, predictions are extrapolations."""
+
+    n_crystals: int = 0
+    elements: tuple[str, ...] = ()
+    max_atoms: int = 0
+    functional: str = ""
+    data_sha256: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Errors on held-out crystals, eV unless the name says otherwise, e.g. ``validation/energy_mae``."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What built the artefact and where it runs."""
+
+    name: Literal["onnx", "tensorrt", "tensorrt-rtx"] = "onnx"
+    version: str = ""
+    opset: int | None = None
+    targets: tuple[str, ...] = ()
+    """GPU compute capabilities, e.g. ``sm90``; empty: any device the backend supports."""
+    cuda: str | None = None
+    driver: str | None = None
+    file_sha256: str | None = None
+    """Checksum of the plan beside this manifest; None inside an ONNX file."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything that must be known about a model before its first number is trusted."""
+
+    variant: Variant
+    model: dict[str, Any]
+    """Model configuration: widths, layers, heads, node features."""
+    checkpoint_sha256: str
+    recipe: Recipe
+    bands: BandRule
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    precision: Precision = "fp32"
+    profile: Profile = field(default_factory=Profile)
+    backend: Backend = field(default_factory=Backend)
+    training: TrainingDomain = field(default_factory=TrainingDomain)
+    parity: ParityReport | None = None
+    energy_unit: Literal["eV"] = "eV"
+    length_unit: Literal["Å"] = "Å"
+    bandrt_version: str = ""
+    licence: str = "MIT"
+    citation: str = "arXiv:2411.16483"
+    format_version: int = FORMAT_VERSION
+
+    def to_json(self) -> str:
+        """Serialise, with sorted keys, so that equal manifests give equal text."""
+        return json.dumps(dataclasses.asdict(self), ensure_ascii=False, sort_keys=True, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str, *, source: str = "manifest") -> Manifest:
+        """Parse and check.
+
+        Raises:
+            ManifestError: ``manifest-invalid`` for text that is not a manifest, ``manifest-version`` for another format.
+        """
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise ManifestError("manifest-invalid", f"{source}: the manifest is not JSON ({error})") from error
+        if not isinstance(values, dict):
+            raise ManifestError("manifest-invalid", f"{source}: the manifest is a {type(values).__name__}, not an object")
+        version = values.get("format_version")
+        if version != FORMAT_VERSION:
+            raise ManifestError(
+                "manifest-version",
+                f"{source}: manifest format {version!r}, this bandrt reads {FORMAT_VERSION}; export the checkpoint again with this version",
+            )
+        return from_mapping(cls, values, source=source)
+
+
+_T = TypeVar("_T")
+
+
+def from_mapping(kind: type[_T], values: Any, *, source: str, where: str = "") -> _T:
+    """Build the dataclass `kind` from plain JSON or TOML values, nested ones included; unknown and missing keys are errors.
+
+    Raises:
+        ManifestError: ``manifest-invalid``, naming the key and what was found.
+    """
+    if not isinstance(values, dict):
+        raise ManifestError("manifest-invalid", f"{source}: {where or 'top level'} is {values!r}, expected an object")
+    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise ManifestError("manifest-invalid", f"{source}: unknown key {where + unknown[0]!r}; known: {', '.join(sorted(fields))}")
+    hints = typing.get_type_hints(kind)
+    arguments = {
+        name: _convert(hints[name], value, source=source, where=f"{where}{name}") for name, value in values.items()
+    }
+    try:
+        return kind(**arguments)
+    except TypeError as error:
+        raise ManifestError("manifest-invalid", f"{source}: {where or 'top level'}: {error}") from error
+
+
+def _convert(hint: Any, value: Any, *, source: str, where: str) -> Any:
+    origin, options = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if dataclasses.is_dataclass(hint):
+        return from_mapping(typing.cast(type, hint), value, source=source, where=f"{where}.")
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in options:
+            return None
+        [inner] = [o for o in options if o is not type(None)]
+        return _convert(inner, value, source=source, where=where)
+    if origin is Literal:
+        if value in options:
+            return value
+        raise ManifestError("manifest-invalid", f"{source}: {where} is {value!r}, allowed: {', '.join(map(repr, options))}")
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_convert(options[0], item, source=source, where=where) for item in value)
+    if origin is dict and isinstance(value, dict):
+        return {str(k): _convert(options[1], item, source=source, where=f"{where}.{k}") for k, item in value.items()}
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    expected = getattr(hint, "__name__", str(hint))
+    raise ManifestError("manifest-invalid", f"{source}: {where} is {value!r}, expected {expected}")

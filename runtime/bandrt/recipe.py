@@ -1,0 +1,60 @@
+"""The recipe: every choice that decides what numbers an engine is fed, in one frozen value.
+
+Training writes it into the checkpoint, export into the manifest, and inference follows it. Two recipes that compare
+equal give the same features for the same crystal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Scheme = Literal["latimer_munro", "setyawan_curtarolo"]
+Frame = Literal["fractional", "cartesian"]
+
+
+@dataclass(frozen=True)
+class SymmetryRecipe:
+    """How the space group and the standard primitive cell are found."""
+
+    finder: Literal["moyopy"] = "moyopy"
+    symprec: float = 0.01
+    """Å: how far an atom may lie from its symmetric place."""
+
+
+@dataclass(frozen=True)
+class GraphRecipe:
+    """How neighbours are chosen."""
+
+    cutoff: float = 8.0
+    """Å: no neighbour lies further."""
+    n_neighbors: int = 12
+    """Slots per atom; fewer neighbours within the cutoff are masked."""
+    tie_tolerance: float = 1e-3
+    """Å: neighbours whose distances differ by less form one shell."""
+    tie_rule: Literal["site_invariant", "complete_shells"] = "site_invariant"
+    """``site_invariant``: the last shell is filled in the order of an invariant of the neighbour's site.
+    ``complete_shells``: a shell that does not fit is left out whole."""
+    self_images: bool = True
+    """Whether periodic images of an atom are its neighbours."""
+
+
+@dataclass(frozen=True)
+class KpathRecipe:
+    """Which k-points are computed, and in which coordinates the engine wants them."""
+
+    scheme: Scheme = "latimer_munro"
+    n_kpoints: int = 256
+    frame: Frame = "fractional"
+    """``fractional``: in the reciprocal of the standard primitive cell; ``cartesian``: 1/Å in the standard orientation."""
+    smoothing: Literal["none"] = "none"
+    """Bands are never smoothed across a corner of the path."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All of featurisation."""
+
+    symmetry: SymmetryRecipe = field(default_factory=SymmetryRecipe)
+    graph: GraphRecipe = field(default_factory=GraphRecipe)
+    kpath: KpathRecipe = field(default_factory=KpathRecipe)

@@ -1,0 +1,1 @@
+"""Band data to dataset to Bandformer (torch, torch_geometric, lightning) to checkpoint."""
