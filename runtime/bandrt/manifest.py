@@ -155,9 +155,7 @@ def from_mapping(kind: type[_T], values: Any, *, source: str, where: str = "") -
     if unknown:
         raise ManifestError("manifest-invalid", f"{source}: unknown key {where + unknown[0]!r}; known: {', '.join(sorted(fields))}")
     hints = typing.get_type_hints(kind)
-    arguments = {
-        name: _convert(hints[name], value, source=source, where=f"{where}{name}") for name, value in values.items()
-    }
+    arguments = {name: _convert(hints[name], value, source=source, where=f"{where}{name}") for name, value in values.items()}
     try:
         return kind(**arguments)
     except TypeError as error:
