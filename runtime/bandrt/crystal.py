@@ -66,7 +66,8 @@ class Crystal:
         if volume < MIN_VOLUME_PER_ATOM * len(numbers):
             raise InputError(
                 "bad-lattice",
-                f"{name}: cell volume {volume:.3g} Å^3 for {len(numbers)} atoms, at least {MIN_VOLUME_PER_ATOM} Å^3 per atom is needed",
+                f"{name}: cell volume {volume:.3g} Å^3 for {len(numbers)} atoms,"
+                f" at least {MIN_VOLUME_PER_ATOM} Å^3 per atom is needed",
             )
         crystal = cls(cell, numbers, coords)
         closest, pair = crystal._closest_pair()

@@ -134,7 +134,8 @@ class Manifest:
         if version != FORMAT_VERSION:
             raise ManifestError(
                 "manifest-version",
-                f"{source}: manifest format {version!r}, this bandrt reads {FORMAT_VERSION}; export the checkpoint again with this version",
+                f"{source}: manifest format {version!r}, this bandrt reads {FORMAT_VERSION};"
+                " export the checkpoint again with this version",
             )
         return from_mapping(cls, values, source=source)
 
