@@ -1,0 +1,54 @@
+"""The crystal refuses what can not be one, and says what it found."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bandrt.crystal import Crystal
+from bandrt.errors import InputError
+
+CUBE = np.eye(3) * 4.0
+
+
+def test_lattice_and_reciprocal_are_dual_with_two_pi() -> None:
+    lattice = np.array([[3.0, 0.1, 0.0], [0.4, 5.0, 0.2], [-1.0, 0.3, 4.0]])
+    crystal = Crystal.checked(lattice, [14], [[0, 0, 0]])
+    np.testing.assert_allclose(crystal.lattice @ crystal.reciprocal.T, 2 * np.pi * np.eye(3), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "formula"),
+    [([38, 22, 8, 8, 8], "O3SrTi"), ([14, 14], "Si"), ([6, 1, 1, 1, 1], "CH4"), ([1, 1, 8], "H2O"), ([31, 33] * 4, "AsGa")],
+)
+def test_formula_is_reduced_and_in_hill_order(numbers: list[int], formula: str) -> None:
+    coords = np.arange(len(numbers))[:, None] * np.full(3, 0.09)
+    assert Crystal.checked(np.eye(3) * 10, numbers, coords).formula == formula
+
+
+@pytest.mark.parametrize(
+    ("lattice", "numbers", "coords", "code"),
+    [
+        (CUBE, [], [], "no-atoms"),
+        (CUBE, [0], [[0, 0, 0]], "unknown-species"),
+        (CUBE, [119], [[0, 0, 0]], "unknown-species"),
+        (CUBE, [14], [[0, np.nan, 0]], "bad-coordinates"),
+        (CUBE, [14, 14], [[0, 0, 0]], "bad-coordinates"),
+        (np.ones((3, 3)), [14], [[0, 0, 0]], "bad-lattice"),
+        (np.full((3, 3), np.inf), [14], [[0, 0, 0]], "bad-lattice"),
+        (CUBE * 0.01, [14], [[0, 0, 0]], "bad-lattice"),
+        (CUBE, [14, 8], [[0.01, 0, 0], [0.99, 0, 1.0]], "overlapping-atoms"),
+    ],
+)
+def test_what_can_not_be_a_crystal_is_refused_with_a_code(lattice: object, numbers: object, coords: object, code: str) -> None:
+    with pytest.raises(InputError, match=r"^broken\.cif: ") as caught:
+        Crystal.checked(lattice, numbers, coords, name="broken.cif")
+    assert caught.value.code == code
+    assert caught.value.stage == "read"
+
+
+def test_overlap_names_the_two_atoms_across_a_cell_border_of_a_large_crystal() -> None:
+    grid = np.stack(np.meshgrid(*[np.arange(7)] * 3), -1).reshape(-1, 3) / 7.0
+    coords = np.vstack([grid, grid[300] + [0.004, 1.0, -2.0]])
+    with pytest.raises(InputError, match=r"atoms 301 \(Cu\) and 344 \(Cu\) are 0\.112 Å apart"):
+        Crystal.checked(np.eye(3) * 28.0, [29] * len(coords), coords)
