@@ -1,0 +1,149 @@
+"""The dense model: the same parameters as the reference, on padded arrays, in operations that every backend takes.
+
+Two things differ from the reference, and neither has parameters: atoms find their neighbours by a flat gather instead of
+message passing, and attention is written out as MatMul, Softmax, MatMul with finite mask values. So the state dictionaries
+are equal by name and shape, and loading one into the other is the checked mapping.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from bandrt.manifest import Variant
+from bandrt_train.decoder import CrossAttention, Decoder, Memory, SelfAttention
+from bandrt_train.encoder import EdgeBiasedAttention, Encoder, GaussianExpansion
+from bandrt_train.model import BandHeads, Bandformer
+from bandrt_train.model_config import ModelConfig
+from bandrt_train.node_features import NODE_FEATURES
+
+MASKED_SCORE = -1e4
+"""Attention score of what must not be seen: its softmax weight is exactly zero beside any real score, and fp16 holds it."""
+
+
+class DenseEdges(NamedTuple):
+    """The neighbours of all atoms of a batch, atoms counted through it: M = B * N."""
+
+    neighbor: Tensor
+    """(M * D,) int64: the neighbours of atom 0, then those of atom 1, ..."""
+    gaussians: Tensor
+    """(M, D, n_gaussians): expanded distances."""
+    mask: Tensor
+    """(M, D) bool: which slots hold a neighbour."""
+
+
+class DenseBands(NamedTuple):
+    """The outputs, named and shaped as in the graph contract."""
+
+    band_energies: Tensor
+    """(B, n_bands, K) eV."""
+    band_center: Tensor
+    """(B, n_bands) eV."""
+    band_dispersion: Tensor
+    """(B, n_bands, K) eV."""
+
+
+def masked_softmax(score: Tensor, mask: Tensor) -> Tensor:
+    """Softmax over the last axis where `mask` holds, exactly zero elsewhere, all zero where it holds nowhere."""
+    weight = torch.softmax(torch.where(mask, score, MASKED_SCORE), dim=-1)
+    return weight * mask.to(weight.dtype)
+
+
+class GatheredAttention(EdgeBiasedAttention):
+    """Edge-biased attention over `DenseEdges`."""
+
+    def forward(self, nodes: Tensor, edges: DenseEdges) -> Tensor:
+        """(M, d_model) to (M, d_model)."""
+        n_slots = edges.mask.shape[1]
+        query = self.split_heads(self.query(nodes)).unsqueeze(-1)  # (M, n_heads, d_head, 1)
+        key = self._neighbors(self.key(nodes), edges.neighbor, n_slots)  # (M, D, n_heads, d_head)
+        value = self._neighbors(self.value(nodes), edges.neighbor, n_slots)
+        if self.edge_value is not None:
+            value = value + self.split_heads(self.edge_value(edges.gaussians))
+        bias = self.edge_bias(edges.gaussians).transpose(1, 2)  # (M, n_heads, D)
+        score = torch.matmul(key.transpose(1, 2), query).squeeze(-1) * self.scale + bias
+        weight = masked_softmax(score, edges.mask.unsqueeze(1))
+        gathered = torch.matmul(weight.unsqueeze(2), value.transpose(1, 2))  # (M, n_heads, 1, d_head)
+        return gathered.flatten(1)
+
+    def _neighbors(self, projected: Tensor, neighbor: Tensor, n_slots: int) -> Tensor:
+        return self.split_heads(projected.index_select(0, neighbor).unflatten(0, (-1, n_slots)))
+
+
+class ExplicitSelfAttention(SelfAttention):
+    """Self-attention with the softmax written out."""
+
+    def forward(self, sequence: Tensor) -> Tensor:
+        """(B, K, d_model) to (B, K, d_model)."""
+        query, key, value = (self.split_heads(part) for part in self.query_key_value(sequence).chunk(3, dim=-1))
+        score = torch.matmul(query * self.scale, key.transpose(-1, -2))  # (B, n_heads, K, K)
+        return self.join_heads(torch.matmul(torch.softmax(score, dim=-1), value))
+
+
+class ExplicitCrossAttention(CrossAttention):
+    """Cross-attention with the softmax written out."""
+
+    def forward(self, sequence: Tensor, memory: Memory) -> Tensor:
+        """(B, K, d_model) to (B, K, d_model)."""
+        query = self.split_heads(self.query(sequence))
+        key, value = (self.split_heads(part) for part in self.key_value(memory.nodes).chunk(2, dim=-1))
+        score = torch.matmul(query, (key * self.scale).transpose(-1, -2))  # (B, n_heads, K, N)
+        return self.join_heads(torch.matmul(masked_softmax(score, memory.mask[:, None, None, :]), value))
+
+
+class DenseBandformer(nn.Module):
+    """The paper's model with the inputs and outputs of the graph contract."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.node_features = NODE_FEATURES[config.node_features](config)
+        self.expansion = GaussianExpansion(config)
+        self.encoder = Encoder(config, GatheredAttention)
+        self.decoder = Decoder(config, ExplicitSelfAttention, ExplicitCrossAttention)
+        self.heads = BandHeads(config)
+
+    @classmethod
+    def from_reference(cls, model: Bandformer) -> DenseBandformer:
+        """Copy a reference model's parameters and buffers; every one must have its place, by name and shape."""
+        dense = cls(model.config)
+        dense.load_state_dict(model.state_dict(), strict=True)
+        return dense.eval()
+
+    def forward(
+        self,
+        atomic_numbers: Tensor,
+        neighbor_index: Tensor,
+        neighbor_distance: Tensor,
+        neighbor_mask: Tensor,
+        atom_mask: Tensor,
+        kpoints: Tensor,
+    ) -> DenseBands:
+        """Predict the bands of a padded batch.
+
+        Args:
+            atomic_numbers: (B, N) int32, 0 on padding.
+            neighbor_index: (B, N, D) int32, within its crystal.
+            neighbor_distance: (B, N, D) float32, Å.
+            neighbor_mask: (B, N, D) bool.
+            atom_mask: (B, N) bool.
+            kpoints: (B, K, 3) float32.
+        """
+        n_crystals, n_atoms = atomic_numbers.shape
+        first_atom = torch.arange(n_crystals, device=atomic_numbers.device) * n_atoms  # (B,)
+        edges = DenseEdges(
+            neighbor=(neighbor_index + first_atom[:, None, None]).flatten(),
+            gaussians=self.expansion(neighbor_distance.flatten(0, 1)),
+            mask=neighbor_mask.flatten(0, 1),
+        )
+        nodes = self.encoder(self.node_features(atomic_numbers.flatten()), edges).unflatten(0, (n_crystals, n_atoms))
+        present = atom_mask.unsqueeze(-1).to(nodes.dtype)  # (B, N, 1)
+        crystal = (nodes * present).sum(dim=1) / present.sum(dim=1).clamp(min=1.0)
+        bands = self.heads(self.decoder(kpoints, Memory(nodes, atom_mask)), crystal)
+        return DenseBands(bands.energies, bands.center, bands.dispersion)
+
+
+DENSE: dict[Variant, type[DenseBandformer]] = {"paper": DenseBandformer}
+"""The dense module of each variant, under the same names as `bandrt_train.model.REFERENCES`."""

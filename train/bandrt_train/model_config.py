@@ -1,0 +1,69 @@
+"""The shape of a model: every number that decides its parameters, in one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bandrt.errors import BandrtError
+
+NodeFeatureKind = Literal["one_hot", "elemental"]
+
+
+class ConfigError(BandrtError):
+    """A model configuration that no model can have."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The paper's Bandformer: how wide, how deep, and what it is told about atoms.
+
+    Raises:
+        ConfigError: ``config-invalid``, naming the field, the value found and what is allowed.
+    """
+
+    variant: Literal["paper"] = "paper"
+    """Which architecture; names the reference module here and the dense module of the export."""
+    node_features: NodeFeatureKind = "one_hot"
+    """What an atom starts from: its atomic number alone, or a table of element properties."""
+    d_model: int = 192
+    """Width of atoms and k-points; a multiple of `n_heads` and of 6 (cosine and sine of three components)."""
+    n_heads: int = 6
+    """Attention heads, in the encoder and in the decoder."""
+    encoder_layers: int = 4
+    """Rounds of messages between neighbouring atoms."""
+    decoder_layers: int = 4
+    """Rounds of attention along the path and from the path to the atoms."""
+    d_feedforward: int = 384
+    """Inner width of the feed-forward blocks."""
+    n_gaussians: int = 41
+    """Gaussians that an interatomic distance is expanded in, evenly from 0 to `max_distance`."""
+    max_distance: float = 8.0
+    """Å: centre of the last Gaussian; the cutoff of the graph."""
+    edge_values: bool = False
+    """Whether messages carry the distance too, ``v_j + W e_ij``. Eq. 1 alone lets distances only weigh the neighbours,
+    so in a crystal of one element, where all neighbours say the same, no distance is ever seen."""
+    dropout: float = 0.1
+    """Share of activations dropped in training, in attention weights and feed-forward blocks."""
+    n_bands: int = 6
+    """Bands predicted, around the Fermi level."""
+    n_kpoints: int = 256
+    """Points of the path."""
+
+    def __post_init__(self) -> None:
+        for name in ("d_model", "n_heads", "encoder_layers", "decoder_layers", "d_feedforward", "n_bands", "n_kpoints"):
+            self._require(name, getattr(self, name) >= 1, "1 or more")
+        self._require("n_gaussians", self.n_gaussians >= 2, "2 or more")
+        self._require("max_distance", self.max_distance > 0, "a positive distance in Å")
+        self._require("dropout", 0 <= self.dropout < 1, "from 0 up to, not including, 1")
+        self._require("d_model", self.d_model % self.n_heads == 0, f"a multiple of n_heads = {self.n_heads}")
+        self._require("d_model", self.d_model % 6 == 0 and self.d_model >= 12, "a multiple of 6, at least 12")
+
+    @property
+    def d_head(self) -> int:
+        """Width of one attention head."""
+        return self.d_model // self.n_heads
+
+    def _require(self, name: str, holds: bool, allowed: str) -> None:
+        if not holds:
+            raise ConfigError("config-invalid", f"model configuration: {name} is {getattr(self, name)}, allowed: {allowed}")
