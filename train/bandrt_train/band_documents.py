@@ -1,0 +1,190 @@
+"""Band documents: pymatgen `BandStructureSymmLine` JSON, read as plain JSON.
+
+One document is one file (``.json``, ``.json.gz``) or one line of a ``.jsonl``/``.jsonl.gz`` file. pymatgen itself is not needed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from bandrt.crystal import Crystal
+from bandrt.elements import ATOMIC_NUMBERS
+from bandrt.errors import InputError
+from numpy.typing import NDArray
+
+SUFFIXES = (".json", ".json.gz", ".jsonl", ".jsonl.gz")
+LABEL_TOLERANCE = 1e-4
+"""Fractional: a computed k-point this close to a labelled one carries its label (as pymatgen reads it)."""
+OCCUPANCY_TOLERANCE = 1e-6
+"""A site whose occupancy differs from 1 by more is not fully occupied."""
+
+
+class DocumentText(NamedTuple):
+    """A document not yet parsed: cheap to hand to another process."""
+
+    name: str
+    """File, and line number where a file holds several."""
+    id: str
+    """What to call it if the document does not say."""
+    text: str
+    """JSON; empty where the file can not be read."""
+    problem: str = ""
+    """Why it can not be read."""
+
+
+@dataclass(frozen=True, eq=False)
+class BandDocument:
+    """Computed bands along straight segments, as some DFT code left them.
+
+    Attributes:
+        id: identifier, unique within a source.
+        crystal: the structure inside the document, or None.
+        reciprocal: (3, 3) rows, 1/Å, 2 pi included: what `frac_kpoints` refer to.
+        frac_kpoints: (n_kpoints, 3).
+        energies: (n_spin, n_bands, n_kpoints), eV, absolute.
+        efermi: eV, on the same scale.
+        branches: (n_branches, 2) first and last k-point of each; energies are not continued from one to the next.
+        labels: name of each k-point or None, (n_kpoints,).
+        is_metal: what the document says, or None.
+        band_gap: eV, what the document's maker says beside the bands, or None.
+        n_occupied: highest band that holds electrons, from 1, or None where the maker does not say.
+        method: how the bands were computed, "" if not said.
+    """
+
+    id: str
+    crystal: Crystal | None
+    reciprocal: NDArray[np.float64]
+    frac_kpoints: NDArray[np.float64]
+    energies: NDArray[np.float64]
+    efermi: float
+    branches: NDArray[np.intp]
+    labels: tuple[str | None, ...]
+    is_metal: bool | None = None
+    band_gap: float | None = None
+    n_occupied: int | None = None
+    method: str = ""
+
+
+def find_documents(sources: Sequence[Path]) -> Iterator[DocumentText]:
+    """Yield every document under files and folders, in sorted order, opening files one at a time.
+
+    Raises:
+        InputError: ``no-input`` when a source does not exist or holds no documents at all.
+    """
+    for source in sources:
+        files = sorted(p for p in source.rglob("*") if p.name.endswith(SUFFIXES)) if source.is_dir() else [source]
+        if not files or not source.exists():
+            raise InputError("no-input", f"{source}: no band documents ({', '.join(SUFFIXES)}) here")
+        for file in files:
+            yield from _documents_of(file)
+
+
+def _documents_of(file: Path) -> Iterator[DocumentText]:
+    stem = file.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".json")
+    lines = file.name.removesuffix(".gz").endswith(".jsonl")
+    try:
+        with gzip.open(file, "rt", encoding="utf-8") if file.name.endswith(".gz") else file.open(encoding="utf-8") as stream:
+            if not lines:
+                yield DocumentText(str(file), stem, stream.read())
+                return
+            for number, line in enumerate(stream, start=1):
+                if line.strip():
+                    yield DocumentText(f"{file}:{number}", f"{stem}-{number}", line)
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        yield DocumentText(str(file), stem, "", str(error))
+
+
+def read_documents(*sources: Path) -> Iterator[BandDocument]:
+    """Read every document under files and folders; the first bad one raises."""
+    return (parse_document(text) for text in find_documents(sources))
+
+
+def parse_document(source: DocumentText) -> BandDocument:
+    """Check one document and turn it into arrays.
+
+    Raises:
+        InputError: ``malformed`` for text that is not such a document.
+    """
+    if source.problem:
+        raise InputError("malformed", f"{source.name}: can not be read ({source.problem})")
+    try:
+        values = json.loads(source.text)
+        if not isinstance(values, dict) or "bands" not in values or "kpoints" not in values:
+            raise InputError("malformed", f"{source.name}: not a band structure document (no bands and kpoints)")
+        return _document(values, source)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise InputError("malformed", f"{source.name}: not a band structure document ({error!r})") from error
+
+
+def _document(values: dict[str, Any], source: DocumentText) -> BandDocument:
+    frac_kpoints = np.array(values["kpoints"], dtype=np.float64)
+    energies = np.array([values["bands"][spin] for spin in sorted(values["bands"], reverse=True)], dtype=np.float64)
+    if frac_kpoints.ndim != 2 or frac_kpoints.shape[1] != 3 or energies.ndim != 3 or energies.shape[2] != len(frac_kpoints):
+        raise ValueError(f"kpoints {frac_kpoints.shape} and bands {energies.shape} do not belong together")
+    efermi = float(values["efermi"])
+    if not (np.isfinite(frac_kpoints).all() and np.isfinite(energies).all() and np.isfinite(efermi)):
+        raise ValueError("a k-point, an energy or the Fermi level is not a finite number")
+    labels = _labels(frac_kpoints, values.get("labels_dict") or {})
+    if values.get("branches"):
+        branches = np.array([(b["start_index"], b["end_index"]) for b in values["branches"]], dtype=np.intp)
+        if branches.min() < 0 or branches.max() >= len(frac_kpoints) or (branches[:, 0] > branches[:, 1]).any():
+            raise ValueError("a branch lies outside the k-points")
+    else:
+        branches = _branches(labels)
+    structure = values.get("structure")
+    metal = values.get("is_metal_label", values.get("is_metal"))
+    gap = values.get("band_gap_ev", (values.get("band_gap") or {}).get("energy"))
+    occupied = values.get("n_occupied")
+    return BandDocument(
+        id=str(values.get("id") or values.get("material_id") or source.id),
+        crystal=_crystal(structure, source.name) if structure else None,
+        reciprocal=np.array(values["lattice_rec"]["matrix"], dtype=np.float64).reshape(3, 3),
+        frac_kpoints=frac_kpoints,
+        energies=energies,
+        efermi=efermi,
+        branches=branches,
+        labels=labels,
+        is_metal=None if metal is None else bool(metal),
+        band_gap=None if gap is None else float(gap),
+        n_occupied=None if occupied is None else int(occupied),
+        method=str(values.get("method", "")),
+    )
+
+
+def _crystal(structure: dict[str, Any], name: str) -> Crystal:
+    numbers, coords = [], []
+    for site in structure["sites"]:
+        species = site["species"]
+        if len(species) != 1 or abs(species[0].get("occu", 1.0) - 1.0) > OCCUPANCY_TOLERANCE:
+            raise InputError("partial-occupancy", f"{name}: a site of the structure is not fully occupied by one element")
+        symbol = species[0]["element"]
+        if symbol not in ATOMIC_NUMBERS:
+            raise InputError("unknown-species", f"{name}: {symbol!r} in the structure is not an element")
+        numbers.append(ATOMIC_NUMBERS[symbol])
+        coords.append(site["abc"])
+    return Crystal.checked(structure["lattice"]["matrix"], numbers, coords, name=name)
+
+
+def _labels(frac_kpoints: NDArray[np.float64], points: dict[str, Any]) -> tuple[str | None, ...]:
+    names = list(points)
+    labels: list[str | None] = [None] * len(frac_kpoints)
+    if not names:
+        return tuple(labels)
+    places = np.array([points[name] for name in names], dtype=np.float64)  # (n_labels, 3)
+    near = np.linalg.norm(frac_kpoints[:, None] - places[None], axis=-1) < LABEL_TOLERANCE
+    for k in np.flatnonzero(near.any(axis=1)):
+        labels[k] = names[int(near[k].argmax())]
+    return tuple(labels)
+
+
+def _branches(labels: Sequence[str | None]) -> NDArray[np.intp]:
+    """Cut between two neighbouring labelled k-points, as pymatgen does."""
+    cuts = [k for k in range(1, len(labels)) if labels[k] is not None and labels[k - 1] is not None]
+    return np.array(list(zip([0, *cuts], [k - 1 for k in [*cuts, len(labels)]], strict=True)), dtype=np.intp)
