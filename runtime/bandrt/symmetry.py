@@ -1,0 +1,200 @@
+"""From any cell of a crystal to the one standard primitive cell, with its Laue group.
+
+The same crystal gives the same lattice, the same rotations and the same orientation of the atoms (up to an operation of the Laue
+group, the order of the atoms and the origin) whatever cell, supercell, rotation, origin or atom order it came in.
+`bandrt.standard_lattice` states how the lattice is chosen. Where that leaves several settings, related by rotations of the lattice
+that are no symmetry of the crystal, the atoms decide: the setting with the greatest ``sum_G w(G) |F(G)|^2``, where
+``F(G) = sum_i Z_i exp(2 pi i G . x_i)``, over a fixed list of reciprocal vectors with fixed weights. This sum does not depend on
+the origin, on the order of the atoms, or on the Laue operation that takes one choice to another.
+
+Crystals are rotated, never mirrored: a chiral crystal keeps its hand.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from itertools import product
+from typing import Final
+
+import numpy as np
+from moyopy import Cell, HallSymbolEntry, MoyoDataset, SpaceGroupType, operations_from_number
+from moyopy import Setting as FinderSetting
+from numpy.typing import NDArray
+
+from bandrt.crystal import Crystal
+from bandrt.errors import InputError
+from bandrt.recipe import SymmetryRecipe
+from bandrt.standard_lattice import Setting, conventional_lattice, primitive_vectors, settings
+
+logging.getLogger("moyo").setLevel(logging.ERROR)  # it warns about every supercell, where nothing is wrong
+
+WRAP_TOLERANCE: Final = 1e-8
+"""Fractional: coordinates this little below zero are zero, not almost one."""
+SCORE_TOLERANCE: Final = 1e-9
+"""Relative: scores closer than this are rounding noise of equal ones."""
+
+_INTENSITY_VECTORS: Final = np.array([g for g in product(range(-2, 3), repeat=3) if g > (0, 0, 0)])  # (62, 3), one of each G and -G
+_INTENSITY_WEIGHTS: Final = np.modf(np.arange(1, len(_INTENSITY_VECTORS) + 1) * (np.sqrt(5) - 1) / 2)[0]  # no two sums alike
+
+
+@dataclass(frozen=True, eq=False)
+class StandardCell:
+    """The standard primitive cell of a crystal and its point symmetry.
+
+    Attributes:
+        crystal: the standard primitive cell in its canonical orientation; atoms sorted by atomic number, then by orbit.
+        space_group: number, 1 to 230.
+        space_group_symbol: short Hermann-Mauguin symbol, e.g. ``Fm-3m``.
+        rotations: (n_ops, 3, 3) int64, the Laue group: rotations of the space group with inversion added, acting on columns of
+            fractional reciprocal coordinates of `crystal`, ``f' = R @ f``; sorted, so equal groups are equal arrays; read-only.
+        orbits: (n_atoms,) int32, the set of symmetry-equivalent atoms that each atom belongs to, 0 to n_orbits - 1.
+        basis_change: (3, 3), the standard primitive vectors in the vectors of the cell it came from: up to a rotation and to what
+            symmetrising moves, ``crystal.lattice = basis_change @ lattice``; fractional k-points: ``f @ basis_change.T``.
+        bravais: Pearson-like symbol: cP, cF, cI, tP, tI, oP, oF, oI, oC, hP, hR, mP, mC or aP.
+        conventional: (3, 3), Å, rows: the standard conventional lattice, oriented like `crystal`; hexagonal axes for hR.
+    """
+
+    crystal: Crystal
+    space_group: int
+    space_group_symbol: str
+    rotations: NDArray[np.int64]
+    orbits: NDArray[np.int32]
+    basis_change: NDArray[np.float64]
+    bravais: str
+    conventional: NDArray[np.float64]
+
+
+def standardize(crystal: Crystal, recipe: SymmetryRecipe = SymmetryRecipe(), *, name: str = "crystal") -> StandardCell:  # noqa: B008
+    """Find the space group of a crystal and its standard primitive cell.
+
+    Args:
+        crystal: any cell, primitive or not, of either handedness.
+        recipe: finder and tolerance.
+        name: what to call it in an error, usually the file.
+
+    Raises:
+        InputError: ``symmetry-failed``, when no space group is found at this tolerance.
+    """
+    try:
+        cell = Cell(crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.atomic_numbers.tolist())
+        found = MoyoDataset(cell, symprec=recipe.symprec)
+    except ValueError as error:
+        raise InputError(
+            "symmetry-failed",
+            f"{name}: no space group found at a tolerance of {recipe.symprec} Å ({error}); are atoms or cells nearly repeated?",
+            stage="symmetry",
+        ) from error
+    group = _space_group(found.hall_number)
+    primitive = found.prim_std_cell
+    finder_lattice = group.finder_conventional @ np.array(primitive.basis)
+    metric = (finder_lattice @ finder_lattice.T).tolist()
+    bases = _bases(found.hall_number, settings(group.number, group.bravais, metric))
+    numbers = np.array(primitive.numbers, dtype=np.int32)
+    positions = np.array(primitive.positions)
+    chosen = 0 if len(bases.vectors) == 1 else _greatest_intensities(numbers, positions, bases)
+
+    lattice_metric = bases.conventional[chosen] @ metric @ bases.conventional[chosen].T
+    conventional = conventional_lattice(group.bravais, lattice_metric.tolist())
+    coords = positions @ bases.inverses[chosen]
+    coords -= np.floor(coords + WRAP_TOLERANCE)
+    order, orbits = _sorted_orbits(primitive.numbers, found.orbits, found.mapping_std_prim)
+    return StandardCell(
+        crystal=Crystal(group.primitive @ conventional, numbers[order], coords[order]),
+        space_group=group.number,
+        space_group_symbol=group.symbol,
+        rotations=group.rotations,
+        orbits=orbits,
+        basis_change=bases.vectors[chosen] @ np.array(found.prim_std_linear).T,
+        bravais=group.bravais,
+        conventional=conventional,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _SpaceGroup:
+    """What depends on the space group alone."""
+
+    number: int
+    symbol: str
+    bravais: str
+    finder_conventional: NDArray[np.float64]  # (3, 3) the finder's conventional vectors in its primitive ones
+    primitive: NDArray[np.float64]  # (3, 3) standard primitive vectors in standard conventional ones
+    rotations: NDArray[np.int64]  # (n_ops, 3, 3) Laue group, as in StandardCell
+
+
+@cache
+def _space_group(hall_number: int) -> _SpaceGroup:
+    entry = HallSymbolEntry(hall_number)
+    kind = SpaceGroupType(entry.number)
+    bravais = kind.bravais_class.replace("oS", "oC")
+    primitive = primitive_vectors(bravais)
+    any_setting = settings(entry.number, bravais, np.eye(3).tolist())[0]  # the Laue group is the same in all
+    basis = primitive @ np.array(any_setting)  # (3, 3) standard primitive vectors in the finder's conventional ones
+    operations = operations_from_number(entry.number, setting=FinderSetting.hall_number(hall_number))
+    # W on columns of real-space coordinates is inv(W).T on reciprocal ones, which `basis` itself changes
+    laue = {
+        tuple(np.rint(sign * basis @ np.linalg.inv(rotation).T @ np.linalg.inv(basis)).astype(int).ravel().tolist())
+        for rotation in operations.rotations
+        for sign in (1, -1)
+    }
+    rotations = np.array(sorted(laue), dtype=np.int64).reshape(-1, 3, 3)
+    rotations.flags.writeable = False
+    return _SpaceGroup(
+        number=entry.number,
+        symbol=entry.hm_short.replace(" ", ""),
+        bravais=bravais,
+        finder_conventional=np.array(entry.centering.linear, dtype=np.float64).T,
+        primitive=primitive,
+        rotations=rotations,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Bases:
+    """Candidate standard bases, one per setting, and what comparing their intensities takes."""
+
+    conventional: NDArray[np.float64]  # (n_settings, 3, 3) the settings
+    vectors: NDArray[np.float64]  # (n_settings, 3, 3) standard primitive vectors in the finder's primitive ones
+    inverses: NDArray[np.float64]  # (n_settings, 3, 3)
+    reciprocal: NDArray[np.float64]  # (3, n_distinct) reciprocal vectors in the reciprocal of the finder's primitive vectors
+    positions: NDArray[np.int64]  # (n_settings, n_intensities) where each setting's list of reciprocal vectors lies in `reciprocal`
+
+
+@lru_cache(maxsize=4096)
+def _bases(hall_number: int, candidates: tuple[Setting, ...]) -> _Bases:
+    group = _space_group(hall_number)
+    conventional = np.array(candidates, dtype=np.float64)
+    vectors = np.rint(group.primitive @ conventional @ group.finder_conventional)
+    inverses = np.rint(np.linalg.inv(vectors))
+    reciprocal = np.einsum("sij,gj->sgi", inverses, _INTENSITY_VECTORS)  # G . x_standard = (inverse @ G) . x_finder
+    flat = reciprocal.reshape(-1, 3)
+    leading = flat[np.arange(len(flat)), (flat != 0).argmax(axis=1)]
+    distinct, positions = np.unique(flat * np.sign(leading)[:, None], axis=0, return_inverse=True)
+    return _Bases(conventional, vectors, inverses, distinct.T.copy(), positions.reshape(len(candidates), -1))
+
+
+def _greatest_intensities(numbers: NDArray[np.int32], positions: NDArray[np.float64], bases: _Bases) -> int:
+    """Choose the setting with the greatest weighted sum of intensities, the first of equal ones."""
+    phases = (2 * np.pi) * (positions @ bases.reciprocal)  # (n_atoms, n_distinct)
+    weights = numbers.astype(np.float64)
+    intensities = (weights @ np.cos(phases)) ** 2 + (weights @ np.sin(phases)) ** 2
+    scores = intensities[bases.positions] @ _INTENSITY_WEIGHTS
+    return int(np.argmax(scores >= scores.max() * (1 - SCORE_TOLERANCE)))
+
+
+def _sorted_orbits(numbers: list[int], orbits: list[int], mapping: list[int]) -> tuple[list[int], NDArray[np.int32]]:
+    """Order the atoms of the primitive cell by atomic number, then by orbit, and number the orbits in that order.
+
+    Args:
+        numbers: atomic numbers in the finder's primitive cell.
+        orbits: for each input atom, an input atom that it is equivalent to.
+        mapping: for each input atom, its atom in the primitive cell.
+    """
+    representative = [0] * len(numbers)
+    for atom, orbit in zip(mapping, orbits, strict=True):
+        representative[atom] = mapping[orbit]
+    order = sorted(range(len(numbers)), key=lambda i: (numbers[i], representative[i]))
+    labels: dict[int, int] = {}
+    return order, np.array([labels.setdefault(representative[i], len(labels)) for i in order], dtype=np.int32)
