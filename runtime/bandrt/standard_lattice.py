@@ -11,12 +11,12 @@ atoms decide (`bandrt.symmetry`). Lengths that differ by less than this toleranc
 - monoclinic: a is the unique axis, b and c make at most a right angle. Primitive: b <= c are the two shortest vectors of the plane;
   with a glide plane (Pc, P2/c, P2_1/c) one is the shortest vector it can glide along, the other the shortest of the rest.
   Base-centred: the face of a and b is centred, b the shortest vector for which it is, c the shortest that completes the basis.
-- triclinic: a <= b <= c are the three shortest independent vectors; no reciprocal angle is acute unless all three are. Where lengths
-  tie, the basis with the greatest (a.b, a.c, b.c).
+- triclinic: a <= b <= c are the three shortest independent vectors; no reciprocal angle is acute unless all three are. Where
+  lengths tie, the basis with the greatest (a.b, a.c, b.c).
 
 Source: lattices of Setyawan and Curtarolo, Comput. Mater. Sci. 49, 299 (2010), as pymatgen 2026.10 builds them
-(`get_primitive_standard_structure(international_monoclinic=False)`). The two differ where pymatgen sorts axes by length that symmetry
-already tells apart (monoclinic cells with right angles, tetragonal ones with a = c) and in triclinic cells.
+(`get_primitive_standard_structure(international_monoclinic=False)`). The two differ where pymatgen sorts axes by length that
+symmetry already tells apart (monoclinic cells with right angles, tetragonal ones with a = c) and in triclinic cells.
 """
 
 from __future__ import annotations
