@@ -1,0 +1,172 @@
+"""The crystal graph: the nearest neighbours of every atom.
+
+The search is exact for any lattice, however small or skewed. A radius guessed from the density is grown until every atom has its
+neighbours and one more, so that a tie at the last slot is seen; `bandrt.shells` settles it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import hypot
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandrt.crystal import Crystal
+from bandrt.errors import InputError
+from bandrt.recipe import GraphRecipe
+from bandrt.shells import Pairs, choose_slots
+
+DEFAULT_RECIPE = GraphRecipe()
+FIRST_RADIUS = 0.79
+"""In units of (neighbours wanted * volume per atom)^(1/3): wide enough at once for 99 % of Materials Project crystals."""
+RADIUS_GROWTH = 1.3
+"""Factor on the radius when it held too few neighbours."""
+ROUNDING = 1e-6
+"""Å: a neighbour at the cutoff up to rounding is inside, whatever the orientation."""
+MAX_IMAGES = 30_000
+"""Lattice images searched at most; only a lattice that is nearly flat needs more."""
+CHUNK = 1 << 21
+"""Distances held in memory at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class CrystalGraph:
+    """The neighbours of every atom, nearest first; edges run from the neighbour to the centre.
+
+    Attributes:
+        neighbor_index: (n_atoms, n_slots) int32, the neighbour atom; 0 on empty slots.
+        neighbor_distance: (n_atoms, n_slots) float32, Å; 0 on empty slots.
+        neighbor_mask: (n_atoms, n_slots) bool, whether the slot is filled; filled slots come first.
+        neighbor_image: (n_atoms, n_slots, 3) int32, the lattice translation T in cell vectors, such that
+            ``(frac_coords[j] + T - frac_coords[i]) @ lattice`` points from the centre i to the neighbour j; 0 on empty slots.
+    """
+
+    neighbor_index: NDArray[np.int32]
+    neighbor_distance: NDArray[np.float32]
+    neighbor_mask: NDArray[np.bool_]
+    neighbor_image: NDArray[np.int32]
+
+
+def crystal_graph(
+    crystal: Crystal, orbits: NDArray[np.integer], recipe: GraphRecipe = DEFAULT_RECIPE, *, name: str = "crystal"
+) -> CrystalGraph:
+    """Find the nearest neighbours of every atom.
+
+    Args:
+        crystal: any cell, reduced or not.
+        orbits: (n_atoms,) labels of symmetry-equivalent atoms. They only save work: a tie within one orbit needs no colouring.
+        recipe: cutoff, number of slots and tie rule.
+        name: what to call the crystal in an error.
+
+    Raises:
+        InputError: ``lattice-too-skewed``.
+    """
+    cells = np.floor(crystal.frac_coords)
+    wrapped = crystal.frac_coords - cells
+    spread = (wrapped.max(axis=0) - wrapped.min(axis=0)).tolist()
+    limit = recipe.cutoff + ROUNDING
+    volume, inverse_heights = _shape(crystal.lattice)
+    radius = min(limit, FIRST_RADIUS * ((recipe.n_neighbors + 1) * volume / crystal.n_atoms) ** (1 / 3))
+    while True:
+        # an image can only matter if it lies within the radius plus the spread of the atoms, in units of each cell height
+        counts = [int(radius * inverse + width) for inverse, width in zip(inverse_heights, spread, strict=True)]
+        if (2 * counts[0] + 1) * (2 * counts[1] + 1) * (2 * counts[2] + 1) > MAX_IMAGES:
+            raise InputError(
+                "lattice-too-skewed",
+                f"{name}: more than {MAX_IMAGES} lattice images lie within {radius:.2f} Å of an atom; reduce the cell",
+                stage="graph",
+            )
+        found = _pairs_within(radius, crystal.lattice, wrapped, counts, recipe.self_images)
+        last = radius >= limit
+        if last and len(found.distance) == 0:
+            return _empty_graph(crystal.n_atoms, recipe.n_neighbors)
+        slots = choose_slots(found, crystal.atomic_numbers, orbits, recipe, radius=radius, last=last)
+        if slots is not None:
+            break
+        radius = min(limit, RADIUS_GROWTH * radius)
+
+    pair, filled = slots
+    neighbor = found.neighbor[pair]
+    image = found.images[found.image[pair]]
+    if cells.any():
+        image = image + (cells[:, None] - cells[neighbor]).astype(np.int32)
+    distance = found.distance[pair].astype(np.float32)
+    if not filled.all():
+        neighbor, distance, image = neighbor * filled, distance * filled, image * filled[..., None]
+    return CrystalGraph(neighbor.astype(np.int32), distance, filled, image)
+
+
+def _empty_graph(n_atoms: int, n_slots: int) -> CrystalGraph:
+    """The graph of atoms that are all alone within the cutoff."""
+    shape = n_atoms, n_slots
+    return CrystalGraph(
+        np.zeros(shape, np.int32), np.zeros(shape, np.float32), np.zeros(shape, np.bool_), np.zeros((*shape, 3), np.int32)
+    )
+
+
+def _shape(lattice: NDArray[np.float64]) -> tuple[float, tuple[float, float, float]]:
+    """Volume in Å^3, and the inverse of the three cell heights in 1/Å."""
+    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = lattice.tolist()
+    areas = (
+        hypot(by * cz - bz * cy, bz * cx - bx * cz, bx * cy - by * cx),
+        hypot(cy * az - cz * ay, cz * ax - cx * az, cx * ay - cy * ax),
+        hypot(ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx),
+    )
+    volume = abs(ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx))
+    return volume, (areas[0] / volume, areas[1] / volume, areas[2] / volume)
+
+
+def _pairs_within(
+    radius: float, lattice: NDArray[np.float64], wrapped: NDArray[np.float64], counts: list[int], self_images: bool
+) -> Pairs:
+    """Find all pairs up to a radius.
+
+    Args:
+        radius: Å.
+        lattice: (3, 3), Å.
+        wrapped: (n_atoms, 3) fractional coordinates in [0, 1).
+        counts: how many images to search on either side along each cell vector.
+        self_images: whether an image of an atom is its neighbour.
+    """
+    n = len(wrapped)
+    images, images_float = _image_grid(*counts)
+    m = len(images)
+    translation = images_float @ lattice
+    right = np.empty((5, m))  # |d + t|^2 = [d, |d|^2, 1] . [2 t, 1, |t|^2]
+    np.multiply(translation.T, 2.0, out=right[:3])
+    right[3] = 1.0
+    right[4] = np.einsum("ij,ij->i", translation, translation)
+    position = wrapped @ lattice
+
+    chunk = max(1, CHUNK // (n * m))
+    flat_chunks, squared_chunks = [], []
+    for start in range(0, n, chunk):
+        delta = position - position[start : start + chunk, None]  # (chunk, n, 3)
+        left = np.empty((*delta.shape[:2], 5))
+        left[..., :3] = delta
+        left[..., 3] = np.einsum("ijk,ijk->ij", delta, delta)
+        left[..., 4] = 1.0
+        squared = left.reshape(-1, 5) @ right  # (chunk * n, m)
+        if self_images:
+            squared[start :: n + 1, m // 2] = np.inf  # the atom itself
+        else:
+            squared[start :: n + 1] = np.inf
+        squared = squared.reshape(-1)
+        flat = (squared <= radius * radius).nonzero()[0]
+        flat_chunks.append(flat + start * n * m)
+        squared_chunks.append(squared[flat])
+    flat, squared = np.concatenate(flat_chunks), np.concatenate(squared_chunks)
+    centre = flat // (n * m)
+    order = (squared + centre * (radius * radius + 1.0)).argsort()
+    edge, image = np.divmod(flat[order], m)
+    return Pairs(np.bincount(centre, minlength=n), edge % n, image, np.sqrt(np.maximum(squared[order], 0.0)), images)
+
+
+@lru_cache(maxsize=64)
+def _image_grid(a: int, b: int, c: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """All lattice translations from (-a, -b, -c) to (a, b, c), the zero one in the middle, as integers and as floats."""
+    ranges = [np.arange(-k, k + 1, dtype=np.int32) for k in (a, b, c)]
+    grid = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
+    return grid, grid.astype(np.float64)

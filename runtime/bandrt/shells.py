@@ -1,0 +1,198 @@
+"""Shells: which of the equally far neighbours get the last slots of an atom.
+
+For a quarter of all atoms the last slot falls inside a shell of equally far neighbours. Which of them get a slot must
+depend neither on the order of the atoms nor on the cell or the orientation. Atoms are therefore coloured by what a
+message-passing model can tell apart: first by species, then, round by round, by the shells, distances and colours of
+their neighbours (Weisfeiler-Lehman refinement), and the last shell is filled in the order of colours. Each round only splits the
+colours before it, and atoms of one colour keep equal neighbourhoods, so whichever of them is taken, the model
+computes the same numbers. Symmetry tells when that is already so, and most crystals need no round at all.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandrt.recipe import GraphRecipe
+
+
+class Pairs(NamedTuple):
+    """All neighbours within a radius, those of one centre together, nearest first.
+
+    Attributes:
+        counts: (n_atoms,) neighbours of each centre.
+        neighbor: (n_pairs,) atom index of the neighbour.
+        image: (n_pairs,) row of `images`.
+        distance: (n_pairs,) Å.
+        images: (n_images, 3) int32 lattice translations.
+    """
+
+    counts: NDArray[np.int64]
+    neighbor: NDArray[np.int64]
+    image: NDArray[np.int64]
+    distance: NDArray[np.float64]
+    images: NDArray[np.int32]
+
+
+class Slots(NamedTuple):
+    """The chosen pairs, nearest first.
+
+    Attributes:
+        pair: (n_atoms, n_slots) row of the pairs; any row on empty slots.
+        filled: (n_atoms, n_slots) bool; filled slots come first.
+    """
+
+    pair: NDArray[np.int64]
+    filled: NDArray[np.bool_]
+
+
+class _Environments(NamedTuple):
+    """The neighbours of every atom up to and including the whole shell in which its last slot falls.
+
+    Attributes:
+        pair: (n_atoms, width) row of the pairs, nearest first.
+        neighbor: (n_atoms, width) atom index.
+        distance: (n_atoms, width) Å.
+        shell: (n_atoms, width) number of the shell, from 0; a large number on empty entries.
+        edge: (n_atoms, 1) the shell in which the last slot falls.
+        inside: (n_atoms, width) bool, whether the entry is such a neighbour.
+    """
+
+    pair: NDArray[np.int64]
+    neighbor: NDArray[np.int64]
+    distance: NDArray[np.float64]
+    shell: NDArray[np.int64]
+    edge: NDArray[np.int64]
+    inside: NDArray[np.bool_]
+
+
+def choose_slots(
+    pairs: Pairs, atomic_numbers: NDArray[np.int32], orbits: NDArray[np.integer], recipe: GraphRecipe, *, radius: float, last: bool
+) -> Slots | None:
+    """Choose the pairs that get a slot.
+
+    Args:
+        pairs: all pairs within `radius`, at least one.
+        atomic_numbers: (n_atoms,).
+        orbits: (n_atoms,) labels of symmetry-equivalent atoms.
+        recipe: number of slots, tie rule and tolerance.
+        radius: Å, how far `pairs` reaches.
+        last: whether `radius` is the cutoff.
+
+    Returns:
+        The slots, or None if the radius must grow before the tie can be judged.
+    """
+    n_slots = recipe.n_neighbors
+    start = pairs.counts.cumsum() - pairs.counts
+    full = bool(pairs.counts.min() > n_slots)
+    if full:
+        beyond = start + n_slots
+        tied = pairs.distance[beyond] - pairs.distance[beyond - 1] <= recipe.tie_tolerance
+        if not tied.any():
+            return _nearest(start, n_slots)
+    elif not last:
+        return None
+
+    ends = np.abs(np.diff(pairs.distance)) > recipe.tie_tolerance  # (n_pairs - 1,) whether a shell ends after the pair
+    ends[start[1:][pairs.counts[:-1] > 0] - 1] = True
+    shell = np.zeros(len(pairs.distance), dtype=np.int64)
+    ends.cumsum(out=shell[1:])
+    if full:
+        edge = shell[beyond[tied]]
+        final = (start + pairs.counts - 1)[tied]
+        if not last and ((shell[final] == edge) & (pairs.distance[final] > radius - recipe.tie_tolerance)).any():
+            return None
+        if recipe.tie_rule == "site_invariant":
+            orbit = orbits[pairs.neighbor]
+            mixed = np.zeros(len(shell), dtype=np.bool_)  # of each shell, whether inequivalent atoms are in it
+            mixed[shell[1:][(orbit[1:] != orbit[:-1]) & ~ends]] = True
+            if not mixed[edge].any():
+                return _nearest(start, n_slots)
+
+    around = _environments(pairs, start, shell, recipe)
+    size = around.inside.sum(axis=1)
+    overfull = size > n_slots
+    taken = np.arange(around.pair.shape[1]) < np.minimum(size, n_slots)[:, None]
+    if recipe.tie_rule == "complete_shells":
+        droppable = overfull & (around.edge[:, 0] > 0)
+        taken[droppable] = (around.shell < around.edge)[droppable]
+        overfull &= ~droppable
+    if overfull.any():
+        taken[overfull] = _nearest_by_colour(around, overfull, atomic_numbers, orbits, recipe)
+    column = (~taken).argsort(axis=1, kind="stable")[:, :n_slots]
+    rows = np.arange(len(start))[:, None]
+    return Slots(around.pair[rows, column], taken[rows, column])
+
+
+def _nearest(start: NDArray[np.int64], n_slots: int) -> Slots:
+    """Take the first pairs of every atom."""
+    pair = start[:, None] + np.arange(n_slots)
+    return Slots(pair, np.ones(pair.shape, dtype=np.bool_))
+
+
+def _environments(pairs: Pairs, start: NDArray[np.int64], shell: NDArray[np.int64], recipe: GraphRecipe) -> _Environments:
+    """Lay the pairs out in rows; `shell` (n_pairs,) numbers the shells of all atoms one after the other."""
+    width = max(int(pairs.counts.max()), recipe.n_neighbors)
+    filled = np.arange(width) < pairs.counts[:, None]
+    pair = np.where(filled, start[:, None] + np.arange(width), 0)
+    nth_shell = np.where(filled, shell[pair] - shell[pair[:, :1]], len(shell))
+    edge = nth_shell[:, recipe.n_neighbors - 1, None]
+    inside = filled & (nth_shell <= edge)
+    width = max(int(inside.sum(axis=1).max()), recipe.n_neighbors)
+    pair, nth_shell, inside = pair[:, :width], nth_shell[:, :width], inside[:, :width]
+    return _Environments(pair, pairs.neighbor[pair], pairs.distance[pair], nth_shell, edge, inside)
+
+
+def _nearest_by_colour(
+    around: _Environments,
+    tied: NDArray[np.bool_],
+    atomic_numbers: NDArray[np.int32],
+    orbits: NDArray[np.integer],
+    recipe: GraphRecipe,
+) -> NDArray[np.bool_]:
+    """Fill the slots of the tied atoms: by shell, then colour, then distance.
+
+    Returns:
+        (n_tied, width) bool, the neighbours that get a slot.
+    """
+    n_slots = recipe.n_neighbors
+    neighbor, shell = around.neighbor[tied], around.shell[tied]
+    at_edge = around.inside[tied] & (shell == around.edge[tied])
+    orbit = orbits[neighbor]
+    colour = np.unique(atomic_numbers, return_inverse=True)[1]
+    n_colours = int(colour.max()) + 1
+    while True:
+        rank = shell * n_colours + colour[neighbor]
+        ordered = rank.argsort(axis=1, kind="stable")
+        rows = np.arange(len(rank))[:, None]
+        cut = rank[rows, ordered[:, n_slots - 1 : n_slots]]
+        group = at_edge & (rank == cut)  # the neighbours of which some get a slot, and some perhaps do not
+        lowest = np.where(group, orbit, np.iinfo(np.int64).max).min(axis=1)
+        highest = np.where(group, orbit, -1).max(axis=1)
+        split = cut[:, 0] == rank[rows, ordered[:, n_slots : n_slots + 1]][:, 0]
+        if not (split & (lowest != highest)).any():
+            break
+        refined = _refine(colour, around, recipe.tie_tolerance)
+        if int(refined.max()) + 1 == n_colours:
+            break
+        colour, n_colours = refined, int(refined.max()) + 1
+    taken = np.zeros(shell.shape, dtype=np.bool_)
+    taken[rows, ordered[:, :n_slots]] = True
+    return taken
+
+
+def _refine(colour: NDArray[np.int64], around: _Environments, tolerance: float) -> NDArray[np.int64]:
+    """Split colours once by the shells, distances and colours of the neighbours; the order of colours is kept."""
+    length = around.distance[around.inside]
+    ascending = length.argsort()
+    label = np.zeros(len(length), dtype=np.int64)  # distances that differ by rounding only must compare equal: number them
+    label[ascending[1:]] = np.cumsum(np.diff(length[ascending]) > tolerance)
+    n_labels, n_colours = int(label.max()) + 1, int(colour.max()) + 1
+    code = np.full(around.shell.shape, np.iinfo(np.int64).max)
+    code[around.inside] = (around.shell[around.inside] * n_labels + label) * n_colours + colour[around.neighbor[around.inside]]
+    code.sort(axis=1)
+    keys = [(own, *environment) for own, environment in zip(colour.tolist(), code.tolist(), strict=True)]
+    rank = {key: position for position, key in enumerate(sorted(set(keys)))}
+    return np.array([rank[key] for key in keys], dtype=np.int64)
