@@ -7,18 +7,13 @@ Boundaries between variations: two quantities closer than `VARIATION_TOLERANCE` 
 can not choose. Equality is a variation of its own where the paper has one (ORCF3, MCLC2, MCLC4, TRI2a); BCT with c = a is
 BCT2, a rhombohedral angle of 90 degrees is RHL2.
 
-Triclinic: the paper wants a reciprocal cell whose angles are all acute or all obtuse, with gamma the nearest to 90 degrees.
-It is built here from the three shortest reciprocal vectors, and the points are expressed back in the standard cell. With
-one or more right angles the obtuse cell is taken (TRI2a). Gamma is chosen by the smallest dot product instead of the
-smallest cosine: with it the seven lines always run from Γ to the seven face centres of the Brillouin zone, which do not
-depend on the choice of a cell.
+Triclinic tables speak of a reciprocal cell of their own (`bandrt.kpath.triclinic`); the points are expressed back in the
+standard cell.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-from itertools import product
-from math import gcd, sqrt
+from math import sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -26,6 +21,7 @@ from numpy.typing import NDArray
 
 from bandrt.kpath.path import Segments
 from bandrt.kpath.special_points import VariationName, template
+from bandrt.kpath.triclinic import wanted_cell
 
 if TYPE_CHECKING:
     from bandrt.symmetry import StandardCell
@@ -77,8 +73,8 @@ def place(cell: StandardCell) -> Placement:
     """Decide the variation of a standard cell and evaluate its parameters."""
     bravais = cell.bravais
     if bravais == "aP":
-        triclinic, basis = triclinic_basis(cell.crystal.reciprocal)
-        return Placement(triclinic, np.ones(1), basis)
+        (smallest, *_), basis = wanted_cell(cell.crystal.reciprocal)
+        return Placement("TRI1b" if smallest > 0 else "TRI1a" if smallest < 0 else "TRI2a", np.ones(1), basis)
     if bravais == "hR":
         a1, a2, _ = cell.crystal.lattice.tolist()
         a = b = c = sqrt(_dot(a1, a1))
@@ -106,57 +102,6 @@ def _by_shape(bravais: str, a: float, b: float, c: float, cos: float) -> Variati
 
 _ORCF: dict[int, VariationName] = {-1: "ORCF1", 0: "ORCF3", 1: "ORCF2"}
 _MCLC: dict[int, VariationName] = {-1: "MCLC3", 0: "MCLC4", 1: "MCLC5"}
-
-
-def triclinic_basis(reciprocal: NDArray[np.float64]) -> tuple[VariationName, NDArray[np.int64]]:
-    """Find the reciprocal cell the paper wants: reduced, all angles acute or all obtuse, gamma the nearest to 90 degrees.
-
-    Args:
-        reciprocal: (3, 3), rows, 1/Å, of a reduced cell.
-
-    Returns:
-        The variation, and the wanted vectors as integer rows, (3, 3), in terms of those of `reciprocal`.
-    """
-    metric = reciprocal @ reciprocal.T
-    triples = _primitive_triples()
-    squared = np.einsum("ij,ij->i", triples @ metric, triples)
-    first = _shortest(squared, np.ones(len(triples), dtype=bool))
-    second = _shortest(squared, np.arange(len(triples)) != first)
-    third = _shortest(squared, triples @ _cross(triples[first], triples[second]) != 0)
-    vectors = triples[[first, second, third]]
-
-    length = np.sqrt(squared[[first, second, third]])
-    dots = vectors @ metric @ vectors.T
-    dots[np.abs(dots) < VARIATION_TOLERANCE * np.outer(length, length)] = 0.0
-    pairs = np.array((dots[0, 1], dots[0, 2], dots[1, 2]))
-    kind = 1 if pairs.prod() > 0 else -1  # all acute or all obtuse: flipping a vector changes two signs and can not leave the kind
-    signs = next(s for s in _SIGNS if (kind * dots * np.outer(s, s) >= 0)[_ABOVE_DIAGONAL].all())
-    smallest = np.abs(pairs).min()
-    gamma = int(np.flatnonzero(np.abs(pairs) <= smallest + VARIATION_TOLERANCE * length[0] ** 2)[0])
-    order = ((0, 1, 2), (0, 2, 1), (1, 2, 0))[gamma]
-    name: VariationName = "TRI1b" if kind > 0 else "TRI1a" if smallest > 0 else "TRI2a"
-    return name, (signs[:, None] * vectors)[list(order)]
-
-
-_SIGNS = tuple(np.array((1, s, t)) for s in (1, -1) for t in (1, -1))
-_ABOVE_DIAGONAL = np.triu_indices(3, k=1)
-
-
-@lru_cache(maxsize=1)
-def _primitive_triples() -> NDArray[np.int64]:
-    """Integer vectors up to sign without a common divisor, simple ones first: where shortest vectors of a reduced cell lie."""
-    triples = [t for t in product(range(-2, 3), repeat=3) if gcd(*t) == 1 and next(i for i in t if i) > 0]
-    return np.array(sorted(triples, key=lambda t: (sum(map(abs, t)), tuple(-i for i in t))))
-
-
-def _shortest(squared: NDArray[np.float64], allowed: NDArray[np.bool_]) -> int:
-    """Index of the shortest allowed vector, the first among equals."""
-    limit = squared[allowed].min() * (1 + VARIATION_TOLERANCE)
-    return int(np.argmax(allowed & (squared <= limit)))
-
-
-def _cross(u: NDArray[np.int64], v: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.array((u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]))
 
 
 def _dot(u: list[float], v: list[float]) -> float:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Literal
 
 import numpy as np
@@ -50,7 +50,8 @@ class Template:
     """One table of the paper, as arrays.
 
     Attributes:
-        labels: name of each point; Γ first, then the points of the path in the order it meets them, then the rest.
+        labels: name of each point; Γ first, then the plain names on the path, then its subscripted names, both in the order
+            the path meets them, then the rest.
         coefficients: (n_points, 3, 1 + n_parameters): a point is ``coefficients @ (1, *parameters)``.
         n_path_points: how many of the points the path visits.
         edges: the lines of the path, pairs of point indices, each once.
@@ -71,8 +72,8 @@ def template(name: VariationName) -> Template:
     columns = {"": 0} | {symbol: i for i, symbol in enumerate(variation.symbols.split(), start=1)}
     points = {label: xyz for label, *xyz in (entry.split() for entry in variation.points.split(","))}
     strokes = [stroke.split() for stroke in variation.path.split("|")]
-    visited = dict.fromkeys(["Γ", *(label for stroke in strokes for label in stroke)])
-    labels = tuple(visited) + tuple(label for label in points if label not in visited)
+    visited = sorted(dict.fromkeys(["Γ", *chain(*strokes)]), key=lambda label: "_" in label)
+    labels = (*visited, *(label for label in points if label not in visited))
     coefficients = np.zeros((len(labels), 3, len(columns)))
     for row, label in enumerate(labels):
         for axis, coordinate in enumerate(points[label]):
