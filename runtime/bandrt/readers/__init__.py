@@ -1,0 +1,111 @@
+"""File formats: CIF, POSCAR, pymatgen JSON, extended XYZ, and objects of other packages, each to one `Crystal`.
+
+`to_crystal` takes them all; `parse` takes the text of a file whose format is known, and `format_of` tells it from the name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, Protocol
+
+from bandrt.crystal import Crystal
+from bandrt.errors import InputError
+from bandrt.readers.cif import read_cif
+from bandrt.readers.documents import crystal_of_document, read_pymatgen_json
+from bandrt.readers.extxyz import read_extxyz
+from bandrt.readers.objects import crystal_of_ase, crystal_of_pymatgen, is_ase_atoms, is_pymatgen_structure
+from bandrt.readers.poscar import read_poscar
+from bandrt.readers.text import read_file
+
+__all__ = ["FORMATS", "Format", "format_of", "parse", "read_cif", "read_extxyz", "read_poscar", "read_pymatgen_json", "to_crystal"]
+
+Format = Literal["cif", "poscar", "json", "extxyz"]
+
+FORMATS = "CIF (.cif), POSCAR, CONTCAR, .vasp, .poscar, pymatgen JSON (.json), extended XYZ (.extxyz, .xyz), each also as .gz"
+"""What can be read, for people."""
+
+_SUFFIXES: dict[str, Format] = {
+    ".cif": "cif",
+    ".vasp": "poscar",
+    ".poscar": "poscar",
+    ".json": "json",
+    ".extxyz": "extxyz",
+    ".xyz": "extxyz",
+}
+_VASP_NAME = re.compile(r"(POSCAR|CONTCAR)([._-].*)?|.*[._-](POSCAR|CONTCAR)")
+
+
+class _Reader(Protocol):
+    def __call__(self, text: str, *, name: str = ...) -> Crystal: ...
+
+
+_READERS: dict[Format, _Reader] = {
+    "cif": read_cif,
+    "poscar": read_poscar,
+    "json": read_pymatgen_json,
+    "extxyz": read_extxyz,
+}
+
+
+def format_of(file_name: str) -> Format | None:
+    """Format of a file by its name, ``.gz`` aside; None if it is none that can be read."""
+    bare = PurePosixPath(file_name.removesuffix(".gz"))
+    if bare.suffix.lower() in _SUFFIXES:
+        return _SUFFIXES[bare.suffix.lower()]
+    return "poscar" if _VASP_NAME.fullmatch(bare.name) else None
+
+
+def parse(text: str, file_format: Format, *, name: str = "crystal") -> Crystal:
+    """Crystal of the text of a file.
+
+    Args:
+        text: the whole file.
+        file_format: how it is written.
+        name: what to call it in an error, usually the file.
+
+    Raises:
+        InputError: what is wrong with it, by a stable code.
+    """
+    return _READERS[file_format](text, name=name)
+
+
+def to_crystal(item: Any, *, name: str | None = None) -> Crystal:
+    """Crystal of anything that holds one.
+
+    Args:
+        item: a path (str or Path) to a file, the text of a CIF, a pymatgen `Structure` or its dictionary, an ASE `Atoms`, or
+            a `Crystal`.
+        name: what to call it in an error; the file name for a path.
+
+    Raises:
+        InputError: stage ``read``, by a stable code.
+    """
+    if isinstance(item, str) and "\n" in item:
+        if "data_" not in item.lower():
+            raise InputError(
+                "unsupported-format", f"{name or 'text'}: text is read as a CIF, and there is no data_ block in this one"
+            )
+        return read_cif(item, name=name or "CIF text")
+    if isinstance(item, str | Path):
+        return _read_path(Path(item), name or Path(item).name)
+    name = name or "crystal"
+    if isinstance(item, Crystal):
+        return Crystal.checked(item.lattice, item.atomic_numbers, item.frac_coords, name=name)
+    if isinstance(item, Mapping):
+        return crystal_of_document(item, name=name)
+    if is_ase_atoms(item):
+        return crystal_of_ase(item, name=name)
+    if is_pymatgen_structure(item):
+        return crystal_of_pymatgen(item, name=name)
+    raise InputError(
+        "unsupported-format", f"{name}: a {type(item).__name__} is no path, CIF text, pymatgen Structure, ASE Atoms or Crystal"
+    )
+
+
+def _read_path(path: Path, name: str) -> Crystal:
+    file_format = format_of(path.name)
+    if file_format is None:
+        raise InputError("unsupported-format", f"{name}: this file name says no format that can be read: {FORMATS}")
+    return parse(read_file(path, name=name), file_format, name=name)

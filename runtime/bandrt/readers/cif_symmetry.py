@@ -1,0 +1,177 @@
+"""Symmetry operations of a CIF and what they make of its sites."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from functools import lru_cache
+from typing import NamedTuple
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+
+SPECIAL_POSITION_TOLERANCE = 0.1
+"""Å: images of one site nearer than this are one atom on a special position written with few digits (0.33 for 1/3)."""
+SAME_SITE_TOLERANCE = 0.01
+"""Å: two rows of one species nearer than this are one atom that the file lists although symmetry makes it."""
+METRIC_TOLERANCE = 0.01
+"""How far, relative to its largest element, an operation may change the cell's metric (cells are written with few digits)."""
+
+_TERM = re.compile(r"([+-]?)(\d+(?:\.\d*)?|\.\d+)?(?:/(\d+))?\*?([xyz])?", re.IGNORECASE)
+_SETTING = re.compile(r"^(.+?)\s+([SZHR])$")
+_ORIGINS = {"S": "1", "Z": "2", "H": "H", "R": "R"}
+_KEY_STEP = 1e-6
+_KEY_SHIFT = np.array([0.31830988618, 0.36787944117, 0.57721566490])
+"""Irrational, so that no coordinate a person writes lies on the border between two keys."""
+
+
+class Operations(NamedTuple):
+    """Space-group operations x' = R x + t on fractional coordinates in columns.
+
+    Attributes:
+        rotations: (n_ops, 3, 3) float64, of whole numbers.
+        translations: (n_ops, 3) float64.
+    """
+
+    rotations: NDArray[np.float64]
+    translations: NDArray[np.float64]
+
+
+IDENTITY = Operations(np.eye(3)[None], np.zeros((1, 3)))
+
+
+def _parse_row(expression: str) -> tuple[list[float], float]:
+    """One coordinate of an operation, e.g. ``-y+1/2``."""
+    row, shift, end = [0.0, 0.0, 0.0], Fraction(0), 0
+    while end < len(expression):
+        match = _TERM.match(expression, end)
+        if match is None or match.end() == end or (match[2] is None and match[4] is None) or (end and not match[1]):
+            raise ValueError(expression)
+        value = Fraction(match[2] or 1) / Fraction(match[3] or 1) * (-1 if match[1] == "-" else 1)
+        if match[4]:
+            row["xyz".index(match[4].lower())] += float(value)
+        else:
+            shift += value.limit_denominator(48)  # 0.3333 stands for 1/3
+        end = match.end()
+    return row, float(shift)
+
+
+@lru_cache(maxsize=1024)
+def parse_operations(triplets: tuple[str, ...]) -> Operations:
+    """Operations from CIF triplets, ``-y+1/2, x, z``.
+
+    Raises:
+        ValueError: a triplet can not be read, or together they are not a group (a list that was cut short).
+    """
+    rotations, translations = [], []
+    for triplet in triplets:
+        try:
+            parts = [_parse_row(part) for part in re.sub(r"[\s'\";]", "", triplet).split(",")]
+        except (ValueError, ZeroDivisionError):
+            parts = []
+        if len(parts) != 3:
+            raise ValueError(f"symmetry operation {triplet!r} can not be read")
+        rotations.append([row for row, _ in parts])
+        translations.append([shift for _, shift in parts])
+    operations = Operations(np.array(rotations), np.array(translations))
+    if not _is_group(operations):
+        raise ValueError(f"the {len(triplets)} symmetry operations are not a group; the list may be cut short")
+    return operations
+
+
+def _is_group(operations: Operations) -> bool:
+    """Whether every product of two operations is, up to a lattice translation, one of them."""
+    rotations, translations = operations
+    if len(rotations) == 1:
+        return bool((rotations[0] == np.eye(3)).all() and not (translations[0] % 1.0).any())
+    products = np.einsum("aij,bjk->abik", rotations, rotations).reshape(-1, 9)
+    shifts = (np.einsum("aij,bj->abi", rotations, translations) + translations[:, None]).reshape(-1, 3)
+
+    def keys(matrices: NDArray[np.float64], vectors: NDArray[np.float64]) -> set[bytes]:
+        wrapped = np.floor((vectors + _KEY_SHIFT) % 1.0 * 1e4)  # two fractions of denominators up to 48 differ by more
+        return {row.tobytes() for row in np.ascontiguousarray(np.hstack([matrices, wrapped]).astype(np.int16))}
+
+    return keys(products, shifts) == keys(rotations.reshape(-1, 9), translations)
+
+
+def _table_operations(space_group: gemmi.SpaceGroup) -> Operations:
+    operations = list(space_group.operations())
+    return Operations(
+        np.array([op.rot for op in operations], dtype=np.float64) / gemmi.Op.DEN,
+        np.array([op.tran for op in operations], dtype=np.float64) / gemmi.Op.DEN,
+    )
+
+
+def named_operations(hermann_mauguin: str, number: int, *, alpha: float, gamma: float) -> list[Operations]:
+    """Operations a space-group name or number may stand for: several where it does not say which origin is meant.
+
+    Args:
+        hermann_mauguin: name, perhaps with a setting (``F d -3 m:2``, ``F d -3 m Z``); may be empty.
+        number: 1 to 230, used when the name is empty or unknown; 0 if unknown.
+        alpha: cell angle in degrees, to tell rhombohedral from hexagonal axes.
+        gamma: the same.
+    """
+    name = _SETTING.sub(lambda match: f"{match[1]}:{_ORIGINS[match[2]]}", hermann_mauguin.strip())
+    found = gemmi.find_spacegroup_by_name(name, alpha, gamma) if name else None
+    if found is None and 1 <= number <= 230:
+        standard = gemmi.find_spacegroup_by_number(number)
+        found = gemmi.find_spacegroup_by_name(standard.hm, alpha, gamma)
+        name = standard.hm
+    if found is None:
+        return []
+    if ":" not in name and found.ext in ("1", "2"):
+        siblings = [gemmi.find_spacegroup_by_name(f"{found.hm}:{origin}") for origin in "12"]
+        return [_table_operations(sibling) for sibling in siblings]
+    return [_table_operations(found)]
+
+
+def fits_cell(operations: Operations, lattice: NDArray[np.float64]) -> bool:
+    """Whether the operations leave the metric of the cell as it is."""
+    metric = lattice @ lattice.T
+    turned = np.einsum("aji,jk,akl->ail", operations.rotations, metric, operations.rotations)
+    return bool(np.abs(turned - metric).max() < METRIC_TOLERANCE * metric.max())
+
+
+def expand(
+    operations: Operations, numbers: NDArray[np.int32], coords: NDArray[np.float64], lattice: NDArray[np.float64]
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """All atoms of the cell from the sites a file lists.
+
+    A site within `SPECIAL_POSITION_TOLERANCE` of a special position is first moved onto it: to the mean of the images
+    that coincide there.
+
+    Args:
+        operations: the space group.
+        numbers: (n_sites,) atomic numbers.
+        coords: (n_sites, 3) fractional.
+        lattice: (3, 3) rows, Å.
+
+    Returns:
+        Atomic numbers (n_atoms,) and fractional coordinates (n_atoms, 3), the images of a site together.
+    """
+    images = np.einsum("aij,sj->sai", operations.rotations, coords) + operations.translations  # (n_sites, n_ops, 3)
+    offset = images - coords[:, None]
+    offset -= np.rint(offset)
+    fixed = np.linalg.norm(offset @ lattice, axis=2) < SPECIAL_POSITION_TOLERANCE  # (n_sites, n_ops): site symmetry
+    centred = coords + (offset * fixed[..., None]).sum(axis=1) / fixed.sum(axis=1)[:, None]
+    images = np.einsum("aij,sj->sai", operations.rotations, centred) + operations.translations
+    keys = np.floor((images + _KEY_SHIFT) % 1.0 / _KEY_STEP).astype(np.int64)
+    flat_keys = (keys[..., 0] * 10**6 + keys[..., 1]) * 10**6 + keys[..., 2]  # (n_sites, n_ops)
+    atoms: list[NDArray[np.float64]] = []
+    kept: list[int] = []
+    for site, orbit_keys in enumerate(flat_keys):
+        same = [row for row, other in zip(atoms, kept, strict=True) if numbers[other] == numbers[site]]
+        if same and _is_among(centred[site], np.concatenate(same), lattice):
+            continue
+        first = np.sort(np.unique(orbit_keys, return_index=True)[1])
+        atoms.append(images[site, first])
+        kept.append(site)
+    return np.repeat(numbers[kept], [len(orbit) for orbit in atoms]), np.concatenate(atoms)
+
+
+def _is_among(position: NDArray[np.float64], others: NDArray[np.float64], lattice: NDArray[np.float64]) -> bool:
+    """Whether a site lies on one of the atoms, up to lattice translations."""
+    offset = others - position
+    offset -= np.rint(offset)
+    return bool(np.linalg.norm(offset @ lattice, axis=1).min() < SAME_SITE_TOLERANCE)

@@ -1,0 +1,73 @@
+"""Crystals from pymatgen's JSON documents, read without pymatgen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from bandrt.crystal import Crystal
+from bandrt.errors import InputError
+from bandrt.readers.species import partial_occupancy, species_number, unknown_species
+
+OCCUPANCY_TOLERANCE = 1e-3
+"""A site filled to within this is full."""
+
+
+def read_pymatgen_json(text: str, *, name: str = "crystal") -> Crystal:
+    """Read the JSON of a pymatgen `Structure`, alone or under the key ``structure`` of another document.
+
+    Args:
+        text: the whole file.
+        name: what to call it in an error, usually the file.
+
+    Raises:
+        InputError: ``empty-file``, ``json-syntax``, or what `crystal_of_document` raises.
+    """
+    if not text.strip():
+        raise InputError("empty-file", f"{name}: the file is empty")
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError("json-syntax", f"{name}: {error}; the file may be cut short") from None
+    return crystal_of_document(document, name=name)
+
+
+def crystal_of_document(document: Any, *, name: str = "crystal") -> Crystal:
+    """Crystal of what `Structure.as_dict` gives, alone or under the key ``structure``.
+
+    Args:
+        document: the parsed JSON.
+        name: what to call it in an error.
+
+    Raises:
+        InputError: ``not-a-crystal``, ``not-periodic``, ``unknown-species``, ``partial-occupancy``, or what
+            `Crystal.checked` raises.
+    """
+    if isinstance(document, Mapping) and "sites" not in document and isinstance(document.get("structure"), Mapping):
+        document = document["structure"]
+    if not isinstance(document, Mapping) or "sites" not in document:
+        raise InputError("not-a-crystal", f"{name}: no pymatgen structure in it (an object with `lattice` and `sites`)")
+    if not isinstance(document.get("lattice"), Mapping):
+        raise InputError("not-periodic", f"{name}: the structure has no lattice; a molecule has no bands")
+    lattice, sites = document["lattice"], document["sites"]
+    if not all(lattice.get("pbc", (True,))):
+        raise InputError("not-periodic", f"{name}: periodic along {lattice['pbc']}; all three directions are needed")
+    try:
+        numbers = [_site_number(site, index, name) for index, site in enumerate(sites)]
+        return Crystal.checked(lattice["matrix"], numbers, [site["abc"] for site in sites], name=name)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError("not-a-crystal", f"{name}: not the layout of a pymatgen structure: {error!r}") from None
+
+
+def _site_number(site: Mapping[str, Any], index: int, name: str) -> int:
+    """Atomic number of a site with one full species."""
+    species = site["species"]
+    place = f"site {index + 1} ({site.get('label') or species[0]['element']})"
+    if len(species) != 1 or abs(float(species[0].get("occu", 1)) - 1.0) > OCCUPANCY_TOLERANCE:
+        amounts = ", ".join(f"{entry['element']} {entry.get('occu', 1)}" for entry in species)
+        raise partial_occupancy(amounts, name=name, site=place)
+    number = species_number(species[0]["element"])
+    if not number:
+        raise unknown_species(species[0]["element"], name=name, site=place)
+    return number

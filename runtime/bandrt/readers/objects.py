@@ -1,0 +1,58 @@
+"""Crystals from pymatgen and ASE objects in memory, told apart by what they can do: neither package is imported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bandrt.crystal import Crystal
+from bandrt.errors import InputError
+from bandrt.readers.documents import OCCUPANCY_TOLERANCE
+from bandrt.readers.species import partial_occupancy, species_number, unknown_species
+
+
+def is_pymatgen_structure(item: Any) -> bool:
+    """Whether it looks like a pymatgen `Structure`, or anything else with a lattice matrix and sites."""
+    return hasattr(getattr(item, "lattice", None), "matrix") and hasattr(item, "sites")
+
+
+def is_ase_atoms(item: Any) -> bool:
+    """Whether it looks like an ASE `Atoms`."""
+    return hasattr(item, "get_scaled_positions") and hasattr(item, "get_atomic_numbers")
+
+
+def crystal_of_pymatgen(structure: Any, *, name: str = "crystal") -> Crystal:
+    """Crystal of a pymatgen `Structure`.
+
+    Raises:
+        InputError: ``not-periodic``, ``partial-occupancy``, ``unknown-species``, or what `Crystal.checked` raises.
+    """
+    pbc = getattr(structure.lattice, "pbc", (True,))
+    if not all(pbc):
+        raise InputError("not-periodic", f"{name}: periodic along {tuple(pbc)}; all three directions are needed")
+    numbers = []
+    for index, site in enumerate(structure.sites):
+        species = [(str(getattr(kind, "symbol", kind)), float(amount)) for kind, amount in site.species.items()]
+        place = f"site {index + 1} ({site.label})"
+        if len(species) != 1 or abs(species[0][1] - 1.0) > OCCUPANCY_TOLERANCE:
+            raise partial_occupancy(", ".join(f"{symbol} {amount:g}" for symbol, amount in species), name=name, site=place)
+        numbers.append(species_number(species[0][0]))
+        if not numbers[-1]:
+            raise unknown_species(species[0][0], name=name, site=place)
+    return Crystal.checked(structure.lattice.matrix, numbers, [site.frac_coords for site in structure.sites], name=name)
+
+
+def crystal_of_ase(atoms: Any, *, name: str = "crystal") -> Crystal:
+    """Crystal of an ASE `Atoms`.
+
+    Raises:
+        InputError: ``not-periodic``, or what `Crystal.checked` raises.
+    """
+    if not np.all(atoms.pbc):
+        pbc = tuple(bool(flag) for flag in np.broadcast_to(atoms.pbc, (3,)))
+        raise InputError("not-periodic", f"{name}: periodic along {pbc}; set pbc=True if it is a crystal")
+    lattice = np.asarray(atoms.cell, dtype=np.float64)
+    if not abs(np.linalg.det(lattice)) > 0.0:
+        raise InputError("bad-lattice", f"{name}: the cell spans no volume")
+    return Crystal.checked(lattice, atoms.get_atomic_numbers(), atoms.get_scaled_positions(wrap=False), name=name)
