@@ -1,0 +1,141 @@
+"""Batches: crystals of similar size side by side, padded to one shape.
+
+| input | shape | dtype | on padding |
+|---|---|---|---|
+| atomic_numbers | (B, N) | int32 | 0 |
+| neighbor_index | (B, N, D) | int32, index of the neighbour within its crystal | 0 |
+| neighbor_distance | (B, N, D) | float32, Å | 0 |
+| neighbor_mask | (B, N, D) | bool | false |
+| atom_mask | (B, N) | bool | false |
+| neighbor_image | (B, N, D, 3) | int32, in cell vectors | 0 |
+| kpoints | (B, K, 3) | float32, in the recipe's frame | 0 |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandrt.features import Features
+
+INPUT_NAMES: Final = (
+    "atomic_numbers",
+    "neighbor_index",
+    "neighbor_distance",
+    "neighbor_mask",
+    "atom_mask",
+    "neighbor_image",
+    "kpoints",
+)
+"""Inputs of an engine; a manifest may list fewer."""
+MAX_PADDED_ATOMS: Final = 2048
+"""Atoms in one batch, padding included, so that large crystals make small batches."""
+HELD_BATCHES: Final = 16
+"""How many full batches of crystals may wait for others of their size."""
+
+Key = TypeVar("Key")
+
+
+def pad(
+    features: Sequence[Features], *, n_atoms: int | None = None, n_slots: int | None = None, batch_size: int | None = None
+) -> dict[str, NDArray[Any]]:
+    """Lay several crystals side by side in one padded input.
+
+    Args:
+        features: at least one crystal, all with the same number of k-points.
+        n_atoms: N, by default the atoms of the largest crystal.
+        n_slots: D, by default the neighbour slots of the crystals.
+        batch_size: B, by default the number of crystals; further rows are all padding.
+
+    Returns:
+        One array per name in `INPUT_NAMES`, as the table of this module says.
+
+    Raises:
+        ValueError: the crystals do not fit.
+    """
+    needed = (
+        len(features),
+        max(len(one.atomic_numbers) for one in features),
+        max(one.neighbor_index.shape[1] for one in features),
+    )
+    size, atoms, slots = (
+        least if given is None else given for least, given in zip(needed, (batch_size, n_atoms, n_slots), strict=True)
+    )
+    if size < needed[0] or atoms < needed[1] or slots < needed[2]:
+        raise ValueError(f"crystals, atoms and slots {needed} do not fit in {(size, atoms, slots)}")
+    n_kpoints = len(features[0].kpoints)
+    batch: dict[str, NDArray[Any]] = {
+        "atomic_numbers": np.zeros((size, atoms), dtype=np.int32),
+        "neighbor_index": np.zeros((size, atoms, slots), dtype=np.int32),
+        "neighbor_distance": np.zeros((size, atoms, slots), dtype=np.float32),
+        "neighbor_mask": np.zeros((size, atoms, slots), dtype=np.bool_),
+        "atom_mask": np.zeros((size, atoms), dtype=np.bool_),
+        "neighbor_image": np.zeros((size, atoms, slots, 3), dtype=np.int32),
+        "kpoints": np.zeros((size, n_kpoints, 3), dtype=np.float32),
+    }
+    for row, one in enumerate(features):
+        n, d = one.neighbor_index.shape
+        batch["atomic_numbers"][row, :n] = one.atomic_numbers
+        batch["neighbor_index"][row, :n, :d] = one.neighbor_index
+        batch["neighbor_distance"][row, :n, :d] = one.neighbor_distance
+        batch["neighbor_mask"][row, :n, :d] = one.neighbor_mask
+        batch["atom_mask"][row, :n] = one.atom_mask
+        batch["neighbor_image"][row, :n, :d] = one.neighbor_image
+        batch["kpoints"][row] = one.kpoints
+    return batch
+
+
+def bucket_size(n_atoms: int) -> int:
+    """Round a number of atoms up to one of four sizes per doubling: 1 to 8, then 10, 12, 14, 16, 20, 24, 28, 32, 40...
+
+    Less than a fifth of a row is padding, and an engine meets few shapes.
+    """
+    step = 1 << max(0, (n_atoms - 1).bit_length() - 3)
+    return -(-n_atoms // step) * step
+
+
+class Batcher(Generic[Key]):
+    """Groups a stream of crystals by size, holding a bounded number of them.
+
+    Which crystals make a batch depends on the order of the stream alone. A batch is a list of (key, features).
+    """
+
+    def __init__(self, max_batch: int, *, max_padded_atoms: int = MAX_PADDED_ATOMS, max_held: int | None = None) -> None:
+        """Start with nothing held.
+
+        Args:
+            max_batch: crystals in a batch at most.
+            max_padded_atoms: atoms in a batch at most, padding included; a larger crystal goes alone.
+            max_held: crystals that may wait; by default `HELD_BATCHES` full batches.
+        """
+        if max_batch < 1:
+            raise ValueError(f"a batch of {max_batch} crystals is empty; at least 1 is needed")
+        self._max_batch = max_batch
+        self._max_padded_atoms = max_padded_atoms
+        self._max_held = HELD_BATCHES * max_batch if max_held is None else max_held
+        self._buckets: dict[int, list[tuple[Key, Features]]] = {}
+        self._held = 0
+
+    def add(self, key: Key, features: Features) -> list[list[tuple[Key, Features]]]:
+        """Take one crystal, and give the batches that are due: none, or one."""
+        size = bucket_size(len(features.atomic_numbers))
+        bucket = self._buckets.setdefault(size, [])
+        bucket.append((key, features))
+        self._held += 1
+        if len(bucket) >= min(self._max_batch, self._max_padded_atoms // size):
+            return [self._release(size)]
+        if self._held > self._max_held:
+            return [self._release(max(self._buckets, key=lambda s: (len(self._buckets[s]), s)))]
+        return []
+
+    def flush(self) -> list[list[tuple[Key, Features]]]:
+        """Give what is still held, small crystals first."""
+        return [self._release(size) for size in sorted(self._buckets)]
+
+    def _release(self, size: int) -> list[tuple[Key, Features]]:
+        batch = self._buckets.pop(size)
+        self._held -= len(batch)
+        return batch
