@@ -67,7 +67,7 @@ def test_points_of_no_symmetry_and_points_a_little_off_have_no_name() -> None:
     _, points = special_points(cell)
     rng = np.random.default_rng(2)
     assert set(conventional_labels(rng.random((20, 3)), cell)) == {None}
-    assert set(conventional_labels(points + [3e-5, 0, 0], cell)) == {None}
+    assert set(conventional_labels(points + np.array((3e-5, 0, 0)), cell)) == {None}
     assert conventional_labels(points + 3e-6, cell) == conventional_labels(points, cell)
 
 
