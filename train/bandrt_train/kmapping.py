@@ -1,8 +1,8 @@
 """Where wanted k-points lie on computed lines, through the symmetry of the crystal.
 
-Two k-points have the same energies when a rotation of the crystal, a reciprocal lattice vector or time reversal takes one to the other. A
-wanted k-point is found when one of its images lies on a straight run of computed k-points; its energies are then interpolated between the two
-computed neighbours in that run. Nothing is ever continued past the end of a run, or across a corner.
+Two k-points have the same energies when a rotation of the crystal, a reciprocal lattice vector or time reversal takes one to the
+other. A wanted k-point is found when one of its images lies on a straight run of computed k-points; its energies are then
+interpolated between the two computed neighbours in that run. Nothing is ever continued past the end of a run, or across a corner.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 ON_LINE_TOLERANCE = 2e-3
-"""1/Å: an image this close to a line lies on it. Cells that are symmetric only to within the symmetry tolerance move by as much when they are made
-symmetric; at a band velocity of 5 eV Å it is worth 10 meV, and ten times less where cells are exact."""
+"""1/Å: an image this close to a line lies on it. Cells that are symmetric only to within the symmetry tolerance move by as much
+when they are made symmetric; at a band velocity of 5 eV Å it is worth 10 meV, and ten times less where cells are exact."""
 EQUALLY_CLOSE = 1e-5
 """1/Å: images whose distances to a line differ by less are equally good."""
 STRAIGHT_TOLERANCE = 1e-3
@@ -22,7 +22,7 @@ STRAIGHT_TOLERANCE = 1e-3
 JUMP_RATIO = 4.0
 """A step this many times longer than the document's median step is a jump between two separate lines."""
 LOOKUP_EXTENT = 0.9
-"""Fractional: runs are looked up in pieces shorter than one reciprocal cell, so that one lattice vector at most brings an image there."""
+"""Fractional: runs are looked up in pieces shorter than a reciprocal cell, where one lattice vector at most brings an image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +117,9 @@ def straight_lines(frac_kpoints: NDArray[np.float64], reciprocal: NDArray[np.flo
 
 def _turns(before: NDArray[np.float64], after: NDArray[np.float64]) -> bool:
     scale = float(np.linalg.norm(before) * np.linalg.norm(after))
-    return scale < EQUALLY_CLOSE**2 or float(np.linalg.norm(np.cross(before, after))) > STRAIGHT_TOLERANCE * scale or before @ after < 0
+    if scale < EQUALLY_CLOSE**2:
+        return True
+    return bool(before @ after < 0.0 or np.linalg.norm(np.cross(before, after)) > STRAIGHT_TOLERANCE * scale)
 
 
 def map_kpoints(

@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.kpath.path import KPath
 from bandrt.manifest import BandRule
 from bandrt.symmetry import StandardCell
-from numpy.typing import NDArray
-
 from bandrt_train.band_documents import BandDocument
 from bandrt_train.kmapping import KMapping, Lines, map_kpoints, straight_lines
 
@@ -78,7 +78,7 @@ class Targets:
     report: MappingReport
 
 
-def select_bands(document: BandDocument, rule: BandRule = BandRule()) -> SelectedBands:
+def select_bands(document: BandDocument, rule: BandRule) -> SelectedBands:
     """Choose the highest nonempty band, ``rule.n_valence - 1`` below it and the rest above it, and set the energy zero.
 
     A band is nonempty when its minimum lies below E_F, or all of it lies at E_F.
@@ -142,7 +142,7 @@ def computed_lines(document: BandDocument, cell: StandardCell) -> Lines:
     return straight_lines(document.frac_kpoints @ whole, cell.crystal.reciprocal, document.branches)
 
 
-def make_targets(document: BandDocument, cell: StandardCell, kpath: KPath, rule: BandRule = BandRule()) -> Targets:
+def make_targets(document: BandDocument, cell: StandardCell, kpath: KPath, rule: BandRule) -> Targets:
     """Put the bands of a document on the project's own k-path.
 
     Args:
@@ -180,7 +180,7 @@ def symmetry_spread(lines: Lines, cell: StandardCell, energies: NDArray[np.float
 
 
 def round_trip_error(
-    targets: Targets, kpath: KPath, document: BandDocument, cell: StandardCell, rule: BandRule = BandRule()
+    targets: Targets, kpath: KPath, document: BandDocument, cell: StandardCell, rule: BandRule
 ) -> NDArray[np.float64]:
     """Interpolate the targets back onto the k-points where DFT computed them.
 

@@ -1,0 +1,96 @@
+"""From band documents to a data set, in one process or several."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from bandrt.features import featurize_crystal
+
+from bandrt.errors import InputError
+from bandrt.kpath import kpath_of
+from bandrt.symmetry import standardize
+from bandrt_train.band_documents import DocumentText, find_documents, parse_document
+from bandrt_train.dataset import Dataset, DatasetRecipe, DatasetWriter, Entry, Refusal
+from bandrt_train.targets import document_crystal, make_targets
+
+Result = tuple[str, Entry | Refusal]
+"""Where a document was, and what it became."""
+CHUNK = 128
+"""Documents handed to the worker processes at a time: what is held in memory."""
+
+
+def build_dataset(
+    sources: Sequence[Path],
+    folder: Path,
+    recipe: DatasetRecipe,
+    *,
+    workers: int = 1,
+    progress: Callable[[Iterable[Result]], Iterable[Result]] = iter,
+) -> Dataset:
+    """Turn every document under `sources` into an entry or a refusal.
+
+    Args:
+        sources: files and folders of band documents; of several documents with one id the first is used.
+        folder: the data set to write, new or empty.
+        recipe: what becomes of a document.
+        workers: processes.
+        progress: wraps the stream of results, e.g. to count them.
+    """
+    writer = DatasetWriter(folder, recipe)
+    seen: set[str] = set()
+    for name, result in progress(_results(find_documents(sources), recipe, workers)):
+        if isinstance(result, Refusal):
+            writer.refuse(result)
+        elif result.id in seen:
+            writer.refuse(Refusal(result.id, name, "read", "duplicate-id", f"{name}: {result.id} was there already"))
+        else:
+            seen.add(result.id)
+            writer.add(result)
+    return writer.close()
+
+
+def make_entry(source: DocumentText, recipe: DatasetRecipe) -> Entry | Refusal:
+    """Turn one document into features and targets, or say why not."""
+    identifier = source.id
+    try:
+        document = parse_document(source)
+        identifier = document.id
+        crystal = document_crystal(document)
+        cell = standardize(crystal, recipe.featurization.symmetry, name=document.id)
+        targets = make_targets(document, cell, kpath_of(cell, recipe.featurization.kpath), recipe.bands)
+        report = targets.report
+        if report.symmetry_spread_ev > recipe.max_symmetry_spread_ev:
+            raise InputError(
+                "symmetry-conflict",
+                f"{document.id}: bands at k-points equivalent in space group {cell.space_group} differ by"
+                f" {report.symmetry_spread_ev:.3f} eV, at most {recipe.max_symmetry_spread_ev} eV is allowed",
+                stage="symmetry",
+            )
+        if report.mapped_fraction < recipe.min_mapped_fraction:
+            raise InputError(
+                "path-not-covered",
+                f"{document.id}: the bands cover {report.mapped_fraction:.0%} of the {recipe.featurization.kpath.scheme} path,"
+                f" at least {recipe.min_mapped_fraction:.0%} is needed",
+                stage="kpath",
+            )
+        features = featurize_crystal(crystal, recipe.featurization, name=document.id)
+    except InputError as error:
+        return Refusal(identifier, source.name, error.stage, error.code, error.message)
+    checksum = hashlib.sha256(source.text.strip().encode()).hexdigest()
+    formula = features.crystal.formula
+    return Entry(document.id, formula, recipe.splits.split(formula), features, targets, document.method, checksum)
+
+
+def _results(sources: Iterator[DocumentText], recipe: DatasetRecipe, workers: int) -> Iterator[Result]:
+    make = partial(make_entry, recipe=recipe)
+    if workers <= 1:
+        yield from ((source.name, make(source)) for source in sources)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        while chunk := list(islice(sources, CHUNK)):
+            yield from zip((source.name for source in chunk), pool.map(make, chunk, chunksize=8), strict=True)

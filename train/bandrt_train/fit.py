@@ -1,0 +1,295 @@
+"""Training: a data set and a configuration in, the best checkpoint and a log of the way there out.
+
+A run folder holds ``checkpoint.pt`` (the weights with the lowest validation energy MAE so far), ``log.csv`` (one row per epoch), ``config.json``
+and, at the end, ``validation.json``. The test split is not looked at here.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import logging
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+from torch_geometric.data import Batch, Data
+from torch_geometric.loader import DataLoader
+
+from bandrt.elements import SYMBOLS
+from bandrt.manifest import BandRule, TrainingDomain
+from bandrt_train.checkpoint import save_checkpoint
+from bandrt_train.dataset import Dataset, Entry
+from bandrt_train.evaluate import Evaluation, choose_metal_tolerance, evaluate, training_mean
+from bandrt_train.fit_config import FitConfig, FitError
+from bandrt_train.graph_data import to_data
+from bandrt_train.model import Bandformer, band_loss, build_model
+from bandrt_train.targets import Targets
+
+Progress = Callable[[int, dict[str, float]], None]
+"""Told after every epoch: its number from 1, and its row of the log."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FitResult:
+    """What a training run came to.
+
+    Attributes:
+        checkpoint: the file with the best weights.
+        rule: with the metal tolerance chosen on the validation split.
+        best_epoch: from 1.
+        validation: errors of the best weights on the validation split.
+        baseline: errors of the training mean on the same crystals.
+    """
+
+    checkpoint: Path
+    rule: BandRule
+    best_epoch: int
+    validation: Evaluation
+    baseline: Evaluation
+
+
+def labelled_graph(entry: Entry) -> Data:
+    """The PyG graph of an entry with its labels: ``band_energies`` (1, n_bands, K) and ``energy_mask`` (1, 1, K)."""
+    graph = to_data(entry.features)
+    graph.band_energies = torch.as_tensor(entry.targets.energies).unsqueeze(0)
+    graph.energy_mask = torch.as_tensor(entry.targets.mask)[None, None]
+    return graph
+
+
+def training_statistics(training: Sequence[Targets]) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and spread of the band centres and spread of the dispersions, each (n_bands,), eV."""
+    centers = np.array([t.energies[:, t.mask].mean(axis=1) for t in training])  # (n, n_bands)
+    deviations = np.array([t.energies[:, t.mask].std(axis=1) for t in training])
+    return (
+        torch.tensor(centers.mean(axis=0), dtype=torch.float32),
+        torch.tensor(centers.std(axis=0) + 1e-3, dtype=torch.float32),
+        torch.tensor(np.sqrt((deviations**2).mean(axis=0)) + 1e-3, dtype=torch.float32),
+    )
+
+
+def predict(model: Bandformer, graphs: Sequence[Data], batch_size: int = 32) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Band energies of PyG graphs, (n, n_bands, K), eV, without dropout."""
+    model.eval()
+    with torch.no_grad():
+        chunks = [model(Batch.from_data_list(list(graphs[i : i + batch_size]))).energies for i in range(0, len(graphs), batch_size)]
+    return torch.cat(chunks).numpy()
+
+
+class BandFit(lightning.LightningModule):
+    """The training step, its optimiser and schedule, and the moving average of the weights."""
+
+    def __init__(self, config: FitConfig, statistics: tuple[Tensor, Tensor, Tensor], steps_per_epoch: int) -> None:
+        super().__init__()
+        self.fit_config = config
+        self.steps_per_epoch = steps_per_epoch
+        self.model = build_model(config.model)
+        self.model.heads.set_statistics(*statistics)
+        self.average = AveragedModel(self.model, avg_fn=self._averaged)
+        self.average.requires_grad_(False)
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """The paper's loss on one batch."""
+        loss = band_loss(self.model(batch), batch.band_energies, batch.energy_mask, self.fit_config.dispersion_weight)
+        self.log_dict(
+            {"train/loss": loss.total, "train/center_mae": loss.center, "train/dispersion_mae": loss.dispersion},
+            on_step=False,
+            on_epoch=True,
+            batch_size=len(batch.kpoints),
+        )
+        return loss.total
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Move the average towards the trained weights."""
+        self.average.update_parameters(self.model)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, decaying matrices only, with warm-up and cosine."""
+        choice = self.fit_config.optimizer
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in trained if p.ndim >= 2], "weight_decay": choice.weight_decay},
+            {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=choice.learning_rate, betas=(0.9, 0.98))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _rate(self, step: int) -> float:
+        warmup = max(1.0, self.fit_config.optimizer.warmup_epochs * self.steps_per_epoch)
+        total = self.fit_config.epochs * self.steps_per_epoch
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - warmup) / max(1.0, total - warmup))))
+
+    def _averaged(self, average: Tensor, current: Tensor, n_averaged: Tensor | int) -> Tensor:
+        n = float(n_averaged)
+        decay = min(self.fit_config.optimizer.ema_decay, (1.0 + n) / (10.0 + n))  # early weights are soon forgotten
+        return average.lerp(current, 1.0 - decay)
+
+
+class KeepBest(Callback):
+    """After every epoch: validate the averaged weights, keep them when they are the best so far, stop when none come."""
+
+    def __init__(self, dataset: Dataset, config: FitConfig, training: Sequence[Entry], folder: Path, progress: Progress) -> None:
+        self.config = config
+        self.folder = folder
+        self.progress = progress
+        self.recipe = dataset.header.recipe
+        self.domain = training_domain(training, dataset.header.fingerprint)
+        validation = dataset.split("validation")
+        self.targets = [entry.targets for entry in validation]
+        self.graphs = [labelled_graph(entry) for entry in validation]
+        self.best_epoch = 0
+        self.best: tuple[Evaluation, BandRule] | None = None
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Validate, log, keep, stop."""
+        assert isinstance(pl_module, BandFit)
+        model: Bandformer = pl_module.average.module
+        predicted = predict(model, self.graphs)
+        rule = choose_metal_tolerance(predicted, self.targets, self.recipe.bands)
+        evaluation = evaluate(predicted, self.targets, rule)
+        epoch = trainer.current_epoch + 1
+        error = evaluation.total.energy_mae_ev
+        assert error is not None
+        if not math.isfinite(error):
+            raise FitError("diverged", f"epoch {epoch}: the validation error is {error}; lower optimizer.learning_rate")
+        if self.best is None or error < (self.best[0].total.energy_mae_ev or math.inf):
+            self.best, self.best_epoch = (evaluation, rule), epoch
+            self._save(model, evaluation, rule)
+        trained = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        row = {"epoch": float(epoch), **trained, **evaluation.flat("validation"), "learning_rate": trainer.optimizers[0].param_groups[0]["lr"]}
+        self._log(row)
+        self.progress(epoch, row)
+        if epoch - self.best_epoch >= self.config.patience:
+            trainer.should_stop = True
+
+    def _save(self, model: Bandformer, evaluation: Evaluation, rule: BandRule) -> None:
+        metrics = evaluation.flat("validation")
+        save_checkpoint(
+            self.folder / "checkpoint.pt",
+            model=model,
+            config=self.config.model,
+            recipe=self.recipe.featurization,
+            bands=rule,
+            training=dataclasses.replace(self.domain, metrics=metrics),
+            metrics=metrics,
+        )
+
+    def _log(self, row: dict[str, float]) -> None:
+        path = self.folder / "log.csv"
+        new = not path.exists()
+        with path.open("a", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, fieldnames=list(row))
+            if new:
+                writer.writeheader()
+            writer.writerow({name: f"{value:.6g}" for name, value in row.items()})
+
+
+def training_domain(training: Sequence[Entry], fingerprint: str) -> TrainingDomain:
+    """What a model trained on these crystals has seen."""
+    numbers = np.unique(np.concatenate([entry.features.atomic_numbers for entry in training]))
+    return TrainingDomain(
+        n_crystals=len(training),
+        elements=tuple(SYMBOLS[z] for z in numbers),
+        max_atoms=max(len(entry.features.atomic_numbers) for entry in training),
+        functional="; ".join(sorted({entry.method for entry in training if entry.method})),
+        data_sha256=fingerprint,
+    )
+
+
+def fit(config: FitConfig, dataset: Dataset, folder: Path, *, progress: Progress = lambda epoch, row: None) -> FitResult:
+    """Train a model.
+
+    The same configuration, data, machine and number of threads give the same weights.
+
+    Args:
+        config: the run.
+        dataset: what to learn from, with its splits.
+        folder: the run folder, new or empty.
+        progress: told after every epoch.
+
+    Raises:
+        FitError: ``output-exists``, ``empty-split``, ``shape-mismatch`` or ``diverged``.
+    """
+    training = dataset.split("train")
+    _check(config, dataset, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1), encoding="utf-8")
+    with _quiet():
+        lightning.seed_everything(config.seed, verbose=False)
+        shuffle = torch.Generator().manual_seed(config.seed)
+        graphs = [labelled_graph(entry) for entry in training]
+        loader = DataLoader(graphs, batch_size=config.batch_size, shuffle=True, generator=shuffle)
+        module = BandFit(config, training_statistics([entry.targets for entry in training]), len(loader))
+        keeper = KeepBest(dataset, config, training, folder, progress)
+        trainer = lightning.Trainer(
+            accelerator="cpu",
+            max_epochs=config.epochs,
+            gradient_clip_val=config.optimizer.gradient_clip,
+            callbacks=[keeper],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            deterministic=True,
+        )
+        trainer.fit(module, loader)
+    assert keeper.best is not None
+    validation, rule = keeper.best
+    mean = training_mean([entry.targets for entry in training], len(keeper.targets))
+    result = FitResult(folder / "checkpoint.pt", rule, keeper.best_epoch, validation, evaluate(mean, keeper.targets, rule))
+    summary = {
+        "best_epoch": result.best_epoch,
+        "bands": dataclasses.asdict(rule),
+        "model": validation.as_dict(),
+        "training mean": result.baseline.as_dict(),
+    }
+    temporary = folder / "validation.json.tmp"
+    temporary.write_text(json.dumps(summary, indent=1), encoding="utf-8")
+    os.replace(temporary, folder / "validation.json")
+    return result
+
+
+def _check(config: FitConfig, dataset: Dataset, folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()):
+        raise FitError("output-exists", f"{folder}: is not empty; choose another folder or remove it")
+    for split in ("train", "validation"):
+        if not dataset.header.counts.get(split):
+            raise FitError("empty-split", f"{dataset.folder}: the {split} split has no crystals; add data or change the shares")
+    recipe = dataset.header.recipe
+    for name, wanted, found in (
+        ("n_bands", config.model.n_bands, recipe.bands.n_bands),
+        ("n_kpoints", config.model.n_kpoints, recipe.featurization.kpath.n_kpoints),
+    ):
+        if wanted != found:
+            raise FitError("shape-mismatch", f"the model has {name} = {wanted}, the data set {dataset.folder} {found}")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's advice to itself: what it warns of (few loader workers, no logger) is chosen here."""
+    names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed")
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            warnings.filterwarnings("ignore", message=r".*(lr_scheduler|isinstance\(treespec|pkg_resources).*")
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

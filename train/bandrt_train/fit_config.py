@@ -1,0 +1,69 @@
+"""The configuration of a training run: one TOML file, one frozen dataclass, no key that means nothing."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bandrt.errors import BandrtError
+from bandrt.manifest import from_mapping
+from bandrt_train.model_config import ModelConfig
+
+
+class FitError(BandrtError):
+    """A training run that can not be started or has nothing to learn from."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """How the weights move."""
+
+    learning_rate: float = 1e-3
+    """Peak of the schedule."""
+    weight_decay: float = 0.01
+    """Of AdamW, on weight matrices only."""
+    warmup_epochs: float = 5.0
+    """Linear rise to the peak; after it the rate falls to zero as a cosine over the remaining epochs."""
+    gradient_clip: float = 1.0
+    """Largest norm of the gradient."""
+    ema_decay: float = 0.995
+    """The weights that are validated and kept are an exponential moving average of those that are trained, per step."""
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """A training run."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    epochs: int = 150
+    """At most."""
+    patience: int = 40
+    """Epochs without a better validation energy MAE after which to stop."""
+    batch_size: int = 16
+    """Crystals per step."""
+    dispersion_weight: float = 1.0
+    """The paper's lambda: the loss is ``L1(centre) + lambda L1(dispersion)``."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "patience", "batch_size"):
+            if getattr(self, name) < 1:
+                raise FitError("config-invalid", f"{name} is {getattr(self, name)}, allowed: 1 or more")
+        if not 0.0 <= self.optimizer.ema_decay < 1.0:
+            raise FitError("config-invalid", f"optimizer.ema_decay is {self.optimizer.ema_decay}, allowed: from 0 up to, not including, 1")
+
+
+def read_config(path: Path) -> FitConfig:
+    """Read a TOML configuration; keys left out keep their defaults, unknown keys are errors.
+
+    Raises:
+        FitError: ``config-invalid`` for text that is not TOML.
+        ManifestError: for an unknown key or a value of the wrong kind, naming it.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FitError("config-invalid", f"{path}: can not be read as TOML ({error})") from error
+    return from_mapping(FitConfig, values, source=str(path))
