@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from bandrt.manifest import Variant
 from bandrt_train.decoder import CrossAttention, Decoder, Memory, SelfAttention
 from bandrt_train.encoder import EdgeBiasedAttention, Encoder, GaussianExpansion
-from bandrt_train.model import BandHeads, Bandformer
+from bandrt_train.model import Bandformer, BandHeads
 from bandrt_train.model_config import ModelConfig
 from bandrt_train.node_features import NODE_FEATURES
 

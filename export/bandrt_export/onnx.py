@@ -1,0 +1,178 @@
+"""Checkpoint to ONNX file: trace the dense model, write the manifest inside, and let the file stay only if it passes parity."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, BinaryIO
+
+import torch
+from torch import Tensor
+from torch.export import Dim
+
+import bandrt
+from bandrt.crystal import Crystal
+from bandrt.engine.onnx import OnnxSession
+from bandrt.files import replaced
+from bandrt.manifest import METADATA_KEY, Backend, Manifest
+from bandrt_export.dense import DENSE, DenseBandformer, DenseBands
+from bandrt_export.parity import ExportError, compare, featurize_all, packaged_crystals, require, summary
+from bandrt_train.checkpoint import Checkpoint, load_checkpoint
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+log = logging.getLogger(__name__)
+
+OPSET = 20
+"""The newest that TensorRT, TensorRT-RTX and ONNX Runtime all take in full."""
+PARITY_LIMIT_EV = 1e-4
+"""eV: what fp32 rounding may cost; measured exports stay a hundred times below."""
+MAX_SIZE = 4096
+"""Largest batch and number of atoms the traced shapes promise; nothing allocates by it."""
+INPUTS = ("atomic_numbers", "neighbor_index", "neighbor_distance", "neighbor_mask", "atom_mask", "kpoints")
+"""The graph contract's inputs that the dense model takes, in its order."""
+OUTPUTS = DenseBands._fields
+
+
+def export_onnx(
+    checkpoint_path: str | Path,
+    output: str | Path,
+    *,
+    crystals: Sequence[Crystal] | None = None,
+    limit_ev: float = PARITY_LIMIT_EV,
+) -> Manifest:
+    """Export a checkpoint to an ONNX engine.
+
+    The file appears under its name only after it has reproduced the reference model.
+
+    Args:
+        checkpoint_path: what training wrote.
+        output: the ``.onnx`` file to write; replaced if there is one.
+        crystals: to check parity on; None takes those that come with this package.
+        limit_ev: eV, largest energy difference allowed.
+
+    Returns:
+        The manifest written inside, parity report included.
+
+    Raises:
+        CheckpointError: the checkpoint can not be used.
+        ExportError: ``parity-failed``, or ``export-not-writable`` for an output folder that can not be written.
+    """
+    target = Path(output)
+    _prepare_folder(target)
+    checkpoint = load_checkpoint(checkpoint_path)
+    reference = checkpoint.build_model()
+    dense = DENSE[checkpoint.config.variant].from_reference(reference)
+    started = perf_counter()
+    log.info("tracing the %s model", checkpoint.config.variant)
+    proto = trace(dense, n_slots=checkpoint.recipe.graph.n_neighbors)
+    log.info("traced in %.1f s", perf_counter() - started)
+    features = featurize_all(packaged_crystals() if crystals is None else crystals, checkpoint.recipe)
+    manifest = describe(checkpoint)
+    with replaced(target, "wb") as file:
+        write(proto, manifest, file)
+        log.info("comparing with the reference on %d crystals", len(features))
+        with OnnxSession(Path(file.name)) as session:
+            report = compare(reference, session, features, rule=checkpoint.bands, limit_ev=limit_ev)
+        log.info(summary(report))
+        require(report, name=target.name)
+        manifest = dataclasses.replace(manifest, parity=report)
+        write(proto, manifest, file)
+    log.info("wrote %s, %.1f MB", target, target.stat().st_size / 1e6)
+    return manifest
+
+
+def trace(dense: DenseBandformer, *, n_slots: int) -> ModelProto:
+    """Trace a dense model to ONNX with dynamic batch and atoms."""
+    # two different sizes, neither 1 nor equal to another axis: torch.export would tie or freeze those
+    example = example_inputs(dense, n_crystals=3, n_atoms=5, n_slots=n_slots)
+    batch, atoms = Dim("batch", min=1, max=MAX_SIZE), Dim("atoms", min=1, max=MAX_SIZE)
+    shapes = tuple({0: batch} if name == "kpoints" else {0: batch, 1: atoms} for name in INPUTS)
+    with _quiet_exporter():
+        program = torch.onnx.export(
+            dense,
+            example,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(INPUTS),
+            output_names=list(OUTPUTS),
+            dynamic_shapes=shapes,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None  # only with `dynamo=False` is there none
+    proto: ModelProto = program.model_proto
+    return proto
+
+
+def example_inputs(dense: DenseBandformer, *, n_crystals: int, n_atoms: int, n_slots: int) -> tuple[Tensor, ...]:
+    """Zeros in the shapes and types of the graph contract, in the order of `INPUTS`."""
+    slots = (n_crystals, n_atoms, n_slots)
+    return (
+        torch.zeros(slots[:2], dtype=torch.int32),
+        torch.zeros(slots, dtype=torch.int32),
+        torch.zeros(slots),
+        torch.ones(slots, dtype=torch.bool),
+        torch.ones(slots[:2], dtype=torch.bool),
+        torch.zeros(n_crystals, dense.config.n_kpoints, 3),
+    )
+
+
+def describe(checkpoint: Checkpoint) -> Manifest:
+    """Write down what an engine made from a checkpoint is, before parity is known."""
+    return Manifest(
+        variant=checkpoint.config.variant,
+        model=dataclasses.asdict(checkpoint.config),
+        checkpoint_sha256=checkpoint.sha256,
+        recipe=checkpoint.recipe,
+        bands=checkpoint.bands,
+        inputs=INPUTS,
+        outputs=OUTPUTS,
+        backend=Backend(name="onnx", version=f"torch {torch.__version__}", opset=OPSET),
+        training=checkpoint.training,
+        bandrt_version=bandrt.__version__,
+    )
+
+
+def write(proto: ModelProto, manifest: Manifest, file: BinaryIO) -> None:
+    """Write a model with its manifest in the metadata, over whatever the file holds."""
+    del proto.metadata_props[:]
+    proto.metadata_props.add(key=METADATA_KEY, value=manifest.to_json())
+    file.seek(0)
+    file.truncate()
+    file.write(proto.SerializeToString(deterministic=True))
+    file.flush()
+
+
+def _prepare_folder(target: Path) -> None:
+    """Find out before the work, not after it, that the file can not be written."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExportError("export-not-writable", f"{target}: its folder can not be made ({error.strerror})") from error
+    if target.is_dir() or not os.access(target.parent, os.W_OK):
+        raise ExportError("export-not-writable", f"{target}: is a folder, or lies in one that can not be written to")
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Keep torch's notes to its own developers from our users; anything else still gets through."""
+    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = registration.level
+    registration.setLevel(logging.ERROR)  # "torchvision is not installed", which no model here needs
+    try:
+        with warnings.catch_warnings():
+            # torch calls its own deprecated tree class when it copies one (torch 2.13)
+            warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
+            # several inputs share an axis on purpose: it has one name
+            warnings.filterwarnings("ignore", message=r"# The axis name: \w+ will not be used", category=UserWarning)
+            yield
+    finally:
+        registration.setLevel(level)

@@ -1,0 +1,160 @@
+"""Checkpoints: a trained model with everything needed to use, export or continue it.
+
+A checkpoint is a ``torch.save`` file of one dictionary that holds only strings, numbers and tensors, so that
+``torch.load(weights_only=True)`` reads it and no file can run code. What is not a tensor is one JSON text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bandrt.errors import BandrtError
+from bandrt.files import replaced
+from bandrt.manifest import BandRule, TrainingDomain, from_mapping
+from bandrt.recipe import Recipe
+from bandrt_train.model import Bandformer, build_model
+from bandrt_train.model_config import ModelConfig
+
+KIND = "bandrt checkpoint"
+FORMAT_VERSION = 1
+
+
+class CheckpointError(BandrtError):
+    """A file that is no checkpoint, one of another version, or one whose parts do not fit together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """What a checkpoint file says."""
+
+    config: ModelConfig
+    recipe: Recipe
+    bands: BandRule
+    training: TrainingDomain
+    metrics: dict[str, float]
+    """Figures of the run that wrote it, e.g. the validation loss of the epoch; eV unless the name says otherwise."""
+    state: dict[str, Tensor]
+    """Parameters and buffers of the reference model."""
+    sha256: str
+    """Checksum of the file."""
+
+    def build_model(self) -> Bandformer:
+        """Make the reference model with these parameters, in evaluation mode."""
+        model = build_model(self.config)
+        model.load_state_dict(self.state, strict=True)
+        return model.eval()
+
+
+@dataclass(frozen=True)
+class _Description:
+    """The JSON part of the file."""
+
+    model: dict[str, Any]
+    recipe: Recipe
+    bands: BandRule
+    training: TrainingDomain
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+def save_checkpoint(
+    path: str | Path,
+    *,
+    model: Bandformer,
+    config: ModelConfig,
+    recipe: Recipe,
+    bands: BandRule,
+    training: TrainingDomain,
+    metrics: Mapping[str, float] | None = None,
+) -> str:
+    """Write a checkpoint under a temporary name, then move it into place.
+
+    Returns:
+        The file's sha256.
+
+    Raises:
+        CheckpointError: ``checkpoint-invalid`` when the parts do not describe one model.
+    """
+    target = Path(path)
+    description = _Description(dataclasses.asdict(config), recipe, bands, training, dict(metrics or {}))
+    state = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
+    content = {
+        "kind": KIND,
+        "format_version": FORMAT_VERSION,
+        "description": json.dumps(dataclasses.asdict(description), ensure_ascii=False, sort_keys=True),
+        "state": state,
+    }
+    _check_agreement(config, recipe, bands, state, str(target))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replaced(target, "wb") as stream:
+        torch.save(content, stream)
+    return file_sha256(target)
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read and check a checkpoint; nothing in the file is executed.
+
+    Raises:
+        CheckpointError: ``checkpoint-not-found``, ``checkpoint-invalid`` or ``checkpoint-version``.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise CheckpointError("checkpoint-not-found", f"{source}: there is no such file")
+    try:
+        content = torch.load(source, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise CheckpointError("checkpoint-invalid", f"{source}: not a checkpoint that is safe to load ({reason[0]})") from error
+    if not isinstance(content, dict) or content.get("kind") != KIND:
+        raise CheckpointError("checkpoint-invalid", f"{source}: a torch file, but not a {KIND}")
+    version = content.get("format_version")
+    if version != FORMAT_VERSION:
+        raise CheckpointError(
+            "checkpoint-version", f"{source}: checkpoint format {version!r}, this bandrt reads {FORMAT_VERSION}; update bandrt"
+        )
+    try:
+        description = from_mapping(_Description, json.loads(content["description"]), source=str(source))
+        config = from_mapping(ModelConfig, description.model, source=str(source), where="model.")
+        state = content["state"]
+    except (BandrtError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError("checkpoint-invalid", f"{source}: {error}") from error
+    _check_agreement(config, description.recipe, description.bands, state, str(source))
+    return Checkpoint(
+        config, description.recipe, description.bands, description.training, description.metrics, state, file_sha256(source)
+    )
+
+
+def file_sha256(path: str | Path) -> str:
+    """Checksum of a file, in hexadecimal."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _check_agreement(config: ModelConfig, recipe: Recipe, bands: BandRule, state: Any, source: str) -> None:
+    """Refuse parts that do not describe one model."""
+    pairs = {"bands": (config.n_bands, bands.n_bands), "k-points": (config.n_kpoints, recipe.kpath.n_kpoints)}
+    for what, (modelled, described) in pairs.items():
+        if modelled != described:
+            raise CheckpointError("checkpoint-invalid", f"{source}: the model has {modelled} {what}, the recipe says {described}")
+    with torch.device("meta"):  # names and shapes only: no memory, no initialisation
+        expected = {name: tuple(tensor.shape) for name, tensor in build_model(config).state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in state.items()} if isinstance(state, dict) else {}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise CheckpointError(
+                "checkpoint-invalid",
+                f"{source}: parameter {name} has shape {found.get(name, 'missing')},"
+                f" the model configuration says {expected.get(name, 'none')}",
+            )
+    for name, tensor in state.items():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError("checkpoint-invalid", f"{source}: parameter {name} holds numbers that are not finite")
