@@ -31,10 +31,11 @@ def kpath_of(cell: StandardCell, recipe: KpathRecipe = KpathRecipe()) -> KPath: 
         InputError: ``kpath-failed``, when the walk has more segments than the recipe has points, or when the Laue
             group of the cell does not belong to its lattice.
     """
+    reciprocal = cell.crystal.reciprocal
     if recipe.scheme == "latimer_munro":
-        vertices, labels = latimer_munro.walk(cell)
+        vertices, labels = latimer_munro.walk(cell, reciprocal)
     else:
         selected = setyawan_curtarolo.segments(cell)
         nodes = list(closed_walk(len(selected.nodes), selected.edges))
         vertices, labels = selected.nodes[nodes], tuple([selected.labels[node] for node in nodes])
-    return sample(vertices, labels, cell.crystal.reciprocal, recipe.n_kpoints, recipe.scheme)
+    return sample(vertices, labels, reciprocal, recipe.n_kpoints, recipe.scheme)

@@ -34,7 +34,6 @@ ORDERS = tuple(permutations(range(4)))
 """The 24 orders of the superbase vectors, one permutohedron vertex each."""
 _ORDER_INDEX = {order: index for index, order in enumerate(ORDERS)}
 _SUBSETS = tuple(frozenset(s) for size in (1, 2, 3) for s in combinations(range(4), size))
-_ROWS, _COLUMNS = np.triu_indices(3)
 
 
 @dataclass(frozen=True)
@@ -86,13 +85,14 @@ def reduced_superbase(metric: NDArray[np.float64]) -> Superbase:
     vectors = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [-1, -1, -1]]
     while True:
         squares = [sum(row) for row in p]  # |v_i|^2
-        worst, pair, vanishing = -VANISHING, None, 0
+        worst, pair, vanishing = -(VANISHING**2), None, 0
         for i, j in PAIRS:
-            cosine = p[i][j] / (squares[i] * squares[j]) ** 0.5
-            if cosine <= VANISHING:
+            pij = p[i][j]
+            signed_square = pij * abs(pij) / (squares[i] * squares[j])  # of the cosine, as sign and square
+            if signed_square <= VANISHING**2:
                 vanishing |= BIT[i, j]
-                if cosine < worst:
-                    worst, pair = cosine, (i, j)
+                if signed_square < worst:
+                    worst, pair = signed_square, (i, j)
         if pair is None:
             return Superbase(tuple(map(tuple, vectors)), vanishing)
         i, j = pair
@@ -147,18 +147,11 @@ def vertex_map(vectors: Vectors) -> NDArray[np.float64]:
         vectors: four integer rows of a superbase.
 
     Returns:
-        (24, 3, 6) c: with the upper triangle of the metric as a vector m (6,), vertex i in fractional coordinates is
-        ``inv(metric) @ (c[i] @ m)``.
+        (24, 3, 9) c: with the metric m in one row, vertex i in fractional coordinates is ``inv(metric) @ (c[i] @ m)``.
     """
     sums = np.cumsum(np.array(vectors)[np.array(ORDERS)[:, :3]], axis=1)  # (24, 3, 3)
-    weight = np.where(_ROWS == _COLUMNS, 0.5, 1.0)
-    halves = sums[..., _ROWS] * sums[..., _COLUMNS] * weight  # (24, 3, 6): |s|^2 / 2 as a function of m
+    halves = np.einsum("vsi,vsj->vsij", sums, sums).reshape(24, 3, 9) / 2  # |s|^2 / 2 as a function of m
     return np.asarray(np.rint(np.linalg.inv(sums)) @ halves)
-
-
-def upper_triangle(metric: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The six independent entries of a metric, (6,), in the order `vertex_map` takes."""
-    return np.asarray(metric[_ROWS, _COLUMNS])
 
 
 def brillouin_zone(vanishing: int) -> BrillouinZone:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.kpath.brillouin_zone import PAIRS, Superbase, reduced_superbase, upper_triangle, vertex_map
+from bandrt.kpath.brillouin_zone import PAIRS, Superbase, reduced_superbase, vertex_map
 from bandrt.kpath.eulerian import closed_walk
 from bandrt.kpath.labels import conventional_labels
 from bandrt.kpath.path import Segments
@@ -37,16 +37,16 @@ class Placement:
         superbase: the frame of the template, in the reciprocal basis.
         template: the lines.
         walk: (n_vertices,) closed walk over the lines, node indices.
-        node_map: (3 n_nodes, 6); times the upper triangle of the reciprocal metric, reshaped to (n_nodes, 3), times
-            the inverse metric gives the nodes in fractional coordinates.
-        names: labels of the nodes by lattice variation, filled as variations are met.
+        node_map: (3 n_nodes, 9); times the reciprocal metric in one row, reshaped to (n_nodes, 3), times the inverse
+            metric gives the nodes in fractional coordinates.
+        names: labels of the nodes, and of the walk, by lattice variation; filled as variations are met.
     """
 
     superbase: Superbase
     template: Template
     walk: NDArray[np.int64]
     node_map: NDArray[np.float64]
-    names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    names: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
 
 
 def segments(cell: StandardCell) -> Segments:
@@ -55,18 +55,25 @@ def segments(cell: StandardCell) -> Segments:
     Raises:
         InputError: ``kpath-failed`` when the Laue group does not belong to the lattice.
     """
-    placement, nodes = _placed_nodes(cell)
-    return Segments(nodes, _node_labels(placement, cell), placement.template.edges)
+    reciprocal = cell.crystal.reciprocal
+    metric = reciprocal @ reciprocal.T
+    placement = placement_of(metric, cell.rotations)
+    return Segments(_nodes(placement, metric, cell.crystal.lattice), _names(placement, cell)[0], placement.template.edges)
 
 
-def walk(cell: StandardCell) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+def walk(cell: StandardCell, reciprocal: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """Give the closed walk over the Latimer-Munro path: vertices (n_vertices, 3) fractional, and their labels.
 
-    The same as `eulerian.closed_walk` over `segments`, faster.
+    It is that of `eulerian.closed_walk` over `segments`.
+
+    Args:
+        cell: the crystal.
+        reciprocal: (3, 3), its reciprocal lattice, rows, 1/Å.
     """
-    placement, nodes = _placed_nodes(cell)
-    labels = _node_labels(placement, cell)
-    return nodes[placement.walk], tuple([labels[node] for node in placement.walk])
+    metric = reciprocal @ reciprocal.T
+    placement = placement_of(metric, cell.rotations)
+    nodes = _nodes(placement, metric, cell.crystal.lattice)
+    return nodes.take(placement.walk, axis=0), _names(placement, cell)[1]
 
 
 def placement_of(metric: NDArray[np.float64], rotations: NDArray[np.int64]) -> Placement:
@@ -86,33 +93,29 @@ def placement_of(metric: NDArray[np.float64], rotations: NDArray[np.int64]) -> P
 def _placement(superbase: Superbase, rotations: bytes) -> Placement:
     chosen, key = canonical_frame(superbase, np.frombuffer(rotations, dtype=np.int8).reshape(-1, 3, 3))
     template = table().get(key) or build_template(*key)
-    node_map = vertex_map(chosen.vectors)[np.array(template.nodes)].mean(axis=1)  # (n_nodes, 3, 6)
+    node_map = vertex_map(chosen.vectors)[np.array(template.nodes)].mean(axis=1)  # (n_nodes, 3, 9)
     return Placement(
         superbase=chosen,
         template=template,
         walk=np.array(closed_walk(len(template.nodes), template.edges)),
-        node_map=node_map.reshape(-1, 6),
+        node_map=node_map.reshape(-1, 9),
     )
 
 
-def _placed_nodes(cell: StandardCell) -> tuple[Placement, NDArray[np.float64]]:
-    reciprocal = cell.crystal.reciprocal
-    metric = reciprocal @ reciprocal.T
-    placement = placement_of(metric, cell.rotations)
-    return placement, _nodes(placement, metric)
+def _nodes(placement: Placement, metric: NDArray[np.float64], lattice: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where the nodes are, (n_nodes, 3) fractional, from the reciprocal metric and the direct lattice."""
+    inverse = lattice @ lattice.T / (4 * np.pi**2)
+    return np.asarray((placement.node_map @ metric.ravel()).reshape(-1, 3) @ inverse)
 
 
-def _nodes(placement: Placement, metric: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Where the nodes are, (n_nodes, 3) fractional."""
-    return np.asarray((placement.node_map @ upper_triangle(metric)).reshape(-1, 3) @ np.linalg.inv(metric))
-
-
-def _node_labels(placement: Placement, cell: StandardCell) -> tuple[str, ...]:
+def _names(placement: Placement, cell: StandardCell) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The labels of the nodes and of the walk."""
     name = variation(cell)
-    labels = placement.names.get(name)
-    if labels is None:
-        labels = placement.names[name] = _unique(_conventional(placement, cell), placement.template.orbits)
-    return labels
+    names = placement.names.get(name)
+    if names is None:
+        labels = _unique(_conventional(placement, cell), placement.template.orbits)
+        names = placement.names[name] = labels, tuple([labels[node] for node in placement.walk])
+    return names
 
 
 def _unique(conventional: list[str | None], orbits: tuple[int, ...]) -> tuple[str, ...]:
@@ -133,16 +136,18 @@ def _conventional(placement: Placement, cell: StandardCell) -> list[str | None]:
     parameters a node can meet a special point by chance; a small strain parts them again.
     """
     strained = [_strained(placement, cell, strain) for strain in STRAINS]
-    same = [(other, metric) for other, metric in strained if variation(other) == variation(cell)]
-    if not same:  # a variation that is itself defined by an equality
-        reciprocal = cell.crystal.reciprocal
-        same = [(cell, reciprocal @ reciprocal.T)]
-    options = [conventional_labels(_nodes(placement, metric), other) for other, metric in same]
+    same = [other for other in strained if variation(other) == variation(cell)]
+    same = same or [cell]  # a variation that is itself defined by an equality
+    options = []
+    for other in same:
+        reciprocal = other.crystal.reciprocal
+        nodes = _nodes(placement, reciprocal @ reciprocal.T, other.crystal.lattice)
+        options.append(conventional_labels(nodes, other))
     return [names[0] if len(set(names)) == 1 else None for names in zip(*options, strict=True)]
 
 
-def _strained(placement: Placement, cell: StandardCell, strain: float) -> tuple[StandardCell, NDArray[np.float64]]:
-    """A cell with the same template and slightly other lattice parameters, and its reciprocal metric."""
+def _strained(placement: Placement, cell: StandardCell, strain: float) -> StandardCell:
+    """A cell with the same template and slightly other lattice parameters."""
     reciprocal = cell.crystal.reciprocal
     rows = np.array(placement.superbase.vectors)
     products = rows @ reciprocal @ reciprocal.T @ rows.T  # (4, 4): v_i . v_j
@@ -154,4 +159,4 @@ def _strained(placement: Placement, cell: StandardCell, strain: float) -> tuple[
     metric = np.einsum("rji,jk,rkl->il", cell.rotations, metric, cell.rotations) / len(cell.rotations)
     lattice = np.linalg.cholesky(4 * np.pi**2 * np.linalg.inv(metric)).astype(np.float64)
     conventional = cell.conventional @ np.linalg.inv(cell.crystal.lattice) @ lattice
-    return replace(cell, crystal=replace(cell.crystal, lattice=lattice), conventional=conventional), metric
+    return replace(cell, crystal=replace(cell.crystal, lattice=lattice), conventional=conventional)

@@ -10,6 +10,8 @@ interpolated across a corner.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,28 +77,32 @@ def sample(
     Raises:
         InputError: ``kpath-failed`` when the grid has fewer steps than the walk has segments, or the walk has no length.
     """
-    last, n_segments = n_kpoints - 1, len(vertices) - 1
-    if not 1 <= n_segments <= last:
+    last, n_vertices = n_kpoints - 1, len(vertices)
+    if not 2 <= n_vertices <= n_kpoints:
         raise InputError(
             "kpath-failed",
-            f"the {scheme} path has {n_segments} segments, {n_kpoints} k-points hold 1 to {last}; ask for more k-points",
+            f"the {scheme} path has {n_vertices - 1} segments, {n_kpoints} k-points hold 1 to {last}; ask for more k-points",
             stage="kpath",
         )
-    deltas = vertices[1:] - vertices[:-1]  # (n_segments, 3)
-    cartesian = deltas @ reciprocal
-    distance = np.zeros(n_segments + 1)
-    np.cumsum(np.sqrt(np.einsum("ij,ij->i", cartesian, cartesian)), out=distance[1:])
-    if not 0.0 < distance[-1] < np.inf:
+    cartesian = vertices @ reciprocal
+    steps = cartesian[1:] - cartesian[:-1]
+    distance = list(accumulate(np.sqrt(np.einsum("ij,ij->i", steps, steps)).tolist(), initial=0.0))
+    if not 0.0 < distance[-1] < inf:
         raise InputError("kpath-failed", f"the {scheme} path has length {distance[-1]} 1/Å", stage="kpath")
-    order = np.arange(n_segments + 1)
-    at = np.floor(distance * (last / distance[-1]) + (0.5 + TIE_TOLERANCE)).astype(np.int64)
-    at = np.maximum.accumulate(at - order) + order
-    at = np.minimum(at, order + (last - n_segments))
+    scale, index, indices = last / distance[-1], -1, []
+    for to_come, d in zip(range(n_vertices - 1, -1, -1), distance, strict=True):
+        index = max(index + 1, min(int(d * scale + 0.5 + TIE_TOLERANCE), last - to_come))
+        indices.append(index)
+    at = np.array(indices)
 
-    steps = at[1:] - at[:-1]
-    segment = np.repeat(order[:-1], steps)  # (n_kpoints - 1,): the segment each point but the last begins in
-    share = (np.arange(last) - at[segment]) / steps[segment]
-    frac_kpoints = np.empty((n_kpoints, 3))
-    frac_kpoints[:-1] = vertices[segment] + share[:, None] * deltas[segment]
-    frac_kpoints[-1] = vertices[-1]
-    return KPath(scheme, frac_kpoints, np.interp(np.arange(n_kpoints), at, distance), labels, at)
+    corners = np.empty((n_vertices, 4))  # coordinates and distance are interpolated at once
+    corners[:, :3] = vertices
+    corners[:, 3] = distance
+    n_steps = at[1:] - at[:-1]
+    slopes = (corners[1:] - corners[:-1]) / n_steps[:, None]
+    segment = np.arange(n_vertices - 1).repeat(n_steps)  # (n_kpoints - 1,): the segment that begins at or before each point
+    points = np.empty((n_kpoints, 4))
+    np.multiply(slopes.take(segment, axis=0), (np.arange(last) - at.take(segment))[:, None], out=points[:-1])
+    points[:-1] += corners.take(segment, axis=0)
+    points[-1] = corners[-1]
+    return KPath(scheme, points[:, :3], points[:, 3], labels, at)

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.errors import InputError
-from bandrt.kpath.brillouin_zone import BIT, PAIRS, brillouin_zone, upper_triangle, vertex_map
+from bandrt.kpath.brillouin_zone import BIT, PAIRS, brillouin_zone, vertex_map
 from bandrt.kpath.wedge import representatives
 
 Matrix = tuple[int, int, int, int, int, int, int, int, int]
@@ -62,7 +62,7 @@ def build_template(vanishing: int, rotations: tuple[Matrix, ...]) -> Template:
     group = np.array(rotations).reshape(-1, 3, 3)
     metric = stand_in_metric(vanishing, group)
     zone = brillouin_zone(vanishing)
-    points = vertex_map(((1, 0, 0), (0, 1, 0), (0, 0, 1), (-1, -1, -1))) @ upper_triangle(metric) @ np.linalg.inv(metric)
+    points = vertex_map(((1, 0, 0), (0, 1, 0), (0, 0, 1), (-1, -1, -1))) @ metric.ravel() @ np.linalg.inv(metric)
     points = points[zone.points].mean(axis=1)  # (n_points, 3)
     action = _action(points, group)
     shifts = points[:, None] - points[None]  # (n_points, n_points, 3)
