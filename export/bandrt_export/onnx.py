@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -141,7 +141,7 @@ def describe(checkpoint: Checkpoint) -> Manifest:
     )
 
 
-def write(proto: ModelProto, manifest: Manifest, file: BinaryIO) -> None:
+def write(proto: ModelProto, manifest: Manifest, file: IO[bytes]) -> None:
     """Write a model with its manifest in the metadata, over whatever the file holds."""
     del proto.metadata_props[:]
     proto.metadata_props.add(key=METADATA_KEY, value=manifest.to_json())

@@ -99,7 +99,8 @@ def require(report: ParityReport, *, name: str) -> None:
         raise ExportError(
             "parity-failed",
             f"{name}: energies differ from the reference by up to {report.max_energy_error_ev:.3g} eV"
-            f" on {report.n_crystals} crystals, the limit is {report.limit_ev:.3g} eV; nothing was written (--limit-ev sets another limit)",
+            f" on {report.n_crystals} crystals,"
+            f" the limit is {report.limit_ev:.3g} eV; nothing was written (--limit-ev sets another limit)",
         )
 
 

@@ -20,7 +20,7 @@ from bandrt_train.model_config import ModelConfig
 class SparseEdges(NamedTuple):
     """The edges of a batch of crystal graphs, as PyG keeps them."""
 
-    index: Tensor
+    pairs: Tensor
     """(2, n_edges) int64: the neighbour j (source) above the atom i (target) that it sends to."""
     gaussians: Tensor
     """(n_edges, n_gaussians): expanded distances."""
@@ -76,7 +76,7 @@ class SparseAttention(EdgeBiasedAttention):
         query, key, value = (self.split_heads(linear(nodes)) for linear in (self.query, self.key, self.value))
         bias = self.edge_bias(edges.gaussians)  # (n_edges, n_heads)
         carried = None if self.edge_value is None else self.split_heads(self.edge_value(edges.gaussians))
-        gathered: Tensor = self.messages(edges.index, query=query, key=key, value=value, bias=bias, carried=carried)
+        gathered: Tensor = self.messages(edges.pairs, query=query, key=key, value=value, bias=bias, carried=carried)
         return gathered.flatten(-2)
 
 

@@ -51,8 +51,8 @@ class BandHeads(nn.Module):
         self.center = nn.Sequential(nn.Linear(2 * config.d_model, half), nn.GELU(), nn.Linear(half, config.n_bands))
         self.dispersion = nn.Sequential(nn.Linear(config.d_model, half), nn.GELU(), nn.Linear(half, config.n_bands))
         for head in (self.center, self.dispersion):
-            nn.init.zeros_(head[-1].weight)
-            nn.init.zeros_(head[-1].bias)
+            for parameter in head[-1].parameters():
+                nn.init.zeros_(parameter)
         self.register_buffer("center_mean", torch.zeros(config.n_bands))
         self.register_buffer("center_scale", torch.ones(config.n_bands))
         self.register_buffer("dispersion_scale", torch.ones(config.n_bands))
