@@ -25,15 +25,16 @@ LAZY_PACKAGES = {
 """Optional packages and the only modules that may import them, inside a function."""
 
 LAYERS = (
-    {"errors", "elements"},
+    {"errors", "elements", "files"},
     {"recipe", "crystal"},
     {"manifest", "readers", "symmetry", "standard_lattice", "graph"},
     {"sources", "kpath"},
     {"features"},
     {"bands", "interop", "batch"},
-    {"domain", "engine"},
-    {"store", "plot", "predict"},
-    {"pipeline"},
+    {"domain", "engine", "results"},
+    {"parts", "plot", "predict"},
+    {"store"},
+    {"pipeline", "infer"},
     {"cli"},
 )
 """Rooms of the runtime from the ground up; a module imports only from its own layer or below."""

@@ -5,4 +5,68 @@ Everything public is reached from here, and imported only when asked for.
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from bandrt.bands import BandEdge, BandStructure
+    from bandrt.crystal import Crystal
+    from bandrt.errors import BandrtError, InputError
+    from bandrt.features import Features, featurize
+    from bandrt.manifest import Manifest
+    from bandrt.predict import Engine, load
+    from bandrt.recipe import Recipe
+    from bandrt.results import Failure, Prediction
+    from bandrt.store import read, read_one
+
+_HOME = {
+    "BandEdge": "bandrt.bands",
+    "BandStructure": "bandrt.bands",
+    "BandrtError": "bandrt.errors",
+    "Crystal": "bandrt.crystal",
+    "Engine": "bandrt.predict",
+    "Failure": "bandrt.results",
+    "Features": "bandrt.features",
+    "InputError": "bandrt.errors",
+    "Manifest": "bandrt.manifest",
+    "Prediction": "bandrt.results",
+    "Recipe": "bandrt.recipe",
+    "featurize": "bandrt.features",
+    "load": "bandrt.predict",
+    "read": "bandrt.store",
+    "read_one": "bandrt.store",
+}
+
+__all__ = [
+    "BandEdge",
+    "BandStructure",
+    "BandrtError",
+    "Crystal",
+    "Engine",
+    "Failure",
+    "Features",
+    "InputError",
+    "Manifest",
+    "Prediction",
+    "Recipe",
+    "__version__",
+    "featurize",
+    "kpath",
+    "load",
+    "read",
+    "read_one",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "kpath":  # a package that can be called
+        return import_module("bandrt.kpath")
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'bandrt' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

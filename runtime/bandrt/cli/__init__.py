@@ -1,0 +1,113 @@
+"""The command line. Each command lives in a module of its own and is imported when it is called, so that help is instant."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from bandrt import __version__
+from bandrt.errors import BandrtError, MissingPackageError
+
+EXIT_FATAL, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_INTERRUPTED = 1, 2, 3, 130
+USAGE_CODES = frozenset({"output-not-empty", "output-not-a-folder", "output-foreign"})
+"""Errors that another choice of options avoids."""
+CRASH_LOG = "bandrt-error.log"
+
+
+class Entry(NamedTuple):
+    """Where a command lives and what the overview says of it."""
+
+    home: str
+    """``module:attribute``."""
+    help: str
+    extra: str | None = None
+    """The extra that installs what the command needs, if it is not the core."""
+
+
+COMMANDS = {
+    "infer": Entry("bandrt.cli.infer:command", "Predict the band structures of crystals."),
+    "plot": Entry("bandrt.cli.plot:command", "Draw predicted band structures."),
+    "inspect": Entry("bandrt.cli.inspect:command", "Say what a model is, what it was trained on and how it was verified."),
+    "export": Entry("bandrt_export.cli:command", "Turn a checkpoint into a verified engine.", "export"),
+    "train": Entry("bandrt_train.cli:group", "Make data sets, train and evaluate models.", "train"),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names, in the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        entry = COMMANDS[cmd_name]
+        module, attribute = entry.home.split(":")
+        try:
+            command = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if entry.extra is None or (error.name or "").startswith("bandrt"):
+                raise
+            raise MissingPackageError(error.name or "a package", entry.extra, f"bandrt {cmd_name}") from error
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="bandrt")
+def cli() -> None:
+    """From a folder of crystals to their electronic band structures."""
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 fatal, 2 usage, 3 some inputs failed, 130 interrupted."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code; every error becomes one line on standard error."""
+    try:
+        code = cli.main(arguments, prog_name="bandrt", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return EXIT_INTERRUPTED
+    except BandrtError as error:
+        click.echo(f"error [{error.code}]: {error.message}", err=True)
+        return EXIT_USAGE if error.code in USAGE_CODES else EXIT_FATAL
+    except BrokenPipeError:  # whoever read our output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FATAL
+    except Exception as error:
+        click.echo(
+            f"error [bug]: {type(error).__name__}: {error}; the traceback is in {_write_traceback(error, arguments)}", err=True
+        )
+        return EXIT_FATAL
+    return code if isinstance(code, int) else 0
+
+
+def _write_traceback(error: Exception, arguments: list[str]) -> Path:
+    import tempfile
+    import traceback
+
+    out = Path(arguments[arguments.index("-o") + 1]) if "-o" in arguments[:-1] else None
+    folder = out if out is not None and out.is_dir() else Path(tempfile.gettempdir())
+    path = folder / CRASH_LOG
+    lines = traceback.format_exception(error)
+    path.write_text(f"bandrt {__version__}: {' '.join(arguments)}\n\n{''.join(lines)}", encoding="utf-8", errors="backslashreplace")
+    return path

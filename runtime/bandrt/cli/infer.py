@@ -1,0 +1,89 @@
+"""``bandrt infer``."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import click
+
+from bandrt.cli import EXIT_INTERRUPTED, EXIT_SOME_FAILED
+from bandrt.cli.progress import Progress
+from bandrt.engine import DEFAULT_ENGINE
+from bandrt.infer import InferOptions, infer, outcome, plan
+from bandrt.pipeline import RunReport
+from bandrt.predict import DEFAULT_BATCH_SIZE
+from bandrt.store import ERRORS, SUMMARY, Mode
+
+
+@click.command("infer")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
+@click.option("-o", "--out", required=True, metavar="OUT", type=click.Path(path_type=Path), help="Folder for the results.")
+@click.option("--engine", default=DEFAULT_ENGINE, type=click.Path(path_type=Path), help="Model file; the shipped one by default.")
+@click.option("--resume", is_flag=True, help="Go on with an earlier run in OUT.")
+@click.option("--overwrite", is_flag=True, help="Delete an earlier run in OUT and start again.")
+@click.option("--retry-failed", is_flag=True, help="Go on, and try again what failed before.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
+@click.option("--workers", type=click.IntRange(1), help="Processes that read and featurise.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@click.option("--batch-size", default=DEFAULT_BATCH_SIZE, show_default=True, type=click.IntRange(1), help="Crystals per model run.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads of the model; all cores by default.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON on standard output.")
+def command(
+    paths: tuple[Path, ...],
+    out: Path,
+    engine: Path,
+    resume: bool,
+    overwrite: bool,
+    retry_failed: bool,
+    dry_run: bool,
+    workers: int | None,
+    device: str,
+    batch_size: int,
+    threads: int | None,
+    as_json: bool,
+) -> int:
+    """Predict the band structures of every crystal under PATH...
+
+    PATH is a folder (searched), a CIF, POSCAR, CONTCAR, *.vasp, pymatgen JSON or extended XYZ file, a table (.csv, .jsonl) with a
+    `cif` column, or an archive (.zip, .tar) of those.
+
+    Exit codes: 0 all predicted, 1 stopped by an error, 2 wrong usage, 3 finished but some inputs failed, 130 interrupted.
+    """
+    if overwrite and (resume or retry_failed):
+        raise click.UsageError("--overwrite starts again, --resume and --retry-failed go on; choose one")
+    mode: Mode = "overwrite" if overwrite else "resume" if resume or retry_failed else "new"
+    options = InferOptions(
+        engine=engine, device=device, threads=threads, workers=workers, batch_size=batch_size, mode=mode, retry_failed=retry_failed
+    )
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    if dry_run:
+        planned = plan(paths, out, options)
+        click.echo(json.dumps(planned, indent=1) if as_json else "\n".join(f"{name}: {value}" for name, value in planned.items()))
+        return 0
+    with Progress() as progress:
+        report = infer(paths, out, options, on_progress=progress)
+    for line in _summary(report, out):
+        click.echo(line, err=True)
+    if as_json:
+        click.echo(json.dumps({"out": str(out)} | outcome(report), indent=1))
+    if report.status == "interrupted":
+        return EXIT_INTERRUPTED
+    return EXIT_SOME_FAILED if report.total_failed else 0
+
+
+def _summary(report: RunReport, out: Path) -> list[str]:
+    if report.status == "interrupted":
+        lines = [f"interrupted after {report.predicted} predictions; go on with --resume"]
+    else:
+        see = f"see {out / ERRORS}" if report.total_failed else f"see {out / SUMMARY}"
+        lines = [f"{report.total_predicted} predicted, {report.total_failed} failed ({see})"]
+    if report.skipped:
+        lines.append(f"{report.skipped} of them by earlier runs" if report.status == "finished" else f"{report.skipped} skipped")
+    width = max((len(str(count)) for count in report.failure_codes.values()), default=0)
+    lines += [f"  {count:>{width}}  {code}" for code, count in report.failure_codes.most_common()]
+    seconds = report.seconds
+    stages = ", ".join(f"{stage} {seconds[stage]:.1f}" for stage in ("read", "featurize", "engine", "store"))
+    lines.append(f"{report.rate:.1f} crystals/s ({seconds['wall']:.1f} s; {stages})")
+    return lines

@@ -1,0 +1,89 @@
+"""``bandrt inspect``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bandrt.engine import DEFAULT_ENGINE, read_manifest
+from bandrt.manifest import Manifest, ParityReport
+
+
+@click.command("inspect")
+@click.argument("model", default=DEFAULT_ENGINE, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
+def command(model: Path, as_json: bool) -> None:
+    """Say what MODEL is, what it was trained on and how it was verified; the shipped engine by default."""
+    manifest = read_manifest(model)
+    if as_json:
+        click.echo(manifest.to_json())
+        return
+    for title, rows in _sections(model, manifest):
+        click.echo(title)
+        width = max(len(name) for name, _ in rows)
+        for name, value in rows:
+            click.echo(f"  {name:<{width}}  {value}")
+
+
+def _sections(path: Path, manifest: Manifest) -> list[tuple[str, list[tuple[str, str]]]]:
+    training, parity, backend = manifest.training, manifest.parity, manifest.backend
+    recipe, bands, profile = manifest.recipe, manifest.bands, manifest.profile
+    return [
+        (
+            str(path),
+            [
+                ("model", f"{manifest.variant}, {manifest.precision}, {path.stat().st_size / 1e6:.1f} MB"),
+                ("configuration", ", ".join(f"{k} {v}" for k, v in sorted(manifest.model.items()))),
+                ("backend", f"{backend.name} {backend.version}" + (f", opset {backend.opset}" if backend.opset else "")),
+                (
+                    "limits",
+                    f"{profile.max_atoms or 'no limit of'} atoms, {profile.max_batch or 'no limit of'} crystals a batch",
+                ),
+                ("checkpoint", manifest.checkpoint_sha256),
+                ("licence", manifest.licence),
+                ("citation", manifest.citation),
+            ],
+        ),
+        (
+            "what it is fed",
+            [
+                ("inputs", ", ".join(manifest.inputs)),
+                ("k-path", f"{recipe.kpath.scheme}, {recipe.kpath.n_kpoints} points, {recipe.kpath.frame}"),
+                (
+                    "graph",
+                    f"{recipe.graph.n_neighbors} neighbours within {recipe.graph.cutoff:g} Å, {recipe.graph.tie_rule} ties",
+                ),
+                ("symmetry", f"{recipe.symmetry.finder}, tolerance {recipe.symmetry.symprec:g} Å"),
+            ],
+        ),
+        (
+            "what it gives",
+            [
+                ("outputs", ", ".join(manifest.outputs)),
+                ("bands", f"{bands.n_bands}, the lower {bands.n_valence} of them valence"),
+                ("metal", f"halves overlap, or a band crosses zero by more than {bands.metal_tolerance_ev:g} eV"),
+            ],
+        ),
+        (
+            "what it was trained on",
+            [
+                ("crystals", f"{training.n_crystals}, up to {training.max_atoms} atoms"),
+                ("labels", training.functional or "not said"),
+                ("elements", f"{len(training.elements)}: {' '.join(training.elements)}"),
+                *((name, f"{value:.4g}") for name, value in sorted(training.metrics.items())),
+            ],
+        ),
+        ("how it was verified", _parity(parity) if parity else [("parity", "not verified")]),
+    ]
+
+
+def _parity(report: ParityReport) -> list[tuple[str, str]]:
+    return [
+        ("reference", report.reference),
+        ("crystals", f"{report.n_crystals}, of {min(report.n_atoms)} to {max(report.n_atoms)} atoms"),
+        ("batches", " ".join(map(str, report.batch_sizes))),
+        ("energies", f"differ by {report.max_energy_error_ev:.1e} eV at most ({report.mean_energy_error_ev:.1e} on average)"),
+        ("gaps", f"differ by {report.max_gap_change_ev:.1e} eV at most, {report.metal_flips} metals taken for insulators or back"),
+        ("limit", f"{report.limit_ev:.1e} eV"),
+    ]

@@ -1,0 +1,33 @@
+"""Warnings: what a prediction rests on that its model has not seen or does not describe."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bandrt.crystal import Crystal
+from bandrt.elements import SYMBOLS
+from bandrt.manifest import TrainingDomain
+
+MAGNETIC = frozenset(range(24, 29)) | frozenset(range(58, 71)) | frozenset(range(92, 103))
+"""Cr to Ni, and lanthanides and actinides with an open f shell: often magnetic, while bands here are not spin-polarised."""
+SPIN_ORBIT_FROM = 72
+"""Atomic number (hafnium) from which spin-orbit coupling, absent here, moves bands by tenths of an eV."""
+
+
+def warnings(crystal: Crystal, domain: TrainingDomain) -> tuple[str, ...]:
+    """Say why a prediction for this crystal deserves less trust, as short codes.
+
+    Args:
+        crystal: the standard primitive cell.
+        domain: what the model was trained on; a domain that lists nothing gives no warnings about novelty.
+
+    Returns:
+        ``unseen-element:Pu``, ``more-atoms:57`` (than any training crystal), ``magnetic:Fe``, ``spin-orbit:Pb``.
+    """
+    numbers = [int(z) for z in np.unique(crystal.atomic_numbers)]
+    codes = [f"unseen-element:{SYMBOLS[z]}" for z in numbers if domain.elements and SYMBOLS[z] not in domain.elements]
+    if domain.max_atoms and crystal.n_atoms > domain.max_atoms:
+        codes.append(f"more-atoms:{crystal.n_atoms}")
+    codes += [f"magnetic:{SYMBOLS[z]}" for z in numbers if z in MAGNETIC]
+    codes += [f"spin-orbit:{SYMBOLS[z]}" for z in numbers if z >= SPIN_ORBIT_FROM]
+    return tuple(codes)

@@ -1,0 +1,140 @@
+"""ONNX Runtime sessions, on the CPU or a CUDA device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from numpy.typing import NDArray
+
+from bandrt.engine.onnx_file import manifest_of
+from bandrt.engine.session import INPUT_TYPES, OUTPUT_TYPES, available_cores, parse_device
+from bandrt.errors import EngineError, ManifestError, MissingPackageError
+from bandrt.manifest import Manifest
+
+_ELEMENT_TYPES = {"int32": "tensor(int32)", "float32": "tensor(float)", "bool": "tensor(bool)"}
+_ERRORS_ONLY = 3
+"""ONNX Runtime's log severity: warnings about its own optimiser are nothing a user can act on."""
+
+
+class OnnxSession:
+    """A model run by ONNX Runtime.
+
+    The manifest is read and the model's inputs and outputs are compared with it before anything is computed. A CUDA device is
+    used or refused, never replaced by the CPU.
+    """
+
+    def __init__(self, path: Path, *, device: str = "cpu", threads: int | None = None) -> None:
+        """Open a model.
+
+        Args:
+            path: the ``.onnx`` file.
+            device: ``cpu``, ``cuda`` or ``cuda:N``.
+            threads: CPU threads of one run; None takes every core this process may use.
+
+        Raises:
+            EngineError: ``engine-unreadable``, ``engine-mismatch``, ``unknown-device`` or ``device-unavailable``.
+            ManifestError: the model carries no manifest, or not one that describes it.
+            MissingPackageError: ONNX Runtime is not installed.
+        """
+        kind, index = parse_device(device)
+        self._manifest = manifest_of(path)
+        self._path = path
+        self._device = device if kind == "cpu" else f"cuda:{index}"
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise MissingPackageError("onnxruntime", kind, f"running {path.name}") from error
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        options.intra_op_num_threads = threads or available_cores()
+        options.inter_op_num_threads = 1
+        options.use_deterministic_compute = True
+        options.enable_mem_pattern = False  # plans memory per shape, and shapes here change from batch to batch
+        provider = "CPUExecutionProvider"
+        providers: list[Any] = [provider]
+        if kind == "cuda":
+            provider = "CUDAExecutionProvider"
+            if provider not in onnxruntime.get_available_providers():
+                raise EngineError(
+                    "device-unavailable",
+                    f"device {device}: this onnxruntime has no CUDA; replace it with: pip install 'bandrt[cuda]', or use cpu",
+                )
+            providers.insert(0, (provider, {"device_id": str(index), "use_tf32": "0"}))
+        try:
+            session = onnxruntime.InferenceSession(str(path), sess_options=options, providers=providers)
+        except Exception as error:  # ONNX Runtime raises a class of its own for each kind of failure
+            raise EngineError("engine-unreadable", f"{path}: ONNX Runtime can not load it ({_first_line(error)})") from error
+        if provider not in session.get_providers():
+            raise EngineError("device-unavailable", f"device {device}: ONNX Runtime could not start {provider} on it")
+        self._session: Any = session
+        self._compare_with_manifest()
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the model is and what it must be fed."""
+        return self._manifest
+
+    @property
+    def device(self) -> str:
+        """Where it runs: ``cpu`` or ``cuda:N``."""
+        return self._device
+
+    def run(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Evaluate one padded batch; see `bandrt.engine.session.Session.run`."""
+        names = list(self._manifest.outputs)
+        feeds = {name: inputs[name] for name in self._manifest.inputs}
+        try:
+            outputs = self._session.run(names, feeds)
+        except Exception as error:
+            crystals, atoms = inputs["atomic_numbers"].shape
+            raise EngineError(
+                "engine-failed", f"{self._path}: failed on {crystals} crystals of up to {atoms} atoms ({_first_line(error)})"
+            ) from error
+        return dict(zip(names, outputs, strict=True))
+
+    def close(self) -> None:
+        """Free the model."""
+        self._session = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def _compare_with_manifest(self) -> None:
+        manifest = self._manifest
+        inputs = {i.name: i for i in self._session.get_inputs()}
+        outputs = {o.name: o for o in self._session.get_outputs()}
+        self._compare("inputs", set(inputs), set(manifest.inputs))
+        if "band_energies" not in manifest.outputs:
+            raise ManifestError("manifest-invalid", f"{self._path}: the manifest lists no output band_energies")
+        self._compare("outputs", set(outputs) & set(manifest.outputs), set(manifest.outputs))
+        for name, known in [*((n, INPUT_TYPES) for n in manifest.inputs), *((n, OUTPUT_TYPES) for n in manifest.outputs)]:
+            found = (inputs | outputs)[name].type
+            if name not in known or found != _ELEMENT_TYPES[known[name]]:
+                wanted = _ELEMENT_TYPES[known[name]] if name in known else "no such name in this version"
+                raise EngineError("engine-mismatch", f"{self._path}: {name} is {found}, expected {wanted}")
+        self._compare_size("kpoints", inputs, 1, manifest.recipe.kpath.n_kpoints)
+        self._compare_size("neighbor_index", inputs, 2, manifest.recipe.graph.n_neighbors)
+        self._compare_size("band_energies", outputs, 1, manifest.bands.n_bands)
+
+    def _compare(self, what: str, found: set[str], expected: set[str]) -> None:
+        if found != expected:
+            raise EngineError(
+                "engine-mismatch",
+                f"{self._path}: the model's {what} are {', '.join(sorted(found))}, its manifest says {', '.join(sorted(expected))}",
+            )
+
+    def _compare_size(self, name: str, tensors: dict[str, Any], axis: int, expected: int) -> None:
+        found = tensors[name].shape[axis] if name in tensors else expected
+        if isinstance(found, int) and found != expected:
+            raise EngineError(
+                "engine-mismatch", f"{self._path}: axis {axis} of {name} has size {found}, its manifest says {expected}"
+            )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,74 @@
+"""A session: an open model that turns padded arrays into band energies, whatever runs it."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from numpy.typing import NDArray
+
+from bandrt.errors import EngineError
+from bandrt.manifest import Manifest
+
+INPUT_TYPES = {
+    "atomic_numbers": "int32",
+    "neighbor_index": "int32",
+    "neighbor_distance": "float32",
+    "neighbor_mask": "bool",
+    "neighbor_image": "int32",
+    "atom_mask": "bool",
+    "kpoints": "float32",
+}
+"""Every input of the graph contract; an engine takes those that its manifest lists."""
+OUTPUT_TYPES = {"band_energies": "float32", "band_center": "float32", "band_dispersion": "float32"}
+"""Every output of the graph contract; ``band_energies`` is always there."""
+
+
+class Session(Protocol):
+    """An open model."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the model is and what it must be fed."""
+
+    @property
+    def device(self) -> str:
+        """Where it runs: ``cpu`` or ``cuda:N``."""
+
+    def run(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Evaluate one padded batch.
+
+        Args:
+            inputs: by the names of the graph contract; those that the manifest does not list are ignored.
+
+        Returns:
+            The manifest's outputs by name.
+
+        Raises:
+            EngineError: ``engine-failed`` when the backend gives up.
+        """
+
+    def close(self) -> None:
+        """Free the model; running it afterwards is a bug."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None: ...
+
+
+def parse_device(device: str) -> tuple[str, int]:
+    """Split ``cpu``, ``cuda`` or ``cuda:N`` into kind and index.
+
+    Raises:
+        EngineError: ``unknown-device``.
+    """
+    kind, _, index = device.partition(":")
+    if (kind == "cpu" and not index) or (kind == "cuda" and (not index or index.isdecimal()) and device != "cuda:"):
+        return kind, int(index or 0)
+    raise EngineError("unknown-device", f"device {device!r} is not known; use cpu, cuda or cuda:N")
+
+
+def available_cores() -> int:
+    """Cores this process may use, which in a batch job are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

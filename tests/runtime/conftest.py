@@ -1,0 +1,160 @@
+"""A tiny engine that answers at once and shows every mistake of padding, masking and order."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bandrt.batch import INPUT_NAMES
+from bandrt.manifest import METADATA_KEY, BandRule, Manifest, TrainingDomain
+from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe
+
+TINY_MANIFEST = Manifest(
+    variant="paper",
+    model={"kind": "tiny"},
+    checkpoint_sha256="0" * 64,
+    recipe=Recipe(graph=GraphRecipe(n_neighbors=12), kpath=KpathRecipe(n_kpoints=64)),
+    bands=BandRule(n_bands=6, n_valence=3, metal_tolerance_ev=0.1),
+    inputs=INPUT_NAMES,
+    outputs=("band_energies",),
+    training=TrainingDomain(n_crystals=3, elements=("Na", "Cl", "Si", "Fe", "Pb", "Te", "Ga", "As"), max_atoms=4, functional="PBE"),
+)
+
+
+def tiny_model(manifest: Manifest) -> Any:
+    """Energies from the mean neighbour distance, the mean atomic number and a cosine of k.
+
+    ``band_energies[b, i, k] = level[i] * (distance / 3) + slope[i] * sum(cos 2 pi k) + 0.01 * mean Z``: gaps differ between
+    crystals, bands bend along the path, and atoms or neighbours counted wrongly move everything.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    k, d = manifest.recipe.kpath.n_kpoints, manifest.recipe.graph.n_neighbors
+    shapes: dict[str, tuple[int, list[Any]]] = {
+        "atomic_numbers": (TensorProto.INT32, ["B", "N"]),
+        "neighbor_index": (TensorProto.INT32, ["B", "N", d]),
+        "neighbor_distance": (TensorProto.FLOAT, ["B", "N", d]),
+        "neighbor_mask": (TensorProto.BOOL, ["B", "N", d]),
+        "atom_mask": (TensorProto.BOOL, ["B", "N"]),
+        "neighbor_image": (TensorProto.INT32, ["B", "N", d, 3]),
+        "kpoints": (TensorProto.FLOAT, ["B", k, 3]),
+    }
+    constants = {
+        "levels": np.array([-3, -2, -1, 1, 2, 3], np.float32).reshape(1, 6, 1),
+        "slopes": np.array([0.1, 0.1, 0.2, -0.2, 0.1, 0.1], np.float32).reshape(1, 6, 1),
+        "two_pi": np.array(2 * np.pi, np.float32),
+        "three": np.array(3.0, np.float32),
+        "hundredth": np.array(0.01, np.float32),
+        "all_slots": np.array([1, 2], np.int64),
+        "all_atoms": np.array([1], np.int64),
+        "components": np.array([2], np.int64),
+        "as_band": np.array([1], np.int64),
+    }
+    steps = [
+        ("Cast", ["neighbor_mask"], "slots", {"to": TensorProto.FLOAT}),
+        ("Mul", ["neighbor_distance", "slots"], "masked"),
+        ("ReduceSum", ["masked", "all_slots"], "total_distance"),  # (B, 1, 1)
+        ("ReduceSum", ["slots", "all_slots"], "n_slots"),
+        ("Div", ["total_distance", "n_slots"], "mean_distance"),
+        ("Div", ["mean_distance", "three"], "stretch"),
+        ("Cast", ["atomic_numbers"], "z", {"to": TensorProto.FLOAT}),
+        ("Cast", ["atom_mask"], "atoms", {"to": TensorProto.FLOAT}),
+        ("Mul", ["z", "atoms"], "masked_z"),
+        ("ReduceSum", ["masked_z", "all_atoms"], "total_z"),  # (B, 1)
+        ("ReduceSum", ["atoms", "all_atoms"], "n_atoms"),
+        ("Div", ["total_z", "n_atoms"], "mean_z"),
+        ("Mul", ["mean_z", "hundredth"], "small_z"),
+        ("Unsqueeze", ["small_z", "as_band"], "shift"),  # (B, 1, 1)
+        ("Mul", ["kpoints", "two_pi"], "phase"),
+        ("Cos", ["phase"], "cosine"),
+        ("ReduceSum", ["cosine", "components"], "cosines", {"keepdims": 0}),  # (B, K)
+        ("Unsqueeze", ["cosines", "as_band"], "wave"),  # (B, 1, K)
+        ("Mul", ["levels", "stretch"], "centers"),  # (B, 6, 1)
+        ("Mul", ["slopes", "wave"], "dispersion"),  # (B, 6, K)
+        ("Add", ["centers", "dispersion"], "unshifted"),
+        ("Add", ["unshifted", "shift"], "band_energies"),
+    ]
+    graph = helper.make_graph(
+        [helper.make_node(op, inputs, [output], **(more[0] if more else {})) for op, inputs, output, *more in steps],
+        "tiny",
+        [helper.make_tensor_value_info(name, *shapes[name]) for name in manifest.inputs],
+        [helper.make_tensor_value_info("band_energies", TensorProto.FLOAT, ["B", manifest.bands.n_bands, k])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    helper.set_model_props(model, {METADATA_KEY: manifest.to_json(), "other": "ignored"})
+    return model
+
+
+MakeEngine = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def make_engine(tmp_path_factory: pytest.TempPathFactory) -> MakeEngine:
+    """Writes a tiny engine; keyword arguments replace fields of its manifest."""
+    pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+
+    def make(**changes: Any) -> Path:
+        path = tmp_path_factory.mktemp("engine") / "tiny.onnx"
+        onnx.save(tiny_model(dataclasses.replace(TINY_MANIFEST, **changes)), str(path))
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_engine(make_engine: MakeEngine) -> Path:
+    """The tiny engine as it comes."""
+    return make_engine()
+
+
+ROCK_SALT_CIF = """data_rock_salt
+_symmetry_space_group_name_H-M 'P 1'
+_cell_length_a {a}
+_cell_length_b {a}
+_cell_length_c {a}
+_cell_angle_alpha 60
+_cell_angle_beta 60
+_cell_angle_gamma 60
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+A1 {first} 0 0 0 1
+B1 {second} 0.5 0.5 0.5 {occupancy}
+"""
+
+
+@pytest.fixture(scope="session")
+def rock_salt() -> Callable[..., str]:
+    """Text of a CIF with two atoms; keyword arguments say which, how far apart, how occupied."""
+
+    def text(a: float = 3.99, first: str = "Na", second: str = "Cl", occupancy: float = 1.0) -> str:
+        return ROCK_SALT_CIF.format(a=a, first=first, second=second, occupancy=occupancy)
+
+    return text
+
+
+@pytest.fixture
+def mixed_folder(tmp_path: Path, rock_salt: Callable[..., str]) -> Path:
+    """Three good crystals and four files that are none."""
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    good = rock_salt()
+    (folder / "a-salt.cif").write_text(good)
+    (folder / "b-truncated.cif").write_text(good[: good.index("A1")] + "A1 Na 0 0")
+    (folder / "c-partial.cif").write_text(rock_salt(occupancy=0.5))
+    (folder / "d-empty.cif").write_text("")
+    (folder / "e-text.cif").write_text("Dear colleague,\n\nplease find the structure attached.\n")
+    (folder / "f-galena.cif").write_text(rock_salt(a=4.2, first="Pb", second="Te"))
+    (folder / "POSCAR").write_text("Si\n1.0\n0 2.715 2.715\n2.715 0 2.715\n2.715 2.715 0\nSi\n2\nDirect\n0 0 0\n0.25 0.25 0.25\n")
+    return folder
