@@ -62,7 +62,7 @@ class Crystal:
             raise InputError("unknown-species", f"{name}: atomic number {wrong[0]} is not an element (1 to {MAX_ATOMIC_NUMBER})")
         if not np.isfinite(coords).all():
             raise InputError("bad-coordinates", f"{name}: a fractional coordinate is not a finite number")
-        volume = abs(float(np.linalg.det(cell))) if np.isfinite(cell).all() else 0.0
+        volume = _volume(cell) if np.isfinite(cell).all() else 0.0
         if volume < MIN_VOLUME_PER_ATOM * len(numbers):
             raise InputError(
                 "bad-lattice",
@@ -93,7 +93,7 @@ class Crystal:
     @property
     def volume(self) -> float:
         """Cell volume in Å^3."""
-        return abs(float(np.linalg.det(self.lattice)))
+        return _volume(self.lattice)
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -117,15 +117,20 @@ class Crystal:
             return np.inf, (0, 0)
         best, pair = np.inf, (0, 0)
         wrapped = self.frac_coords - np.floor(self.frac_coords)
-        metric = self.lattice @ self.lattice.T
         for start in range(0, n, 256):  # bounded memory for large cells
-            delta = wrapped[start : start + 256, None] - wrapped[None]  # (chunk, n, 3)
+            delta = wrapped[start : start + 256, None] - wrapped  # (chunk, n, 3)
             delta -= np.rint(delta)  # overlapping atoms are within 0.3 Å: the nearest image by rounding is the right one
-            squared = np.einsum("ijk,kl,ijl->ij", delta, metric, delta)
-            rows = np.arange(len(squared))
-            squared[rows, rows + start] = np.inf
-            flat = int(squared.argmin())
-            if squared.flat[flat] < best:
-                best = float(squared.flat[flat])
-                pair = (flat // n + start, flat % n)
+            vectors = delta.reshape(-1, 3) @ self.lattice
+            squared = np.einsum("ij,ij->i", vectors, vectors)  # (chunk * n,)
+            squared[start :: n + 1] = np.inf  # each atom with itself
+            nearest = int(squared.argmin())
+            if squared[nearest] < best:
+                best = float(squared[nearest])
+                pair = (nearest // n + start, nearest % n)
         return float(np.sqrt(best)), pair
+
+
+def _volume(lattice: NDArray[np.float64]) -> float:
+    """Volume spanned by the rows in Å^3; written out, which for one matrix is several times faster than a factorisation."""
+    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = lattice.tolist()
+    return abs(ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx))
