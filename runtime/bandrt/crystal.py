@@ -133,4 +133,4 @@ class Crystal:
 def _volume(lattice: NDArray[np.float64]) -> float:
     """Volume spanned by the rows in Å^3; written out, which for one matrix is several times faster than a factorisation."""
     (ax, ay, az), (bx, by, bz), (cx, cy, cz) = lattice.tolist()
-    return abs(ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx))
+    return float(abs(ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)))
