@@ -41,8 +41,9 @@ class Operations(NamedTuple):
 IDENTITY = Operations(np.eye(3)[None], np.zeros((1, 3)))
 
 
+@lru_cache(maxsize=4096)
 def _parse_row(expression: str) -> tuple[list[float], float]:
-    """One coordinate of an operation, e.g. ``-y+1/2``."""
+    """One coordinate of an operation, e.g. ``-y+1/2``: its row of the rotation and its translation."""
     row, shift, end = [0.0, 0.0, 0.0], Fraction(0), 0
     while end < len(expression):
         match = _TERM.match(expression, end)
@@ -85,14 +86,20 @@ def _is_group(operations: Operations) -> bool:
     rotations, translations = operations
     if len(rotations) == 1:
         return bool((rotations[0] == np.eye(3)).all() and not (translations[0] % 1.0).any())
-    products = np.einsum("aij,bjk->abik", rotations, rotations).reshape(-1, 9)
-    shifts = (np.einsum("aij,bj->abi", rotations, translations) + translations[:, None]).reshape(-1, 3)
+    flat = rotations.reshape(-1, 3)  # (3 n_ops, 3)
+    products = (flat @ rotations.transpose(1, 0, 2).reshape(3, -1)).reshape(-1, 3, len(rotations), 3)  # a, i, b, k
+    shifts = (flat @ translations.T).reshape(-1, 3, len(rotations)).transpose(0, 2, 1) + translations[:, None]  # a, b, i
 
-    def keys(matrices: NDArray[np.float64], vectors: NDArray[np.float64]) -> set[bytes]:
-        wrapped = np.floor((vectors + _KEY_SHIFT) % 1.0 * 1e4)  # two fractions of denominators up to 48 differ by more
-        return {row.tobytes() for row in np.ascontiguousarray(np.hstack([matrices, wrapped]).astype(np.int16))}
+    known = np.sort(_operation_keys(rotations.reshape(-1, 9), translations))
+    keys = _operation_keys(products.transpose(0, 2, 1, 3).reshape(-1, 9), shifts.reshape(-1, 3))
+    return bool((known[np.searchsorted(known, keys).clip(max=len(known) - 1)] == keys).all())
 
-    return keys(products, shifts) == keys(rotations.reshape(-1, 9), translations)
+
+def _operation_keys(matrices: NDArray[np.float64], shifts: NDArray[np.float64]) -> NDArray[np.int64]:
+    """One whole number for each operation, the same for translations that differ by a lattice vector; (n,)."""
+    wrapped = np.floor((shifts + _KEY_SHIFT) % 1.0 * 1e4).astype(np.int64)  # fractions of denominators up to 48 differ by more
+    signs = (matrices + 1.0).astype(np.int64) @ 3 ** np.arange(9)
+    return np.asarray(((signs * 10**4 + wrapped[:, 0]) * 10**4 + wrapped[:, 1]) * 10**4 + wrapped[:, 2])
 
 
 def _table_operations(space_group: gemmi.SpaceGroup) -> Operations:
@@ -150,12 +157,12 @@ def expand(
     Returns:
         Atomic numbers (n_atoms,) and fractional coordinates (n_atoms, 3), the images of a site together.
     """
-    images = np.einsum("aij,sj->sai", operations.rotations, coords) + operations.translations  # (n_sites, n_ops, 3)
+    images = _images(operations, coords)
     offset = images - coords[:, None]
     offset -= np.rint(offset)
     fixed = np.linalg.norm(offset @ lattice, axis=2) < SPECIAL_POSITION_TOLERANCE  # (n_sites, n_ops): site symmetry
     centred = coords + (offset * fixed[..., None]).sum(axis=1) / fixed.sum(axis=1)[:, None]
-    images = np.einsum("aij,sj->sai", operations.rotations, centred) + operations.translations
+    images = _images(operations, centred)
     keys = np.floor((images + _KEY_SHIFT) % 1.0 / _KEY_STEP).astype(np.int64)
     flat_keys = (keys[..., 0] * 10**6 + keys[..., 1]) * 10**6 + keys[..., 2]  # (n_sites, n_ops)
     atoms: list[NDArray[np.float64]] = []
@@ -168,6 +175,12 @@ def expand(
         atoms.append(images[site, first])
         kept.append(site)
     return np.repeat(numbers[kept], [len(orbit) for orbit in atoms]), np.concatenate(atoms)
+
+
+def _images(operations: Operations, coords: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Every operation on every position, (n_sites, n_ops, 3)."""
+    turned = coords @ operations.rotations.reshape(-1, 3).T  # (n_sites, n_ops * 3)
+    return np.asarray(turned.reshape(len(coords), -1, 3) + operations.translations)
 
 
 def _is_among(position: NDArray[np.float64], others: NDArray[np.float64], lattice: NDArray[np.float64]) -> bool:

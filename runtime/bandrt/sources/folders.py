@@ -1,0 +1,81 @@
+"""Files that paths lead to: each once, in sorted order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bandrt.sources.kinds import Kind, is_hidden, kind_of
+from bandrt.sources.unique import SeenStrings
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A file to open.
+
+    Attributes:
+        path: as the user would write it.
+        label: the same however the user got there: the folder that was searched, then the path inside it.
+        kind: what it holds; None for one that is none of ours, or that can not be looked at.
+        problem: code and reason if `kind` is None.
+    """
+
+    path: Path
+    label: str
+    kind: Kind | None
+    problem: tuple[str, str] = ("", "")
+
+
+def files(paths: Sequence[Path], *, skip: Sequence[Path] = ()) -> Iterator[FoundFile]:
+    """Files that were named, and files of known kinds in folders that were named.
+
+    Hidden files are found only when named. A file that is reached twice, by a link or because it is given twice, comes once.
+
+    Args:
+        paths: files and folders, in the order wanted.
+        skip: folders not to search, such as the output of this run.
+    """
+    seen = SeenStrings()
+    for folder in skip:
+        seen.add(os.path.realpath(folder))
+    for path in paths:
+        real = os.path.realpath(path)
+        if os.path.isdir(path):
+            yield from _search(Path(path), os.path.basename(real), real, seen)
+        elif seen.add(real):
+            absolute = Path(os.path.abspath(path))
+            yield _named(Path(path), f"{absolute.parent.name}/{absolute.name}")
+
+
+def _named(path: Path, label: str) -> FoundFile:
+    """A file that the user named: one that can not be used is reported."""
+    if not path.exists():
+        return FoundFile(path, label, None, ("file-not-found", "no such file or folder"))
+    kind = kind_of(path.name)
+    if kind is None:
+        return FoundFile(path, label, None, ("unsupported-format", "this file name says no format that can be read"))
+    return FoundFile(path, label, kind)
+
+
+def _search(folder: Path, label: str, real: str, seen: SeenStrings) -> Iterator[FoundFile]:
+    """Files of known kinds below a folder, names in sorted order, folders where their name stands."""
+    if not seen.add(real):
+        return
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+    except OSError as error:
+        yield FoundFile(folder, label, None, ("unreadable", error.strerror or str(error)))
+        return
+    for entry in entries:
+        if is_hidden(entry.name):
+            continue
+        real_path = os.path.realpath(entry.path) if entry.is_symlink() else f"{real}/{entry.name}"
+        if entry.is_dir():
+            yield from _search(Path(entry.path), f"{label}/{entry.name}", real_path, seen)
+            continue
+        kind = kind_of(entry.name)
+        if kind is not None and (entry.is_file() or entry.is_symlink()) and seen.add(real_path):
+            yield FoundFile(Path(entry.path), f"{label}/{entry.name}", kind)

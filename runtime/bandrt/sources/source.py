@@ -1,0 +1,57 @@
+"""One crystal still to be read: where it is, and what is needed to read it in any process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bandrt.crystal import Crystal
+from bandrt.errors import InputError
+from bandrt.readers import Format, parse
+from bandrt.readers.text import read_file
+
+
+@dataclass(frozen=True)
+class Source:
+    """A crystal that was found but not yet read; small, and can be sent to another process.
+
+    Attributes:
+        id: unique in a run and the same in the next one over the same inputs.
+        path: where it is, for people: ``crystals/Si.cif``, ``table.csv.gz:12``, ``all.zip:cells/Si.cif``.
+        format: how its text is written.
+        content: the file; or the text, of a table row, frame or archive member; or why there is none.
+    """
+
+    id: str
+    path: str
+    format: Format
+    content: Path | str | InputError
+
+    def read(self) -> Crystal:
+        """Read the crystal.
+
+        Raises:
+            InputError: stage ``read``, by a stable code.
+        """
+        if isinstance(self.content, InputError):
+            raise self.content
+        text = read_file(self.content, name=self.path) if isinstance(self.content, Path) else self.content
+        return parse(text, self.format, name=self.path)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A source that has not got its final id.
+
+    Attributes:
+        source: with the id it would like.
+        fallback_id: the id it gets if another source has that one.
+    """
+
+    source: Source
+    fallback_id: str
+
+
+def refused(source_id: str, path: str, code: str, reason: str) -> Candidate:
+    """A source that can not be opened; reading it raises the reason."""
+    return Candidate(Source(source_id, path, "cif", InputError(code, f"{path}: {reason}")), path)
