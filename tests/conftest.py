@@ -11,6 +11,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests"))  # what tests of several folders import, e.g. `small_models`
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let third-party packages be imported: warnings are errors here, also theirs about themselves."""
+    # torch_geometric 2.8 still scripts its pooling classes, which torch 2.13 calls deprecated
+    config.addinivalue_line("filterwarnings", r"ignore:`torch\.jit\.\w+` is deprecated:DeprecationWarning")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of reference data beside the project; users do not have it."""
