@@ -5,7 +5,8 @@ Source: Setyawan & Curtarolo, Comput. Mater. Sci. 49, 299 (2010), Tables 2 to 21
 A point is written as its name and three coordinates, fractional in the reciprocal of the standard primitive cell. A
 coordinate is a sum of numbers and of the variation's parameters, so that every point is affine in the parameters and a
 table becomes one array, made when first asked for. The lattice parameters a, b, c (Å) and alpha are those of the
-conventional cell, except for RHL1 and RHL2, where alpha is the angle of the rhombohedral primitive cell.
+conventional cell, except for RHL1 and RHL2, where alpha is the angle of the rhombohedral primitive cell. TRI2a and TRI2b
+are cells of the same lattices; `bandrt.kpath.triclinic` takes TRI2a.
 """
 
 from __future__ import annotations
