@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from bandrt.crystal import Crystal
-from bandrt.elements import ATOMIC_NUMBERS
-from bandrt.errors import InputError
 from numpy.typing import NDArray
+
+from bandrt.crystal import Crystal
+from bandrt.errors import InputError
+from bandrt.readers.documents import crystal_of_document
 
 SUFFIXES = (".json", ".json.gz", ".jsonl", ".jsonl.gz")
 LABEL_TOLERANCE = 1e-4
 """Fractional: a computed k-point this close to a labelled one carries its label (as pymatgen reads it)."""
-OCCUPANCY_TOLERANCE = 1e-6
-"""A site whose occupancy differs from 1 by more is not fully occupied."""
 
 
 class DocumentText(NamedTuple):
@@ -110,7 +109,7 @@ def parse_document(source: DocumentText) -> BandDocument:
     """Check one document and turn it into arrays.
 
     Raises:
-        InputError: ``malformed`` for text that is not such a document.
+        InputError: ``malformed`` for text that is not such a document, or what `crystal_of_document` raises for its structure.
     """
     if source.problem:
         raise InputError("malformed", f"{source.name}: can not be read ({source.problem})")
@@ -144,7 +143,7 @@ def _document(values: dict[str, Any], source: DocumentText) -> BandDocument:
     occupied = values.get("n_occupied")
     return BandDocument(
         id=str(values.get("id") or values.get("material_id") or source.id),
-        crystal=_crystal(structure, source.name) if structure else None,
+        crystal=crystal_of_document(structure, name=source.name) if structure else None,
         reciprocal=np.array(values["lattice_rec"]["matrix"], dtype=np.float64).reshape(3, 3),
         frac_kpoints=frac_kpoints,
         energies=energies,
@@ -156,20 +155,6 @@ def _document(values: dict[str, Any], source: DocumentText) -> BandDocument:
         n_occupied=None if occupied is None else int(occupied),
         method=str(values.get("method", "")),
     )
-
-
-def _crystal(structure: dict[str, Any], name: str) -> Crystal:
-    numbers, coords = [], []
-    for site in structure["sites"]:
-        species = site["species"]
-        if len(species) != 1 or abs(species[0].get("occu", 1.0) - 1.0) > OCCUPANCY_TOLERANCE:
-            raise InputError("partial-occupancy", f"{name}: a site of the structure is not fully occupied by one element")
-        symbol = species[0]["element"]
-        if symbol not in ATOMIC_NUMBERS:
-            raise InputError("unknown-species", f"{name}: {symbol!r} in the structure is not an element")
-        numbers.append(ATOMIC_NUMBERS[symbol])
-        coords.append(site["abc"])
-    return Crystal.checked(structure["lattice"]["matrix"], numbers, coords, name=name)
 
 
 def _labels(frac_kpoints: NDArray[np.float64], points: dict[str, Any]) -> tuple[str | None, ...]:

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-from bandrt.features import Features
 from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
+from bandrt.features import Features
 from bandrt.kpath.path import KPath
 from bandrt.manifest import BandRule, from_mapping
 from bandrt.recipe import Recipe

@@ -9,9 +9,8 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from bandrt.features import featurize_crystal
-
 from bandrt.errors import InputError
+from bandrt.features import featurize_crystal
 from bandrt.kpath import kpath_of
 from bandrt.symmetry import standardize
 from bandrt_train.band_documents import DocumentText, find_documents, parse_document

@@ -1,7 +1,7 @@
 """Training: a data set and a configuration in, the best checkpoint and a log of the way there out.
 
-A run folder holds ``checkpoint.pt`` (the weights with the lowest validation energy MAE so far), ``log.csv`` (one row per epoch), ``config.json``
-and, at the end, ``validation.json``. The test split is not looked at here.
+A run folder holds ``checkpoint.pt`` (the weights with the lowest validation energy MAE so far), ``log.csv`` (one row per epoch),
+``config.json`` and, at the end, ``validation.json``. The test split is not looked at here.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from bandrt_train.evaluate import Evaluation, choose_metal_tolerance, evaluate, 
 from bandrt_train.fit_config import FitConfig, FitError
 from bandrt_train.graph_data import to_data
 from bandrt_train.model import Bandformer, band_loss, build_model
+from bandrt_train.predictions import graph_energies
 from bandrt_train.targets import Targets
 
 Progress = Callable[[int, dict[str, float]], None]
@@ -77,14 +78,6 @@ def training_statistics(training: Sequence[Targets]) -> tuple[Tensor, Tensor, Te
         torch.tensor(centers.std(axis=0) + 1e-3, dtype=torch.float32),
         torch.tensor(np.sqrt((deviations**2).mean(axis=0)) + 1e-3, dtype=torch.float32),
     )
-
-
-def predict(model: Bandformer, graphs: Sequence[Data], batch_size: int = 32) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Band energies of PyG graphs, (n, n_bands, K), eV, without dropout."""
-    model.eval()
-    with torch.no_grad():
-        chunks = [model(Batch.from_data_list(list(graphs[i : i + batch_size]))).energies for i in range(0, len(graphs), batch_size)]
-    return torch.cat(chunks).numpy()
 
 
 class BandFit(lightning.LightningModule):
@@ -158,7 +151,7 @@ class KeepBest(Callback):
         """Validate, log, keep, stop."""
         assert isinstance(pl_module, BandFit)
         model: Bandformer = pl_module.average.module
-        predicted = predict(model, self.graphs)
+        predicted = graph_energies(model, self.graphs)
         rule = choose_metal_tolerance(predicted, self.targets, self.recipe.bands)
         evaluation = evaluate(predicted, self.targets, rule)
         epoch = trainer.current_epoch + 1
@@ -170,7 +163,8 @@ class KeepBest(Callback):
             self.best, self.best_epoch = (evaluation, rule), epoch
             self._save(model, evaluation, rule)
         trained = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        row = {"epoch": float(epoch), **trained, **evaluation.flat("validation"), "learning_rate": trainer.optimizers[0].param_groups[0]["lr"]}
+        rate = {"learning_rate": trainer.optimizers[0].param_groups[0]["lr"]}
+        row = {"epoch": float(epoch), **trained, **evaluation.flat("validation"), **rate}
         self._log(row)
         self.progress(epoch, row)
         if epoch - self.best_epoch >= self.config.patience:

@@ -52,7 +52,8 @@ class FitConfig:
             if getattr(self, name) < 1:
                 raise FitError("config-invalid", f"{name} is {getattr(self, name)}, allowed: 1 or more")
         if not 0.0 <= self.optimizer.ema_decay < 1.0:
-            raise FitError("config-invalid", f"optimizer.ema_decay is {self.optimizer.ema_decay}, allowed: from 0 up to, not including, 1")
+            found = self.optimizer.ema_decay
+            raise FitError("config-invalid", f"optimizer.ema_decay is {found}, allowed: from 0 up to, not including, 1")
 
 
 def read_config(path: Path) -> FitConfig:

@@ -17,6 +17,8 @@ ON_LINE_TOLERANCE = 2e-3
 when they are made symmetric; at a band velocity of 5 eV Å it is worth 10 meV, and ten times less where cells are exact."""
 EQUALLY_CLOSE = 1e-5
 """1/Å: images whose distances to a line differ by less are equally good."""
+ON_POINT = 1e-3
+"""Share of a step: a match this close to a computed k-point lies at it."""
 STRAIGHT_TOLERANCE = 1e-3
 """Largest sine of the angle between two steps of one straight run."""
 JUMP_RATIO = 4.0
@@ -75,15 +77,16 @@ class KMapping:
         wanted[:, ~self.found] = np.nan
         return np.asarray(wanted)
 
-    def spread(self, energies: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Largest difference between equally good matches over the bands, (n_wanted,), 0 where there is one or none."""
+    def spread(self, energies: NDArray[np.float64]) -> float:
+        """Largest difference between energies computed at different k-points that are one by symmetry, free of interpolation."""
         wanted, left, right = self.alternatives.T
-        values = (1.0 - self.alternative_weight) * energies[:, left] + self.alternative_weight * energies[:, right]
+        computed = np.where(self.alternative_weight < 0.5, left, right)
+        at_one = np.abs(self.alternative_weight - np.rint(self.alternative_weight)) < ON_POINT
         high = np.full((len(self.found), len(energies)), -np.inf)
         low = np.full((len(self.found), len(energies)), np.inf)
-        np.maximum.at(high, wanted, values.T)
-        np.minimum.at(low, wanted, values.T)
-        return np.asarray(np.where(self.found, np.max(high - low, axis=1, initial=0.0), 0.0))
+        np.maximum.at(high, wanted[at_one], energies.T[computed[at_one]])
+        np.minimum.at(low, wanted[at_one], energies.T[computed[at_one]])
+        return float(np.max(high - low, initial=0.0))
 
 
 def straight_lines(frac_kpoints: NDArray[np.float64], reciprocal: NDArray[np.float64], branches: NDArray[np.intp]) -> Lines:
@@ -100,26 +103,29 @@ def straight_lines(frac_kpoints: NDArray[np.float64], reciprocal: NDArray[np.flo
     for first, last in branches:
         inside[first:last] = True
     moving = inside & (lengths > EQUALLY_CLOSE)
-    jump = inside & (lengths > JUMP_RATIO * np.median(lengths[moving])) if moving.any() else inside
+    typical = np.median(lengths[moving]) if moving.any() else np.inf
+    jumps = inside & (lengths > JUMP_RATIO * typical)
+    corners = np.zeros(len(frac_kpoints), dtype=bool)
+    corners[1:-1] = _turns(steps[:-1], steps[1:], lengths[:-1] * lengths[1:])
     runs: list[tuple[int, int]] = []
     for first, last in branches:
         start = int(first)
         for k in range(first, last):
-            if jump[k]:
+            if jumps[k]:
                 runs.append((start, k))
                 start = k + 1
-            elif k > start and _turns(steps[start], steps[k]):
+            elif corners[k] and k > start:
                 runs.append((start, k))
                 start = k
         runs.append((start, int(last)))
     return Lines(frac_kpoints, reciprocal, np.array(runs, dtype=np.intp).reshape(-1, 2))
 
 
-def _turns(before: NDArray[np.float64], after: NDArray[np.float64]) -> bool:
-    scale = float(np.linalg.norm(before) * np.linalg.norm(after))
-    if scale < EQUALLY_CLOSE**2:
-        return True
-    return bool(before @ after < 0.0 or np.linalg.norm(np.cross(before, after)) > STRAIGHT_TOLERANCE * scale)
+def _turns(before: NDArray[np.float64], after: NDArray[np.float64], product: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether the direction changes between steps (n, 3) whose lengths have this product (n,), 1/Å^2."""
+    sine = np.linalg.norm(np.cross(before, after), axis=1)
+    backwards = np.einsum("ij,ij->i", before, after) < 0.0
+    return np.asarray((product < EQUALLY_CLOSE**2) | backwards | (sine > STRAIGHT_TOLERANCE * product))
 
 
 def map_kpoints(

@@ -175,8 +175,7 @@ def symmetry_spread(lines: Lines, cell: StandardCell, energies: NDArray[np.float
         cell: whose Laue group is tested.
         energies: (n_bands, n_kpoints).
     """
-    points = Lines(lines.frac_kpoints, lines.reciprocal, np.repeat(np.arange(len(lines.frac_kpoints)), 2).reshape(-1, 2))
-    return float(map_kpoints(lines.frac_kpoints, points, cell.rotations).spread(energies).max(initial=0.0))
+    return map_kpoints(lines.frac_kpoints, lines, cell.rotations).spread(energies)
 
 
 def round_trip_error(
