@@ -35,8 +35,9 @@ WRAP_TOLERANCE: Final = 1e-8
 SCORE_TOLERANCE: Final = 1e-9
 """Relative: scores closer than this are rounding noise of equal ones."""
 
-_INTENSITY_VECTORS: Final = np.array([g for g in product(range(-2, 3), repeat=3) if g > (0, 0, 0)])  # (62, 3), one of each G and -G
-_INTENSITY_WEIGHTS: Final = np.modf(np.arange(1, len(_INTENSITY_VECTORS) + 1) * (np.sqrt(5) - 1) / 2)[0]  # no two sums alike
+_INTENSITY_VECTORS: Final = np.array([g for g in product(range(-3, 4), repeat=3) if g > (0, 0, 0)])  # (171, 3), G or -G
+_PRIMES: Final = [p for p in range(2, 1020) if all(p % q for q in range(2, int(p**0.5) + 1))]
+_INTENSITY_WEIGHTS: Final = np.sqrt(_PRIMES)  # (171,) independent over the integers: the same intensities in another order differ
 
 
 @dataclass(frozen=True, eq=False)
