@@ -32,6 +32,8 @@ LABEL_TOLERANCE = 1e-5
 _GRID = 24
 """Thirds, quarters and eighths are whole numbers of twenty-fourths."""
 
+Naming = tuple[VariationName, bytes]
+
 _GridPoint = tuple[int, int, int]
 
 
@@ -59,6 +61,15 @@ def conventional_labels(frac: NDArray[np.float64], cell: StandardCell) -> tuple[
         for i, found in zip(unnamed, _compare(points[unnamed], stars, weights), strict=True):
             names[i] = found
     return tuple(names)
+
+
+def naming(cell: StandardCell) -> Naming:
+    """Tell what decides the names, beside the Laue group: the variation and, for triclinic cells, the axes its table means.
+
+    A point that depends on the lattice parameters in one way has one name in all cells of equal naming.
+    """
+    name, _, basis = place(cell)
+    return name, b"" if basis is None else basis.tobytes()
 
 
 class _Stars(NamedTuple):

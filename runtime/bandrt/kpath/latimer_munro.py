@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 from bandrt.kpath.brillouin_zone import PAIRS, Superbase, reduced_superbase, vertex_map
 from bandrt.kpath.eulerian import closed_walk
-from bandrt.kpath.labels import conventional_labels
+from bandrt.kpath.labels import Naming, conventional_labels, naming
 from bandrt.kpath.path import Segments
 from bandrt.kpath.selection import Template, build_template
-from bandrt.kpath.setyawan_curtarolo import variation
 from bandrt.kpath.templates import canonical_frame, table
 
 if TYPE_CHECKING:
@@ -39,14 +38,14 @@ class Placement:
         walk: (n_vertices,) closed walk over the lines, node indices.
         node_map: (3 n_nodes, 9); times the reciprocal metric in one row, reshaped to (n_nodes, 3), times the inverse
             metric gives the nodes in fractional coordinates.
-        names: labels of the nodes, and of the walk, by lattice variation; filled as variations are met.
+        names: labels of the nodes, and of the walk, by naming; filled as namings are met.
     """
 
     superbase: Superbase
     template: Template
     walk: NDArray[np.int64]
     node_map: NDArray[np.float64]
-    names: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
+    names: dict[Naming, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
 
 
 def segments(cell: StandardCell) -> Segments:
@@ -110,11 +109,11 @@ def _nodes(placement: Placement, metric: NDArray[np.float64], lattice: NDArray[n
 
 def _names(placement: Placement, cell: StandardCell) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The labels of the nodes and of the walk."""
-    name = variation(cell)
-    names = placement.names.get(name)
+    key = naming(cell)
+    names = placement.names.get(key)
     if names is None:
         labels = _unique(_conventional(placement, cell), placement.template.orbits)
-        names = placement.names[name] = labels, tuple([labels[node] for node in placement.walk])
+        names = placement.names[key] = labels, tuple([labels[node] for node in placement.walk])
     return names
 
 
@@ -130,13 +129,13 @@ def _unique(conventional: list[str | None], orbits: tuple[int, ...]) -> tuple[st
 
 
 def _conventional(placement: Placement, cell: StandardCell) -> list[str | None]:
-    """The conventional name of each node, where it has one in all lattices of this template and variation.
+    """The conventional name of each node, where it has one in all lattices of this template and naming.
 
     Names are kept for later crystals, so they must not depend on which crystal came first. In one with special lattice
     parameters a node can meet a special point by chance; a small strain parts them again.
     """
     strained = [_strained(placement, cell, strain) for strain in STRAINS]
-    same = [other for other in strained if variation(other) == variation(cell)]
+    same = [other for other in strained if naming(other) == naming(cell)]
     same = same or [cell]  # a variation that is itself defined by an equality
     options = []
     for other in same:

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
+from bandrt.kpath import kpath_of
 from bandrt.kpath.labels import conventional_labels
 from bandrt.kpath.setyawan_curtarolo import special_points
 from bandrt.symmetry import StandardCell, standardize
@@ -105,3 +106,14 @@ def test_named_points_have_the_little_group_order_of_the_textbooks(lattice: list
     cell = one_atom(lattice)
     points = dict(zip(*special_points(cell), strict=True))
     assert {label: little_group_order(points[label], cell) for label in orders} == orders
+
+
+def test_triclinic_names_do_not_depend_on_the_crystals_met_before() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(30):
+        lattice = np.diag([3.0, 3.4, 3.8]) + rng.normal(scale=0.4, size=(3, 3))
+        cell = standardize(Crystal.checked(lattice, [29], [[0, 0, 0]]))
+        path = kpath_of(cell)
+        vertices = path.frac_kpoints[path.label_indices]
+        for label, name in zip(path.labels, conventional_labels(vertices, cell), strict=True):
+            assert label == name
