@@ -29,6 +29,7 @@ MAX_IMAGES = 30_000
 """Lattice images searched at most; only a lattice that is nearly flat needs more."""
 CHUNK = 1 << 21
 """Distances held in memory at once."""
+_UPPER = np.triu_indices(3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,7 @@ def crystal_graph(
     """
     cells = np.floor(crystal.frac_coords)
     wrapped = crystal.frac_coords - cells
-    spread = (wrapped.max(axis=0) - wrapped.min(axis=0)).tolist()
+    spread = (np.maximum.reduce(wrapped) - np.minimum.reduce(wrapped)).tolist()
     limit = recipe.cutoff + ROUNDING
     volume, inverse_heights = _shape(crystal.lattice)
     radius = min(limit, FIRST_RADIUS * ((recipe.n_neighbors + 1) * volume / crystal.n_atoms) ** (1 / 3))
@@ -89,7 +90,7 @@ def crystal_graph(
 
     pair, filled = slots
     neighbor = found.neighbor[pair]
-    image = found.images[found.image[pair]]
+    image = found.images.take(found.image[pair], axis=0)
     if cells.any():
         image = image + (cells[:, None] - cells[neighbor]).astype(np.int32)
     distance = found.distance[pair].astype(np.float32)
@@ -131,42 +132,45 @@ def _pairs_within(
         self_images: whether an image of an atom is its neighbour.
     """
     n = len(wrapped)
-    images, images_float = _image_grid(*counts)
+    images, quadratic = _image_grid(*counts)
     m = len(images)
-    translation = images_float @ lattice
-    right = np.empty((5, m))  # |d + t|^2 = [d, |d|^2, 1] . [2 t, 1, |t|^2]
-    np.multiply(translation.T, 2.0, out=right[:3])
-    right[3] = 1.0
-    right[4] = np.einsum("ij,ij->i", translation, translation)
-    position = wrapped @ lattice
-
+    metric = lattice @ lattice.T
     chunk = max(1, CHUNK // (n * m))
     flat_chunks, squared_chunks = [], []
     for start in range(0, n, chunk):
-        delta = position - position[start : start + chunk, None]  # (chunk, n, 3)
-        left = np.empty((*delta.shape[:2], 5))
-        left[..., :3] = delta
-        left[..., 3] = np.einsum("ijk,ijk->ij", delta, delta)
-        left[..., 4] = 1.0
-        squared = left.reshape(-1, 5) @ right  # (chunk * n, m)
+        delta = (wrapped - wrapped[start : start + chunk, None]).reshape(-1, 3)  # (chunk * n, 3)
+        projected = delta @ metric
+        left = np.empty((len(delta), 10))  # |delta + g|^2 = delta.M.delta + 2 (delta.M).g + g.M.g, linear in `quadratic`
+        left[:, :3] = projected
+        left[:, 3:9] = metric[_UPPER]
+        np.einsum("ij,ij->i", delta, projected, out=left[:, 9])
+        squared = left @ quadratic  # (chunk * n, m)
         if self_images:
             squared[start :: n + 1, m // 2] = np.inf  # the atom itself
         else:
             squared[start :: n + 1] = np.inf
         squared = squared.reshape(-1)
         flat = (squared <= radius * radius).nonzero()[0]
-        flat_chunks.append(flat + start * n * m)
         squared_chunks.append(squared[flat])
+        flat_chunks.append(flat + start * n * m)
     flat, squared = np.concatenate(flat_chunks), np.concatenate(squared_chunks)
+
     centre = flat // (n * m)
     order = (squared + centre * (radius * radius + 1.0)).argsort()
     edge, image = np.divmod(flat[order], m)
-    return Pairs(np.bincount(centre, minlength=n), edge % n, image, np.sqrt(np.maximum(squared[order], 0.0)), images)
+    return Pairs(np.bincount(centre, minlength=n), edge % n, image, np.sqrt(np.abs(squared[order])), images)
 
 
 @lru_cache(maxsize=64)
 def _image_grid(a: int, b: int, c: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """All lattice translations from (-a, -b, -c) to (a, b, c), the zero one in the middle, as integers and as floats."""
+    """All lattice translations g from (-a, -b, -c) to (a, b, c), the zero one in the middle.
+
+    Returns:
+        The translations, (n_images, 3), and twice them, their six products as they go with the upper triangle of a metric, and
+        ones, (10, n_images).
+    """
     ranges = [np.arange(-k, k + 1, dtype=np.int32) for k in (a, b, c)]
     grid = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
-    return grid, grid.astype(np.float64)
+    first, second = _UPPER
+    products = grid[:, first] * grid[:, second] * np.where(first == second, 1, 2)
+    return grid, np.concatenate([2 * grid, products, np.ones((len(grid), 1))], axis=1).T.copy()

@@ -95,20 +95,23 @@ def choose_slots(
     elif not last:
         return None
 
-    ends = np.abs(np.diff(pairs.distance)) > recipe.tie_tolerance  # (n_pairs - 1,) whether a shell ends after the pair
-    ends[start[1:][pairs.counts[:-1] > 0] - 1] = True
-    shell = np.zeros(len(pairs.distance), dtype=np.int64)
-    ends.cumsum(out=shell[1:])
+    final = start + pairs.counts - 1
+    ends = np.empty(len(pairs.distance), dtype=np.bool_)  # whether a shell ends with the pair
+    np.greater(np.abs(pairs.distance[1:] - pairs.distance[:-1]), recipe.tie_tolerance, out=ends[:-1])
+    ends[final] = True
+    shell = np.zeros(len(ends), dtype=np.int64)
+    ends[:-1].cumsum(out=shell[1:])
     if full:
-        edge = shell[beyond[tied]]
-        final = (start + pairs.counts - 1)[tied]
-        if not last and ((shell[final] == edge) & (pairs.distance[final] > radius - recipe.tie_tolerance)).any():
-            return None
+        edge = shell[beyond]
+        if not last:
+            reaching = tied & (pairs.distance[final] > radius - recipe.tie_tolerance)
+            if reaching.any() and (shell[final] == edge)[reaching].any():
+                return None
         if recipe.tie_rule == "site_invariant":
             orbit = orbits[pairs.neighbor]
             mixed = np.zeros(len(shell), dtype=np.bool_)  # of each shell, whether inequivalent atoms are in it
-            mixed[shell[1:][(orbit[1:] != orbit[:-1]) & ~ends]] = True
-            if not mixed[edge].any():
+            mixed[shell[1:][(orbit[1:] != orbit[:-1]) & ~ends[:-1]]] = True
+            if not (mixed[edge] & tied).any():
                 return _nearest(start, n_slots)
 
     around = _environments(pairs, start, shell, recipe)
@@ -129,7 +132,7 @@ def choose_slots(
 def _nearest(start: NDArray[np.int64], n_slots: int) -> Slots:
     """Take the first pairs of every atom."""
     pair = start[:, None] + np.arange(n_slots)
-    return Slots(pair, np.ones(pair.shape, dtype=np.bool_))
+    return Slots(pair, np.full(pair.shape, True))
 
 
 def _environments(pairs: Pairs, start: NDArray[np.int64], shell: NDArray[np.int64], recipe: GraphRecipe) -> _Environments:

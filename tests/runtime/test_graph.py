@@ -155,6 +155,15 @@ def test_an_isolated_atom_has_no_neighbour() -> None:
     assert graph.neighbor_image.shape == (1, 12, 3)
 
 
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1], [0, 2, 1]])
+def test_an_isolated_atom_beside_a_dimer_has_no_neighbour(order: list[int]) -> None:
+    coords = np.array([[0, 0, 0], [0.1, 0, 0], [0.5, 0.5, 0.5]])[order]
+    crystal = Crystal.checked(np.diag([25.0, 30.0, 30.0]), [3, 3, 3], coords)
+    graph = crystal_graph(crystal, every_atom_apart(crystal))
+    assert graph.neighbor_mask.sum(axis=1).tolist() == [(1, 1, 0)[atom] for atom in order]
+    check_vectors(crystal, graph)
+
+
 def test_arrays_have_the_types_of_the_contract() -> None:
     for crystal in (TIED["perovskite"], Crystal.checked(np.diag([20.0, 30.0, 30.0]), [3], [[0, 0, 0]])):
         graph = crystal_graph(crystal, every_atom_apart(crystal))

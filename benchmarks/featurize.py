@@ -1,0 +1,229 @@
+"""Time featurisation, stage by stage, and the same steps in pymatgen, in one run.
+
+    python benchmarks/featurize.py                              the example crystals of this repository
+    python benchmarks/featurize.py --table structures.csv.gz    crystals of a table with a `cif` column
+
+Every figure is milliseconds of processor time per crystal, so that waiting for a busy machine is not counted. A crystal is featurised `--repeats` times and the
+fastest counts, so that other work on the machine is not measured; `first pass` is the mean of the very first time each
+crystal is seen, with every cache still cold. pymatgen's cost is measured once, right after ours, on an evenly spaced sample.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+import platform
+import statistics
+import warnings
+from collections.abc import Callable, Iterator
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import click
+
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = ("read CIF", "symmetry", "graph", "k-path")
+LINE_DENSITY = 20
+"""k-points per 1/Å that pymatgen puts on its path before it is resampled."""
+N_KPOINTS = 256
+N_NEIGHBORS, CUTOFF = 12, 8.0
+
+Milliseconds = dict[str, float]
+
+
+@click.command(help=__doc__)
+@click.option("--table", type=click.Path(exists=True, path_type=Path), help="CSV (or .csv.gz) with a `cif` column.")
+@click.option("--crystals", default=1000, show_default=True, help="How many crystals to take, evenly spaced.")
+@click.option("--max-atoms", default=30, show_default=True, help="Leave out larger cells, as counted in the file.")
+@click.option("--repeats", default=3, show_default=True, help="How often each crystal is featurised.")
+@click.option("--pymatgen-sample", default=40, show_default=True, help="How many crystals pymatgen does too; 0 for none.")
+@click.option("--save/--no-save", default=True, help="Whether to write benchmarks/results/featurize-DATE.json.")
+def main(table: Path | None, crystals: int, max_atoms: int, repeats: int, pymatgen_sample: int, save: bool) -> None:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy is loaded: one core is what is measured
+    from bandrt.readers import read_cif
+
+    texts = list(tables_cifs(table) if table else example_cifs())
+    small = [text for text in spaced(texts, 4 * crystals) if read_cif(text).n_atoms <= max_atoms]
+    chosen = spaced(small, crystals)
+    compared = {id(text) for text in spaced(chosen, pymatgen_sample)}
+    ours: list[Milliseconds] = []
+    pairs: list[tuple[Milliseconds, Milliseconds]] = []
+    first: list[float] = []
+    failures = 0
+    for text in chosen:
+        first.append(time_featurize(text))
+        ours.append(best_of(repeats, lambda text=text: time_stages(text)))  # type: ignore[misc]
+        if id(text) in compared:
+            try:
+                pairs.append((ours[-1], time_pymatgen(text)))
+            except Exception as error:  # pymatgen raises many kinds, and none is what is measured here
+                failures += 1
+                click.echo(f"pymatgen failed on a crystal ({type(error).__name__}), left out of the comparison", err=True)
+
+    report = {
+        "what": "featurisation, ms of processor time per crystal, one thread",
+        "date": date.today().isoformat(),
+        "cpu": cpu_model(),
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in ("bandrt", "numpy", "gemmi", "moyopy")}
+        | ({"pymatgen": version("pymatgen")} if pairs else {}),
+        "crystals": {"count": len(ours), "max_atoms": max_atoms, "source": "a table" if table else "examples/crystals"},
+        "first_pass_mean_ms": round(statistics.mean(first), 4),
+        "stages_ms": {stage: summary([one[stage] for one in ours]) for stage in (*STAGES, "total")},
+    }
+    if pairs:
+        report["pymatgen"] = compare(pairs) | {"failed": failures}
+    show(report)
+    if save:
+        target = ROOT / "benchmarks" / "results" / f"featurize-{date.today().isoformat()}.json"
+        target.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        click.echo(f"saved {target.relative_to(ROOT)}", err=True)
+
+
+def time_stages(text: str) -> Milliseconds:
+    """Time each stage, and the whole as a user calls it."""
+    from bandrt.graph import crystal_graph
+    from bandrt.kpath import kpath_of
+    from bandrt.readers import read_cif
+    from bandrt.symmetry import standardize
+
+    times = [process_time()]
+    crystal = read_cif(text)
+    times.append(process_time())
+    cell = standardize(crystal)
+    times.append(process_time())
+    crystal_graph(cell.crystal, cell.orbits)
+    times.append(process_time())
+    kpath_of(cell)
+    times.append(process_time())
+    return differences(times) | {"total": time_featurize(text)}
+
+
+def time_featurize(text: str) -> float:
+    """Time the whole, from text to what an engine is fed."""
+    from bandrt.features import featurize
+
+    start = process_time()
+    featurize(text)
+    return 1e3 * (process_time() - start)
+
+
+def time_pymatgen(text: str) -> Milliseconds:
+    """Time the same steps in pymatgen."""
+    import numpy as np
+    from pymatgen.core import Structure
+    from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        times = [process_time()]
+        structure = Structure.from_str(text, fmt="cif")
+        times.append(process_time())
+        primitive = SpacegroupAnalyzer(structure, symprec=0.01).get_primitive_standard_structure(international_monoclinic=False)
+        times.append(process_time())
+        for around in primitive.get_all_neighbors(CUTOFF):
+            np.array([neighbor.nn_distance for neighbor in sorted(around, key=lambda n: n.nn_distance)[:N_NEIGHBORS]])
+        times.append(process_time())
+        pymatgen_kpath(primitive)
+        times.append(process_time())
+    return differences(times) | {"total": 1e3 * (times[-1] - times[0])}
+
+
+def pymatgen_kpath(primitive: Any) -> Any:
+    """Latimer-Munro path, made continuous and resampled, as (256, 3) fractional k-points."""
+    import numpy as np
+    from pymatgen.electronic_structure.bandstructure import BandStructureSymmLine
+    from pymatgen.electronic_structure.core import Spin
+    from pymatgen.symmetry.bandstructure import HighSymmKpath
+
+    path = HighSymmKpath(primitive, path_type="latimer_munro")
+    kpoints, labels = path.get_kpoints(line_density=LINE_DENSITY, coords_are_cartesian=False)
+    corners = {label: kpoint for kpoint, label in zip(kpoints, labels, strict=True) if label}
+    bands = BandStructureSymmLine(
+        kpoints, {Spin.up: np.zeros((1, len(kpoints)))}, primitive.lattice.reciprocal_lattice, 0.0, corners, structure=primitive
+    )
+    continuous = HighSymmKpath.get_continuous_path(bands)
+    walked = np.array([kpoint.frac_coords for kpoint in continuous.kpoints])
+    distance = np.array(continuous.distance)
+    grid = np.linspace(0.0, distance[-1], N_KPOINTS)
+    return np.stack([np.interp(grid, distance, walked[:, axis]) for axis in range(3)], axis=1)
+
+
+def differences(times: list[float]) -> Milliseconds:
+    return {stage: 1e3 * (end - start) for stage, start, end in zip(STAGES, times, times[1:], strict=False)}
+
+
+def best_of(repeats: int, measure: Callable[[], Milliseconds]) -> Milliseconds:
+    runs = [measure() for _ in range(repeats)]
+    return {stage: min(run[stage] for run in runs) for stage in runs[0]}
+
+
+def compare(pairs: list[tuple[Milliseconds, Milliseconds]]) -> dict[str, Any]:
+    """Ratio of mean times, and the median of the ratios, over the crystals that both did."""
+    stages = {}
+    for stage in (*STAGES, "total"):
+        ours, theirs = [one[stage] for one, _ in pairs], [other[stage] for _, other in pairs]
+        stages[stage] = {
+            "mean": round(statistics.mean(theirs), 3),
+            "median": round(statistics.median(theirs), 3),
+            "ours_mean": round(statistics.mean(ours), 4),
+            "ratio_of_means": round(statistics.mean(theirs) / statistics.mean(ours), 1),
+            "median_ratio": round(statistics.median([b / a for a, b in zip(ours, theirs, strict=True)]), 1),
+        }
+    return {"count": len(pairs), "stages_ms": stages}
+
+
+def summary(values: list[float]) -> dict[str, float]:
+    ordered = sorted(values)
+    p95 = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
+    return {"mean": round(statistics.mean(values), 4), "median": round(statistics.median(values), 4), "p95": round(p95, 4)}
+
+
+def show(report: dict[str, Any]) -> None:
+    click.echo(f"{report['cpu']}, {report['crystals']['count']} crystals of at most {report['crystals']['max_atoms']} atoms")
+    click.echo(f"{'ms per crystal':<16}{'mean':>10}{'median':>10}{'p95':>10}")
+    for stage, row in report["stages_ms"].items():
+        click.echo(f"{stage:<16}{row['mean']:>10.3f}{row['median']:>10.3f}{row['p95']:>10.3f}")
+    click.echo(f"{'first pass':<16}{report['first_pass_mean_ms']:>10.3f}")
+    if "pymatgen" in report:
+        click.echo(f"\npymatgen, {report['pymatgen']['count']} crystals ({report['pymatgen']['failed']} failed)")
+        click.echo(f"{'ms per crystal':<16}{'mean':>10}{'median':>10}{'ours':>10}{'ratio':>10}{'median':>10}")
+        for stage, row in report["pymatgen"]["stages_ms"].items():
+            figures = (row["mean"], row["median"], row["ours_mean"], row["ratio_of_means"], row["median_ratio"])
+            click.echo(
+                f"{stage:<16}" + "".join(f"{figure:>10.3f}" for figure in figures[:3]) + "".join(f"{f:>10.0f}" for f in figures[3:])
+            )
+
+
+def tables_cifs(table: Path) -> Iterator[str]:
+    csv.field_size_limit(1 << 30)
+    with gzip.open(table, "rt", encoding="utf-8") if table.suffix == ".gz" else table.open(encoding="utf-8") as lines:
+        yield from (row["cif"] for row in csv.DictReader(lines))
+
+
+def example_cifs() -> Iterator[str]:
+    for path in sorted((ROOT / "examples" / "crystals").rglob("*.cif")):
+        yield path.read_text(encoding="utf-8")
+
+
+def spaced(items: list[str], count: int) -> list[str]:
+    """At most `count` of the items, evenly spaced."""
+    return items if len(items) <= count else [items[i * len(items) // count] for i in range(count)]
+
+
+def cpu_model() -> str:
+    """Model of the processor as the system names it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+if __name__ == "__main__":
+    main()
