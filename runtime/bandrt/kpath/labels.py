@@ -3,8 +3,8 @@
 Two points are equivalent when an operation of the crystal's Laue group and a reciprocal lattice vector carry one to the
 other. Several names can belong to one set of equivalent points; the name given is, in this order:
 
-1. a plain name (no subscript) whose point lies on the given one by the Laue group alone, so that K and U of the
-   face-centred cubic zone, equivalent only through a reciprocal lattice vector, keep their names;
+1. a plain name (no subscript) whose point lies on the given one by the Laue group alone, so that plain names of points
+   equivalent only through a reciprocal lattice vector stay apart: K and U of FCC, X and Q of RHL1;
 2. the first plain name of the table that is equivalent;
 3. the first subscripted name.
 
