@@ -17,7 +17,7 @@ from bandrt import __version__
 from bandrt.engine import DEFAULT_ENGINE, read_manifest
 from bandrt.pipeline import RunReport, default_workers, run
 from bandrt.predict import DEFAULT_BATCH_SIZE, Engine, load
-from bandrt.sources import Source, find
+from bandrt.sources import Source, count, find
 from bandrt.store import Mode, Store, check_folder
 
 _RECORDED_PACKAGES = ("numpy", "gemmi", "moyopy", "onnxruntime", "onnxruntime-gpu")
@@ -62,11 +62,11 @@ def infer(
             predicted before is in the folder.
     """
     check_folder(out, options.mode)
-    sources = found(paths)
+    sources = _found(paths, out)
     with load(options.engine, options.device, threads=options.threads) as engine:
         workers = options.workers or default_workers(engine.session.device)
         with Store(out, engine_sha256=engine.sha256, mode=options.mode, retry_failed=options.retry_failed) as store:
-            report = RunReport()
+            report = RunReport(expected=count(paths, skip=[out]))
             started, clock = datetime.now(UTC), time.perf_counter()
             record = _record(paths, engine, options, workers=workers, started=started)
             store.write_run(record | outcome(report))
@@ -92,7 +92,7 @@ def plan(paths: Sequence[Path], out: Path, options: InferOptions) -> dict[str, A
     check_folder(out, options.mode)
     manifest = read_manifest(options.engine)
     return {
-        "inputs": sum(1 for _ in found(paths)),
+        "inputs": sum(1 for _ in _found(paths, out)),
         "out": str(out),
         "mode": options.mode,
         "engine": str(options.engine),
@@ -104,15 +104,10 @@ def plan(paths: Sequence[Path], out: Path, options: InferOptions) -> dict[str, A
     }
 
 
-def found(paths: Sequence[Path]) -> Iterator[Source]:
-    """The sources under some paths; that there is one at all is known at once.
-
-    Raises:
-        BandrtError: ``no-input``.
-    """
-    sources = iter(find(paths))
-    first = next(sources)
-    return chain((first,), sources)
+def _found(paths: Sequence[Path], out: Path) -> Iterator[Source]:
+    """The sources under some paths, results aside; that there is one at all is known at once."""
+    sources = find(paths, skip=[out])
+    return chain((next(sources),), sources)
 
 
 def _record(paths: Sequence[Path], engine: Engine, options: InferOptions, *, workers: int, started: datetime) -> dict[str, Any]:

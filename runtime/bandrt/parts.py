@@ -13,6 +13,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +97,8 @@ def part_ids(path: Path) -> list[str]:
     Raises:
         BadPartError: it is truncated or damaged.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return [str(name) for name in archive["id"]]
-    except _DAMAGE as error:
-        raise BadPartError(f"{path}: {error}") from error
+    with _opened(path) as archive:
+        return [str(name) for name in archive["id"]]
 
 
 def part_engine(path: Path) -> str:
@@ -109,25 +107,28 @@ def part_engine(path: Path) -> str:
     Raises:
         BadPartError: it is truncated or damaged.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return str(archive["engine_sha256"])
-    except _DAMAGE as error:
-        raise BadPartError(f"{path}: {error}") from error
+    with _opened(path) as archive:
+        return str(archive["engine_sha256"])
 
 
 _DAMAGE = (OSError, ValueError, KeyError, IndexError, EOFError, NotImplementedError, struct.error, zlib.error, zipfile.BadZipFile)
 """What NumPy and zipfile raise for files that are cut or overwritten."""
 
 
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if (damaged := archive.zip.testzip()) is not None:  # checksums before shapes are believed
-                raise zipfile.BadZipFile(f"{damaged} has a wrong checksum")
-            arrays = {name: archive[name] for name in (*_PER_CRYSTAL, *_PER_ATOM, "atom_offsets", *_SCALARS)}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            yield archive
     except _DAMAGE as error:
         raise BadPartError(f"{path}: {error}") from error
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    with _opened(path) as archive:
+        if (damaged := archive.zip.testzip()) is not None:  # checksums before shapes are believed
+            raise BadPartError(f"{path}: {damaged} has a wrong checksum")
+        arrays = {name: archive[name] for name in (*_PER_CRYSTAL, *_PER_ATOM, "atom_offsets", *_SCALARS)}
     n_crystals, offsets = len(arrays["id"]), arrays["atom_offsets"]
     if int(arrays["format_version"]) != FORMAT_VERSION:
         raise BadPartError(f"{path}: part format {arrays['format_version']}, this bandrt reads {FORMAT_VERSION}")

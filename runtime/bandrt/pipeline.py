@@ -50,6 +50,7 @@ class RunReport:
 
     Attributes:
         status: ``stopped`` means by an error.
+        expected: inputs there are; None where only opening tables and archives would tell.
         found: inputs met, those skipped included.
         skipped: inputs that an earlier run had dealt with.
         predicted: predictions of this run.
@@ -60,6 +61,7 @@ class RunReport:
     """
 
     status: Status = "running"
+    expected: int | None = None
     found: int = 0
     skipped: int = 0
     predicted: int = 0

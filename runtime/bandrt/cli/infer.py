@@ -80,7 +80,7 @@ def _summary(report: RunReport, out: Path) -> list[str]:
         see = f"see {out / ERRORS}" if report.total_failed else f"see {out / SUMMARY}"
         lines = [f"{report.total_predicted} predicted, {report.total_failed} failed ({see})"]
     if report.skipped:
-        lines.append(f"{report.skipped} of them by earlier runs" if report.status == "finished" else f"{report.skipped} skipped")
+        lines.append(f"{report.skipped} inputs were done by earlier runs")
     width = max((len(str(count)) for count in report.failure_codes.values()), default=0)
     lines += [f"  {count:>{width}}  {code}" for code, count in report.failure_codes.most_common()]
     seconds = report.seconds

@@ -35,10 +35,10 @@ def _sections(path: Path, manifest: Manifest) -> list[tuple[str, list[tuple[str,
             [
                 ("model", f"{manifest.variant}, {manifest.precision}, {path.stat().st_size / 1e6:.1f} MB"),
                 ("configuration", ", ".join(f"{k} {v}" for k, v in sorted(manifest.model.items()))),
-                ("backend", f"{backend.name} {backend.version}" + (f", opset {backend.opset}" if backend.opset else "")),
+                ("backend", " ".join([backend.name, backend.version, f"(opset {backend.opset})" if backend.opset else ""]).strip()),
                 (
                     "limits",
-                    f"{profile.max_atoms or 'no limit of'} atoms, {profile.max_batch or 'no limit of'} crystals a batch",
+                    f"atoms {profile.max_atoms or 'any'}, crystals in a batch {profile.max_batch or 'any'}",
                 ),
                 ("checkpoint", manifest.checkpoint_sha256),
                 ("licence", manifest.licence),

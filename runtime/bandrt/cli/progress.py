@@ -36,11 +36,13 @@ class Progress:
     def __call__(self, report: RunReport) -> None:
         """Show the report."""
         if self._bar is not None:
-            self._bar.update(report.predicted + report.failed - self._bar.n)
+            self._bar.total = report.expected
+            self._bar.update(report.skipped + report.predicted + report.failed - self._bar.n)
             self._bar.set_postfix(failed=report.failed, refresh=False)
         elif time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + LOG_SECONDS
+            of = f" of {report.expected}" if report.expected else ""
             click.echo(
-                f"{report.predicted} predicted, {report.failed} failed, {report.skipped} skipped, {report.rate:.1f} crystals/s",
+                f"{report.predicted}{of} predicted, {report.failed} failed, {report.skipped} skipped, {report.rate:.1f} crystals/s",
                 err=True,
             )

@@ -1,0 +1,172 @@
+"""Prediction: anything in, a prediction or a failure out, lazily and in input order."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bandrt
+from bandrt import Crystal, Failure, Prediction
+from bandrt.domain import warnings
+from bandrt.errors import EngineError
+from bandrt.manifest import Profile, TrainingDomain
+from bandrt.predict import Engine, load
+
+ENERGY_TOLERANCE_EV = 1e-5
+"""Rounding of single precision for energies of a few eV; batches may add in another order."""
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_engine: Path) -> Iterator[Engine]:
+    with load(tiny_engine, threads=1) as engine:
+        yield engine
+
+
+def cubic(a: float, numbers: list[int]) -> Crystal:
+    """Atoms on the diagonal of a cube, symmetric enough to be cheap."""
+    n = len(numbers)
+    return Crystal.checked(a * np.eye(3), numbers, np.arange(n)[:, None] * np.ones(3) / n)
+
+
+def test_every_kind_of_input_gives_the_same_bands(engine: Engine, tmp_path: Path, rock_salt: Callable[..., str]) -> None:
+    path = tmp_path / "salt.cif"
+    path.write_text(rock_salt())
+    from ase import Atoms
+    from pymatgen.core import Structure
+
+    lattice = 3.99 / 2**0.5 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]])
+    coords = [[0, 0, 0], [0.5, 0.5, 0.5]]
+    items = [
+        path,
+        str(path),
+        rock_salt(),
+        Structure(lattice, ["Na", "Cl"], coords),
+        Atoms("NaCl", cell=lattice, scaled_positions=coords, pbc=True),
+        Crystal.checked(lattice, [11, 17], coords),
+    ]
+    results = list(engine.predict(items))
+    assert [r.id for r in results] == ["salt", "salt", "item-2", "item-3", "item-4", "item-5"]
+    assert [r.path for r in results] == [str(path), str(path), "", "", "", ""]
+    for result in results:
+        assert isinstance(result, Prediction)
+        np.testing.assert_allclose(result.band_structure.energies, results[0].band_structure.energies, atol=ENERGY_TOLERANCE_EV)
+
+
+def test_results_come_in_input_order_and_do_not_depend_on_the_batch(engine: Engine) -> None:
+    crystals = [cubic(4.0 + 0.1 * i, [11 + j for j in range(1 + i % 5)]) for i in range(23)]
+    alone = [next(iter(engine.predict([c]))) for c in crystals]
+    for batch_size in (1, 3, 16):
+        together = list(engine.predict(crystals, batch_size=batch_size))
+        assert [r.id for r in together] == [f"item-{i}" for i in range(23)]
+        for one, other in zip(alone, together, strict=True):
+            assert isinstance(one, Prediction)
+            assert isinstance(other, Prediction)
+            assert one.crystal.n_atoms == other.crystal.n_atoms
+            np.testing.assert_allclose(one.band_structure.energies, other.band_structure.energies, atol=ENERGY_TOLERANCE_EV)
+
+
+def test_prediction_is_lazy_and_takes_an_endless_stream(engine: Engine) -> None:
+    taken = itertools.count()
+    stream = (cubic(4.0, [11]) for _ in taken)
+    results = list(itertools.islice(engine.predict(stream, batch_size=2), 5))
+    assert len(results) == 5
+    assert next(taken) < 40
+    assert list(engine.predict([])) == []
+
+
+def test_one_bad_input_is_a_failure_among_predictions(engine: Engine, mixed_folder: Path) -> None:
+    results = {r.id: r for r in engine.predict(sorted(mixed_folder.iterdir()))}
+    assert [type(results[i]) for i in ("a-salt", "f-galena", "POSCAR")] == [Prediction] * 3
+    failures = {i: r for i, r in results.items() if isinstance(r, Failure)}
+    assert {i: r.code for i, r in failures.items()} == {
+        "b-truncated": "cif-syntax",
+        "c-partial": "partial-occupancy",
+        "d-empty": "empty-file",
+        "e-text": "not-a-crystal",
+    }
+    assert all(r.stage == "read" and r.path in r.message for r in failures.values())
+
+
+def test_a_bug_is_not_a_failure(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("bandrt.predict.featurize", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        list(engine.predict([cubic(4.0, [11])]))
+
+
+def test_energies_that_are_not_finite_are_a_failure(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = engine.session.run
+
+    def half_broken(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        outputs = run(inputs)
+        outputs["band_energies"][1] = np.nan
+        return outputs
+
+    monkeypatch.setattr(engine.session, "run", half_broken)
+    good, bad = engine.predict([cubic(4.0, [11]), cubic(4.5, [11])])
+    assert isinstance(good, Prediction)
+    assert isinstance(bad, Failure)
+    assert (bad.code, bad.stage) == ("non-finite-energies", "predict")
+
+
+def test_a_crystal_too_large_for_the_engine_is_a_failure(make_engine: Callable[..., Path]) -> None:
+    with load(make_engine(profile=Profile(max_atoms=2))) as engine:
+        small, large = engine.predict([cubic(4.0, [11, 17]), cubic(6.0, [11, 17, 19])])
+    assert isinstance(small, Prediction)
+    assert isinstance(large, Failure)
+    assert large.code == "too-many-atoms"
+    assert "--max-atoms 3" in large.message
+
+
+def test_bands_are_in_order_at_every_kpoint(engine: Engine) -> None:
+    [result] = engine.predict([cubic(4.0, [11])])
+    assert isinstance(result, Prediction)
+    assert (np.diff(result.band_structure.energies, axis=0) >= 0).all()
+
+
+def test_a_prediction_stands_on_the_path_of_its_features(engine: Engine) -> None:
+    crystal = cubic(4.0, [11, 17])
+    features = engine.featurize(crystal)
+    [result] = engine.predict([crystal])
+    assert isinstance(result, Prediction)
+    bands = result.band_structure
+    assert bands.labels == features.kpath.labels
+    np.testing.assert_array_equal(bands.frac_kpoints, features.kpath.frac_kpoints)
+    np.testing.assert_array_equal(result.crystal.lattice, features.crystal.lattice)
+    assert bands.rule == engine.manifest.bands
+
+
+def test_warnings_say_what_the_model_has_not_seen() -> None:
+    domain = TrainingDomain(elements=("Na", "Cl", "Pb", "Fe"), max_atoms=2)
+    assert warnings(cubic(4.0, [11, 17]), domain) == ()
+    assert warnings(cubic(5.0, [26, 82]), domain) == ("magnetic:Fe", "spin-orbit:Pb")
+    assert warnings(cubic(7.0, [94, 94, 8]), domain) == (
+        "unseen-element:O", "unseen-element:Pu", "more-atoms:3", "magnetic:Pu", "spin-orbit:Pu",
+    )  # fmt: skip
+    assert warnings(cubic(7.0, [94]), TrainingDomain()) == ("magnetic:Pu", "spin-orbit:Pu")
+
+
+def test_a_missing_engine_is_named(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"none\.onnx"):
+        bandrt.load(tmp_path / "none.onnx")
+
+
+def test_importing_the_package_imports_nothing_else() -> None:
+    code = "import sys, bandrt; print([m for m in ('numpy', 'gemmi', 'onnxruntime', 'click') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_every_public_name_is_there() -> None:
+    for name in bandrt.__all__:
+        assert getattr(bandrt, name) is not None
+        assert name in dir(bandrt)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        bandrt.nonsense  # noqa: B018
