@@ -62,8 +62,8 @@ class Crystal:
             raise InputError("unknown-species", f"{name}: atomic number {wrong[0]} is not an element (1 to {MAX_ATOMIC_NUMBER})")
         if not np.isfinite(coords).all():
             raise InputError("bad-coordinates", f"{name}: a fractional coordinate is not a finite number")
-        volume = _volume(cell) if np.isfinite(cell).all() else 0.0
-        if volume < MIN_VOLUME_PER_ATOM * len(numbers):
+        volume = abs(cofactors(cell)[1]) if np.isfinite(cell).all() else 0.0
+        if not volume >= MIN_VOLUME_PER_ATOM * len(numbers):  # true for nan as well
             raise InputError(
                 "bad-lattice",
                 f"{name}: cell volume {volume:.3g} Å^3 for {len(numbers)} atoms,"
@@ -88,12 +88,13 @@ class Crystal:
     @property
     def reciprocal(self) -> NDArray[np.float64]:
         """Reciprocal lattice, (3, 3), rows, 1/Å, 2 pi included."""
-        return np.asarray(2.0 * np.pi * np.linalg.inv(self.lattice).T)
+        faces, volume = cofactors(self.lattice)
+        return np.array(faces) * (2.0 * np.pi / volume)
 
     @property
     def volume(self) -> float:
         """Cell volume in Å^3."""
-        return _volume(self.lattice)
+        return abs(cofactors(self.lattice)[1])
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -130,7 +131,13 @@ class Crystal:
         return float(np.sqrt(best)), pair
 
 
-def _volume(lattice: NDArray[np.float64]) -> float:
-    """Volume spanned by the rows in Å^3; written out, which for one matrix is several times faster than a factorisation."""
+def cofactors(lattice: NDArray[np.float64]) -> tuple[list[list[float]], float]:
+    """The vector products b x c, c x a and a x b of the rows, in Å^2, and their signed volume in Å^3.
+
+    Written out, which for one matrix is several times faster than a factorisation.
+    """
     (ax, ay, az), (bx, by, bz), (cx, cy, cz) = lattice.tolist()
-    return float(abs(ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)))
+    bc = [by * cz - bz * cy, bz * cx - bx * cz, bx * cy - by * cx]
+    ca = [cy * az - cz * ay, cz * ax - cx * az, cx * ay - cy * ax]
+    ab = [ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx]
+    return [bc, ca, ab], ax * bc[0] + ay * bc[1] + az * bc[2]

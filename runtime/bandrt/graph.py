@@ -13,7 +13,7 @@ from math import hypot
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.crystal import Crystal
+from bandrt.crystal import Crystal, cofactors
 from bandrt.errors import InputError
 from bandrt.recipe import GraphRecipe
 from bandrt.shells import Pairs, choose_slots
@@ -68,11 +68,11 @@ def crystal_graph(
     wrapped = crystal.frac_coords - cells
     spread = (np.maximum.reduce(wrapped) - np.minimum.reduce(wrapped)).tolist()
     limit = recipe.cutoff + ROUNDING
-    volume, inverse_heights = _shape(crystal.lattice)
-    radius = min(limit, FIRST_RADIUS * ((recipe.n_neighbors + 1) * volume / crystal.n_atoms) ** (1 / 3))
+    faces, volume = cofactors(crystal.lattice)
+    radius = min(limit, FIRST_RADIUS * ((recipe.n_neighbors + 1) * abs(volume) / crystal.n_atoms) ** (1 / 3))
     while True:
-        # an image can only matter if it lies within the radius plus the spread of the atoms, in units of each cell height
-        counts = [int(radius * inverse + width) for inverse, width in zip(inverse_heights, spread, strict=True)]
+        # an image can only matter if it lies within the radius plus the spread of the atoms; a cell is volume / face high
+        counts = [int(radius * hypot(*face) / abs(volume) + width) for face, width in zip(faces, spread, strict=True)]
         if (2 * counts[0] + 1) * (2 * counts[1] + 1) * (2 * counts[2] + 1) > MAX_IMAGES:
             raise InputError(
                 "lattice-too-skewed",
@@ -105,18 +105,6 @@ def _empty_graph(n_atoms: int, n_slots: int) -> CrystalGraph:
     return CrystalGraph(
         np.zeros(shape, np.int32), np.zeros(shape, np.float32), np.zeros(shape, np.bool_), np.zeros((*shape, 3), np.int32)
     )
-
-
-def _shape(lattice: NDArray[np.float64]) -> tuple[float, tuple[float, float, float]]:
-    """Volume in Å^3, and the inverse of the three cell heights in 1/Å."""
-    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = lattice.tolist()
-    areas = (
-        hypot(by * cz - bz * cy, bz * cx - bx * cz, bx * cy - by * cx),
-        hypot(cy * az - cz * ay, cz * ax - cx * az, cx * ay - cy * ax),
-        hypot(ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx),
-    )
-    volume = abs(ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx))
-    return volume, (areas[0] / volume, areas[1] / volume, areas[2] / volume)
 
 
 def _pairs_within(

@@ -164,10 +164,10 @@ def _nearest_by_colour(
     neighbor, shell = around.neighbor[tied], around.shell[tied]
     at_edge = around.inside[tied] & (shell == around.edge[tied])
     orbit = orbits[neighbor]
-    colour = np.unique(atomic_numbers, return_inverse=True)[1]
-    n_colours = int(colour.max()) + 1
+    colour = atomic_numbers.astype(np.int64)
+    n_colours = len(set(colour.tolist()))
     while True:
-        rank = shell * n_colours + colour[neighbor]
+        rank = shell * (int(colour.max()) + 1) + colour[neighbor]
         ordered = rank.argsort(axis=1, kind="stable")
         rows = np.arange(len(rank))[:, None]
         cut = rank[rows, ordered[:, n_slots - 1 : n_slots]]
@@ -177,10 +177,10 @@ def _nearest_by_colour(
         split = cut[:, 0] == rank[rows, ordered[:, n_slots : n_slots + 1]][:, 0]
         if not (split & (lowest != highest)).any():
             break
-        refined = _refine(colour, around, recipe.tie_tolerance)
-        if int(refined.max()) + 1 == n_colours:
+        colour, n_before = _refine(colour, around, recipe.tie_tolerance), n_colours
+        n_colours = int(colour.max()) + 1
+        if n_colours == n_before:
             break
-        colour, n_colours = refined, int(refined.max()) + 1
     taken = np.zeros(shell.shape, dtype=np.bool_)
     taken[rows, ordered[:, :n_slots]] = True
     return taken
