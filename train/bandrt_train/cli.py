@@ -14,7 +14,7 @@ from bandrt.manifest import BandRule
 from bandrt.recipe import KpathRecipe, Recipe, Scheme
 
 if TYPE_CHECKING:
-    from bandrt_train.dataset import Dataset
+    from bandrt_train.dataset import Dataset, Split
     from bandrt_train.dataset_builder import Result
 
 EXISTING = click.Path(exists=True, path_type=Path)
@@ -31,15 +31,11 @@ def group() -> None:
 @click.option("-o", "--output", required=True, type=FOLDER, help="Data set folder to write, new or empty.")
 @click.option("--scheme", type=click.Choice(get_args(Scheme)), default="latimer_munro", show_default=True, help="K-path.")
 @click.option("--n-kpoints", type=click.IntRange(2), default=256, show_default=True, help="Points of the path.")
-@click.option(
-    "--n-bands", type=click.IntRange(2), default=6, show_default=True, help="Bands around the Fermi level, an even number."
-)
+@click.option("--n-bands", type=click.IntRange(2), default=6, show_default=True, help="Bands around the Fermi level, even.")
 @click.option("--validation", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of formulas to validate on.")
 @click.option("--test", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of formulas held back.")
 @click.option("--seed", default=0, show_default=True, help="Deals formulas to the splits.")
-@click.option(
-    "--min-mapped", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Refuse what covers less of the path."
-)
+@click.option("--min-mapped", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Refuse what covers less of it.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @click.option("--json", "as_json", is_flag=True, help="Print the header of the data set as JSON.")
 def dataset(
@@ -97,15 +93,13 @@ def fit(config: Path, data: Path, output: Path, threads: int | None) -> None:
         def show(epoch: int, row: dict[str, float]) -> None:
             nonlocal best
             best = min(best, row["validation/energy_mae_ev"])
-            bar.set_postfix_str(
-                f"loss {row['train/loss']:.3f}, validation {row['validation/energy_mae_ev']:.3f} eV, best {best:.3f} eV"
-            )
+            losses = f"loss {row['train/loss']:.3f} eV, validation {row['validation/energy_mae_ev']:.3f} eV, best {best:.3f} eV"
+            bar.set_postfix_str(losses)
             bar.update(epoch - bar.n)
 
         result = run(settings, Dataset(data), output, progress=show)
-    click.echo(
-        f"best epoch {result.best_epoch}, metal tolerance {result.rule.metal_tolerance_ev} eV; errors on the validation split:"
-    )
+    click.echo(f"best epoch {result.best_epoch}, metal tolerance {result.rule.metal_tolerance_ev} eV")
+    click.echo(f"validation split of {data}:")
     click.echo(text_table({"model": result.validation, "training mean": result.baseline}))
     click.echo(f"checkpoint: {result.checkpoint}")
 
@@ -115,7 +109,7 @@ def fit(config: Path, data: Path, output: Path, threads: int | None) -> None:
 @click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--split", type=click.Choice(["train", "validation", "test"]), default="validation", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def evaluate(model: Path, data: Path, split: str, as_json: bool) -> None:
+def evaluate(model: Path, data: Path, split: Split, as_json: bool) -> None:
     """Compare MODEL, a checkpoint or an engine, with the labels of DATA, beside predicting the training mean."""
     from bandrt_train.dataset import Dataset
     from bandrt_train.evaluate import evaluate as judge
@@ -151,11 +145,11 @@ def _counted(results: Iterable[Result]) -> Iterator[Result]:
 def _summary(built: Dataset) -> str:
     header = built.header
     mapped = [record["mapping"]["mapped_fraction"] for record in built.records]
-    lines = [f"{header.n_entries} crystals in {built.folder}: " + ", ".join(f"{n} {split}" for split, n in header.counts.items())]
+    counts = ", ".join(f"{n} {split}" for split, n in header.counts.items())
+    lines = [f"{header.n_entries} crystals in {built.folder}: {counts}"]
     if mapped:
-        lines.append(
-            f"{sum(mapped) / len(mapped):.2%} of their k-points have labels; {sum(m == 1.0 for m in mapped)} crystals have all"
-        )
+        complete = sum(share == 1.0 for share in mapped)
+        lines.append(f"{sum(mapped) / len(mapped):.2%} of their k-points have labels; {complete} crystals have all")
     reasons = Counter(refusal.code for refusal in built.refusals())
     if reasons:
         lines.append(f"{header.n_refused} documents refused: " + ", ".join(f"{n} {code}" for code, n in sorted(reasons.items())))

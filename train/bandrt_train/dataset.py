@@ -4,7 +4,7 @@ A folder holds
     ``dataset.json``     format version, recipe (featurisation, bands, splits), counts, fingerprint of the labels,
     ``entries.jsonl``    one line per crystal, in order: id, formula, split, space group, path labels, how well it was mapped,
     ``refused.jsonl``    one line per document that could not be used: id, source, stage, code, message,
-    ``part-00000.npz``…  up to `PART_SIZE` crystals each; atoms of all crystals one after the other, ``atom_offsets`` says whose.
+    ``part-00000.npz``…  so many crystals each; atoms of all crystals one after the other, ``atom_offsets`` says whose.
 No pickles. An entry's split depends on its formula and the seed alone, so it stays where it is when the data grow.
 """
 
@@ -33,6 +33,7 @@ from bandrt_train.targets import MappingReport, Targets
 
 FORMAT_VERSION = 1
 PART_SIZE = 512
+"""Crystals in a part of a new data set."""
 PARTS_IN_MEMORY = 64
 
 Split = Literal["train", "validation", "test"]
@@ -117,6 +118,8 @@ class DatasetHeader:
     """Crystals per split."""
     fingerprint: str = ""
     """SHA-256 over the labels used, whatever order they came in."""
+    part_size: int = PART_SIZE
+    """Crystals in every part but the last."""
     format_version: int = FORMAT_VERSION
 
 
@@ -154,7 +157,7 @@ class Dataset:
         return len(self.records)
 
     def __getitem__(self, index: int) -> Entry:
-        part, row = divmod(range(len(self))[index], PART_SIZE)
+        part, row = divmod(range(len(self))[index], self.header.part_size)
         return _unpack(self.records[index], self._part(part), row, self.header.recipe.featurization)
 
     def __iter__(self) -> Iterator[Entry]:
@@ -184,7 +187,7 @@ class DatasetWriter:
     Entries are held until a part is full, then written and forgotten.
     """
 
-    def __init__(self, folder: Path, recipe: DatasetRecipe) -> None:
+    def __init__(self, folder: Path, recipe: DatasetRecipe, *, part_size: int = PART_SIZE) -> None:
         """Start a data set.
 
         Raises:
@@ -194,7 +197,7 @@ class DatasetWriter:
             raise InputError("output-exists", f"{folder}: is not empty; choose another folder or remove it")
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.header = DatasetHeader(recipe)
+        self.header = DatasetHeader(recipe, part_size=part_size)
         self.records: list[dict[str, Any]] = []
         self.refusals: list[Refusal] = []
         self._held: list[Entry] = []
@@ -205,7 +208,7 @@ class DatasetWriter:
         self._held.append(entry)
         self._checksums.append(f"{entry.id}:{entry.document_sha256}")
         self.records.append(_record(entry))
-        if len(self._held) == PART_SIZE:
+        if len(self._held) == self.header.part_size:
             self._flush()
 
     def refuse(self, refusal: Refusal) -> None:
@@ -215,7 +218,7 @@ class DatasetWriter:
     def close(self) -> Dataset:
         """Write what is left and the header, and open the result."""
         self._flush()
-        counts = {split: sum(r["split"] == split for r in self.records) for split in SPLITS}
+        counts: dict[str, int] = {split: sum(r["split"] == split for r in self.records) for split in SPLITS}
         fingerprint = hashlib.sha256("\n".join(sorted(self._checksums)).encode()).hexdigest()
         header = dataclasses.replace(
             self.header, n_entries=len(self.records), n_refused=len(self.refusals), counts=counts, fingerprint=fingerprint
@@ -227,9 +230,9 @@ class DatasetWriter:
 
     def _flush(self) -> None:
         if self._held:
-            path = self.folder / _part_name((len(self.records) - 1) // PART_SIZE)
+            path = self.folder / _part_name((len(self.records) - 1) // self.header.part_size)
             temporary = path.with_suffix(".tmp.npz")
-            np.savez_compressed(temporary, **_pack(self._held))
+            np.savez_compressed(temporary, allow_pickle=False, **_pack(self._held))
             os.replace(temporary, path)
             self._held.clear()
 

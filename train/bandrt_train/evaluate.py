@@ -1,7 +1,7 @@
 """Evaluation: how far predicted bands are from DFT's, in the terms of the paper's Table I, beside the simplest baseline.
 
 Every number is about the bands a user gets: numbered by energy at each k-point. Centres and dispersions are taken over the
-k-points that have labels. MAEs are means over crystals of means over bands (and k-points), so a crystal counts once whatever it has.
+k-points that have labels. MAEs are means over crystals of means over bands (and k-points), so every crystal counts once.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def choose_metal_tolerance(predicted: NDArray[np.floating[Any]], targets: Sequen
 
 def text_table(evaluations: dict[str, Evaluation]) -> str:
     """Lay evaluations out as plain text: columns total, non-metal, metal; a row per error and model."""
-    rows = [("", "", "total", "non-metal", "metal")]
+    rows: list[tuple[str, ...]] = [("", "", "total", "non-metal", "metal")]
     names = {
         "n_crystals": "crystals",
         "center_mae_ev": "band centre MAE, eV",

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as lightning
 import numpy as np
@@ -150,7 +150,7 @@ class KeepBest(Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Validate, log, keep, stop."""
         assert isinstance(pl_module, BandFit)
-        model: Bandformer = pl_module.average.module
+        model = cast(Bandformer, pl_module.average.module)
         predicted = graph_energies(model, self.graphs)
         rule = choose_metal_tolerance(predicted, self.targets, self.recipe.bands)
         evaluation = evaluate(predicted, self.targets, rule)

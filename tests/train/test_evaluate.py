@@ -1,0 +1,120 @@
+"""Evaluation: errors that can be worked out by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bandrt.manifest import BandRule
+from bandrt_train.evaluate import choose_metal_tolerance, evaluate, text_table, training_mean
+from bandrt_train.targets import MappingReport, Targets
+
+RULE = BandRule(metal_tolerance_ev=0.1)
+REPORT = MappingReport(1.0, (), 0.0, 0.0)
+LEVELS = np.array([-3.0, -2.0, -1.0, 1.0, 2.0, 3.0])
+WAVE = 0.25 * np.cos(np.linspace(0.0, 2.0 * np.pi, 8, endpoint=False))
+"""eV, of mean zero, between -0.25 and 0.25."""
+
+
+def labels(bands: NDArray[np.float64], *, metal: bool = False, mask: NDArray[np.bool_] | None = None) -> Targets:
+    gap = 0.0 if metal else float(bands[3].min() - bands[2].max())
+    known = np.ones(bands.shape[1], dtype=bool) if mask is None else mask
+    return Targets(np.where(known, bands, 0.0).astype(np.float32), known, metal, gap, REPORT)
+
+
+def insulator(shift: float = 0.0) -> NDArray[np.float64]:
+    return LEVELS[:, None] + shift + WAVE
+
+
+def metal(depth: float) -> NDArray[np.float64]:
+    """The third band crosses zero by `depth` on both sides, half filled, and touches no other band."""
+    bands = LEVELS[:, None] + np.zeros(8)
+    bands[2] = depth * WAVE / 0.25
+    return bands
+
+
+def test_a_perfect_prediction_has_no_error() -> None:
+    bands = np.stack([insulator(), metal(0.5)])
+    result = evaluate(bands, [labels(bands[0]), labels(bands[1], metal=True)], RULE)
+    for errors in (result.total, result.nonmetal, result.metal):
+        assert errors.energy_mae_ev == pytest.approx(0.0, abs=1e-6)
+        assert errors.metal_accuracy == 1.0
+    assert result.nonmetal.gap_mae_ev == pytest.approx(0.0, abs=1e-6)
+    assert result.metal.gap_mae_ev is None
+    assert (result.total.n_crystals, result.nonmetal.n_crystals, result.metal.n_crystals) == (2, 1, 1)
+
+
+def test_a_rigid_shift_is_an_error_of_the_centres_alone() -> None:
+    result = evaluate(insulator(0.3)[None], [labels(insulator())], RULE)
+    assert result.total.center_mae_ev == pytest.approx(0.3, abs=1e-6)
+    assert result.total.dispersion_mae_ev == pytest.approx(0.0, abs=1e-6)
+    assert result.total.energy_mae_ev == pytest.approx(0.3, abs=1e-6)
+    assert result.total.gap_mae_ev == pytest.approx(0.0, abs=1e-6)
+
+
+def test_flat_bands_at_the_right_place_are_an_error_of_the_dispersion_alone() -> None:
+    flat = np.repeat(LEVELS[:, None], 8, axis=1)
+    result = evaluate(flat[None], [labels(insulator())], RULE)
+    assert result.total.center_mae_ev == pytest.approx(0.0, abs=1e-6)
+    assert result.total.dispersion_mae_ev == pytest.approx(np.abs(WAVE).mean(), abs=1e-6)
+    assert result.total.gap_mae_ev == pytest.approx(0.5, abs=1e-6)
+
+
+def test_k_points_without_labels_do_not_count() -> None:
+    mask = np.arange(8) < 5
+    wrong_elsewhere = np.where(mask, insulator(), 50.0)
+    result = evaluate(wrong_elsewhere[None], [dataclasses.replace(labels(insulator(), mask=mask), band_gap=1.5)], RULE)
+    assert result.total.center_mae_ev == pytest.approx(0.0, abs=1e-6)
+    assert result.total.energy_mae_ev == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_order_in_which_a_model_names_its_bands_does_not_matter() -> None:
+    result = evaluate(insulator()[None, ::-1], [labels(insulator())], RULE)
+    assert result.total.energy_mae_ev == pytest.approx(0.0, abs=1e-6)
+
+
+def test_an_insulator_predicted_metallic_counts_with_its_whole_gap() -> None:
+    result = evaluate(metal(0.5)[None], [labels(insulator())], RULE)
+    assert result.total.gap_mae_ev == pytest.approx(1.5, abs=1e-6)
+    assert result.total.metal_accuracy == 0.0
+
+
+def test_the_training_mean_predicts_flat_bands_at_the_mean_of_the_centres() -> None:
+    mean = training_mean([labels(insulator(0.2)), labels(insulator(0.4), mask=np.arange(8) > -1)], 3)
+    assert mean.shape == (3, 6, 8)
+    np.testing.assert_allclose(mean, np.broadcast_to((LEVELS + 0.3)[None, :, None], mean.shape), atol=1e-6)
+
+
+def test_the_metal_tolerance_separates_metals_from_insulators_whose_bands_slip_past_zero() -> None:
+    predicted = np.stack([metal(0.15), metal(0.2), metal(0.4), metal(0.45), insulator()])
+    known = [
+        labels(insulator()),
+        labels(insulator()),
+        labels(metal(0.4), metal=True),
+        labels(metal(0.4), metal=True),
+        labels(insulator()),
+    ]
+    chosen = choose_metal_tolerance(predicted, known, RULE)
+    assert 0.2 < chosen.metal_tolerance_ev < 0.4
+    assert evaluate(predicted, known, chosen).total.metal_accuracy == 1.0
+
+
+def test_a_tolerance_that_already_separates_is_kept() -> None:
+    predicted = np.stack([metal(0.05), metal(0.4)])
+    assert choose_metal_tolerance(predicted, [labels(insulator()), labels(metal(0.4), metal=True)], RULE) == RULE
+
+
+def test_without_metals_the_tolerance_stays() -> None:
+    assert choose_metal_tolerance(insulator()[None], [labels(insulator())], RULE) == RULE
+
+
+def test_the_table_shows_both_models_and_dashes_where_there_is_nothing_to_say() -> None:
+    result = evaluate(insulator(0.3)[None], [labels(insulator())], RULE)
+    lines = text_table({"model": result, "training mean": result}).splitlines()
+    assert lines[0].split() == ["total", "non-metal", "metal"]
+    assert "energy MAE, eV model 0.300 0.300 -" in [" ".join(line.split()) for line in lines]
+    assert result.flat("validation")["validation/energy_mae_ev"] == pytest.approx(0.3, abs=1e-6)
+    assert "validation/metal/energy_mae_ev" not in result.flat("validation")

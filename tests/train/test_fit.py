@@ -1,0 +1,188 @@
+"""Training: a tiny model learns, the same seed gives the same weights, and the checkpoint says where it came from."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from bandrt.errors import ManifestError
+from bandrt.recipe import KpathRecipe, Recipe
+from bandrt_train.band_documents import DocumentText
+from bandrt_train.checkpoint import load_checkpoint
+from bandrt_train.cli import group
+from bandrt_train.dataset import Dataset, DatasetRecipe, SplitRule
+from bandrt_train.dataset_builder import build_dataset
+from bandrt_train.evaluate import evaluate
+from bandrt_train.fit import FitResult, fit, training_statistics
+from bandrt_train.fit_config import FitConfig, FitError, OptimizerConfig, read_config
+from bandrt_train.model_config import ModelConfig
+from bandrt_train.predictions import EvaluationError, predict_entries
+
+N_KPOINTS = 32
+RECIPE = DatasetRecipe(Recipe(kpath=KpathRecipe(n_kpoints=N_KPOINTS)), splits=SplitRule(validation=0.25, test=0.05))
+TINY = ModelConfig(
+    d_model=12, n_heads=2, encoder_layers=1, decoder_layers=1, d_feedforward=24, n_gaussians=8, dropout=0.0, n_kpoints=N_KPOINTS
+)
+CONFIG = FitConfig(
+    model=TINY, optimizer=OptimizerConfig(3e-3, warmup_epochs=1.0, ema_decay=0.9), epochs=6, patience=6, batch_size=8
+)
+
+
+@pytest.fixture(scope="module")
+def data(label_texts: list[DocumentText], tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Some thirty crystals on a coarse path."""
+    folder = tmp_path_factory.mktemp("data")
+    chosen = [t.text.strip() for t in label_texts if json.loads(t.text)["n_occupied"] >= 3][::8]
+    (folder / "labels.jsonl").write_text("\n".join(chosen), encoding="utf-8")
+    return build_dataset([folder / "labels.jsonl"], folder / "dataset", RECIPE)
+
+
+@pytest.fixture(scope="module")
+def run(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> FitResult:
+    return fit(CONFIG, data, tmp_path_factory.mktemp("run") / "out")
+
+
+def test_a_tiny_model_does_better_than_the_training_mean_on_what_it_learned(data: Dataset, tmp_path: Path) -> None:
+    longer = dataclasses.replace(CONFIG, epochs=25, patience=25)
+    losses: list[float] = []
+    fit(longer, data, tmp_path / "run", progress=lambda epoch, row: losses.append(row["train/loss"]))
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(data: Dataset, run: FitResult, tmp_path: Path) -> None:
+    again = load_checkpoint(fit(CONFIG, data, tmp_path / "again").checkpoint)
+    other = load_checkpoint(fit(dataclasses.replace(CONFIG, seed=1), data, tmp_path / "other").checkpoint)
+    first = load_checkpoint(run.checkpoint)
+    assert all(torch.equal(first.state[name], again.state[name]) for name in first.state)
+    assert not all(torch.equal(first.state[name], other.state[name]) for name in first.state)
+
+
+def test_the_checkpoint_gives_the_errors_that_were_reported(data: Dataset, run: FitResult) -> None:
+    entries = data.split("validation")
+    energies, rule, domain = predict_entries(run.checkpoint, data, entries)
+    assert rule == run.rule
+    found = evaluate(energies, [entry.targets for entry in entries], rule)
+    assert found.total.energy_mae_ev == pytest.approx(run.validation.total.energy_mae_ev, abs=1e-6)
+    assert domain.metrics["validation/energy_mae_ev"] == pytest.approx(run.validation.total.energy_mae_ev, abs=1e-6)
+
+
+def test_the_checkpoint_knows_what_it_was_trained_on(data: Dataset, run: FitResult) -> None:
+    checkpoint = load_checkpoint(run.checkpoint)
+    training = data.split("train")
+    assert checkpoint.recipe == data.header.recipe.featurization
+    assert checkpoint.training.data_sha256 == data.header.fingerprint
+    assert checkpoint.training.n_crystals == len(training)
+    assert checkpoint.training.max_atoms == max(len(entry.features.atomic_numbers) for entry in training)
+    assert "PBE" in checkpoint.training.functional
+    assert checkpoint.config == TINY
+
+
+def test_a_run_leaves_a_log_with_a_row_for_each_epoch_and_the_errors_of_its_best(run: FitResult) -> None:
+    folder = run.checkpoint.parent
+    with (folder / "log.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [float(row["epoch"]) for row in rows] == [float(n + 1) for n in range(len(rows))]
+    best = min(float(row["validation/energy_mae_ev"]) for row in rows)
+    summary = json.loads((folder / "validation.json").read_text(encoding="utf-8"))
+    assert summary["model"]["total"]["energy_mae_ev"] == pytest.approx(best, rel=1e-4)
+    assert summary["training mean"]["total"]["energy_mae_ev"] == pytest.approx(run.baseline.total.energy_mae_ev)
+
+
+def test_training_stops_when_nothing_gets_better(data: Dataset, tmp_path: Path) -> None:
+    still = dataclasses.replace(CONFIG, optimizer=dataclasses.replace(CONFIG.optimizer, learning_rate=0.0), patience=2)
+    epochs: list[int] = []
+    result = fit(still, data, tmp_path / "run", progress=lambda epoch, row: epochs.append(epoch))
+    assert (result.best_epoch, epochs) == (1, [1, 2, 3])
+
+
+def test_nothing_but_the_result_is_said(data: Dataset, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    fit(dataclasses.replace(CONFIG, epochs=1), data, tmp_path / "run")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_statistics_are_those_of_the_labels(data: Dataset) -> None:
+    targets = [entry.targets for entry in data.split("train")]
+    mean, spread, dispersion = training_statistics(targets)
+    centers = np.array([[band[t.mask].mean() for band in t.energies] for t in targets])
+    np.testing.assert_allclose(mean, centers.mean(axis=0), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(spread, centers.std(axis=0), rtol=1e-2)
+    assert (dispersion > 0).all()
+
+
+def test_a_model_of_another_shape_than_the_data_is_refused(data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(FitError, match="n_kpoints = 256") as caught:
+        fit(FitConfig(), data, tmp_path / "run")
+    assert caught.value.code == "shape-mismatch"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_with_something_in_it_is_not_written_to(data: Dataset, run: FitResult) -> None:
+    with pytest.raises(FitError, match="not empty"):
+        fit(CONFIG, data, run.checkpoint.parent)
+
+
+def test_a_checkpoint_is_not_judged_on_data_made_by_another_recipe(
+    run: FitResult, label_texts: list[DocumentText], tmp_path: Path
+) -> None:
+    (tmp_path / "labels.jsonl").write_text(label_texts[0].text, encoding="utf-8")
+    other = build_dataset([tmp_path / "labels.jsonl"], tmp_path / "other", DatasetRecipe(Recipe(kpath=KpathRecipe(n_kpoints=16))))
+    with pytest.raises(EvaluationError) as caught:
+        predict_entries(run.checkpoint, other, list(other))
+    assert caught.value.code == "recipe-mismatch"
+
+
+def test_the_shipped_configurations_can_be_read() -> None:
+    folder = Path(__file__).resolve().parents[2] / "train" / "configs"
+    configs = sorted(folder.glob("*.toml"))
+    assert configs
+    for path in configs:
+        assert read_config(path).model.n_kpoints == 256
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("epoch = 3", "epoch"),
+        ("[model]\nwidth = 3", "width"),
+        ("epochs = 'many'", "epochs"),
+        ("epochs = 0", "epochs"),
+        ("epochs = ", "TOML"),
+    ],
+)
+def test_a_configuration_with_a_mistake_is_refused_by_name(text: str, named: str, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(text, encoding="utf-8")
+    with pytest.raises((FitError, ManifestError), match=named):
+        read_config(tmp_path / "config.toml")
+
+
+def test_the_command_line_goes_from_labels_to_errors(label_texts: list[DocumentText], tmp_path: Path) -> None:
+    chosen = [t.text.strip() for t in label_texts if json.loads(t.text)["n_occupied"] >= 3][::12]
+    (tmp_path / "labels.jsonl").write_text("\n".join(chosen), encoding="utf-8")
+    (tmp_path / "tiny.toml").write_text(
+        "epochs = 1\n[model]\nd_model = 12\nn_heads = 2\nencoder_layers = 1\ndecoder_layers = 1\nn_kpoints = 32\n", encoding="utf-8"
+    )
+
+    def call(*arguments: str) -> str:
+        result = CliRunner().invoke(group, [*arguments], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    built = call(
+        "dataset", str(tmp_path / "labels.jsonl"), "-o", str(tmp_path / "data"), "--n-kpoints", "32", "--validation", "0.3"
+    )
+    assert f"{len(chosen)} crystals in" in built
+    threads = str(torch.get_num_threads())
+    fitted = call(
+        "fit", str(tmp_path / "tiny.toml"), "--data", str(tmp_path / "data"), "-o", str(tmp_path / "run"), "--threads", threads
+    )
+    assert "energy MAE, eV" in fitted
+    judged = json.loads(call("evaluate", str(tmp_path / "run" / "checkpoint.pt"), str(tmp_path / "data"), "--json"))
+    stored = json.loads((tmp_path / "run" / "validation.json").read_text(encoding="utf-8"))
+    assert judged["model"]["total"]["energy_mae_ev"] == pytest.approx(stored["model"]["total"]["energy_mae_ev"])
