@@ -3,8 +3,8 @@
     python benchmarks/make_kpath_templates.py
 
 The table is complete: the Laue groups of the 230 space groups, each with all patterns of vanishing Selling parameters that
-a lattice with that symmetry can have. Lattices of random shape find the generic patterns of a group; the others are those that appear
-when further parameters go to zero.
+a lattice with that symmetry can have. Lattices of random shape find the generic patterns of a group; the others are those
+that appear when further parameters go to zero.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ irreducible part of the zone. Every line that lies in the wedge as a whole is ke
 happen on the zone's surface, the line that shares most ends with those kept is taken. Directions are tried in the
 middle of the cone over each corner triangle (face centre, edge midpoint, vertex), one of each set of equivalent
 triangles, and the best is the one whose lines fall into the fewest parts, miss the wedge least, have the fewest ends,
-and the fewest ends of odd degree.
+and the fewest ends of odd degree. At last, single lines are exchanged for equivalent ones where that lowers the number
+of parts, of ends, or of ends of odd degree, which the walk has to pass twice.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from bandrt.kpath.brillouin_zone import BrillouinZone
 
 Line = tuple[int, int]
+Score = tuple[int, int, int, int]
 
 INSIDE = 1e-7
 """Relative: points on the wedge's border belong to it."""
@@ -42,14 +44,14 @@ def representatives(
     sets = [[(int(a), int(b)) for a, b in lines] for lines in line_sets]
     unit = np.zeros_like(cartesian)
     unit[1:] = cartesian[1:] / np.linalg.norm(cartesian[1:], axis=1, keepdims=True)
-    tried: list[tuple[tuple[int, int, int, int], list[Line]]] = []
+    tried: list[tuple[Score, list[Line]]] = []
     for corner in _irreducible_corners(zone, action):
         for weights in WEIGHTS:
             direction = np.array(weights) @ unit[corner]
             toward = cartesian @ direction
             inside = (toward >= toward[action] - INSIDE).all(axis=0)
             tried.append(_kept(sets, inside.tolist()))
-    return min(tried, key=lambda candidate: candidate[0])[1]
+    return _improved(sets, min(tried, key=lambda candidate: candidate[0])[1])
 
 
 def _irreducible_corners(zone: BrillouinZone, action: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -61,7 +63,7 @@ def _irreducible_corners(zone: BrillouinZone, action: NDArray[np.int64]) -> NDAr
     return np.asarray(zone.corners[code == images.min(axis=0)])
 
 
-def _kept(sets: list[list[Line]], inside: list[bool]) -> tuple[tuple[int, int, int, int], list[Line]]:
+def _kept(sets: list[list[Line]], inside: list[bool]) -> tuple[Score, list[Line]]:
     """Keep the first line of each set that is inside, complete the rest, and judge the outcome: lower is better."""
     kept = [next((line for line in lines if inside[line[0]] and inside[line[1]]), None) for lines in sets]
     missing = [i for i, line in enumerate(kept) if line is None]
@@ -77,9 +79,28 @@ def _kept(sets: list[list[Line]], inside: list[bool]) -> tuple[tuple[int, int, i
         ends |= set(line)
         missing.remove(i)
     lines = [line for line in kept if line is not None]
+    n_parts, n_ends, n_odd = _score(lines)
+    return (n_parts, n_outside, n_ends, n_odd), lines
+
+
+def _improved(sets: list[list[Line]], lines: list[Line]) -> list[Line]:
+    """Exchange single lines for equivalent ones as long as that makes the outcome better."""
+    best, better = _score(lines), True
+    while better:
+        better = False
+        for i, members in enumerate(sets):
+            for line in members:
+                exchanged = [*lines[:i], line, *lines[i + 1 :]]
+                score = _score(exchanged)
+                if score < best:
+                    best, lines, better = score, exchanged, True
+    return lines
+
+
+def _score(lines: list[Line]) -> tuple[int, int, int]:
+    """Numbers of connected parts, of ends, and of ends of odd degree; Γ is always counted among the parts and the ends."""
     degree = Counter(point for line in lines for point in line)
-    n_odd = sum(count % 2 for count in degree.values())
-    return (_n_parts(lines), n_outside, len(ends), n_odd), lines
+    return _n_parts(lines), len(degree.keys() | {0}), sum(count % 2 for count in degree.values())
 
 
 def _n_parts(lines: list[Line]) -> int:
