@@ -157,12 +157,19 @@ def test_the_stated_formula_chooses_between_two_origins() -> None:
 
 
 def test_two_origins_that_nothing_tells_apart_are_refused() -> None:
-    assert code_of(SPINEL_LIKE.replace("_chemical_formula_sum 'Na1 Cl1'", "").replace("_cell_formula_units_Z 4", "")) == "ambiguous-symmetry"
+    assert (
+        code_of(SPINEL_LIKE.replace("_chemical_formula_sum 'Na1 Cl1'", "").replace("_cell_formula_units_Z 4", ""))
+        == "ambiguous-symmetry"
+    )
 
 
 @pytest.mark.parametrize("setting", ["'F d -3 m:1'", "'F d -3 m S'"])
 def test_a_stated_origin_is_used(setting: str) -> None:
-    text = SPINEL_LIKE.replace("'F d -3 m'", setting).replace("_chemical_formula_sum 'Na1 Cl1'", "").replace("_cell_formula_units_Z 4", "")
+    text = (
+        SPINEL_LIKE.replace("'F d -3 m'", setting)
+        .replace("_chemical_formula_sum 'Na1 Cl1'", "")
+        .replace("_cell_formula_units_Z 4", "")
+    )
     assert read_cif(text).n_atoms == 8
 
 
@@ -173,7 +180,9 @@ def test_uncertainties_are_dropped() -> None:
 
 def test_bytes_that_are_not_utf8_are_no_obstacle(tmp_path: Path) -> None:
     path = tmp_path / "salt.cif"
-    path.write_bytes(b"# M\xfcller, 5.64 \xc5\n" + SALT.replace("data_NaCl", "data_NaCl\n_author 'M\xfcller'\n_place K\xf6ln").encode("latin-1"))
+    path.write_bytes(
+        b"# M\xfcller, 5.64 \xc5\n" + SALT.replace("data_NaCl", "data_NaCl\n_author 'M\xfcller'\n_place K\xf6ln").encode("latin-1")
+    )
     assert to_crystal(path).n_atoms == 8
 
 
@@ -190,7 +199,9 @@ def test_line_ends_of_other_systems_are_no_obstacle(line_end: str) -> None:
 
 
 def test_tags_may_have_any_case_and_dots() -> None:
-    assert read_cif(SALT.replace("_atom_site_fract_x", "_Atom_Site_Fract_X").replace("_cell_length_a", "_CELL_LENGTH_A")).n_atoms == 8
+    assert (
+        read_cif(SALT.replace("_atom_site_fract_x", "_Atom_Site_Fract_X").replace("_cell_length_a", "_CELL_LENGTH_A")).n_atoms == 8
+    )
     dotted = re.sub(r"_atom_site_", "_atom_site.", SALT.replace("_cell_", "_cell."))
     assert read_cif(dotted).n_atoms == 8
 
@@ -216,7 +227,10 @@ def test_partial_occupancy_is_refused_with_the_site(occupancy: str) -> None:
 def test_two_species_on_one_site_are_refused() -> None:
     mixed = SALT.replace("'F m -3 m'", "'P 1'").replace("0.5 0.5 0.5 1", "0.5 0.5 0.5 0.5\nBr1 Br 0.5 0.5 0.5 0.5")
     assert code_of(mixed) == "partial-occupancy"
-    assert code_of(mixed.replace("0.5 0.5\n", "0.5 1\n").replace("0.5 0.5 0.5 0.5", "0.5 0.5 0.5 1")) in ("overlapping-atoms", "composition-mismatch")
+    assert code_of(mixed.replace("0.5 0.5\n", "0.5 1\n").replace("0.5 0.5 0.5 0.5", "0.5 0.5 0.5 1")) in (
+        "overlapping-atoms",
+        "composition-mismatch",
+    )
 
 
 @pytest.mark.parametrize("symbol", ["X", "Vac", "M", "OH-", "Wat", "?"])

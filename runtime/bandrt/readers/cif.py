@@ -22,6 +22,7 @@ OCCUPANCY_TOLERANCE = 1e-3
 
 _COSINES = {90.0: 0.0, 120.0: -0.5, 60.0: 0.5}  # exact, so that right angles stay right
 _COORDINATES = ("_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z")
+_DOTTED_X = "_atom_site.fract_x"  # newer dictionaries write a dot
 _OPERATIONS = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz", "_space_group_symop.operation_xyz")
 _NAMES = ("_symmetry_space_group_name_h-m", "_space_group_name_h-m_alt", "_space_group.name_h-m_alt", "_space_group_name_h-m_full")
 _HALL = ("_symmetry_space_group_name_hall", "_space_group_name_hall", "_space_group.name_hall")
@@ -71,13 +72,17 @@ def _structure_block(text: str, name: str) -> cif.Block:
         raise InputError("cif-syntax", f"{name}: {reason}; the file may be cut short") from None
     if len(document) == 1:
         return document[0]
-    with_atoms = [block for block in document if len(block.find_values(_COORDINATES[0]))]
+    with_atoms = [block for block in document if _has_atoms(block)]
     if len(with_atoms) > 1:
         names = ", ".join(block.name for block in with_atoms[:5]) + (", ..." if len(with_atoms) > 5 else "")
         raise InputError("several-blocks", f"{name}: {len(with_atoms)} crystals in one file ({names}); write one file for each")
     if not with_atoms:
         raise InputError("not-a-crystal", f"{name}: no data block has atom sites")
     return with_atoms[0]
+
+
+def _has_atoms(block: cif.Block) -> bool:
+    return any(len(block.find_values(tag)) for tag in (_COORDINATES[0], _DOTTED_X))
 
 
 def _first_value(block: cif.Block, tags: tuple[str, ...]) -> str:
@@ -95,7 +100,7 @@ def _cell(block: cif.Block, name: str) -> tuple[list[float], list[float]]:
     for item in ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma"):
         value = block.find_value(f"_cell_{item}") or block.find_value(f"_cell.{item}")
         if value is None:
-            if not len(block.find_values(_COORDINATES[0])):
+            if not _has_atoms(block):
                 raise InputError("not-a-crystal", f"{name}: no unit cell and no atom sites in it")
             raise InputError("cif-incomplete", f"{name}: _cell_{item} is missing")
         values.append(_number(value))
@@ -126,14 +131,14 @@ def _number(token: str) -> float:
 
 def _columns(block: cif.Block, name: str) -> dict[str, list[str]]:
     """Columns of the atom-site loop by lower-case name, one token per site."""
-    loop = block.find_loop(_COORDINATES[0]).get_loop()
+    loop = block.find_loop(_COORDINATES[0]).get_loop() or block.find_loop(_DOTTED_X).get_loop()
     if loop is not None:
         tags, values = loop.tags, loop.values
         width = len(tags)
-        columns = {tag.lower(): values[i::width] for i, tag in enumerate(tags)}
+        columns = {tag.lower().replace("site.", "site_"): values[i::width] for i, tag in enumerate(tags)}
     else:  # a single atom may be written without a loop
         pairs = (item.pair for item in block if item.pair is not None)
-        columns = {tag.lower(): [value] for tag, value in pairs if tag.lower().startswith("_atom_site_")}
+        columns = {tag.lower().replace("site.", "site_"): [value] for tag, value in pairs}
     if not columns.get(_COORDINATES[0]):
         raise InputError("no-atoms", f"{name}: a unit cell but no fractional atom positions; the file may be cut short")
     for tag in _COORDINATES:

@@ -30,7 +30,7 @@ def frames(lines: Iterable[str], *, name: str) -> Iterator[str]:
     stream = iter(lines)
     for index, line in enumerate(_without_blank_ends(stream)):
         if not line.strip().isdecimal():
-            raise InputError("extxyz-syntax", f"{name}: frame {index}: a number of atoms is needed, found {line.strip()[:40]!r}")
+            raise InputError("extxyz-syntax", f"{name}:{index}: a number of atoms is needed, found {line.strip()[:40]!r}")
         n_atoms = int(line)
         frame = [line]
         for row in stream:
@@ -40,7 +40,7 @@ def frames(lines: Iterable[str], *, name: str) -> Iterator[str]:
         if len(frame) < n_atoms + 2:
             raise InputError(
                 "extxyz-syntax",
-                f"{name}: frame {index}: {n_atoms} atoms are announced, the file ends after {max(len(frame) - 2, 0)}",
+                f"{name}:{index}: {n_atoms} atoms are announced, the file ends after {max(len(frame) - 2, 0)}",
             )
         yield "".join(frame)
 

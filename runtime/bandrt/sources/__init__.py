@@ -77,7 +77,7 @@ def _candidates(file: FoundFile, shared_stems: set[str]) -> Iterator[Candidate]:
     else:
         try:
             with file.path.open("rb") as stream:
-                yield from (rows if file.kind == "table" else trajectory)(stream, place, file.label)
+                yield from (rows if file.kind == "table" else trajectory)(stream, file.path.name, place, file.label)
         except OSError as error:
             yield refused(stem, place, "unreadable", error.strerror or str(error))
 

@@ -56,12 +56,15 @@ def _open_zipped(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
 
 
 def _tar_members(archive: Path) -> Iterator[tuple[str, Opener]]:
-    with tarfile.open(archive, "r|*") as opened:
+    with tarfile.open(archive) as opened:
         remembered: list[tarfile.TarInfo] = opened.members  # type: ignore[attr-defined]
         while (info := opened.next()) is not None:
             if info.isreg():
                 yield info.name, partial(_open_tarred, opened, info)
             remembered.clear()  # else memory grows with the number of members
+        opened.fileobj.seek(opened.offset)
+        if len(opened.fileobj.read(tarfile.BLOCKSIZE)) < tarfile.BLOCKSIZE:
+            raise tarfile.ReadError("the end mark is missing, it may be cut short")
 
 
 def _open_tarred(opened: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
@@ -79,9 +82,9 @@ def _member(member: str, opener: Opener, path: str, label: str) -> Iterator[Cand
     try:
         with closing(opener()) as stream:
             if kind == "table":
-                yield from rows(stream, path, label)
+                yield from rows(stream, member, path, label)
             elif kind == "frames":
-                yield from trajectory(stream, path, label)
+                yield from trajectory(stream, member, path, label)
             else:
                 unpacked = gzip.GzipFile(fileobj=stream) if member.lower().endswith(".gz") else stream
                 text = decoded(limited(unpacked, name=path))

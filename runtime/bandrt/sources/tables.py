@@ -28,24 +28,26 @@ def text_stream(stream: IO[bytes], file_name: str) -> io.TextIOWrapper:
     return io.TextIOWrapper(unpacked, encoding="utf-8-sig", errors="replace", newline="")
 
 
-def rows(stream: IO[bytes], path: str, label: str) -> Iterator[Candidate]:
+def rows(stream: IO[bytes], file_name: str, path: str, label: str) -> Iterator[Candidate]:
     """Crystals of a CSV or JSON-lines table with a ``cif`` column; rows are counted from 1, the header aside.
 
     Args:
         stream: the table's bytes.
-        path: the table, for people; its ending says how it is written.
+        file_name: its name, whose ending says how it is written.
+        path: where it is, for people.
         label: the table, the same in every run.
     """
-    row_of = _csv_rows if path.lower().removesuffix(".gz").endswith(".csv") else _json_rows
-    stem, number = stem_of(path), 0
+    row_of = _csv_rows if file_name.lower().removesuffix(".gz").endswith(".csv") else _json_rows
+    stem, number = stem_of(file_name), 0
     try:
-        for number, (row_id, cif) in enumerate(row_of(text_stream(stream, path)), start=1):
-            place = f"{path}:{number}"
-            row_id = row_id or f"{stem}:{number}"
-            if isinstance(cif, InputError):
-                yield refused(row_id, place, cif.code, cif.message)
-            else:
-                yield Candidate(Source(row_id, place, "cif", cif), f"{label}:{number}")
+        with text_stream(stream, file_name) as text:
+            for number, (row_id, cif) in enumerate(row_of(text), start=1):
+                place = f"{path}:{number}"
+                row_id = row_id or f"{stem}:{number}"
+                if isinstance(cif, InputError):
+                    yield refused(row_id, place, cif.code, cif.message)
+                else:
+                    yield Candidate(Source(row_id, place, "cif", cif), f"{label}:{number}")
     except InputError as error:
         yield refused(stem, path, error.code, error.message)
     except BROKEN_STREAM as error:
@@ -94,18 +96,20 @@ def _row_id(row: Any) -> str:
     return str(values[0]).strip() if values and values[0] is not None else ""
 
 
-def trajectory(stream: IO[bytes], path: str, label: str) -> Iterator[Candidate]:
+def trajectory(stream: IO[bytes], file_name: str, path: str, label: str) -> Iterator[Candidate]:
     """Frames of an extended XYZ file, counted from 0.
 
     Args:
         stream: the file's bytes.
-        path: the file, for people.
+        file_name: its name.
+        path: where it is, for people.
         label: the file, the same in every run.
     """
-    stem, index = stem_of(path), -1
+    stem, index = stem_of(file_name), -1
     try:
-        for index, frame in enumerate(frames(text_stream(stream, path), name=path)):
-            yield Candidate(Source(f"{stem}:{index}", f"{path}:{index}", "extxyz", frame), f"{label}:{index}")
+        with text_stream(stream, file_name) as text:
+            for index, frame in enumerate(frames(text, name=path)):
+                yield Candidate(Source(f"{stem}:{index}", f"{path}:{index}", "extxyz", frame), f"{label}:{index}")
         if index < 0:
             yield refused(stem, path, "empty-file", "the file is empty")
     except InputError as error:
