@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ from bandrt.kpath.selection import Matrix, Template
 TABLE = "latimer_munro_templates.json"
 """Shipped beside this module, written by the project's ``benchmarks/make_kpath_templates.py``."""
 FORMAT = 1
+
+_DIGITS = 64 ** np.arange(8, -1, -1)  # entries are far below 32
 
 Key = tuple[int, tuple[Matrix, ...]]
 """What decides a template: vanishing mask, and Laue group in the basis of the first three superbase vectors, sorted."""
@@ -36,23 +38,19 @@ def canonical_frame(superbase: Superbase, rotations: NDArray[Any]) -> tuple[Supe
     columns = np.array([frame.vectors[:3] for frame in frames]).transpose(0, 2, 1)  # f = columns @ f_superbase
     inverse = np.rint(np.linalg.inv(columns)).astype(np.int64)
     groups = inverse[:, None] @ rotations.astype(np.int64) @ columns[:, None]  # (n_frames, n_operations, 3, 3)
+    codes = np.sort(groups.reshape(len(frames), -1, 9) @ _DIGITS, axis=1).tolist()  # in the order of the matrices' entries
     candidates = [
-        (
-            tuple(sorted(map(tuple, group))),
-            sum(abs(a) for v in frame.vectors for a in v),
-            tuple(-a for v in frame.vectors for a in v),
-            frame,
-        )
-        for group, frame in zip(groups.reshape(len(frames), -1, 9).tolist(), frames, strict=True)
+        (code, sum(abs(a) for v in frame.vectors for a in v), tuple(-a for v in frame.vectors for a in v), i)
+        for i, (code, frame) in enumerate(zip(codes, frames, strict=True))
     ]
-    group, _, _, frame = min(candidates, key=lambda candidate: candidate[:3])
-    return frame, (lowest, group)
+    chosen = min(candidates)[-1]
+    return frames[chosen], (lowest, tuple(sorted(map(tuple, groups[chosen].reshape(-1, 9).tolist()))))
 
 
 @cache
 def table() -> dict[Key, Template]:
     """The shipped templates."""
-    return from_json((files("bandrt.kpath") / TABLE).read_text(encoding="utf-8"))
+    return from_json(Path(__file__).with_name(TABLE).read_text(encoding="utf-8"))
 
 
 def to_json(templates: dict[Key, Template]) -> str:
