@@ -89,16 +89,17 @@ def sample(
     distance = list(accumulate(np.sqrt(np.einsum("ij,ij->i", steps, steps)).tolist(), initial=0.0))
     if not 0.0 < distance[-1] < inf:
         raise InputError("kpath-failed", f"the {scheme} path has length {distance[-1]} 1/Å", stage="kpath")
-    scale, index, indices = last / distance[-1], -1, []
-    for to_come, d in zip(range(n_vertices - 1, -1, -1), distance, strict=True):
-        index = max(index + 1, min(int(d * scale + 0.5 + TIE_TOLERANCE), last - to_come))
-        indices.append(index)
-    at = np.array(indices)
+    scale = last / distance[-1]
+    at = np.array([int(d * scale + 0.5 + TIE_TOLERANCE) for d in distance])
+    n_steps = at[1:] - at[:-1]
+    if n_steps.min() < 1:
+        order = np.arange(n_vertices)
+        at = np.minimum(np.maximum.accumulate(at - order), last - n_vertices + 1) + order
+        n_steps = at[1:] - at[:-1]
 
     corners = np.empty((n_vertices, 4))  # coordinates and distance are interpolated at once
     corners[:, :3] = vertices
     corners[:, 3] = distance
-    n_steps = at[1:] - at[:-1]
     slopes = (corners[1:] - corners[:-1]) / n_steps[:, None]
     segment = np.arange(n_vertices - 1).repeat(n_steps)  # (n_kpoints - 1,): the segment that begins at or before each point
     points = np.empty((n_kpoints, 4))
