@@ -108,7 +108,15 @@ def trace(dense: DenseBandformer, *, n_slots: int) -> ModelProto:
             verbose=False,
         )
     assert program is not None  # only with `dynamo=False` is there none
-    proto: ModelProto = program.model_proto
+    return without_traces(program.model_proto)
+
+
+def without_traces(proto: ModelProto) -> ModelProto:
+    """Remove the exporter's notes on where each operation came from: source lines, paths of this machine, intermediate shapes."""
+    for annotated in (proto.graph, *proto.graph.node, *proto.graph.initializer, *proto.graph.input, *proto.graph.output):
+        annotated.ClearField("metadata_props")
+        annotated.ClearField("doc_string")
+    proto.graph.ClearField("value_info")
     return proto
 
 

@@ -1,0 +1,41 @@
+"""One small engine that the export tests share: tracing takes seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from bandrt.manifest import Manifest
+    from bandrt_train.model import Bandformer
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """A checkpoint, its model and the engine made from it."""
+
+    model: Bandformer
+    checkpoint: Path
+    engine: Path
+    manifest: Manifest
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """A small exported model with every option that adds operations."""
+    # here and not above: torch is imported when a test needs it, under the warning filters of the tests
+    from small_models import RECIPE, SMALL, perturbed
+
+    from bandrt.manifest import BandRule, TrainingDomain
+    from bandrt_export.onnx import export_onnx
+    from bandrt_train.checkpoint import save_checkpoint
+
+    folder = tmp_path_factory.mktemp("exported")
+    model = perturbed(replace(SMALL, encoder_layers=1, decoder_layers=1, node_features="elemental", edge_values=True))
+    checkpoint, engine = folder / "model.ckpt", folder / "engine" / "model.onnx"
+    training = TrainingDomain(n_crystals=12, elements=("O", "Si"), max_atoms=9, functional="PBE")
+    save_checkpoint(checkpoint, model=model, config=model.config, recipe=RECIPE, bands=BandRule(), training=training)
+    return Exported(model, checkpoint, engine, export_onnx(checkpoint, engine))

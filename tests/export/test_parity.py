@@ -1,0 +1,130 @@
+"""The parity gate measures what it says, and lets nothing through that is not the same model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from small_models import RECIPE, real_features
+
+from bandrt.bands import gaps, in_order
+from bandrt.engine.onnx import OnnxSession
+from bandrt.manifest import BandRule, ParityReport
+from bandrt_export.parity import BATCH_SIZES, EXTRA_ATOMS, ExportError, compare, featurize_all, packaged_crystals, require, summary
+from bandrt_train.graph_data import to_batch
+
+LIMIT_EV = 1e-4
+
+
+class Altered:
+    """A session that changes what another one says."""
+
+    def __init__(self, session: OnnxSession, change: Any) -> None:
+        self.session = session
+        self.change = change
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.session, name)
+
+    def run(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        self.shapes.append(inputs["atomic_numbers"].shape)
+        outputs = self.session.run(inputs)
+        self.change(inputs, outputs)
+        return outputs
+
+
+@pytest.fixture
+def session(exported: Any) -> Iterator[OnnxSession]:
+    with closing(OnnxSession(exported.engine)) as opened:
+        yield opened
+
+
+def report_of(exported: Any, session: OnnxSession, change: Any = lambda inputs, outputs: None) -> ParityReport:
+    return compare(exported.model, Altered(session, change), real_features(), rule=BandRule(), limit_ev=LIMIT_EV)
+
+
+def test_the_packaged_crystals_are_real_and_of_many_sizes() -> None:
+    sizes = [len(one.atomic_numbers) for one in featurize_all(packaged_crystals(), RECIPE)]
+    assert sizes == sorted(sizes)
+    assert len(sizes) >= 24
+    assert sizes[0] == 1
+    assert 30 <= sizes[-1] <= 40
+    assert len({one.space_group for one in real_features()}) >= 15
+
+
+def test_an_export_is_within_rounding_of_its_reference(exported: Any, session: OnnxSession) -> None:
+    report = report_of(exported, session)
+    assert report.max_energy_error_ev < 0.1 * LIMIT_EV
+    assert report.mean_energy_error_ev < report.max_energy_error_ev
+    assert report.metal_flips == 0
+    assert report.n_crystals == 24
+    require(report, name="model.onnx")
+
+
+def test_every_crystal_is_compared_in_every_batch_size_and_with_padding(exported: Any, session: OnnxSession) -> None:
+    watched = Altered(session, lambda inputs, outputs: None)
+    compare(exported.model, watched, real_features(), rule=BandRule(), limit_ev=LIMIT_EV)
+    assert sum(batch for batch, _ in watched.shapes) == 24 * len(BATCH_SIZES)
+    assert {batch for batch, _ in watched.shapes} >= {1, 2, 5, 12}
+    largest = len(real_features()[-1].atomic_numbers)
+    assert max(atoms for _, atoms in watched.shapes) > largest
+    assert len(EXTRA_ATOMS) > 1
+
+
+@pytest.mark.parametrize("output", ["band_energies", "band_center", "band_dispersion"])
+def test_one_wrong_number_in_any_output_is_found(exported: Any, session: OnnxSession, output: str) -> None:
+    def change(inputs: dict[str, NDArray[Any]], outputs: dict[str, NDArray[Any]]) -> None:
+        if inputs["atom_mask"][-1].sum() == 40:  # only the largest crystal
+            outputs[output].flat[-1] += 0.003
+
+    report = report_of(exported, session, change)
+    assert report.max_energy_error_ev == pytest.approx(0.003, abs=1e-5)
+    with pytest.raises(ExportError, match=r"model\.onnx: energies differ .* 0\.003 eV .* limit is 0\.0001 eV") as refused:
+        require(report, name="model.onnx")
+    assert refused.value.code == "parity-failed"
+
+
+def test_an_energy_that_is_not_a_number_never_passes(exported: Any, session: OnnxSession) -> None:
+    def change(inputs: dict[str, NDArray[Any]], outputs: dict[str, NDArray[Any]]) -> None:
+        if len(inputs["atomic_numbers"]) == 1:
+            outputs["band_energies"][0, 0, 0] = np.nan
+
+    report = report_of(exported, session, change)
+    assert report.max_energy_error_ev == np.inf
+    with pytest.raises(ExportError, match="inf eV"):
+        require(report, name="model.onnx")
+
+
+def test_gaps_that_move_and_metals_that_flip_are_reported(exported: Any, session: OnnxSession) -> None:
+    def widen(inputs: dict[str, NDArray[Any]], outputs: dict[str, NDArray[Any]]) -> None:
+        outputs["band_energies"] = np.sort(outputs["band_energies"], axis=1)
+        outputs["band_energies"][:, :3] -= 50.0
+        outputs["band_energies"][:, 3:] += 50.0
+
+    with torch.no_grad():
+        energies = exported.model(to_batch(real_features())).energies.numpy()
+    _, metal = gaps(in_order(energies), BandRule())
+    report = report_of(exported, session, widen)
+    assert report.metal_flips == metal.sum() * len(BATCH_SIZES) > 0
+    assert report.max_gap_change_ev == pytest.approx(0.0 if metal.all() else 100.0, abs=1e-3)
+
+
+def test_the_summary_names_numbers_limit_and_sizes() -> None:
+    report = ParityReport("PyTorch", 24, (1, 2, 40), (1, 16), 2.5e-6, 4e-7, 1e-6, 0, LIMIT_EV)
+    text = summary(report)
+    for part in ("2.5e-06 eV", "limit 0.0001", "0 metal flips", "24 crystals", "1 to 40 atoms", "batches of 1, 16"):
+        assert part in text
+
+
+def test_the_limit_decides(exported: Any) -> None:
+    report = exported.manifest.parity
+    require(replace(report, max_energy_error_ev=LIMIT_EV), name="model.onnx")
+    with pytest.raises(ExportError):
+        require(replace(report, max_energy_error_ev=1.01 * LIMIT_EV), name="model.onnx")
