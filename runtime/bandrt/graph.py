@@ -29,7 +29,7 @@ MAX_IMAGES = 30_000
 """Lattice images searched at most; only a lattice that is nearly flat needs more."""
 CHUNK = 1 << 21
 """Distances held in memory at once."""
-_UPPER = np.triu_indices(3)
+_UPPER = np.array([0, 1, 2, 4, 5, 8])  # of a flattened (3, 3) matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +89,11 @@ def crystal_graph(
         radius = min(limit, RADIUS_GROWTH * radius)
 
     pair, filled = slots
-    neighbor = found.neighbor[pair]
-    image = found.images.take(found.image[pair], axis=0)
+    neighbor = found.neighbor.take(pair)
+    image = found.images.take(found.image.take(pair), axis=0)
     if cells.any():
         image = image + (cells[:, None] - cells[neighbor]).astype(np.int32)
-    distance = found.distance[pair].astype(np.float32)
+    distance = found.distance.take(pair).astype(np.float32)
     if not filled.all():
         neighbor, distance, image = neighbor * filled, distance * filled, image * filled[..., None]
     return CrystalGraph(neighbor.astype(np.int32), distance, filled, image)
@@ -123,6 +123,7 @@ def _pairs_within(
     images, quadratic = _image_grid(*counts)
     m = len(images)
     metric = lattice @ lattice.T
+    upper = metric.take(_UPPER)
     chunk = max(1, CHUNK // (n * m))
     flat_chunks, squared_chunks = [], []
     for start in range(0, n, chunk):
@@ -130,7 +131,7 @@ def _pairs_within(
         projected = delta @ metric
         left = np.empty((len(delta), 10))  # |delta + g|^2 = delta.M.delta + 2 (delta.M).g + g.M.g, linear in `quadratic`
         left[:, :3] = projected
-        left[:, 3:9] = metric[_UPPER]
+        left[:, 3:9] = upper
         np.einsum("ij,ij->i", delta, projected, out=left[:, 9])
         squared = left @ quadratic  # (chunk * n, m)
         if self_images:
@@ -139,14 +140,15 @@ def _pairs_within(
             squared[start :: n + 1] = np.inf
         squared = squared.reshape(-1)
         flat = (squared <= radius * radius).nonzero()[0]
-        squared_chunks.append(squared[flat])
+        squared_chunks.append(squared.take(flat))
         flat_chunks.append(flat + start * n * m)
-    flat, squared = np.concatenate(flat_chunks), np.concatenate(squared_chunks)
+    flat = flat_chunks[0] if chunk >= n else np.concatenate(flat_chunks)
+    squared = squared_chunks[0] if chunk >= n else np.concatenate(squared_chunks)
 
     centre = flat // (n * m)
     order = (squared + centre * (radius * radius + 1.0)).argsort()
-    edge, image = np.divmod(flat[order], m)
-    return Pairs(np.bincount(centre, minlength=n), edge % n, image, np.sqrt(np.abs(squared[order])), images)
+    edge, image = np.divmod(flat.take(order), m)
+    return Pairs(np.bincount(centre, minlength=n), edge % n, image, np.sqrt(np.abs(squared.take(order))), images)
 
 
 @lru_cache(maxsize=64)
@@ -159,6 +161,6 @@ def _image_grid(a: int, b: int, c: int) -> tuple[NDArray[np.int32], NDArray[np.f
     """
     ranges = [np.arange(-k, k + 1, dtype=np.int32) for k in (a, b, c)]
     grid = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
-    first, second = _UPPER
+    first, second = np.divmod(_UPPER, 3)
     products = grid[:, first] * grid[:, second] * np.where(first == second, 1, 2)
     return grid, np.concatenate([2 * grid, products, np.ones((len(grid), 1))], axis=1).T.copy()

@@ -10,7 +10,7 @@ computes the same numbers. Symmetry tells when that is already so, and most crys
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,35 +86,20 @@ def choose_slots(
     """
     n_slots = recipe.n_neighbors
     start = pairs.counts.cumsum() - pairs.counts
-    full = bool(pairs.counts.min() > n_slots)
-    if full:
+    if min(pairs.counts.tolist()) > n_slots:
         beyond = start + n_slots
-        tied = pairs.distance[beyond] - pairs.distance[beyond - 1] <= recipe.tie_tolerance
-        if not tied.any():
-            return _nearest(start, n_slots)
+        gap = pairs.distance.take(beyond) - pairs.distance.take(beyond - 1)
+        tied = (gap <= recipe.tie_tolerance).nonzero()[0].tolist()
+        kind = _edge_kind(pairs, start, tied, orbits, recipe, radius, last) if tied else "alike"
+        if kind == "open":
+            return None
+        if kind == "alike" and (recipe.tie_rule == "site_invariant" or not tied):
+            pair = start[:, None] + np.arange(n_slots)
+            return Slots(pair, np.full(pair.shape, True))
     elif not last:
         return None
 
-    final = start + pairs.counts - 1
-    ends = np.empty(len(pairs.distance), dtype=np.bool_)  # whether a shell ends with the pair
-    np.greater(np.abs(pairs.distance[1:] - pairs.distance[:-1]), recipe.tie_tolerance, out=ends[:-1])
-    ends[final] = True
-    shell = np.zeros(len(ends), dtype=np.int64)
-    ends[:-1].cumsum(out=shell[1:])
-    if full:
-        edge = shell[beyond]
-        if not last:
-            reaching = tied & (pairs.distance[final] > radius - recipe.tie_tolerance)
-            if reaching.any() and (shell[final] == edge)[reaching].any():
-                return None
-        if recipe.tie_rule == "site_invariant":
-            orbit = orbits[pairs.neighbor]
-            mixed = np.zeros(len(shell), dtype=np.bool_)  # of each shell, whether inequivalent atoms are in it
-            mixed[shell[1:][(orbit[1:] != orbit[:-1]) & ~ends[:-1]]] = True
-            if not (mixed[edge] & tied).any():
-                return _nearest(start, n_slots)
-
-    around = _environments(pairs, start, shell, recipe)
+    around = _environments(pairs, start, recipe)
     size = around.inside.sum(axis=1)
     overfull = size > n_slots
     taken = np.arange(around.pair.shape[1]) < np.minimum(size, n_slots)[:, None]
@@ -129,23 +114,51 @@ def choose_slots(
     return Slots(around.pair[rows, column], taken[rows, column])
 
 
-def _nearest(start: NDArray[np.int64], n_slots: int) -> Slots:
-    """Take the first pairs of every atom."""
-    pair = start[:, None] + np.arange(n_slots)
-    return Slots(pair, np.full(pair.shape, True))
+def _edge_kind(
+    pairs: Pairs,
+    start: NDArray[np.int64],
+    tied: list[int],
+    orbits: NDArray[np.integer],
+    recipe: GraphRecipe,
+    radius: float,
+    last: bool,
+) -> Literal["open", "alike", "mixed"]:
+    """Look at the shells in which the last slots of the tied atoms fall, at one atom of each orbit.
+
+    Returns:
+        ``open`` if one may go on beyond the radius, ``mixed`` if one holds inequivalent atoms, else ``alike``.
+    """
+    kind: Literal["alike", "mixed"] = "alike"
+    labels = orbits.tolist()
+    starts, counts = start.tolist(), pairs.counts.tolist()
+    for atom in {labels[atom]: atom for atom in tied}.values():
+        row = slice(starts[atom], starts[atom] + counts[atom])
+        distance = pairs.distance[row].tolist()
+        low, high = recipe.n_neighbors - 1, recipe.n_neighbors
+        while low > 0 and distance[low] - distance[low - 1] <= recipe.tie_tolerance:
+            low -= 1
+        while high < len(distance) and distance[high] - distance[high - 1] <= recipe.tie_tolerance:
+            high += 1
+        if high == len(distance) and not last and distance[-1] > radius - recipe.tie_tolerance:
+            return "open"
+        if len({labels[neighbor] for neighbor in pairs.neighbor[row][low:high].tolist()}) > 1:
+            kind = "mixed"
+    return kind
 
 
-def _environments(pairs: Pairs, start: NDArray[np.int64], shell: NDArray[np.int64], recipe: GraphRecipe) -> _Environments:
-    """Lay the pairs out in rows; `shell` (n_pairs,) numbers the shells of all atoms one after the other."""
+def _environments(pairs: Pairs, start: NDArray[np.int64], recipe: GraphRecipe) -> _Environments:
+    """Lay the pairs out in rows and number their shells."""
     width = max(int(pairs.counts.max()), recipe.n_neighbors)
     filled = np.arange(width) < pairs.counts[:, None]
     pair = np.where(filled, start[:, None] + np.arange(width), 0)
-    nth_shell = np.where(filled, shell[pair] - shell[pair[:, :1]], len(shell))
-    edge = nth_shell[:, recipe.n_neighbors - 1, None]
-    inside = filled & (nth_shell <= edge)
+    shell = np.zeros(pair.shape, dtype=np.int64)
+    np.cumsum(np.diff(pairs.distance[pair], axis=1) > recipe.tie_tolerance, axis=1, out=shell[:, 1:])
+    shell[~filled] = width
+    edge = shell[:, recipe.n_neighbors - 1, None]
+    inside = filled & (shell <= edge)
     width = max(int(inside.sum(axis=1).max()), recipe.n_neighbors)
-    pair, nth_shell, inside = pair[:, :width], nth_shell[:, :width], inside[:, :width]
-    return _Environments(pair, pairs.neighbor[pair], pairs.distance[pair], nth_shell, edge, inside)
+    pair, shell, inside = pair[:, :width], shell[:, :width], inside[:, :width]
+    return _Environments(pair, pairs.neighbor[pair], pairs.distance[pair], shell, edge, inside)
 
 
 def _nearest_by_colour(
