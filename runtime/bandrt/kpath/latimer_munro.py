@@ -3,6 +3,8 @@
 Which lines are selected is said in `selection`. A point is called what Setyawan and Curtarolo call an equivalent point,
 otherwise by a letter: a, b, c ... over the sets of equivalent points, face centres first, then edge midpoints, then
 vertices. Further points of one set get primes: X, X', X''.
+
+For some lattices of Laue group -3 the lines fall into two parts; `eulerian.closed_walk` says how they are joined.
 """
 
 from __future__ import annotations

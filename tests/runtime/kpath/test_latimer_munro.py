@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.kpath import kpath_of, latimer_munro, templates
-from bandrt.kpath.brillouin_zone import ORDERS, equivalent_superbases, reduced_superbase, reordered
+from bandrt.kpath.brillouin_zone import ORDERS, VANISHING, equivalent_superbases, reduced_superbase, reordered
 from bandrt.kpath.eulerian import closed_walk
 from bandrt.kpath.selection import build_template
 from bandrt.symmetry import StandardCell, standardize
@@ -167,6 +168,22 @@ def test_noise_in_the_lattice_moves_no_point_and_changes_no_name(noise: float) -
         moved = kpath_of(noisy)
         assert moved.labels == path.labels
         np.testing.assert_allclose(moved.frac_kpoints, path.frac_kpoints, atol=100 * noise)
+
+
+@pytest.mark.parametrize("exponent", range(1, 10))
+def test_nearly_right_angles_give_a_path_inside_the_zone(exponent: int) -> None:
+    angle = np.radians(90 + 10.0**-exponent)
+    lattice = np.array([[3, 0, 0], [0, 4, 0], [5 * np.cos(angle), 0, 5 * np.sin(angle)]])
+    square = standardize(Crystal.checked(np.diag([3.0, 4.0, 5.0]), [29], [[0, 0, 0]]))
+    two_fold = np.array([np.eye(3), np.diag([-1, 1, -1])], dtype=int)
+    rotations = np.concatenate([two_fold, -two_fold])
+    cell = StandardCell(**{**vars(square), "crystal": Crystal(lattice, *[square.crystal.atomic_numbers, np.zeros((1, 3))]),
+                           "rotations": rotations, "bravais": "mP", "conventional": lattice})  # fmt: skip
+    reciprocal = cell.crystal.reciprocal
+    cartesian = kpath_of(cell).frac_kpoints @ reciprocal
+    neighbors = np.array([g for g in product(range(-2, 3), repeat=3) if any(g)]) @ reciprocal
+    beyond = cartesian @ neighbors.T / (neighbors**2).sum(axis=1) - 0.5
+    assert beyond.max() < 2 * VANISHING
 
 
 def test_names_do_not_depend_on_the_crystal_met_first() -> None:
