@@ -170,3 +170,12 @@ def test_every_public_name_is_there() -> None:
         assert name in dir(bandrt)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         bandrt.nonsense  # noqa: B018
+
+
+@pytest.mark.parametrize("scheme", ["latimer_munro", "setyawan_curtarolo"])
+def test_a_kpath_is_one_call_away(scheme: str) -> None:
+    crystal = cubic(4.0, [11])
+    path = bandrt.kpath(crystal, scheme=scheme, n_kpoints=50)
+    assert (path.scheme, path.frac_kpoints.shape) == (scheme, (50, 3))
+    features = bandrt.featurize(crystal)
+    np.testing.assert_array_equal(bandrt.kpath(crystal).frac_kpoints, features.kpath.frac_kpoints)

@@ -7,12 +7,14 @@ hold the conventional names, which both use.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from bandrt.kpath import latimer_munro, setyawan_curtarolo
 from bandrt.kpath.eulerian import closed_walk
 from bandrt.kpath.path import KPath, sample
-from bandrt.recipe import KpathRecipe
+from bandrt.recipe import KpathRecipe, Scheme
 
 if TYPE_CHECKING:
     from bandrt.symmetry import StandardCell
@@ -39,3 +41,29 @@ def kpath_of(cell: StandardCell, recipe: KpathRecipe = KpathRecipe()) -> KPath: 
         nodes = list(closed_walk(len(selected.nodes), selected.edges))
         vertices, labels = selected.nodes[nodes], tuple([selected.labels[node] for node in nodes])
     return sample(vertices, labels, reciprocal, recipe.n_kpoints, recipe.scheme)
+
+
+class _CallablePackage(ModuleType):
+    """Lets users call ``bandrt.kpath(item)``, although `bandrt.kpath` is this package."""
+
+    def __call__(self, item: Any, scheme: Scheme = "latimer_munro", *, n_kpoints: int = 256) -> KPath:
+        """Compute the k-path of anything that is a crystal.
+
+        Args:
+            item: a path, CIF text, a pymatgen or ASE object, a `bandrt.Crystal`.
+            scheme: which convention selects the lines.
+            n_kpoints: how many points.
+
+        Returns:
+            The path, fractional in the reciprocal of the standard primitive cell; `bandrt.featurize` gives that cell as well.
+
+        Raises:
+            InputError: the crystal can not be read or used.
+        """
+        from bandrt.readers import to_crystal
+        from bandrt.symmetry import standardize
+
+        return kpath_of(standardize(to_crystal(item)), KpathRecipe(scheme=scheme, n_kpoints=n_kpoints))
+
+
+sys.modules[__name__].__class__ = _CallablePackage
