@@ -9,14 +9,15 @@ import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from random import Random
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
-from bandrt.readers import FORMATS, format_of, parse, to_crystal
+from bandrt.readers import FORMATS, Format, format_of, parse, to_crystal
 
 POSITION_TOLERANCE = 1e-4
 """Å: pymatgen keeps the first of the images on a special position, we their mean; files have 6 to 8 digits."""
@@ -270,3 +271,43 @@ def test_an_unknown_ending_is_answered_with_the_known_ones(tmp_path: Path) -> No
         to_crystal(tmp_path / "Si.xsf")
     assert caught.value.code == "unsupported-format"
     assert FORMATS in caught.value.message
+
+
+def damaged(text: str, random: Random) -> str:
+    """The text with one to three random wounds."""
+    for _ in range(random.randint(1, 3)):
+        here, there = sorted((random.randrange(len(text) + 1), random.randrange(len(text) + 1)))
+        wound = random.choice(["character", "cut", "token", "line"])
+        if wound == "character":
+            text = text[:here] + random.choice("019.-+?'\";:#_ \n\t{}[]=xeéٳ\0") + text[here + random.randint(0, 1) :]
+        elif wound == "cut":
+            text = text[:here] + text[there:]
+        else:
+            separator = " " if wound == "token" else "\n"
+            pieces = text.split(separator)
+            pieces[random.randrange(len(pieces))] = random.choice(["?", ".", "nan", "1e999", "-1", "9" * 30, "", "0", *pieces[:20]])
+            text = separator.join(pieces)
+    return text
+
+
+def test_damaged_files_are_refused_with_a_code_or_read(examples: Path) -> None:
+    """Nothing but an `InputError` ever comes out of a reader, and its message is one line."""
+    random = Random(20_26)
+    originals = [path.read_text() for path in example_files(examples)]
+    crystal = to_crystal(next(examples.glob("MgO*")))
+    sites = [
+        {"species": [{"element": s, "occu": 1}], "abc": list(f)} for s, f in zip(crystal.symbols, crystal.frac_coords, strict=True)
+    ]
+    originals += [json.dumps({"lattice": {"matrix": crystal.lattice.tolist(), "pbc": [True] * 3}, "sites": sites})] * 10
+    originals += ['1\nLattice="3 0 0 0 3 0 0 0 3" Properties=species:S:1:pos:R:3 pbc="T T T"\nPo 0 0 1\n'] * 10
+    refused = 0
+    for _ in range(3000):
+        text = damaged(random.choice(originals), random)
+        for file_format in get_args(Format):
+            try:
+                parse(text, file_format, name="bad")
+            except InputError as error:
+                refused += 1
+                assert re.fullmatch(r"[a-z]+(-[a-z0-9]+)*", error.code)  # noqa: PT017
+                assert "\n" not in error.message  # noqa: PT017
+    assert refused > 6000

@@ -128,6 +128,19 @@ def test_operations_in_decimals_and_any_case_are_read() -> None:
     assert np.allclose(np.sort(crystal.frac_coords[:, 0] % 1.0), [0.0, 0.0, 0.5, 0.5])
 
 
+def test_translations_that_are_no_simple_fractions_are_kept() -> None:
+    """A mirror plane off the origin, as pymatgen writes it: 2-fold images that fall together make one atom, not two."""
+    loop = "loop_\n_symmetry_equiv_pos_as_xyz\n'x, y, z'\n'-z+6/805, y, -x+6/805'\n"
+    atoms = "Na1 Na+ 0.001464 0 0.005989 1\nCl1 Cl- 0.502975 0.5 0.01515 1\n"
+    text = SALT.split("loop_")[0].replace("'Na1 Cl1'", "'Na1 Cl2'").replace("_Z 4", "_Z 1") + loop
+    crystal = read_cif(text + "loop_" + SALT.split("loop_")[1].split("Na1 Na+")[0] + atoms)
+    assert crystal.formula == "Cl2Na"
+    assert np.allclose(crystal.frac_coords[0], [0.001464, 0.0, 0.005989], atol=1e-6)
+    assert np.allclose(
+        crystal.frac_coords[2] % 1.0, [6 / 805 - 0.01515 + 1, 0.5, 6 / 805 - 0.502975 + 1], atol=COORDINATE_TOLERANCE
+    )
+
+
 @pytest.mark.parametrize("operation", ["x,y", "x,y,q", "2/0+x,y,z", "x y z", "x,,z"])
 def test_operations_that_can_not_be_read_are_refused(operation: str) -> None:
     loop = f"loop_\n_symmetry_equiv_pos_as_xyz\n'x,y,z'\n'{operation}'\n"

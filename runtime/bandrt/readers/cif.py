@@ -27,7 +27,7 @@ _OPERATIONS = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz",
 _NAMES = ("_symmetry_space_group_name_h-m", "_space_group_name_h-m_alt", "_space_group.name_h-m_alt", "_space_group_name_h-m_full")
 _HALL = ("_symmetry_space_group_name_hall", "_space_group_name_hall", "_space_group.name_hall")
 _NUMBERS = ("_symmetry_int_tables_number", "_space_group_it_number", "_space_group.it_number")
-_AMOUNT = re.compile(r"([A-Z][a-z]?)(\d*\.?\d*)(?=\s|$|[A-Z])\s*")
+_AMOUNT = re.compile(r"([A-Z][a-z]?)(\d+\.?\d*|\.\d+)?(?=\s|$|[A-Z])\s*")
 _GEMMI_PLACE = re.compile(r"^\w+:(\d+):\d+\(\d+\): ")
 
 
@@ -104,7 +104,7 @@ def _cell(block: cif.Block, name: str) -> tuple[list[float], list[float]]:
                 raise InputError("not-a-crystal", f"{name}: no unit cell and no atom sites in it")
             raise InputError("cif-incomplete", f"{name}: _cell_{item} is missing")
         values.append(_number(value))
-        if math.isnan(values[-1]):
+        if not math.isfinite(values[-1]):
             raise InputError("bad-lattice", f"{name}: _cell_{item} is {value!r}, a number is needed")
     return values[:3], values[3:]
 

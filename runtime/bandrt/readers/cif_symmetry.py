@@ -18,6 +18,9 @@ SAME_SITE_TOLERANCE = 0.01
 METRIC_TOLERANCE = 0.01
 """How far, relative to its largest element, an operation may change the cell's metric (cells are written with few digits)."""
 
+ROUNDED_TRANSLATION = 4e-4
+"""Fraction of a cell: a translation nearer than this to a multiple of 1/24 or a coarser fraction is that fraction."""
+
 _TERM = re.compile(r"([+-]?)(\d+(?:\.\d*)?|\.\d+)?(?:/(\d+))?\*?([xyz])?", re.IGNORECASE)
 _SETTING = re.compile(r"^(.+?)\s+([SZHR])$")
 _ORIGINS = {"S": "1", "Z": "2", "H": "H", "R": "R"}
@@ -53,7 +56,8 @@ def _parse_row(expression: str) -> tuple[list[float], float]:
         if match[4]:
             row["xyz".index(match[4].lower())] += float(value)
         else:
-            shift += value.limit_denominator(48)  # 0.3333 stands for 1/3
+            simple = value.limit_denominator(24)
+            shift += simple if abs(value - simple) < ROUNDED_TRANSLATION else value  # 0.3333 stands for 1/3, 6/805 for itself
         end = match.end()
     return row, float(shift)
 
@@ -97,7 +101,7 @@ def _is_group(operations: Operations) -> bool:
 
 def _operation_keys(matrices: NDArray[np.float64], shifts: NDArray[np.float64]) -> NDArray[np.int64]:
     """One whole number for each operation, the same for translations that differ by a lattice vector; (n,)."""
-    wrapped = np.floor((shifts + _KEY_SHIFT) % 1.0 * 1e4).astype(np.int64)  # fractions of denominators up to 48 differ by more
+    wrapped = np.floor((shifts + _KEY_SHIFT) % 1.0 * 1e4).astype(np.int64)
     signs = (matrices + 1.0).astype(np.int64) @ 3 ** np.arange(9)
     return np.asarray(((signs * 10**4 + wrapped[:, 0]) * 10**4 + wrapped[:, 1]) * 10**4 + wrapped[:, 2])
 

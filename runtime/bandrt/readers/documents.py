@@ -51,12 +51,12 @@ def crystal_of_document(document: Any, *, name: str = "crystal") -> Crystal:
     if not isinstance(document.get("lattice"), Mapping):
         raise InputError("not-periodic", f"{name}: the structure has no lattice; a molecule has no bands")
     lattice, sites = document["lattice"], document["sites"]
-    if not all(lattice.get("pbc", (True,))):
-        raise InputError("not-periodic", f"{name}: periodic along {lattice['pbc']}; all three directions are needed")
     try:
+        if not all(lattice.get("pbc", (True,))):
+            raise InputError("not-periodic", f"{name}: periodic along {lattice['pbc']}; all three directions are needed")
         numbers = [_site_number(site, index, name) for index, site in enumerate(sites)]
         return Crystal.checked(lattice["matrix"], numbers, [site["abc"] for site in sites], name=name)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError("not-a-crystal", f"{name}: not the layout of a pymatgen structure: {error!r}") from None
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from bandrt.crystal import Crystal
 from bandrt.elements import ATOMIC_NUMBERS
 from bandrt.errors import InputError
+from bandrt.readers.cartesian import fractional
 from bandrt.readers.species import unknown_species
 
 _KEY_VALUE = re.compile(r"""([\w.:-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|\{([^}]*)\}|\[([^\]]*)\]|(\S+))""")
@@ -88,12 +89,10 @@ def _crystal_of_frame(comment: str, rows: list[str], name: str) -> Crystal:
         cartesian = np.array(positions).reshape(len(rows), 3)
     except (ValueError, KeyError, IndexError) as error:
         raise InputError("extxyz-syntax", f"{name}: Lattice, Properties or an atom can not be read: {error}") from None
-    if not abs(np.linalg.det(lattice)) > 0.0:
-        raise InputError("bad-lattice", f"{name}: the lattice vectors span no volume")
     numbers = [int(token) if kind == "z" and token.isdecimal() else ATOMIC_NUMBERS.get(token, 0) for token in written]
     if 0 in numbers:
         raise unknown_species(written[numbers.index(0)], name=name, site=f"site {numbers.index(0) + 1}")
-    return Crystal.checked(lattice, numbers, cartesian @ np.linalg.inv(lattice), name=name)
+    return Crystal.checked(lattice, numbers, fractional(cartesian, lattice, name=name), name=name)
 
 
 def _columns(properties: str) -> dict[str, int]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
+from bandrt.readers.cartesian import fractional
 from bandrt.readers.documents import OCCUPANCY_TOLERANCE
 from bandrt.readers.species import partial_occupancy, species_number, unknown_species
 
@@ -53,6 +54,4 @@ def crystal_of_ase(atoms: Any, *, name: str = "crystal") -> Crystal:
         pbc = tuple(bool(flag) for flag in np.broadcast_to(atoms.pbc, (3,)))
         raise InputError("not-periodic", f"{name}: periodic along {pbc}; set pbc=True if it is a crystal")
     lattice = np.asarray(atoms.cell, dtype=np.float64)
-    if not abs(np.linalg.det(lattice)) > 0.0:
-        raise InputError("bad-lattice", f"{name}: the cell spans no volume")
-    return Crystal.checked(lattice, atoms.get_atomic_numbers(), atoms.get_scaled_positions(wrap=False), name=name)
+    return Crystal.checked(lattice, atoms.get_atomic_numbers(), fractional(atoms.get_positions(), lattice, name=name), name=name)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
 from bandrt.elements import ATOMIC_NUMBERS
 from bandrt.errors import InputError
+from bandrt.readers.cartesian import fractional
 from bandrt.readers.species import unknown_species
 
 
@@ -35,7 +38,7 @@ class _Lines:
             values = [float(token.lower().replace("d", "e")) for token in tokens[:count]]  # 1.0D0 is Fortran for 1e0
         except ValueError:
             values = []
-        if len(values) < count:
+        if len(values) < count or not all(map(math.isfinite, values)):
             raise self.error(f"{what}: {count} numbers are needed, found {' '.join(tokens[:6])!r}")
         return values
 
@@ -73,9 +76,7 @@ def read_poscar(text: str, *, name: str = "crystal") -> Crystal:
         symbols = _symbols_of_vasp4(comment, counts, lines.lines[first : lines.number], name)
     numbers = [_atomic_number(symbol, name) for symbol in symbols]
     if mode[0] in "CcKk":
-        if not abs(np.linalg.det(lattice)) > 0.0:
-            raise InputError("bad-lattice", f"{name}: the lattice vectors span no volume")
-        positions = (positions * factors) @ np.linalg.inv(lattice)
+        positions = fractional(positions.reshape(-1, 3) * factors, lattice, name=name)
     return Crystal.checked(lattice, np.repeat(numbers, counts), positions, name=name)
 
 
