@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
+from functools import lru_cache
 
 import gemmi
 import numpy as np
@@ -239,33 +239,40 @@ def _expanded(
     return crystals[0]
 
 
+@lru_cache(maxsize=1024)
+def _amounts(formula: str) -> dict[int, int]:
+    """Whole amounts by atomic number of a formula like ``Sr1 Ti1 O3``; empty for other amounts and for free text."""
+    amounts: dict[int, int] = {}
+    end = 0
+    while end < len(formula):
+        match = _AMOUNT.match(formula, end)
+        number = species_number(match[1]) if match else 0
+        amount = float(match[2] or 1) if match else 0.0
+        if match is None or not number or amount != int(amount):
+            return {}
+        amounts[number] = amounts.get(number, 0) + int(amount)
+        end = match.end()
+    return {number: amount for number, amount in amounts.items() if amount}
+
+
 def _check_composition(block: cif.Block, numbers: NDArray[np.int32], name: str) -> None:
     """Compare the atoms with the formula the file states: the only trace of a file cut at the end of a row.
 
     The formula is of one unit, of which the cell holds Z, or (as pymatgen writes it) of the whole cell.
     """
     formula = _first_value(block, ("_chemical_formula_sum", "_chemical_formula.sum"))
-    stated: Counter[int] = Counter()
-    end = 0
-    while end < len(formula):
-        match = _AMOUNT.match(formula, end)
-        number = species_number("H" if match and match[1] == "D" else match[1]) if match else 0
-        if match is None or not number:
-            return  # free text
-        amount = float(match[2] or 1)
-        if amount != int(amount):
-            return
-        stated[number] += int(amount)
-        end = match.end()
+    stated = _amounts(formula)
     if not stated:
         return
-    found = Counter(numbers.tolist())
+    written = numbers.tolist()
+    found = {number: written.count(number) for number in set(written)}
     written_z = _first_value(block, ("_cell_formula_units_z", "_cell.formula_units_z"))
     units = int(written_z) if written_z.isdecimal() else 0
-    times = found[next(iter(stated))] // next(iter(stated.values()))
+    first = next(iter(stated))
+    times = found.get(first, 0) // stated[first]
     whole_cell = times == 1 and (not units or math.gcd(*stated.values()) % units == 0)
     right_number = times >= 1 if not units else times == units or whole_cell
-    if not right_number or found != Counter({number: times * amount for number, amount in stated.items()}):
+    if not right_number or found != {number: times * amount for number, amount in stated.items()}:
         content = " ".join(f"{SYMBOLS[number]}{amount}" for number, amount in sorted(found.items()))
         unit = f"{units} x {formula!r}" if units else f"a multiple of {formula!r}"
         raise InputError("composition-mismatch", f"{name}: the cell holds {content}, the file states {unit}; it may be cut short")
