@@ -6,6 +6,7 @@ import csv
 import gzip
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -226,10 +227,19 @@ def test_without_the_rule_the_states_of_a_model_would_depend_on_the_order_of_ato
     assert np.abs(states[order] - model_states(other, crystal_graph(other, everything_alike))).max() > 1e-2
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.sampled_from(sorted(TIED)), st.integers(0, 2**32 - 1), st.sampled_from([3, 4, 5, 7, 9, 10, 12, 16, 20]))
-def test_a_model_sees_the_same_for_any_order_cell_origin_and_orientation(name: str, seed: int, n_neighbors: int) -> None:
-    crystal, recipe = TIED[name], GraphRecipe(n_neighbors=n_neighbors)
+RECIPES = st.builds(
+    GraphRecipe,
+    n_neighbors=st.sampled_from([3, 4, 5, 7, 9, 10, 12, 16, 20]),
+    tie_rule=st.sampled_from(["site_invariant", "complete_shells"]),
+    self_images=st.booleans(),
+    cutoff=st.sampled_from([3.3, 8.0]),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(sorted(TIED)), st.integers(0, 2**32 - 1), RECIPES)
+def test_a_model_sees_the_same_for_any_order_cell_origin_and_orientation(name: str, seed: int, recipe: GraphRecipe) -> None:
+    crystal = TIED[name]
     random = np.random.default_rng(seed)
     order, change = random.permutation(crystal.n_atoms), unimodular(seed)
     coords = (crystal.frac_coords + random.uniform(size=3)) @ np.linalg.inv(change) + random.integers(-2, 3, (crystal.n_atoms, 3))
@@ -266,17 +276,30 @@ def reference_crystals(table: Path, n: int, stride: int) -> list[tuple[str, str]
         return [(row["material_id"], row["cif"]) for row in islice(csv.DictReader(lines), 0, n * stride, stride)]
 
 
+def assert_distances_agree(structure: Any, name: str) -> None:
+    """Compare with pymatgen's neighbour list of the same structure."""
+    crystal = Crystal.checked(structure.lattice.matrix, structure.atomic_numbers, structure.frac_coords)
+    # the smaller tolerance makes neighbours that are only nearly equally far strictly the nearest
+    graph = crystal_graph(crystal, every_atom_apart(crystal), GraphRecipe(tie_tolerance=1e-6), name=name)
+    check_vectors(crystal, graph)
+    centre, _, _, distance = structure.get_neighbor_list(8.0)
+    for i in range(crystal.n_atoms):
+        expected = np.sort(distance[centre == i])[:12]
+        found = graph.neighbor_distance[i][graph.neighbor_mask[i]]
+        np.testing.assert_allclose(found, expected, atol=DISTANCE_TOLERANCE, err_msg=f"{name}, atom {i}")
+
+
 @pytest.mark.filterwarnings("ignore:Issues encountered while parsing CIF")
-def test_distances_agree_with_pymatgen_on_real_crystals(shared: Path) -> None:
+def test_distances_agree_with_pymatgen_on_the_example_crystals(examples: Path) -> None:
+    structure = pytest.importorskip("pymatgen.core").Structure
+    paths = sorted(examples.glob("*.cif"))
+    assert len(paths) > 20
+    for path in paths:
+        assert_distances_agree(structure.from_file(path), path.name)
+
+
+@pytest.mark.filterwarnings("ignore:Issues encountered while parsing CIF")
+def test_distances_agree_with_pymatgen_on_reference_crystals(shared: Path) -> None:
     structure = pytest.importorskip("pymatgen.core").Structure
     for name, cif in reference_crystals(shared / "data" / "structures.csv.gz", 220, 7):
-        real = structure.from_str(cif, fmt="cif")
-        crystal = Crystal.checked(real.lattice.matrix, real.atomic_numbers, real.frac_coords)
-        # the smaller tolerance makes neighbours that are only nearly equally far strictly the nearest
-        graph = crystal_graph(crystal, every_atom_apart(crystal), GraphRecipe(tie_tolerance=1e-6), name=name)
-        check_vectors(crystal, graph)
-        centre, _, _, distance = real.get_neighbor_list(8.0)
-        for i in range(crystal.n_atoms):
-            expected = np.sort(distance[centre == i])[:12]
-            found = graph.neighbor_distance[i][graph.neighbor_mask[i]]
-            np.testing.assert_allclose(found, expected, atol=DISTANCE_TOLERANCE, err_msg=f"{name}, atom {i}")
+        assert_distances_agree(structure.from_str(cif, fmt="cif"), name)
