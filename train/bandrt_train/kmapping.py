@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-ON_LINE_TOLERANCE = 2e-3
-"""1/Å: an image this close to a line lies on it. Cells that are symmetric only to within the symmetry tolerance move by as much
-when they are made symmetric; at a band velocity of 5 eV Å it is worth 10 meV, and ten times less where cells are exact."""
+ON_LINE_TOLERANCE = 5e-4
+"""1/Å: an image this close to a line lies on it. At a band velocity of 5 eV Å it is worth 2.5 meV; cells that are symmetric to
+within 0.01 Å move the vertices of the Brillouin zone by as much when they are made symmetric."""
 EQUALLY_CLOSE = 1e-5
 """1/Å: images whose distances to a line differ by less are equally good."""
 ON_POINT = 1e-3

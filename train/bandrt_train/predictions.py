@@ -24,6 +24,7 @@ from bandrt_train.graph_data import to_data
 from bandrt_train.model import Bandformer
 
 BATCH_SIZE = 16
+ENGINE_SUFFIXES = (".onnx",)
 
 
 class EvaluationError(BandrtError):
@@ -49,7 +50,7 @@ def session_energies(session: Session, features: Sequence[Features]) -> NDArray[
 
 
 def predict_entries(path: Path, dataset: Dataset, entries: Sequence[Entry]) -> tuple[NDArray[np.float32], BandRule, TrainingDomain]:
-    """Predict entries of a data set with a checkpoint (``*.pt``) or an engine (``*.onnx``).
+    """Predict entries of a data set with an engine (``*.onnx``) or, under any other name, a checkpoint.
 
     Returns:
         Energies (n, n_bands, K) in eV, the model's metal rule, and what it was trained on.
@@ -57,15 +58,15 @@ def predict_entries(path: Path, dataset: Dataset, entries: Sequence[Entry]) -> t
     Raises:
         EvaluationError: ``recipe-mismatch`` when the data set was featurised in another way than the model needs.
     """
-    if path.suffix == ".pt":
-        checkpoint = load_checkpoint(path)
-        _check_recipe(path, checkpoint.recipe, checkpoint.bands, dataset)
-        energies = graph_energies(checkpoint.build_model(), [to_data(entry.features) for entry in entries])
-        return energies, checkpoint.bands, checkpoint.training
-    with open_session(path) as session:
-        manifest = session.manifest
-        _check_recipe(path, manifest.recipe, manifest.bands, dataset)
-        return session_energies(session, [entry.features for entry in entries]), manifest.bands, manifest.training
+    if path.suffix.lower() in ENGINE_SUFFIXES:
+        with open_session(path) as session:
+            manifest = session.manifest
+            _check_recipe(path, manifest.recipe, manifest.bands, dataset)
+            return session_energies(session, [entry.features for entry in entries]), manifest.bands, manifest.training
+    checkpoint = load_checkpoint(path)
+    _check_recipe(path, checkpoint.recipe, checkpoint.bands, dataset)
+    energies = graph_energies(checkpoint.build_model(), [to_data(entry.features) for entry in entries])
+    return energies, checkpoint.bands, checkpoint.training
 
 
 def _check_recipe(path: Path, recipe: Recipe, bands: BandRule, dataset: Dataset) -> None:
