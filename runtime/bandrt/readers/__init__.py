@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from os.path import splitext
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from bandrt.crystal import Crystal
@@ -51,10 +52,9 @@ _READERS: dict[Format, _Reader] = {
 
 def format_of(file_name: str) -> Format | None:
     """Format of a file by its name, ``.gz`` aside; None if it is none that can be read."""
-    bare = PurePosixPath(file_name.removesuffix(".gz"))
-    if bare.suffix.lower() in _SUFFIXES:
-        return _SUFFIXES[bare.suffix.lower()]
-    return "poscar" if _VASP_NAME.fullmatch(bare.name) else None
+    bare = file_name.rsplit("/", 1)[-1].removesuffix(".gz")
+    known = _SUFFIXES.get(splitext(bare)[1].lower())
+    return known or ("poscar" if _VASP_NAME.fullmatch(bare) else None)
 
 
 def parse(text: str, file_format: Format, *, name: str = "crystal") -> Crystal:

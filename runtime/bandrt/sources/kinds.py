@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+import re
 from typing import Literal
 
 from bandrt.readers import format_of
@@ -11,7 +11,8 @@ Kind = Literal["crystal", "frames", "table", "archive"]
 
 TABLES = (".csv", ".jsonl")
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
-_CRYSTALS = (".cif", ".vasp", ".poscar", ".json", ".extxyz", ".xyz")
+_PLAIN = r"\.(?:csv|jsonl|cif|vasp|poscar|json|extxyz|xyz)"
+_ENDING = re.compile(rf"(?<=.)(?:\.tar\.(?:gz|bz2|xz)|\.(?:zip|tar|tgz)|(?:{_PLAIN})?\.gz|{_PLAIN})$", re.IGNORECASE)
 
 
 def kind_of(file_name: str) -> Kind | None:
@@ -29,14 +30,9 @@ def kind_of(file_name: str) -> Kind | None:
 
 def stem_of(file_name: str) -> str:
     """The file name without folder and known endings: ``a/GaAs.cif.gz`` is ``GaAs``; ``POSCAR.Si`` stays."""
-    name = PurePosixPath(file_name).name
-    for endings in (ARCHIVES, (".gz",), TABLES + _CRYSTALS):
-        ending = max((ending for ending in endings if name.lower().endswith(ending)), key=len, default="")
-        if ending and len(ending) < len(name):
-            name = name[: -len(ending)]
-    return name
+    return _ENDING.sub("", file_name.rsplit("/", 1)[-1])
 
 
 def is_hidden(file_name: str) -> bool:
     """Whether any part of a path inside a folder or archive is hidden, or a Mac's shadow of another file."""
-    return any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in PurePosixPath(file_name).parts)
+    return any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in file_name.split("/"))
