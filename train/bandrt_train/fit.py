@@ -275,14 +275,13 @@ def _check(config: FitConfig, dataset: Dataset, folder: Path) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Lightning's advice to itself: what it warns of (few loader workers, no logger) is chosen here."""
-    names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed")
+    names = ("lightning.pytorch", "lightning.fabric")
     levels = {name: logging.getLogger(name).level for name in names}
     for name in names:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"lightning\..*")
-            warnings.filterwarnings("ignore", message=r".*(lr_scheduler|isinstance\(treespec|pkg_resources).*")
             yield
     finally:
         for name, level in levels.items():
