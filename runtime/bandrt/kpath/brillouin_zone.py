@@ -32,6 +32,11 @@ PAIRS = tuple(combinations(range(4), 2))
 BIT = {pair: 1 << b for b, (i, j) in enumerate(PAIRS) for pair in ((i, j), (j, i))}
 ORDERS = tuple(permutations(range(4)))
 """The 24 orders of the superbase vectors, one permutohedron vertex each."""
+_FLIPS = tuple(
+    tuple(PAIRS.index((min(a, b), max(a, b))) for a, b in combinations((i, j, *(m for m in range(4) if m not in (i, j))), 2))
+    for i, j in PAIRS
+)
+"""For each pair ij the positions in `PAIRS` of ij, ik, il, jk, jl, kl, where k and l are the two others."""
 _ORDER_INDEX = {order: index for index, order in enumerate(ORDERS)}
 _SUBSETS = tuple(frozenset(s) for size in (1, 2, 3) for s in combinations(range(4), size))
 
@@ -76,35 +81,27 @@ def reduced_superbase(metric: NDArray[np.float64]) -> Superbase:
         One of the obtuse superbases; `equivalent_superbases` gives the others.
     """
     (xx, xy, xz), (_, yy, yz), (_, _, zz) = metric.tolist()
-    p = [
-        [0.0, -xy, -xz, xx + xy + xz],
-        [-xy, 0.0, -yz, xy + yy + yz],
-        [-xz, -yz, 0.0, xz + yz + zz],
-        [xx + xy + xz, xy + yy + yz, xz + yz + zz, 0.0],
-    ]
+    p = [-xy, -xz, xx + xy + xz, -yz, xy + yy + yz, xz + yz + zz]  # Selling parameters in the order of PAIRS
     vectors = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [-1, -1, -1]]
     while True:
-        squares = [sum(row) for row in p]  # |v_i|^2
-        worst, pair, vanishing = -(VANISHING**2), None, 0
-        for i, j in PAIRS:
-            pij = p[i][j]
-            signed_square = pij * abs(pij) / (squares[i] * squares[j])  # of the cosine, as sign and square
-            if signed_square <= VANISHING**2:
-                vanishing |= BIT[i, j]
-                if signed_square < worst:
-                    worst, pair = signed_square, (i, j)
-        if pair is None:
+        p01, p02, p03, p12, p13, p23 = p
+        squares = p01 + p02 + p03, p01 + p12 + p13, p02 + p12 + p23, p03 + p13 + p23  # |v_i|^2
+        worst, flip, vanishing = -(VANISHING**2), None, 0
+        for b, (i, j) in enumerate(PAIRS):
+            square = squares[i] * squares[j]
+            if p[b] > 0.0 and p[b] * p[b] > VANISHING**2 * square:
+                continue
+            vanishing |= 1 << b
+            cosine = p[b] * abs(p[b]) / square  # sign and square of it
+            if cosine < worst:
+                worst, flip = cosine, b
+        if flip is None:
             return Superbase(tuple(map(tuple, vectors)), vanishing)
-        i, j = pair
-        k, l = (m for m in range(4) if m not in pair)  # noqa: E741
-        pij, pik, pil = p[i][j], p[i][k], p[i][l]
-        p[i][j] = p[j][i] = -pij
-        p[i][k] = p[k][i] = pij + pil
-        p[i][l] = p[l][i] = pij + pik
-        p[j][k] = p[k][j] = p[j][k] + pij
-        p[j][l] = p[l][j] = p[j][l] + pij
-        p[k][l] = p[l][k] = p[k][l] - pij
-        vectors = _flipped(vectors, i, j)
+        ij, ik, il, jk, jl, kl = _FLIPS[flip]
+        step = p[ij]
+        p[ij], p[ik], p[il] = -step, p[il] + step, p[ik] + step
+        p[jk], p[jl], p[kl] = p[jk] + step, p[jl] + step, p[kl] - step
+        vectors = _flipped(vectors, *PAIRS[flip])
 
 
 def equivalent_superbases(superbase: Superbase) -> list[Superbase]:
