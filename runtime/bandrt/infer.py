@@ -16,7 +16,7 @@ from typing import Any
 from bandrt import __version__
 from bandrt.engine import DEFAULT_ENGINE, read_manifest
 from bandrt.pipeline import RunReport, default_workers, run
-from bandrt.predict import DEFAULT_BATCH_SIZE, Engine, load
+from bandrt.predict import Engine, default_batch_size, load
 from bandrt.sources import Source, count, find
 from bandrt.store import Mode, Store, check_folder
 
@@ -32,7 +32,7 @@ class InferOptions:
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         threads: CPU threads of the engine; None takes every core.
         workers: processes that read and featurise; None takes what keeps the device fed.
-        batch_size: crystals per run of the engine.
+        batch_size: crystals per run of the engine; None takes what suits the device.
         mode: what to do with an output folder that is not empty.
         retry_failed: on resume, try again what failed before.
     """
@@ -41,7 +41,7 @@ class InferOptions:
     device: str = "cpu"
     threads: int | None = None
     workers: int | None = None
-    batch_size: int = DEFAULT_BATCH_SIZE
+    batch_size: int | None = None
     mode: Mode = "new"
     retry_failed: bool = False
 
@@ -65,15 +65,14 @@ def infer(
     sources = _found(paths, out)
     with load(options.engine, options.device, threads=options.threads) as engine:
         workers = options.workers or default_workers(engine.session.device)
+        batch_size = options.batch_size or default_batch_size(engine.session.device)
         with Store(out, engine_sha256=engine.sha256, mode=options.mode, retry_failed=options.retry_failed) as store:
             report = RunReport(expected=count(paths, skip=[out]))
             started, clock = datetime.now(UTC), time.perf_counter()
-            record = _record(paths, engine, options, workers=workers, started=started)
+            record = _record(paths, engine, options, workers=workers, batch_size=batch_size, started=started)
             store.write_run(record | outcome(report))
             try:
-                run(
-                    sources, engine, store, workers=workers, batch_size=options.batch_size, report=report, on_progress=on_progress
-                )
+                run(sources, engine, store, workers=workers, batch_size=batch_size, report=report, on_progress=on_progress)
             except BaseException:
                 report.status = "stopped"
                 raise
@@ -100,7 +99,7 @@ def plan(paths: Sequence[Path], out: Path, options: InferOptions) -> dict[str, A
         "kpath": manifest.recipe.kpath.scheme,
         "device": options.device,
         "workers": options.workers or default_workers(options.device),
-        "batch_size": options.batch_size,
+        "batch_size": options.batch_size or default_batch_size(options.device),
     }
 
 
@@ -110,7 +109,9 @@ def _found(paths: Sequence[Path], out: Path) -> Iterator[Source]:
     return chain((next(sources),), sources)
 
 
-def _record(paths: Sequence[Path], engine: Engine, options: InferOptions, *, workers: int, started: datetime) -> dict[str, Any]:
+def _record(
+    paths: Sequence[Path], engine: Engine, options: InferOptions, *, workers: int, batch_size: int, started: datetime
+) -> dict[str, Any]:
     manifest = engine.manifest
     return {
         "bandrt_version": __version__,
@@ -128,7 +129,7 @@ def _record(paths: Sequence[Path], engine: Engine, options: InferOptions, *, wor
             "device": engine.session.device,
             "threads": options.threads,
             "workers": workers,
-            "batch_size": options.batch_size,
+            "batch_size": batch_size,
             "mode": options.mode,
             "retry_failed": options.retry_failed,
         },

@@ -1,10 +1,13 @@
 """Parts: predictions in NumPy archives without pickles, each complete in itself.
 
-Arrays of a part, n crystals: ``id, path, warnings, scheme, space_group, space_group_symbol`` (n,); ``energies`` (n, n_bands, n_kpoints)
-float32, eV; ``frac_kpoints`` (n, n_kpoints, 3); ``kpoint_distance`` (n, n_kpoints), 1/Å; ``labels`` (n, n_vertices), padded with empty text,
-and ``label_indices`` (n, n_vertices), padded with -1; the standard primitive cells as ``lattice`` (n, 3, 3), Å, rows, and, one crystal after
-the other, ``atomic_numbers`` and ``frac_coords``, crystal i at ``atom_offsets[i]:atom_offsets[i + 1]``; and the scalars ``n_valence,
-metal_tolerance_ev, engine_sha256, format_version``.
+Arrays of a part that holds n crystals:
+
+- ``id, path, warnings, scheme, space_group, space_group_symbol`` (n,);
+- ``energies`` (n, n_bands, n_kpoints) float32, eV; ``frac_kpoints`` (n, n_kpoints, 3); ``kpoint_distance`` (n, n_kpoints), 1/Å;
+- ``labels`` (n, n_vertices), padded with empty text, and ``label_indices`` (n, n_vertices), padded with -1;
+- the standard primitive cells: ``lattice`` (n, 3, 3), Å, rows, and ``atomic_numbers`` and ``frac_coords``, one crystal after the
+  other, crystal i at ``atom_offsets[i]:atom_offsets[i + 1]``;
+- scalars: ``n_valence, metal_tolerance_ev, engine_sha256, format_version``.
 """
 
 from __future__ import annotations

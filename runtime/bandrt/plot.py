@@ -21,8 +21,8 @@ _SAME_KPOINT = 1e-6
 """Fractional: k-points closer than this are one."""
 _VALENCE, _CONDUCTION = "#0072B2", "#D55E00"  # blue and vermilion: told apart by every kind of colour vision, and in grey
 _INK, _FAINT = "#222222", "#B0B0B0"
-_CROWDED = 0.022
-"""Share of the axis under which neighbouring labels would touch and are set on two lines."""
+_LETTER_INCHES, _MARGIN_INCHES = 0.08, 0.9
+"""Width of a letter of a label, and of what stands left and right of the axes."""
 
 
 _Place = tuple[int, int, int]
@@ -99,7 +99,8 @@ def draw(bands: BandStructure, *, name: str = "", full_walk: bool = False) -> An
     drawn = branches(bands, full_walk=full_walk)
     marks = ticks(drawn)
     length = marks[-1][0]
-    figure = Figure(figsize=(float(np.clip(3.4 + 0.42 * len(drawn), 5.2, 14.0)), 4.4), layout="constrained")
+    width = float(np.clip(3.4 + 0.42 * len(drawn), 5.2, 14.0))
+    figure = Figure(figsize=(width, 4.4), layout="constrained")
     axes = figure.add_subplot()
     for branch in drawn:
         for index, energies in enumerate(bands.energies[:, branch.kpoints]):
@@ -122,7 +123,7 @@ def draw(bands: BandStructure, *, name: str = "", full_walk: bool = False) -> An
             )  # fmt: skip
     axes.set_xlim(0.0, length)
     axes.margins(y=0.04)
-    axes.set_xticks([position for position, _ in marks], _tick_texts(marks, length), fontsize=10)
+    axes.set_xticks([position for position, _ in marks], _tick_texts(marks, (width - _MARGIN_INCHES) / length), fontsize=10)
     axes.set_ylabel("energy (eV)", color=_INK)
     axes.tick_params(axis="x", length=0, pad=5)
     axes.tick_params(axis="y", direction="in", labelsize=9)
@@ -149,8 +150,8 @@ def save(bands: BandStructure, path: Path, *, name: str = "", full_walk: bool = 
 
 
 def pretty_label(label: str) -> str:
-    """A k-point's name as it is printed: ``X_1`` with a subscript."""
-    return "|".join(re.sub(r"_\{?(\w+)\}?", r"$_{\1}$", name) for name in label.split("|"))
+    """A k-point's name as it is printed: ``X_1`` with a subscript, ``X'`` with a prime."""
+    return re.sub(r"_(\w+)", r"$_{\1}$", label).replace("'", "′")
 
 
 def pretty_formula(formula: str) -> str:
@@ -169,12 +170,12 @@ def _title(bands: BandStructure) -> str:
     return f"{pretty_formula(bands.crystal.formula)}   {pretty_space_group(bands.space_group_symbol)}   {verdict}"
 
 
-def _tick_texts(marks: list[tuple[float, str]], length: float) -> list[str]:
-    """Names as printed; of two that would touch the second is set a line lower."""
+def _tick_texts(marks: list[tuple[float, str]], inches: float) -> list[str]:
+    """Names as printed, of which the axis gives so many inches per 1/Å; of two that would touch the second is set a line lower."""
     texts = [pretty_label(marks[0][1])]
     lowered = False
     for (before, name_before), (position, name) in pairwise(marks):
-        touching = (position - before) / length < _CROWDED * (len(name) + len(name_before)) / 2
+        touching = (position - before) * inches < _LETTER_INCHES * (1 + (len(name) + len(name_before)) / 2)
         lowered = touching and not lowered
         texts.append(("\n" if lowered else "") + pretty_label(name))
     return texts

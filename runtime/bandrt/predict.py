@@ -24,8 +24,8 @@ from bandrt.manifest import BandRule, Manifest
 from bandrt.recipe import Recipe
 from bandrt.results import Failure, Prediction, Result, Ticket
 
-DEFAULT_BATCH_SIZE = 16
-"""Crystals per run: a CPU gains nothing from more, and results come sooner from fewer."""
+CPU_BATCH_SIZE, GPU_BATCH_SIZE = 8, 64
+"""Crystals per run: a CPU core gains nothing from more than one, several cores share a few; a GPU wants many."""
 WINDOW_BATCHES = 4
 """`Engine.predict` looks this many batches ahead for crystals of one size."""
 
@@ -53,16 +53,17 @@ class Engine:
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def predict(self, items: Iterable[Any], *, batch_size: int = DEFAULT_BATCH_SIZE) -> Iterator[Result]:
+    def predict(self, items: Iterable[Any], *, batch_size: int | None = None) -> Iterator[Result]:
         """Predict band structures, lazily and in input order.
 
         Args:
             items: paths, CIF text, pymatgen or ASE objects, `Crystal`s; may be endless.
-            batch_size: crystals per run of the model.
+            batch_size: crystals per run of the model; None takes what suits the device.
 
         Yields:
             A `Prediction`, or a `Failure` for an input that can not be used. Anything else that goes wrong is raised.
         """
+        batch_size = batch_size or default_batch_size(self.session.device)
         numbered = enumerate(items)
         while window := list(islice(numbered, WINDOW_BATCHES * batch_size)):
             results: dict[int, Result] = {}
@@ -157,6 +158,11 @@ def band_structure(features: Features, energies: Energies, rule: BandRule) -> Ba
         scheme=kpath.scheme,
         rule=rule,
     )
+
+
+def default_batch_size(device: str) -> int:
+    """Crystals per run that suit a device."""
+    return CPU_BATCH_SIZE if device == "cpu" else GPU_BATCH_SIZE
 
 
 def check_size(features: Features, max_atoms: int | None, *, name: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from itertools import product
+from itertools import pairwise, product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 
 from bandrt.bands import DEGENERACY_EV, BandStructure, gaps, in_order
 from bandrt.crystal import Crystal
+from bandrt.features import featurize
 from bandrt.kpath.path import sample
 from bandrt.manifest import BandRule
+from bandrt.recipe import KpathRecipe, Recipe
 
 GAP_TOLERANCE_EV = 1e-6
 RULE = BandRule()
@@ -165,6 +168,23 @@ def test_pymatgen_keeps_every_branch_label_and_length() -> None:
     np.testing.assert_allclose(ends, bands.kpoint_distance[bands.label_indices[1:]], atol=1e-9)
     np.testing.assert_allclose(theirs.lattice_rec.matrix, CUBIC.reciprocal, atol=1e-12)
     assert theirs.structure.composition.reduced_formula == "NaCl"
+
+
+@pytest.mark.parametrize("scheme", ["latimer_munro", "setyawan_curtarolo"])
+def test_pymatgen_keeps_every_branch_of_real_crystals(examples: Path, scheme: str) -> None:
+    for file in sorted(examples.glob("*.cif"))[::7]:
+        features = featurize(file, Recipe(kpath=KpathRecipe(scheme=scheme)))
+        path = features.kpath
+        wave = np.cos(2 * np.pi * path.frac_kpoints).sum(axis=1)
+        bands = BandStructure(
+            np.linspace(-3, 3, 6)[:, None] + 0.1 * wave, path.frac_kpoints, path.kpoint_distance, path.labels, path.label_indices,
+            features.crystal, features.space_group, features.space_group_symbol, path.scheme, RULE,
+        )  # fmt: skip
+        theirs = bands.to_pymatgen()
+        names = [f"{a}-{b}".replace("Γ", "\\Gamma").replace("Σ", "\\Sigma") for a, b in pairwise(path.labels)]
+        assert [b["name"] for b in theirs.branches] == names
+        ends = [theirs.distance[b["end_index"]] for b in theirs.branches]
+        np.testing.assert_allclose(ends, path.kpoint_distance[path.label_indices[1:]], atol=1e-6)
 
 
 def test_pymatgen_sees_a_branch_of_two_points_as_a_branch() -> None:

@@ -175,6 +175,21 @@ def test_a_command_whose_packages_are_missing_names_the_extra(capsys: Captured, 
     assert "bandrt[export]" in capsys.readouterr().err
 
 
+def test_a_package_that_a_command_misses_later_is_named_too(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = tmp_path / "x.ckpt"
+    checkpoint.write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+    def needs_torch(*_: object, **__: object) -> None:
+        import torch  # noqa: F401
+
+    monkeypatch.setattr("bandrt_export.cli.command.callback", needs_torch)
+    assert run(["export", str(checkpoint), "-o", str(tmp_path / "x.onnx")]) == 1
+    assert capsys.readouterr().err.startswith("error [missing-package]: bandrt export needs torch")
+
+
 def test_the_installed_command_says_its_version() -> None:
     import bandrt
 

@@ -118,6 +118,7 @@ def test_equal_bands_give_equal_files(tmp_path: Path, suffix: str) -> None:
 
 def test_names_are_set_as_the_field_prints_them() -> None:
     assert pretty_label("X_1|Γ") == "X$_{1}$|Γ"
+    assert pretty_label("X_1'|P''") == "X$_{1}$′|P′′"
     assert pretty_formula("Al2O3") == "Al$_{2}$O$_{3}$"
     assert pretty_space_group("F-43m") == r"$F\bar{4}3m$"
     assert pretty_space_group("P6_3/mmc") == "$P6_{3}/mmc$"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,14 +50,8 @@ class LazyGroup(click.Group):
         """Import a command."""
         if cmd_name not in COMMANDS:
             return None
-        entry = COMMANDS[cmd_name]
-        module, attribute = entry.home.split(":")
-        try:
-            command = getattr(importlib.import_module(module), attribute)
-        except ModuleNotFoundError as error:
-            if entry.extra is None or (error.name or "").startswith("bandrt"):
-                raise
-            raise MissingPackageError(error.name or "a package", entry.extra, f"bandrt {cmd_name}") from error
+        module, attribute = COMMANDS[cmd_name].home.split(":")
+        command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
 
@@ -87,27 +82,42 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return EXIT_INTERRUPTED
-    except BandrtError as error:
-        click.echo(f"error [{error.code}]: {error.message}", err=True)
-        return EXIT_USAGE if error.code in USAGE_CODES else EXIT_FATAL
     except BrokenPipeError:  # whoever read our output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FATAL
     except Exception as error:
-        click.echo(
-            f"error [bug]: {type(error).__name__}: {error}; the traceback is in {_write_traceback(error, arguments)}", err=True
-        )
-        return EXIT_FATAL
+        return _report(error, arguments)
     return code if isinstance(code, int) else 0
 
 
+def _report(error: Exception, arguments: list[str]) -> int:
+    """Print an error in one line and give the exit code."""
+    if isinstance(error, ModuleNotFoundError):
+        error = _explained(error, arguments[0])
+    if isinstance(error, BandrtError):
+        click.echo(f"error [{error.code}]: {error.message}", err=True)
+        return EXIT_USAGE if error.code in USAGE_CODES else EXIT_FATAL
+    log = _write_traceback(error, arguments)
+    click.echo(f"error [bug]: {type(error).__name__}: {error}; the traceback is in {log}", err=True)
+    return EXIT_FATAL
+
+
+def _explained(error: ModuleNotFoundError, command: str) -> Exception:
+    """Name the extra that brings a missing package; a module of our own that is missing is a bug."""
+    extra = COMMANDS[command].extra if command in COMMANDS else None
+    if extra is None or (error.name or "").startswith("bandrt"):
+        return error
+    return MissingPackageError(error.name or "a package", extra, f"bandrt {command}")
+
+
 def _write_traceback(error: Exception, arguments: list[str]) -> Path:
+    """Write what went wrong beside the results if there is a folder for them, else among temporary files."""
     import tempfile
     import traceback
 
-    out = Path(arguments[arguments.index("-o") + 1]) if "-o" in arguments[:-1] else None
-    folder = out if out is not None and out.is_dir() else Path(tempfile.gettempdir())
-    path = folder / CRASH_LOG
+    follows_out = [Path(value) for option, value in pairwise(arguments) if option in ("-o", "--out")]
+    in_temporary = Path(tempfile.gettempdir()) / f"{os.getpid()}-{CRASH_LOG}"
+    path = next((folder / CRASH_LOG for folder in follows_out if folder.is_dir()), in_temporary)
     lines = traceback.format_exception(error)
     path.write_text(f"bandrt {__version__}: {' '.join(arguments)}\n\n{''.join(lines)}", encoding="utf-8", errors="backslashreplace")
     return path

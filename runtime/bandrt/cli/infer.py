@@ -13,7 +13,6 @@ from bandrt.cli.progress import Progress
 from bandrt.engine import DEFAULT_ENGINE
 from bandrt.infer import InferOptions, infer, outcome, plan
 from bandrt.pipeline import RunReport
-from bandrt.predict import DEFAULT_BATCH_SIZE
 from bandrt.store import ERRORS, SUMMARY, Mode
 
 
@@ -25,9 +24,9 @@ from bandrt.store import ERRORS, SUMMARY, Mode
 @click.option("--overwrite", is_flag=True, help="Delete an earlier run in OUT and start again.")
 @click.option("--retry-failed", is_flag=True, help="Go on, and try again what failed before.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
-@click.option("--workers", type=click.IntRange(1), help="Processes that read and featurise.")
+@click.option("--workers", type=click.IntRange(1), help="Processes that read and featurise; what keeps the device fed by default.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
-@click.option("--batch-size", default=DEFAULT_BATCH_SIZE, show_default=True, type=click.IntRange(1), help="Crystals per model run.")
+@click.option("--batch-size", type=click.IntRange(1), help="Crystals per run of the model; what suits the device by default.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of the model; all cores by default.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON on standard output.")
 def command(
@@ -40,7 +39,7 @@ def command(
     dry_run: bool,
     workers: int | None,
     device: str,
-    batch_size: int,
+    batch_size: int | None,
     threads: int | None,
     as_json: bool,
 ) -> int:
