@@ -4,50 +4,101 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import click
 
-from bandrt.manifest import Manifest
+from bandrt.engine import read_manifest
+from bandrt.manifest import Manifest, Precision
+from bandrt_export.output import describe
+
+if TYPE_CHECKING:
+    from bandrt_export.plan import PlanBackend
+
+PLAN_OPTIONS = ("--backend", "--target", "--max-atoms", "--max-batch")
 
 
 @click.command("export", short_help="Turn a checkpoint into an engine.")
-@click.argument("checkpoint", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="CKPT")
+@click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="CKPT")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Engine to write, e.g. model.onnx."
-)
-@click.option(
-    "--limit-ev", type=click.FloatRange(min=0.0, min_open=True), default=1e-4, show_default=True,
-    help="Largest energy difference from the checkpoint's model, in eV.",
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True,
+    help="Engine to write: model.onnx, or model.plan for TensorRT.",
 )  # fmt: skip
+@click.option(
+    "--precision", type=click.Choice(["fp32", "fp16"]),
+    help="Of the matrix products; all else is fp32. fp32 by default.",
+)  # fmt: skip
+@click.option(
+    "--limit-ev", type=click.FloatRange(min=0.0, min_open=True),
+    help="Largest energy difference from the checkpoint's model, in eV. 1e-4 for fp32 by default; fp16 is judged by the mean"
+    " (5 meV) and by the gaps (20 meV).",
+)  # fmt: skip
+@click.option("--backend", type=click.Choice(["tensorrt", "tensorrt-rtx"]), help="For a plan: which package builds and runs it.")
+@click.option(
+    "--target", "targets", multiple=True, metavar="SM",
+    help="For a tensorrt-rtx plan: a GPU generation, e.g. sm89; may be repeated; all by default.",
+)  # fmt: skip
+@click.option("--max-atoms", type=click.IntRange(1), help="For a plan: atoms of the largest crystal.")
+@click.option("--max-batch", type=click.IntRange(1), help="For a plan: crystals in a batch.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
-def command(checkpoint: Path, output: Path, limit_ev: float, quiet: bool) -> None:
+def command(
+    source: Path,
+    output: Path,
+    precision: Precision | None,
+    limit_ev: float | None,
+    backend: PlanBackend | None,
+    targets: tuple[str, ...],
+    max_atoms: int | None,
+    max_batch: int | None,
+    quiet: bool,
+) -> None:
     """Turn the checkpoint CKPT into an engine.
 
-    The engine is compared with the checkpoint's model on real crystals of several sizes, and written only if all energies agree
-    within the limit.
+    The engine is compared with the checkpoint's model on real crystals of several sizes, and written only if it agrees within
+    the limits. A plan is built from such an ONNX engine; CKPT may also be one that is already there.
     """
-    if output.suffix != ".onnx":
-        raise click.UsageError(f"{output.name}: this version writes ONNX engines; name the output {output.stem}.onnx")
-    from bandrt_export.onnx import export_onnx  # torch takes seconds to import
-
     _log_progress(quiet)
-    manifest = export_onnx(checkpoint, output, limit_ev=limit_ev)
+    if output.suffix == ".onnx":
+        for name, value in zip(PLAN_OPTIONS, (backend, targets, max_atoms, max_batch), strict=True):
+            if value:
+                raise click.UsageError(f"{name} is for plans; {output.name} is none")
+        if source.suffix == ".onnx":
+            raise click.UsageError(f"{source.name} is an ONNX engine already; give the checkpoint that it was made from")
+        manifest = _export_onnx(source, output, precision=precision, limit_ev=limit_ev)
+    elif output.suffix == ".plan":
+        if backend is None:
+            raise click.UsageError("a plan needs --backend: tensorrt-rtx (builds without a GPU), or tensorrt (builds on the GPU)")
+        from bandrt_export import plan
+
+        sizes = {"max_atoms": max_atoms or plan.DEFAULT_MAX_ATOMS, "max_batch": max_batch or plan.DEFAULT_MAX_BATCH}
+        plan.prepare(output, backend=backend, targets=targets)
+        if source.suffix == ".onnx":
+            _require_as_it_is(source, precision, limit_ev)
+            manifest = plan.build_plan(source, output, backend=backend, targets=targets, **sizes)
+        else:
+            with TemporaryDirectory() as folder:
+                model = Path(folder) / f"{output.stem}.onnx"
+                _export_onnx(source, model, precision=precision, limit_ev=limit_ev)
+                manifest = plan.build_plan(model, output, backend=backend, targets=targets, **sizes)
+    else:
+        raise click.UsageError(f"{output.name}: name the engine *.onnx or *.plan")
     click.echo(describe(manifest, output))
 
 
-def describe(manifest: Manifest, output: Path) -> str:
-    """What was written, for people."""
-    from bandrt_export.parity import summary
+def _export_onnx(source: Path, output: Path, *, precision: Precision | None, limit_ev: float | None) -> Manifest:
+    from bandrt_export.onnx import export_onnx  # torch takes seconds to import
 
-    lines = [
-        f"{output}: {manifest.variant} model, {manifest.bands.n_bands} bands at {manifest.recipe.kpath.n_kpoints} k-points"
-        f" ({manifest.recipe.kpath.scheme}), {manifest.precision}, opset {manifest.backend.opset}",
-        f"trained on {manifest.training.n_crystals} crystals of {len(manifest.training.elements)} elements"
-        f" {manifest.training.functional}".rstrip(),
-    ]
-    if manifest.parity is not None:
-        lines.append(summary(manifest.parity))
-    return "\n".join(lines)
+    return export_onnx(source, output, precision=precision or "fp32", limit_ev=limit_ev)
+
+
+def _require_as_it_is(model: Path, precision: Precision | None, limit_ev: float | None) -> None:
+    """An ONNX engine has its precision and has passed its gate."""
+    found = read_manifest(model).precision
+    if precision not in (None, found):
+        raise click.UsageError(f"{model.name} is {found}; export the checkpoint with --precision {precision}")
+    if limit_ev is not None:
+        raise click.UsageError(f"--limit-ev is for checkpoints; {model.name} was verified when it was exported")
 
 
 def _log_progress(quiet: bool) -> None:

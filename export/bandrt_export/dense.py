@@ -7,7 +7,7 @@ are equal by name and shape, and loading one into the other is the checked mappi
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +95,9 @@ class ExplicitCrossAttention(CrossAttention):
 
 class DenseBandformer(nn.Module):
     """The paper's model with the inputs and outputs of the graph contract."""
+
+    full_precision: ClassVar[frozenset[str]] = frozenset({"node_features", "expansion", "decoder.encoding", "heads"})
+    """Modules that an fp16 export leaves in fp32."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,9 +19,11 @@ import bandrt
 from bandrt.crystal import Crystal
 from bandrt.engine.onnx import OnnxSession
 from bandrt.files import replaced
-from bandrt.manifest import METADATA_KEY, Backend, Manifest
+from bandrt.manifest import METADATA_KEY, Backend, Manifest, ParityReport, Precision
 from bandrt_export.dense import DENSE, DenseBandformer, DenseBands
-from bandrt_export.parity import ExportError, compare, featurize_all, packaged_crystals, require, summary
+from bandrt_export.half import with_half_products, with_rounding_spelled_out
+from bandrt_export.output import prepare_folder, summary
+from bandrt_export.parity import LIMITS, compare, featurize_all, packaged_crystals, require
 from bandrt_train.checkpoint import Checkpoint, load_checkpoint
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ log = logging.getLogger(__name__)
 
 OPSET = 20
 """The newest that TensorRT, TensorRT-RTX and ONNX Runtime all take in full."""
-PARITY_LIMIT_EV = 1e-4
-"""eV: what fp32 rounding may cost; measured exports stay a hundred times below."""
 MAX_SIZE = 4096
 """Largest batch and number of atoms the traced shapes promise; nothing allocates by it."""
 INPUTS = ("atomic_numbers", "neighbor_index", "neighbor_distance", "neighbor_mask", "atom_mask", "kpoints")
@@ -45,8 +44,9 @@ def export_onnx(
     checkpoint_path: str | Path,
     output: str | Path,
     *,
+    precision: Precision = "fp32",
     crystals: Sequence[Crystal] | None = None,
-    limit_ev: float = PARITY_LIMIT_EV,
+    limit_ev: float | None = None,
 ) -> Manifest:
     """Export a checkpoint to an ONNX engine.
 
@@ -55,8 +55,9 @@ def export_onnx(
     Args:
         checkpoint_path: what training wrote.
         output: the ``.onnx`` file to write; replaced if there is one.
+        precision: of the matrix products.
         crystals: to check parity on; None takes those that come with this package.
-        limit_ev: eV, largest energy difference allowed.
+        limit_ev: eV, largest energy difference allowed; None takes the precision's limits as they are.
 
     Returns:
         The manifest written inside, parity report included.
@@ -66,31 +67,37 @@ def export_onnx(
         ExportError: ``parity-failed``, or ``export-not-writable`` for an output folder that can not be written.
     """
     target = Path(output)
-    _prepare_folder(target)
+    prepare_folder(target)
     checkpoint = load_checkpoint(checkpoint_path)
     reference = checkpoint.build_model()
     dense = DENSE[checkpoint.config.variant].from_reference(reference)
     started = perf_counter()
     log.info("tracing the %s model", checkpoint.config.variant)
     proto = trace(dense, n_slots=checkpoint.recipe.graph.n_neighbors)
+    if precision == "fp16":
+        proto = with_half_products(proto, full_precision=dense.full_precision)
+    proto = without_traces(proto)
     log.info("traced in %.1f s", perf_counter() - started)
     features = featurize_all(packaged_crystals() if crystals is None else crystals, checkpoint.recipe)
-    manifest = describe(checkpoint)
+    manifest = describe(checkpoint, precision)
+    limits = LIMITS[precision] if limit_ev is None else LIMITS[precision]._replace(max_energy_ev=limit_ev)
     with replaced(target, "wb") as file:
-        write(proto, manifest, file)
         log.info("comparing with the reference on %d crystals", len(features))
-        with OnnxSession(Path(file.name)) as session:
-            report = compare(reference, session, features, rule=checkpoint.bands, limit_ev=limit_ev)
-        log.info(summary(report))
-        require(report, name=target.name)
-        manifest = dataclasses.replace(manifest, parity=report)
+        reports: list[ParityReport] = []
+        for judged in (proto, with_rounding_spelled_out(proto)) if precision == "fp16" else (proto,):
+            write(judged, manifest, file)
+            with OnnxSession(Path(file.name)) as session:
+                reports.append(compare(reference, session, features, rule=checkpoint.bands, limits=limits))
+            require(reports[-1], name=target.name)
+        log.info(summary(reports[-1]))
+        manifest = dataclasses.replace(manifest, parity=reports[-1])
         write(proto, manifest, file)
     log.info("wrote %s, %.1f MB", target, target.stat().st_size / 1e6)
     return manifest
 
 
 def trace(dense: DenseBandformer, *, n_slots: int) -> ModelProto:
-    """Trace a dense model to ONNX with dynamic batch and atoms."""
+    """Trace a dense model to ONNX with dynamic batch and atoms, and the exporter's notes still in it."""
     # two different sizes, neither 1 nor equal to another axis: torch.export would tie or freeze those
     example = example_inputs(dense, n_crystals=3, n_atoms=5, n_slots=n_slots)
     batch, atoms = Dim("batch", min=1, max=MAX_SIZE), Dim("atoms", min=1, max=MAX_SIZE)
@@ -108,7 +115,7 @@ def trace(dense: DenseBandformer, *, n_slots: int) -> ModelProto:
             verbose=False,
         )
     assert program is not None  # only with `dynamo=False` is there none
-    return without_traces(program.model_proto)
+    return program.model_proto
 
 
 def without_traces(proto: ModelProto) -> ModelProto:
@@ -133,7 +140,7 @@ def example_inputs(dense: DenseBandformer, *, n_crystals: int, n_atoms: int, n_s
     )
 
 
-def describe(checkpoint: Checkpoint) -> Manifest:
+def describe(checkpoint: Checkpoint, precision: Precision) -> Manifest:
     """Write down what an engine made from a checkpoint is, before parity is known."""
     return Manifest(
         variant=checkpoint.config.variant,
@@ -143,6 +150,7 @@ def describe(checkpoint: Checkpoint) -> Manifest:
         bands=checkpoint.bands,
         inputs=INPUTS,
         outputs=OUTPUTS,
+        precision=precision,
         backend=Backend(name="onnx", version=f"torch {torch.__version__}", opset=OPSET),
         training=checkpoint.training,
         bandrt_version=bandrt.__version__,
@@ -157,16 +165,6 @@ def write(proto: ModelProto, manifest: Manifest, file: IO[bytes]) -> None:
     file.truncate()
     file.write(proto.SerializeToString(deterministic=True))
     file.flush()
-
-
-def _prepare_folder(target: Path) -> None:
-    """Find out before the work, not after it, that the file can not be written."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ExportError("export-not-writable", f"{target}: its folder can not be made ({error.strerror})") from error
-    if target.is_dir() or not os.access(target.parent, os.W_OK):
-        raise ExportError("export-not-writable", f"{target}: is a folder, or lies in one that can not be written to")
 
 
 @contextmanager

@@ -38,16 +38,29 @@ class BandRule:
 
 
 @dataclass(frozen=True)
+class Bucket:
+    """Sizes that one optimisation profile of a plan is made for, ends included."""
+
+    min_atoms: int
+    max_atoms: int
+    min_batch: int
+    max_batch: int
+
+
+@dataclass(frozen=True)
 class Profile:
     """Sizes an engine accepts; None where the engine sets no limit."""
 
     max_atoms: int | None = None
     max_batch: int | None = None
+    """Crystals in a batch, of the smallest crystals; a bucket of larger ones may take fewer."""
+    buckets: tuple[Bucket, ...] = ()
+    """Optimisation profiles of a plan, in its own order; none in an ONNX file."""
 
 
 @dataclass(frozen=True)
 class ParityReport:
-    """How far this artefact is from the model it was made from, on real crystals."""
+    """How far this artefact is from the model it was made from, on real crystals; in a plan, the ONNX graph it was built from."""
 
     reference: str
     n_crystals: int
@@ -57,8 +70,12 @@ class ParityReport:
     max_energy_error_ev: float
     mean_energy_error_ev: float
     max_gap_change_ev: float
+    """Of the distance between valence and conduction edge, over crystals that are insulators on either side."""
     metal_flips: int
-    limit_ev: float
+    limit_ev: float | None
+    """What `max_energy_error_ev` was held to; None: to nothing, as in fp16, where the mean and the gaps are judged."""
+    mean_limit_ev: float | None = None
+    gap_limit_ev: float | None = None
 
 
 @dataclass(frozen=True)

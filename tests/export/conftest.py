@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
+
     from bandrt.manifest import Manifest
     from bandrt_train.model import Bandformer
 
@@ -21,6 +23,8 @@ class Exported:
     checkpoint: Path
     engine: Path
     manifest: Manifest
+    traced: ModelProto
+    """The graph as it was traced, with the exporter's notes; copy it before changing it."""
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +34,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     from small_models import RECIPE, SMALL, perturbed
 
     from bandrt.manifest import BandRule, TrainingDomain
-    from bandrt_export.onnx import export_onnx
+    from bandrt_export.dense import DENSE
+    from bandrt_export.onnx import trace
     from bandrt_train.checkpoint import save_checkpoint
 
     folder = tmp_path_factory.mktemp("exported")
@@ -38,4 +43,24 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     checkpoint, engine = folder / "model.ckpt", folder / "engine" / "model.onnx"
     training = TrainingDomain(n_crystals=12, elements=("O", "Si"), max_atoms=9, functional="PBE")
     save_checkpoint(checkpoint, model=model, config=model.config, recipe=RECIPE, bands=BandRule(), training=training)
-    return Exported(model, checkpoint, engine, export_onnx(checkpoint, engine))
+    traced = trace(DENSE["paper"].from_reference(model), n_slots=RECIPE.graph.n_neighbors)
+    return Exported(model, checkpoint, engine, export_traced(traced, checkpoint, engine), traced)
+
+
+@pytest.fixture(scope="session")
+def half_engine(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model exported in fp16."""
+    path = tmp_path_factory.mktemp("half") / "half.onnx"
+    export_traced(exported.traced, exported.checkpoint, path, precision="fp16")
+    return path
+
+
+def export_traced(traced: ModelProto, checkpoint: Path, engine: Path, **options: Any) -> Manifest:
+    """Export a checkpoint that was traced before."""
+    import bandrt_export.onnx
+
+    copy = type(traced)()
+    copy.CopyFrom(traced)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bandrt_export.onnx, "trace", lambda dense, *, n_slots: copy)
+        return bandrt_export.onnx.export_onnx(checkpoint, engine, **options)

@@ -16,10 +16,13 @@ from small_models import RECIPE, real_features
 from bandrt.bands import gaps, in_order
 from bandrt.engine.onnx import OnnxSession
 from bandrt.manifest import BandRule, ParityReport
-from bandrt_export.parity import BATCH_SIZES, EXTRA_ATOMS, ExportError, compare, featurize_all, packaged_crystals, require, summary
+from bandrt_export.errors import ExportError
+from bandrt_export.output import summary
+from bandrt_export.parity import BATCH_SIZES, EXTRA_ATOMS, LIMITS, Limits, compare, featurize_all, packaged_crystals, require
 from bandrt_train.graph_data import to_batch
 
-LIMIT_EV = 1e-4
+LIMIT_EV = LIMITS["fp32"].max_energy_ev
+assert LIMIT_EV == 1e-4
 
 
 class Altered:
@@ -47,7 +50,7 @@ def session(exported: Any) -> Iterator[OnnxSession]:
 
 
 def report_of(exported: Any, session: OnnxSession, change: Any = lambda inputs, outputs: None) -> ParityReport:
-    return compare(exported.model, Altered(session, change), real_features(), rule=BandRule(), limit_ev=LIMIT_EV)
+    return compare(exported.model, Altered(session, change), real_features(), rule=BandRule(), limits=LIMITS["fp32"])
 
 
 def test_the_packaged_crystals_are_real_and_of_many_sizes() -> None:
@@ -70,7 +73,7 @@ def test_an_export_is_within_rounding_of_its_reference(exported: Any, session: O
 
 def test_every_crystal_is_compared_in_every_batch_size_and_with_padding(exported: Any, session: OnnxSession) -> None:
     watched = Altered(session, lambda inputs, outputs: None)
-    compare(exported.model, watched, real_features(), rule=BandRule(), limit_ev=LIMIT_EV)
+    compare(exported.model, watched, real_features(), rule=BandRule(), limits=LIMITS["fp32"])
     assert sum(batch for batch, _ in watched.shapes) == 24 * len(BATCH_SIZES)
     assert {batch for batch, _ in watched.shapes} >= {1, 2, 5, 12}
     largest = len(real_features()[-1].atomic_numbers)
@@ -102,6 +105,30 @@ def test_an_energy_that_is_not_a_number_never_passes(exported: Any, session: Onn
         require(report, name="model.onnx")
 
 
+def test_half_precision_is_judged_by_the_mean_and_the_gaps(exported: Any) -> None:
+    limits = LIMITS["fp16"]
+    assert limits == Limits(max_energy_ev=None, mean_energy_ev=5e-3, gap_ev=20e-3)
+    within = replace(
+        exported.manifest.parity,
+        max_energy_error_ev=0.3,
+        mean_energy_error_ev=5e-3,
+        max_gap_change_ev=20e-3,
+        limit_ev=None,
+        mean_limit_ev=limits.mean_energy_ev,
+        gap_limit_ev=limits.gap_ev,
+    )
+    require(within, name="model.onnx")
+    for change, what in (
+        ({"mean_energy_error_ev": 5.1e-3}, "on average by 0.0051 eV .* limit is 0.005 eV"),
+        ({"mean_energy_error_ev": np.nan}, "on average by nan eV"),
+        ({"max_gap_change_ev": 0.021}, "gaps differ .* 0.021 eV .* limit is 0.02 eV"),
+        ({"max_energy_error_ev": np.inf}, "not all outputs are finite"),
+    ):
+        with pytest.raises(ExportError, match=what) as refused:
+            require(replace(within, **change), name="model.onnx")
+        assert refused.value.code == "parity-failed"
+
+
 def test_gaps_that_move_and_metals_that_flip_are_reported(exported: Any, session: OnnxSession) -> None:
     def widen(inputs: dict[str, NDArray[Any]], outputs: dict[str, NDArray[Any]]) -> None:
         outputs["band_energies"] = np.sort(outputs["band_energies"], axis=1)
@@ -113,7 +140,7 @@ def test_gaps_that_move_and_metals_that_flip_are_reported(exported: Any, session
     _, metal = gaps(in_order(energies), BandRule())
     report = report_of(exported, session, widen)
     assert report.metal_flips == metal.sum() * len(BATCH_SIZES) > 0
-    assert report.max_gap_change_ev == pytest.approx(0.0 if metal.all() else 100.0, abs=1e-3)
+    assert report.max_gap_change_ev == pytest.approx(100.0, abs=1e-3)
 
 
 def test_the_summary_names_numbers_limit_and_sizes() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from bandrt.engine import DEFAULT_ENGINE, read_manifest
-from bandrt.manifest import Manifest, ParityReport
+from bandrt.manifest import Bucket, Manifest, ParityReport
 
 
 @click.command("inspect")
@@ -36,10 +36,12 @@ def _sections(path: Path, manifest: Manifest) -> list[tuple[str, list[tuple[str,
                 ("model", f"{manifest.variant}, {manifest.precision}, {path.stat().st_size / 1e6:.1f} MB"),
                 ("configuration", ", ".join(f"{k} {v}" for k, v in sorted(manifest.model.items()))),
                 ("backend", " ".join([backend.name, backend.version, f"(opset {backend.opset})" if backend.opset else ""]).strip()),
+                *([("runs on", f"GPUs of {', '.join(backend.targets)}")] if backend.targets else []),
                 (
                     "limits",
                     f"atoms {profile.max_atoms or 'any'}, crystals in a batch {profile.max_batch or 'any'}",
                 ),
+                *(("profile", _bucket(bucket)) for bucket in profile.buckets),
                 ("checkpoint", manifest.checkpoint_sha256),
                 ("licence", manifest.licence),
                 ("citation", manifest.citation),
@@ -74,16 +76,30 @@ def _sections(path: Path, manifest: Manifest) -> list[tuple[str, list[tuple[str,
                 *((name, f"{value:.4g}") for name, value in sorted(training.metrics.items())),
             ],
         ),
-        ("how it was verified", _parity(parity) if parity else [("parity", "not verified")]),
+        ("how it was verified", _parity(parity, manifest) if parity else [("parity", "not verified")]),
     ]
 
 
-def _parity(report: ParityReport) -> list[tuple[str, str]]:
+def _bucket(bucket: Bucket) -> str:
+    return f"{_range(bucket.min_atoms, bucket.max_atoms)} atoms in batches of {_range(bucket.min_batch, bucket.max_batch)}"
+
+
+def _range(least: int, most: int) -> str:
+    return str(most) if least == most else f"{least} to {most}"
+
+
+def _parity(report: ParityReport, manifest: Manifest) -> list[tuple[str, str]]:
     return [
         ("reference", report.reference),
+        *([("compared", "the ONNX graph that the plan was built from")] if manifest.backend.name != "onnx" else []),
         ("crystals", f"{report.n_crystals}, of {min(report.n_atoms)} to {max(report.n_atoms)} atoms"),
         ("batches", " ".join(map(str, report.batch_sizes))),
-        ("energies", f"differ by {report.max_energy_error_ev:.1e} eV at most ({report.mean_energy_error_ev:.1e} on average)"),
-        ("gaps", f"differ by {report.max_gap_change_ev:.1e} eV at most, {report.metal_flips} metals taken for insulators or back"),
-        ("limit", f"{report.limit_ev:.1e} eV"),
+        ("energies", f"differ by {_held(report.max_energy_error_ev, report.limit_ev)} at most"),
+        ("on average", f"by {_held(report.mean_energy_error_ev, report.mean_limit_ev)}"),
+        ("gaps", f"differ by {_held(report.max_gap_change_ev, report.gap_limit_ev)} at most"),
+        ("metals", f"{report.metal_flips} taken for insulators or back"),
     ]
+
+
+def _held(found: float, limit: float | None) -> str:
+    return f"{found:.1e} eV" + ("" if limit is None else f" (limit {limit:.1e})")

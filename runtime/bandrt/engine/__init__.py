@@ -1,4 +1,7 @@
-"""Inference sessions: one interface (`session`), a module for each backend (`onnx`), opened by `open_session`."""
+"""Inference sessions: one interface (`session`), a module for each backend (`onnx`, `tensorrt`), opened by `open_session`.
+
+Manifests are read without a backend (`onnx_file`, `plan_file`), and GPUs are found without a CUDA package (`cuda_driver`).
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def open_session(path: Path, *, device: str = "cpu", threads: int | None = None)
     """Open a model file with the backend its name asks for.
 
     Args:
-        path: ``*.onnx``.
+        path: ``*.onnx``, or ``*.plan``, which this version reads but does not run.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         threads: CPU threads of one run; None takes every core this process may use.
 
@@ -28,8 +31,10 @@ def open_session(path: Path, *, device: str = "cpu", threads: int | None = None)
         EngineError: ``engine-not-found``, ``engine-format``, or what the backend finds.
     """
     from bandrt.engine.onnx import OnnxSession
+    from bandrt.engine.tensorrt import refuse
 
-    _check(path)
+    if _suffix(path) == ".plan":
+        refuse(path)
     return OnnxSession(path, device=device, threads=threads)
 
 
@@ -37,19 +42,21 @@ def read_manifest(path: Path) -> Manifest:
     """Read what a model file says of itself, without a backend.
 
     Raises:
-        EngineError: ``engine-not-found``, ``engine-format`` or ``engine-unreadable``.
+        EngineError: ``engine-not-found``, ``engine-format``, ``engine-unreadable`` or ``plan-changed``.
         ManifestError: the file has no manifest, or not one this version reads.
     """
-    from bandrt.engine.onnx_file import manifest_of
+    from bandrt.engine import onnx_file, plan_file
 
-    _check(path)
-    return manifest_of(path)
+    return plan_file.manifest_of(path) if _suffix(path) == ".plan" else onnx_file.manifest_of(path)
 
 
-def _check(path: Path) -> None:
+def _suffix(path: Path) -> str:
+    """``.onnx`` or ``.plan``, of a file that is there."""
     if not path.is_file():
         raise EngineError("engine-not-found", f"{path}: there is no such model file")
-    if path.suffix.lower() != ".onnx":
+    suffix = path.suffix.lower()
+    if suffix not in (".onnx", ".plan"):
         raise EngineError(
-            "engine-format", f"{path}: {path.suffix or 'a file without suffix'} is no model format known here; use .onnx"
+            "engine-format", f"{path}: {path.suffix or 'a file without suffix'} is no model format known here; use .onnx or .plan"
         )
+    return suffix

@@ -1,0 +1,55 @@
+"""The output of an export: the place it goes to, and what is said of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from bandrt.manifest import Manifest, ParityReport
+from bandrt_export.errors import ExportError
+
+
+def prepare_folder(target: Path) -> None:
+    """Find out before the work, not after it, that the file can not be written."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExportError("export-not-writable", f"{target}: its folder can not be made ({error.strerror})") from error
+    if target.is_dir() or not os.access(target.parent, os.W_OK):
+        raise ExportError("export-not-writable", f"{target}: is a folder, or lies in one that can not be written to")
+
+
+def describe(manifest: Manifest, output: Path) -> str:
+    """What was written, for people."""
+    backend, profile = manifest.backend, manifest.profile
+    lines = [
+        f"{output}: {manifest.variant} model, {manifest.bands.n_bands} bands at {manifest.recipe.kpath.n_kpoints} k-points"
+        f" ({manifest.recipe.kpath.scheme}), {manifest.precision}, opset {backend.opset}",
+        f"trained on {manifest.training.n_crystals} crystals of {len(manifest.training.elements)} elements"
+        f" {manifest.training.functional}".rstrip(),
+    ]
+    if backend.name != "onnx":
+        lines.append(
+            f"{backend.name} {backend.version} plan for {', '.join(backend.targets)}: up to {profile.max_atoms} atoms and"
+            f" {profile.max_batch} crystals in {len(profile.buckets)} optimisation profiles"
+        )
+    if manifest.parity is not None:
+        lines.append(("its ONNX graph: " if backend.name != "onnx" else "") + summary(manifest.parity))
+    return "\n".join(lines)
+
+
+def summary(report: ParityReport) -> str:
+    """The report in one line for people."""
+    sizes = f"{report.n_atoms[0]} to {report.n_atoms[-1]} atoms, batches of {', '.join(map(str, report.batch_sizes))}"
+    figures = [
+        f"{what} {found:.2g} eV" + (f" (limit {limit:.2g})" if limit is not None else "")
+        for what, found, limit in (
+            ("max", report.max_energy_error_ev, report.limit_ev),
+            ("mean", report.mean_energy_error_ev, report.mean_limit_ev),
+            ("gaps within", report.max_gap_change_ev, report.gap_limit_ev),
+        )
+    ]
+    return (
+        f"parity with {report.reference}: {', '.join(figures)}, {report.metal_flips} metal flips"
+        f" on {report.n_crystals} crystals ({sizes})"
+    )

@@ -1,0 +1,272 @@
+"""ONNX engine to TensorRT plan: one builder for TensorRT and TensorRT-RTX, which share their interface.
+
+A plan is written beside its manifest, ``model.plan.json``, and stays a plain plan. Networks are strongly typed: every precision is
+the one that stands in the ONNX graph, and it is counted again in the network that the builder was given.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
+
+from bandrt.batch import MAX_PADDED_ATOMS
+from bandrt.engine.cuda_driver import Driver, NoDriver, find_driver
+from bandrt.engine.onnx_file import manifest_of
+from bandrt.engine.plan_file import sidecar
+from bandrt.errors import MissingPackageError
+from bandrt.files import replaced
+from bandrt.manifest import Backend, Bucket, Manifest, Precision, Profile
+from bandrt_export.errors import ExportError
+from bandrt_export.output import prepare_folder
+
+log = logging.getLogger(__name__)
+
+PlanBackend = Literal["tensorrt", "tensorrt-rtx"]
+PACKAGES: dict[PlanBackend, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+"""What each backend is imported as; its extra has the backend's name."""
+DEFAULT_MAX_ATOMS = 128
+DEFAULT_MAX_BATCH = 64
+ATOM_BUCKETS = (16, 64, 256, 1024)
+"""Largest crystals of the optimisation profiles, as far as a plan reaches; a fourfold range costs little speed."""
+OLDEST_FP32_TARGET = 80
+"""TensorRT-RTX 1.7 has no fp32 products for compute capability 7.5, and every model has some."""
+HEARTBEAT_S = 10.0
+"""How often a long build says that it is alive."""
+
+
+def build_plan(
+    model: Path,
+    output: Path,
+    *,
+    backend: PlanBackend,
+    targets: Sequence[str] = (),
+    max_atoms: int = DEFAULT_MAX_ATOMS,
+    max_batch: int = DEFAULT_MAX_BATCH,
+) -> Manifest:
+    """Build a plan from an ONNX engine, and write its manifest beside it.
+
+    Args:
+        model: what `bandrt_export.onnx.export_onnx` wrote.
+        output: the ``.plan`` file to write; replaced if there is one.
+        backend: which package builds and will run it.
+        targets: for TensorRT-RTX, which needs no GPU: compute capabilities such as ``sm89``; empty: all that it knows.
+        max_atoms: of the largest crystal.
+        max_batch: crystals in a batch of small ones.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        MissingPackageError: the backend is not installed.
+        ExportError: ``plan-target``, ``plan-not-parsed``, ``plan-precision``, ``plan-not-built``, or ``device-unavailable`` where
+            the backend needs a GPU to build.
+    """
+    prepare_folder(output)
+    manifest = manifest_of(model)
+    driver = find_driver()
+    builder = PlanBuilder(backend, driver)
+    compute_capabilities = builder.targets(targets)
+    network = builder.parse(model)
+    check_precision(builder.products(network), model, manifest.precision)
+    profile = profile_of(max_atoms, max_batch)
+    started = perf_counter()
+    with heartbeat(f"building {output.name} with {backend} {builder.version}"):
+        content = builder.build(network, profile.buckets, compute_capabilities, manifest.recipe.graph.n_neighbors)
+    log.info("built in %.1f s", perf_counter() - started)
+    manifest = dataclasses.replace(
+        manifest,
+        profile=profile,
+        backend=Backend(
+            name=backend,
+            version=builder.version,
+            opset=manifest.backend.opset,
+            targets=tuple(compute_capabilities),
+            cuda=driver.cuda if backend == "tensorrt" and isinstance(driver, Driver) else None,
+            file_sha256=hashlib.sha256(content).hexdigest(),
+        ),
+    )
+    with replaced(output, "wb") as plan, replaced(sidecar(output)) as beside:
+        plan.write(content)
+        beside.write(manifest.to_json())
+    log.info("wrote %s, %.1f MB, and %s", output, output.stat().st_size / 1e6, sidecar(output).name)
+    return manifest
+
+
+def prepare(output: Path, *, backend: PlanBackend, targets: Sequence[str] = ()) -> None:
+    """Find out before a long export, not after it, that no plan can be built or written.
+
+    Raises:
+        MissingPackageError, ExportError: as `build_plan`, or ``export-not-writable``.
+    """
+    prepare_folder(output)
+    PlanBuilder(backend, find_driver()).targets(targets)
+
+
+def profile_of(max_atoms: int, max_batch: int) -> Profile:
+    """Divide all sizes into buckets: by atoms, and for each into single crystals and batches.
+
+    A batch holds as many crystals as the pipeline ever puts together of such a size.
+    """
+    edges = [0, *(edge for edge in ATOM_BUCKETS if edge < max_atoms), max_atoms]
+    buckets: list[Bucket] = []
+    for below, largest in pairwise(edges):
+        smallest = below + 1
+        buckets.append(Bucket(smallest, largest, 1, 1))
+        most = min(max_batch, MAX_PADDED_ATOMS // smallest)
+        if most > 1:
+            buckets.append(Bucket(smallest, largest, 2, most))
+    return Profile(max_atoms=max_atoms, max_batch=max_batch, buckets=tuple(buckets))
+
+
+def check_precision(found: tuple[int, int], model: Path, precision: Precision) -> None:
+    """Compare the network that will be built with the graph that was verified.
+
+    Args:
+        found: matrix products in the network, and how many of them take fp16.
+        model: the ONNX engine.
+        precision: what its manifest says.
+
+    Raises:
+        ExportError: ``plan-precision``.
+    """
+    import onnx
+
+    from bandrt_export.half import PRODUCTS, half_products
+
+    proto = onnx.load(model)
+    expected = (sum(node.op_type in PRODUCTS for node in proto.graph.node), half_products(proto))
+    if found != expected or (precision == "fp16") != (expected[1] > 0):
+        raise ExportError(
+            "plan-precision",
+            f"{model.name}: {found[1]} of {found[0]} matrix products of the network are fp16, {expected[1]} of {expected[0]} in the"
+            f" graph, whose manifest says {precision}; nothing was written",
+        )
+    log.info("%s, strongly typed: %d of %d matrix products in fp16", precision, found[1], found[0])
+
+
+class PlanBuilder:
+    """The part of TensorRT's interface that building takes."""
+
+    def __init__(self, backend: PlanBackend, driver: Driver | NoDriver) -> None:
+        self.backend = backend
+        self.driver = driver
+        try:
+            self.trt: Any = importlib.import_module(PACKAGES[backend])
+        except ImportError as error:
+            raise MissingPackageError(PACKAGES[backend], backend, f"building a {backend} plan") from error
+        if backend == "tensorrt" and isinstance(driver, NoDriver):  # its builder would end Python
+            raise ExportError(
+                "device-unavailable",
+                f"tensorrt builds a plan on the GPU that will run it, and {driver.reason};"
+                " build it there, or here with --backend tensorrt-rtx",
+            )
+        self.version = str(self.trt.__version__)
+        self.problems: list[str] = []
+        self.logger = self._logger()
+        self.builder = self.trt.Builder(self.logger)
+
+    def targets(self, wanted: Sequence[str]) -> dict[str, Any]:
+        """The GPUs that a plan is for: names as in the manifest, with TensorRT-RTX's values for them."""
+        if self.backend == "tensorrt":
+            assert isinstance(self.driver, Driver)
+            if wanted:
+                raise ExportError("plan-target", "tensorrt builds for the GPU of this machine; --target is for tensorrt-rtx")
+            return {self.driver.gpus[0].target: None}
+        known = {name.lower(): value for name, value in self.trt.ComputeCapability.__members__.items() if name.startswith("SM")}
+        usable = {name: value for name, value in known.items() if int(name.removeprefix("sm")) >= OLDEST_FP32_TARGET}
+        if unusable := [name for name in wanted if name not in usable]:
+            why = "has no fp32 products in" if unusable[0] in known else "is not a target of"
+            raise ExportError(
+                "plan-target", f"target {unusable[0]} {why} tensorrt-rtx {self.version}; choose among {', '.join(usable)}"
+            )
+        return {name: usable[name] for name in wanted or usable}
+
+    def parse(self, model: Path) -> Any:
+        """Read an ONNX file as a strongly typed network."""
+        kinds = self.trt.NetworkDefinitionCreationFlag.__members__  # not in releases that know nothing but strong types
+        strong = kinds.get("STRONGLY_TYPED")
+        network = self.builder.create_network(0 if strong is None else 1 << int(strong))
+        parser = self.trt.OnnxParser(network, self.logger)
+        if not parser.parse(model.read_bytes()):
+            errors = [parser.get_error(index) for index in range(parser.num_errors)]
+            reasons = "; ".join(f"{error.node_operator()}: {error.desc()}" for error in errors)
+            raise ExportError("plan-not-parsed", f"{model.name}: {self.backend} {self.version} can not read it ({reasons})")
+        return network
+
+    def products(self, network: Any) -> tuple[int, int]:
+        """How many matrix products a network has, and how many of them take fp16."""
+        layers = [network.get_layer(index) for index in range(network.num_layers)]
+        products = [layer for layer in layers if layer.type == self.trt.LayerType.MATRIX_MULTIPLY]
+        half = [one for one in products if {one.get_input(0).dtype, one.get_input(1).dtype} == {self.trt.DataType.HALF}]
+        return len(products), len(half)
+
+    def build(self, network: Any, buckets: Sequence[Bucket], targets: dict[str, Any], n_slots: int) -> bytes:
+        """Build a serialised engine with one optimisation profile per bucket."""
+        config = self.builder.create_builder_config()
+        config.clear_flag(self.trt.BuilderFlag.TF32)
+        for bucket in buckets:
+            config.add_optimization_profile(self._profile(network, bucket, n_slots))
+        if self.backend == "tensorrt-rtx":
+            config.num_compute_capabilities = len(targets)
+            for index, value in enumerate(targets.values()):
+                config.set_compute_capability(value, index)
+        serialized = self.builder.build_serialized_network(network, config)
+        if serialized is None:
+            reason = self.problems[-1] if self.problems else "it does not say why"
+            raise ExportError("plan-not-built", f"{self.backend} {self.version} can not build this plan: {reason}")
+        return bytes(serialized)
+
+    def _profile(self, network: Any, bucket: Bucket, n_slots: int) -> Any:
+        ranges = {
+            "batch": (bucket.min_batch, bucket.max_batch, bucket.max_batch),
+            "atoms": (bucket.min_atoms, bucket.max_atoms, bucket.max_atoms),
+            "slots": (1, n_slots, n_slots),
+        }
+        profile = self.builder.create_optimization_profile()
+        for tensor in (network.get_input(index) for index in range(network.num_inputs)):
+            axes = [
+                ranges[tensor.get_dimension_name(axis)] if size == -1 else (size,) * 3 for axis, size in enumerate(tensor.shape)
+            ]
+            profile.set_shape(tensor.name, *zip(*axes, strict=True))
+        return profile
+
+    def _logger(self) -> Any:
+        severities, problems = self.trt.ILogger, self.problems
+
+        class Logger(severities):  # type: ignore[misc]
+            """Hands TensorRT's messages to `logging`, and keeps its errors for ours."""
+
+            def log(self, severity: Any, message: str) -> None:
+                if severity <= severities.ERROR:
+                    problems.append(message.strip())
+                log.debug("%s: %s", severity, message)
+
+        return Logger()
+
+
+@contextmanager
+def heartbeat(doing: str) -> Iterator[None]:
+    """Say what is being done, and every `HEARTBEAT_S` that it still is."""
+    started, done = perf_counter(), threading.Event()
+
+    def beat() -> None:
+        while not done.wait(HEARTBEAT_S):
+            log.info("%s, %.0f s", doing, perf_counter() - started)
+
+    log.info(doing)
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

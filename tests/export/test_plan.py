@@ -1,0 +1,218 @@
+"""Plans are really built, ahead of time and without a GPU, and say what they are."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+
+import bandrt_export.onnx
+import bandrt_export.plan
+from bandrt.batch import MAX_PADDED_ATOMS
+from bandrt.engine import DEFAULT_ENGINE, read_manifest
+from bandrt.engine.cuda_driver import Driver, Gpu, NoDriver
+from bandrt.engine.plan_file import sidecar
+from bandrt.errors import MissingPackageError
+from bandrt.manifest import METADATA_KEY, Backend, Bucket, Profile
+from bandrt_export.cli import command
+from bandrt_export.errors import ExportError
+from bandrt_export.plan import PlanBackend, build_plan, heartbeat, profile_of
+from bandrt_train.checkpoint import file_sha256
+
+NO_DRIVER = NoDriver("this machine has no NVIDIA driver (libcuda.so.1 is not there)")
+H200 = Driver(cuda="13.0", gpus=(Gpu("NVIDIA H200", "sm90", 141.0),))
+
+
+@pytest.fixture(scope="module")
+def rtx() -> Any:
+    """TensorRT-RTX, which builds without a GPU."""
+    return pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu13 is not installed: pip install 'bandrt[tensorrt-rtx]'")
+
+
+def refused(code: str, model: Path, output: Path, backend: PlanBackend = "tensorrt-rtx", **options: Any) -> str:
+    with pytest.raises(ExportError) as caught:
+        build_plan(model, output, backend=backend, **options)
+    assert caught.value.code == code
+    assert "\n" not in caught.value.message
+    assert not list(output.parent.glob("*"))
+    return caught.value.message
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_plan_is_built_in_both_precisions_and_its_manifest_reads_back(
+    rtx: Any, exported: Any, half_engine: Path, precision: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, output = {"fp32": exported.engine, "fp16": half_engine}[precision], tmp_path / "new" / "model.plan"
+    with caplog.at_level(logging.INFO, logger="bandrt_export"):
+        manifest = build_plan(model, output, backend="tensorrt-rtx", targets=["sm89", "sm120"], max_atoms=24, max_batch=4)
+    assert sorted(os.listdir(output.parent)) == ["model.plan", "model.plan.json"]
+    assert read_manifest(output) == manifest
+    source = read_manifest(model)
+    assert manifest.precision == source.precision == precision
+    assert manifest.backend == Backend("tensorrt-rtx", rtx.__version__, 20, ("sm89", "sm120"), file_sha256=file_sha256(output))
+    assert manifest.profile == Profile(
+        24, 4, (Bucket(1, 16, 1, 1), Bucket(1, 16, 2, 4), Bucket(17, 24, 1, 1), Bucket(17, 24, 2, 4))
+    )
+    assert replace(manifest, backend=source.backend, profile=source.profile) == source
+    products = {"fp32": "0 of 25 matrix products in fp16", "fp16": "20 of 25 matrix products in fp16"}[precision]
+    assert f"{precision}, strongly typed: {products}" in caplog.text
+    assert "built in" in caplog.text
+
+
+def test_the_checkpoint_becomes_a_plan_in_one_command(
+    rtx: Any, exported: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proto = onnx.load(exported.engine)
+    monkeypatch.setattr(bandrt_export.onnx, "trace", lambda dense, *, n_slots: proto)
+    output = tmp_path / "model.plan"
+    sizes = ["--max-atoms", "8", "--max-batch", "1", "--target", "sm89"]
+    arguments = [str(exported.checkpoint), "-o", str(output), "--backend", "tensorrt-rtx", *sizes]
+    result = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "plan for sm89: up to 8 atoms and 1 crystals in 1 optimisation profiles" in result.stdout
+    assert "its ONNX graph: parity with PyTorch Geometric" in result.stdout
+    assert sorted(os.listdir(tmp_path)) == ["model.plan", "model.plan.json"]
+    manifest = read_manifest(output)
+    assert manifest.checkpoint_sha256 == file_sha256(exported.checkpoint)
+    assert manifest.parity is not None
+
+
+@pytest.mark.slow
+def test_the_shipped_engine_becomes_a_plan(rtx: Any, tmp_path: Path) -> None:
+    if not DEFAULT_ENGINE.is_file():
+        pytest.skip("no engine ships with this checkout")
+    manifest = build_plan(DEFAULT_ENGINE, tmp_path / "model.plan", backend="tensorrt-rtx", max_atoms=16)
+    assert manifest.checkpoint_sha256 == read_manifest(DEFAULT_ENGINE).checkpoint_sha256
+    assert {"sm89", "sm120"} <= set(manifest.backend.targets)
+
+
+def test_full_tensorrt_goes_the_same_way_on_the_gpu_of_the_machine(
+    rtx: Any, exported: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # TensorRT has the same interface, and its library can not be had without a GPU: RTX stands in for it
+    monkeypatch.setitem(sys.modules, "tensorrt", rtx)
+    monkeypatch.setattr(bandrt_export.plan, "find_driver", lambda: H200)
+    manifest = build_plan(exported.engine, tmp_path / "model.plan", backend="tensorrt", max_atoms=8, max_batch=1)
+    assert (manifest.backend.name, manifest.backend.targets, manifest.backend.cuda) == ("tensorrt", ("sm90",), "13.0")
+    with pytest.raises(ExportError, match="--target is for tensorrt-rtx"):
+        build_plan(exported.engine, tmp_path / "other.plan", backend="tensorrt", targets=["sm89"])
+
+
+def test_full_tensorrt_without_a_driver_is_refused_before_it_is_touched(
+    exported: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", object())  # anything asked of it would fail
+    monkeypatch.setattr(bandrt_export.plan, "find_driver", lambda: NO_DRIVER)
+    message = refused("device-unavailable", exported.engine, tmp_path / "model.plan", "tensorrt")
+    assert "no NVIDIA driver" in message
+    assert "--backend tensorrt-rtx" in message
+
+
+@pytest.mark.parametrize(("backend", "module"), [("tensorrt", "tensorrt"), ("tensorrt-rtx", "tensorrt_rtx")])
+def test_a_missing_package_is_named_with_its_extra(
+    exported: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: PlanBackend, module: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingPackageError, match=rf"{module}; install it with: pip install 'bandrt\[{backend}\]'"):
+        build_plan(exported.engine, tmp_path / "model.plan", backend=backend)
+
+
+@pytest.mark.parametrize(
+    ("target", "why"), [("sm90", "is not a target of"), ("SM89", "is not"), ("sm75", "has no fp32 products in")]
+)
+def test_a_target_that_can_not_be_built_for_is_refused(rtx: Any, exported: Any, tmp_path: Path, target: str, why: str) -> None:
+    message = refused("plan-target", exported.engine, tmp_path / "model.plan", targets=["sm89", target])
+    assert f"target {target} {why}" in message
+    assert "choose among sm80, sm86, sm89" in message
+
+
+def test_a_precision_that_is_not_in_the_graph_is_never_promised(rtx: Any, exported: Any, tmp_path: Path) -> None:
+    model = onnx.load(exported.engine)
+    [entry] = model.metadata_props
+    assert entry.key == METADATA_KEY
+    entry.value = replace(exported.manifest, precision="fp16").to_json()
+    path = tmp_path / "in" / "model.onnx"
+    path.parent.mkdir()
+    onnx.save(model, path)
+    message = refused("plan-precision", path, tmp_path / "out" / "model.plan")
+    assert "0 of 25 matrix products of the network are fp16" in message
+
+
+def test_a_graph_that_the_parser_refuses_is_named(rtx: Any, exported: Any, tmp_path: Path) -> None:
+    model = onnx.load(exported.engine)
+    next(node for node in model.graph.node if node.op_type == "Softmax").op_type = "NoSuchOperation"
+    path = tmp_path / "in" / "model.onnx"
+    path.parent.mkdir()
+    onnx.save(model, path)
+    assert "NoSuchOperation" in refused("plan-not-parsed", path, tmp_path / "out" / "model.plan")
+
+
+def test_a_build_that_fails_says_why_and_leaves_the_old_plan(
+    rtx: Any, exported: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "model.plan"
+    output.write_bytes(b"the old one")
+    monkeypatch.setattr(bandrt_export.plan, "profile_of", lambda max_atoms, max_batch: Profile(8, 1))
+    with pytest.raises(ExportError, match="no optimization profile has been defined") as caught:
+        build_plan(exported.engine, output, backend="tensorrt-rtx", targets=["sm89"])
+    assert caught.value.code == "plan-not-built"
+    assert output.read_bytes() == b"the old one"
+    assert not sidecar(output).exists()
+
+
+def test_a_build_says_that_it_is_alive(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    twice = threading.Semaphore(0)
+    monkeypatch.setattr(bandrt_export.plan, "HEARTBEAT_S", 0.001)
+    monkeypatch.setattr(bandrt_export.plan, "perf_counter", lambda: twice.release() or 3.0)
+    with caplog.at_level(logging.INFO, logger="bandrt_export"), heartbeat("building"):
+        for _ in range(3):  # once at the start, then with every beat
+            assert twice.acquire(timeout=30)
+    assert caplog.messages[:3] == ["building", "building, 0 s", "building, 0 s"]
+
+
+@pytest.mark.parametrize(("max_atoms", "max_batch"), [(1, 1), (16, 64), (17, 2), (128, 64), (512, 256), (5000, 8)])
+def test_the_buckets_hold_every_batch_that_the_pipeline_makes(max_atoms: int, max_batch: int) -> None:
+    profile = profile_of(max_atoms, max_batch)
+    rng = np.random.default_rng(0)
+    for n_atoms in {1, max_atoms, *map(int, rng.integers(1, max_atoms + 1, 50))}:
+        for batch in {1, max(1, min(max_batch, MAX_PADDED_ATOMS // n_atoms))}:
+            fitting = [b for b in profile.buckets if b.min_atoms <= n_atoms <= b.max_atoms and b.min_batch <= batch <= b.max_batch]
+            assert len(fitting) == 1
+    assert max(bucket.max_atoms for bucket in profile.buckets) == max_atoms
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["-o", "m.plan"], "needs --backend: tensorrt-rtx"),
+        (["-o", "m.engine"], "*.onnx or *.plan"),
+        (["-o", "m.onnx", "--backend", "tensorrt-rtx"], "--backend is for plans"),
+        (["-o", "m.onnx", "--target", "sm89"], "--target is for plans"),
+        (["-o", "m.onnx", "--max-atoms", "9"], "--max-atoms is for plans"),
+        (["-o", "m.onnx"], "is an ONNX engine already"),
+        (
+            ["-o", "m.plan", "--backend", "tensorrt-rtx", "--precision", "fp16"],
+            "export the checkpoint with --precision fp16",
+        ),
+        (["-o", "m.plan", "--backend", "tensorrt-rtx", "--limit-ev", "1"], "--limit-ev is for checkpoints"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.usefixtures("rtx")
+def test_options_that_do_not_go_together_are_wrong_usage(
+    exported: Any, arguments: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(command, [str(exported.engine), *arguments])
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert not list(tmp_path.iterdir())
