@@ -34,7 +34,7 @@ LAYERS = (
     {"domain", "engine", "results"},
     {"parts", "plot", "predict"},
     {"store"},
-    {"pipeline", "infer"},
+    {"pipeline", "infer", "doctor"},
     {"cli"},
 )
 """Rooms of the runtime from the ground up; a module imports only from its own layer or below."""

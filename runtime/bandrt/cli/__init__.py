@@ -34,6 +34,7 @@ COMMANDS = {
     "infer": Entry("bandrt.cli.infer:command", "Predict the band structures of crystals."),
     "plot": Entry("bandrt.cli.plot:command", "Draw predicted band structures."),
     "inspect": Entry("bandrt.cli.inspect:command", "Say what a model is, what it was trained on and how it was verified."),
+    "doctor": Entry("bandrt.cli.doctor:command", "Say what can be done on this machine, and what is missing."),
     "export": Entry("bandrt_export.cli:command", "Turn a checkpoint into a verified engine.", "export"),
     "train": Entry("bandrt_train.cli:group", "Make data sets, train and evaluate models.", "train"),
 }

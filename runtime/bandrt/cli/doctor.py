@@ -1,0 +1,36 @@
+"""``bandrt doctor``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import click
+
+from bandrt.doctor import Diagnosis, examine, installed_packages, onnx_providers
+from bandrt.engine.cuda_driver import NoDriver, find_driver
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def command(as_json: bool) -> None:
+    """Say what this installation can do on this machine, and which command adds what it can not."""
+    diagnosis = examine(find_driver(), installed_packages(), onnx_providers())
+    click.echo(json.dumps(dataclasses.asdict(diagnosis), indent=1) if as_json else _for_people(diagnosis))
+
+
+def _for_people(diagnosis: Diagnosis) -> str:
+    packages, driver = diagnosis.packages, diagnosis.driver
+    lines = [f"bandrt {diagnosis.bandrt}, Python {diagnosis.python}, {diagnosis.platform}"]
+    lines.append("packages: " + ", ".join(f"{name} {version}" for name, version in packages.items() if version))
+    lines.append("missing: " + (", ".join(name for name, version in packages.items() if not version) or "nothing"))
+    if isinstance(driver, NoDriver):
+        lines.append(f"GPU: none, {driver.reason}")
+    else:
+        gpus = ", ".join(f"{gpu.name} ({gpu.target}, {gpu.memory_gb:.0f} GB)" for gpu in driver.gpus)
+        lines.append(f"GPU: {gpus}, driver for CUDA {driver.cuda}")
+    width = max(len(ability.name) for ability in diagnosis.abilities)
+    for ability in diagnosis.abilities:
+        remedy = f": {ability.remedy}" if ability.remedy else ""
+        lines.append(f"  {'yes' if ability.available else 'no ':3}  {ability.name:<{width}}  {ability.detail}{remedy}")
+    return "\n".join(lines)
