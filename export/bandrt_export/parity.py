@@ -20,7 +20,7 @@ from bandrt.features import Features, featurize_crystal
 from bandrt.manifest import BandRule, ParityReport
 from bandrt.recipe import Recipe
 from bandrt_train.graph_data import to_batch
-from bandrt_train.model import Bandformer
+from bandrt_train.model import Reference
 
 BATCH_SIZES = (1, 2, 5, 16)
 """Crystals per batch; every crystal is compared once in each."""
@@ -48,7 +48,7 @@ def featurize_all(crystals: Sequence[Crystal], recipe: Recipe) -> list[Features]
     return sorted(features, key=lambda one: len(one.atomic_numbers))
 
 
-def compare(model: Bandformer, session: Session, features: Sequence[Features], *, rule: BandRule, limit_ev: float) -> ParityReport:
+def compare(model: Reference, session: Session, features: Sequence[Features], *, rule: BandRule, limit_ev: float) -> ParityReport:
     """Measure how far a session's bands are from the reference model's, in batches of several sizes and paddings.
 
     Args:
