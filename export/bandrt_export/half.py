@@ -27,7 +27,7 @@ def with_half_products(proto: ModelProto, *, full_precision: Collection[str]) ->
 
     Args:
         proto: as torch's exporter wrote it, with its notes; changed in place.
-        full_precision: names of the modules whose products stay fp32.
+        full_precision: names of the modules and constants whose products stay fp32.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -49,7 +49,7 @@ def with_half_products(proto: ModelProto, *, full_precision: Collection[str]) ->
         return halves[name]
 
     for node in graph.node:
-        if node.op_type not in PRODUCTS or not _modules(node).isdisjoint(full_precision):
+        if node.op_type not in PRODUCTS or not _names(node).isdisjoint(full_precision):
             nodes.append(node)
             continue
         [result] = node.output
@@ -110,10 +110,10 @@ def _halves(proto: ModelProto) -> set[str]:
     return constants | {name for node in proto.graph.node if _casts_to(node, TensorProto.FLOAT16) for name in node.output}
 
 
-def _modules(node: NodeProto) -> set[str]:
-    """Names of the modules that an operation lies in."""
+def _names(node: NodeProto) -> set[str]:
+    """Names of the modules that an operation lies in, and of what it takes."""
     notes = {note.key: note.value for note in node.metadata_props}
-    return set(ast.literal_eval(notes[SCOPES]))
+    return {*ast.literal_eval(notes[SCOPES]), *node.input}
 
 
 def _casts_to(node: NodeProto, kind: int) -> bool:

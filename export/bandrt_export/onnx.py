@@ -20,11 +20,12 @@ from bandrt.crystal import Crystal
 from bandrt.engine.onnx import OnnxSession
 from bandrt.files import replaced
 from bandrt.manifest import METADATA_KEY, Backend, Manifest, ParityReport, Precision
-from bandrt_export.dense import DENSE, DenseBandformer, DenseBands
+from bandrt_export.dense import DENSE, Dense
 from bandrt_export.half import with_half_products, with_rounding_spelled_out
 from bandrt_export.output import prepare_folder, summary
-from bandrt_export.parity import LIMITS, compare, featurize_all, packaged_crystals, require
+from bandrt_export.parity import HALF_LIMITS, Limits, compare, featurize_all, packaged_crystals, require
 from bandrt_train.checkpoint import Checkpoint, load_checkpoint
+from bandrt_train.released.config import Conventions
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -36,8 +37,7 @@ OPSET = 20
 MAX_SIZE = 4096
 """Largest batch and number of atoms the traced shapes promise; nothing allocates by it."""
 INPUTS = ("atomic_numbers", "neighbor_index", "neighbor_distance", "neighbor_mask", "atom_mask", "kpoints")
-"""The graph contract's inputs that the dense model takes, in its order."""
-OUTPUTS = DenseBands._fields
+"""The graph contract's inputs that the dense models take, in their order."""
 
 
 def export_onnx(
@@ -45,6 +45,7 @@ def export_onnx(
     output: str | Path,
     *,
     precision: Precision = "fp32",
+    conventions: Conventions | None = None,
     crystals: Sequence[Crystal] | None = None,
     limit_ev: float | None = None,
 ) -> Manifest:
@@ -53,11 +54,13 @@ def export_onnx(
     The file appears under its name only after it has reproduced the reference model.
 
     Args:
-        checkpoint_path: what training wrote.
+        checkpoint_path: what training wrote, here or in the authors' released code.
         output: the ``.onnx`` file to write; replaced if there is one.
         precision: of the matrix products.
+        conventions: what a checkpoint of the released code leaves unsaid; None takes the defaults.
         crystals: to check parity on; None takes those that come with this package.
-        limit_ev: eV, largest energy difference allowed; None takes the precision's limits as they are.
+        limit_ev: eV, largest energy difference allowed; None takes what rounding may cost the variant in fp32, and judges fp16 by
+            the mean and the gaps alone.
 
     Returns:
         The manifest written inside, parity report included.
@@ -68,7 +71,7 @@ def export_onnx(
     """
     target = Path(output)
     prepare_folder(target)
-    checkpoint = load_checkpoint(checkpoint_path)
+    checkpoint = load_checkpoint(checkpoint_path, conventions=conventions)
     reference = checkpoint.build_model()
     dense = DENSE[checkpoint.config.variant].from_reference(reference)
     started = perf_counter()
@@ -80,7 +83,9 @@ def export_onnx(
     log.info("traced in %.1f s", perf_counter() - started)
     features = featurize_all(packaged_crystals() if crystals is None else crystals, checkpoint.recipe)
     manifest = describe(checkpoint, precision)
-    limits = LIMITS[precision] if limit_ev is None else LIMITS[precision]._replace(max_energy_ev=limit_ev)
+    limits = HALF_LIMITS if precision == "fp16" else Limits(max_energy_ev=dense.parity_limit_ev)
+    if limit_ev is not None:
+        limits = limits._replace(max_energy_ev=limit_ev)
     with replaced(target, "wb") as file:
         log.info("comparing with the reference on %d crystals", len(features))
         reports: list[ParityReport] = []
@@ -96,12 +101,19 @@ def export_onnx(
     return manifest
 
 
-def trace(dense: DenseBandformer, *, n_slots: int) -> ModelProto:
-    """Trace a dense model to ONNX with dynamic batch and atoms, and the exporter's notes still in it."""
+def trace(dense: Dense, *, n_slots: int) -> ModelProto:
+    """Trace a dense model to ONNX with dynamic batch and atoms, and dynamic neighbour slots if it takes any number.
+
+    The exporter's notes are still in it.
+    """
     # two different sizes, neither 1 nor equal to another axis: torch.export would tie or freeze those
     example = example_inputs(dense, n_crystals=3, n_atoms=5, n_slots=n_slots)
     batch, atoms = Dim("batch", min=1, max=MAX_SIZE), Dim("atoms", min=1, max=MAX_SIZE)
-    shapes = tuple({0: batch} if name == "kpoints" else {0: batch, 1: atoms} for name in INPUTS)
+    axes = {0: batch, 1: atoms, 2: Dim("slots", min=1, max=MAX_SIZE) if dense.dynamic_slots else None}
+    shapes = tuple(
+        {0: batch} if name == "kpoints" else {axis: axes[axis] for axis in range(tensor.ndim) if axes[axis]}
+        for name, tensor in zip(INPUTS, example, strict=True)
+    )
     with _quiet_exporter():
         program = torch.onnx.export(
             dense,
@@ -109,7 +121,7 @@ def trace(dense: DenseBandformer, *, n_slots: int) -> ModelProto:
             dynamo=True,
             opset_version=OPSET,
             input_names=list(INPUTS),
-            output_names=list(OUTPUTS),
+            output_names=list(dense.outputs),
             dynamic_shapes=shapes,
             external_data=False,
             verbose=False,
@@ -127,7 +139,7 @@ def without_traces(proto: ModelProto) -> ModelProto:
     return proto
 
 
-def example_inputs(dense: DenseBandformer, *, n_crystals: int, n_atoms: int, n_slots: int) -> tuple[Tensor, ...]:
+def example_inputs(dense: Dense, *, n_crystals: int, n_atoms: int, n_slots: int) -> tuple[Tensor, ...]:
     """Zeros in the shapes and types of the graph contract, in the order of `INPUTS`."""
     slots = (n_crystals, n_atoms, n_slots)
     return (
@@ -149,7 +161,7 @@ def describe(checkpoint: Checkpoint, precision: Precision) -> Manifest:
         recipe=checkpoint.recipe,
         bands=checkpoint.bands,
         inputs=INPUTS,
-        outputs=OUTPUTS,
+        outputs=DENSE[checkpoint.config.variant].outputs,
         precision=precision,
         backend=Backend(name="onnx", version=f"torch {torch.__version__}", opset=OPSET),
         training=checkpoint.training,

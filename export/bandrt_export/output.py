@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from bandrt.manifest import Manifest, ParityReport
+from bandrt.manifest import Manifest, ParityReport, TrainingDomain
 from bandrt_export.errors import ExportError
 
 
@@ -25,9 +25,13 @@ def describe(manifest: Manifest, output: Path) -> str:
     lines = [
         f"{output}: {manifest.variant} model, {manifest.bands.n_bands} bands at {manifest.recipe.kpath.n_kpoints} k-points"
         f" ({manifest.recipe.kpath.scheme}), {manifest.precision}, opset {backend.opset}",
-        f"trained on {manifest.training.n_crystals} crystals of {len(manifest.training.elements)} elements"
-        f" {manifest.training.functional}".rstrip(),
+        _training(manifest.training),
     ]
+    if manifest.variant == "released":
+        lines.append(
+            f"assumed, for the checkpoint does not say: edges {manifest.recipe.graph.direction}, k-points"
+            f" {manifest.recipe.kpath.frame}, species by {manifest.model['species_index']}, paths {manifest.recipe.kpath.scheme}"
+        )
     if backend.name != "onnx":
         lines.append(
             f"{backend.name} {backend.version} plan for {', '.join(backend.targets)}: up to {profile.max_atoms} atoms and"
@@ -53,3 +57,9 @@ def summary(report: ParityReport) -> str:
         f"parity with {report.reference}: {', '.join(figures)}, {report.metal_flips} metal flips"
         f" on {report.n_crystals} crystals ({sizes})"
     )
+
+
+def _training(domain: TrainingDomain) -> str:
+    if not domain.n_crystals:
+        return "trained on data that the checkpoint does not describe"
+    return f"trained on {domain.n_crystals} crystals of {len(domain.elements)} elements {domain.functional}".rstrip()

@@ -39,6 +39,8 @@ ATOM_BUCKETS = (16, 64, 256, 1024)
 """Largest crystals of the optimisation profiles, as far as a plan reaches; a fourfold range costs little speed."""
 OLDEST_FP32_TARGET = 80
 """TensorRT-RTX 1.7 has no fp32 products for compute capability 7.5, and every model has some."""
+SLOTS_FACTOR = 4
+"""How many times the recipe's neighbours an atom may have in a plan, where edges run from the centre and their ends pile up."""
 HEARTBEAT_S = 10.0
 """How often a long build says that it is alive."""
 
@@ -78,9 +80,12 @@ def build_plan(
     network = builder.parse(model)
     check_precision(builder.products(network), model, manifest.precision)
     profile = profile_of(max_atoms, max_batch)
+    n_slots = manifest.recipe.graph.n_neighbors
+    if builder.takes_any_slots(network):
+        profile = dataclasses.replace(profile, max_slots=SLOTS_FACTOR * n_slots)
     started = perf_counter()
     with heartbeat(f"building {output.name} with {backend} {builder.version}"):
-        content = builder.build(network, profile.buckets, compute_capabilities, manifest.recipe.graph.n_neighbors)
+        content = builder.build(network, profile, compute_capabilities, n_slots)
     log.info("built in %.1f s", perf_counter() - started)
     manifest = dataclasses.replace(
         manifest,
@@ -209,12 +214,18 @@ class PlanBuilder:
         half = [one for one in products if {one.get_input(0).dtype, one.get_input(1).dtype} == {self.trt.DataType.HALF}]
         return len(products), len(half)
 
-    def build(self, network: Any, buckets: Sequence[Bucket], targets: dict[str, Any], n_slots: int) -> bytes:
-        """Build a serialised engine with one optimisation profile per bucket."""
+    def takes_any_slots(self, network: Any) -> bool:
+        """Whether the number of neighbour slots is free."""
+        inputs = [network.get_input(index) for index in range(network.num_inputs)]
+        return any(tensor.shape[2] == -1 for tensor in inputs if tensor.name == "neighbor_index")
+
+    def build(self, network: Any, profile: Profile, targets: dict[str, Any], n_slots: int) -> bytes:
+        """Build a serialised engine with one optimisation profile per bucket, fastest at `n_slots` neighbours."""
         config = self.builder.create_builder_config()
         config.clear_flag(self.trt.BuilderFlag.TF32)
-        for bucket in buckets:
-            config.add_optimization_profile(self._profile(network, bucket, n_slots))
+        for bucket in profile.buckets:
+            slots = (1, n_slots, profile.max_slots or n_slots)
+            config.add_optimization_profile(self._profile(network, bucket, slots))
         if self.backend == "tensorrt-rtx":
             config.num_compute_capabilities = len(targets)
             for index, value in enumerate(targets.values()):
@@ -225,11 +236,11 @@ class PlanBuilder:
             raise ExportError("plan-not-built", f"{self.backend} {self.version} can not build this plan: {reason}")
         return bytes(serialized)
 
-    def _profile(self, network: Any, bucket: Bucket, n_slots: int) -> Any:
+    def _profile(self, network: Any, bucket: Bucket, slots: tuple[int, int, int]) -> Any:
         ranges = {
             "batch": (bucket.min_batch, bucket.max_batch, bucket.max_batch),
             "atoms": (bucket.min_atoms, bucket.max_atoms, bucket.max_atoms),
-            "slots": (1, n_slots, n_slots),
+            "slots": slots,
         }
         profile = self.builder.create_optimization_profile()
         for tensor in (network.get_input(index) for index in range(network.num_inputs)):

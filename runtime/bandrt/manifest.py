@@ -54,6 +54,8 @@ class Profile:
     max_atoms: int | None = None
     max_batch: int | None = None
     """Crystals in a batch, of the smallest crystals; a bucket of larger ones may take fewer."""
+    max_slots: int | None = None
+    """Neighbours of an atom, where their number is not the graph recipe's."""
     buckets: tuple[Bucket, ...] = ()
     """Optimisation profiles of a plan, in its own order; none in an ONNX file."""
 

@@ -60,7 +60,7 @@ def test_a_plan_is_built_in_both_precisions_and_its_manifest_reads_back(
     assert manifest.precision == source.precision == precision
     assert manifest.backend == Backend("tensorrt-rtx", rtx.__version__, 20, ("sm89", "sm120"), file_sha256=file_sha256(output))
     assert manifest.profile == Profile(
-        24, 4, (Bucket(1, 16, 1, 1), Bucket(1, 16, 2, 4), Bucket(17, 24, 1, 1), Bucket(17, 24, 2, 4))
+        24, 4, buckets=(Bucket(1, 16, 1, 1), Bucket(1, 16, 2, 4), Bucket(17, 24, 1, 1), Bucket(17, 24, 2, 4))
     )
     assert replace(manifest, backend=source.backend, profile=source.profile) == source
     products = {"fp32": "0 of 25 matrix products in fp16", "fp16": "20 of 25 matrix products in fp16"}[precision]
