@@ -35,6 +35,7 @@ COMMANDS = {
     "plot": Entry("bandrt.cli.plot:command", "Draw predicted band structures."),
     "inspect": Entry("bandrt.cli.inspect:command", "Say what a model is, what it was trained on and how it was verified."),
     "export": Entry("bandrt_export.cli:command", "Turn a checkpoint into a verified engine.", "export"),
+    "verify": Entry("bandrt_export.verify_cli:command", "Compare an engine with what it was made from.", "export"),
     "train": Entry("bandrt_train.cli:group", "Make data sets, train and evaluate models.", "train"),
 }
 
