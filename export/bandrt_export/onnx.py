@@ -23,7 +23,7 @@ from bandrt.manifest import METADATA_KEY, Backend, Manifest, ParityReport, Preci
 from bandrt_export.dense import DENSE, Dense
 from bandrt_export.half import with_half_products, with_rounding_spelled_out
 from bandrt_export.output import prepare_folder, summary
-from bandrt_export.parity import HALF_LIMITS, Limits, compare, featurize_all, packaged_crystals, require
+from bandrt_export.parity import compare, featurize_all, limits_of, packaged_crystals, require
 from bandrt_train.checkpoint import Checkpoint, load_checkpoint
 from bandrt_train.released.config import Conventions
 
@@ -83,9 +83,7 @@ def export_onnx(
     log.info("traced in %.1f s", perf_counter() - started)
     features = featurize_all(packaged_crystals() if crystals is None else crystals, checkpoint.recipe)
     manifest = describe(checkpoint, precision)
-    limits = HALF_LIMITS if precision == "fp16" else Limits(max_energy_ev=dense.parity_limit_ev)
-    if limit_ev is not None:
-        limits = limits._replace(max_energy_ev=limit_ev)
+    limits = limits_of(precision, rounding_ev=dense.parity_limit_ev, limit_ev=limit_ev)
     with replaced(target, "wb") as file:
         log.info("comparing with the reference on %d crystals", len(features))
         reports: list[ParityReport] = []

@@ -42,17 +42,19 @@ def describe(manifest: Manifest, output: Path) -> str:
     return "\n".join(lines)
 
 
+def held(found: float, limit: float | None) -> str:
+    """An error in eV, and what it is held to."""
+    return f"{found:.2g} eV" + ("" if limit is None else f" (limit {limit:.2g})")
+
+
 def summary(report: ParityReport) -> str:
     """The report in one line for people."""
     sizes = f"{report.n_atoms[0]} to {report.n_atoms[-1]} atoms, batches of {', '.join(map(str, report.batch_sizes))}"
-    figures = [
-        f"{what} {found:.2g} eV" + (f" (limit {limit:.2g})" if limit is not None else "")
-        for what, found, limit in (
-            ("max", report.max_energy_error_ev, report.limit_ev),
-            ("mean", report.mean_energy_error_ev, report.mean_limit_ev),
-            ("gaps within", report.max_gap_change_ev, report.gap_limit_ev),
-        )
-    ]
+    figures = (
+        f"max {held(report.max_energy_error_ev, report.limit_ev)}",
+        f"mean {held(report.mean_energy_error_ev, report.mean_limit_ev)}",
+        f"gaps within {held(report.max_gap_change_ev, report.gap_limit_ev)}",
+    )
     return (
         f"parity with {report.reference}: {', '.join(figures)}, {report.metal_flips} metal flips"
         f" on {report.n_crystals} crystals ({sizes})"

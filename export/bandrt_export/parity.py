@@ -16,7 +16,7 @@ from bandrt.batch import pad
 from bandrt.crystal import Crystal
 from bandrt.engine.session import Session
 from bandrt.features import Features, featurize_crystal
-from bandrt.manifest import BandRule, ParityReport
+from bandrt.manifest import BandRule, ParityReport, Precision
 from bandrt.recipe import Recipe
 from bandrt_export.errors import ExportError
 from bandrt_train.graph_data import to_batch
@@ -41,6 +41,18 @@ HALF_LIMITS = Limits(mean_energy_ev=5e-3, gap_ev=20e-3)
 """Of fp16: far below the error of any model, and what a user sees of it. In fp32, rounding sets the limit of each variant."""
 
 
+def limits_of(precision: Precision, *, rounding_ev: float, limit_ev: float | None) -> Limits:
+    """What an engine is judged by.
+
+    Args:
+        precision: of the engine.
+        rounding_ev: what fp32 rounding may cost the variant, eV.
+        limit_ev: a largest energy difference of the user's own, eV.
+    """
+    limits = HALF_LIMITS if precision == "fp16" else Limits(max_energy_ev=rounding_ev)
+    return limits if limit_ev is None else limits._replace(max_energy_ev=limit_ev)
+
+
 def packaged_crystals() -> list[Crystal]:
     """Real crystals of 1 to about 40 atoms that come with this package.
 
@@ -56,36 +68,39 @@ def featurize_all(crystals: Sequence[Crystal], recipe: Recipe) -> list[Features]
     return sorted(features, key=lambda one: len(one.atomic_numbers))
 
 
-def compare(model: Reference, session: Session, features: Sequence[Features], *, rule: BandRule, limits: Limits) -> ParityReport:
+def compare(
+    model: Reference | Session,
+    session: Session,
+    features: Sequence[Features],
+    *,
+    rule: BandRule,
+    limits: Limits,
+    reference: str = REFERENCE,
+) -> ParityReport:
     """Measure how far a session's bands are from the reference model's, in batches of several sizes and paddings.
 
     Args:
-        model: the reference, in evaluation mode.
+        model: the reference, in evaluation mode, or another session.
         session: the exported model.
         features: crystals featurised with the recipe of both.
         rule: what decides between metal and insulator.
         limits: recorded in the report; `require` judges by them.
+        reference: what the report calls the reference.
     """
     worst, total, count, gap_change, flips = 0.0, 0.0, 0, 0.0, 0
     for batch, n_atoms in _batches(features):
-        with torch.inference_mode():
-            output = model(to_batch(batch))
-        reference = {
-            "band_energies": output.energies.numpy(),
-            "band_center": output.center.numpy(),
-            "band_dispersion": output.dispersion.numpy(),
-        }
+        expected = _outputs(model, batch)
         exported = session.run(pad(batch, n_atoms=n_atoms))
-        worst = max([worst, *(_largest(exported[name] - reference[name]) for name in exported)])
-        total += float(np.abs(exported["band_energies"] - reference["band_energies"]).sum())
+        worst = max([worst, *(_largest(exported[name] - expected[name]) for name in exported.keys() & expected.keys())])
+        total += float(np.abs(exported["band_energies"] - expected["band_energies"]).sum())
         count += exported["band_energies"].size
         _, is_metal = gaps(in_order(exported["band_energies"]), rule)
-        _, was_metal = gaps(in_order(reference["band_energies"]), rule)
-        moved = np.abs(_edge_distance(exported["band_energies"], rule) - _edge_distance(reference["band_energies"], rule))
+        _, was_metal = gaps(in_order(expected["band_energies"]), rule)
+        moved = np.abs(_edge_distance(exported["band_energies"], rule) - _edge_distance(expected["band_energies"], rule))
         gap_change = max(gap_change, float(moved[~(is_metal & was_metal)].max(initial=0.0)))
         flips += int((is_metal != was_metal).sum())
     return ParityReport(
-        reference=REFERENCE,
+        reference=reference,
         n_crystals=len(features),
         n_atoms=tuple(sorted({len(one.atomic_numbers) for one in features})),
         batch_sizes=_batch_sizes(len(features)),
@@ -99,26 +114,40 @@ def compare(model: Reference, session: Session, features: Sequence[Features], *,
     )
 
 
-def require(report: ParityReport, *, name: str) -> None:
-    """Refuse a model that is not the one it was made from.
+def _outputs(model: Reference | Session, batch: Sequence[Features]) -> dict[str, NDArray[Any]]:
+    """What a reference says, by the names of the graph contract."""
+    if not isinstance(model, torch.nn.Module):
+        return model.run(pad(batch))
+    with torch.inference_mode():
+        output = model(to_batch(batch))
+    return {
+        "band_energies": output.energies.numpy(),
+        "band_center": output.center.numpy(),
+        "band_dispersion": output.dispersion.numpy(),
+    }
 
-    Raises:
-        ExportError: ``parity-failed``, with the number and the limit.
-    """
+
+def objection(report: ParityReport) -> str | None:
+    """What speaks against taking a model for the one it was made from: the number and the limit, or nothing."""
     judged = (
         ("energies differ from the reference by up to", report.max_energy_error_ev, report.limit_ev, " (--limit-ev sets another)"),
         ("energies differ from the reference on average by", report.mean_energy_error_ev, report.mean_limit_ev, ""),
         ("gaps differ from the reference by up to", report.max_gap_change_ev, report.gap_limit_ev, ""),
     )
     for what, found, limit, hint in judged:
-        if limit is not None and not found <= limit:  # also refuses an error that is not a number
-            raise ExportError(
-                "parity-failed",
-                f"{name}: {what} {found:.3g} eV on {report.n_crystals} crystals, the limit is {limit:.3g} eV{hint};"
-                " nothing was written",
-            )
-    if not np.isfinite(report.max_energy_error_ev):
-        raise ExportError("parity-failed", f"{name}: not all outputs are finite numbers; nothing was written")
+        if limit is not None and not found <= limit:  # also objects to an error that is not a number
+            return f"{what} {found:.3g} eV on {report.n_crystals} crystals, the limit is {limit:.3g} eV{hint}"
+    return None if np.isfinite(report.max_energy_error_ev) else "not all outputs are finite numbers"
+
+
+def require(report: ParityReport, *, name: str) -> None:
+    """Refuse a model that is not the one it was made from.
+
+    Raises:
+        ExportError: ``parity-failed``, with the number and the limit.
+    """
+    if reason := objection(report):
+        raise ExportError("parity-failed", f"{name}: {reason}; nothing was written")
 
 
 def _edge_distance(energies: NDArray[Any], rule: BandRule) -> NDArray[Any]:

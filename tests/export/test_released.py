@@ -31,6 +31,7 @@ from bandrt_export.dense_released import DenseReleased, analysis_matrix, synthes
 from bandrt_export.onnx import INPUTS, export_onnx
 from bandrt_export.parity import HALF_LIMITS
 from bandrt_export.plan import build_plan
+from bandrt_export.verify import verify
 from bandrt_train.checkpoint import load_checkpoint, save_checkpoint
 from bandrt_train.graph_data import to_batch
 from bandrt_train.released.config import Conventions
@@ -279,6 +280,22 @@ def test_infer_runs_on_real_crystals(exported: Exported, examples: Path, tmp_pat
     assert len(rows) >= 30
     with np.load(tmp_path / "bands" / "parts" / "part-00000.npz") as part:
         assert part["energies"].shape[1:] == (6, 128)
+
+
+def test_verify_takes_from_the_engine_what_the_checkpoint_leaves_unsaid(exported: Exported) -> None:
+    found = verify(exported.engine, exported.checkpoint)
+    assert found.passed
+    assert found.same_checkpoint
+    assert found.own_error_ev is None
+    assert found.report.limit_ev == 1e-3
+
+
+def test_verify_takes_a_released_model_saved_as_our_checkpoint(exported: Exported, tmp_path: Path) -> None:
+    path, model, manifest = tmp_path / "model.ckpt", exported.model, exported.manifest
+    save_checkpoint(path, model=model, config=model.config, recipe=manifest.recipe, bands=manifest.bands, training=TrainingDomain())
+    found = verify(exported.engine, path)
+    assert found.passed
+    assert not found.same_checkpoint
 
 
 @pytest.fixture

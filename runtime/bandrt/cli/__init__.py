@@ -36,6 +36,7 @@ COMMANDS = {
     "inspect": Entry("bandrt.cli.inspect:command", "Say what a model is, what it was trained on and how it was verified."),
     "doctor": Entry("bandrt.cli.doctor:command", "Say what can be done on this machine, and what is missing."),
     "export": Entry("bandrt_export.cli:command", "Turn a checkpoint into a verified engine.", "export"),
+    "verify": Entry("bandrt_export.verify_cli:command", "Compare an engine with what it was made from.", "export"),
     "train": Entry("bandrt_train.cli:group", "Make data sets, train and evaluate models.", "train"),
 }
 

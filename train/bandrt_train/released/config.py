@@ -83,6 +83,11 @@ class Conventions:
     scheme: Scheme = "latimer_munro"
     """Which path the k-points lie on."""
 
+    @classmethod
+    def of(cls, recipe: Recipe, species_index: SpeciesIndex) -> Conventions:
+        """What was assumed for a model that is fed by a recipe."""
+        return cls(recipe.graph.direction, recipe.kpath.frame, species_index, recipe.kpath.scheme)
+
     def recipe(self, config: ReleasedConfig) -> Recipe:
         """What an engine of such a checkpoint must be fed."""
         return Recipe(
