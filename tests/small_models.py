@@ -10,19 +10,23 @@ import torch
 from bandrt.features import Features
 from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_export.parity import featurize_all, packaged_crystals
-from bandrt_train.model import Bandformer
+from bandrt_train.model import Bandformer, build_model
 from bandrt_train.model_config import ModelConfig
+from bandrt_train.recipes import default_recipe
 
 RECIPE = Recipe(kpath=KpathRecipe(n_kpoints=48))
 SMALL = ModelConfig(
     d_model=24, n_heads=4, encoder_layers=2, decoder_layers=2, d_feedforward=32, n_gaussians=9, n_bands=6, n_kpoints=48
 )
 
+BLOCH_RECIPE = default_recipe("bloch", RECIPE.kpath)
+BLOCH = replace(SMALL, variant="bloch", n_hoppings=5, edge_values=True)
+
 
 def perturbed(config: ModelConfig = SMALL, *, seed: int = 0) -> Bandformer:
     """A model in which no parameter or buffer of a head has the value it starts from: fresh ones hide exchanged layers."""
     generator = torch.Generator().manual_seed(seed)
-    model = Bandformer(config).eval()
+    model = build_model(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
@@ -34,6 +38,12 @@ def perturbed(config: ModelConfig = SMALL, *, seed: int = 0) -> Bandformer:
 def real_features() -> list[Features]:
     """The packaged real crystals, smallest first, on paths of 48 points."""
     return featurize_all(packaged_crystals(), RECIPE)
+
+
+@cache
+def bloch_features() -> list[Features]:
+    """The same with the neighbours that ``bloch`` needs."""
+    return featurize_all(packaged_crystals(), BLOCH_RECIPE)
 
 
 def isolated(features: Features) -> Features:

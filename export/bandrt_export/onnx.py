@@ -36,8 +36,8 @@ PARITY_LIMIT_EV = 1e-4
 """eV: what fp32 rounding may cost; measured exports stay a hundred times below."""
 MAX_SIZE = 4096
 """Largest batch and number of atoms the traced shapes promise; nothing allocates by it."""
-INPUTS = ("atomic_numbers", "neighbor_index", "neighbor_distance", "neighbor_mask", "atom_mask", "kpoints")
-"""The graph contract's inputs that the dense model takes, in its order."""
+INPUTS = DenseBandformer.inputs
+"""The graph contract's inputs that every dense model takes, in its order; a variant may add some."""
 OUTPUTS = DenseBands._fields
 
 
@@ -94,14 +94,14 @@ def trace(dense: DenseBandformer, *, n_slots: int) -> ModelProto:
     # two different sizes, neither 1 nor equal to another axis: torch.export would tie or freeze those
     example = example_inputs(dense, n_crystals=3, n_atoms=5, n_slots=n_slots)
     batch, atoms = Dim("batch", min=1, max=MAX_SIZE), Dim("atoms", min=1, max=MAX_SIZE)
-    shapes = tuple({0: batch} if name == "kpoints" else {0: batch, 1: atoms} for name in INPUTS)
+    shapes = tuple({0: batch} if name == "kpoints" else {0: batch, 1: atoms} for name in dense.inputs)
     with _quiet_exporter():
         program = torch.onnx.export(
             dense,
             example,
             dynamo=True,
             opset_version=OPSET,
-            input_names=list(INPUTS),
+            input_names=list(dense.inputs),
             output_names=list(OUTPUTS),
             dynamic_shapes=shapes,
             external_data=False,
@@ -121,16 +121,18 @@ def without_traces(proto: ModelProto) -> ModelProto:
 
 
 def example_inputs(dense: DenseBandformer, *, n_crystals: int, n_atoms: int, n_slots: int) -> tuple[Tensor, ...]:
-    """Zeros in the shapes and types of the graph contract, in the order of `INPUTS`."""
+    """Zeros in the shapes and types of the graph contract, in the order of the model's inputs."""
     slots = (n_crystals, n_atoms, n_slots)
-    return (
-        torch.zeros(slots[:2], dtype=torch.int32),
-        torch.zeros(slots, dtype=torch.int32),
-        torch.zeros(slots),
-        torch.ones(slots, dtype=torch.bool),
-        torch.ones(slots[:2], dtype=torch.bool),
-        torch.zeros(n_crystals, dense.config.n_kpoints, 3),
-    )
+    examples = {
+        "atomic_numbers": torch.zeros(slots[:2], dtype=torch.int32),
+        "neighbor_index": torch.zeros(slots, dtype=torch.int32),
+        "neighbor_distance": torch.zeros(slots),
+        "neighbor_mask": torch.ones(slots, dtype=torch.bool),
+        "atom_mask": torch.ones(slots[:2], dtype=torch.bool),
+        "kpoints": torch.zeros(n_crystals, dense.config.n_kpoints, 3),
+        "neighbor_image": torch.zeros((*slots, 3), dtype=torch.int32),
+    }
+    return tuple(examples[name] for name in dense.inputs)
 
 
 def describe(checkpoint: Checkpoint) -> Manifest:
@@ -141,7 +143,7 @@ def describe(checkpoint: Checkpoint) -> Manifest:
         checkpoint_sha256=checkpoint.sha256,
         recipe=checkpoint.recipe,
         bands=checkpoint.bands,
-        inputs=INPUTS,
+        inputs=DENSE[checkpoint.config.variant].inputs,
         outputs=OUTPUTS,
         backend=Backend(name="onnx", version=f"torch {torch.__version__}", opset=OPSET),
         training=checkpoint.training,
