@@ -133,10 +133,10 @@ class Decoder(nn.Module):
 
     def forward(self, kpoints: Tensor, memory: Memory, known: Tensor | None = None) -> Tensor:
         """(B, K, 3) to (B, K, d_model), from what is already `known` of the k-points, (B, K, d_model), if anything is."""
-        parts = [known] if known is not None else []
+        sequence = known
         if self.encoding is not None:
-            parts.append(self.encoding(kpoints))
-        sequence = torch.stack(parts).sum(dim=0) if len(parts) > 1 else parts[0]
+            encoded: Tensor = self.encoding(kpoints)
+            sequence = encoded if known is None else known + encoded
         for layer in self.layers:
             sequence = layer(sequence, memory)
         normed: Tensor = self.norm(sequence)

@@ -67,8 +67,8 @@ class BandHeads(nn.Module):
     def forward(self, sequence: Tensor, crystal: Tensor, loops: LoopFeatures | None = None) -> BandOutput:
         """Read the bands from the k-points (B, K, d_model) and the crystal feature (B, d_model).
 
-        With loops, their deviation is added to what the k-points say, and the centres come from the loops alone: what the decoder
-        makes of a path helps with the shape of bands, but not, on few crystals, with their height.
+        With loops, their deviation is added to what the k-points say, and the centres are read before the decoder: what it makes
+        of a path helps with the shape of bands but, on few crystals, not with their height.
         """
         path = sequence if loops is None else loops.sequence
         pooled = torch.cat([path.mean(dim=1), crystal], dim=-1)
