@@ -12,8 +12,9 @@ import torch
 from bandrt.features import Features
 from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_export.parity import featurize_all, packaged_crystals
-from bandrt_train.model import Bandformer
+from bandrt_train.model import Bandformer, build_model
 from bandrt_train.model_config import ModelConfig
+from bandrt_train.recipes import default_recipe
 from bandrt_train.released.config import ReleasedConfig
 from bandrt_train.released.model import ReleasedBandformer
 
@@ -25,11 +26,14 @@ SMALL_RELEASED = ReleasedConfig(
     d_model=24, encoder_heads=4, encoder_layers=2, decoder_heads=3, decoder_layers=2, dropout=0.0, n_kpoints=48
 )
 
+BLOCH_RECIPE = default_recipe("bloch", RECIPE.kpath)
+BLOCH = replace(SMALL, variant="bloch", n_hoppings=5, edge_values=True)
+
 
 def perturbed(config: ModelConfig = SMALL, *, seed: int = 0) -> Bandformer:
     """A model in which no parameter or buffer of a head has the value it starts from: fresh ones hide exchanged layers."""
     generator = torch.Generator().manual_seed(seed)
-    model = Bandformer(config).eval()
+    model = build_model(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
@@ -41,6 +45,12 @@ def perturbed(config: ModelConfig = SMALL, *, seed: int = 0) -> Bandformer:
 def real_features() -> list[Features]:
     """The packaged real crystals, smallest first, on paths of 48 points."""
     return featurize_all(packaged_crystals(), RECIPE)
+
+
+@cache
+def bloch_features() -> list[Features]:
+    """The same with the neighbours that ``bloch`` needs."""
+    return featurize_all(packaged_crystals(), BLOCH_RECIPE)
 
 
 def isolated(features: Features) -> Features:

@@ -13,10 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from bandrt.manifest import Variant
+from bandrt_export.contract import INPUTS
+from bandrt_export.dense_loops import DenseBonds, DenseLoops
 from bandrt_export.dense_released import DenseReleased
 from bandrt_export.masking import masked_softmax
 from bandrt_train.decoder import CrossAttention, Decoder, Memory, SelfAttention
 from bandrt_train.encoder import EdgeBiasedAttention, Encoder, GaussianExpansion
+from bandrt_train.loops import LoopReading
 from bandrt_train.model import Bandformer, BandHeads
 from bandrt_train.model_config import ModelConfig
 from bandrt_train.node_features import NODE_FEATURES
@@ -42,6 +45,12 @@ class DenseBands(NamedTuple):
     """(B, n_bands) eV."""
     band_dispersion: Tensor
     """(B, n_bands, K) eV."""
+
+
+def mean_atom(memory: Memory) -> Tensor:
+    """The mean over the atoms of each crystal, (B, d_model); zero for a crystal of padding alone."""
+    present = memory.mask.unsqueeze(-1).to(memory.nodes.dtype)  # (B, N, 1)
+    return (memory.nodes * present).sum(dim=1) / present.sum(dim=1).clamp(min=1.0)
 
 
 class GatheredAttention(EdgeBiasedAttention):
@@ -89,10 +98,11 @@ class ExplicitCrossAttention(CrossAttention):
 class DenseBandformer(nn.Module):
     """The paper's model with the inputs and outputs of the graph contract."""
 
+    inputs: ClassVar[tuple[str, ...]] = INPUTS
+    outputs: ClassVar[tuple[str, ...]] = DenseBands._fields
+    dynamic_slots: ClassVar[bool] = False
+    parity_limit_ev: ClassVar[float] = 1e-4  # measured exports stay a hundred times below
     full_precision: ClassVar[frozenset[str]] = frozenset({"node_features", "expansion", "decoder.encoding", "heads"})
-    outputs: ClassVar = DenseBands._fields
-    dynamic_slots: ClassVar = False
-    parity_limit_ev: ClassVar = 1e-4  # measured exports stay a hundred times below
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -129,23 +139,72 @@ class DenseBandformer(nn.Module):
             atom_mask: (B, N) bool.
             kpoints: (B, K, 3) float32.
         """
-        n_crystals, n_atoms = atomic_numbers.shape
-        first_atom = torch.arange(n_crystals, device=atomic_numbers.device) * n_atoms  # (B,)
-        edges = DenseEdges(
+        edges = self.edges(neighbor_index, neighbor_distance, neighbor_mask)
+        nodes = self.encoder(self.node_features(atomic_numbers.flatten()), edges)
+        memory = Memory(nodes.unflatten(0, atomic_numbers.shape), atom_mask)
+        bands = self.heads(self.decoder(kpoints, memory), mean_atom(memory))
+        return DenseBands(bands.energies, bands.center, bands.dispersion)
+
+    def edges(self, neighbor_index: Tensor, neighbor_distance: Tensor, neighbor_mask: Tensor) -> DenseEdges:
+        """Count the neighbours of all crystals, (B, N, D), through the batch."""
+        n_crystals, n_atoms, _ = neighbor_index.shape
+        first_atom = torch.arange(n_crystals, device=neighbor_index.device) * n_atoms  # (B,)
+        return DenseEdges(
             neighbor=(neighbor_index + first_atom[:, None, None]).flatten(),
             gaussians=self.expansion(neighbor_distance.flatten(0, 1)),
             mask=neighbor_mask.flatten(0, 1),
         )
-        nodes = self.encoder(self.node_features(atomic_numbers.flatten()), edges).unflatten(0, (n_crystals, n_atoms))
-        present = atom_mask.unsqueeze(-1).to(nodes.dtype)  # (B, N, 1)
-        crystal = (nodes * present).sum(dim=1) / present.sum(dim=1).clamp(min=1.0)
-        bands = self.heads(self.decoder(kpoints, Memory(nodes, atom_mask)), crystal)
+
+
+class DenseBloch(DenseBandformer):
+    """Our variant with the inputs and outputs of the graph contract; it takes the images of the neighbours, too."""
+
+    inputs = (*INPUTS, "neighbor_image")
+    full_precision = DenseBandformer.full_precision | {"loops", "reading.loops", "reading.gate", "reading.bands"}
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.loops = DenseLoops(config)
+        self.reading = LoopReading(config)
+
+    def forward(
+        self,
+        atomic_numbers: Tensor,
+        neighbor_index: Tensor,
+        neighbor_distance: Tensor,
+        neighbor_mask: Tensor,
+        atom_mask: Tensor,
+        kpoints: Tensor,
+        neighbor_image: Tensor,
+    ) -> DenseBands:
+        """Predict the bands of a padded batch; see `DenseBandformer.forward`.
+
+        Args:
+            neighbor_image: (B, N, D, 3) int32, lattice translations of the neighbours, in the vectors that k-points refer to.
+        """
+        n_crystals, n_atoms = atomic_numbers.shape
+        edges = self.edges(neighbor_index, neighbor_distance, neighbor_mask)
+        nodes = self.encoder(self.node_features(atomic_numbers.flatten()), edges)  # (B * N, d_model)
+        image = neighbor_image.flatten(1, 2).to(kpoints.dtype)  # (B, N * D, 3)
+        turns = torch.matmul(image, kpoints.transpose(1, 2)).unflatten(1, (n_atoms, -1))  # (B, N, D, K)
+        bonds = DenseBonds(
+            neighbor=edges.neighbor.unflatten(0, (n_crystals * n_atoms, -1)),
+            gaussians=edges.gaussians,
+            distance=neighbor_distance.flatten(0, 1),
+            mask=edges.mask,
+            turns=turns.flatten(0, 1),
+        )
+        loops = self.loops(nodes, bonds).unflatten(0, (n_crystals, n_atoms))
+        memory = Memory(nodes.unflatten(0, (n_crystals, n_atoms)), atom_mask)
+        read = self.reading(memory.nodes, loops, atom_mask)
+        bands = self.heads(self.decoder(kpoints, memory, read.sequence), mean_atom(memory), read)
         return DenseBands(bands.energies, bands.center, bands.dispersion)
 
 
 Dense = DenseBandformer | DenseReleased
-"""The dense model of any variant. Besides `forward`, each class says which tensors of the graph contract it gives (`outputs`),
-whether crystals may bring any number of neighbour slots or just those of the graph recipe (`dynamic_slots`), how many eV fp32
-rounding may cost (`parity_limit_ev`), and which modules and constants keep their products in fp32 in fp16 (`full_precision`)."""
-DENSE: dict[Variant, type[Dense]] = {"paper": DenseBandformer, "released": DenseReleased}
+"""The dense model of any variant. Besides `forward`, each class says which tensors of the graph contract it takes, in the order of
+`forward` (`inputs`), and gives (`outputs`), whether crystals may bring any number of neighbour slots or just those of the graph
+recipe (`dynamic_slots`), how many eV fp32 rounding may cost (`parity_limit_ev`), and which modules and constants keep their
+products in fp32 in fp16 (`full_precision`)."""
+DENSE: dict[Variant, type[Dense]] = {"paper": DenseBandformer, "bloch": DenseBloch, "released": DenseReleased}
 """The dense module of each variant, under the same names as `bandrt_train.model.REFERENCES`."""

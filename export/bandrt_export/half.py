@@ -23,7 +23,8 @@ SCOPES = "pkg.torch.onnx.name_scopes"
 def with_half_products(proto: ModelProto, *, full_precision: Collection[str]) -> ModelProto:
     """Turn the matrix products of a traced graph to fp16.
 
-    Each takes fp16 operands and gives fp32; a bias is added in fp32.
+    Each takes fp16 operands and gives fp32; a bias is added in fp32. What the model multiplies outside of any module, such as
+    k-points with lattice vectors, stays fp32.
 
     Args:
         proto: as torch's exporter wrote it, with its notes; changed in place.
@@ -49,7 +50,7 @@ def with_half_products(proto: ModelProto, *, full_precision: Collection[str]) ->
         return halves[name]
 
     for node in graph.node:
-        if node.op_type not in PRODUCTS or not _names(node).isdisjoint(full_precision):
+        if node.op_type not in PRODUCTS or _stays(node, full_precision):
             nodes.append(node)
             continue
         [result] = node.output
@@ -110,10 +111,12 @@ def _halves(proto: ModelProto) -> set[str]:
     return constants | {name for node in proto.graph.node if _casts_to(node, TensorProto.FLOAT16) for name in node.output}
 
 
-def _names(node: NodeProto) -> set[str]:
-    """Names of the modules that an operation lies in, and of what it takes."""
+def _stays(node: NodeProto, full_precision: Collection[str]) -> bool:
+    """Whether a product stays fp32: it lies in, or takes, what must, or it is one of the model's own, outside of any module."""
     notes = {note.key: note.value for note in node.metadata_props}
-    return {*ast.literal_eval(notes[SCOPES]), *node.input}
+    model, *modules, _ = ast.literal_eval(notes[SCOPES])
+    assert model == ""
+    return not modules or not {*modules, *node.input}.isdisjoint(full_precision)
 
 
 def _casts_to(node: NodeProto, kind: int) -> bool:

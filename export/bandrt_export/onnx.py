@@ -36,8 +36,6 @@ OPSET = 20
 """The newest that TensorRT, TensorRT-RTX and ONNX Runtime all take in full."""
 MAX_SIZE = 4096
 """Largest batch and number of atoms the traced shapes promise; nothing allocates by it."""
-INPUTS = ("atomic_numbers", "neighbor_index", "neighbor_distance", "neighbor_mask", "atom_mask", "kpoints")
-"""The graph contract's inputs that the dense models take, in their order."""
 
 
 def export_onnx(
@@ -109,8 +107,8 @@ def trace(dense: Dense, *, n_slots: int) -> ModelProto:
     batch, atoms = Dim("batch", min=1, max=MAX_SIZE), Dim("atoms", min=1, max=MAX_SIZE)
     axes = {0: batch, 1: atoms, 2: Dim("slots", min=1, max=MAX_SIZE) if dense.dynamic_slots else None}
     shapes = tuple(
-        {0: batch} if name == "kpoints" else {axis: axes[axis] for axis in range(tensor.ndim) if axes[axis]}
-        for name, tensor in zip(INPUTS, example, strict=True)
+        {0: batch} if name == "kpoints" else {axis: axes[axis] for axis in range(min(tensor.ndim, 3)) if axes[axis]}
+        for name, tensor in zip(dense.inputs, example, strict=True)
     )
     with _quiet_exporter():
         program = torch.onnx.export(
@@ -118,7 +116,7 @@ def trace(dense: Dense, *, n_slots: int) -> ModelProto:
             example,
             dynamo=True,
             opset_version=OPSET,
-            input_names=list(INPUTS),
+            input_names=list(dense.inputs),
             output_names=list(dense.outputs),
             dynamic_shapes=shapes,
             external_data=False,
@@ -138,16 +136,18 @@ def without_traces(proto: ModelProto) -> ModelProto:
 
 
 def example_inputs(dense: Dense, *, n_crystals: int, n_atoms: int, n_slots: int) -> tuple[Tensor, ...]:
-    """Zeros in the shapes and types of the graph contract, in the order of `INPUTS`."""
+    """Zeros in the shapes and types of the graph contract, in the order of the model's inputs."""
     slots = (n_crystals, n_atoms, n_slots)
-    return (
-        torch.zeros(slots[:2], dtype=torch.int32),
-        torch.zeros(slots, dtype=torch.int32),
-        torch.zeros(slots),
-        torch.ones(slots, dtype=torch.bool),
-        torch.ones(slots[:2], dtype=torch.bool),
-        torch.zeros(n_crystals, dense.config.n_kpoints, 3),
-    )
+    examples = {
+        "atomic_numbers": torch.zeros(slots[:2], dtype=torch.int32),
+        "neighbor_index": torch.zeros(slots, dtype=torch.int32),
+        "neighbor_distance": torch.zeros(slots),
+        "neighbor_mask": torch.ones(slots, dtype=torch.bool),
+        "atom_mask": torch.ones(slots[:2], dtype=torch.bool),
+        "kpoints": torch.zeros(n_crystals, dense.config.n_kpoints, 3),
+        "neighbor_image": torch.zeros((*slots, 3), dtype=torch.int32),
+    }
+    return tuple(examples[name] for name in dense.inputs)
 
 
 def describe(checkpoint: Checkpoint, precision: Precision) -> Manifest:
@@ -158,7 +158,7 @@ def describe(checkpoint: Checkpoint, precision: Precision) -> Manifest:
         checkpoint_sha256=checkpoint.sha256,
         recipe=checkpoint.recipe,
         bands=checkpoint.bands,
-        inputs=INPUTS,
+        inputs=DENSE[checkpoint.config.variant].inputs,
         outputs=DENSE[checkpoint.config.variant].outputs,
         precision=precision,
         backend=Backend(name="onnx", version=f"torch {torch.__version__}", opset=OPSET),

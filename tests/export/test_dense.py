@@ -11,8 +11,8 @@ from small_models import SMALL, isolated, perturbed, real_features
 
 from bandrt.batch import pad
 from bandrt.features import Features
+from bandrt_export.contract import INPUTS
 from bandrt_export.dense import DENSE, DenseBandformer, DenseBands, masked_softmax
-from bandrt_export.onnx import INPUTS
 from bandrt_train.graph_data import to_batch
 from bandrt_train.model import REFERENCES, Bandformer
 

@@ -18,9 +18,10 @@ import bandrt_export.onnx
 from bandrt.batch import pad
 from bandrt.engine.onnx import OnnxSession
 from bandrt_export.cli import command
+from bandrt_export.contract import INPUTS
 from bandrt_export.errors import ExportError
 from bandrt_export.half import PRODUCTS, half_products, with_half_products, with_rounding_spelled_out
-from bandrt_export.onnx import INPUTS, export_onnx
+from bandrt_export.onnx import export_onnx
 
 MEAN_LIMIT_EV, GAP_LIMIT_EV = 5e-3, 20e-3
 """What half precision may cost on real crystals."""

@@ -26,9 +26,10 @@ from bandrt.engine.onnx import OnnxSession
 from bandrt.features import Features
 from bandrt.manifest import BandRule, Bucket, Manifest, Precision, Profile, TrainingDomain
 from bandrt_export.cli import command
+from bandrt_export.contract import INPUTS
 from bandrt_export.dense import DENSE
 from bandrt_export.dense_released import DenseReleased, analysis_matrix, synthesis_matrix
-from bandrt_export.onnx import INPUTS, export_onnx
+from bandrt_export.onnx import export_onnx
 from bandrt_export.parity import HALF_LIMITS
 from bandrt_export.plan import build_plan
 from bandrt_export.verify import verify

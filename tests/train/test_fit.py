@@ -123,6 +123,14 @@ def test_a_model_of_another_shape_than_the_data_is_refused(data: Dataset, tmp_pa
     assert not (tmp_path / "run").exists()
 
 
+def test_a_bloch_model_is_not_trained_on_neighbours_that_break_its_symmetry(data: Dataset, tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, model=dataclasses.replace(TINY, variant="bloch"))
+    with pytest.raises(FitError, match=r"complete shells .* bandrt train dataset --variant bloch") as caught:
+        fit(config, data, tmp_path / "run")
+    assert caught.value.code == "recipe-mismatch"
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_folder_with_something_in_it_is_not_written_to(data: Dataset, run: FitResult) -> None:
     with pytest.raises(FitError, match="not empty"):
         fit(CONFIG, data, run.checkpoint.parent)
@@ -162,11 +170,14 @@ def test_a_configuration_with_a_mistake_is_refused_by_name(text: str, named: str
         read_config(tmp_path / "config.toml")
 
 
-def test_the_command_line_goes_from_labels_to_errors(label_texts: list[DocumentText], tmp_path: Path) -> None:
+@pytest.mark.parametrize("variant", ["paper", "bloch"])
+def test_the_command_line_goes_from_labels_to_errors(label_texts: list[DocumentText], tmp_path: Path, variant: str) -> None:
     chosen = [t.text.strip() for t in label_texts if json.loads(t.text)["n_occupied"] >= 3][::12]
     (tmp_path / "labels.jsonl").write_text("\n".join(chosen), encoding="utf-8")
     (tmp_path / "tiny.toml").write_text(
-        "epochs = 1\n[model]\nd_model = 12\nn_heads = 2\nencoder_layers = 1\ndecoder_layers = 1\nn_kpoints = 32\n", encoding="utf-8"
+        f"epochs = 1\n[model]\nvariant = '{variant}'\nd_model = 12\nn_heads = 2\nencoder_layers = 1\ndecoder_layers = 1\n"
+        "n_kpoints = 32\n",
+        encoding="utf-8",
     )
 
     def call(*arguments: str) -> str:
@@ -174,9 +185,8 @@ def test_the_command_line_goes_from_labels_to_errors(label_texts: list[DocumentT
         assert result.exit_code == 0, result.output
         return result.output
 
-    built = call(
-        "dataset", str(tmp_path / "labels.jsonl"), "-o", str(tmp_path / "data"), "--n-kpoints", "32", "--validation", "0.3"
-    )
+    size = ("--n-kpoints", "32", "--validation", "0.3")
+    built = call("dataset", str(tmp_path / "labels.jsonl"), "-o", str(tmp_path / "data"), "--variant", variant, *size)
     assert f"{len(chosen)} crystals in" in built
     threads = str(torch.get_num_threads())
     fitted = call(

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from bandrt.manifest import BandRule
-from bandrt.recipe import KpathRecipe, Recipe, Scheme
+from bandrt.recipe import KpathRecipe, Scheme
+from bandrt_train.model_config import TrainableVariant
 
 if TYPE_CHECKING:
     from bandrt_train.dataset import Dataset, Split
@@ -29,6 +30,10 @@ def group() -> None:
 @group.command()
 @click.argument("sources", nargs=-1, required=True, type=EXISTING)
 @click.option("-o", "--output", required=True, type=FOLDER, help="Data set folder to write, new or empty.")
+@click.option(
+    "--variant", type=click.Choice(get_args(TrainableVariant)), default="paper", show_default=True,
+    help="Model to train on it: decides the neighbours.",
+)  # fmt: skip
 @click.option("--scheme", type=click.Choice(get_args(Scheme)), default="latimer_munro", show_default=True, help="K-path.")
 @click.option("--n-kpoints", type=click.IntRange(2), default=256, show_default=True, help="Points of the path.")
 @click.option("--n-bands", type=click.IntRange(2), default=6, show_default=True, help="Bands around the Fermi level, even.")
@@ -41,6 +46,7 @@ def group() -> None:
 def dataset(
     sources: tuple[Path, ...],
     output: Path,
+    variant: TrainableVariant,
     scheme: Scheme,
     n_kpoints: int,
     n_bands: int,
@@ -54,13 +60,14 @@ def dataset(
     """Build a data set from pymatgen BandStructureSymmLine documents (JSON, or one a line), in files and folders."""
     from bandrt_train.dataset import DatasetRecipe, SplitRule
     from bandrt_train.dataset_builder import build_dataset
+    from bandrt_train.recipes import default_recipe
 
     if n_bands % 2:
         raise click.UsageError(f"--n-bands is {n_bands}: an even number is needed, half of them below the Fermi level")
     if validation + test >= 1.0:
         raise click.UsageError(f"--validation and --test take {validation + test:.0%} of the data and leave none to train on")
     recipe = DatasetRecipe(
-        Recipe(kpath=KpathRecipe(scheme=scheme, n_kpoints=n_kpoints)),
+        default_recipe(variant, KpathRecipe(scheme=scheme, n_kpoints=n_kpoints)),
         BandRule(n_bands=n_bands, n_valence=n_bands // 2),
         SplitRule(seed, validation, test),
         min_mapped,

@@ -127,13 +127,16 @@ class Decoder(nn.Module):
         cross_attention: type[CrossAttention] = CrossAttention,
     ) -> None:
         super().__init__()
-        self.encoding = KpointEncoding(config)
+        self.encoding = KpointEncoding(config) if config.kpoint_encoding else None
         self.layers = nn.ModuleList(DecoderLayer(config, self_attention, cross_attention) for _ in range(config.decoder_layers))
         self.norm = nn.LayerNorm(config.d_model)
 
-    def forward(self, kpoints: Tensor, memory: Memory) -> Tensor:
-        """(B, K, 3) to (B, K, d_model)."""
-        sequence = self.encoding(kpoints)
+    def forward(self, kpoints: Tensor, memory: Memory, known: Tensor | None = None) -> Tensor:
+        """(B, K, 3) to (B, K, d_model), from what is already `known` of the k-points, (B, K, d_model), if anything is."""
+        sequence = known
+        if self.encoding is not None:
+            encoded: Tensor = self.encoding(kpoints)
+            sequence = encoded if known is None else known + encoded
         for layer in self.layers:
             sequence = layer(sequence, memory)
         normed: Tensor = self.norm(sequence)

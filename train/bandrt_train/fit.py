@@ -36,6 +36,7 @@ from bandrt_train.fit_config import FitConfig, FitError
 from bandrt_train.graph_data import to_data
 from bandrt_train.model import Bandformer, band_loss, build_model
 from bandrt_train.predictions import graph_energies
+from bandrt_train.recipes import unmet
 from bandrt_train.targets import Targets
 
 Progress = Callable[[int, dict[str, float]], None]
@@ -216,7 +217,7 @@ def fit(config: FitConfig, dataset: Dataset, folder: Path, *, progress: Progress
         progress: told after every epoch.
 
     Raises:
-        FitError: ``output-exists``, ``empty-split``, ``shape-mismatch`` or ``diverged``.
+        FitError: ``output-exists``, ``empty-split``, ``shape-mismatch``, ``recipe-mismatch`` or ``diverged``.
     """
     training = dataset.split("train")
     _check(config, dataset, folder)
@@ -264,6 +265,12 @@ def _check(config: FitConfig, dataset: Dataset, folder: Path) -> None:
         if not dataset.header.counts.get(split):
             raise FitError("empty-split", f"{dataset.folder}: the {split} split has no crystals; add data or change the shares")
     recipe = dataset.header.recipe
+    if missing := unmet(config.model.variant, recipe.featurization):
+        raise FitError(
+            "recipe-mismatch",
+            f"the {config.model.variant} model needs {missing}, which the data set {dataset.folder} was made without;"
+            f" make one with: bandrt train dataset --variant {config.model.variant}",
+        )
     for name, wanted, found in (
         ("n_bands", config.model.n_bands, recipe.bands.n_bands),
         ("n_kpoints", config.model.n_kpoints, recipe.featurization.kpath.n_kpoints),

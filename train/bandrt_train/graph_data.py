@@ -17,7 +17,8 @@ def to_data(features: Features) -> Data:
 
     Returns:
         A graph with ``atomic_numbers`` (n,) int64, ``edge_index`` (2, n_edges) int64 (neighbour above the atom it sends
-        to), ``edge_length`` (n_edges,) float32 in Å and ``kpoints`` (1, K, 3) float32 in the recipe's frame.
+        to), ``edge_length`` (n_edges,) float32 in Å, ``edge_image`` (n_edges, 3) int32, the cell that the neighbour lies in, and
+        ``kpoints`` (1, K, 3) float32 in the recipe's frame.
     """
     mask = torch.as_tensor(features.neighbor_mask)
     target = torch.nonzero(mask)[:, 0]
@@ -26,6 +27,7 @@ def to_data(features: Features) -> Data:
         atomic_numbers=torch.as_tensor(features.atomic_numbers, dtype=torch.int64),
         edge_index=torch.stack([source, target]),
         edge_length=torch.as_tensor(features.neighbor_distance)[mask],
+        edge_image=torch.as_tensor(features.neighbor_image)[mask],
         kpoints=torch.as_tensor(features.kpoints).unsqueeze(0),
         num_nodes=len(features.atomic_numbers),
     )

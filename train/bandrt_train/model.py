@@ -13,6 +13,7 @@ from bandrt.manifest import Variant
 from bandrt_train.band_output import BandOutput
 from bandrt_train.decoder import Decoder, Memory
 from bandrt_train.encoder import Encoder, GaussianExpansion, SparseAttention, SparseEdges
+from bandrt_train.loops import LoopFeatures, LoopReading, SparseBonds, SparseLoops
 from bandrt_train.model_config import ModelConfig
 from bandrt_train.node_features import NODE_FEATURES
 from bandrt_train.released.config import ReleasedConfig
@@ -55,11 +56,19 @@ class BandHeads(nn.Module):
         self.center_scale.copy_(center_scale)
         self.dispersion_scale.copy_(dispersion_scale)
 
-    def forward(self, sequence: Tensor, crystal: Tensor) -> BandOutput:
-        """Read the bands from the k-points (B, K, d_model) and the crystal feature (B, d_model)."""
-        pooled = torch.cat([sequence.mean(dim=1), crystal], dim=-1)
+    def forward(self, sequence: Tensor, crystal: Tensor, loops: LoopFeatures | None = None) -> BandOutput:
+        """Read the bands from the k-points (B, K, d_model) and the crystal feature (B, d_model).
+
+        With loops, their deviation is added to what the k-points say, and the centres are read before the decoder: what it makes
+        of a path helps with the shape of bands but, on few crystals, not with their height.
+        """
+        path = sequence if loops is None else loops.sequence
+        pooled = torch.cat([path.mean(dim=1), crystal], dim=-1)
         center = self.center_mean + self.center_scale * self.center(pooled)
-        deviation = self.dispersion(sequence).transpose(1, 2) * self.dispersion_scale.unsqueeze(-1)  # (B, n_bands, K)
+        shape = self.dispersion(sequence)  # (B, K, n_bands)
+        if loops is not None:
+            shape = shape + loops.deviation
+        deviation = shape.transpose(1, 2) * self.dispersion_scale.unsqueeze(-1)
         dispersion = deviation - deviation.mean(dim=-1, keepdim=True)
         return BandOutput(center, dispersion, center.unsqueeze(-1) + dispersion)
 
@@ -86,13 +95,36 @@ class Bandformer(nn.Module):
         return output
 
 
+class BlochBandformer(Bandformer):
+    """Our variant: a k-point is known by the closed loops of hoppings at k, before it meets the others of its path."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.loops = SparseLoops(config)
+        self.reading = LoopReading(config)
+
+    def forward(self, data: Data) -> BandOutput:
+        """Predict the bands of a PyG batch."""
+        n_crystals = len(data.kpoints)
+        edges = SparseEdges(data.edge_index, self.expansion(data.edge_length))
+        nodes = self.encoder(self.node_features(data.atomic_numbers), edges)
+        memory = Memory(*to_dense_batch(nodes, data.batch, batch_size=n_crystals))
+        kpoints = data.kpoints[data.batch[data.edge_index[1]]]  # (n_edges, K, 3)
+        turns = torch.matmul(kpoints, data.edge_image.to(kpoints.dtype).unsqueeze(-1)).squeeze(-1)
+        loops = self.loops(nodes, SparseBonds(*edges, data.edge_length, turns))
+        read = self.reading(memory.nodes, to_dense_batch(loops, data.batch, batch_size=n_crystals)[0], memory.mask)
+        crystal = memory.nodes.sum(dim=1) / memory.mask.sum(dim=1, keepdim=True)
+        output: BandOutput = self.heads(self.decoder(data.kpoints, memory, read.sequence), crystal, read)
+        return output
+
+
 Config = ModelConfig | ReleasedConfig
 """The configuration of any variant; its field `variant` says which."""
 Reference = Bandformer | ReleasedBandformer
 """The reference model of any variant: PyG batch to `BandOutput`."""
-CONFIGS: dict[Variant, type[Config]] = {"paper": ModelConfig, "released": ReleasedConfig}
+CONFIGS: dict[Variant, type[Config]] = {"paper": ModelConfig, "bloch": ModelConfig, "released": ReleasedConfig}
 """The configuration of each variant."""
-REFERENCES: dict[Variant, type[Reference]] = {"paper": Bandformer, "released": ReleasedBandformer}
+REFERENCES: dict[Variant, type[Reference]] = {"paper": Bandformer, "bloch": BlochBandformer, "released": ReleasedBandformer}
 """The reference module of each variant; `bandrt_export.dense.DENSE` holds the exported one under the same name."""
 
 

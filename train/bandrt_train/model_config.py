@@ -8,6 +8,7 @@ from typing import Literal
 from bandrt.errors import BandrtError
 
 NodeFeatureKind = Literal["one_hot", "elemental"]
+TrainableVariant = Literal["paper", "bloch"]
 
 
 class ConfigError(BandrtError):
@@ -16,13 +17,13 @@ class ConfigError(BandrtError):
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The paper's Bandformer: how wide, how deep, and what it is told about atoms.
+    """The paper's Bandformer or a variant of it: how wide, how deep, and what it is told about atoms.
 
     Raises:
         ConfigError: ``config-invalid``, naming the field, the value found and what is allowed.
     """
 
-    variant: Literal["paper"] = "paper"
+    variant: TrainableVariant = "paper"
     """Which architecture; names the reference module here and the dense module of the export."""
     node_features: NodeFeatureKind = "one_hot"
     """What an atom starts from: its atomic number alone, or a table of element properties."""
@@ -45,14 +46,29 @@ class ModelConfig:
     so in a crystal of one element, where all neighbours say the same, no distance is ever seen."""
     dropout: float = 0.1
     """Share of activations dropped in training, in attention weights and feed-forward blocks."""
+    n_hoppings: int = 16
+    """Channels of hoppings whose closed loops the k-points of ``bloch`` feel; no other variant has them."""
+    kpoint_encoding: bool = True
+    """Whether a k-point is told its coordinates. Only ``bloch`` can do without, and its bands then have the symmetry of the crystal
+    exactly."""
     n_bands: int = 6
     """Bands predicted, around the Fermi level."""
     n_kpoints: int = 256
     """Points of the path."""
 
     def __post_init__(self) -> None:
-        for name in ("d_model", "n_heads", "encoder_layers", "decoder_layers", "d_feedforward", "n_bands", "n_kpoints"):
+        for name in (
+            "d_model",
+            "n_heads",
+            "encoder_layers",
+            "decoder_layers",
+            "d_feedforward",
+            "n_hoppings",
+            "n_bands",
+            "n_kpoints",
+        ):
             self._require(name, getattr(self, name) >= 1, "1 or more")
+        self._require("kpoint_encoding", self.kpoint_encoding or self.variant == "bloch", f"true in the {self.variant} variant")
         self._require("n_gaussians", self.n_gaussians >= 2, "2 or more")
         self._require("max_distance", self.max_distance > 0, "a positive distance in Å")
         self._require("dropout", 0 <= self.dropout < 1, "from 0 up to, not including, 1")
