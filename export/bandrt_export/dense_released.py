@@ -25,7 +25,7 @@ NEGATIVE_SLOPE = 0.2
 class Neighbors(NamedTuple):
     """What each of M = B * N atoms hears: its neighbours in D slots, then itself."""
 
-    index: Tensor
+    speaker: Tensor
     """(M * (D + 1),) int64: atoms counted through the batch; the last of each D + 1 is the atom itself."""
     edges: Tensor
     """(M, D + 1, D_EDGE): features; the last is the mean over the neighbours, zero without any."""
@@ -57,7 +57,7 @@ class DenseGatv2(nn.Module):
     def forward(self, nodes: Tensor, neighbors: Neighbors) -> Tensor:
         """(M, d_model) to (M, d_model)."""
         n_slots = neighbors.mask.shape[1]
-        said = self.lin_l(nodes).index_select(0, neighbors.index).unflatten(0, (-1, n_slots))  # (M, D + 1, d_model)
+        said = self.lin_l(nodes).index_select(0, neighbors.speaker).unflatten(0, (-1, n_slots))  # (M, D + 1, d_model)
         heard = said + self.lin_r(nodes).unsqueeze(1) + self.lin_edge(neighbors.edges)
         heard = nn.functional.leaky_relu(heard, NEGATIVE_SLOPE).unflatten(-1, (self.n_heads, -1))
         score = (heard * self.att).sum(dim=-1).transpose(1, 2)  # (M, n_heads, D + 1)
@@ -107,7 +107,7 @@ class DenseEncoder(nn.Module):
         present = mask.unsqueeze(-1).to(edges.dtype)
         mean = (edges * present).sum(dim=1, keepdim=True) / present.sum(dim=1, keepdim=True).clamp(min=1.0)
         neighbors = Neighbors(
-            index=torch.cat([neighbor, itself], dim=1).flatten(),
+            speaker=torch.cat([neighbor, itself], dim=1).flatten(),
             edges=torch.cat([edges, mean], dim=1),
             mask=torch.cat([mask, torch.ones_like(itself, dtype=torch.bool)], dim=1),
         )

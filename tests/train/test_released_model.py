@@ -116,7 +116,8 @@ def test_the_registry_makes_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("d_model", 20), ("encoder_heads", 5), ("decoder_layers", 0), ("n_kpoints", 47), ("dropout", 1.0)]
+    ("field", "value"),
+    [("d_model", 20), ("encoder_heads", 5), ("decoder_layers", 0), ("encoder_layers", 10**9), ("n_kpoints", 47), ("dropout", 1.0)],
 )
 def test_a_configuration_no_model_can_have_is_refused(field: str, value: float) -> None:
     with pytest.raises(ConfigError, match=str(value)) as refused:

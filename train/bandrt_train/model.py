@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import torch
 from torch import Tensor, nn
@@ -128,6 +128,10 @@ REFERENCES: dict[Variant, type[Reference]] = {"paper": Bandformer, "bloch": Bloc
 """The reference module of each variant; `bandrt_export.dense.DENSE` holds the exported one under the same name."""
 
 
+@overload
+def build_model(config: ModelConfig) -> Bandformer: ...
+@overload
+def build_model(config: ReleasedConfig) -> ReleasedBandformer: ...
 def build_model(config: Config) -> Reference:
     """Make the reference model of the configured variant, freshly initialised."""
     return REFERENCES[config.variant](config)

@@ -10,6 +10,8 @@ from bandrt_train.model_config import ConfigError
 
 N_SPECIES = 100
 """Rows of the table of species; which element row 0 belongs to is `ReleasedConfig.species_index`."""
+MAX_LAYERS = 256
+"""No model has more; a damaged file may say so."""
 
 SpeciesIndex = Literal["atomic_number", "atomic_number_minus_one"]
 
@@ -44,8 +46,10 @@ class ReleasedConfig:
     """Points of the path."""
 
     def __post_init__(self) -> None:
-        for name in ("d_model", "encoder_heads", "encoder_layers", "decoder_heads", "decoder_layers", "n_bands"):
+        for name in ("d_model", "encoder_heads", "decoder_heads", "n_bands"):
             self._require(name, getattr(self, name) >= 1, "1 or more")
+        for name in ("encoder_layers", "decoder_layers"):
+            self._require(name, 1 <= getattr(self, name) <= MAX_LAYERS, f"1 to {MAX_LAYERS}")
         self._require("n_kpoints", self.n_kpoints >= 2 and self.n_kpoints % 2 == 0, "an even number, at least 2")
         self._require("dropout", 0 <= self.dropout < 1, "from 0 up to, not including, 1")
         for name in ("encoder_heads", "decoder_heads"):
