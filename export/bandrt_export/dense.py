@@ -14,15 +14,14 @@ from torch import Tensor, nn
 
 from bandrt.manifest import Variant
 from bandrt_export.dense_loops import DenseBonds, DenseLoops
+from bandrt_export.dense_released import DenseReleased
+from bandrt_export.masking import masked_softmax
 from bandrt_train.decoder import CrossAttention, Decoder, Memory, SelfAttention
 from bandrt_train.encoder import EdgeBiasedAttention, Encoder, GaussianExpansion
 from bandrt_train.loops import LoopReading
 from bandrt_train.model import Bandformer, BandHeads
 from bandrt_train.model_config import ModelConfig
 from bandrt_train.node_features import NODE_FEATURES
-
-MASKED_SCORE = -1e4
-"""Attention score of what must not be seen: its softmax weight is exactly zero beside any real score, and fp16 holds it."""
 
 
 class DenseEdges(NamedTuple):
@@ -45,12 +44,6 @@ class DenseBands(NamedTuple):
     """(B, n_bands) eV."""
     band_dispersion: Tensor
     """(B, n_bands, K) eV."""
-
-
-def masked_softmax(score: Tensor, mask: Tensor) -> Tensor:
-    """Softmax over the last axis where `mask` holds, exactly zero elsewhere, all zero where it holds nowhere."""
-    weight = torch.softmax(torch.where(mask, score, MASKED_SCORE), dim=-1)
-    return weight * mask.to(weight.dtype)
 
 
 def mean_atom(memory: Memory) -> Tensor:
@@ -104,15 +97,10 @@ class ExplicitCrossAttention(CrossAttention):
 class DenseBandformer(nn.Module):
     """The paper's model with the inputs and outputs of the graph contract."""
 
-    inputs: ClassVar[tuple[str, ...]] = (
-        "atomic_numbers",
-        "neighbor_index",
-        "neighbor_distance",
-        "neighbor_mask",
-        "atom_mask",
-        "kpoints",
-    )
-    """The contract's inputs that `forward` takes, in its order."""
+    extra_inputs: ClassVar[tuple[str, ...]] = ()
+    outputs: ClassVar = DenseBands._fields
+    dynamic_slots: ClassVar = False
+    parity_limit_ev: ClassVar = 1e-4  # measured exports stay a hundred times below
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -169,7 +157,7 @@ class DenseBandformer(nn.Module):
 class DenseBloch(DenseBandformer):
     """Our variant with the inputs and outputs of the graph contract; it takes the images of the neighbours, too."""
 
-    inputs: ClassVar[tuple[str, ...]] = (*DenseBandformer.inputs, "neighbor_image")
+    extra_inputs: ClassVar[tuple[str, ...]] = ("neighbor_image",)
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -210,5 +198,9 @@ class DenseBloch(DenseBandformer):
         return DenseBands(bands.energies, bands.center, bands.dispersion)
 
 
-DENSE: dict[Variant, type[DenseBandformer]] = {"paper": DenseBandformer, "bloch": DenseBloch}
+Dense = DenseBandformer | DenseReleased
+"""The dense model of any variant. Besides `forward`, each class says which tensors of the graph contract it takes besides those
+that all take (`extra_inputs`) and which it gives (`outputs`), whether crystals may bring any number of neighbour slots or just
+those of the graph recipe (`dynamic_slots`), and how many eV fp32 rounding may cost (`parity_limit_ev`)."""
+DENSE: dict[Variant, type[Dense]] = {"paper": DenseBandformer, "bloch": DenseBloch, "released": DenseReleased}
 """The dense module of each variant, under the same names as `bandrt_train.model.REFERENCES`."""

@@ -21,9 +21,10 @@ from bandrt.crystal import Crystal
 from bandrt.engine.onnx import OnnxSession
 from bandrt.files import replaced
 from bandrt.manifest import METADATA_KEY, Backend, Manifest
-from bandrt_export.dense import DENSE, DenseBandformer, DenseBands
+from bandrt_export.dense import DENSE, Dense
 from bandrt_export.parity import ExportError, compare, featurize_all, packaged_crystals, require, summary
 from bandrt_train.checkpoint import Checkpoint, load_checkpoint
+from bandrt_train.released.config import Conventions
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -32,31 +33,30 @@ log = logging.getLogger(__name__)
 
 OPSET = 20
 """The newest that TensorRT, TensorRT-RTX and ONNX Runtime all take in full."""
-PARITY_LIMIT_EV = 1e-4
-"""eV: what fp32 rounding may cost; measured exports stay a hundred times below."""
 MAX_SIZE = 4096
 """Largest batch and number of atoms the traced shapes promise; nothing allocates by it."""
-INPUTS = DenseBandformer.inputs
-"""The graph contract's inputs that every dense model takes, in its order; a variant may add some."""
-OUTPUTS = DenseBands._fields
+INPUTS = ("atomic_numbers", "neighbor_index", "neighbor_distance", "neighbor_mask", "atom_mask", "kpoints")
+"""The graph contract's inputs that all dense models take, in their order; those that only some take come after."""
 
 
 def export_onnx(
     checkpoint_path: str | Path,
     output: str | Path,
     *,
+    conventions: Conventions | None = None,
     crystals: Sequence[Crystal] | None = None,
-    limit_ev: float = PARITY_LIMIT_EV,
+    limit_ev: float | None = None,
 ) -> Manifest:
     """Export a checkpoint to an ONNX engine.
 
     The file appears under its name only after it has reproduced the reference model.
 
     Args:
-        checkpoint_path: what training wrote.
+        checkpoint_path: what training wrote, here or in the authors' released code.
         output: the ``.onnx`` file to write; replaced if there is one.
+        conventions: what a checkpoint of the released code leaves unsaid; None takes the defaults.
         crystals: to check parity on; None takes those that come with this package.
-        limit_ev: eV, largest energy difference allowed.
+        limit_ev: eV, largest energy difference allowed; None takes what rounding may cost the variant.
 
     Returns:
         The manifest written inside, parity report included.
@@ -67,7 +67,7 @@ def export_onnx(
     """
     target = Path(output)
     _prepare_folder(target)
-    checkpoint = load_checkpoint(checkpoint_path)
+    checkpoint = load_checkpoint(checkpoint_path, conventions=conventions)
     reference = checkpoint.build_model()
     dense = DENSE[checkpoint.config.variant].from_reference(reference)
     started = perf_counter()
@@ -80,7 +80,8 @@ def export_onnx(
         write(proto, manifest, file)
         log.info("comparing with the reference on %d crystals", len(features))
         with OnnxSession(Path(file.name)) as session:
-            report = compare(reference, session, features, rule=checkpoint.bands, limit_ev=limit_ev)
+            limit = dense.parity_limit_ev if limit_ev is None else limit_ev
+            report = compare(reference, session, features, rule=checkpoint.bands, limit_ev=limit)
         log.info(summary(report))
         require(report, name=target.name)
         manifest = dataclasses.replace(manifest, parity=report)
@@ -89,20 +90,25 @@ def export_onnx(
     return manifest
 
 
-def trace(dense: DenseBandformer, *, n_slots: int) -> ModelProto:
-    """Trace a dense model to ONNX with dynamic batch and atoms."""
+def trace(dense: Dense, *, n_slots: int) -> ModelProto:
+    """Trace a dense model to ONNX with dynamic batch and atoms, and dynamic neighbour slots if it takes any number."""
     # two different sizes, neither 1 nor equal to another axis: torch.export would tie or freeze those
     example = example_inputs(dense, n_crystals=3, n_atoms=5, n_slots=n_slots)
     batch, atoms = Dim("batch", min=1, max=MAX_SIZE), Dim("atoms", min=1, max=MAX_SIZE)
-    shapes = tuple({0: batch} if name == "kpoints" else {0: batch, 1: atoms} for name in dense.inputs)
+    axes = {0: batch, 1: atoms, 2: Dim("slots", min=1, max=MAX_SIZE) if dense.dynamic_slots else None}
+    inputs = inputs_of(type(dense))
+    shapes = tuple(
+        {0: batch} if name == "kpoints" else {axis: axes[axis] for axis in range(min(3, tensor.ndim)) if axes[axis]}
+        for name, tensor in zip(inputs, example, strict=True)
+    )
     with _quiet_exporter():
         program = torch.onnx.export(
             dense,
             example,
             dynamo=True,
             opset_version=OPSET,
-            input_names=list(dense.inputs),
-            output_names=list(OUTPUTS),
+            input_names=list(inputs),
+            output_names=list(dense.outputs),
             dynamic_shapes=shapes,
             external_data=False,
             verbose=False,
@@ -120,8 +126,13 @@ def without_traces(proto: ModelProto) -> ModelProto:
     return proto
 
 
-def example_inputs(dense: DenseBandformer, *, n_crystals: int, n_atoms: int, n_slots: int) -> tuple[Tensor, ...]:
-    """Zeros in the shapes and types of the graph contract, in the order of the model's inputs."""
+def inputs_of(kind: type[Dense]) -> tuple[str, ...]:
+    """The graph contract's inputs that a dense model takes, in the order of its arguments."""
+    return (*INPUTS, *kind.extra_inputs)
+
+
+def example_inputs(dense: Dense, *, n_crystals: int, n_atoms: int, n_slots: int) -> tuple[Tensor, ...]:
+    """Zeros in the shapes and types of the graph contract, in the order of the model's arguments."""
     slots = (n_crystals, n_atoms, n_slots)
     examples = {
         "atomic_numbers": torch.zeros(slots[:2], dtype=torch.int32),
@@ -132,7 +143,7 @@ def example_inputs(dense: DenseBandformer, *, n_crystals: int, n_atoms: int, n_s
         "kpoints": torch.zeros(n_crystals, dense.config.n_kpoints, 3),
         "neighbor_image": torch.zeros((*slots, 3), dtype=torch.int32),
     }
-    return tuple(examples[name] for name in dense.inputs)
+    return tuple(examples[name] for name in inputs_of(type(dense)))
 
 
 def describe(checkpoint: Checkpoint) -> Manifest:
@@ -143,8 +154,8 @@ def describe(checkpoint: Checkpoint) -> Manifest:
         checkpoint_sha256=checkpoint.sha256,
         recipe=checkpoint.recipe,
         bands=checkpoint.bands,
-        inputs=DENSE[checkpoint.config.variant].inputs,
-        outputs=OUTPUTS,
+        inputs=inputs_of(DENSE[checkpoint.config.variant]),
+        outputs=DENSE[checkpoint.config.variant].outputs,
         backend=Backend(name="onnx", version=f"torch {torch.__version__}", opset=OPSET),
         training=checkpoint.training,
         bandrt_version=bandrt.__version__,

@@ -19,7 +19,7 @@ from bandrt.features import Features
 from bandrt.manifest import BandRule, TrainingDomain
 from bandrt_export.dense import DenseBloch
 from bandrt_export.dense_loops import DenseBonds, DenseLoops
-from bandrt_export.onnx import export_onnx
+from bandrt_export.onnx import export_onnx, inputs_of
 from bandrt_train.checkpoint import save_checkpoint
 from bandrt_train.graph_data import to_batch
 from bandrt_train.loops import SparseBonds
@@ -63,7 +63,7 @@ def random_features(rng: np.random.Generator, n_atoms: int) -> Features:
 
 
 def inputs(batch: dict[str, Any]) -> list[torch.Tensor]:
-    return [torch.from_numpy(batch[name]) for name in DenseBloch.inputs]
+    return [torch.from_numpy(batch[name]) for name in inputs_of(DenseBloch)]
 
 
 def assert_equal(model: Bandformer, features: list[Features], **shape: int) -> None:
@@ -142,7 +142,7 @@ def test_the_engine_passed_parity_and_says_that_it_takes_images(exported: tuple[
     with OnnxSession(exported[1]) as session:
         manifest = session.manifest
     assert manifest.variant == "bloch"
-    assert manifest.inputs == DenseBloch.inputs
+    assert manifest.inputs == inputs_of(DenseBloch)
     assert "neighbor_image" in manifest.inputs
     assert manifest.recipe == BLOCH_RECIPE
     assert manifest.parity is not None
