@@ -27,7 +27,7 @@ SMALL_RELEASED = ReleasedConfig(
 )
 
 BLOCH_RECIPE = default_recipe("bloch", RECIPE.kpath)
-BLOCH = replace(SMALL, variant="bloch", n_hoppings=5, edge_values=True)
+BLOCH = replace(SMALL, variant="bloch", n_hoppings=5, edge_values=True)  # more hoppings than the export takes at once
 
 
 def perturbed(config: ModelConfig = SMALL, *, seed: int = 0) -> Bandformer:

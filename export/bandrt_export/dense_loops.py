@@ -11,7 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bandrt_train.loops import ClosedLoops, amplitude, waves
+from bandrt_train.loops import ClosedLoops, Waves, amplitude, waves
+
+CHANNELS_AT_ONCE = 4
+"""Channels whose sums over slots are held together. This bounds memory: each takes 64 kB an atom for 32 slots and 256 k-points."""
 
 
 class DenseBonds(NamedTuple):
@@ -43,10 +46,14 @@ class DenseLoops(ClosedLoops):
         own = hopping * (bonds.neighbor == center).to(nodes.dtype).unsqueeze(-1)
         same = (bonds.neighbor.unsqueeze(1) == bonds.neighbor.unsqueeze(2)).to(nodes.dtype) * present.unsqueeze(1)  # (M, D, D)
         share = present / same.sum(dim=2).clamp(min=1.0)  # (M, D): of the slots of one neighbour, all of which sum to the same
-        to_pairs = (same.unsqueeze(1) * hopping.transpose(1, 2).unsqueeze(2)).flatten(1, 2)  # (M, n_hoppings * D, D)
         wave = waves(bonds.turns)  # (M, D, K)
-        real, imaginary = (torch.matmul(to_pairs, part) for part in wave)  # (M, n_hoppings * D, K)
-        squared = (real * real + imaginary * imaginary).unflatten(1, (-1, n_slots))  # (M, n_hoppings, D, K)
-        two_step = torch.matmul(share[:, None, None, :], squared).squeeze(2)  # (M, n_hoppings, K)
+        two_step = torch.cat([self._two_step(some, wave, same, share) for some in hopping.split(CHANNELS_AT_ONCE, dim=2)], dim=1)
         one_step = torch.matmul(wave.real.transpose(1, 2), own)  # (M, K, n_hoppings)
         return torch.cat([one_step, amplitude(two_step).transpose(1, 2)], dim=-1)
+
+    def _two_step(self, hopping: Tensor, wave: Waves, same: Tensor, share: Tensor) -> Tensor:
+        """Two-step loops of some channels: hoppings (M, D, channels) to (M, channels, K)."""
+        to_pairs = (same.unsqueeze(1) * hopping.transpose(1, 2).unsqueeze(2)).flatten(1, 2)  # (M, channels * D, D)
+        real, imaginary = (torch.matmul(to_pairs, part) for part in wave)  # (M, channels * D, K)
+        squared = (real * real + imaginary * imaginary).unflatten(1, (-1, same.shape[1]))  # (M, channels, D, K)
+        return torch.matmul(share[:, None, None, :], squared).squeeze(2)
