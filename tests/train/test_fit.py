@@ -95,6 +95,39 @@ def test_a_run_leaves_a_log_with_a_row_for_each_epoch_and_the_errors_of_its_best
     assert summary["training mean"]["total"]["energy_mae_ev"] == pytest.approx(run.baseline.total.energy_mae_ev)
 
 
+def test_fine_tuning_goes_on_from_the_weights_it_is_given_and_says_so(data: Dataset, run: FitResult, tmp_path: Path) -> None:
+    parent = load_checkpoint(run.checkpoint)
+    still = dataclasses.replace(CONFIG, optimizer=dataclasses.replace(CONFIG.optimizer, learning_rate=0.0), epochs=1)
+    child = load_checkpoint(fit(still, data, tmp_path / "still", start=parent).checkpoint)
+    for name, tensor in parent.state.items():
+        torch.testing.assert_close(child.state[name], tensor, rtol=0.0, atol=1e-6)  # the moving average rounds
+    assert child.training.parent_sha256 == parent.sha256
+    assert child.training.pretraining == (parent.training.functional,)
+    assert (parent.training.parent_sha256, parent.training.pretraining) == ("", ())
+    grandchild = load_checkpoint(fit(still, data, tmp_path / "again", start=child).checkpoint)
+    assert grandchild.training.pretraining == (parent.training.functional, child.training.functional)
+
+
+def test_weights_learned_on_another_number_of_k_points_can_be_fine_tuned(
+    run: FitResult, label_texts: list[DocumentText], tmp_path: Path
+) -> None:
+    chosen = [t.text.strip() for t in label_texts if json.loads(t.text)["n_occupied"] >= 3][::24]
+    (tmp_path / "labels.jsonl").write_text("\n".join(chosen), encoding="utf-8")
+    recipe = dataclasses.replace(RECIPE, featurization=Recipe(kpath=KpathRecipe(n_kpoints=48)))
+    finer = build_dataset([tmp_path / "labels.jsonl"], tmp_path / "data", recipe)
+    config = dataclasses.replace(CONFIG, model=dataclasses.replace(TINY, n_kpoints=48, dropout=0.1), epochs=1)
+    result = fit(config, finer, tmp_path / "run", start=load_checkpoint(run.checkpoint))
+    assert load_checkpoint(result.checkpoint).config.n_kpoints == 48
+
+
+def test_a_checkpoint_of_another_model_is_not_fine_tuned(data: Dataset, run: FitResult, tmp_path: Path) -> None:
+    wider = dataclasses.replace(CONFIG, model=dataclasses.replace(TINY, d_model=24))
+    with pytest.raises(FitError, match=r"d_model is 24, but 12") as caught:
+        fit(wider, data, tmp_path / "run", start=load_checkpoint(run.checkpoint))
+    assert caught.value.code == "other-model"
+    assert not (tmp_path / "run").exists()
+
+
 def test_training_stops_when_nothing_gets_better(data: Dataset, tmp_path: Path) -> None:
     still = dataclasses.replace(CONFIG, optimizer=dataclasses.replace(CONFIG.optimizer, learning_rate=0.0), patience=2)
     epochs: list[int] = []
@@ -110,10 +143,20 @@ def test_nothing_but_the_result_is_said(data: Dataset, tmp_path: Path, capfd: py
 def test_statistics_are_those_of_the_labels(data: Dataset) -> None:
     targets = [entry.targets for entry in data.split("train")]
     mean, spread, dispersion = training_statistics(targets)
-    centers = np.array([[band[t.mask].mean() for band in t.energies] for t in targets])
+    centers = np.array([[band[known].mean() for band, known in zip(t.energies, t.mask, strict=True)] for t in targets])
     np.testing.assert_allclose(mean, centers.mean(axis=0), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(spread, centers.std(axis=0), rtol=1e-2)
     assert (dispersion > 0).all()
+
+
+def test_statistics_leave_out_what_is_not_labelled(data: Dataset) -> None:
+    targets = data[0].targets
+    half = np.broadcast_to(np.arange(N_KPOINTS) < N_KPOINTS // 2, targets.mask.shape) & (np.arange(6)[:, None] < 5)
+    mean, spread, dispersion = training_statistics([dataclasses.replace(targets, mask=half)])
+    labels = targets.energies[:5, : N_KPOINTS // 2]
+    np.testing.assert_allclose(mean, [*labels.mean(axis=1), 0.0], atol=1e-5)
+    np.testing.assert_allclose(dispersion, [*labels.std(axis=1) + 1e-3, 0.0], atol=1e-5)
+    assert spread.shape == (6,)
 
 
 def test_a_model_of_another_shape_than_the_data_is_refused(data: Dataset, tmp_path: Path) -> None:
@@ -183,6 +226,12 @@ def test_the_command_line_goes_from_labels_to_errors(label_texts: list[DocumentT
         "fit", str(tmp_path / "tiny.toml"), "--data", str(tmp_path / "data"), "-o", str(tmp_path / "run"), "--threads", threads
     )
     assert "energy MAE, eV" in fitted
-    judged = json.loads(call("evaluate", str(tmp_path / "run" / "checkpoint.pt"), str(tmp_path / "data"), "--json"))
+    checkpoint = str(tmp_path / "run" / "checkpoint.pt")
+    call(
+        *("fit", str(tmp_path / "tiny.toml"), "--data", str(tmp_path / "data"), "-o", str(tmp_path / "tuned")),
+        *("--from", checkpoint, "--threads", threads),
+    )
+    assert load_checkpoint(tmp_path / "tuned" / "checkpoint.pt").training.parent_sha256 == load_checkpoint(checkpoint).sha256
+    judged = json.loads(call("evaluate", checkpoint, str(tmp_path / "data"), "--json"))
     stored = json.loads((tmp_path / "run" / "validation.json").read_text(encoding="utf-8"))
     assert judged["model"]["total"]["energy_mae_ev"] == pytest.approx(stored["model"]["total"]["energy_mae_ev"])

@@ -73,12 +73,14 @@ def dataset(
 @click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--data", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path), help="Data set folder.")
 @click.option("-o", "--output", required=True, type=FOLDER, help="Run folder to write, new or empty.")
+@click.option("--from", "start", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Checkpoint to fine-tune.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads; by default every core.")
-def fit(config: Path, data: Path, output: Path, threads: int | None) -> None:
+def fit(config: Path, data: Path, output: Path, start: Path | None, threads: int | None) -> None:
     """Train the model that CONFIG, a TOML file, describes; the best checkpoint so far is OUTPUT/checkpoint.pt."""
     import torch
     from tqdm import tqdm
 
+    from bandrt_train.checkpoint import load_checkpoint
     from bandrt_train.dataset import Dataset
     from bandrt_train.evaluate import text_table
     from bandrt_train.fit import fit as run
@@ -87,6 +89,7 @@ def fit(config: Path, data: Path, output: Path, threads: int | None) -> None:
     if threads is not None:
         torch.set_num_threads(threads)
     settings = read_config(config)
+    parent = None if start is None else load_checkpoint(start)
     with tqdm(total=settings.epochs, unit="epoch", disable=None) as bar:
         best = float("inf")
 
@@ -97,7 +100,7 @@ def fit(config: Path, data: Path, output: Path, threads: int | None) -> None:
             bar.set_postfix_str(losses)
             bar.update(epoch - bar.n)
 
-        result = run(settings, Dataset(data), output, progress=show)
+        result = run(settings, Dataset(data), output, start=parent, progress=show)
     click.echo(f"best epoch {result.best_epoch}, metal tolerance {result.rule.metal_tolerance_ev} eV")
     click.echo(f"validation split of {data}:")
     click.echo(text_table({"model": result.validation, "training mean": result.baseline}))

@@ -77,6 +77,11 @@ def make_entry(source: DocumentText, recipe: DatasetRecipe) -> Entry | Refusal:
                 f" at least {recipe.min_mapped_fraction:.0%} is needed",
                 stage="kpath",
             )
+        if not targets.mask.any():
+            raise InputError(
+                "no-labels",
+                f"{document.id}: none of the wanted bands lies below {document.trusted_below} eV, where they are trusted",
+            )
         features = featurize_crystal(crystal, recipe.featurization, name=document.id)
     except InputError as error:
         return Refusal(identifier, source.name, error.stage, error.code, error.message)

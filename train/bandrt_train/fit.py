@@ -29,9 +29,9 @@ from torch_geometric.loader import DataLoader
 
 from bandrt.elements import SYMBOLS
 from bandrt.manifest import BandRule, TrainingDomain
-from bandrt_train.checkpoint import save_checkpoint
+from bandrt_train.checkpoint import Checkpoint, save_checkpoint
 from bandrt_train.dataset import Dataset, Entry
-from bandrt_train.evaluate import Evaluation, choose_metal_tolerance, evaluate, training_mean
+from bandrt_train.evaluate import Evaluation, choose_metal_tolerance, evaluate, known_energies, training_mean
 from bandrt_train.fit_config import FitConfig, FitError
 from bandrt_train.graph_data import to_data
 from bandrt_train.model import Bandformer, band_loss, build_model
@@ -62,33 +62,30 @@ class FitResult:
 
 
 def labelled_graph(entry: Entry) -> Data:
-    """The PyG graph of an entry with its labels: ``band_energies`` (1, n_bands, K) and ``energy_mask`` (1, 1, K)."""
+    """The PyG graph of an entry with its labels: ``band_energies`` (1, n_bands, K) and ``energy_mask`` of the same shape."""
     graph = to_data(entry.features)
     graph.band_energies = torch.as_tensor(entry.targets.energies).unsqueeze(0)
-    graph.energy_mask = torch.as_tensor(entry.targets.mask)[None, None]
+    graph.energy_mask = torch.as_tensor(entry.targets.mask).unsqueeze(0)
     return graph
 
 
 def training_statistics(training: Sequence[Targets]) -> tuple[Tensor, Tensor, Tensor]:
     """Mean and spread of the band centres and spread of the dispersions, each (n_bands,), eV."""
-    centers = np.array([t.energies[:, t.mask].mean(axis=1) for t in training])  # (n, n_bands)
-    deviations = np.array([t.energies[:, t.mask].std(axis=1) for t in training])
-    return (
-        torch.tensor(centers.mean(axis=0), dtype=torch.float32),
-        torch.tensor(centers.std(axis=0) + 1e-3, dtype=torch.float32),
-        torch.tensor(np.sqrt((deviations**2).mean(axis=0)) + 1e-3, dtype=torch.float32),
-    )
+    labels = known_energies(training)  # (n, n_bands, K)
+    centers, deviations = labels.mean(axis=-1), labels.std(axis=-1)  # (n, n_bands), of the bands that have labels
+    statistics = centers.mean(axis=0), centers.std(axis=0) + 1e-3, np.sqrt((deviations**2).mean(axis=0)) + 1e-3
+    mean, spread, dispersion = (torch.tensor(one.filled(0.0), dtype=torch.float32) for one in statistics)
+    return mean, spread, dispersion
 
 
 class BandFit(lightning.LightningModule):
     """The training step, its optimiser and schedule, and the moving average of the weights."""
 
-    def __init__(self, config: FitConfig, statistics: tuple[Tensor, Tensor, Tensor], steps_per_epoch: int) -> None:
+    def __init__(self, config: FitConfig, model: Bandformer, steps_per_epoch: int) -> None:
         super().__init__()
         self.fit_config = config
         self.steps_per_epoch = steps_per_epoch
-        self.model = build_model(config.model)
-        self.model.heads.set_statistics(*statistics)
+        self.model = model
         self.average = AveragedModel(self.model, avg_fn=self._averaged)
         self.average.requires_grad_(False)
 
@@ -135,12 +132,12 @@ class BandFit(lightning.LightningModule):
 class KeepBest(Callback):
     """After every epoch: validate the averaged weights, keep them when they are the best so far, stop when none come."""
 
-    def __init__(self, dataset: Dataset, config: FitConfig, training: Sequence[Entry], folder: Path, progress: Progress) -> None:
+    def __init__(self, dataset: Dataset, config: FitConfig, domain: TrainingDomain, folder: Path, progress: Progress) -> None:
         self.config = config
         self.folder = folder
         self.progress = progress
         self.recipe = dataset.header.recipe
-        self.domain = training_domain(training, dataset.header.fingerprint)
+        self.domain = domain
         validation = dataset.split("validation")
         self.targets = [entry.targets for entry in validation]
         self.graphs = [labelled_graph(entry) for entry in validation]
@@ -192,8 +189,8 @@ class KeepBest(Callback):
             writer.writerow({name: f"{value:.6g}" for name, value in row.items()})
 
 
-def training_domain(training: Sequence[Entry], fingerprint: str) -> TrainingDomain:
-    """What a model trained on these crystals has seen."""
+def training_domain(training: Sequence[Entry], fingerprint: str, start: Checkpoint | None = None) -> TrainingDomain:
+    """What a model trained on these crystals has seen, and what the checkpoint it started from had."""
     numbers = np.unique(np.concatenate([entry.features.atomic_numbers for entry in training]))
     return TrainingDomain(
         n_crystals=len(training),
@@ -201,10 +198,19 @@ def training_domain(training: Sequence[Entry], fingerprint: str) -> TrainingDoma
         max_atoms=max(len(entry.features.atomic_numbers) for entry in training),
         functional="; ".join(sorted({entry.method for entry in training if entry.method})),
         data_sha256=fingerprint,
+        parent_sha256=start.sha256 if start else "",
+        pretraining=(*start.training.pretraining, start.training.functional) if start else (),
     )
 
 
-def fit(config: FitConfig, dataset: Dataset, folder: Path, *, progress: Progress = lambda epoch, row: None) -> FitResult:
+def fit(
+    config: FitConfig,
+    dataset: Dataset,
+    folder: Path,
+    *,
+    start: Checkpoint | None = None,
+    progress: Progress = lambda epoch, row: None,
+) -> FitResult:
     """Train a model.
 
     The same configuration, data, machine and number of threads give the same weights.
@@ -213,13 +219,16 @@ def fit(config: FitConfig, dataset: Dataset, folder: Path, *, progress: Progress
         config: the run.
         dataset: what to learn from, with its splits.
         folder: the run folder, new or empty.
+        start: fine-tune the weights of this checkpoint, a model of the same configuration; from nothing without one.
         progress: told after every epoch.
 
     Raises:
-        FitError: ``output-exists``, ``empty-split``, ``shape-mismatch`` or ``diverged``.
+        FitError: ``output-exists``, ``empty-split``, ``shape-mismatch``, ``other-model`` or ``diverged``.
     """
     training = dataset.split("train")
     _check(config, dataset, folder)
+    if start is not None:
+        _check_start(config, start)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1), encoding="utf-8")
     with _quiet():
@@ -227,8 +236,8 @@ def fit(config: FitConfig, dataset: Dataset, folder: Path, *, progress: Progress
         shuffle = torch.Generator().manual_seed(config.seed)
         graphs = [labelled_graph(entry) for entry in training]
         loader = DataLoader(graphs, batch_size=config.batch_size, shuffle=True, generator=shuffle)
-        module = BandFit(config, training_statistics([entry.targets for entry in training]), len(loader))
-        keeper = KeepBest(dataset, config, training, folder, progress)
+        module = BandFit(config, _initial_model(config, training, start), len(loader))
+        keeper = KeepBest(dataset, config, training_domain(training, dataset.header.fingerprint, start), folder, progress)
         trainer = lightning.Trainer(
             accelerator="cpu",
             max_epochs=config.epochs,
@@ -270,6 +279,28 @@ def _check(config: FitConfig, dataset: Dataset, folder: Path) -> None:
     ):
         if wanted != found:
             raise FitError("shape-mismatch", f"the model has {name} = {wanted}, the data set {dataset.folder} {found}")
+
+
+def _check_start(config: FitConfig, start: Checkpoint) -> None:
+    """The weights must fit and mean the same; dropout is free, and so is the number of k-points where no weight depends on it."""
+    wanted, found = dataclasses.asdict(config.model), dataclasses.asdict(start.config)
+    for name in sorted(set(wanted) - {"dropout", "n_kpoints"}):
+        if wanted[name] != found[name]:
+            raise FitError("other-model", f"model.{name} is {wanted[name]!r}, but {found[name]!r} in the checkpoint to start from")
+    try:
+        build_model(config.model).load_state_dict(start.state)
+    except RuntimeError as error:
+        raise FitError("other-model", f"the weights of the checkpoint to start from do not fit this model: {error}") from error
+
+
+def _initial_model(config: FitConfig, training: Sequence[Entry], start: Checkpoint | None) -> Bandformer:
+    """A fresh model that knows the statistics of the labels, or the one to go on from."""
+    model = build_model(config.model)
+    if start is None:
+        model.heads.set_statistics(*training_statistics([entry.targets for entry in training]))
+    else:
+        model.load_state_dict(start.state)
+    return model
 
 
 @contextmanager
