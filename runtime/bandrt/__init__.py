@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bandrt.crystal import Crystal
     from bandrt.errors import BandrtError, InputError
     from bandrt.features import Features, featurize
+    from bandrt.kpath import kpath
     from bandrt.manifest import Manifest
     from bandrt.predict import Engine, load
     from bandrt.recipe import Recipe

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.elements import MAX_ATOMIC_NUMBER, SYMBOLS
+from bandrt.elements import FORMULA_ORDER, MAX_ATOMIC_NUMBER, SYMBOLS
 from bandrt.errors import InputError
 
 MIN_VOLUME_PER_ATOM = 0.5
@@ -103,13 +103,22 @@ class Crystal:
 
     @property
     def formula(self) -> str:
-        """Reduced formula in Hill order (carbon, hydrogen, then alphabetical), e.g. ``O3SrTi``."""
+        """Reduced formula as chemists write it, least electronegative element first, e.g. ``SrTiO3``."""
+        amounts = self._reduced_amounts()
+        return _written(amounts, sorted(amounts, key=FORMULA_ORDER.__getitem__))
+
+    @property
+    def hill_formula(self) -> str:
+        """Reduced formula in Hill order (carbon, hydrogen, then alphabetical), e.g. ``O3SrTi``: a key that stays."""
+        amounts = self._reduced_amounts()
+        first = [s for s in ("C", "H") if "C" in amounts and s in amounts]
+        return _written(amounts, first + sorted(set(amounts) - set(first)))
+
+    def _reduced_amounts(self) -> dict[str, int]:
+        """Smallest whole numbers of atoms of each element."""
         numbers, counts = np.unique(self.atomic_numbers, return_counts=True)
         divisor = reduce(gcd, (int(c) for c in counts))
-        amounts = {SYMBOLS[z]: int(c) // divisor for z, c in zip(numbers, counts, strict=True)}
-        first = [s for s in ("C", "H") if "C" in amounts and s in amounts]
-        order = first + sorted(set(amounts) - set(first))
-        return "".join(s + (str(amounts[s]) if amounts[s] > 1 else "") for s in order)
+        return {SYMBOLS[z]: int(c) // divisor for z, c in zip(numbers, counts, strict=True)}
 
     def _closest_pair(self) -> tuple[float, tuple[int, int]]:
         """Smallest distance between two different sites, Å, exact below half the shortest cell height."""
@@ -141,3 +150,7 @@ def cofactors(lattice: NDArray[np.float64]) -> tuple[list[list[float]], float]:
     ca = [cy * az - cz * ay, cz * ax - cx * az, cx * ay - cy * ax]
     ab = [ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx]
     return [bc, ca, ab], ax * bc[0] + ay * bc[1] + az * bc[2]
+
+
+def _written(amounts: dict[str, int], order: list[str]) -> str:
+    return "".join(s + (str(amounts[s]) if amounts[s] > 1 else "") for s in order)

@@ -11,3 +11,15 @@ SYMBOLS: tuple[str, ...] = (
 )
 ATOMIC_NUMBERS: dict[str, int] = {symbol: number for number, symbol in enumerate(SYMBOLS) if number}
 MAX_ATOMIC_NUMBER = len(SYMBOLS) - 1
+FORMULA_ORDER: dict[str, int] = {
+    symbol: rank
+    for rank, symbol in enumerate(
+        (
+            "Fr Cs K Rb Ba Ra Na Sr Li Ca Ac La Tb Yb Ce Pm Pr Nd Sm Eu Gd Dy Y Ho Er Tm Lu Pu Am Bk Cf Cm Es Fm Hf Lr Md "
+            "No Th Mg Zr Np Sc U Pa Ta Ti Mn Be Nb Al Tl V Zn Cr Cd In Ga Fe Co Cu Re Si Tc Ni Ag Sn Hg Po Ge Bi B Sb Te Mo "
+            "As P At H Ir Os Pd Rn Ru Pt Rh Pb W Au C Se S Xe I Br Kr N Cl O F Ar Bh Cn Db Ds Fl He Hs Lv Mc Mt Ne Nh Og Rf "
+            "Rg Sg Ts"
+        ).split()
+    )
+}
+"""Elements by Pauling electronegativity, then alphabetically; those without one last."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bandrt.crystal import Crystal
+from bandrt.elements import FORMULA_ORDER, SYMBOLS
 from bandrt.errors import InputError
 
 CUBE = np.eye(3) * 4.0
@@ -18,12 +19,25 @@ def test_lattice_and_reciprocal_are_dual_with_two_pi() -> None:
 
 
 @pytest.mark.parametrize(
-    ("numbers", "formula"),
-    [([38, 22, 8, 8, 8], "O3SrTi"), ([14, 14], "Si"), ([6, 1, 1, 1, 1], "CH4"), ([1, 1, 8], "H2O"), ([31, 33] * 4, "AsGa")],
+    ("numbers", "formula", "hill"),
+    [
+        ([8, 22, 38, 8, 8], "SrTiO3", "O3SrTi"),
+        ([14, 14], "Si", "Si"),
+        ([1, 6, 1, 1, 1], "H4C", "CH4"),
+        ([8, 1, 1], "H2O", "H2O"),
+        ([31, 33] * 4, "GaAs", "AsGa"),
+        ([17, 11], "NaCl", "ClNa"),
+        ([28, 72, 50], "HfNiSn", "HfNiSn"),
+    ],
 )
-def test_formula_is_reduced_and_in_hill_order(numbers: list[int], formula: str) -> None:
+def test_formula_is_reduced_and_ordered_by_electronegativity_or_by_hill(numbers: list[int], formula: str, hill: str) -> None:
     coords = np.arange(len(numbers))[:, None] * np.full(3, 0.09)
-    assert Crystal.checked(np.eye(3) * 10, numbers, coords).formula == formula
+    crystal = Crystal.checked(np.eye(3) * 10, numbers, coords)
+    assert (crystal.formula, crystal.hill_formula) == (formula, hill)
+
+
+def test_every_element_has_its_place_in_a_formula() -> None:
+    assert set(FORMULA_ORDER) == set(SYMBOLS[1:])
 
 
 @pytest.mark.parametrize(

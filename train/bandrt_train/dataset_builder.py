@@ -86,7 +86,7 @@ def make_entry(source: DocumentText, recipe: DatasetRecipe) -> Entry | Refusal:
     except InputError as error:
         return Refusal(identifier, source.name, error.stage, error.code, error.message)
     checksum = hashlib.sha256(source.text.strip().encode()).hexdigest()
-    formula = features.crystal.formula
+    formula = features.crystal.hill_formula
     return Entry(document.id, formula, recipe.splits.split(formula), features, targets, document.method, checksum)
 
 

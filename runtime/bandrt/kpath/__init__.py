@@ -19,7 +19,7 @@ from bandrt.recipe import KpathRecipe, Scheme
 if TYPE_CHECKING:
     from bandrt.symmetry import StandardCell
 
-__all__ = ["KPath", "kpath_of"]
+__all__ = ["KPath", "kpath", "kpath_of"]
 
 
 def kpath_of(cell: StandardCell, recipe: KpathRecipe = KpathRecipe()) -> KPath:  # noqa: B008
@@ -43,27 +43,30 @@ def kpath_of(cell: StandardCell, recipe: KpathRecipe = KpathRecipe()) -> KPath: 
     return sample(vertices, labels, reciprocal, recipe.n_kpoints, recipe.scheme)
 
 
+def kpath(item: Any, scheme: Scheme = "latimer_munro", *, n_kpoints: int = 256) -> KPath:
+    """Compute the k-path of anything that is a crystal.
+
+    Args:
+        item: a path, CIF text, a pymatgen or ASE object, a `bandrt.Crystal`.
+        scheme: which convention selects the lines.
+        n_kpoints: how many points.
+
+    Returns:
+        The path, fractional in the reciprocal of the standard primitive cell; `bandrt.featurize` gives that cell as well.
+
+    Raises:
+        InputError: the crystal can not be read or used.
+    """
+    from bandrt.readers import to_crystal
+    from bandrt.symmetry import standardize
+
+    return kpath_of(standardize(to_crystal(item)), KpathRecipe(scheme=scheme, n_kpoints=n_kpoints))
+
+
 class _CallablePackage(ModuleType):
     """Lets users call ``bandrt.kpath(item)``, although `bandrt.kpath` is this package."""
 
-    def __call__(self, item: Any, scheme: Scheme = "latimer_munro", *, n_kpoints: int = 256) -> KPath:
-        """Compute the k-path of anything that is a crystal.
-
-        Args:
-            item: a path, CIF text, a pymatgen or ASE object, a `bandrt.Crystal`.
-            scheme: which convention selects the lines.
-            n_kpoints: how many points.
-
-        Returns:
-            The path, fractional in the reciprocal of the standard primitive cell; `bandrt.featurize` gives that cell as well.
-
-        Raises:
-            InputError: the crystal can not be read or used.
-        """
-        from bandrt.readers import to_crystal
-        from bandrt.symmetry import standardize
-
-        return kpath_of(standardize(to_crystal(item)), KpathRecipe(scheme=scheme, n_kpoints=n_kpoints))
+    __call__ = staticmethod(kpath)
 
 
 sys.modules[__name__].__class__ = _CallablePackage
