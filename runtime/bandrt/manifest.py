@@ -74,6 +74,9 @@ class TrainingDomain:
     """The checkpoint that training started from; empty: from nothing."""
     pretraining: tuple[str, ...] = ()
     """How the labels were computed that this checkpoint and those before it were trained on first, oldest first."""
+    n_gaps: int = 0
+    """Further crystals of which the gap alone was learned."""
+    gaps_sha256: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     """Errors on held-out crystals, eV unless the name says otherwise, e.g. ``validation/energy_mae``."""
 
