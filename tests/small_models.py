@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,10 +14,15 @@ from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_export.parity import featurize_all, packaged_crystals
 from bandrt_train.model import Bandformer
 from bandrt_train.model_config import ModelConfig
+from bandrt_train.released.config import ReleasedConfig
+from bandrt_train.released.model import ReleasedBandformer
 
 RECIPE = Recipe(kpath=KpathRecipe(n_kpoints=48))
 SMALL = ModelConfig(
     d_model=24, n_heads=4, encoder_layers=2, decoder_layers=2, d_feedforward=32, n_gaussians=9, n_bands=6, n_kpoints=48
+)
+SMALL_RELEASED = ReleasedConfig(
+    d_model=24, encoder_heads=4, encoder_layers=2, decoder_heads=3, decoder_layers=2, dropout=0.0, n_kpoints=48
 )
 
 
@@ -39,3 +46,36 @@ def real_features() -> list[Features]:
 def isolated(features: Features) -> Features:
     """The same crystal, its atoms so far apart that no one has a neighbour."""
     return replace(features, neighbor_mask=features.neighbor_mask & False)
+
+
+def perturbed_released(config: ReleasedConfig = SMALL_RELEASED, *, seed: int = 0) -> ReleasedBandformer:
+    """A released model in which no parameter or statistic has the value it starts from."""
+    generator = torch.Generator().manual_seed(seed)
+    model = ReleasedBandformer(config).eval()
+    with torch.no_grad():
+        for parameter in (*model.parameters(), model.encoder.norm.running_mean):
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+        model.encoder.norm.running_var.add_(torch.rand(config.d_model, generator=generator))
+    return model
+
+
+def write_released(path: Path, model: ReleasedBandformer, *, prefix: str = "", **changes: Any) -> Path:
+    """Write a checkpoint in the layout of the released code; keyword arguments replace or add entries."""
+    config = model.config
+    content = {
+        "model": {prefix + name: tensor for name, tensor in model.state_dict().items()},
+        "optimizer": {"state": {}, "param_groups": []},
+        "model_args": {
+            "d_model": config.d_model,
+            "enc_heads": config.encoder_heads,
+            "enc_num_layers": config.encoder_layers,
+            "dec_heads": config.decoder_heads,
+            "dec_num_layers": config.decoder_layers,
+            "dropout": config.dropout,
+        },
+        "iter_num": 1000,
+        "best_val_loss": torch.tensor(0.25),
+        "config": {"dataset": "nm-6-cleaned-maxlen-30.pt"},
+    }
+    torch.save(content | changes, path)
+    return path

@@ -7,20 +7,19 @@ are equal by name and shape, and loading one into the other is the checked mappi
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from bandrt.manifest import Variant
+from bandrt_export.dense_released import DenseReleased
+from bandrt_export.masking import masked_softmax
 from bandrt_train.decoder import CrossAttention, Decoder, Memory, SelfAttention
 from bandrt_train.encoder import EdgeBiasedAttention, Encoder, GaussianExpansion
 from bandrt_train.model import Bandformer, BandHeads
 from bandrt_train.model_config import ModelConfig
 from bandrt_train.node_features import NODE_FEATURES
-
-MASKED_SCORE = -1e4
-"""Attention score of what must not be seen: its softmax weight is exactly zero beside any real score, and fp16 holds it."""
 
 
 class DenseEdges(NamedTuple):
@@ -43,12 +42,6 @@ class DenseBands(NamedTuple):
     """(B, n_bands) eV."""
     band_dispersion: Tensor
     """(B, n_bands, K) eV."""
-
-
-def masked_softmax(score: Tensor, mask: Tensor) -> Tensor:
-    """Softmax over the last axis where `mask` holds, exactly zero elsewhere, all zero where it holds nowhere."""
-    weight = torch.softmax(torch.where(mask, score, MASKED_SCORE), dim=-1)
-    return weight * mask.to(weight.dtype)
 
 
 class GatheredAttention(EdgeBiasedAttention):
@@ -95,6 +88,10 @@ class ExplicitCrossAttention(CrossAttention):
 
 class DenseBandformer(nn.Module):
     """The paper's model with the inputs and outputs of the graph contract."""
+
+    outputs: ClassVar = DenseBands._fields
+    dynamic_slots: ClassVar = False
+    parity_limit_ev: ClassVar = 1e-4  # measured exports stay a hundred times below
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -145,5 +142,9 @@ class DenseBandformer(nn.Module):
         return DenseBands(bands.energies, bands.center, bands.dispersion)
 
 
-DENSE: dict[Variant, type[DenseBandformer]] = {"paper": DenseBandformer}
+Dense = DenseBandformer | DenseReleased
+"""The dense model of any variant. Besides `forward`, each class says which tensors of the graph contract it gives (`outputs`),
+whether crystals may bring any number of neighbour slots or just those of the graph recipe (`dynamic_slots`), and how many eV
+fp32 rounding may cost (`parity_limit_ev`)."""
+DENSE: dict[Variant, type[Dense]] = {"paper": DenseBandformer, "released": DenseReleased}
 """The dense module of each variant, under the same names as `bandrt_train.model.REFERENCES`."""

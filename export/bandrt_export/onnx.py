@@ -21,9 +21,10 @@ from bandrt.crystal import Crystal
 from bandrt.engine.onnx import OnnxSession
 from bandrt.files import replaced
 from bandrt.manifest import METADATA_KEY, Backend, Manifest
-from bandrt_export.dense import DENSE, DenseBandformer, DenseBands
+from bandrt_export.dense import DENSE, Dense
 from bandrt_export.parity import ExportError, compare, featurize_all, packaged_crystals, require, summary
 from bandrt_train.checkpoint import Checkpoint, load_checkpoint
+from bandrt_train.released.config import Conventions
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -32,31 +33,30 @@ log = logging.getLogger(__name__)
 
 OPSET = 20
 """The newest that TensorRT, TensorRT-RTX and ONNX Runtime all take in full."""
-PARITY_LIMIT_EV = 1e-4
-"""eV: what fp32 rounding may cost; measured exports stay a hundred times below."""
 MAX_SIZE = 4096
 """Largest batch and number of atoms the traced shapes promise; nothing allocates by it."""
 INPUTS = ("atomic_numbers", "neighbor_index", "neighbor_distance", "neighbor_mask", "atom_mask", "kpoints")
-"""The graph contract's inputs that the dense model takes, in its order."""
-OUTPUTS = DenseBands._fields
+"""The graph contract's inputs that the dense models take, in their order."""
 
 
 def export_onnx(
     checkpoint_path: str | Path,
     output: str | Path,
     *,
+    conventions: Conventions | None = None,
     crystals: Sequence[Crystal] | None = None,
-    limit_ev: float = PARITY_LIMIT_EV,
+    limit_ev: float | None = None,
 ) -> Manifest:
     """Export a checkpoint to an ONNX engine.
 
     The file appears under its name only after it has reproduced the reference model.
 
     Args:
-        checkpoint_path: what training wrote.
+        checkpoint_path: what training wrote, here or in the authors' released code.
         output: the ``.onnx`` file to write; replaced if there is one.
+        conventions: what a checkpoint of the released code leaves unsaid; None takes the defaults.
         crystals: to check parity on; None takes those that come with this package.
-        limit_ev: eV, largest energy difference allowed.
+        limit_ev: eV, largest energy difference allowed; None takes what rounding may cost the variant.
 
     Returns:
         The manifest written inside, parity report included.
@@ -67,7 +67,7 @@ def export_onnx(
     """
     target = Path(output)
     _prepare_folder(target)
-    checkpoint = load_checkpoint(checkpoint_path)
+    checkpoint = load_checkpoint(checkpoint_path, conventions=conventions)
     reference = checkpoint.build_model()
     dense = DENSE[checkpoint.config.variant].from_reference(reference)
     started = perf_counter()
@@ -80,7 +80,8 @@ def export_onnx(
         write(proto, manifest, file)
         log.info("comparing with the reference on %d crystals", len(features))
         with OnnxSession(Path(file.name)) as session:
-            report = compare(reference, session, features, rule=checkpoint.bands, limit_ev=limit_ev)
+            limit = dense.parity_limit_ev if limit_ev is None else limit_ev
+            report = compare(reference, session, features, rule=checkpoint.bands, limit_ev=limit)
         log.info(summary(report))
         require(report, name=target.name)
         manifest = dataclasses.replace(manifest, parity=report)
@@ -89,12 +90,16 @@ def export_onnx(
     return manifest
 
 
-def trace(dense: DenseBandformer, *, n_slots: int) -> ModelProto:
-    """Trace a dense model to ONNX with dynamic batch and atoms."""
+def trace(dense: Dense, *, n_slots: int) -> ModelProto:
+    """Trace a dense model to ONNX with dynamic batch and atoms, and dynamic neighbour slots if it takes any number."""
     # two different sizes, neither 1 nor equal to another axis: torch.export would tie or freeze those
     example = example_inputs(dense, n_crystals=3, n_atoms=5, n_slots=n_slots)
     batch, atoms = Dim("batch", min=1, max=MAX_SIZE), Dim("atoms", min=1, max=MAX_SIZE)
-    shapes = tuple({0: batch} if name == "kpoints" else {0: batch, 1: atoms} for name in INPUTS)
+    axes = {0: batch, 1: atoms, 2: Dim("slots", min=1, max=MAX_SIZE) if dense.dynamic_slots else None}
+    shapes = tuple(
+        {0: batch} if name == "kpoints" else {axis: axes[axis] for axis in range(tensor.ndim) if axes[axis]}
+        for name, tensor in zip(INPUTS, example, strict=True)
+    )
     with _quiet_exporter():
         program = torch.onnx.export(
             dense,
@@ -102,7 +107,7 @@ def trace(dense: DenseBandformer, *, n_slots: int) -> ModelProto:
             dynamo=True,
             opset_version=OPSET,
             input_names=list(INPUTS),
-            output_names=list(OUTPUTS),
+            output_names=list(dense.outputs),
             dynamic_shapes=shapes,
             external_data=False,
             verbose=False,
@@ -120,7 +125,7 @@ def without_traces(proto: ModelProto) -> ModelProto:
     return proto
 
 
-def example_inputs(dense: DenseBandformer, *, n_crystals: int, n_atoms: int, n_slots: int) -> tuple[Tensor, ...]:
+def example_inputs(dense: Dense, *, n_crystals: int, n_atoms: int, n_slots: int) -> tuple[Tensor, ...]:
     """Zeros in the shapes and types of the graph contract, in the order of `INPUTS`."""
     slots = (n_crystals, n_atoms, n_slots)
     return (
@@ -142,7 +147,7 @@ def describe(checkpoint: Checkpoint) -> Manifest:
         recipe=checkpoint.recipe,
         bands=checkpoint.bands,
         inputs=INPUTS,
-        outputs=OUTPUTS,
+        outputs=DENSE[checkpoint.config.variant].outputs,
         backend=Backend(name="onnx", version=f"torch {torch.__version__}", opset=OPSET),
         training=checkpoint.training,
         bandrt_version=bandrt.__version__,

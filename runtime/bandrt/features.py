@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
+from bandrt.elements import SYMBOLS
 from bandrt.errors import InputError
 from bandrt.graph import crystal_graph
 from bandrt.kpath import kpath_of
@@ -79,6 +80,14 @@ def featurize_crystal(crystal: Crystal, recipe: Recipe = DEFAULT_RECIPE, *, name
     Raises:
         InputError: at stage ``symmetry``, ``graph`` or ``kpath``.
     """
+    heaviest = int(crystal.atomic_numbers.max())
+    if heaviest > recipe.max_atomic_number:
+        raise InputError(
+            "unsupported-element",
+            f"{name}: holds {SYMBOLS[heaviest]} (atomic number {heaviest}), this model knows the elements up to"
+            f" {SYMBOLS[recipe.max_atomic_number]} ({recipe.max_atomic_number})",
+            stage="graph",
+        )
     cell = standardize(crystal, recipe.symmetry, name=name)
     primitive = cell.crystal
     graph = crystal_graph(primitive, cell.orbits, recipe.graph, name=name)

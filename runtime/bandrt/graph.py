@@ -36,6 +36,9 @@ _UPPER = np.array([0, 1, 2, 4, 5, 8])  # of a flattened (3, 3) matrix
 class CrystalGraph:
     """The neighbours of every atom, nearest first; edges run from the neighbour to the centre.
 
+    Neighbours are the atoms whose messages arrive: the nearest ones, or with the direction ``from_center`` all those that have the
+    centre among their nearest.
+
     Attributes:
         neighbor_index: (n_atoms, n_slots) int32, the neighbour atom; 0 on empty slots.
         neighbor_distance: (n_atoms, n_slots) float32, Å; 0 on empty slots.
@@ -96,7 +99,25 @@ def crystal_graph(
     distance = found.distance.take(pair).astype(np.float32)
     if not filled.all():
         neighbor, distance, image = neighbor * filled, distance * filled, image * filled[..., None]
-    return CrystalGraph(neighbor.astype(np.int32), distance, filled, image)
+    graph = CrystalGraph(neighbor.astype(np.int32), distance, filled, image)
+    return graph if recipe.direction == "to_center" else turned_around(graph)
+
+
+def turned_around(graph: CrystalGraph) -> CrystalGraph:
+    """Turn every edge around: each atom gets those that had it as a neighbour, nearest first, in as many slots as one needs."""
+    n = len(graph.neighbor_index)
+    speaker, slot = graph.neighbor_mask.nonzero()
+    order = np.lexsort((graph.neighbor_distance[speaker, slot], graph.neighbor_index[speaker, slot]))
+    speaker, slot = speaker[order], slot[order]
+    listener = graph.neighbor_index[speaker, slot]
+    counts = np.bincount(listener, minlength=n)
+    column = np.arange(len(listener)) - (counts.cumsum() - counts)[listener]
+    turned = _empty_graph(n, max(1, int(counts.max())))
+    turned.neighbor_index[listener, column] = speaker
+    turned.neighbor_distance[listener, column] = graph.neighbor_distance[speaker, slot]
+    turned.neighbor_mask[listener, column] = True
+    turned.neighbor_image[listener, column] = -graph.neighbor_image[speaker, slot]
+    return turned
 
 
 def _empty_graph(n_atoms: int, n_slots: int) -> CrystalGraph:

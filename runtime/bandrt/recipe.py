@@ -9,8 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bandrt.elements import MAX_ATOMIC_NUMBER
+
 Scheme = Literal["latimer_munro", "setyawan_curtarolo"]
 Frame = Literal["fractional", "cartesian"]
+Direction = Literal["to_center", "from_center"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class GraphRecipe:
     cutoff: float = 8.0
     """Å: no neighbour lies further."""
     n_neighbors: int = 12
-    """Slots per atom; fewer neighbours within the cutoff are masked."""
+    """Nearest neighbours of an atom; fewer within the cutoff are masked."""
     tie_tolerance: float = 1e-3
     """Å: neighbours whose distances differ by less form one shell."""
     tie_rule: Literal["site_invariant", "complete_shells"] = "site_invariant"
@@ -37,6 +40,10 @@ class GraphRecipe:
     ``complete_shells``: a shell that does not fit is left out whole."""
     self_images: bool = True
     """Whether periodic images of an atom are its neighbours."""
+    direction: Direction = "to_center"
+    """``to_center``: an atom hears its nearest neighbours, in as many slots. ``from_center``: an atom speaks to its nearest
+    neighbours, so it hears all atoms that have it among theirs, in slots as needed; which of several equally far neighbours are
+    the nearest then matters, and with ``site_invariant`` ties bands may depend on the order of the atoms."""
 
 
 @dataclass(frozen=True)
@@ -58,3 +65,5 @@ class Recipe:
     symmetry: SymmetryRecipe = field(default_factory=SymmetryRecipe)
     graph: GraphRecipe = field(default_factory=GraphRecipe)
     kpath: KpathRecipe = field(default_factory=KpathRecipe)
+    max_atomic_number: int = MAX_ATOMIC_NUMBER
+    """The heaviest element an engine has numbers for."""

@@ -22,8 +22,8 @@ from bandrt.batch import pad
 from bandrt.engine.onnx import OnnxSession
 from bandrt.manifest import METADATA_KEY, BandRule, Manifest
 from bandrt_export.cli import command
-from bandrt_export.dense import DENSE
-from bandrt_export.onnx import INPUTS, OPSET, OUTPUTS, export_onnx, trace
+from bandrt_export.dense import DENSE, DenseBands
+from bandrt_export.onnx import INPUTS, OPSET, export_onnx, trace
 from bandrt_export.parity import BATCH_SIZES, ExportError
 from bandrt_train.checkpoint import file_sha256
 from bandrt_train.graph_data import to_batch
@@ -101,7 +101,7 @@ def test_names_types_and_axes_are_those_of_the_graph_contract(exported: Any) -> 
         for value in [*graph.input, *graph.output]
     }
     assert found == CONTRACT
-    assert list(found) == [*INPUTS, *OUTPUTS]
+    assert list(found) == [*INPUTS, *DenseBands._fields]
 
 
 def test_the_graph_is_plain_onnx_in_one_file(exported: Any) -> None:

@@ -150,3 +150,14 @@ def test_featurising_a_crystal_is_featurising_the_item() -> None:
     one, other = featurize(RUTILE), featurize_crystal(RUTILE)
     np.testing.assert_array_equal(one.neighbor_index, other.neighbor_index)
     np.testing.assert_array_equal(one.kpoints, other.kpoints)
+
+
+def test_an_element_the_model_has_no_numbers_for_is_refused() -> None:
+    recipe = Recipe(max_atomic_number=21)
+    assert len(featurize_crystal(SILICON, recipe).atomic_numbers) == 2
+    with pytest.raises(
+        InputError, match=r"rutile\.cif: holds Ti \(atomic number 22\), this model knows .* up to Sc \(21\)"
+    ) as refused:
+        featurize_crystal(RUTILE, recipe, name="rutile.cif")
+    assert refused.value.code == "unsupported-element"
+    assert refused.value.stage == "graph"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
-from bandrt.graph import CrystalGraph, crystal_graph
+from bandrt.graph import CrystalGraph, crystal_graph, turned_around
 from bandrt.recipe import GraphRecipe
 
 DISTANCE_TOLERANCE = 1e-5
@@ -308,3 +308,46 @@ def test_distances_agree_with_pymatgen_on_reference_crystals(shared: Path) -> No
     structure = pytest.importorskip("pymatgen.core").Structure
     for name, cif in reference_crystals(shared / "data" / "structures.csv.gz", 220, 7):
         assert_distances_agree(structure.from_str(cif, fmt="cif"), name)
+
+
+def edges(graph: CrystalGraph) -> list[tuple[int, int, float, tuple[int, ...]]]:
+    """Every edge: who speaks, who listens, how far, and the image of the speaker."""
+    listener, slot = graph.neighbor_mask.nonzero()
+    place = listener, slot
+    return sorted(
+        (int(j), int(i), float(d), tuple(int(t) for t in image))
+        for i, j, d, image in zip(
+            listener, graph.neighbor_index[place], graph.neighbor_distance[place], graph.neighbor_image[place], strict=True
+        )
+    )
+
+
+@pytest.mark.parametrize("name", TIED)
+def test_edges_from_the_centre_are_those_to_it_turned_around(name: str) -> None:
+    crystal = TIED[name]
+    to_center = crystal_graph(crystal, every_atom_apart(crystal))
+    from_center = crystal_graph(crystal, every_atom_apart(crystal), GraphRecipe(direction="from_center"))
+    turned = [(i, j, d, tuple(-t for t in image)) for j, i, d, image in edges(to_center)]
+    assert edges(from_center) == sorted(turned)
+    assert edges(turned_around(from_center)) == edges(to_center)
+
+
+def test_edges_from_the_centre_fill_slots_as_needed_nearest_first() -> None:
+    crystal = TIED["perovskite"]
+    graph = crystal_graph(crystal, every_atom_apart(crystal), GraphRecipe(direction="from_center"))
+    counts = graph.neighbor_mask.sum(axis=1)
+    assert counts.sum() == 12 * crystal.n_atoms
+    assert counts.min() < 12 < counts.max() == graph.neighbor_index.shape[1]
+    for distance, count in zip(graph.neighbor_distance, counts, strict=True):
+        assert (np.diff(distance[:count]) >= 0).all()
+        assert (distance[count:] == 0).all()
+    assert graph.neighbor_index.dtype == graph.neighbor_image.dtype == np.int32
+    assert graph.neighbor_distance.dtype == np.float32
+
+
+def test_lone_atoms_have_slots_in_either_direction() -> None:
+    crystal = cubic(20.0, [2, 2], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    graph = crystal_graph(crystal, every_atom_apart(crystal), GraphRecipe(direction="from_center"))
+    assert graph.neighbor_mask.shape[1] >= 1
+    assert not graph.neighbor_mask.any()
+    assert turned_around(graph).neighbor_mask.shape == (2, 1)

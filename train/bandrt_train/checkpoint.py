@@ -22,8 +22,9 @@ from bandrt.errors import BandrtError
 from bandrt.files import replaced
 from bandrt.manifest import BandRule, TrainingDomain, from_mapping
 from bandrt.recipe import Recipe
-from bandrt_train.model import Bandformer, build_model
-from bandrt_train.model_config import ModelConfig
+from bandrt_train.model import CONFIGS, Config, Reference, build_model
+from bandrt_train.released.config import Conventions
+from bandrt_train.released.layout import is_released, read_released
 
 KIND = "bandrt checkpoint"
 FORMAT_VERSION = 1
@@ -37,7 +38,7 @@ class CheckpointError(BandrtError):
 class Checkpoint:
     """What a checkpoint file says."""
 
-    config: ModelConfig
+    config: Config
     recipe: Recipe
     bands: BandRule
     training: TrainingDomain
@@ -48,7 +49,7 @@ class Checkpoint:
     sha256: str
     """Checksum of the file."""
 
-    def build_model(self) -> Bandformer:
+    def build_model(self) -> Reference:
         """Make the reference model with these parameters, in evaluation mode."""
         model = build_model(self.config)
         model.load_state_dict(self.state, strict=True)
@@ -69,8 +70,8 @@ class _Description:
 def save_checkpoint(
     path: str | Path,
     *,
-    model: Bandformer,
-    config: ModelConfig,
+    model: Reference,
+    config: Config,
     recipe: Recipe,
     bands: BandRule,
     training: TrainingDomain,
@@ -100,24 +101,31 @@ def save_checkpoint(
     return file_sha256(target)
 
 
-def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Read and check a checkpoint; nothing in the file is executed.
+def load_checkpoint(path: str | Path, *, conventions: Conventions | None = None) -> Checkpoint:
+    """Read and check a checkpoint, our own or one of the authors' released code; nothing in the file is executed.
+
+    Args:
+        path: the file.
+        conventions: what a released checkpoint leaves unsaid; None takes the defaults. Ours say everything.
 
     Raises:
-        CheckpointError: ``checkpoint-not-found``, ``checkpoint-invalid`` or ``checkpoint-version``.
+        CheckpointError: ``checkpoint-not-found``, ``checkpoint-invalid``, ``checkpoint-version``, or ``conventions-unused`` when
+            conventions are given for a checkpoint that states its own.
     """
     source = Path(path)
-    if not source.is_file():
-        raise CheckpointError("checkpoint-not-found", f"{source}: there is no such file")
-    if not zipfile.is_zipfile(source):
-        raise CheckpointError("checkpoint-invalid", f"{source}: not a checkpoint, or a truncated one: it is no zip archive")
-    try:
-        content = torch.load(source, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged bytes make torch's reader raise almost anything
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise CheckpointError("checkpoint-invalid", f"{source}: not a checkpoint that is safe to load ({reason})") from error
+    content = _read(source)
+    if is_released(content):
+        return _released(content, conventions or Conventions(), source)
     if not isinstance(content, dict) or content.get("kind") != KIND:
-        raise CheckpointError("checkpoint-invalid", f"{source}: a torch file, but not a {KIND}")
+        raise CheckpointError(
+            "checkpoint-invalid", f"{source}: a torch file, but not a {KIND}, nor one in the layout of the released code"
+        )
+    if conventions is not None:
+        raise CheckpointError(
+            "conventions-unused",
+            f"{source}: this checkpoint says what it was trained on; edges, k-point frame, species index and k-path scheme"
+            " can be chosen only for checkpoints of the released code",
+        )
     version = content.get("format_version")
     if version != FORMAT_VERSION:
         raise CheckpointError(
@@ -125,7 +133,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         )
     try:
         description = from_mapping(_Description, json.loads(content["description"]), source=str(source))
-        config = from_mapping(ModelConfig, description.model, source=str(source), where="model.")
+        config = from_mapping(_config_type(description.model), description.model, source=str(source), where="model.")
         state = content["state"]
     except (BandrtError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError("checkpoint-invalid", f"{source}: {error}") from error
@@ -135,13 +143,41 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     )
 
 
+def _released(content: dict[str, Any], conventions: Conventions, source: Path) -> Checkpoint:
+    try:
+        released = read_released(content, conventions)
+    except BandrtError as error:
+        raise CheckpointError("checkpoint-invalid", f"{source}: {error}") from error
+    recipe, bands = conventions.recipe(released.config), BandRule(n_bands=released.config.n_bands)
+    _check_agreement(released.config, recipe, bands, released.state, str(source))
+    return Checkpoint(released.config, recipe, bands, TrainingDomain(), released.metrics, released.state, file_sha256(source))
+
+
+def _config_type(model: dict[str, Any]) -> type[Config]:
+    """The configuration of the variant that a description names; a name not known is for `from_mapping` to refuse."""
+    return CONFIGS.get(model.get("variant", "paper"), CONFIGS["paper"])
+
+
+def _read(source: Path) -> Any:
+    """The content of a torch file, of strings, numbers and tensors only."""
+    if not source.is_file():
+        raise CheckpointError("checkpoint-not-found", f"{source}: there is no such file")
+    if not zipfile.is_zipfile(source):
+        raise CheckpointError("checkpoint-invalid", f"{source}: not a checkpoint, or a truncated one: it is no zip archive")
+    try:
+        return torch.load(source, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged bytes make torch's reader raise almost anything
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError("checkpoint-invalid", f"{source}: not a checkpoint that is safe to load ({reason})") from error
+
+
 def file_sha256(path: str | Path) -> str:
     """Checksum of a file, in hexadecimal."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _check_agreement(config: ModelConfig, recipe: Recipe, bands: BandRule, state: Any, source: str) -> None:
+def _check_agreement(config: Config, recipe: Recipe, bands: BandRule, state: Any, source: str) -> None:
     """Refuse parts that do not describe one model."""
     pairs = {"bands": (config.n_bands, bands.n_bands), "k-points": (config.n_kpoints, recipe.kpath.n_kpoints)}
     for what, (modelled, described) in pairs.items():

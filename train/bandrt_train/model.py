@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import torch
 from torch import Tensor, nn
@@ -10,21 +10,13 @@ from torch_geometric.data import Data
 from torch_geometric.utils import to_dense_batch
 
 from bandrt.manifest import Variant
+from bandrt_train.band_output import BandOutput
 from bandrt_train.decoder import Decoder, Memory
 from bandrt_train.encoder import Encoder, GaussianExpansion, SparseAttention, SparseEdges
 from bandrt_train.model_config import ModelConfig
 from bandrt_train.node_features import NODE_FEATURES
-
-
-class BandOutput(NamedTuple):
-    """What a model says about B crystals, in eV relative to E_F or mid-gap."""
-
-    center: Tensor
-    """(B, n_bands): mean of each band over the path."""
-    dispersion: Tensor
-    """(B, n_bands, K): deviation from it; its mean over the path is zero."""
-    energies: Tensor
-    """(B, n_bands, K): the sum of both."""
+from bandrt_train.released.config import ReleasedConfig
+from bandrt_train.released.model import ReleasedBandformer
 
 
 class BandLoss(NamedTuple):
@@ -94,11 +86,21 @@ class Bandformer(nn.Module):
         return output
 
 
-REFERENCES: dict[Variant, type[Bandformer]] = {"paper": Bandformer}
+Config = ModelConfig | ReleasedConfig
+"""The configuration of any variant; its field `variant` says which."""
+Reference = Bandformer | ReleasedBandformer
+"""The reference model of any variant: PyG batch to `BandOutput`."""
+CONFIGS: dict[Variant, type[Config]] = {"paper": ModelConfig, "released": ReleasedConfig}
+"""The configuration of each variant."""
+REFERENCES: dict[Variant, type[Reference]] = {"paper": Bandformer, "released": ReleasedBandformer}
 """The reference module of each variant; `bandrt_export.dense.DENSE` holds the exported one under the same name."""
 
 
-def build_model(config: ModelConfig) -> Bandformer:
+@overload
+def build_model(config: ModelConfig) -> Bandformer: ...
+@overload
+def build_model(config: ReleasedConfig) -> ReleasedBandformer: ...
+def build_model(config: Config) -> Reference:
     """Make the reference model of the configured variant, freshly initialised."""
     return REFERENCES[config.variant](config)
 

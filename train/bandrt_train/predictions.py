@@ -21,7 +21,7 @@ from bandrt.recipe import Recipe
 from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.dataset import Dataset, Entry
 from bandrt_train.graph_data import to_data
-from bandrt_train.model import Bandformer
+from bandrt_train.model import Reference
 
 BATCH_SIZE = 16
 ENGINE_SUFFIXES = (".onnx",)
@@ -31,7 +31,7 @@ class EvaluationError(BandrtError):
     """A model and a data set that can not be compared."""
 
 
-def graph_energies(model: Bandformer, graphs: Sequence[Data]) -> NDArray[np.float32]:
+def graph_energies(model: Reference, graphs: Sequence[Data]) -> NDArray[np.float32]:
     """Band energies of PyG graphs, (n, n_bands, K), eV; the model is left in evaluation mode."""
     model.eval()
     with torch.no_grad():

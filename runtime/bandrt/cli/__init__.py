@@ -15,7 +15,7 @@ from bandrt import __version__
 from bandrt.errors import BandrtError, MissingPackageError
 
 EXIT_FATAL, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_INTERRUPTED = 1, 2, 3, 130
-USAGE_CODES = frozenset({"output-not-empty", "output-not-a-folder", "output-foreign"})
+USAGE_CODES = frozenset({"output-not-empty", "output-not-a-folder", "output-foreign", "conventions-unused"})
 """Errors that another choice of options avoids."""
 CRASH_LOG = "bandrt-error.log"
 
@@ -35,6 +35,7 @@ COMMANDS = {
     "plot": Entry("bandrt.cli.plot:command", "Draw predicted band structures."),
     "inspect": Entry("bandrt.cli.inspect:command", "Say what a model is, what it was trained on and how it was verified."),
     "export": Entry("bandrt_export.cli:command", "Turn a checkpoint into a verified engine.", "export"),
+    "verify": Entry("bandrt_export.verify_cli:command", "Compare an engine with what it was made from.", "export"),
     "train": Entry("bandrt_train.cli:group", "Make data sets, train and evaluate models.", "train"),
 }
 

@@ -52,7 +52,8 @@ def _sections(path: Path, manifest: Manifest) -> list[tuple[str, list[tuple[str,
                 ("k-path", f"{recipe.kpath.scheme}, {recipe.kpath.n_kpoints} points, {recipe.kpath.frame}"),
                 (
                     "graph",
-                    f"{recipe.graph.n_neighbors} neighbours within {recipe.graph.cutoff:g} Å, {recipe.graph.tie_rule} ties",
+                    f"{recipe.graph.n_neighbors} neighbours within {recipe.graph.cutoff:g} Å, {recipe.graph.tie_rule} ties,"
+                    f" edges {recipe.graph.direction}",
                 ),
                 ("symmetry", f"{recipe.symmetry.finder}, tolerance {recipe.symmetry.symprec:g} Å"),
             ],
@@ -68,9 +69,9 @@ def _sections(path: Path, manifest: Manifest) -> list[tuple[str, list[tuple[str,
         (
             "what it was trained on",
             [
-                ("crystals", f"{training.n_crystals}, up to {training.max_atoms} atoms"),
+                ("crystals", f"{training.n_crystals}, up to {training.max_atoms} atoms" if training.n_crystals else "not said"),
                 ("labels", training.functional or "not said"),
-                ("elements", f"{len(training.elements)}: {' '.join(training.elements)}"),
+                ("elements", f"{len(training.elements)}: {' '.join(training.elements)}" if training.elements else "not said"),
                 *((name, f"{value:.4g}") for name, value in sorted(training.metrics.items())),
             ],
         ),

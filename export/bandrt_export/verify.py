@@ -1,0 +1,165 @@
+"""Verification: an engine against the checkpoint it was made from, or against another engine, on crystals of the user's choice."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bandrt.crystal import Crystal
+from bandrt.engine import open_session
+from bandrt.engine.session import Session
+from bandrt.errors import BandrtError, InputError
+from bandrt.features import Features, featurize_crystal
+from bandrt.manifest import BandRule, Manifest, ParityReport
+from bandrt.predict import check_size
+from bandrt.recipe import Recipe
+from bandrt.results import Failure, Ticket
+from bandrt.sources import find
+from bandrt_export.dense import DENSE
+from bandrt_export.parity import REFERENCE, ExportError, compare, packaged_crystals
+from bandrt_train.checkpoint import Checkpoint, CheckpointError, load_checkpoint
+from bandrt_train.model import Reference
+from bandrt_train.released.config import Conventions
+
+ENGINE_SUFFIXES = (".onnx",)
+"""What is opened as an engine; anything else is read as a checkpoint."""
+OWN_ERROR = "validation/energy_mae_ev"
+"""The metric of training that says how wrong the model itself is."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a comparison found."""
+
+    report: ParityReport
+    manifest: Manifest
+    """Of the engine under test."""
+    same_checkpoint: bool
+    """Whether both sides were made from one checkpoint."""
+    failures: tuple[Failure, ...]
+    """Crystals that could not be compared."""
+
+    @property
+    def own_error_ev(self) -> float | None:
+        """Mean absolute energy error of the model itself on held-out crystals, eV; None if its manifest does not say."""
+        return self.manifest.training.metrics.get(OWN_ERROR)
+
+    @property
+    def passed(self) -> bool:
+        """Whether all energies agree within the limit."""
+        return self.report.max_energy_error_ev <= self.report.limit_ev
+
+
+@dataclass(frozen=True, eq=False)
+class _Standard:
+    """What an engine is compared with."""
+
+    model: Reference | Session
+    name: str
+    recipe: Recipe
+    bands: BandRule
+    checkpoint_sha256: str
+
+
+def verify(
+    model: Path, against: Path, paths: Sequence[Path] = (), *, device: str = "cpu", limit_ev: float | None = None
+) -> Verification:
+    """Compare an engine with a checkpoint or another engine.
+
+    Args:
+        model: the engine under test.
+        against: what it is compared with; another engine runs on the CPU.
+        paths: crystals, as `bandrt infer` takes them; none takes those of the parity gate.
+        device: where `model` runs.
+        limit_ev: eV, largest energy difference allowed; None takes what rounding may cost the variant in fp32.
+
+    Raises:
+        BandrtError: a model can not be opened; ``not-comparable`` for models that are not fed alike; ``no-input`` when no
+            crystal is left to compare.
+    """
+    with open_session(model, device=device) as session, _standard(against, session.manifest) as standard:
+        manifest = session.manifest
+        for what, ours, theirs in (
+            ("recipe", manifest.recipe, standard.recipe),
+            ("bands", manifest.bands, standard.bands),
+        ):
+            _require_equal(what, dataclasses.asdict(ours), dataclasses.asdict(theirs), f"{model} and {against}")
+        features, failures = _featurize(paths, manifest)
+        report = compare(
+            standard.model,
+            session,
+            features,
+            rule=manifest.bands,
+            limit_ev=DENSE[manifest.variant].parity_limit_ev if limit_ev is None else limit_ev,
+            reference=standard.name,
+        )
+    return Verification(report, manifest, manifest.checkpoint_sha256 == standard.checkpoint_sha256, tuple(failures))
+
+
+@contextmanager
+def _standard(path: Path, manifest: Manifest) -> Iterator[_Standard]:
+    if path.suffix.lower() in ENGINE_SUFFIXES:
+        with open_session(path) as session:
+            of = session.manifest
+            name = f"{path.name} ({of.backend.name}, {of.precision}, {session.device})"
+            yield _Standard(session, name, of.recipe, of.bands, of.checkpoint_sha256)
+    else:
+        checkpoint = _checkpoint(path, manifest)
+        name = f"{path.name} ({REFERENCE})"
+        yield _Standard(checkpoint.build_model(), name, checkpoint.recipe, checkpoint.bands, checkpoint.sha256)
+
+
+def _checkpoint(path: Path, manifest: Manifest) -> Checkpoint:
+    """Read a checkpoint; what one of the released code leaves unsaid is taken from the engine under test."""
+    if manifest.variant == "released":
+        try:
+            return load_checkpoint(path, conventions=Conventions.of(manifest.recipe, manifest.model["species_index"]))
+        except CheckpointError as error:
+            if error.code != "conventions-unused":  # the variant may also come from a checkpoint of our own
+                raise
+    return load_checkpoint(path)
+
+
+def _require_equal(where: str, ours: dict[str, Any], theirs: dict[str, Any], both: str) -> None:
+    for name, value in ours.items():
+        if isinstance(value, dict):
+            _require_equal(f"{where}.{name}", value, theirs[name], both)
+        elif value != theirs[name]:
+            raise ExportError(
+                "not-comparable", f"{both} are made for different input: {where}.{name} is {value} and {theirs[name]}"
+            )
+
+
+def _featurize(paths: Sequence[Path], manifest: Manifest) -> tuple[list[Features], list[Failure]]:
+    """The crystals that the engine can take, smallest first, and those that it can not."""
+    features: list[Features] = []
+    failures: list[Failure] = []
+    for order, (name, path, crystal) in enumerate(_crystals(paths)):
+        try:
+            if isinstance(crystal, InputError):
+                raise crystal
+            one = featurize_crystal(crystal, manifest.recipe, name=path or name)
+            check_size(one, manifest.profile.max_atoms, name=path or name)
+            features.append(one)
+        except InputError as error:
+            failures.append(Failure.of(error, Ticket(order, name, path)))
+    if not features:
+        first = f", the first: {failures[0].message}" if failures else ""
+        raise BandrtError("no-input", f"none of {len(failures)} crystals can be used{first}")
+    return sorted(features, key=lambda one: len(one.atomic_numbers)), failures
+
+
+def _crystals(paths: Sequence[Path]) -> Iterator[tuple[str, str, Crystal | InputError]]:
+    """Name, path and crystal of each input, or why it can not be read."""
+    if not paths:
+        yield from ((crystal.formula, "", crystal) for crystal in packaged_crystals())
+        return
+    for source in find(paths):
+        try:
+            yield source.id, source.path, source.read()
+        except InputError as error:
+            yield source.id, source.path, error

@@ -1,0 +1,86 @@
+"""``bandrt verify``: an engine against what it was made from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bandrt.cli import EXIT_FATAL, EXIT_SOME_FAILED
+
+if TYPE_CHECKING:
+    from bandrt_export.verify import Verification
+
+
+@click.command("verify", short_help="Compare an engine with what it was made from.")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
+@click.option(
+    "--against", required=True, metavar="CKPT|MODEL", type=click.Path(path_type=Path),
+    help="The checkpoint MODEL was made from, or another engine, which runs on the CPU.",
+)  # fmt: skip
+@click.option("--device", default="cpu", show_default=True, help="Where MODEL runs: cpu, cuda or cuda:N.")
+@click.option(
+    "--limit-ev", type=click.FloatRange(min=0.0, min_open=True), default=None, show_default="1e-4, for the released variant 1e-3",
+    help="Largest energy difference, in eV.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+def command(model: Path, paths: tuple[Path, ...], against: Path, device: str, limit_ev: float | None, as_json: bool) -> int:
+    """Compare the engine MODEL with what it was made from, on the crystals under PATH..., as in `bandrt infer`.
+
+    Without a PATH, crystals of 1 to 40 atoms that come with bandrt are taken. Every crystal is compared in batches of several
+    sizes.
+
+    Exit codes: 0 all energies agree within the limit, 1 they do not, 3 they do, but some inputs could not be used.
+    """
+    from bandrt_export.verify import verify  # torch takes seconds to import
+
+    found = verify(model, against, paths, device=device, limit_ev=limit_ev)
+    for failure in found.failures:
+        click.echo(f"left out [{failure.code}]: {failure.message}", err=True)
+    click.echo(json.dumps(_as_dict(found), indent=1) if as_json else "\n".join(_lines(found, model)))
+    if not found.passed:
+        return EXIT_FATAL
+    return EXIT_SOME_FAILED if found.failures else 0
+
+
+def _lines(found: Verification, model: Path) -> list[str]:
+    report = found.report
+    sizes = f"{report.n_atoms[0]} to {report.n_atoms[-1]} atoms, batches of {', '.join(map(str, report.batch_sizes))}"
+    verdict = f"limit {report.limit_ev:.2g} eV: {'passed' if found.passed else 'FAILED'}"
+    predictions = report.n_crystals * len(report.batch_sizes)
+    rows = [
+        ("compared", f"{report.n_crystals} crystals of {sizes}"),
+        (
+            "energies",
+            f"differ by {report.max_energy_error_ev:.2g} eV at most, {report.mean_energy_error_ev:.2g} on average ({verdict})",
+        ),
+        ("gaps", f"change by {report.max_gap_change_ev:.2g} eV at most"),
+        ("metals", f"{report.metal_flips} of {predictions} predictions flipped between metal and insulator"),
+        ("own error", _own_error(found)),
+    ]
+    if not found.same_checkpoint:
+        rows.append(("note", "the two were made from different checkpoints"))
+    return [f"{model.name} against {report.reference}", *(f"  {name:<9}  {text}" for name, text in rows)]
+
+
+def _own_error(found: Verification) -> str:
+    """How wrong the model is by itself, so that a user sees whether the difference matters."""
+    own, rounding = found.own_error_ev, found.report.mean_energy_error_ev
+    if own is None:
+        return "not known: the engine does not say"
+    times = f", {own / rounding:.2g} times the mean difference" if rounding else ""
+    return f"{own:.3g} eV on average on held-out crystals{times}"
+
+
+def _as_dict(found: Verification) -> dict[str, object]:
+    return {
+        "passed": found.passed,
+        "same_checkpoint": found.same_checkpoint,
+        "own_energy_mae_ev": found.own_error_ev,
+        "report": dataclasses.asdict(found.report),
+        "left_out": [dataclasses.asdict(failure) for failure in found.failures],
+    }
