@@ -139,6 +139,8 @@ def test_gaps_move_the_predicted_band_edges(data: Dataset, gaps: Dataset, tmp_pa
     assert predicted_gap(learned.checkpoint, data) > without + 0.1
     training = load_checkpoint(learned.checkpoint).training
     assert (training.n_gaps, training.gaps_sha256) == (gaps.header.counts["train"], gaps.header.fingerprint)
+    child = fit(dataclasses.replace(CONFIG, epochs=1), data, tmp_path / "child", start=load_checkpoint(learned.checkpoint))
+    assert load_checkpoint(child.checkpoint).training.gaps_sha256 == gaps.header.fingerprint
     with (learned.checkpoint.parent / "log.csv").open(encoding="utf-8") as stream:
         losses = [float(row["train/gap_loss"]) for row in csv.DictReader(stream)]
     assert losses[-1] < 0.9 * losses[0]

@@ -213,6 +213,7 @@ def training_domain(
     training: Sequence[Entry], fingerprint: str, start: Checkpoint | None = None, gaps: Dataset | None = None
 ) -> TrainingDomain:
     """What a model trained on these crystals has seen, on these gaps, and what the checkpoint it started from had."""
+    before = start.training if start else TrainingDomain()
     numbers = np.unique(np.concatenate([entry.features.atomic_numbers for entry in training]))
     return TrainingDomain(
         n_crystals=len(training),
@@ -221,9 +222,9 @@ def training_domain(
         functional="; ".join(sorted({entry.method for entry in training if entry.method})),
         data_sha256=fingerprint,
         parent_sha256=start.sha256 if start else "",
-        pretraining=(*start.training.pretraining, start.training.functional) if start else (),
-        n_gaps=gaps.header.counts["train"] if gaps else 0,
-        gaps_sha256=gaps.header.fingerprint if gaps else "",
+        pretraining=(*before.pretraining, before.functional) if start else (),
+        n_gaps=gaps.header.counts["train"] if gaps else before.n_gaps,
+        gaps_sha256=gaps.header.fingerprint if gaps else before.gaps_sha256,
     )
 
 
