@@ -89,7 +89,7 @@ def measure(document: Any, scheme: Scheme) -> dict[str, Any]:
     targets = make_targets(document, cell, kpath, RULE)
     milliseconds = 1e3 * (process_time() - start)
     error = 1e3 * np.abs(round_trip_error(targets, kpath, document, cell, RULE))
-    known = targets.energies[:, targets.mask]
+    known = targets.energies[:, targets.mask.all(axis=0)]
     gap = float(known[RULE.n_valence :].min() - known[: RULE.n_valence].max())
     return {
         "id": document.id,

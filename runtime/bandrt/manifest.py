@@ -89,6 +89,13 @@ class TrainingDomain:
     max_atoms: int = 0
     functional: str = ""
     data_sha256: str = ""
+    parent_sha256: str = ""
+    """The checkpoint that training started from; empty: from nothing."""
+    pretraining: tuple[str, ...] = ()
+    """How the labels were computed that this checkpoint and those before it were trained on first, oldest first."""
+    n_gaps: int = 0
+    """Further crystals of which the gap alone was learned, here or before."""
+    gaps_sha256: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     """Errors on held-out crystals, eV unless the name says otherwise, e.g. ``validation/energy_mae``."""
 

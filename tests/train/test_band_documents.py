@@ -80,6 +80,13 @@ def test_a_document_without_an_id_is_called_after_its_file(tmp_path: Path, label
     assert [d.id for d in read_documents(tmp_path)] == ["Si_bands"]
 
 
+def test_occupied_bands_are_counted_from_the_first_that_is_there(label_texts: list[DocumentText]) -> None:
+    occupied = json.loads(label_texts[0].text)["n_occupied"]
+    document = parse_document(without(label_texts[0].text, n_occupied=occupied + 5, first_band=5, trusted_below_ev=2.5))
+    assert (document.n_occupied, document.trusted_below) == (occupied, 2.5)
+    assert parse_document(label_texts[0]).trusted_below == float("inf")
+
+
 def test_an_empty_or_missing_source_is_an_error(tmp_path: Path) -> None:
     for source in (tmp_path, tmp_path / "nowhere.json"):
         with pytest.raises(InputError, match="no band documents") as caught:

@@ -13,9 +13,10 @@ import pytest
 from bandrt.errors import InputError, ManifestError
 from bandrt.features import featurize_crystal
 from bandrt.recipe import KpathRecipe, Recipe
-from bandrt_train.band_documents import DocumentText, parse_document
+from bandrt_train.band_documents import DocumentText, parse_document, read_documents
 from bandrt_train.dataset import SPLITS, Dataset, DatasetRecipe, DatasetWriter, Entry, SplitRule
 from bandrt_train.dataset_builder import build_dataset, make_entry
+from bandrt_train.targets import document_crystal
 
 RECIPE = DatasetRecipe(Recipe(kpath=KpathRecipe(n_kpoints=64)))
 
@@ -157,6 +158,38 @@ def test_documents_that_cover_too_little_of_the_path_are_refused(texts: list[str
     refusal = make_entry(DocumentText("part.json", "part", json.dumps(part)), dataclasses.replace(RECIPE, min_mapped_fraction=0.9))
     assert not isinstance(refusal, Entry)
     assert (refusal.code, refusal.stage) == ("path-not-covered", "kpath")
+
+
+def test_a_document_without_a_trusted_label_is_refused(texts: list[str]) -> None:
+    untrusted = json.dumps({**json.loads(texts[0]), "trusted_below_ev": -1000.0})
+    refusal = make_entry(DocumentText("one.json", "one", untrusted), RECIPE)
+    assert not isinstance(refusal, Entry)
+    assert refusal.code == "no-labels"
+
+
+def test_labels_of_another_method_go_to_the_split_of_their_formula(texts: list[str], tmp_path: Path, built: Dataset) -> None:
+    other = [
+        json.dumps({**json.loads(t), "id": f"tb-{i}", "method": "tight binding", "trusted_below_ev": json.loads(t)["efermi"] + 3.0})
+        for i, t in enumerate(texts)
+    ]
+    (tmp_path / "labels.jsonl").write_text("\n".join(other), encoding="utf-8")
+    model = build_dataset([tmp_path / "labels.jsonl"], tmp_path / "dataset", RECIPE)
+    assert {e.method for e in model} == {"tight binding"}
+    assert {e.formula: e.split for e in model} == {e.formula: e.split for e in built}
+    for entry, whole in zip(model, built, strict=True):
+        assert entry.targets.mask.sum() < whole.targets.mask.sum()
+
+
+def test_tight_binding_never_trains_on_a_formula_that_dft_holds_out(shared: Path, labels: Path) -> None:
+    rule = SplitRule()
+
+    def formulas(source: Path) -> set[str]:
+        return {document_crystal(document).hill_formula for document in read_documents(source)}
+
+    held = {formula for formula in formulas(labels) if rule.split(formula) != "train"}
+    both = held & formulas(shared / "data" / "tb3" / "tb3-00.jsonl.gz")
+    assert both
+    assert all(rule.split(formula) != "train" for formula in both)
 
 
 def test_a_folder_that_is_no_data_set_is_an_error(tmp_path: Path, built: Dataset) -> None:

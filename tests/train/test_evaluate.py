@@ -21,7 +21,7 @@ WAVE = 0.25 * np.cos(np.linspace(0.0, 2.0 * np.pi, 8, endpoint=False))
 
 def labels(bands: NDArray[np.float64], *, metal: bool = False, mask: NDArray[np.bool_] | None = None) -> Targets:
     gap = 0.0 if metal else float(bands[3].min() - bands[2].max())
-    known = np.ones(bands.shape[1], dtype=bool) if mask is None else mask
+    known = np.broadcast_to(True if mask is None else mask, bands.shape)
     return Targets(np.where(known, bands, 0.0).astype(np.float32), known, metal, gap, REPORT)
 
 
@@ -71,6 +71,15 @@ def test_k_points_without_labels_do_not_count() -> None:
     assert result.total.energy_mae_ev == pytest.approx(0.0, abs=1e-6)
 
 
+def test_bands_without_labels_do_not_count() -> None:
+    mask = np.broadcast_to(np.arange(6)[:, None] < 4, (6, 8))
+    wrong_above = np.where(mask, insulator(0.3), 50.0)
+    result = evaluate(wrong_above[None], [dataclasses.replace(labels(insulator(), mask=mask), band_gap=1.5)], RULE)
+    assert result.total.center_mae_ev == pytest.approx(0.3, abs=1e-6)
+    assert result.total.dispersion_mae_ev == pytest.approx(0.0, abs=1e-6)
+    assert result.total.energy_mae_ev == pytest.approx(0.3, abs=1e-6)
+
+
 def test_the_order_in_which_a_model_names_its_bands_does_not_matter() -> None:
     result = evaluate(insulator()[None, ::-1], [labels(insulator())], RULE)
     assert result.total.energy_mae_ev == pytest.approx(0.0, abs=1e-6)
@@ -86,6 +95,12 @@ def test_the_training_mean_predicts_flat_bands_at_the_mean_of_the_centres() -> N
     mean = training_mean([labels(insulator(0.2)), labels(insulator(0.4), mask=np.arange(8) > -1)], 3)
     assert mean.shape == (3, 6, 8)
     np.testing.assert_allclose(mean, np.broadcast_to((LEVELS + 0.3)[None, :, None], mean.shape), atol=1e-6)
+
+
+def test_the_training_mean_of_a_band_is_over_the_crystals_that_label_it() -> None:
+    only_valence = np.broadcast_to(np.arange(6)[:, None] < 3, (6, 8))
+    mean = training_mean([labels(insulator(0.2)), labels(insulator(0.4), mask=only_valence)], 1)
+    np.testing.assert_allclose(mean[0, :, 0], LEVELS + np.where(np.arange(6) < 3, 0.3, 0.2), atol=1e-6)
 
 
 def test_the_metal_tolerance_separates_metals_from_insulators_whose_bands_slip_past_zero() -> None:

@@ -17,11 +17,12 @@ from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_train.band_documents import DocumentText
 from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.cli import group
-from bandrt_train.dataset import Dataset, DatasetRecipe, SplitRule
+from bandrt_train.dataset import Dataset, DatasetRecipe, DatasetWriter, SplitRule
 from bandrt_train.dataset_builder import build_dataset
 from bandrt_train.evaluate import evaluate
 from bandrt_train.fit import FitResult, fit, training_statistics
-from bandrt_train.fit_config import FitConfig, FitError, OptimizerConfig, read_config
+from bandrt_train.fit_config import FitConfig, FitError, GapConfig, OptimizerConfig, read_config
+from bandrt_train.gap_labels import METHOD, gap_targets
 from bandrt_train.model_config import ModelConfig
 from bandrt_train.predictions import EvaluationError, predict_entries
 
@@ -95,6 +96,93 @@ def test_a_run_leaves_a_log_with_a_row_for_each_epoch_and_the_errors_of_its_best
     assert summary["training mean"]["total"]["energy_mae_ev"] == pytest.approx(run.baseline.total.energy_mae_ev)
 
 
+def test_fine_tuning_goes_on_from_the_weights_it_is_given_and_says_so(data: Dataset, run: FitResult, tmp_path: Path) -> None:
+    parent = load_checkpoint(run.checkpoint)
+    still = dataclasses.replace(CONFIG, optimizer=dataclasses.replace(CONFIG.optimizer, learning_rate=0.0), epochs=1)
+    child = load_checkpoint(fit(still, data, tmp_path / "still", start=parent).checkpoint)
+    for name, tensor in parent.state.items():
+        torch.testing.assert_close(child.state[name], tensor, rtol=0.0, atol=1e-6)  # the moving average rounds
+    assert child.training.parent_sha256 == parent.sha256
+    assert child.training.pretraining == (parent.training.functional,)
+    assert (parent.training.parent_sha256, parent.training.pretraining) == ("", ())
+    grandchild = load_checkpoint(fit(still, data, tmp_path / "again", start=child).checkpoint)
+    assert grandchild.training.pretraining == (parent.training.functional, child.training.functional)
+
+
+def test_weights_learned_on_another_number_of_k_points_can_be_fine_tuned(
+    run: FitResult, label_texts: list[DocumentText], tmp_path: Path
+) -> None:
+    chosen = [t.text.strip() for t in label_texts if json.loads(t.text)["n_occupied"] >= 3][::24]
+    (tmp_path / "labels.jsonl").write_text("\n".join(chosen), encoding="utf-8")
+    recipe = dataclasses.replace(RECIPE, featurization=Recipe(kpath=KpathRecipe(n_kpoints=48)))
+    finer = build_dataset([tmp_path / "labels.jsonl"], tmp_path / "data", recipe)
+    config = dataclasses.replace(CONFIG, model=dataclasses.replace(TINY, n_kpoints=48, dropout=0.1), epochs=1)
+    result = fit(config, finer, tmp_path / "run", start=load_checkpoint(run.checkpoint))
+    assert load_checkpoint(result.checkpoint).config.n_kpoints == 48
+
+
+@pytest.fixture(scope="module")
+def gaps(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """The same crystals, of which only wrong gaps are known: 3 eV more than the true one."""
+    writer = DatasetWriter(tmp_path_factory.mktemp("gaps") / "gaps", RECIPE)
+    for entry in data:
+        targets = gap_targets(entry.targets.band_gap + 3.0, 6, N_KPOINTS)
+        writer.add(dataclasses.replace(entry, targets=targets, method=METHOD))
+    return writer.close()
+
+
+def test_gaps_move_the_predicted_band_edges(data: Dataset, gaps: Dataset, tmp_path: Path) -> None:
+    faster = dataclasses.replace(CONFIG.optimizer, learning_rate=1e-2)
+    config = dataclasses.replace(CONFIG, optimizer=faster, epochs=10, patience=10, gaps=GapConfig(weight=20.0, batch_size=8))
+    without = predicted_gap(fit(config, data, tmp_path / "without").checkpoint, data)
+    learned = fit(config, data, tmp_path / "with", gaps=gaps)
+    assert predicted_gap(learned.checkpoint, data) > without + 0.1
+    training = load_checkpoint(learned.checkpoint).training
+    assert (training.n_gaps, training.gaps_sha256) == (gaps.header.counts["train"], gaps.header.fingerprint)
+    child = fit(dataclasses.replace(CONFIG, epochs=1), data, tmp_path / "child", start=load_checkpoint(learned.checkpoint))
+    assert load_checkpoint(child.checkpoint).training.gaps_sha256 == gaps.header.fingerprint
+    with (learned.checkpoint.parent / "log.csv").open(encoding="utf-8") as stream:
+        losses = [float(row["train/gap_loss"]) for row in csv.DictReader(stream)]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def predicted_gap(checkpoint: Path, data: Dataset) -> float:
+    """Mean distance in eV from the top of band 3 to the bottom of band 4, over the training crystals."""
+    energies, _, _ = predict_entries(checkpoint, data, data.split("train"))
+    return float((energies[:, 3:].min(axis=(1, 2)) - energies[:, :3].max(axis=(1, 2))).mean())
+
+
+def test_without_weight_gaps_change_nothing(data: Dataset, gaps: Dataset, run: FitResult, tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, gaps=GapConfig(weight=0.0))
+    same, plain = load_checkpoint(fit(config, data, tmp_path / "run", gaps=gaps).checkpoint), load_checkpoint(run.checkpoint)
+    assert all(torch.equal(plain.state[name], same.state[name]) for name in plain.state)
+
+
+def test_gaps_of_other_splits_are_refused(data: Dataset, gaps: Dataset, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, splits=SplitRule(seed=1, validation=0.25, test=0.05))
+    writer = DatasetWriter(tmp_path / "gaps", recipe)
+    for entry in gaps:
+        writer.add(entry)
+    with pytest.raises(FitError, match="splits") as caught:
+        fit(CONFIG, data, tmp_path / "run", gaps=writer.close())
+    assert caught.value.code == "other-recipe"
+    assert not (tmp_path / "run").exists()
+
+
+def test_gaps_alone_are_not_enough(gaps: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(FitError, match="labels no bands") as caught:
+        fit(CONFIG, gaps, tmp_path / "run")
+    assert caught.value.code == "no-labels"
+
+
+def test_a_checkpoint_of_another_model_is_not_fine_tuned(data: Dataset, run: FitResult, tmp_path: Path) -> None:
+    wider = dataclasses.replace(CONFIG, model=dataclasses.replace(TINY, d_model=24))
+    with pytest.raises(FitError, match=r"d_model is 24, but 12") as caught:
+        fit(wider, data, tmp_path / "run", start=load_checkpoint(run.checkpoint))
+    assert caught.value.code == "other-model"
+    assert not (tmp_path / "run").exists()
+
+
 def test_training_stops_when_nothing_gets_better(data: Dataset, tmp_path: Path) -> None:
     still = dataclasses.replace(CONFIG, optimizer=dataclasses.replace(CONFIG.optimizer, learning_rate=0.0), patience=2)
     epochs: list[int] = []
@@ -110,10 +198,20 @@ def test_nothing_but_the_result_is_said(data: Dataset, tmp_path: Path, capfd: py
 def test_statistics_are_those_of_the_labels(data: Dataset) -> None:
     targets = [entry.targets for entry in data.split("train")]
     mean, spread, dispersion = training_statistics(targets)
-    centers = np.array([[band[t.mask].mean() for band in t.energies] for t in targets])
+    centers = np.array([[band[known].mean() for band, known in zip(t.energies, t.mask, strict=True)] for t in targets])
     np.testing.assert_allclose(mean, centers.mean(axis=0), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(spread, centers.std(axis=0), rtol=1e-2)
     assert (dispersion > 0).all()
+
+
+def test_statistics_leave_out_what_is_not_labelled(data: Dataset) -> None:
+    targets = data[0].targets
+    half = np.broadcast_to(np.arange(N_KPOINTS) < N_KPOINTS // 2, targets.mask.shape) & (np.arange(6)[:, None] < 5)
+    mean, spread, dispersion = training_statistics([dataclasses.replace(targets, mask=half)])
+    labels = targets.energies[:5, : N_KPOINTS // 2]
+    np.testing.assert_allclose(mean, [*labels.mean(axis=1), 0.0], atol=1e-5)
+    np.testing.assert_allclose(dispersion, [*labels.std(axis=1) + 1e-3, 0.0], atol=1e-5)
+    assert spread.shape == (6,)
 
 
 def test_a_model_of_another_shape_than_the_data_is_refused(data: Dataset, tmp_path: Path) -> None:
@@ -151,7 +249,7 @@ def test_the_shipped_configurations_can_be_read() -> None:
     configs = sorted(folder.glob("*.toml"))
     assert configs
     for path in configs:
-        assert read_config(path).model.n_kpoints == 256
+        assert read_config(path).model.n_kpoints == (32 if path.stem == "coarse" else 256)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +259,7 @@ def test_the_shipped_configurations_can_be_read() -> None:
         ("[model]\nwidth = 3", "width"),
         ("epochs = 'many'", "epochs"),
         ("epochs = 0", "epochs"),
+        ("[gaps]\nbatch_size = 0", "batch_size"),
         ("epochs = ", "TOML"),
     ],
 )
@@ -168,6 +267,42 @@ def test_a_configuration_with_a_mistake_is_refused_by_name(text: str, named: str
     (tmp_path / "config.toml").write_text(text, encoding="utf-8")
     with pytest.raises((FitError, ManifestError), match=named):
         read_config(tmp_path / "config.toml")
+
+
+def test_the_command_line_learns_from_bands_and_gaps_and_judges_by_gaps(
+    label_texts: list[DocumentText], examples: Path, tmp_path: Path
+) -> None:
+    chosen = [t.text.strip() for t in label_texts if json.loads(t.text)["n_occupied"] >= 3][::24]
+    (tmp_path / "labels.jsonl").write_text("\n".join(chosen), encoding="utf-8")
+    (tmp_path / "tiny.toml").write_text(
+        "epochs = 1\n[model]\nd_model = 12\nn_heads = 2\nencoder_layers = 1\ndecoder_layers = 1\nn_kpoints = 32\n", encoding="utf-8"
+    )
+    with (tmp_path / "gaps.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("material_id", "band_gap_pbe_ev", "cif"))
+        for file in sorted(examples.glob("*.cif"))[:12]:
+            writer.writerow((file.stem, "1.0", file.read_text(encoding="utf-8")))
+
+    def call(*arguments: object) -> str:
+        result = CliRunner().invoke(group, [str(a) for a in arguments], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    bands, gaps = tmp_path / "bands", tmp_path / "gaps"
+    options = ("--n-kpoints", 32, "--validation", 0.3)
+    call("dataset", tmp_path / "labels.jsonl", "-o", bands, *options)
+    assert "the gap alone is known" in call("dataset", tmp_path / "gaps.csv", "-o", gaps, *options)
+    call(
+        *("fit", tmp_path / "tiny.toml", "--data", bands, "--gaps", gaps, "-o", tmp_path / "run"),
+        *("--threads", torch.get_num_threads()),
+    )
+    checkpoint = tmp_path / "run" / "checkpoint.pt"
+    judged = json.loads(call("evaluate", checkpoint, gaps, "--json"))
+    assert "training mean" not in judged
+    assert judged["model"]["total"]["energy_mae_ev"] is None
+    assert judged["model"]["nonmetal"]["gap_mae_ev"] > 0.0
+    refused = CliRunner().invoke(group, ["dataset", str(tmp_path / "gaps.csv"), str(bands), "-o", str(tmp_path / "both")])
+    assert refused.exit_code == 2
 
 
 @pytest.mark.parametrize("variant", ["paper", "bloch"])
@@ -193,6 +328,12 @@ def test_the_command_line_goes_from_labels_to_errors(label_texts: list[DocumentT
         "fit", str(tmp_path / "tiny.toml"), "--data", str(tmp_path / "data"), "-o", str(tmp_path / "run"), "--threads", threads
     )
     assert "energy MAE, eV" in fitted
-    judged = json.loads(call("evaluate", str(tmp_path / "run" / "checkpoint.pt"), str(tmp_path / "data"), "--json"))
+    checkpoint = str(tmp_path / "run" / "checkpoint.pt")
+    call(
+        *("fit", str(tmp_path / "tiny.toml"), "--data", str(tmp_path / "data"), "-o", str(tmp_path / "tuned")),
+        *("--from", checkpoint, "--threads", threads),
+    )
+    assert load_checkpoint(tmp_path / "tuned" / "checkpoint.pt").training.parent_sha256 == load_checkpoint(checkpoint).sha256
+    judged = json.loads(call("evaluate", checkpoint, str(tmp_path / "data"), "--json"))
     stored = json.loads((tmp_path / "run" / "validation.json").read_text(encoding="utf-8"))
     assert judged["model"]["total"]["energy_mae_ev"] == pytest.approx(stored["model"]["total"]["energy_mae_ev"])

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import warnings
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -258,9 +259,42 @@ def test_what_was_not_computed_is_masked_and_named(documents: list[BandDocument]
     whole, targets = targets_of(document), targets_of(part)
     assert 0.0 < targets.report.mapped_fraction < 1.0
     assert targets.report.unmapped
-    assert not targets.energies[:, ~targets.mask].any()
-    difference = (targets.energies - whole.energies)[:, targets.mask]  # the gap, and so the zero, is of fewer k-points
+    assert not targets.energies[~targets.mask].any()
+    difference = (targets.energies - whole.energies)[targets.mask]  # the gap, and so the zero, is of fewer k-points
     assert np.ptp(difference) < SAME_ENERGY_EV
+
+
+def test_energies_that_are_not_trusted_are_masked_band_by_band_and_k_by_k(documents: list[BandDocument]) -> None:
+    document = next(d for d in documents if not d.is_metal)
+    whole = targets_of(document)
+    zero = select_bands(document, RULE).zero
+    conduction = whole.energies[RULE.n_valence]
+    limit = float(np.median(conduction))
+    part = targets_of(dataclasses.replace(document, trusted_below=zero + limit))
+    np.testing.assert_array_equal(part.mask, whole.energies < limit)
+    assert 0.0 < part.mask[RULE.n_valence].mean() < 1.0
+    assert part.mask[: RULE.n_valence].all()
+    np.testing.assert_array_equal(part.energies, np.where(part.mask, whole.energies, 0.0))
+    assert part.report == whole.report
+
+
+def test_tight_binding_labels_reach_as_far_as_they_are_trusted(shared: Path) -> None:
+    usable = 0
+    for document in islice(read_documents(shared / "data" / "tb3" / "tb3-00.jsonl.gz"), 40):
+        n_nonempty = int((document.energies[0].min(axis=1) < document.efermi).sum())
+        if not RULE.n_valence <= n_nonempty <= document.energies.shape[1] - 3:
+            continue
+        usable += 1
+        targets, bands = targets_of(document), select_bands(document, RULE)
+        limit = document.trusted_below - bands.zero
+        assert limit > 2.9
+        assert targets.energies[targets.mask].max() < limit
+        np.testing.assert_array_equal(targets.mask[0], targets.mask.any(axis=0))
+        assert targets.is_metal is document.is_metal
+        if not targets.is_metal:
+            assert document.n_occupied == bands.first_band + RULE.n_valence
+            assert targets.band_gap == pytest.approx(document.band_gap, abs=0.05)
+    assert usable > 30
 
 
 def test_going_to_the_path_and_back_costs_millielectronvolts(documents: list[BandDocument]) -> None:

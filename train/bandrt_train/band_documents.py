@@ -1,12 +1,19 @@
 """Band documents: pymatgen `BandStructureSymmLine` JSON, read as plain JSON.
 
 One document is one file (``.json``, ``.json.gz``) or one line of a ``.jsonl``/``.jsonl.gz`` file. pymatgen itself is not needed.
+
+Beside pymatgen's own keys these are read where a document has them:
+    ``id`` or ``material_id``, ``method``, ``is_metal_label``, ``band_gap_ev``,
+    ``n_occupied``           the highest band that holds electrons in an insulator, counted from 1,
+    ``first_band``           how many lower bands `n_occupied` counts that the document leaves out (0),
+    ``trusted_below_ev``     absolute, eV: energies from here on are not to be learned from (models other than DFT).
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+import math
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -53,8 +60,9 @@ class BandDocument:
         labels: name of each k-point or None, (n_kpoints,).
         is_metal: what the document says, or None.
         band_gap: eV, what the document's maker says beside the bands, or None.
-        n_occupied: highest band that holds electrons, from 1, or None where the maker does not say.
+        n_occupied: highest band here that holds electrons, from 1, or None where the maker does not say.
         method: how the bands were computed, "" if not said.
+        trusted_below: eV, on the scale of `energies`: labels are the energies below it.
     """
 
     id: str
@@ -69,6 +77,7 @@ class BandDocument:
     band_gap: float | None = None
     n_occupied: int | None = None
     method: str = ""
+    trusted_below: float = math.inf
 
 
 def find_documents(sources: Sequence[Path]) -> Iterator[DocumentText]:
@@ -141,6 +150,7 @@ def _document(values: dict[str, Any], source: DocumentText) -> BandDocument:
     metal = values.get("is_metal_label", values.get("is_metal"))
     gap = values.get("band_gap_ev", (values.get("band_gap") or {}).get("energy"))
     occupied = values.get("n_occupied")
+    trusted = values.get("trusted_below_ev")
     return BandDocument(
         id=str(values.get("id") or values.get("material_id") or source.id),
         crystal=crystal_of_document(structure, name=source.name) if structure else None,
@@ -152,8 +162,9 @@ def _document(values: dict[str, Any], source: DocumentText) -> BandDocument:
         labels=labels,
         is_metal=None if metal is None else bool(metal),
         band_gap=None if gap is None else float(gap),
-        n_occupied=None if occupied is None else int(occupied),
+        n_occupied=None if occupied is None else int(occupied) - int(values.get("first_band", 0)),
         method=str(values.get("method", "")),
+        trusted_below=math.inf if trusted is None else float(trusted),
     )
 
 

@@ -57,9 +57,13 @@ def dataset(
     workers: int,
     as_json: bool,
 ) -> None:
-    """Build a data set from pymatgen BandStructureSymmLine documents (JSON, or one a line), in files and folders."""
+    """Build a data set from pymatgen BandStructureSymmLine documents (JSON, or one a line), in files and folders.
+
+    A single table (.csv, .csv.gz) with columns material_id, cif and band_gap_pbe_ev becomes a data set of gaps, for fit --gaps.
+    """
     from bandrt_train.dataset import DatasetRecipe, SplitRule
-    from bandrt_train.dataset_builder import build_dataset
+    from bandrt_train.dataset_builder import build_dataset, build_gap_dataset
+    from bandrt_train.gap_labels import SUFFIXES
     from bandrt_train.recipes import default_recipe
 
     if n_bands % 2:
@@ -72,7 +76,12 @@ def dataset(
         SplitRule(seed, validation, test),
         min_mapped,
     )
-    built = build_dataset(sources, output, recipe, workers=workers, progress=_counted)
+    if any(source.name.endswith(SUFFIXES) for source in sources):
+        if len(sources) > 1:
+            raise click.UsageError("a table of gaps makes a data set of its own: give it alone")
+        built = build_gap_dataset(sources[0], output, recipe, workers=workers, progress=_counted)
+    else:
+        built = build_dataset(sources, output, recipe, workers=workers, progress=_counted)
     click.echo((output / "dataset.json").read_text(encoding="utf-8") if as_json else _summary(built))
 
 
@@ -80,12 +89,15 @@ def dataset(
 @click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--data", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path), help="Data set folder.")
 @click.option("-o", "--output", required=True, type=FOLDER, help="Run folder to write, new or empty.")
+@click.option("--from", "start", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Checkpoint to fine-tune.")
+@click.option("--gaps", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Data set of gaps to learn from too.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads; by default every core.")
-def fit(config: Path, data: Path, output: Path, threads: int | None) -> None:
+def fit(config: Path, data: Path, output: Path, start: Path | None, gaps: Path | None, threads: int | None) -> None:
     """Train the model that CONFIG, a TOML file, describes; the best checkpoint so far is OUTPUT/checkpoint.pt."""
     import torch
     from tqdm import tqdm
 
+    from bandrt_train.checkpoint import load_checkpoint
     from bandrt_train.dataset import Dataset
     from bandrt_train.evaluate import text_table
     from bandrt_train.fit import fit as run
@@ -94,6 +106,8 @@ def fit(config: Path, data: Path, output: Path, threads: int | None) -> None:
     if threads is not None:
         torch.set_num_threads(threads)
     settings = read_config(config)
+    parent = None if start is None else load_checkpoint(start)
+    known_gaps = None if gaps is None else Dataset(gaps)
     with tqdm(total=settings.epochs, unit="epoch", disable=None) as bar:
         best = float("inf")
 
@@ -104,7 +118,7 @@ def fit(config: Path, data: Path, output: Path, threads: int | None) -> None:
             bar.set_postfix_str(losses)
             bar.update(epoch - bar.n)
 
-        result = run(settings, Dataset(data), output, progress=show)
+        result = run(settings, Dataset(data), output, start=parent, gaps=known_gaps, progress=show)
     click.echo(f"best epoch {result.best_epoch}, metal tolerance {result.rule.metal_tolerance_ev} eV")
     click.echo(f"validation split of {data}:")
     click.echo(text_table({"model": result.validation, "training mean": result.baseline}))
@@ -129,11 +143,11 @@ def evaluate(model: Path, data: Path, split: Split, as_json: bool) -> None:
         raise EvaluationError("empty-split", f"{data}: the {split if training else 'train'} split has no crystals")
     energies, rule, domain = predict_entries(model, opened, entries)
     targets = [entry.targets for entry in entries]
-    evaluations = {
-        "model": judge(energies, targets, rule),
-        "training mean": judge(training_mean([entry.targets for entry in training], len(entries)), targets, rule),
-    }
-    if domain.data_sha256 != opened.header.fingerprint:
+    evaluations = {"model": judge(energies, targets, rule)}
+    if any(entry.targets.mask.any() for entry in training):
+        mean = training_mean([entry.targets for entry in training], len(entries))
+        evaluations["training mean"] = judge(mean, targets, rule)
+    if opened.header.fingerprint not in (domain.data_sha256, domain.gaps_sha256):
         click.echo(f"note: {model} was trained on other data than {data}; formulas of this split may be among them", err=True)
     if as_json:
         values: dict[str, Any] = {name: one.as_dict() for name, one in evaluations.items()}
@@ -150,13 +164,17 @@ def _counted(results: Iterable[Result]) -> Iterator[Result]:
 
 
 def _summary(built: Dataset) -> str:
+    from bandrt_train.gap_labels import METHOD
+
     header = built.header
-    mapped = [record["mapping"]["mapped_fraction"] for record in built.records]
+    mapped = [record["mapping"]["mapped_fraction"] for record in built.records if record["method"] != METHOD]
     counts = ", ".join(f"{n} {split}" for split, n in header.counts.items())
     lines = [f"{header.n_entries} crystals in {built.folder}: {counts}"]
     if mapped:
         complete = sum(share == 1.0 for share in mapped)
         lines.append(f"{sum(mapped) / len(mapped):.2%} of their k-points have labels; {complete} crystals have all")
+    else:
+        lines.append("of these crystals the gap alone is known: for fit --gaps")
     reasons = Counter(refusal.code for refusal in built.refusals())
     if reasons:
         lines.append(f"{header.n_refused} documents refused: " + ", ".join(f"{n} {code}" for code, n in sorted(reasons.items())))

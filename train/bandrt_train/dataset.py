@@ -31,7 +31,7 @@ from bandrt.manifest import BandRule, from_mapping
 from bandrt.recipe import Recipe
 from bandrt_train.targets import MappingReport, Targets
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 PART_SIZE = 512
 """Crystals in a part of a new data set."""
 PARTS_IN_MEMORY = 64

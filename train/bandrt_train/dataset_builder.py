@@ -1,4 +1,4 @@
-"""From band documents to a data set, in one process or several."""
+"""From band documents, or a table of gaps, to a data set, in one process or several."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from itertools import islice
 from pathlib import Path
 
 from bandrt.errors import InputError
-from bandrt.features import featurize_crystal
+from bandrt.features import Features, featurize_crystal
 from bandrt.kpath import kpath_of
 from bandrt.symmetry import standardize
 from bandrt_train.band_documents import DocumentText, find_documents, parse_document
 from bandrt_train.dataset import Dataset, DatasetRecipe, DatasetWriter, Entry, Refusal
-from bandrt_train.targets import document_crystal, make_targets
+from bandrt_train.gap_labels import METHOD, find_gaps, gap_targets, parse_gap
+from bandrt_train.targets import Targets, document_crystal, make_targets
 
 Result = tuple[str, Entry | Refusal]
 """Where a document was, and what it became."""
@@ -40,9 +41,15 @@ def build_dataset(
         workers: processes.
         progress: wraps the stream of results, e.g. to count them.
     """
+    return _write(_results(find_documents(sources), partial(make_entry, recipe=recipe), workers), folder, recipe, progress)
+
+
+def _write(
+    results: Iterable[Result], folder: Path, recipe: DatasetRecipe, progress: Callable[[Iterable[Result]], Iterable[Result]]
+) -> Dataset:
     writer = DatasetWriter(folder, recipe)
     seen: set[str] = set()
-    for name, result in progress(_results(find_documents(sources), recipe, workers)):
+    for name, result in progress(results):
         if isinstance(result, Refusal):
             writer.refuse(result)
         elif result.id in seen:
@@ -51,6 +58,32 @@ def build_dataset(
             seen.add(result.id)
             writer.add(result)
     return writer.close()
+
+
+def build_gap_dataset(
+    table: Path,
+    folder: Path,
+    recipe: DatasetRecipe,
+    *,
+    workers: int = 1,
+    progress: Callable[[Iterable[Result]], Iterable[Result]] = iter,
+) -> Dataset:
+    """Turn every row of a table of gaps (see `gap_labels`) into an entry that labels no band, or a refusal.
+
+    Formulas go to the same splits as in a data set of bands with the same rule.
+    """
+    return _write(_results(find_gaps(table), partial(make_gap_entry, recipe=recipe), workers), folder, recipe, progress)
+
+
+def make_gap_entry(source: DocumentText, recipe: DatasetRecipe) -> Entry | Refusal:
+    """Turn one row of a table of gaps into features and a gap, or say why not."""
+    try:
+        crystal, gap = parse_gap(source)
+        features = featurize_crystal(crystal, recipe.featurization, name=source.id)
+    except InputError as error:
+        return Refusal(source.id, source.name, error.stage, error.code, error.message)
+    targets = gap_targets(gap, recipe.bands.n_bands, recipe.featurization.kpath.n_kpoints)
+    return _entry(source.id, source, features, targets, METHOD, recipe)
 
 
 def make_entry(source: DocumentText, recipe: DatasetRecipe) -> Entry | Refusal:
@@ -77,16 +110,26 @@ def make_entry(source: DocumentText, recipe: DatasetRecipe) -> Entry | Refusal:
                 f" at least {recipe.min_mapped_fraction:.0%} is needed",
                 stage="kpath",
             )
+        if not targets.mask.any():
+            raise InputError(
+                "no-labels",
+                f"{document.id}: none of the wanted bands lies below {document.trusted_below} eV, where they are trusted",
+            )
         features = featurize_crystal(crystal, recipe.featurization, name=document.id)
     except InputError as error:
         return Refusal(identifier, source.name, error.stage, error.code, error.message)
+    return _entry(document.id, source, features, targets, document.method, recipe)
+
+
+def _entry(
+    identifier: str, source: DocumentText, features: Features, targets: Targets, method: str, recipe: DatasetRecipe
+) -> Entry:
     checksum = hashlib.sha256(source.text.strip().encode()).hexdigest()
     formula = features.crystal.hill_formula
-    return Entry(document.id, formula, recipe.splits.split(formula), features, targets, document.method, checksum)
+    return Entry(identifier, formula, recipe.splits.split(formula), features, targets, method, checksum)
 
 
-def _results(sources: Iterator[DocumentText], recipe: DatasetRecipe, workers: int) -> Iterator[Result]:
-    make = partial(make_entry, recipe=recipe)
+def _results(sources: Iterator[DocumentText], make: Callable[[DocumentText], Entry | Refusal], workers: int) -> Iterator[Result]:
     if workers <= 1:
         yield from ((source.name, make(source)) for source in sources)
         return

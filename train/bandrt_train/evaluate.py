@@ -1,7 +1,7 @@
 """Evaluation: how far predicted bands are from DFT's, in the terms of the paper's Table I, beside the simplest baseline.
 
 Every number is about the bands a user gets: numbered by energy at each k-point. Centres and dispersions are taken over the
-k-points that have labels. MAEs are means over crystals of means over bands (and k-points), so every crystal counts once.
+k-points that have labels. MAEs are means over crystals of means over labelled bands (and k-points), so every crystal counts once.
 """
 
 from __future__ import annotations
@@ -66,18 +66,15 @@ def evaluate(predicted: NDArray[np.floating[Any]], targets: Sequence[Targets], r
         rule: when a prediction is a metal.
     """
     energies = in_order(np.asarray(predicted, dtype=np.float64))
-    labels = np.stack([t.energies for t in targets]).astype(np.float64)
-    known = np.stack([t.mask for t in targets])[:, None, :]  # (n, 1, K)
-    count = known.sum(axis=-1)  # (n, 1)
-    error = np.where(known, energies - labels, 0.0)
-    center_error = error.sum(axis=-1) / count  # (n, n_bands)
-    deviation_error = np.where(known, error - center_error[..., None], 0.0)
+    error = energies - known_energies(targets)  # (n, n_bands, K), masked like what follows
+    center_error = error.mean(axis=-1)
+    deviation_error = error - center_error[..., None]
     gap, metal = gaps(energies, rule)
     is_metal = np.array([t.is_metal for t in targets])
     columns = {
-        "center_mae_ev": np.abs(center_error).mean(axis=-1),
-        "dispersion_mae_ev": (np.abs(deviation_error).sum(axis=-1) / count).mean(axis=-1),
-        "energy_mae_ev": (np.abs(error).sum(axis=-1) / count).mean(axis=-1),
+        "center_mae_ev": abs(center_error).mean(axis=-1).filled(np.nan),
+        "dispersion_mae_ev": abs(deviation_error).mean(axis=-1).mean(axis=-1).filled(np.nan),
+        "energy_mae_ev": abs(error).mean(axis=-1).mean(axis=-1).filled(np.nan),
         "gap_mae_ev": np.where(is_metal, np.nan, np.abs(gap - np.array([t.band_gap for t in targets]))),
         "metal_accuracy": (metal == is_metal).astype(np.float64),
     }
@@ -93,9 +90,15 @@ def evaluate(predicted: NDArray[np.floating[Any]], targets: Sequence[Targets], r
     return Evaluation(group(np.ones(len(targets), dtype=bool)), group(~is_metal), group(is_metal))
 
 
+def known_energies(targets: Sequence[Targets]) -> np.ma.MaskedArray[Any, np.dtype[np.float64]]:
+    """The labels of several crystals, (n, n_bands, K), eV, masked where there are none."""
+    known = np.stack([t.mask for t in targets])
+    return np.ma.masked_array(np.stack([t.energies for t in targets]).astype(np.float64), ~known)
+
+
 def training_mean(training: Sequence[Targets], n: int) -> NDArray[np.float64]:
     """The baseline: every band flat at its mean over the training crystals, (n, n_bands, K)."""
-    centers = np.mean([t.energies[:, t.mask].mean(axis=1) for t in training], axis=0)  # (n_bands,)
+    centers = known_energies(training).mean(axis=-1).mean(axis=0).filled(0.0)  # (n_bands,)
     n_kpoints = training[0].energies.shape[1]
     return np.broadcast_to(centers[None, :, None], (n, len(centers), n_kpoints)).astype(np.float64)
 

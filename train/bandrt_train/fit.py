@@ -22,17 +22,20 @@ import lightning.pytorch as lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import CombinedLoader
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import RandomSampler
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
 from bandrt.elements import SYMBOLS
 from bandrt.manifest import BandRule, TrainingDomain
-from bandrt_train.checkpoint import save_checkpoint
-from bandrt_train.dataset import Dataset, Entry
-from bandrt_train.evaluate import Evaluation, choose_metal_tolerance, evaluate, training_mean
+from bandrt_train.checkpoint import Checkpoint, save_checkpoint
+from bandrt_train.dataset import Dataset, Entry, Split
+from bandrt_train.evaluate import Evaluation, choose_metal_tolerance, evaluate, known_energies, training_mean
 from bandrt_train.fit_config import FitConfig, FitError
+from bandrt_train.gap_loss import gap_loss
 from bandrt_train.graph_data import to_data
 from bandrt_train.model import Bandformer, band_loss, build_model
 from bandrt_train.predictions import graph_energies
@@ -63,46 +66,60 @@ class FitResult:
 
 
 def labelled_graph(entry: Entry) -> Data:
-    """The PyG graph of an entry with its labels: ``band_energies`` (1, n_bands, K) and ``energy_mask`` (1, 1, K)."""
+    """The PyG graph of an entry with its labels: ``band_energies`` and ``energy_mask`` (1, n_bands, K), and ``band_gap`` (1,)."""
     graph = to_data(entry.features)
     graph.band_energies = torch.as_tensor(entry.targets.energies).unsqueeze(0)
-    graph.energy_mask = torch.as_tensor(entry.targets.mask)[None, None]
+    graph.energy_mask = torch.as_tensor(entry.targets.mask).unsqueeze(0)
+    graph.band_gap = torch.tensor([entry.targets.band_gap], dtype=torch.float32)
     return graph
 
 
 def training_statistics(training: Sequence[Targets]) -> tuple[Tensor, Tensor, Tensor]:
     """Mean and spread of the band centres and spread of the dispersions, each (n_bands,), eV."""
-    centers = np.array([t.energies[:, t.mask].mean(axis=1) for t in training])  # (n, n_bands)
-    deviations = np.array([t.energies[:, t.mask].std(axis=1) for t in training])
-    return (
-        torch.tensor(centers.mean(axis=0), dtype=torch.float32),
-        torch.tensor(centers.std(axis=0) + 1e-3, dtype=torch.float32),
-        torch.tensor(np.sqrt((deviations**2).mean(axis=0)) + 1e-3, dtype=torch.float32),
-    )
+    labels = known_energies(training)  # (n, n_bands, K)
+    centers, deviations = labels.mean(axis=-1), labels.std(axis=-1)  # (n, n_bands), of the bands that have labels
+    statistics = centers.mean(axis=0), centers.std(axis=0) + 1e-3, np.sqrt((deviations**2).mean(axis=0)) + 1e-3
+    mean, spread, dispersion = (torch.tensor(one.filled(0.0), dtype=torch.float32) for one in statistics)
+    return mean, spread, dispersion
+
+
+class TrainingGraphs(torch.utils.data.Dataset[Data]):
+    """Labelled graphs of the training split, made when they are asked for: the data set may be larger than memory."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self.indices = dataset.indices("train")
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Data:
+        return labelled_graph(self.dataset[self.indices[index]])
 
 
 class BandFit(lightning.LightningModule):
     """The training step, its optimiser and schedule, and the moving average of the weights."""
 
-    def __init__(self, config: FitConfig, statistics: tuple[Tensor, Tensor, Tensor], steps_per_epoch: int) -> None:
+    def __init__(self, config: FitConfig, model: Bandformer, n_valence: int, steps_per_epoch: int) -> None:
         super().__init__()
         self.fit_config = config
+        self.n_valence = n_valence
         self.steps_per_epoch = steps_per_epoch
-        self.model = build_model(config.model)
-        self.model.heads.set_statistics(*statistics)
+        self.model = model
         self.average = AveragedModel(self.model, avg_fn=self._averaged)
         self.average.requires_grad_(False)
 
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """The paper's loss on one batch."""
-        loss = band_loss(self.model(batch), batch.band_energies, batch.energy_mask, self.fit_config.dispersion_weight)
-        self.log_dict(
-            {"train/loss": loss.total, "train/center_mae": loss.center, "train/dispersion_mae": loss.dispersion},
-            on_step=False,
-            on_epoch=True,
-            batch_size=len(batch.kpoints),
-        )
-        return loss.total
+    def training_step(self, batch: dict[str, Batch], batch_index: int) -> Tensor:
+        """The paper's loss on one batch of bands, and the loss of the gaps that come with it."""
+        bands, gaps = batch["bands"], batch.get("gaps")
+        loss = band_loss(self.model(bands), bands.band_energies, bands.energy_mask, self.fit_config.dispersion_weight)
+        shown = {"train/loss": loss.total, "train/center_mae": loss.center, "train/dispersion_mae": loss.dispersion}
+        total = loss.total
+        if gaps is not None:
+            shown["train/gap_loss"] = gap_loss(self.model(gaps).energies, gaps.band_gap, self.n_valence)
+            total = total + self.fit_config.gaps.weight * shown["train/gap_loss"]
+        self.log_dict(shown, on_step=False, on_epoch=True, batch_size=len(bands.kpoints))
+        return total
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Move the average towards the trained weights."""
@@ -136,12 +153,12 @@ class BandFit(lightning.LightningModule):
 class KeepBest(Callback):
     """After every epoch: validate the averaged weights, keep them when they are the best so far, stop when none come."""
 
-    def __init__(self, dataset: Dataset, config: FitConfig, training: Sequence[Entry], folder: Path, progress: Progress) -> None:
+    def __init__(self, dataset: Dataset, config: FitConfig, domain: TrainingDomain, folder: Path, progress: Progress) -> None:
         self.config = config
         self.folder = folder
         self.progress = progress
         self.recipe = dataset.header.recipe
-        self.domain = training_domain(training, dataset.header.fingerprint)
+        self.domain = domain
         validation = dataset.split("validation")
         self.targets = [entry.targets for entry in validation]
         self.graphs = [labelled_graph(entry) for entry in validation]
@@ -193,8 +210,11 @@ class KeepBest(Callback):
             writer.writerow({name: f"{value:.6g}" for name, value in row.items()})
 
 
-def training_domain(training: Sequence[Entry], fingerprint: str) -> TrainingDomain:
-    """What a model trained on these crystals has seen."""
+def training_domain(
+    training: Sequence[Entry], fingerprint: str, start: Checkpoint | None = None, gaps: Dataset | None = None
+) -> TrainingDomain:
+    """What a model trained on these crystals has seen, on these gaps, and what the checkpoint it started from had."""
+    before = start.training if start else TrainingDomain()
     numbers = np.unique(np.concatenate([entry.features.atomic_numbers for entry in training]))
     return TrainingDomain(
         n_crystals=len(training),
@@ -202,10 +222,22 @@ def training_domain(training: Sequence[Entry], fingerprint: str) -> TrainingDoma
         max_atoms=max(len(entry.features.atomic_numbers) for entry in training),
         functional="; ".join(sorted({entry.method for entry in training if entry.method})),
         data_sha256=fingerprint,
+        parent_sha256=start.sha256 if start else "",
+        pretraining=(*before.pretraining, before.functional) if start else (),
+        n_gaps=gaps.header.counts["train"] if gaps else before.n_gaps,
+        gaps_sha256=gaps.header.fingerprint if gaps else before.gaps_sha256,
     )
 
 
-def fit(config: FitConfig, dataset: Dataset, folder: Path, *, progress: Progress = lambda epoch, row: None) -> FitResult:
+def fit(
+    config: FitConfig,
+    dataset: Dataset,
+    folder: Path,
+    *,
+    start: Checkpoint | None = None,
+    gaps: Dataset | None = None,
+    progress: Progress = lambda epoch, row: None,
+) -> FitResult:
     """Train a model.
 
     The same configuration, data, machine and number of threads give the same weights.
@@ -214,22 +246,33 @@ def fit(config: FitConfig, dataset: Dataset, folder: Path, *, progress: Progress
         config: the run.
         dataset: what to learn from, with its splits.
         folder: the run folder, new or empty.
+        start: fine-tune the weights of this checkpoint, a model of the same configuration; from nothing without one.
+        gaps: learn from the gaps of its training split too; made by the same recipe, so that its splits are the same.
         progress: told after every epoch.
 
     Raises:
-        FitError: ``output-exists``, ``empty-split``, ``shape-mismatch``, ``recipe-mismatch`` or ``diverged``.
+        FitError: ``output-exists``, ``empty-split``, ``no-labels``, ``shape-mismatch``, ``recipe-mismatch``, ``other-recipe``,
+            ``other-model`` or ``diverged``.
     """
     training = dataset.split("train")
     _check(config, dataset, folder)
+    if gaps is not None:
+        _check_gaps(dataset, gaps)
+    if start is not None:
+        _check_start(config, start)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1), encoding="utf-8")
     with _quiet():
         lightning.seed_everything(config.seed, verbose=False)
         shuffle = torch.Generator().manual_seed(config.seed)
         graphs = [labelled_graph(entry) for entry in training]
-        loader = DataLoader(graphs, batch_size=config.batch_size, shuffle=True, generator=shuffle)
-        module = BandFit(config, training_statistics([entry.targets for entry in training]), len(loader))
-        keeper = KeepBest(dataset, config, training, folder, progress)
+        loaders = {"bands": DataLoader(graphs, batch_size=config.batch_size, shuffle=True, generator=shuffle)}
+        n_steps = len(loaders["bands"])
+        if gaps is not None:
+            loaders["gaps"] = _gap_loader(config, gaps, n_steps)
+        module = BandFit(config, _initial_model(config, training, start), dataset.header.recipe.bands.n_valence, n_steps)
+        domain = training_domain(training, dataset.header.fingerprint, start, gaps)
+        keeper = KeepBest(dataset, config, domain, folder, progress)
         trainer = lightning.Trainer(
             accelerator="cpu",
             max_epochs=config.epochs,
@@ -241,7 +284,7 @@ def fit(config: FitConfig, dataset: Dataset, folder: Path, *, progress: Progress
             enable_model_summary=False,
             deterministic=True,
         )
-        trainer.fit(module, loader)
+        trainer.fit(module, CombinedLoader(loaders, "min_size"))
     assert keeper.best is not None
     validation, rule = keeper.best
     mean = training_mean([entry.targets for entry in training], len(keeper.targets))
@@ -261,9 +304,12 @@ def fit(config: FitConfig, dataset: Dataset, folder: Path, *, progress: Progress
 def _check(config: FitConfig, dataset: Dataset, folder: Path) -> None:
     if folder.exists() and any(folder.iterdir()):
         raise FitError("output-exists", f"{folder}: is not empty; choose another folder or remove it")
-    for split in ("train", "validation"):
+    splits: tuple[Split, ...] = ("train", "validation")
+    for split in splits:
         if not dataset.header.counts.get(split):
             raise FitError("empty-split", f"{dataset.folder}: the {split} split has no crystals; add data or change the shares")
+        if not any(dataset[i].targets.mask.any() for i in dataset.indices(split)):
+            raise FitError("no-labels", f"{dataset.folder}: the {split} split labels no bands; give gaps alone beside bands")
     recipe = dataset.header.recipe
     if missing := unmet(config.model.variant, recipe.featurization):
         raise FitError(
@@ -277,6 +323,48 @@ def _check(config: FitConfig, dataset: Dataset, folder: Path) -> None:
     ):
         if wanted != found:
             raise FitError("shape-mismatch", f"the model has {name} = {wanted}, the data set {dataset.folder} {found}")
+
+
+def _gap_loader(config: FitConfig, gaps: Dataset, n_steps: int) -> DataLoader:
+    """As many batches as an epoch has steps, drawn without replacement until all have been drawn."""
+    graphs, size = TrainingGraphs(gaps), config.gaps.batch_size
+    draw = torch.Generator().manual_seed(config.seed + 1)
+    return DataLoader(graphs, batch_size=size, sampler=RandomSampler(graphs, num_samples=n_steps * size, generator=draw))
+
+
+def _check_gaps(dataset: Dataset, gaps: Dataset) -> None:
+    """A gap must be learned on the same k-points, and from no formula that is held out."""
+    own, other = dataset.header.recipe, gaps.header.recipe
+    for name in ("featurization", "bands", "splits"):
+        if getattr(own, name) != getattr(other, name):
+            raise FitError(
+                "other-recipe",
+                f"{gaps.folder}: {name} is {getattr(other, name)}, but {getattr(own, name)} in {dataset.folder}; build both alike",
+            )
+    if not gaps.header.counts.get("train"):
+        raise FitError("empty-split", f"{gaps.folder}: the train split has no crystals")
+
+
+def _check_start(config: FitConfig, start: Checkpoint) -> None:
+    """The weights must fit and mean the same; dropout is free, and so is the number of k-points where no weight depends on it."""
+    wanted, found = dataclasses.asdict(config.model), dataclasses.asdict(start.config)
+    for name in sorted(set(wanted) - {"dropout", "n_kpoints"}):
+        if wanted[name] != found[name]:
+            raise FitError("other-model", f"model.{name} is {wanted[name]!r}, but {found[name]!r} in the checkpoint to start from")
+    try:
+        build_model(config.model).load_state_dict(start.state)
+    except RuntimeError as error:
+        raise FitError("other-model", f"the weights of the checkpoint to start from do not fit this model: {error}") from error
+
+
+def _initial_model(config: FitConfig, training: Sequence[Entry], start: Checkpoint | None) -> Bandformer:
+    """A fresh model that knows the statistics of the labels, or the one to go on from."""
+    model = build_model(config.model)
+    if start is None:
+        model.heads.set_statistics(*training_statistics([entry.targets for entry in training]))
+    else:
+        model.load_state_dict(start.state)
+    return model
 
 
 @contextmanager

@@ -32,11 +32,22 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True)
+class GapConfig:
+    """What crystals add of which only the gap is known; nothing without a data set of gaps."""
+
+    weight: float = 0.3
+    """Of their loss (see `gap_loss`) beside that of the bands."""
+    batch_size: int = 16
+    """Crystals of them per step, drawn anew in every epoch."""
+
+
+@dataclass(frozen=True)
 class FitConfig:
     """A training run."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    gaps: GapConfig = field(default_factory=GapConfig)
     epochs: int = 150
     """At most."""
     patience: int = 40
@@ -51,6 +62,8 @@ class FitConfig:
         for name in ("epochs", "patience", "batch_size"):
             if getattr(self, name) < 1:
                 raise FitError("config-invalid", f"{name} is {getattr(self, name)}, allowed: 1 or more")
+        if self.gaps.batch_size < 1:
+            raise FitError("config-invalid", f"gaps.batch_size is {self.gaps.batch_size}, allowed: 1 or more")
         if not 0.0 <= self.optimizer.ema_decay < 1.0:
             found = self.optimizer.ema_decay
             raise FitError("config-invalid", f"optimizer.ema_decay is {found}, allowed: from 0 up to, not including, 1")

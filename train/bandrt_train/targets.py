@@ -30,12 +30,14 @@ class SelectedBands:
 
     Attributes:
         energies: (n_bands, n_kpoints), eV, relative to E_F for metals and to mid-gap for insulators.
+        zero: eV, that level on the document's own scale.
         first_band: index of the lowest of them among the document's bands, from 0.
         is_metal: whether bands cross E_F, or the document knows so from elsewhere in the Brillouin zone.
         band_gap: eV, over the computed k-points; 0 for metals.
     """
 
     energies: NDArray[np.float64]
+    zero: float
     first_band: int
     is_metal: bool
     band_gap: float
@@ -65,7 +67,7 @@ class Targets:
 
     Attributes:
         energies: (n_bands, n_kpoints) float32, eV relative to E_F or mid-gap; 0 where `mask` is False.
-        mask: (n_kpoints,) bool, where there are energies.
+        mask: (n_bands, n_kpoints) bool, where there are labels: computed, and to be trusted.
         is_metal: see `SelectedBands`.
         band_gap: eV, over the k-points computed by DFT; 0 for metals.
         report: how well the computed lines cover the path.
@@ -109,7 +111,8 @@ def select_bands(document: BandDocument, rule: BandRule) -> SelectedBands:
         )
     valence, conduction = float(high[n_nonempty - 1]), float(low[n_nonempty])
     zero = 0.0 if is_metal else 0.5 * (valence + conduction)
-    return SelectedBands(energies[first:end] - zero, first, is_metal, 0.0 if is_metal else conduction - valence)
+    gap = 0.0 if is_metal else conduction - valence
+    return SelectedBands(energies[first:end] - zero, document.efermi + zero, first, is_metal, gap)
 
 
 def document_crystal(document: BandDocument) -> Crystal:
@@ -157,14 +160,16 @@ def make_targets(document: BandDocument, cell: StandardCell, kpath: KPath, rule:
     bands = select_bands(document, rule)
     lines = computed_lines(document, cell)
     mapping = map_kpoints(kpath.frac_kpoints, lines, cell.rotations)
-    energies = np.where(mapping.found, mapping.interpolate(bands.energies), 0.0)
+    interpolated = mapping.interpolate(bands.energies)
+    known = mapping.found & (interpolated < document.trusted_below - bands.zero)
     report = MappingReport(
         mapped_fraction=float(mapping.found.mean()),
         unmapped=_unmapped(kpath, mapping),
         max_distance=float(mapping.distance[mapping.found].max(initial=0.0)),
         symmetry_spread_ev=symmetry_spread(lines, cell, bands.energies),
     )
-    return Targets(energies.astype(np.float32), mapping.found, bands.is_metal, bands.band_gap, report)
+    energies = np.where(known, interpolated, 0.0).astype(np.float32)
+    return Targets(energies, known, bands.is_metal, bands.band_gap, report)
 
 
 def symmetry_spread(lines: Lines, cell: StandardCell, energies: NDArray[np.float64]) -> float:
