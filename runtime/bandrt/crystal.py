@@ -57,8 +57,8 @@ class Crystal:
             raise InputError("no-atoms", f"{name}: holds no atoms")
         if len(numbers) != len(coords):
             raise InputError("bad-coordinates", f"{name}: {len(numbers)} species but {len(coords)} positions")
-        wrong = numbers[(numbers < 1) | (numbers > MAX_ATOMIC_NUMBER)]
-        if len(wrong):
+        wrong = [number for number in numbers.tolist() if not 1 <= number <= MAX_ATOMIC_NUMBER]
+        if wrong:
             raise InputError("unknown-species", f"{name}: atomic number {wrong[0]} is not an element (1 to {MAX_ATOMIC_NUMBER})")
         if not np.isfinite(coords).all():
             raise InputError("bad-coordinates", f"{name}: a fractional coordinate is not a finite number")
@@ -126,9 +126,8 @@ class Crystal:
         if n < 2:
             return np.inf, (0, 0)
         best, pair = np.inf, (0, 0)
-        wrapped = self.frac_coords - np.floor(self.frac_coords)
         for start in range(0, n, 256):  # bounded memory for large cells
-            delta = wrapped[start : start + 256, None] - wrapped  # (chunk, n, 3)
+            delta = self.frac_coords[start : start + 256, None] - self.frac_coords  # (chunk, n, 3)
             delta -= np.rint(delta)  # overlapping atoms are within 0.3 Å: the nearest image by rounding is the right one
             vectors = delta.reshape(-1, 3) @ self.lattice
             squared = np.einsum("ij,ij->i", vectors, vectors)  # (chunk * n,)

@@ -83,7 +83,7 @@ def to_crystal(item: Any, *, name: str | None = None) -> Crystal:
         InputError: stage ``read``, by a stable code.
     """
     if isinstance(item, str) and "\n" in item:
-        if "data_" not in item.lower():
+        if "data_" not in item and "data_" not in item.lower():
             raise InputError(
                 "unsupported-format", f"{name or 'text'}: text is read as a CIF, and there is no data_ block in this one"
             )
