@@ -69,7 +69,7 @@ def crystal_graph(
     """
     cells = np.floor(crystal.frac_coords)
     wrapped = crystal.frac_coords - cells
-    spread = (np.maximum.reduce(wrapped) - np.minimum.reduce(wrapped)).tolist()
+    spread = [max(along) - min(along) for along in wrapped.T.tolist()]
     limit = recipe.cutoff + ROUNDING
     faces, volume = cofactors(crystal.lattice)
     radius = min(limit, FIRST_RADIUS * ((recipe.n_neighbors + 1) * abs(volume) / crystal.n_atoms) ** (1 / 3))
@@ -144,17 +144,18 @@ def _pairs_within(
     images, quadratic = _image_grid(*counts)
     m = len(images)
     metric = lattice @ lattice.T
-    upper = metric.take(_UPPER)
+    upper = metric.take(_UPPER)[:, None]
+    axes = wrapped.T.copy()  # (3, n_atoms): long rows are what NumPy is fast on
     chunk = max(1, CHUNK // (n * m))
     flat_chunks, squared_chunks = [], []
     for start in range(0, n, chunk):
-        delta = (wrapped - wrapped[start : start + chunk, None]).reshape(-1, 3)  # (chunk * n, 3)
-        projected = delta @ metric
-        left = np.empty((len(delta), 10))  # |delta + g|^2 = delta.M.delta + 2 (delta.M).g + g.M.g, linear in `quadratic`
-        left[:, :3] = projected
-        left[:, 3:9] = upper
-        np.einsum("ij,ij->i", delta, projected, out=left[:, 9])
-        squared = left @ quadratic  # (chunk * n, m)
+        delta = (axes[:, None] - axes[:, start : start + chunk, None]).reshape(3, -1)  # (3, chunk * n)
+        left = np.empty((10, delta.shape[1]))  # |delta + g|^2 = delta.M.delta + 2 (delta.M).g + g.M.g, linear in `quadratic`
+        projected = np.matmul(metric, delta, out=left[:3])
+        left[3:9] = upper
+        products = delta * projected
+        np.add(products[0] + products[2], products[1], out=left[9])  # in another order, rounding would order ties anew
+        squared = left.T @ quadratic  # (chunk * n, m)
         if self_images:
             squared[start :: n + 1, m // 2] = np.inf  # the atom itself
         else:
@@ -168,8 +169,10 @@ def _pairs_within(
 
     centre = flat // (n * m)
     order = (squared + centre * (radius * radius + 1.0)).argsort()
-    edge, image = np.divmod(flat.take(order), m)
-    return Pairs(np.bincount(centre, minlength=n), edge % n, image, np.sqrt(np.abs(squared.take(order))), images)
+    flat = flat.take(order)
+    edge = flat // m
+    neighbor, image = edge - centre * n, flat - edge * m  # `centre` is in order already
+    return Pairs(np.bincount(centre, minlength=n), neighbor, image, np.sqrt(np.abs(squared.take(order))), images)
 
 
 @lru_cache(maxsize=64)

@@ -95,7 +95,7 @@ def choose_slots(
             return None
         if kind == "alike" and (recipe.tie_rule == "site_invariant" or not tied):
             pair = start[:, None] + np.arange(n_slots)
-            return Slots(pair, np.full(pair.shape, True))
+            return Slots(pair, np.ones(pair.shape, dtype=np.bool_))
     elif not last:
         return None
 
