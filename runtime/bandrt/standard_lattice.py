@@ -94,12 +94,13 @@ def conventional_lattice(bravais: str, metric: Metric) -> NDArray[np.float64]:
     family = bravais[0]
     (aa, ab, ac), (_, bb, bc), (_, _, cc) = metric
     if family == "c":
-        return np.diag([sqrt((aa + bb + cc) / 3)] * 3)
+        a = sqrt((aa + bb + cc) / 3)
+        return np.array([[a, 0.0, 0.0], [0.0, a, 0.0], [0.0, 0.0, a]])
     if family == "t":
         a = sqrt((aa + bb) / 2)
-        return np.diag([a, a, sqrt(cc)])
+        return np.array([[a, 0.0, 0.0], [0.0, a, 0.0], [0.0, 0.0, sqrt(cc)]])
     if family == "o":
-        return np.diag([sqrt(aa), sqrt(bb), sqrt(cc)])
+        return np.array([[sqrt(aa), 0.0, 0.0], [0.0, sqrt(bb), 0.0], [0.0, 0.0, sqrt(cc)]])
     if bravais == "hR":
         return _rhombohedral(aa, bb, cc)
     if family == "h":

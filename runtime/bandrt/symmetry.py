@@ -90,19 +90,19 @@ def standardize(crystal: Crystal, recipe: SymmetryRecipe = SymmetryRecipe(), *, 
     group = _space_group(found.hall_number)
     primitive = found.prim_std_cell
     finder_lattice = group.finder_conventional @ np.array(primitive.basis)
-    metric = (finder_lattice @ finder_lattice.T).tolist()
-    bases = _bases(found.hall_number, settings(group.number, group.bravais, metric))
+    metric = finder_lattice @ finder_lattice.T
+    bases = _bases(found.hall_number, settings(group.number, group.bravais, metric.tolist()))
     numbers = np.array(primitive.numbers, dtype=np.int32)
     positions = np.array(primitive.positions)
     chosen = 0 if len(bases.vectors) == 1 else _greatest_intensities(numbers, positions, bases)
 
-    lattice_metric = bases.conventional[chosen] @ metric @ bases.conventional[chosen].T
-    conventional = conventional_lattice(group.bravais, lattice_metric.tolist())
+    setting = bases.conventional[chosen]
+    conventional = conventional_lattice(group.bravais, (setting @ metric @ setting.T).tolist())
     coords = positions @ bases.inverses[chosen]
     coords -= np.floor(coords + WRAP_TOLERANCE)
     order, orbits = _sorted_orbits(primitive.numbers, found.orbits, found.mapping_std_prim)
     return StandardCell(
-        crystal=Crystal(group.primitive @ conventional, numbers[order], coords[order]),
+        crystal=Crystal(group.primitive @ conventional, numbers.take(order), coords.take(order, axis=0)),
         space_group=group.number,
         space_group_symbol=group.symbol,
         rotations=group.rotations,
@@ -185,7 +185,7 @@ def _greatest_intensities(numbers: NDArray[np.int32], positions: NDArray[np.floa
     return int(np.argmax(scores >= scores.max() * (1 - SCORE_TOLERANCE)))
 
 
-def _sorted_orbits(numbers: list[int], orbits: list[int], mapping: list[int]) -> tuple[list[int], NDArray[np.int32]]:
+def _sorted_orbits(numbers: list[int], orbits: list[int], mapping: list[int]) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
     """Order the atoms of the primitive cell by atomic number, then by orbit, and number the orbits in that order.
 
     Args:
@@ -196,6 +196,7 @@ def _sorted_orbits(numbers: list[int], orbits: list[int], mapping: list[int]) ->
     representative = [0] * len(numbers)
     for atom, orbit in zip(mapping, orbits, strict=True):
         representative[atom] = mapping[orbit]
-    order = sorted(range(len(numbers)), key=lambda i: (numbers[i], representative[i]))
-    labels: dict[int, int] = {}
-    return order, np.array([labels.setdefault(representative[i], len(labels)) for i in order], dtype=np.int32)
+    keys = list(zip(numbers, representative, strict=True))
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    label = {key: i for i, key in enumerate(sorted(set(keys)))}
+    return np.array(order), np.array([label[keys[i]] for i in order], dtype=np.int32)
