@@ -10,8 +10,8 @@ interpolated across a corner.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import accumulate
-from math import inf
+from itertools import accumulate, pairwise, starmap
+from math import dist, inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,8 +85,7 @@ def sample(
             stage="kpath",
         )
     cartesian = vertices @ reciprocal
-    steps = cartesian[1:] - cartesian[:-1]
-    distance = list(accumulate(np.sqrt(np.einsum("ij,ij->i", steps, steps)).tolist(), initial=0.0))
+    distance = list(accumulate(starmap(dist, pairwise(cartesian.tolist())), initial=0.0))
     if not 0.0 < distance[-1] < inf:
         raise InputError("kpath-failed", f"the {scheme} path has length {distance[-1]} 1/Å", stage="kpath")
     scale = last / distance[-1]
