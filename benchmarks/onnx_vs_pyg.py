@@ -66,7 +66,7 @@ def main(checkpoint: Path | None, batches: str, threads: int, repeats: int, save
         click.echo("tracing", err=True)
         proto = trace(DENSE[loaded.config.variant].from_reference(model), n_slots=loaded.recipe.graph.n_neighbors)
         with engine.open("wb") as file:
-            write(proto, describe(loaded), file)
+            write(proto, describe(loaded, "fp32"), file)
         features = featurize_all(packaged_crystals(), loaded.recipe)
         rows = []
         with OnnxSession(engine, threads=threads) as session, torch.inference_mode():
