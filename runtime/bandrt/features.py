@@ -17,7 +17,7 @@ from bandrt.kpath import kpath_of
 from bandrt.kpath.path import KPath
 from bandrt.readers import to_crystal
 from bandrt.recipe import Recipe
-from bandrt.symmetry import standardize
+from bandrt.symmetry import StandardCell, standardize
 
 DEFAULT_RECIPE = Recipe()
 
@@ -80,7 +80,22 @@ def featurize_crystal(crystal: Crystal, recipe: Recipe = DEFAULT_RECIPE, *, name
     Raises:
         InputError: at stage ``symmetry``, ``graph`` or ``kpath``.
     """
-    heaviest = int(crystal.atomic_numbers.max())
+    return featurize_cell(standardize(crystal, recipe.symmetry, name=name), recipe, name=name)
+
+
+def featurize_cell(cell: StandardCell, recipe: Recipe = DEFAULT_RECIPE, *, name: str = "crystal") -> Features:
+    """Make the features of a standard primitive cell.
+
+    Args:
+        cell: from `bandrt.symmetry.standardize`, by the recipe's symmetry.
+        recipe: the choices the engine was trained with.
+        name: what to call it in an error.
+
+    Raises:
+        InputError: at stage ``graph`` or ``kpath``.
+    """
+    primitive = cell.crystal
+    heaviest = int(primitive.atomic_numbers.max())
     if heaviest > recipe.max_atomic_number:
         raise InputError(
             "unsupported-element",
@@ -88,8 +103,6 @@ def featurize_crystal(crystal: Crystal, recipe: Recipe = DEFAULT_RECIPE, *, name
             f" {SYMBOLS[recipe.max_atomic_number]} ({recipe.max_atomic_number})",
             stage="graph",
         )
-    cell = standardize(crystal, recipe.symmetry, name=name)
-    primitive = cell.crystal
     graph = crystal_graph(primitive, cell.orbits, recipe.graph, name=name)
     try:
         kpath = kpath_of(cell, recipe.kpath)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -20,6 +19,7 @@ from bandrt.engine import DEFAULT_ENGINE, open_session
 from bandrt.engine.session import Session
 from bandrt.errors import InputError
 from bandrt.features import Features, featurize
+from bandrt.files import file_sha256
 from bandrt.manifest import BandRule, Manifest
 from bandrt.recipe import Recipe
 from bandrt.results import Failure, Prediction, Result, Ticket
@@ -50,8 +50,7 @@ class Engine:
     @cached_property
     def sha256(self) -> str:
         """Checksum of the model file."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(self.path)
 
     def predict(self, items: Iterable[Any], *, batch_size: int | None = None) -> Iterator[Result]:
         """Predict band structures, lazily and in input order.

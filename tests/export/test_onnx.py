@@ -20,6 +20,7 @@ from small_models import RECIPE, real_features
 import bandrt_export.onnx
 from bandrt.batch import pad
 from bandrt.engine.onnx import OnnxSession
+from bandrt.files import file_sha256
 from bandrt.manifest import METADATA_KEY, BandRule, Manifest
 from bandrt_export.cli import command
 from bandrt_export.contract import INPUTS
@@ -27,7 +28,6 @@ from bandrt_export.dense import DENSE, DenseBands
 from bandrt_export.errors import ExportError
 from bandrt_export.onnx import OPSET, export_onnx, trace, without_traces
 from bandrt_export.parity import BATCH_SIZES
-from bandrt_train.checkpoint import file_sha256
 from bandrt_train.graph_data import to_batch
 from bandrt_train.model import Bandformer
 

@@ -22,11 +22,11 @@ from bandrt.engine import DEFAULT_ENGINE, read_manifest
 from bandrt.engine.cuda_driver import Driver, Gpu, NoDriver
 from bandrt.engine.plan_file import sidecar
 from bandrt.errors import MissingPackageError
+from bandrt.files import file_sha256
 from bandrt.manifest import METADATA_KEY, Backend, Bucket, Profile
 from bandrt_export.cli import command
 from bandrt_export.errors import ExportError
 from bandrt_export.plan import PlanBackend, build_plan, heartbeat, profile_of
-from bandrt_train.checkpoint import file_sha256
 
 NO_DRIVER = NoDriver("this machine has no NVIDIA driver (libcuda.so.1 is not there)")
 H200 = Driver(cuda="13.0", gpus=(Gpu("NVIDIA H200", "sm90", 141.0),))

@@ -13,9 +13,10 @@ import pytest
 import torch
 from small_models import RECIPE, SMALL, perturbed, real_features
 
+from bandrt.files import file_sha256
 from bandrt.manifest import BandRule, TrainingDomain
 from bandrt.recipe import Recipe
-from bandrt_train.checkpoint import CheckpointError, file_sha256, load_checkpoint, save_checkpoint
+from bandrt_train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from bandrt_train.graph_data import to_batch
 from bandrt_train.model import Bandformer
 

@@ -7,7 +7,6 @@ A checkpoint is a ``torch.save`` file of one dictionary that holds only strings,
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor
 
 from bandrt.errors import BandrtError
-from bandrt.files import replaced
+from bandrt.files import file_sha256, replaced
 from bandrt.manifest import BandRule, TrainingDomain, from_mapping
 from bandrt.recipe import Recipe
 from bandrt_train.model import CONFIGS, Config, Reference, build_model
@@ -169,12 +168,6 @@ def _read(source: Path) -> Any:
     except Exception as error:  # damaged bytes make torch's reader raise almost anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError("checkpoint-invalid", f"{source}: not a checkpoint that is safe to load ({reason})") from error
-
-
-def file_sha256(path: str | Path) -> str:
-    """Checksum of a file, in hexadecimal."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _check_agreement(config: Config, recipe: Recipe, bands: BandRule, state: Any, source: str) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.features import Features
+from bandrt.files import replaced
 from bandrt.kpath.path import KPath
 from bandrt.manifest import BandRule, from_mapping
 from bandrt.recipe import Recipe
@@ -225,15 +225,15 @@ class DatasetWriter:
         )
         _write_lines(self.folder / "entries.jsonl", self.records)
         _write_lines(self.folder / "refused.jsonl", [dataclasses.asdict(r) for r in self.refusals])
-        _replace(self.folder / "dataset.json", json.dumps(dataclasses.asdict(header), ensure_ascii=False, indent=1))
+        with replaced(self.folder / "dataset.json") as file:
+            json.dump(dataclasses.asdict(header), file, ensure_ascii=False, indent=1)
         return Dataset(self.folder)
 
     def _flush(self) -> None:
         if self._held:
             path = self.folder / _part_name((len(self.records) - 1) // self.header.part_size)
-            temporary = path.with_suffix(".tmp.npz")
-            np.savez_compressed(temporary, allow_pickle=False, **_pack(self._held))
-            os.replace(temporary, path)
+            with replaced(path, "wb") as file:
+                np.savez_compressed(file, allow_pickle=False, **_pack(self._held))
             self._held.clear()
 
 
@@ -306,10 +306,5 @@ def _part_name(part: int) -> str:
 
 
 def _write_lines(path: Path, values: list[dict[str, Any]]) -> None:
-    _replace(path, "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values))
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with replaced(path) as file:
+        file.writelines(json.dumps(value, ensure_ascii=False) + "\n" for value in values)

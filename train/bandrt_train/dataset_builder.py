@@ -10,8 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from bandrt.errors import InputError
-from bandrt.features import Features, featurize_crystal
-from bandrt.kpath import kpath_of
+from bandrt.features import Features, featurize_cell, featurize_crystal
 from bandrt.symmetry import standardize
 from bandrt_train.band_documents import DocumentText, find_documents, parse_document
 from bandrt_train.dataset import Dataset, DatasetRecipe, DatasetWriter, Entry, Refusal
@@ -92,9 +91,9 @@ def make_entry(source: DocumentText, recipe: DatasetRecipe) -> Entry | Refusal:
     try:
         document = parse_document(source)
         identifier = document.id
-        crystal = document_crystal(document)
-        cell = standardize(crystal, recipe.featurization.symmetry, name=document.id)
-        targets = make_targets(document, cell, kpath_of(cell, recipe.featurization.kpath), recipe.bands)
+        cell = standardize(document_crystal(document), recipe.featurization.symmetry, name=document.id)
+        features = featurize_cell(cell, recipe.featurization, name=document.id)
+        targets = make_targets(document, cell, features.kpath, recipe.bands)
         report = targets.report
         if report.symmetry_spread_ev > recipe.max_symmetry_spread_ev:
             raise InputError(
@@ -115,7 +114,6 @@ def make_entry(source: DocumentText, recipe: DatasetRecipe) -> Entry | Refusal:
                 "no-labels",
                 f"{document.id}: none of the wanted bands lies below {document.trusted_below} eV, where they are trusted",
             )
-        features = featurize_crystal(crystal, recipe.featurization, name=document.id)
     except InputError as error:
         return Refusal(identifier, source.name, error.stage, error.code, error.message)
     return _entry(document.id, source, features, targets, document.method, recipe)

@@ -11,7 +11,6 @@ import dataclasses
 import json
 import logging
 import math
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
 from bandrt.elements import SYMBOLS
+from bandrt.files import replaced
 from bandrt.manifest import BandRule, TrainingDomain
 from bandrt_train.checkpoint import Checkpoint, save_checkpoint
 from bandrt_train.dataset import Dataset, Entry, Split
@@ -295,9 +295,8 @@ def fit(
         "model": validation.as_dict(),
         "training mean": result.baseline.as_dict(),
     }
-    temporary = folder / "validation.json.tmp"
-    temporary.write_text(json.dumps(summary, indent=1), encoding="utf-8")
-    os.replace(temporary, folder / "validation.json")
+    with replaced(folder / "validation.json") as file:
+        json.dump(summary, file, indent=1)
     return result
 
 

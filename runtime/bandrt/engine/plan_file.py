@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from bandrt.errors import EngineError, ManifestError
+from bandrt.files import file_sha256
 from bandrt.manifest import Manifest
 
 BUILD_COMMAND = "bandrt export CKPT -o {} --backend {}"
@@ -41,8 +41,7 @@ def manifest_of(path: Path) -> Manifest:
     backend = manifest.backend
     if backend.name == "onnx" or backend.file_sha256 is None:
         raise ManifestError("manifest-invalid", f"{beside}: is the manifest of an ONNX file, not of a plan; {rebuild(path)}")
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = file_sha256(path)
     if found != backend.file_sha256:
         raise EngineError(
             "plan-changed",
