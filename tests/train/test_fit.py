@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from small_fits import CONFIG, N_KPOINTS, RECIPE, TINY
 
 from bandrt.errors import ManifestError
 from bandrt.recipe import KpathRecipe, Recipe
@@ -20,29 +21,10 @@ from bandrt_train.cli import group
 from bandrt_train.dataset import Dataset, DatasetRecipe, DatasetWriter, SplitRule
 from bandrt_train.dataset_builder import build_dataset
 from bandrt_train.evaluate import evaluate
-from bandrt_train.fit import FitResult, fit, training_statistics
-from bandrt_train.fit_config import FitConfig, FitError, GapConfig, OptimizerConfig, read_config
-from bandrt_train.gap_labels import METHOD, gap_targets
-from bandrt_train.model_config import ModelConfig
+from bandrt_train.fit import FitResult, fit
+from bandrt_train.fit_config import FitConfig, FitError, GapConfig, read_config
 from bandrt_train.predictions import EvaluationError, predict_entries
-
-N_KPOINTS = 32
-RECIPE = DatasetRecipe(Recipe(kpath=KpathRecipe(n_kpoints=N_KPOINTS)), splits=SplitRule(validation=0.25, test=0.05))
-TINY = ModelConfig(
-    d_model=12, n_heads=2, encoder_layers=1, decoder_layers=1, d_feedforward=24, n_gaussians=8, dropout=0.0, n_kpoints=N_KPOINTS
-)
-CONFIG = FitConfig(
-    model=TINY, optimizer=OptimizerConfig(3e-3, warmup_epochs=1.0, ema_decay=0.9), epochs=6, patience=6, batch_size=8
-)
-
-
-@pytest.fixture(scope="module")
-def data(label_texts: list[DocumentText], tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """Some thirty crystals on a coarse path."""
-    folder = tmp_path_factory.mktemp("data")
-    chosen = [t.text.strip() for t in label_texts if json.loads(t.text)["n_occupied"] >= 3][::8]
-    (folder / "labels.jsonl").write_text("\n".join(chosen), encoding="utf-8")
-    return build_dataset([folder / "labels.jsonl"], folder / "dataset", RECIPE)
+from bandrt_train.training_split import training_statistics
 
 
 @pytest.fixture(scope="module")
@@ -119,16 +101,6 @@ def test_weights_learned_on_another_number_of_k_points_can_be_fine_tuned(
     config = dataclasses.replace(CONFIG, model=dataclasses.replace(TINY, n_kpoints=48, dropout=0.1), epochs=1)
     result = fit(config, finer, tmp_path / "run", start=load_checkpoint(run.checkpoint))
     assert load_checkpoint(result.checkpoint).config.n_kpoints == 48
-
-
-@pytest.fixture(scope="module")
-def gaps(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """The same crystals, of which only wrong gaps are known: 3 eV more than the true one."""
-    writer = DatasetWriter(tmp_path_factory.mktemp("gaps") / "gaps", RECIPE)
-    for entry in data:
-        targets = gap_targets(entry.targets.band_gap + 3.0, 6, N_KPOINTS)
-        writer.add(dataclasses.replace(entry, targets=targets, method=METHOD))
-    return writer.close()
 
 
 def test_gaps_move_the_predicted_band_edges(data: Dataset, gaps: Dataset, tmp_path: Path) -> None:
@@ -260,6 +232,9 @@ def test_the_shipped_configurations_can_be_read() -> None:
         ("epochs = 'many'", "epochs"),
         ("epochs = 0", "epochs"),
         ("[gaps]\nbatch_size = 0", "batch_size"),
+        ("[trainer]\ngpus = 2", "gpus"),
+        ("[trainer]\nprecision = 'fp8'", "bf16-mixed"),
+        ("[trainer]\nloader_workers = -1", "loader_workers"),
         ("epochs = ", "TOML"),
     ],
 )

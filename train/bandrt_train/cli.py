@@ -92,9 +92,21 @@ def dataset(
 @click.option("--from", "start", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Checkpoint to fine-tune.")
 @click.option("--gaps", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Data set of gaps to learn from too.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads; by default every core.")
-def fit(config: Path, data: Path, output: Path, start: Path | None, gaps: Path | None, threads: int | None) -> None:
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run, to the same result; begin it if there is none.")
+@click.option("--tensorboard", is_flag=True, help="Write OUTPUT/tensorboard, too.")
+def fit(
+    config: Path,
+    data: Path,
+    output: Path,
+    start: Path | None,
+    gaps: Path | None,
+    threads: int | None,
+    resume: bool,
+    tensorboard: bool,
+) -> None:
     """Train the model that CONFIG, a TOML file, describes; the best checkpoint so far is OUTPUT/checkpoint.pt."""
     import torch
+    from lightning.pytorch.utilities.rank_zero import rank_zero_only
     from tqdm import tqdm
 
     from bandrt_train.checkpoint import load_checkpoint
@@ -102,13 +114,16 @@ def fit(config: Path, data: Path, output: Path, start: Path | None, gaps: Path |
     from bandrt_train.evaluate import text_table
     from bandrt_train.fit import fit as run
     from bandrt_train.fit_config import read_config
+    from bandrt_train.tensorboard_log import TensorBoardLog
 
     if threads is not None:
         torch.set_num_threads(threads)
     settings = read_config(config)
     parent = None if start is None else load_checkpoint(start)
     known_gaps = None if gaps is None else Dataset(gaps)
-    with tqdm(total=settings.epochs, unit="epoch", disable=None) as bar:
+    board = TensorBoardLog(output / "tensorboard") if tensorboard else None
+    first = getattr(rank_zero_only, "rank", 0) == 0  # of several devices, each in a process of its own
+    with tqdm(total=settings.epochs, unit="epoch", disable=None if first else True) as bar:
         best = float("inf")
 
         def show(epoch: int, row: dict[str, float]) -> None:
@@ -117,8 +132,12 @@ def fit(config: Path, data: Path, output: Path, start: Path | None, gaps: Path |
             losses = f"loss {row['train/loss']:.3f} eV, validation {row['validation/energy_mae_ev']:.3f} eV, best {best:.3f} eV"
             bar.set_postfix_str(losses)
             bar.update(epoch - bar.n)
+            if board is not None:
+                board(epoch, row)
 
-        result = run(settings, Dataset(data), output, start=parent, gaps=known_gaps, progress=show)
+        result = run(settings, Dataset(data), output, start=parent, gaps=known_gaps, resume=resume, progress=show)
+    if not first:
+        return
     click.echo(f"best epoch {result.best_epoch}, metal tolerance {result.rule.metal_tolerance_ev} eV")
     click.echo(f"validation split of {data}:")
     click.echo(text_table({"model": result.validation, "training mean": result.baseline}))
