@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -121,9 +122,10 @@ def fit(
     settings = read_config(config)
     parent = None if start is None else load_checkpoint(start)
     known_gaps = None if gaps is None else Dataset(gaps)
-    board = TensorBoardLog(output / "tensorboard") if tensorboard else None
     first = getattr(rank_zero_only, "rank", 0) == 0  # of several devices, each in a process of its own
-    with tqdm(total=settings.epochs, unit="epoch", disable=None if first else True) as bar:
+    with ExitStack() as stack:
+        board = stack.enter_context(closing(TensorBoardLog(output / "tensorboard"))) if tensorboard else None
+        bar = stack.enter_context(tqdm(total=settings.epochs, unit="epoch", disable=None if first else True))
         best = float("inf")
 
         def show(epoch: int, row: dict[str, float]) -> None:

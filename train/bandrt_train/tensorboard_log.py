@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from bandrt.errors import MissingPackageError
 from bandrt_train.run_folder import Row
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 
 class TensorBoardLog:
@@ -19,21 +16,26 @@ class TensorBoardLog:
         """Prepare to write; the folder is made with the first epoch.
 
         Raises:
-            MissingPackageError: without TensorBoard.
+            MissingPackageError: without tensorboardX.
         """
         try:
-            from torch.utils.tensorboard import SummaryWriter
+            from tensorboardX import SummaryWriter
         except ImportError as error:
-            raise MissingPackageError("tensorboard", "tensorboard", "--tensorboard") from error
+            raise MissingPackageError("tensorboardX", "tensorboard", "--tensorboard") from error
         self.folder = folder
-        self._kind = SummaryWriter
-        self._writer: SummaryWriter | None = None
+        self._make = SummaryWriter
+        self._writer: Any = None
 
     def __call__(self, epoch: int, row: Row) -> None:
         """Write the row of an epoch."""
         if self._writer is None:
-            self._writer = self._kind(str(self.folder), purge_step=0)
+            before = len(list(self.folder.iterdir())) if self.folder.exists() else 0
+            self._writer = self._make(str(self.folder), purge_step=0, filename_suffix=f".{before:04d}")  # never one file twice
         for name, value in row.items():
             if name != "epoch":
                 self._writer.add_scalar(name, value, epoch)
-        self._writer.flush()
+
+    def close(self) -> None:
+        """Wait until everything is written."""
+        if self._writer is not None:
+            self._writer.close()
