@@ -19,9 +19,11 @@ from bandrt_export.dense_released import DenseReleased
 from bandrt_export.masking import masked_softmax
 from bandrt_train.decoder import CrossAttention, Decoder, Memory, SelfAttention
 from bandrt_train.encoder import EdgeBiasedAttention, Encoder, GaussianExpansion
+from bandrt_train.heads import BandHeads
 from bandrt_train.loops import LoopReading
-from bandrt_train.model import Bandformer, BandHeads
+from bandrt_train.model import Bandformer
 from bandrt_train.model_config import ModelConfig
+from bandrt_train.modes import ModeDecoder, ModeHeads
 from bandrt_train.node_features import NODE_FEATURES
 
 
@@ -98,6 +100,8 @@ class ExplicitCrossAttention(CrossAttention):
 class DenseBandformer(nn.Module):
     """The paper's model with the inputs and outputs of the graph contract."""
 
+    decoder_type: ClassVar[type[Decoder | ModeDecoder]] = Decoder
+    heads_type: ClassVar[type[BandHeads]] = BandHeads
     inputs: ClassVar[tuple[str, ...]] = INPUTS
     outputs: ClassVar[tuple[str, ...]] = DenseBands._fields
     dynamic_slots: ClassVar[bool] = False
@@ -110,8 +114,8 @@ class DenseBandformer(nn.Module):
         self.node_features = NODE_FEATURES[config.node_features](config)
         self.expansion = GaussianExpansion(config)
         self.encoder = Encoder(config, GatheredAttention)
-        self.decoder = Decoder(config, ExplicitSelfAttention, ExplicitCrossAttention)
-        self.heads = BandHeads(config)
+        self.decoder = self.decoder_type(config, ExplicitSelfAttention, ExplicitCrossAttention)
+        self.heads = self.heads_type(config)
 
     @classmethod
     def from_reference(cls, model: Bandformer) -> DenseBandformer:
@@ -154,6 +158,14 @@ class DenseBandformer(nn.Module):
             gaussians=self.expansion(neighbor_distance.flatten(0, 1)),
             mask=neighbor_mask.flatten(0, 1),
         )
+
+
+class DenseFourier(DenseBandformer):
+    """The bands of a path as Fourier series, to and fro by products with constant matrices."""
+
+    decoder_type = ModeDecoder
+    heads_type = ModeHeads
+    full_precision = DenseBandformer.full_precision | {"decoder.tokens"}
 
 
 class DenseBloch(DenseBandformer):
@@ -206,5 +218,10 @@ Dense = DenseBandformer | DenseReleased
 `forward` (`inputs`), and gives (`outputs`), whether crystals may bring any number of neighbour slots or just those of the graph
 recipe (`dynamic_slots`), how many eV fp32 rounding may cost (`parity_limit_ev`), and which modules and constants keep their
 products in fp32 in fp16 (`full_precision`)."""
-DENSE: dict[Variant, type[Dense]] = {"paper": DenseBandformer, "bloch": DenseBloch, "released": DenseReleased}
+DENSE: dict[Variant, type[Dense]] = {
+    "paper": DenseBandformer,
+    "fourier": DenseFourier,
+    "bloch": DenseBloch,
+    "released": DenseReleased,
+}
 """The dense module of each variant, under the same names as `bandrt_train.model.REFERENCES`."""

@@ -280,13 +280,13 @@ def test_the_command_line_learns_from_bands_and_gaps_and_judges_by_gaps(
     assert refused.exit_code == 2
 
 
-@pytest.mark.parametrize("variant", ["paper", "bloch"])
+@pytest.mark.parametrize("variant", ["paper", "fourier", "bloch"])
 def test_the_command_line_goes_from_labels_to_errors(label_texts: list[DocumentText], tmp_path: Path, variant: str) -> None:
     chosen = [t.text.strip() for t in label_texts if json.loads(t.text)["n_occupied"] >= 3][::12]
     (tmp_path / "labels.jsonl").write_text("\n".join(chosen), encoding="utf-8")
     (tmp_path / "tiny.toml").write_text(
         f"epochs = 1\n[model]\nvariant = '{variant}'\nd_model = 12\nn_heads = 2\nencoder_layers = 1\ndecoder_layers = 1\n"
-        "n_kpoints = 32\n",
+        "n_modes = 12\nn_kpoints = 32\n",
         encoding="utf-8",
     )
 
