@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from bandrt.manifest import Variant
 from bandrt_export.contract import INPUTS
 from bandrt_export.dense_loops import DenseBonds, DenseLoops
+from bandrt_export.dense_reading import PooledReading
 from bandrt_export.dense_released import DenseReleased
 from bandrt_export.masking import masked_softmax
 from bandrt_train.decoder import CrossAttention, Decoder, Memory, SelfAttention
@@ -172,12 +173,21 @@ class DenseBloch(DenseBandformer):
     """Our variant with the inputs and outputs of the graph contract; it takes the images of the neighbours, too."""
 
     inputs = (*INPUTS, "neighbor_image")
-    full_precision = DenseBandformer.full_precision | {"loops", "reading.loops", "reading.gate", "reading.bands"}
+    full_precision = DenseBandformer.full_precision | {"loops", "reading.loops", "reading.bands"}
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.loops = DenseLoops(config)
-        self.reading = LoopReading(config)
+        self.reading: LoopReading | PooledReading = LoopReading(config)
+
+    @classmethod
+    def from_reference(cls, model: Bandformer) -> DenseBloch:
+        """Copy a reference model's parameters and buffers, then rearrange what comes after the loops."""
+        dense = super().from_reference(model)
+        assert isinstance(dense, DenseBloch)
+        assert isinstance(dense.reading, LoopReading)
+        dense.reading = PooledReading(dense.reading)
+        return dense.eval()
 
     def forward(
         self,
@@ -205,9 +215,10 @@ class DenseBloch(DenseBandformer):
             distance=neighbor_distance.flatten(0, 1),
             mask=edges.mask,
             turns=turns.flatten(0, 1),
+            n_groups=torch.sym_min(n_atoms, neighbor_index.shape[2]),
         )
-        loops = self.loops(nodes, bonds).unflatten(0, (n_crystals, n_atoms))
         memory = Memory(nodes.unflatten(0, (n_crystals, n_atoms)), atom_mask)
+        loops = self.loops(nodes, bonds).unflatten(0, (n_crystals, n_atoms))
         read = self.reading(memory.nodes, loops, atom_mask)
         bands = self.heads(self.decoder(kpoints, memory, read.sequence), mean_atom(memory), read)
         return DenseBands(bands.energies, bands.center, bands.dispersion)
