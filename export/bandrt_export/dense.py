@@ -18,6 +18,7 @@ from bandrt_export.dense_loops import DenseBonds, DenseLoops
 from bandrt_export.dense_reading import PooledReading
 from bandrt_export.dense_released import DenseReleased
 from bandrt_export.masking import masked_softmax
+from bandrt_train.counts import CrystalCounts
 from bandrt_train.decoder import CrossAttention, Decoder, Memory, SelfAttention
 from bandrt_train.encoder import EdgeBiasedAttention, Encoder, GaussianExpansion
 from bandrt_train.heads import BandHeads
@@ -107,7 +108,7 @@ class DenseBandformer(nn.Module):
     outputs: ClassVar[tuple[str, ...]] = DenseBands._fields
     dynamic_slots: ClassVar[bool] = False
     parity_limit_ev: ClassVar[float] = 1e-4  # measured exports stay a hundred times below
-    full_precision: ClassVar[frozenset[str]] = frozenset({"node_features", "expansion", "decoder.encoding", "heads"})
+    full_precision: ClassVar[frozenset[str]] = frozenset({"node_features", "expansion", "counts", "decoder.encoding", "heads"})
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -115,6 +116,7 @@ class DenseBandformer(nn.Module):
         self.node_features = NODE_FEATURES[config.node_features](config)
         self.expansion = GaussianExpansion(config)
         self.encoder = Encoder(config, GatheredAttention)
+        self.counts = CrystalCounts(config) if config.crystal_counts else None
         self.decoder = self.decoder_type(config, ExplicitSelfAttention, ExplicitCrossAttention)
         self.heads = self.heads_type(config)
 
@@ -145,10 +147,14 @@ class DenseBandformer(nn.Module):
             kpoints: (B, K, 3) float32.
         """
         edges = self.edges(neighbor_index, neighbor_distance, neighbor_mask)
-        nodes = self.encoder(self.node_features(atomic_numbers.flatten()), edges)
-        memory = Memory(nodes.unflatten(0, atomic_numbers.shape), atom_mask)
+        memory = self.atoms(atomic_numbers, atom_mask, edges)
         bands = self.heads(self.decoder(kpoints, memory), mean_atom(memory))
         return DenseBands(bands.energies, bands.center, bands.dispersion)
+
+    def atoms(self, atomic_numbers: Tensor, atom_mask: Tensor, edges: DenseEdges) -> Memory:
+        """Encode the atoms of all crystals."""
+        nodes = self.encoder(self.node_features(atomic_numbers.flatten()), edges).unflatten(0, atomic_numbers.shape)
+        return Memory(nodes if self.counts is None else self.counts(nodes, atom_mask, atomic_numbers), atom_mask)
 
     def edges(self, neighbor_index: Tensor, neighbor_distance: Tensor, neighbor_mask: Tensor) -> DenseEdges:
         """Count the neighbours of all crystals, (B, N, D), through the batch."""
@@ -206,7 +212,7 @@ class DenseBloch(DenseBandformer):
         """
         n_crystals, n_atoms = atomic_numbers.shape
         edges = self.edges(neighbor_index, neighbor_distance, neighbor_mask)
-        nodes = self.encoder(self.node_features(atomic_numbers.flatten()), edges)  # (B * N, d_model)
+        memory = self.atoms(atomic_numbers, atom_mask, edges)
         image = neighbor_image.flatten(1, 2).to(kpoints.dtype)  # (B, N * D, 3)
         turns = torch.matmul(image, kpoints.transpose(1, 2)).unflatten(1, (n_atoms, -1))  # (B, N, D, K)
         bonds = DenseBonds(
@@ -217,8 +223,7 @@ class DenseBloch(DenseBandformer):
             turns=turns.flatten(0, 1),
             n_groups=torch.sym_min(n_atoms, neighbor_index.shape[2]),
         )
-        memory = Memory(nodes.unflatten(0, (n_crystals, n_atoms)), atom_mask)
-        loops = self.loops(nodes, bonds).unflatten(0, (n_crystals, n_atoms))
+        loops = self.loops(memory.nodes.flatten(0, 1), bonds).unflatten(0, (n_crystals, n_atoms))
         read = self.reading(memory.nodes, loops, atom_mask)
         bands = self.heads(self.decoder(kpoints, memory, read.sequence), mean_atom(memory), read)
         return DenseBands(bands.energies, bands.center, bands.dispersion)

@@ -11,6 +11,7 @@ from torch_geometric.utils import to_dense_batch
 
 from bandrt.manifest import Variant
 from bandrt_train.band_output import BandOutput
+from bandrt_train.counts import CrystalCounts
 from bandrt_train.decoder import Decoder, Memory
 from bandrt_train.encoder import Encoder, GaussianExpansion, SparseAttention, SparseEdges
 from bandrt_train.heads import BandHeads
@@ -45,19 +46,29 @@ class Bandformer(nn.Module):
         self.node_features = NODE_FEATURES[config.node_features](config)
         self.expansion = GaussianExpansion(config)
         self.encoder = Encoder(config, SparseAttention)
+        self.counts = CrystalCounts(config) if config.crystal_counts else None
         self.decoder = self.decoder_type(config)
         self.heads = self.heads_type(config)
 
     def forward(self, data: Data) -> BandOutput:
         """Predict the bands of a PyG batch."""
         edges = SparseEdges(data.edge_index, self.expansion(data.edge_length))
-        nodes = self.encoder(self.node_features(data.atomic_numbers), edges)
-        memory = Memory(*to_dense_batch(nodes, data.batch, batch_size=len(data.kpoints)))
+        memory = self.atoms(data, edges)
         crystal = memory.nodes.sum(dim=1) / memory.mask.sum(dim=1, keepdim=True)
         sequence = self.decoder(data.kpoints, memory)
         with _full_precision(data):
             output: BandOutput = self.heads(sequence.float(), crystal.float())
         return output
+
+    def atoms(self, data: Data, edges: SparseEdges) -> Memory:
+        """Encode the atoms of all crystals."""
+        nodes = self.encoder(self.node_features(data.atomic_numbers), edges)
+        memory = Memory(*to_dense_batch(nodes, data.batch, batch_size=len(data.kpoints)))
+        if self.counts is None:
+            return memory
+        atomic_numbers = to_dense_batch(data.atomic_numbers, data.batch, batch_size=len(data.kpoints))[0]
+        with _full_precision(data):
+            return Memory(self.counts(memory.nodes.float(), memory.mask, atomic_numbers), memory.mask)
 
 
 class FourierBandformer(Bandformer):
@@ -79,12 +90,11 @@ class BlochBandformer(Bandformer):
         """Predict the bands of a PyG batch."""
         n_crystals = len(data.kpoints)
         edges = SparseEdges(data.edge_index, self.expansion(data.edge_length))
-        nodes = self.encoder(self.node_features(data.atomic_numbers), edges)
-        memory = Memory(*to_dense_batch(nodes, data.batch, batch_size=n_crystals))
+        memory = self.atoms(data, edges)
         kpoints = data.kpoints[data.batch[data.edge_index[1]]]  # (n_edges, K, 3)
         with _full_precision(data):
             turns = torch.matmul(kpoints, data.edge_image.to(kpoints.dtype).unsqueeze(-1)).squeeze(-1)
-            loops = self.loops(nodes.float(), SparseBonds(*edges, data.edge_length, turns))
+            loops = self.loops(memory.nodes[memory.mask].float(), SparseBonds(*edges, data.edge_length, turns))
             atoms = to_dense_batch(loops, data.batch, batch_size=n_crystals)[0]
             read = self.reading(memory.nodes.float(), atoms, memory.mask)
         crystal = memory.nodes.sum(dim=1) / memory.mask.sum(dim=1, keepdim=True)
