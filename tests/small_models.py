@@ -27,9 +27,9 @@ SMALL_RELEASED = ReleasedConfig(
 )
 
 PORTABLE_OPS = set(
-    "Add Cast Clip Concat Constant Cos Div Equal Exp Expand Flatten Floor Gather Gelu Gemm Greater LayerNormalization Log MatMul Max Min Mul Neg Pow"
-    " Range Reciprocal ReduceMean ReduceSum Reshape Round Shape Sin Slice Softmax Softplus Split Sqrt Squeeze Sub Tile Transpose Unsqueeze"
-    " Where".split()
+    "Add Cast Clip Concat Constant Cos Div Equal Exp Expand Flatten Floor Gather Gelu Gemm Greater LayerNormalization Log"
+    " MatMul Max Min Mul Neg Pow Range Reciprocal ReduceMean ReduceSum Reshape Round Shape Sin Slice Softmax Softplus"
+    " Split Sqrt Squeeze Sub Tile Transpose Unsqueeze Where".split()
 )
 """Operations that ONNX Runtime, TensorRT and TensorRT-RTX all take; no scatter, no DFT, no fused attention."""
 

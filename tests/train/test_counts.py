@@ -47,7 +47,8 @@ def test_padding_stays_zero_and_an_empty_row_is_finite() -> None:
     with torch.no_grad():
         nodes = CrystalCounts(CONFIG)(torch.ones(2, 3, CONFIG.d_model), numbers > 0, numbers)
     assert nodes[0, :2].abs().min() > 0
-    assert not nodes[0, 2].any() and not nodes[1].any()
+    assert not nodes[0, 2].any()
+    assert not nodes[1].any()
 
 
 @pytest.mark.parametrize(("number", "electrons"), [(0, 0), (1, 1), (14, 4), (31, 3), (26, 8), (53, 7), (82, 4)])

@@ -52,8 +52,8 @@ class ModelConfig:
     """Whether a k-point is told its coordinates. Only ``bloch`` can do without, and its bands then have the symmetry of the crystal
     exactly."""
     crystal_counts: bool = False
-    """Whether atoms are told how many atoms and electrons their crystal has (see `counts`); without it, nothing that the paper's model
-    averages over atoms can tell."""
+    """Whether atoms are told how many atoms and electrons their crystal has (see `counts`); averages over atoms, as the paper's
+    model takes them, can not tell."""
     n_modes: int = 64
     """Fourier modes of a band over its path, the mean among them, of which ``fourier`` makes it; no other variant has them. On our
     DFT labels 64 modes leave out 4 meV of the energies, on average, and 32 modes 15 meV."""
