@@ -32,8 +32,10 @@ from bandrt.elements import SYMBOLS
 from bandrt.files import replaced
 from bandrt.manifest import BandRule, TrainingDomain
 from bandrt_train.checkpoint import Checkpoint, save_checkpoint
+from bandrt_train.composition import elements_among
 from bandrt_train.dataset import Dataset, Entry, Split
-from bandrt_train.evaluate import Evaluation, choose_metal_tolerance, evaluate, known_energies, training_mean
+from bandrt_train.evaluation.baselines import training_mean
+from bandrt_train.evaluation.metrics import Evaluation, choose_metal_tolerance, evaluate, known_energies
 from bandrt_train.fit_config import FitConfig, FitError
 from bandrt_train.gap_loss import gap_loss
 from bandrt_train.graph_data import to_data
@@ -216,6 +218,7 @@ def training_domain(
     """What a model trained on these crystals has seen, on these gaps, and what the checkpoint it started from had."""
     before = start.training if start else TrainingDomain()
     numbers = np.unique(np.concatenate([entry.features.atomic_numbers for entry in training]))
+    learned = [gaps.records[i] for i in gaps.indices("train")] if gaps else []
     return TrainingDomain(
         n_crystals=len(training),
         elements=tuple(SYMBOLS[z] for z in numbers),
@@ -225,6 +228,8 @@ def training_domain(
         parent_sha256=start.sha256 if start else "",
         pretraining=(*before.pretraining, before.functional) if start else (),
         n_gaps=gaps.header.counts["train"] if gaps else before.n_gaps,
+        gap_elements=elements_among(record["formula"] for record in learned) if gaps else before.gap_elements,
+        gap_max_atoms=max(record["n_atoms"] for record in learned) if gaps else before.gap_max_atoms,
         gaps_sha256=gaps.header.fingerprint if gaps else before.gaps_sha256,
     )
 

@@ -9,7 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from bandrt.manifest import BandRule
-from bandrt_train.evaluate import choose_metal_tolerance, evaluate, text_table, training_mean
+from bandrt_train.evaluation.baselines import training_mean
+from bandrt_train.evaluation.metrics import choose_metal_tolerance, evaluate
+from bandrt_train.evaluation.tables import text_table
 from bandrt_train.targets import MappingReport, Targets
 
 RULE = BandRule(metal_tolerance_ev=0.1)

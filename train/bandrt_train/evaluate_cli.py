@@ -1,0 +1,80 @@
+"""``bandrt train evaluate``: what a model is worth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from bandrt_train.dataset import Entry
+    from bandrt_train.evaluation.judgement import Judgement, SplitChoice
+
+DATA = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("data", nargs=-1, required=True, type=DATA)
+@click.option("--split", type=click.Choice(["train", "validation", "test", "all"]), default="validation", show_default=True)
+@click.option(
+    "--training", multiple=True, type=DATA,
+    help="Data set the model was trained on, for baselines and known formulas; DATA itself by default. May be given again.",
+)  # fmt: skip
+@click.option(
+    "-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for report.json, report.html and crystals.csv."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead of a table.")
+def evaluate(
+    model: Path, data: tuple[Path, ...], split: SplitChoice, training: tuple[Path, ...], output: Path | None, as_json: bool
+) -> None:
+    """Compare MODEL, a checkpoint or an engine, with the labels of each DATA, beside the training mean and the nearest neighbour.
+
+    DATA are data sets of bands or of gaps. The nearest neighbour is the training crystal of the most similar composition.
+    """
+    from bandrt_train.dataset import Dataset
+    from bandrt_train.evaluation.judgement import judge
+    from bandrt_train.evaluation.metrics import table_one
+    from bandrt_train.evaluation.report import summary, write_report
+    from bandrt_train.evaluation.tables import text_table
+
+    if output is not None:
+        from bandrt_train.evaluation.plots import require_matplotlib
+
+        require_matplotlib()
+    teachers = [Dataset(folder) for folder in training]
+    judgements = [judge(model, Dataset(folder), split, training=teachers, progress=_counted) for folder in data]
+    for judgement in judgements:
+        _note(model, judgement)
+    values = summary(model, judgements)
+    if output is not None:
+        from bandrt_train.evaluation.page import page
+
+        write_report(output, values, judgements, page(values, judgements))
+    if as_json:
+        click.echo(json.dumps(values, ensure_ascii=False, indent=1))
+        return
+    for judgement in judgements:
+        name = "all" if split == "all" else f"{split} split"
+        click.echo(f"{name} of {judgement.dataset.folder}, {len(judgement.indices)} crystals")
+        click.echo(text_table({who: table_one(errors) for who, errors in judgement.errors.items()}))
+    if output is not None:
+        click.echo(f"report: {output / 'report.html'}")
+
+
+def _note(model: Path, judgement: Judgement) -> None:
+    """Say on standard error what may make these figures too good."""
+    folder, domain = judgement.dataset.folder, judgement.predictions.model.training
+    if judgement.seen is not None and judgement.split != "train" and (n := int(judgement.seen.sum())):
+        click.echo(f"note: {n} of {len(judgement.indices)} crystals of {folder} have formulas of training crystals", err=True)
+    elif judgement.dataset.header.fingerprint not in (domain.data_sha256, domain.gaps_sha256):
+        click.echo(f"note: {model} was trained on other data than {folder}; formulas of this split may be among them", err=True)
+
+
+def _counted(entries: Iterable[Entry], n: int) -> Iterable[Entry]:
+    from tqdm import tqdm
+
+    return tqdm(entries, total=n, unit="crystal", disable=None)
