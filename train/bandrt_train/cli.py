@@ -11,7 +11,7 @@ import click
 
 from bandrt.manifest import BandRule
 from bandrt.recipe import KpathRecipe, Scheme
-from bandrt_train.evaluate_cli import evaluate
+from bandrt_train.evaluate_cli import card, compare, evaluate
 from bandrt_train.model_config import TrainableVariant
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 
 @click.group()
 def group() -> None:
-    """Train models on DFT band structures: dataset, fit, evaluate."""
+    """Train models on DFT band structures: dataset, fit, evaluate, and what to say of them: compare, card."""
 
 
 @group.command()
@@ -125,7 +125,8 @@ def fit(config: Path, data: Path, output: Path, start: Path | None, gaps: Path |
     click.echo(f"checkpoint: {result.checkpoint}")
 
 
-group.add_command(evaluate)
+for command in (evaluate, compare, card):
+    group.add_command(command)
 
 
 def _counted(results: Iterable[Result]) -> Iterator[Result]:

@@ -40,7 +40,8 @@ def fractions(formula: str) -> NDArray[np.float64]:
     shares = np.zeros(MAX_ATOMIC_NUMBER + 1)
     for symbol, amount in _TERM.findall(formula):
         shares[_NUMBERS[symbol]] += int(amount or 1)
-    return shares / shares.sum()
+    shares /= shares.sum()
+    return shares
 
 
 def descriptors(formulas: Sequence[str]) -> NDArray[np.float64]:

@@ -85,7 +85,8 @@ def neighbours_bands(entries: Iterable[Entry], neighbours: Iterable[Entry], trai
         energies.append(transferred(entry, other, fallback))
         gap.append(other.targets.band_gap)
         metal.append(other.targets.is_metal)
-    return Predicted(np.array(gap, dtype=np.float64), np.array(metal, dtype=np.bool_), in_order(np.stack(energies)))
+    ordered = np.asarray(in_order(np.stack(energies)), dtype=np.float64)
+    return Predicted(np.array(gap, dtype=np.float64), np.array(metal, dtype=np.bool_), ordered)
 
 
 def neighbours_gaps(training: Dataset, neighbours: Sequence[int]) -> Predicted:

@@ -40,7 +40,8 @@ class Judgement:
         predictions: the model's bands.
         predicted: what the model and the baselines say, by their names.
         errors: of each of them.
-        seen: (n,) bool, whether a training crystal has the formula; None where the training crystals are not known.
+        seen: (n,) bool, whether a training crystal has the formula; None where no training crystals were given.
+        training_known: whether the data sets that the model was trained on are among those that `seen` is about.
     """
 
     dataset: Dataset
@@ -51,6 +52,7 @@ class Judgement:
     predicted: dict[str, Predicted]
     errors: dict[str, CrystalErrors]
     seen: NDArray[np.bool_] | None
+    training_known: bool
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -101,7 +103,9 @@ def judge(
     errors = {name: crystal_errors(one, targets) for name, one in predicted.items()}
     formulas = {teacher.records[i]["formula"] for teacher in teachers for i in teacher.indices("train")}
     seen = np.array([dataset.records[i]["formula"] in formulas for i in indices], dtype=np.bool_) if teachers else None
-    return Judgement(dataset, split, indices, targets, predictions, predicted, errors, seen)
+    domain, given = predictions.model.training, {teacher.header.fingerprint for teacher in teachers}
+    known = any((domain.data_sha256, domain.gaps_sha256)) and {domain.data_sha256, domain.gaps_sha256} - {""} <= given
+    return Judgement(dataset, split, indices, targets, predictions, predicted, errors, seen, known)
 
 
 def labels_bands(dataset: Dataset) -> bool:

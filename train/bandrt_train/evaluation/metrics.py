@@ -42,7 +42,7 @@ class Predicted:
     @classmethod
     def from_energies(cls, energies: NDArray[np.floating[Any]], rule: BandRule) -> Predicted:
         """Read gaps off bands, as `bandrt infer` does."""
-        ordered = in_order(np.asarray(energies, dtype=np.float64))
+        ordered = np.asarray(in_order(energies), dtype=np.float64)
         return cls(*gaps(ordered, rule), ordered)
 
 
@@ -66,7 +66,7 @@ class CrystalErrors:
     @property
     def right(self) -> Floats:
         """(n,): 1 where metal or non-metal is right, else 0."""
-        return (self.metal == self.is_metal).astype(np.float64)
+        return np.asarray(self.metal == self.is_metal, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -140,11 +140,19 @@ def table_one(errors: CrystalErrors) -> Evaluation:
 
 def average(errors: CrystalErrors, member: NDArray[np.bool_]) -> Errors:
     """Average over the crystals of a group, (n,) bool."""
-    means = (_mean(column[member]) for column in (errors.center_ev, errors.dispersion_ev, errors.energy_ev, errors.gap_ev))
+    center, dispersion, energy = (_mean(column[member]) for column in (errors.center_ev, errors.dispersion_ev, errors.energy_ev))
     labelled, predicted = errors.is_metal[member], errors.metal[member]
     either = int(labelled.sum() + predicted.sum())
     f1 = 2.0 * float((labelled & predicted).sum()) / either if either else None
-    return Errors(int(member.sum()), *means, _mean(errors.right[member]), f1)
+    return Errors(
+        n_crystals=int(member.sum()),
+        center_mae_ev=center,
+        dispersion_mae_ev=dispersion,
+        energy_mae_ev=energy,
+        gap_mae_ev=_mean(errors.gap_ev[member]),
+        metal_accuracy=_mean(errors.right[member]),
+        metal_f1=f1,
+    )
 
 
 def interval(values: Floats, *, seed: int = 0) -> tuple[float, float] | None:

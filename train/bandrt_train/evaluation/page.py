@@ -65,21 +65,7 @@ def _set(one: dict[str, Any], judgement: Judgement) -> list[str]:
         _intervals(one["intervals"]),
     ]
     if one["by_formula"]:
-        rows = [
-            (
-                f"formula {name}",
-                who,
-                shown(e["n_crystals"]),
-                shown(e["energy_mae_ev"]),
-                shown(e["gap_mae_ev"]),
-                shown(e["metal_accuracy"]),
-            )
-            for name, models in one["by_formula"].items()
-            for who, e in models.items()
-        ]
-        parts.append(
-            _table(("", "", "crystals", *(METRICS[f] for f in ("energy_mae_ev", "gap_mae_ev", "metal_accuracy"))), rows, text=2)
-        )
+        parts.append(_by_formula(one["by_formula"]))
     for title, draw in FIGURES.items():
         if (figure := draw(judgement)) is not None:
             parts.append(f'<h3>{escape(title)}</h3><img alt="{escape(title)}" src="{_png(figure)}">')
@@ -102,19 +88,30 @@ def _set(one: dict[str, Any], judgement: Judgement) -> list[str]:
 def _facts(one: dict[str, Any]) -> str:
     facts = [
         f"Labels: {'; '.join(method for method in one['methods'] if method) or 'method not said'}.",
-        f"{'The' if one['trained_on_this_data'] else 'Not the'} data set of the model's training ({one['fingerprint'][:16]}).",
     ]
     if one["n_formulas_seen"] is not None:
-        facts.append(f"{one['n_formulas_seen']} crystals have a formula that is among the training crystals.")
+        facts.append(f"{one['n_formulas_seen']} crystals have a formula that is among the training crystals given.")
+    if not one["training_data_given"]:
+        facts.append("The model was trained on further data, which were not given here.")
     return " ".join(facts)
+
+
+def _by_formula(groups: dict[str, dict[str, dict[str, Any]]]) -> str:
+    fields = ("n_crystals", "energy_mae_ev", "gap_mae_ev", "metal_accuracy")
+    rows = [
+        (f"formula {name}", who, *(shown(errors[field]) for field in fields))
+        for name, models in groups.items()
+        for who, errors in models.items()
+    ]
+    return _table(("", "", "crystals", *(METRICS[field] for field in fields[1:])), rows, text=2, strong=MODEL)
 
 
 def _intervals(intervals: dict[str, dict[str, list[float] | None]]) -> str:
     rows = [
-        (METRICS[field], name, f"{found[field][0]:.3f} to {found[field][1]:.3f}")
+        (METRICS[field], name, f"{ends[0]:.3f} to {ends[1]:.3f}")
         for field in ("energy_mae_ev", "gap_mae_ev", "metal_accuracy")
         for name, found in intervals.items()
-        if found[field]
+        if (ends := found[field])
     ]
     return "<h3>What chance allows (95 %, had other crystals been drawn)</h3>" + _table(
         ("", "", "total"), rows, text=2, strong=MODEL

@@ -21,12 +21,14 @@ from bandrt_train.evaluation.breakdown import by_crystal_system, by_element, cry
 from bandrt_train.evaluation.calibration import calibration
 from bandrt_train.evaluation.judgement import MODEL, Judgement
 from bandrt_train.evaluation.metrics import CrystalErrors, average, interval, table_one
+from bandrt_train.predictions import EvaluationError
 
 FORMAT_VERSION = 1
 REPORT, CRYSTALS, PAGE = "report.json", "crystals.csv", "report.html"
 DECIMALS = 6
 LISTED_CRYSTALS = 60
 """A data set of no more crystals is listed one by one."""
+N_WORST = 5
 
 
 def summary(model: Path, judgements: Sequence[Judgement]) -> dict[str, Any]:
@@ -107,9 +109,29 @@ def write_report(folder: Path, values: dict[str, Any], judgements: Sequence[Judg
         file.write("\n")
 
 
+def read_report(path: Path) -> dict[str, Any]:
+    """Read a ``report.json``.
+
+    Raises:
+        EvaluationError: ``not-a-report``, for another format, too.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        version = values["format_version"]
+        found = version == FORMAT_VERSION and values["sets"] and values["model"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EvaluationError("not-a-report", f"{path}: not a report of bandrt train evaluate ({error!r})") from error
+    if not found:
+        raise EvaluationError(
+            "not-a-report", f"{path}: report format {version!r}, this bandrt reads {FORMAT_VERSION}; evaluate again"
+        )
+    assert isinstance(values, dict)
+    return values
+
+
 def _set(judgement: Judgement) -> dict[str, Any]:
     errors, records, header = judgement.errors[MODEL], judgement.records, judgement.dataset.header
-    training, uncertainty = judgement.predictions.model.training, judgement.predictions.uncertainty_ev
+    uncertainty = judgement.predictions.uncertainty_ev
     calibrated = None if uncertainty is None else calibration(uncertainty.astype(np.float64), errors.energy_ev)
     values: dict[str, Any] = {
         "data": judgement.dataset.folder.name,
@@ -117,7 +139,7 @@ def _set(judgement: Judgement) -> dict[str, Any]:
         "split": judgement.split,
         "split_rule": asdict(header.recipe.splits),
         "fingerprint": header.fingerprint,
-        "trained_on_this_data": header.fingerprint in (training.data_sha256, training.gaps_sha256),
+        "training_data_given": judgement.training_known,
         "methods": sorted({record["method"] for record in records}),
         "n_crystals": len(records),
         "n_formulas_seen": None if judgement.seen is None else int(judgement.seen.sum()),
@@ -128,6 +150,7 @@ def _set(judgement: Judgement) -> dict[str, Any]:
         "by_formula": {},
         "quintiles": [asdict(one) | {"examples": [records[i]["id"] for i in one.examples]} for one in quintiles(errors.energy_ev)],
         "calibration": None if calibrated is None else asdict(calibrated),
+        "worst": _worst(judgement),
         "crystals": crystal_rows(judgement) if len(records) <= LISTED_CRYSTALS else [],
         "refused": [],
     }
@@ -139,6 +162,16 @@ def _set(judgement: Judgement) -> dict[str, Any]:
     if judgement.split == "all":  # of a part, nobody knows which documents would have been in it
         values["refused"] = [{"id": r.id, "code": r.code, "message": _nameless(r)} for r in judgement.dataset.refusals()]
     return values
+
+
+def _worst(judgement: Judgement) -> list[dict[str, Any]]:
+    """The crystals with the largest errors of energy or, where there are no bands, of the gap."""
+    errors = judgement.errors[MODEL]
+    error = errors.energy_ev if judgement.kind == "bands" else errors.gap_ev
+    order = [int(i) for i in np.argsort(-error, kind="stable") if not np.isnan(error[i])][:N_WORST]
+    return [
+        {"id": judgement.records[i]["id"], "formula": judgement.records[i]["formula"], "error_ev": float(error[i])} for i in order
+    ]
 
 
 def _nameless(refusal: Any) -> str:
