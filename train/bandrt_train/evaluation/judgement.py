@@ -79,7 +79,8 @@ def judge(
         model: a checkpoint or an engine.
         dataset: the labels.
         split: which part.
-        training: data sets whose training splits the baselines learn from; none: the data set's own, unless all of it is judged.
+        training: data sets whose training splits the baselines learn from: for bands the first that labels any, for gaps alone the
+            largest; none: the data set's own, unless all of it is judged.
         progress: wraps the entries.
 
     Raises:
@@ -90,13 +91,15 @@ def judge(
     if not indices:
         raise EvaluationError("empty-split", f"{dataset.folder}: the {split} split has no crystals")
     for teacher in teachers:
-        _check_teacher(teacher, dataset)
+        if not teacher.header.counts.get("train"):
+            raise EvaluationError("empty-split", f"{teacher.folder}: the train split has no crystals")
     predictions = predict_entries(model, dataset, progress((dataset[i] for i in indices), len(indices)))
     targets = [dataset[i].targets for i in indices]
     predicted = {MODEL: Predicted.from_energies(predictions.energies, predictions.model.bands)}
     if any(t.mask.any() for t in targets):
         banded = [teacher for teacher in teachers if labels_bands(teacher)]
         if banded:
+            _check_recipe(banded[0], dataset)
             predicted |= _band_baselines(dataset, indices, banded[0], predictions)
     elif teachers:
         predicted |= _gap_baselines(dataset, indices, max(teachers, key=lambda teacher: len(teacher.indices("train"))))
@@ -131,9 +134,8 @@ def _entries(dataset: Dataset, indices: Iterable[int]) -> Iterator[Entry]:
     return (dataset[i] for i in indices)
 
 
-def _check_teacher(teacher: Dataset, dataset: Dataset) -> None:
-    if not teacher.header.counts.get("train"):
-        raise EvaluationError("empty-split", f"{teacher.folder}: the train split has no crystals")
+def _check_recipe(teacher: Dataset, dataset: Dataset) -> None:
+    """Bands pass from one crystal to another only where both data sets have the same bands on paths of one kind."""
     own, other = dataset.header.recipe, teacher.header.recipe
     for name, wanted, found in (
         ("k-paths", own.featurization.kpath, other.featurization.kpath),
