@@ -22,6 +22,10 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "train" / "results"
 REPORTS = ("test", "validation", "external")
 """In this order; the README shows the first."""
+SOURCES = (
+    "Labels: made for this project, CC BY 4.0 (`train/labels`). Gaps and most geometries: the Materials Project, CC BY 4.0"
+    " (doi 10.1063/1.4812323; `train/gaps`)."
+)
 ENGINE = ROOT / "runtime" / "bandrt" / "models" / DEFAULT_ENGINE.name
 
 
@@ -29,12 +33,12 @@ def published() -> dict[Path, str]:
     """What each file must say."""
     reports = {name: read_report(RESULTS / f"{name}.json") for name in REPORTS}
     readme, results = ROOT / "README.md", ROOT / "train" / "RESULTS.md"
-    shown = [f"**{title(one).capitalize()}**\n\n{compact_table(one, 'shipped engine')}" for one in reports[REPORTS[0]]["sets"]]
+    shown = [f"**{title(one)}**\n\n{compact_table(one, 'shipped engine')}" for one in reports[REPORTS[0]]["sets"]]
     sections = [section(one) for report in reports.values() for one in report["sets"]]
     rows = json.loads((RESULTS / "ablation.json").read_text(encoding="utf-8"))
     text = replace_block(results.read_text(encoding="utf-8"), "shipped", "\n\n".join(sections))
     return {
-        ENGINE.with_name("README.md"): card(read_manifest(ENGINE), file_sha256(ENGINE), list(reports.values())),
+        ENGINE.with_name("README.md"): card(read_manifest(ENGINE), file_sha256(ENGINE), list(reports.values()), sources=SOURCES),
         readme: replace_block(readme.read_text(encoding="utf-8"), "figures", "\n\n".join(shown)),
         results: replace_block(text, "ablation", ablation.table(rows)),
     }

@@ -231,6 +231,7 @@ def test_an_uncertainty_is_compared_with_the_errors(
     assert [one["n_crystals"] for one in found["reliability"]] == [2, 2, 2, 2, 1]
     assert values["sets"][0]["crystals"][0]["uncertainty_ev"] == pytest.approx(2 * errors[0], abs=1e-5)
     assert reliability(judged) is not None
+    assert "rank correlation (Spearman) 1.000; by fifths, expected and made: " in section(values["sets"][0])
     monkeypatch.setattr("bandrt_train.evaluation.page.FIGURES", {})
     assert "Rank correlation (Spearman) of expected and made errors: 1.000" in page(values, [judged])
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from click.testing import CliRunner
 
 from bandrt.engine import DEFAULT_ENGINE
 from bandrt.files import file_sha256
+from bandrt_train.cli import group
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "train" / "results"
@@ -51,6 +53,13 @@ def test_the_validation_errors_are_those_in_the_manifest() -> None:
         pytest.skip("the labels have grown since this engine was trained")
     for field in ("energy_mae_ev", "gap_mae_ev", "metal_accuracy"):
         assert bands["models"]["model"]["total"][field] == pytest.approx(trained[f"validation/{field}"], abs=1e-3)
+
+
+def test_the_card_command_writes_what_is_published(publish: ModuleType, tmp_path: Path) -> None:
+    reports = [str(RESULTS / f"{name}.json") for name in publish.REPORTS]
+    arguments = ["card", str(DEFAULT_ENGINE), *reports, "-o", str(tmp_path / "card.md"), "--sources", publish.SOURCES]
+    CliRunner().invoke(group, arguments, catch_exceptions=False)
+    assert (tmp_path / "card.md").read_text(encoding="utf-8") == DEFAULT_ENGINE.with_name("README.md").read_text(encoding="utf-8")
 
 
 def test_what_is_out_of_date_is_found_and_named(publish: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

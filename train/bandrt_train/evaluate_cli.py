@@ -37,6 +37,7 @@ def evaluate(
     """
     from bandrt_train.dataset import Dataset
     from bandrt_train.evaluation.judgement import judge
+    from bandrt_train.evaluation.markdown import calibration_line
     from bandrt_train.evaluation.metrics import table_one
     from bandrt_train.evaluation.report import summary, write_report
     from bandrt_train.evaluation.tables import text_table
@@ -57,10 +58,12 @@ def evaluate(
     if as_json:
         click.echo(json.dumps(values, ensure_ascii=False, indent=1))
         return
-    for judgement in judgements:
+    for one, judgement in zip(values["sets"], judgements, strict=True):
         name = "all" if split == "all" else f"{split} split"
         click.echo(f"{name} of {judgement.dataset.folder}, {len(judgement.indices)} crystals")
         click.echo(text_table({who: table_one(errors) for who, errors in judgement.errors.items()}))
+        if line := calibration_line(one):
+            click.echo(line)
     if output is not None:
         click.echo(f"report: {output / 'report.html'}")
 
@@ -86,14 +89,15 @@ def compare(runs: tuple[str, ...], as_json: bool) -> None:
     "reports", nargs=-1, required=True, metavar="REPORT...", type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Markdown file to write.")
-def card(engine: Path, reports: tuple[Path, ...], output: Path) -> None:
+@click.option("--sources", default="", help="Where the training data are from, and their licence.")
+def card(engine: Path, reports: tuple[Path, ...], output: Path, sources: str) -> None:
     """Write the model card of ENGINE from its manifest and from each REPORT, a report.json of bandrt train evaluate."""
     from bandrt.engine import read_manifest
     from bandrt.files import file_sha256, replaced
     from bandrt_train.evaluation.card import card as written
     from bandrt_train.evaluation.report import read_report
 
-    text = written(read_manifest(engine), file_sha256(engine), [read_report(path) for path in reports])
+    text = written(read_manifest(engine), file_sha256(engine), [read_report(path) for path in reports], sources=sources)
     with replaced(output) as file:
         file.write(text)
 

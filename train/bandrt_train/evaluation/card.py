@@ -13,7 +13,7 @@ from bandrt.elements import SYMBOLS
 from bandrt.errors import BandrtError
 from bandrt.manifest import Manifest, TrainingDomain
 from bandrt_train.evaluation.judgement import MODEL
-from bandrt_train.evaluation.markdown import compact_table, title
+from bandrt_train.evaluation.markdown import calibration_line, compact_table, title
 from bandrt_train.evaluation.tables import shown
 
 VARIANTS = {
@@ -32,13 +32,14 @@ class CardError(BandrtError):
     """Reports that are not about this engine."""
 
 
-def card(manifest: Manifest, engine_sha256: str, reports: Sequence[dict[str, Any]]) -> str:
+def card(manifest: Manifest, engine_sha256: str, reports: Sequence[dict[str, Any]], *, sources: str = "") -> str:
     """Write the card as Markdown.
 
     Args:
         manifest: of the engine.
         engine_sha256: its file.
         reports: what ``report.json`` of evaluations of it say.
+        sources: where the training data are from, and their licence; Markdown.
 
     Raises:
         CardError: ``other-model`` when a report is about another engine.
@@ -55,9 +56,9 @@ def card(manifest: Manifest, engine_sha256: str, reports: Sequence[dict[str, Any
         "# Model card",
         "Made by `bandrt train card` from the engine's manifest and the reports of `bandrt train evaluate`; not edited by hand.",
         _model(manifest, engine_sha256),
-        _data(manifest.training),
+        _data(manifest.training, sources),
         "## Errors",
-        *(f"{title(one).capitalize()}{_seen(one)}\n\n{compact_table(one, 'this engine')}" for one in sets),
+        *(part for one in sets for part in _errors(one)),
         "In brackets: where 95 % of the means lie when crystals are drawn again from the same ones. The nearest neighbour is the"
         " training crystal of the most similar composition, with its own gap; the training mean puts every band at its mean.",
         _failures(sets),
@@ -85,7 +86,7 @@ def _model(manifest: Manifest, engine_sha256: str) -> str:
     return "| | |\n| --- | --- |\n" + "\n".join(f"| {name} | {value} |" for name, value in rows)
 
 
-def _data(training: TrainingDomain) -> str:
+def _data(training: TrainingDomain, sources: str) -> str:
     lines = [
         "## Data",
         f"Bands of {training.n_crystals} crystals of up to {training.max_atoms} atoms: {training.functional or 'method not said'}.",
@@ -101,7 +102,12 @@ def _data(training: TrainingDomain) -> str:
         )
     if training.pretraining:
         lines.append(f"Trained before on: {'; '.join(training.pretraining)}.")
-    return "\n\n".join(lines)
+    return "\n\n".join([*lines, *([sources] if sources else [])])
+
+
+def _errors(one: dict[str, Any]) -> list[str]:
+    parts = [title(one) + _seen(one), compact_table(one, "this engine"), calibration_line(one)]
+    return [part for part in parts if part]
 
 
 def _seen(one: dict[str, Any]) -> str:
@@ -121,7 +127,7 @@ def _failures(sets: Sequence[dict[str, Any]]) -> str:
             if errors["n_crystals"] >= MIN_PER_ELEMENT and errors[field] is not None
         }
         worst = sorted(groups, key=groups.__getitem__, reverse=True)[:N_NAMED]
-        named = [f"- {title(one).capitalize()}."]
+        named = [f"- {title(one)}."]
         if worst:
             named.append(f"Largest {what} with {', '.join(f'{symbol} ({shown(groups[symbol])})' for symbol in worst)}.")
         metals = one["models"][MODEL]["metal"]

@@ -42,11 +42,23 @@ def compact_table(one: dict[str, Any], model_name: str) -> str:
 
 
 def title(one: dict[str, Any]) -> str:
-    """What one set of a report is, in words: ``DFT-PBE bands, test split, 28 crystals (3 metals)``."""
-    what = {"bands": "band structures", "gaps": "gaps"}[one["kind"]]
+    """What one set of a report is, in words: ``Band structures of `data`, test split, 28 crystals, 3 of them metals``."""
+    what = {"bands": "Band structures", "gaps": "Gaps"}[one["kind"]]
     part = "all" if one["split"] == "all" else f"{one['split']} split"
-    total = one["models"][MODEL]
-    return f"{what} of `{one['data']}`, {part}, {one['n_crystals']} crystals ({total['metal']['n_crystals']} metals)"
+    n_metals = one["models"][MODEL]["metal"]["n_crystals"]
+    return f"{what} of `{one['data']}`, {part}, {one['n_crystals']} crystals, {n_metals} of them metals"
+
+
+def calibration_line(one: dict[str, Any]) -> str:
+    """How far the uncertainty of a model can be trusted, in a sentence; empty where it has none, or nothing to compare it with."""
+    found = one["calibration"]
+    if found is None:
+        return ""
+    fifths = ", ".join(f"{part['expected_ev']:.2f} and {part['found_ev']:.2f}" for part in found["reliability"])
+    return (
+        f"Its `uncertainty_ev` is {found['expected_ev']:.3f} eV on average, its energy MAE {found['found_ev']:.3f} eV, their rank"
+        f" correlation (Spearman) {shown(found['spearman'])}" + (f"; by fifths, expected and made: {fifths} eV." if fifths else ".")
+    )
 
 
 def crystals_table(one: dict[str, Any]) -> str:
@@ -68,13 +80,15 @@ def crystals_table(one: dict[str, Any]) -> str:
 
 def section(one: dict[str, Any]) -> str:
     """One set of a report for a page of results: every table that a reader needs to judge it."""
-    parts = [f"### {title(one).capitalize()}", full_table(one)]
+    parts = [f"### {title(one)}", full_table(one)]
     chances = [
         f"{METRICS[field]} {found[0]:.3f} to {found[1]:.3f}"
         for field in WITH_INTERVALS
         if (found := one["intervals"][MODEL][field])
     ]
     parts.append(f"95 % of resamplings of these crystals give, for the model: {'; '.join(chances)}.")
+    if line := calibration_line(one):
+        parts.append(line)
     if one["split"] == "all" and one["n_crystals"] <= LISTED_CRYSTALS:
         parts.append(crystals_table(one))
     if one["refused"]:
