@@ -305,9 +305,10 @@ def test_the_command_line_learns_from_bands_and_gaps_and_judges_by_gaps(
     )
     checkpoint = tmp_path / "run" / "checkpoint.pt"
     judged = json.loads(call("evaluate", checkpoint, gaps, "--json"))
-    assert "training mean" not in judged
-    assert judged["model"]["total"]["energy_mae_ev"] is None
-    assert judged["model"]["nonmetal"]["gap_mae_ev"] > 0.0
+    models = judged["sets"][0]["models"]
+    assert all(errors["total"]["energy_mae_ev"] is None for errors in models.values())
+    assert models["model"]["nonmetal"]["gap_mae_ev"] > 0.0
+    assert models["nearest neighbour"]["nonmetal"]["gap_mae_ev"] == 0.0  # every gap is 1 eV
     refused = CliRunner().invoke(group, ["dataset", str(tmp_path / "gaps.csv"), str(bands), "-o", str(tmp_path / "both")])
     assert refused.exit_code == 2
 
@@ -343,4 +344,6 @@ def test_the_command_line_goes_from_labels_to_errors(label_texts: list[DocumentT
     assert load_checkpoint(tmp_path / "tuned" / "checkpoint.pt").training.parent_sha256 == load_checkpoint(checkpoint).sha256
     judged = json.loads(call("evaluate", checkpoint, str(tmp_path / "data"), "--json"))
     stored = json.loads((tmp_path / "run" / "validation.json").read_text(encoding="utf-8"))
-    assert judged["model"]["total"]["energy_mae_ev"] == pytest.approx(stored["model"]["total"]["energy_mae_ev"])
+    for name, errors in judged["sets"][0]["models"].items():
+        if name != "nearest neighbour":
+            assert errors["total"]["energy_mae_ev"] == pytest.approx(stored[name]["total"]["energy_mae_ev"], abs=1e-6)

@@ -112,7 +112,7 @@ def _errors(one: dict[str, Any]) -> list[str]:
 
 def _seen(one: dict[str, Any]) -> str:
     n = one["n_formulas_seen"]
-    if n == 0 and one["training_data_given"]:
+    if n == 0 and one["training_known"]:
         return ", of formulas never trained on."
     return f", {n} of them of formulas that were trained on." if n else ""
 

@@ -41,7 +41,8 @@ class Judgement:
         predicted: what the model and the baselines say, by their names.
         errors: of each of them.
         seen: (n,) bool, whether a training crystal has the formula; None where no training crystals were given.
-        training_known: whether the data sets that the model was trained on are among those that `seen` is about.
+        training_known: whether it is known which formulas were trained on: this is a part of a data set that the model was trained
+            on, which holds its formulas out of all, or every such data set is among those that `seen` is about.
     """
 
     dataset: Dataset
@@ -107,7 +108,8 @@ def judge(
     formulas = {teacher.records[i]["formula"] for teacher in teachers for i in teacher.indices("train")}
     seen = np.array([dataset.records[i]["formula"] in formulas for i in indices], dtype=np.bool_) if teachers else None
     domain, given = predictions.model.training, {teacher.header.fingerprint for teacher in teachers}
-    known = any((domain.data_sha256, domain.gaps_sha256)) and {domain.data_sha256, domain.gaps_sha256} - {""} <= given
+    learned = {domain.data_sha256, domain.gaps_sha256} - {""}
+    known = bool(learned) and (learned <= given or (split != "all" and dataset.header.fingerprint in learned))
     return Judgement(dataset, split, indices, targets, predictions, predicted, errors, seen, known)
 
 

@@ -91,7 +91,7 @@ def _facts(one: dict[str, Any]) -> str:
     ]
     if one["n_formulas_seen"] is not None:
         facts.append(f"{one['n_formulas_seen']} crystals have a formula that is among the training crystals given.")
-    if not one["training_data_given"]:
+    if not one["training_known"]:
         facts.append("The model was trained on further data, which were not given here.")
     return " ".join(facts)
 

@@ -139,7 +139,7 @@ def _set(judgement: Judgement) -> dict[str, Any]:
         "split": judgement.split,
         "split_rule": asdict(header.recipe.splits),
         "fingerprint": header.fingerprint,
-        "training_data_given": judgement.training_known,
+        "training_known": judgement.training_known,
         "methods": sorted({record["method"] for record in records}),
         "n_crystals": len(records),
         "n_formulas_seen": None if judgement.seen is None else int(judgement.seen.sum()),
