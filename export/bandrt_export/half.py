@@ -7,6 +7,7 @@ softmax, normalisation and heads keep fp32: there, rounding costs more than it s
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
 PRODUCTS = frozenset({"MatMul", "Gemm"})
 SCOPES = "pkg.torch.onnx.name_scopes"
 """The note in which torch's exporter lists the modules around an operation, outermost first."""
+MEMBER = re.compile(r"members\.\d+")
+"""The modules of an ensemble that are whole models."""
 
 
 def with_half_products(proto: ModelProto, *, full_precision: Collection[str]) -> ModelProto:
     """Turn the matrix products of a traced graph to fp16.
 
-    Each takes fp16 operands and gives fp32; a bias is added in fp32. What the model multiplies outside of any module, such as
-    k-points with lattice vectors, stays fp32.
+    Each takes fp16 operands and gives fp32; a bias is added in fp32. What a model multiplies itself and not in one of its modules,
+    such as k-points with lattice vectors, stays fp32.
 
     Args:
         proto: as torch's exporter wrote it, with its notes; changed in place.
@@ -112,11 +115,12 @@ def _halves(proto: ModelProto) -> set[str]:
 
 
 def _stays(node: NodeProto, full_precision: Collection[str]) -> bool:
-    """Whether a product stays fp32: it lies in, or takes, what must, or it is one of the model's own, outside of any module."""
+    """Whether a product stays fp32: it lies in, or takes, what must, or it is a model's own, in none of its modules."""
     notes = {note.key: note.value for note in node.metadata_props}
     model, *modules, _ = ast.literal_eval(notes[SCOPES])
     assert model == ""
-    return not modules or not {*modules, *node.input}.isdisjoint(full_precision)
+    own = not modules or MEMBER.fullmatch(modules[-1]) is not None
+    return own or not {*modules, *node.input}.isdisjoint(full_precision)
 
 
 def _casts_to(node: NodeProto, kind: int) -> bool:

@@ -20,7 +20,8 @@ from bandrt.crystal import Crystal
 from bandrt.engine.onnx import OnnxSession
 from bandrt.files import replaced
 from bandrt.manifest import METADATA_KEY, Backend, Manifest, ParityReport, Precision
-from bandrt_export.dense import DENSE, Dense
+from bandrt_export.dense import Dense
+from bandrt_export.dense_ensemble import DenseEnsemble, dense_of
 from bandrt_export.half import with_half_products, with_rounding_spelled_out
 from bandrt_export.output import prepare_folder, summary
 from bandrt_export.parity import compare, featurize_all, limits_of, packaged_crystals, require
@@ -71,7 +72,7 @@ def export_onnx(
     prepare_folder(target)
     checkpoint = load_checkpoint(checkpoint_path, conventions=conventions)
     reference = checkpoint.build_model()
-    dense = DENSE[checkpoint.config.variant].from_reference(reference)
+    dense = dense_of(reference)
     started = perf_counter()
     log.info("tracing the %s model", checkpoint.config.variant)
     proto = trace(dense, n_slots=checkpoint.recipe.graph.n_neighbors)
@@ -80,7 +81,7 @@ def export_onnx(
     proto = without_traces(proto)
     log.info("traced in %.1f s", perf_counter() - started)
     features = featurize_all(packaged_crystals() if crystals is None else crystals, checkpoint.recipe)
-    manifest = describe(checkpoint, precision)
+    manifest = describe(checkpoint, dense, precision)
     limits = limits_of(precision, rounding_ev=dense.parity_limit_ev, limit_ev=limit_ev)
     with replaced(target, "wb") as file:
         log.info("comparing with the reference on %d crystals", len(features))
@@ -97,7 +98,7 @@ def export_onnx(
     return manifest
 
 
-def trace(dense: Dense, *, n_slots: int) -> ModelProto:
+def trace(dense: Dense | DenseEnsemble, *, n_slots: int) -> ModelProto:
     """Trace a dense model to ONNX with dynamic batch and atoms, and dynamic neighbour slots if it takes any number.
 
     The exporter's notes are still in it.
@@ -135,7 +136,7 @@ def without_traces(proto: ModelProto) -> ModelProto:
     return proto
 
 
-def example_inputs(dense: Dense, *, n_crystals: int, n_atoms: int, n_slots: int) -> tuple[Tensor, ...]:
+def example_inputs(dense: Dense | DenseEnsemble, *, n_crystals: int, n_atoms: int, n_slots: int) -> tuple[Tensor, ...]:
     """Zeros in the shapes and types of the graph contract, in the order of the model's inputs."""
     slots = (n_crystals, n_atoms, n_slots)
     examples = {
@@ -150,7 +151,7 @@ def example_inputs(dense: Dense, *, n_crystals: int, n_atoms: int, n_slots: int)
     return tuple(examples[name] for name in dense.inputs)
 
 
-def describe(checkpoint: Checkpoint, precision: Precision) -> Manifest:
+def describe(checkpoint: Checkpoint, dense: Dense | DenseEnsemble, precision: Precision) -> Manifest:
     """Write down what an engine made from a checkpoint is, before parity is known."""
     return Manifest(
         variant=checkpoint.config.variant,
@@ -158,11 +159,12 @@ def describe(checkpoint: Checkpoint, precision: Precision) -> Manifest:
         checkpoint_sha256=checkpoint.sha256,
         recipe=checkpoint.recipe,
         bands=checkpoint.bands,
-        inputs=DENSE[checkpoint.config.variant].inputs,
-        outputs=DENSE[checkpoint.config.variant].outputs,
+        inputs=dense.inputs,
+        outputs=dense.outputs,
         precision=precision,
         backend=Backend(name="onnx", version=f"torch {torch.__version__}", opset=OPSET),
         training=checkpoint.training,
+        ensemble=checkpoint.ensemble,
         bandrt_version=bandrt.__version__,
     )
 

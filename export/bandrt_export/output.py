@@ -27,6 +27,8 @@ def describe(manifest: Manifest, output: Path) -> str:
         f" ({manifest.recipe.kpath.scheme}), {manifest.precision}, opset {backend.opset}",
         _training(manifest.training),
     ]
+    if manifest.ensemble is not None:
+        lines.append(f"the mean of {len(manifest.ensemble.members)} such models, with the error to expect of each crystal")
     if manifest.variant == "released":
         lines.append(
             f"assumed, for the checkpoint does not say: edges {manifest.recipe.graph.direction}, k-points"
@@ -55,6 +57,9 @@ def summary(report: ParityReport) -> str:
         f"mean {held(report.mean_energy_error_ev, report.mean_limit_ev)}",
         f"gaps within {held(report.max_gap_change_ev, report.gap_limit_ev)}",
     )
+    doubt = report.max_uncertainty_change_ev
+    if doubt is not None:
+        figures += (f"uncertainties within {held(doubt, report.gap_limit_ev)}",)
     return (
         f"parity with {report.reference}: {', '.join(figures)}, {report.metal_flips} metal flips"
         f" on {report.n_crystals} crystals ({sizes})"

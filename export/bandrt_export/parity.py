@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from bandrt.bands import gaps, in_order
 from bandrt.batch import pad
 from bandrt.crystal import Crystal
-from bandrt.engine.session import Session
+from bandrt.engine.session import UNCERTAINTY, Session
 from bandrt.features import Features, featurize_crystal
 from bandrt.manifest import BandRule, ParityReport, Precision
 from bandrt.recipe import Recipe
 from bandrt_export.errors import ExportError
+from bandrt_train.ensemble import Model
 from bandrt_train.graph_data import to_batch
-from bandrt_train.model import Reference
 
 BATCH_SIZES = (1, 2, 5, 16)
 """Crystals per batch; every crystal is compared once in each."""
@@ -69,7 +69,7 @@ def featurize_all(crystals: Sequence[Crystal], recipe: Recipe) -> list[Features]
 
 
 def compare(
-    model: Reference | Session,
+    model: Model | Session,
     session: Session,
     features: Sequence[Features],
     *,
@@ -88,10 +88,14 @@ def compare(
         reference: what the report calls the reference.
     """
     worst, total, count, gap_change, flips = 0.0, 0.0, 0, 0.0, 0
+    doubt: float | None = None
     for batch, n_atoms in _batches(features):
         expected = _outputs(model, batch)
         exported = session.run(pad(batch, n_atoms=n_atoms))
-        worst = max([worst, *(_largest(exported[name] - expected[name]) for name in exported.keys() & expected.keys())])
+        differences = {name: _largest(exported[name] - expected[name]) for name in exported.keys() & expected.keys()}
+        worst = max(worst, *differences.values())
+        if UNCERTAINTY in differences:
+            doubt = max(doubt or 0.0, differences[UNCERTAINTY])
         total += float(np.abs(exported["band_energies"] - expected["band_energies"]).sum())
         count += exported["band_energies"].size
         _, is_metal = gaps(in_order(exported["band_energies"]), rule)
@@ -111,20 +115,23 @@ def compare(
         limit_ev=limits.max_energy_ev,
         mean_limit_ev=limits.mean_energy_ev,
         gap_limit_ev=limits.gap_ev,
+        max_uncertainty_change_ev=doubt,
     )
 
 
-def _outputs(model: Reference | Session, batch: Sequence[Features]) -> dict[str, NDArray[Any]]:
+def _outputs(model: Model | Session, batch: Sequence[Features]) -> dict[str, NDArray[Any]]:
     """What a reference says, by the names of the graph contract."""
     if not isinstance(model, torch.nn.Module):
         return model.run(pad(batch))
     with torch.inference_mode():
         output = model(to_batch(batch))
-    return {
-        "band_energies": output.energies.numpy(),
-        "band_center": output.center.numpy(),
-        "band_dispersion": output.dispersion.numpy(),
+    named = {
+        "band_energies": output.energies,
+        "band_center": output.center,
+        "band_dispersion": output.dispersion,
+        UNCERTAINTY: output.uncertainty,
     }
+    return {name: tensor.numpy() for name, tensor in named.items() if tensor is not None}
 
 
 def objection(report: ParityReport) -> str | None:
@@ -133,9 +140,10 @@ def objection(report: ParityReport) -> str | None:
         ("energies differ from the reference by up to", report.max_energy_error_ev, report.limit_ev, " (--limit-ev sets another)"),
         ("energies differ from the reference on average by", report.mean_energy_error_ev, report.mean_limit_ev, ""),
         ("gaps differ from the reference by up to", report.max_gap_change_ev, report.gap_limit_ev, ""),
+        ("uncertainties differ from the reference by up to", report.max_uncertainty_change_ev, report.gap_limit_ev, ""),
     )
     for what, found, limit, hint in judged:
-        if limit is not None and not found <= limit:  # also objects to an error that is not a number
+        if limit is not None and found is not None and not found <= limit:  # also objects to an error that is not a number
             return f"{what} {found:.3g} eV on {report.n_crystals} crystals, the limit is {limit:.3g} eV{hint}"
     return None if np.isfinite(report.max_energy_error_ev) else "not all outputs are finite numbers"
 

@@ -23,7 +23,7 @@ from bandrt_export.dense import DENSE
 from bandrt_export.errors import ExportError
 from bandrt_export.parity import REFERENCE, compare, limits_of, objection, packaged_crystals
 from bandrt_train.checkpoint import Checkpoint, CheckpointError, load_checkpoint
-from bandrt_train.model import Reference
+from bandrt_train.ensemble import Model
 from bandrt_train.released.config import Conventions
 
 ENGINE_SUFFIXES = (".onnx",)
@@ -59,7 +59,7 @@ class Verification:
 class _Standard:
     """What an engine is compared with."""
 
-    model: Reference | Session
+    model: Model | Session
     name: str
     recipe: Recipe
     bands: BandRule

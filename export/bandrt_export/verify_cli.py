@@ -52,6 +52,7 @@ def _lines(found: Verification, model: Path) -> list[str]:
     report = found.report
     sizes = f"{report.n_atoms[0]} to {report.n_atoms[-1]} atoms, batches of {', '.join(map(str, report.batch_sizes))}"
     predictions = report.n_crystals * len(report.batch_sizes)
+    doubt = report.max_uncertainty_change_ev
     rows = [
         ("compared", f"{report.n_crystals} crystals of {sizes}"),
         (
@@ -61,12 +62,13 @@ def _lines(found: Verification, model: Path) -> list[str]:
         ),
         ("gaps", f"change by {held(report.max_gap_change_ev, report.gap_limit_ev)} at most"),
         ("metals", f"{report.metal_flips} of {predictions} predictions flipped between metal and insulator"),
+        *([("uncertainty", f"changes by {held(doubt, report.gap_limit_ev)} at most")] if doubt is not None else []),
         ("own error", _own_error(found)),
         ("verdict", "passed" if found.passed else "FAILED"),
     ]
     if not found.same_checkpoint:
         rows.append(("note", "the two were made from different checkpoints"))
-    return [f"{model.name} against {report.reference}", *(f"  {name:<9}  {text}" for name, text in rows)]
+    return [f"{model.name} against {report.reference}", *(f"  {name:<11}  {text}" for name, text in rows)]
 
 
 def _own_error(found: Verification) -> str:

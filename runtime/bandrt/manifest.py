@@ -38,6 +38,22 @@ class BandRule:
 
 
 @dataclass(frozen=True)
+class EnsembleRule:
+    """Several models in one: bands are the mean of theirs, and how far they disagree says how wrong that mean may be.
+
+    ``uncertainty_ev = floor_ev + slope * disagreement``: the expected mean absolute error of a crystal's energies. The disagreement
+    is the mean absolute difference of the members' energies from their mean, over members, bands and k-points, in eV.
+    """
+
+    members: tuple[str, ...]
+    """Checksums of the members' checkpoints."""
+    floor_ev: float
+    slope: float
+    n_crystals: int
+    """Held-out crystals that both were fitted to."""
+
+
+@dataclass(frozen=True)
 class Bucket:
     """Sizes that one optimisation profile of a plan is made for, ends included."""
 
@@ -78,6 +94,8 @@ class ParityReport:
     """What `max_energy_error_ev` was held to; None: to nothing, as in fp16, where the mean and the gaps are judged."""
     mean_limit_ev: float | None = None
     gap_limit_ev: float | None = None
+    max_uncertainty_change_ev: float | None = None
+    """None from a model that does not estimate its error; in fp16 held to the limit of the gaps."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +152,8 @@ class Manifest:
     profile: Profile = field(default_factory=Profile)
     backend: Backend = field(default_factory=Backend)
     training: TrainingDomain = field(default_factory=TrainingDomain)
+    ensemble: EnsembleRule | None = None
+    """How members are put together, each of the variant and configuration above; None: one model alone."""
     parity: ParityReport | None = None
     energy_unit: Literal["eV"] = "eV"
     length_unit: Literal["Å"] = "Å"

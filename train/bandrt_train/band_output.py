@@ -16,3 +16,5 @@ class BandOutput(NamedTuple):
     """(B, n_bands, K): deviation from it; its mean over the path is zero."""
     energies: Tensor
     """(B, n_bands, K): the sum of both."""
+    uncertainty: Tensor | None = None
+    """(B,): expected mean absolute error of the energies; None from a model that does not estimate it."""

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from bandrt.errors import BandrtError
 from bandrt.files import file_sha256, replaced
-from bandrt.manifest import BandRule, TrainingDomain, from_mapping
+from bandrt.manifest import BandRule, EnsembleRule, TrainingDomain, from_mapping
 from bandrt.recipe import Recipe
-from bandrt_train.model import CONFIGS, Config, Reference, build_model
+from bandrt_train.ensemble import Ensemble, Model
+from bandrt_train.model import CONFIGS, Config, build_model
 from bandrt_train.released.config import Conventions
 from bandrt_train.released.layout import is_released, read_released
 
@@ -44,13 +45,15 @@ class Checkpoint:
     metrics: dict[str, float]
     """Figures of the run that wrote it, e.g. the validation loss of the epoch; eV unless the name says otherwise."""
     state: dict[str, Tensor]
-    """Parameters and buffers of the reference model."""
+    """Parameters and buffers of the reference model; of an ensemble, those of all members."""
     sha256: str
     """Checksum of the file."""
+    ensemble: EnsembleRule | None = None
+    """How the members are put together; None: one model alone."""
 
-    def build_model(self) -> Reference:
+    def build_model(self) -> Model:
         """Make the reference model with these parameters, in evaluation mode."""
-        model = build_model(self.config)
+        model = _fresh(self.config, self.ensemble)
         model.load_state_dict(self.state, strict=True)
         return model.eval()
 
@@ -64,12 +67,18 @@ class _Description:
     bands: BandRule
     training: TrainingDomain
     metrics: dict[str, float] = field(default_factory=dict)
+    ensemble: EnsembleRule | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values; a model alone has no word on ensembles."""
+        values = dataclasses.asdict(self)
+        return values if self.ensemble else {name: value for name, value in values.items() if name != "ensemble"}
 
 
 def save_checkpoint(
     path: str | Path,
     *,
-    model: Reference,
+    model: Model,
     config: Config,
     recipe: Recipe,
     bands: BandRule,
@@ -85,15 +94,16 @@ def save_checkpoint(
         CheckpointError: ``checkpoint-invalid`` when the parts do not describe one model.
     """
     target = Path(path)
-    description = _Description(dataclasses.asdict(config), recipe, bands, training, dict(metrics or {}))
+    ensemble = model.rule if isinstance(model, Ensemble) else None
+    description = _Description(dataclasses.asdict(config), recipe, bands, training, dict(metrics or {}), ensemble)
     state = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
     content = {
         "kind": KIND,
         "format_version": FORMAT_VERSION,
-        "description": json.dumps(dataclasses.asdict(description), ensure_ascii=False, sort_keys=True),
+        "description": json.dumps(description.as_dict(), ensure_ascii=False, sort_keys=True),
         "state": state,
     }
-    _check_agreement(config, recipe, bands, state, str(target))
+    _check_agreement(config, ensemble, recipe, bands, state, str(target))
     target.parent.mkdir(parents=True, exist_ok=True)
     with replaced(target, "wb") as stream:
         torch.save(content, stream)
@@ -136,9 +146,16 @@ def load_checkpoint(path: str | Path, *, conventions: Conventions | None = None)
         state = content["state"]
     except (BandrtError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError("checkpoint-invalid", f"{source}: {error}") from error
-    _check_agreement(config, description.recipe, description.bands, state, str(source))
+    _check_agreement(config, description.ensemble, description.recipe, description.bands, state, str(source))
     return Checkpoint(
-        config, description.recipe, description.bands, description.training, description.metrics, state, file_sha256(source)
+        config,
+        description.recipe,
+        description.bands,
+        description.training,
+        description.metrics,
+        state,
+        file_sha256(source),
+        description.ensemble,
     )
 
 
@@ -148,8 +165,13 @@ def _released(content: dict[str, Any], conventions: Conventions, source: Path) -
     except BandrtError as error:
         raise CheckpointError("checkpoint-invalid", f"{source}: {error}") from error
     recipe, bands = conventions.recipe(released.config), BandRule(n_bands=released.config.n_bands)
-    _check_agreement(released.config, recipe, bands, released.state, str(source))
+    _check_agreement(released.config, None, recipe, bands, released.state, str(source))
     return Checkpoint(released.config, recipe, bands, TrainingDomain(), released.metrics, released.state, file_sha256(source))
+
+
+def _fresh(config: Config, ensemble: EnsembleRule | None) -> Model:
+    """A freshly initialised model, or one of several members."""
+    return build_model(config) if ensemble is None else Ensemble([build_model(config) for _ in ensemble.members], ensemble)
 
 
 def _config_type(model: dict[str, Any]) -> type[Config]:
@@ -170,14 +192,16 @@ def _read(source: Path) -> Any:
         raise CheckpointError("checkpoint-invalid", f"{source}: not a checkpoint that is safe to load ({reason})") from error
 
 
-def _check_agreement(config: Config, recipe: Recipe, bands: BandRule, state: Any, source: str) -> None:
+def _check_agreement(
+    config: Config, ensemble: EnsembleRule | None, recipe: Recipe, bands: BandRule, state: Any, source: str
+) -> None:
     """Refuse parts that do not describe one model."""
     pairs = {"bands": (config.n_bands, bands.n_bands), "k-points": (config.n_kpoints, recipe.kpath.n_kpoints)}
     for what, (modelled, described) in pairs.items():
         if modelled != described:
             raise CheckpointError("checkpoint-invalid", f"{source}: the model has {modelled} {what}, the recipe says {described}")
     with torch.device("meta"):  # names and shapes only: no memory, no initialisation
-        expected = {name: tuple(tensor.shape) for name, tensor in build_model(config).state_dict().items()}
+        expected = {name: tuple(tensor.shape) for name, tensor in _fresh(config, ensemble).state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in state.items()} if isinstance(state, dict) else {}
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):

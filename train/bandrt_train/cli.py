@@ -12,6 +12,7 @@ import click
 
 from bandrt.manifest import BandRule
 from bandrt.recipe import KpathRecipe, Scheme
+from bandrt_train.ensemble_cli import ensemble
 from bandrt_train.evaluate_cli import card, compare, evaluate
 from bandrt_train.model_config import TrainableVariant
 
@@ -25,7 +26,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 
 @click.group()
 def group() -> None:
-    """Train models on DFT band structures: dataset, fit, evaluate, and what to say of them: compare, card."""
+    """Train models on DFT band structures: dataset, fit, ensemble, evaluate, and what to say of them: compare, card."""
 
 
 @group.command()
@@ -146,7 +147,7 @@ def fit(
     click.echo(f"checkpoint: {result.checkpoint}")
 
 
-for command in (evaluate, compare, card):
+for command in (ensemble, evaluate, compare, card):
     group.add_command(command)
 
 

@@ -208,6 +208,8 @@ def _check_gaps(dataset: Dataset, gaps: Dataset) -> None:
 
 def _check_start(config: FitConfig, start: Checkpoint) -> None:
     """The weights must fit and mean the same; dropout is free, and so is the number of k-points where no weight depends on it."""
+    if start.ensemble is not None:
+        raise FitError("other-model", "the checkpoint to start from is an ensemble; start from one of its members")
     wanted, found = dataclasses.asdict(config.model), dataclasses.asdict(start.config)
     for name in sorted(set(wanted) - {"dropout", "n_kpoints"}):
         if wanted[name] != found[name]:

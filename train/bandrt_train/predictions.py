@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -21,10 +21,11 @@ from bandrt.features import Features
 from bandrt.files import file_sha256
 from bandrt.manifest import BandRule, TrainingDomain
 from bandrt.recipe import Recipe
+from bandrt_train.band_output import BandOutput
 from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.dataset import Dataset, Entry
+from bandrt_train.ensemble import Model
 from bandrt_train.graph_data import to_data
-from bandrt_train.model import Reference
 
 BATCH_SIZE = 16
 CHUNK = 32 * BATCH_SIZE
@@ -78,16 +79,34 @@ class Graphs(Protocol):
     def __getitem__(self, index: int, /) -> Data: ...
 
 
-def graph_energies(model: Reference, graphs: Graphs) -> NDArray[np.float32]:
-    """Band energies of PyG graphs, (n, n_bands, K), eV, computed where the model is; it is left in evaluation mode."""
+class Estimates(NamedTuple):
+    """What a model says of n graphs."""
+
+    energies: NDArray[np.float32]
+    """(n, n_bands, K) eV."""
+    uncertainty_ev: NDArray[np.float32] | None
+    """(n,); None from a model that does not estimate its error."""
+
+
+def estimate(model: Model, graphs: Graphs) -> Estimates:
+    """Predict PyG graphs, where the model is; it is left in evaluation mode."""
     model.eval()
     device = next(model.parameters()).device
-    energies = []
+    outputs: list[BandOutput] = []
     with torch.no_grad():
         for start in range(0, len(graphs), BATCH_SIZE):
             batch = Batch.from_data_list([graphs[i] for i in range(start, min(start + BATCH_SIZE, len(graphs)))])
-            energies.append(model(batch.to(device)).energies.cpu())
-    return torch.cat(energies).numpy()
+            outputs.append(model(batch.to(device)))
+    uncertainties = [output.uncertainty.cpu() for output in outputs if output.uncertainty is not None]
+    return Estimates(
+        torch.cat([output.energies.cpu() for output in outputs]).numpy(),
+        torch.cat(uncertainties).numpy() if uncertainties else None,
+    )
+
+
+def graph_energies(model: Model, graphs: Graphs) -> NDArray[np.float32]:
+    """Band energies of PyG graphs, (n, n_bands, K), eV; see `estimate`."""
+    return estimate(model, graphs).energies
 
 
 def session_outputs(session: Session, features: Sequence[Features]) -> dict[str, NDArray[Any]]:
@@ -113,27 +132,35 @@ def predict_entries(path: Path, dataset: Dataset, entries: Iterable[Entry]) -> P
     if path.suffix.lower() in ENGINE_SUFFIXES:
         with open_session(path) as session:
             manifest = session.manifest
-            _check_recipe(path, manifest.recipe, manifest.bands, dataset)
-            parts = [session_outputs(session, [entry.features for entry in chunk]) for chunk in _chunks(entries)]
+            check_recipe(path, manifest.recipe, manifest.bands, dataset)
+            parts = [session_outputs(session, [entry.features for entry in chunk]) for chunk in chunks(entries)]
         outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         sha256 = file_sha256(path)
         facts = ModelFacts(sha256, manifest.checkpoint_sha256, manifest.variant, manifest.bands, manifest.training)
         return Predictions(outputs["band_energies"], outputs.get(UNCERTAINTY), facts)
     checkpoint = load_checkpoint(path)
-    _check_recipe(path, checkpoint.recipe, checkpoint.bands, dataset)
+    check_recipe(path, checkpoint.recipe, checkpoint.bands, dataset)
     model = checkpoint.build_model()
-    energies = [graph_energies(model, [to_data(entry.features) for entry in chunk]) for chunk in _chunks(entries)]
+    estimates = [estimate(model, [to_data(entry.features) for entry in chunk]) for chunk in chunks(entries)]
+    uncertainties = [one.uncertainty_ev for one in estimates if one.uncertainty_ev is not None]
     facts = ModelFacts(checkpoint.sha256, checkpoint.sha256, checkpoint.config.variant, checkpoint.bands, checkpoint.training)
-    return Predictions(np.concatenate(energies), None, facts)
+    energies = np.concatenate([one.energies for one in estimates])
+    return Predictions(energies, np.concatenate(uncertainties) if uncertainties else None, facts)
 
 
-def _chunks(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+def chunks(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """As many entries at a time as fit in memory."""
     stream = iter(entries)
     while chunk := list(islice(stream, CHUNK)):
         yield chunk
 
 
-def _check_recipe(path: Path, recipe: Recipe, bands: BandRule, dataset: Dataset) -> None:
+def check_recipe(path: Path, recipe: Recipe, bands: BandRule, dataset: Dataset) -> None:
+    """Refuse a data set that was featurised in another way than a model needs.
+
+    Raises:
+        EvaluationError: ``recipe-mismatch``.
+    """
     own = dataset.header.recipe
     wanted, found = (recipe, bands.n_bands, bands.n_valence), (own.featurization, own.bands.n_bands, own.bands.n_valence)
     if wanted != found:

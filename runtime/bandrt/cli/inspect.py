@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from bandrt.engine import DEFAULT_ENGINE, read_manifest
-from bandrt.manifest import Bucket, Manifest, ParityReport, TrainingDomain
+from bandrt.manifest import Bucket, EnsembleRule, Manifest, ParityReport, TrainingDomain
 
 
 @click.command("inspect")
@@ -65,6 +65,7 @@ def _sections(path: Path, manifest: Manifest) -> list[tuple[str, list[tuple[str,
             "what it gives",
             [
                 ("outputs", ", ".join(manifest.outputs)),
+                *(_ensemble(manifest.ensemble) if manifest.ensemble else []),
                 ("bands", f"{bands.n_bands}, the lower {bands.n_valence} of them valence"),
                 ("metal", f"halves overlap, or a band crosses zero by more than {bands.metal_tolerance_ev:g} eV"),
             ],
@@ -80,6 +81,19 @@ def _sections(path: Path, manifest: Manifest) -> list[tuple[str, list[tuple[str,
             ],
         ),
         ("how it was verified", _parity(parity, manifest) if parity else [("parity", "not verified")]),
+    ]
+
+
+def _ensemble(rule: EnsembleRule) -> list[tuple[str, str]]:
+    return [
+        (
+            "ensemble",
+            f"mean of {len(rule.members)} such models, trained alike: {', '.join(sha256[:12] for sha256 in rule.members)}",
+        ),
+        (
+            "uncertainty",
+            f"{rule.floor_ev:.3g} eV + {rule.slope:.3g} times their disagreement, fitted to {rule.n_crystals} held-out crystals",
+        ),
     ]
 
 
@@ -99,6 +113,7 @@ def _range(least: int, most: int) -> str:
 
 
 def _parity(report: ParityReport, manifest: Manifest) -> list[tuple[str, str]]:
+    doubt = report.max_uncertainty_change_ev
     return [
         ("reference", report.reference),
         *([("compared", "the ONNX graph that the plan was built from")] if manifest.backend.name != "onnx" else []),
@@ -108,6 +123,7 @@ def _parity(report: ParityReport, manifest: Manifest) -> list[tuple[str, str]]:
         ("on average", f"by {_held(report.mean_energy_error_ev, report.mean_limit_ev)}"),
         ("gaps", f"differ by {_held(report.max_gap_change_ev, report.gap_limit_ev)} at most"),
         ("metals", f"{report.metal_flips} taken for insulators or back"),
+        *([("uncertainty", f"differs by {_held(doubt, report.gap_limit_ev)} at most")] if doubt is not None else []),
     ]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from bandrt.domain import SPIN_ORBIT_FROM
 from bandrt.elements import SYMBOLS
 from bandrt.errors import BandrtError
-from bandrt.manifest import Manifest, TrainingDomain
+from bandrt.manifest import EnsembleRule, Manifest, TrainingDomain
 from bandrt_train.evaluation.judgement import MODEL
 from bandrt_train.evaluation.markdown import calibration_line, compact_table, title
 from bandrt_train.evaluation.tables import shown
@@ -70,7 +70,7 @@ def card(manifest: Manifest, engine_sha256: str, reports: Sequence[dict[str, Any
 def _model(manifest: Manifest, engine_sha256: str) -> str:
     bands, kpath, graph = manifest.bands, manifest.recipe.kpath, manifest.recipe.graph
     rows = [
-        ("what", VARIANTS[manifest.variant]),
+        ("what", VARIANTS[manifest.variant] + (_ensemble(manifest.ensemble) if manifest.ensemble else "")),
         (
             "gives",
             f"{bands.n_bands} bands around the Fermi level, {bands.n_valence} of them valence, on {kpath.n_kpoints} k-points",
@@ -84,6 +84,13 @@ def _model(manifest: Manifest, engine_sha256: str) -> str:
         ("checksums", f"engine `{engine_sha256[:16]}`, checkpoint `{manifest.checkpoint_sha256[:16]}`"),
     ]
     return "| | |\n| --- | --- |\n" + "\n".join(f"| {name} | {value} |" for name, value in rows)
+
+
+def _ensemble(rule: EnsembleRule) -> str:
+    return (
+        f"; the mean of {len(rule.members)} such models that differ in their seeds. `uncertainty_ev` is {rule.floor_ev:.3g} eV +"
+        f" {rule.slope:.3g} times their disagreement, fitted to {rule.n_crystals} held-out crystals"
+    )
 
 
 def _data(training: TrainingDomain, sources: str) -> str:
