@@ -31,6 +31,7 @@ from bandrt.batch import pad
 from bandrt.cli import run
 from bandrt.engine import read_manifest
 from bandrt.engine.onnx import OnnxSession
+from bandrt.features import featurize
 from bandrt.manifest import BandRule, EnsembleRule, TrainingDomain
 from bandrt_export.dense import DENSE, DenseBloch
 from bandrt_export.dense_ensemble import DenseEnsemble, dense_of
@@ -79,8 +80,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bandrt_export.onnx, "trace", copied)
-        export_onnx(checkpoint, folder / "model.onnx")
-        export_onnx(checkpoint, folder / "half.onnx", precision="fp16", crystals=packaged_crystals()[:16])
+        for name, precision in (("model.onnx", "fp32"), ("half.onnx", "fp16")):
+            export_onnx(checkpoint, folder / name, precision=precision, crystals=packaged_crystals()[:16])
     return Made(model, checkpoint, traced, folder / "model.onnx", folder / "half.onnx")
 
 
@@ -191,8 +192,6 @@ def test_crystals_go_to_a_table_with_their_uncertainty(made: Made, examples: Pat
     assert run(["infer", "--engine", str(made.engine), str(tmp_path / "AlAs_mp-2172.cif"), "-o", str(tmp_path / "bands")]) == 0
     with (tmp_path / "bands" / "summary.csv").open(encoding="utf-8") as stream:
         [row] = csv.DictReader(stream)
-    from bandrt.features import featurize
-
     with torch.no_grad():
         [expected] = made.model(to_batch([featurize(tmp_path / "AlAs_mp-2172.cif", BLOCH_RECIPE)])).uncertainty.tolist()
     assert float(row["uncertainty_ev"]) == pytest.approx(expected, abs=TOLERANCE_EV)
