@@ -312,3 +312,29 @@ def test_the_command_line_goes_from_labels_to_errors(label_texts: list[DocumentT
     judged = json.loads(call("evaluate", checkpoint, str(tmp_path / "data"), "--json"))
     stored = json.loads((tmp_path / "run" / "validation.json").read_text(encoding="utf-8"))
     assert judged["model"]["total"]["energy_mae_ev"] == pytest.approx(stored["model"]["total"]["energy_mae_ev"])
+
+
+def test_a_model_can_be_given_cartesian_k_points_unless_its_loops_need_fractional_ones(
+    label_texts: list[DocumentText], tmp_path: Path
+) -> None:
+    chosen = [t.text.strip() for t in label_texts if json.loads(t.text)["n_occupied"] >= 3][::24]
+    (tmp_path / "labels.jsonl").write_text("\n".join(chosen), encoding="utf-8")
+    command = ["dataset", str(tmp_path / "labels.jsonl"), "-o", str(tmp_path / "data"), "--frame", "cartesian"]
+    refused = CliRunner().invoke(group, [*command, "--variant", "bloch"])
+    assert refused.exit_code == 2
+    assert "k-points in the fractional frame" in refused.output
+    built = CliRunner().invoke(group, [*command, "--n-kpoints", "32", "--validation", "0.3"], catch_exceptions=False)
+    assert built.exit_code == 0
+    cartesian = Dataset(tmp_path / "data")
+    features = cartesian[0].features
+    reciprocal = 2.0 * np.pi * np.linalg.inv(features.crystal.lattice).T
+    np.testing.assert_allclose(features.kpoints, features.kpath.frac_kpoints @ reciprocal, atol=1e-5)
+    result = fit(dataclasses.replace(CONFIG, epochs=1), cartesian, tmp_path / "run")
+    assert load_checkpoint(result.checkpoint).recipe.kpath.frame == "cartesian"
+
+
+def test_steps_are_counted_in_epochs(data: Dataset, tmp_path: Path) -> None:
+    counted: list[float] = []
+    fit(dataclasses.replace(CONFIG, epochs=2), data, tmp_path / "run", steps=counted.append)
+    n = -(-data.header.counts["train"] // CONFIG.batch_size)
+    assert counted == pytest.approx([(i + 1) / n for i in range(2 * n)])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from bandrt.manifest import BandRule
-from bandrt.recipe import KpathRecipe, Scheme
+from bandrt.recipe import Frame, KpathRecipe, Scheme
 from bandrt_train.model_config import TrainableVariant
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bandrt_train.dataset_builder import Result
 
 EXISTING = click.Path(exists=True, path_type=Path)
+EPOCH_BAR = "{percentage:3.0f}%|{bar}| {n:.2f}/{total_fmt} epochs [{elapsed}<{remaining}{postfix}]"
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -36,6 +37,10 @@ def group() -> None:
     help="Model to train on it: decides the neighbours.",
 )  # fmt: skip
 @click.option("--scheme", type=click.Choice(get_args(Scheme)), default="latimer_munro", show_default=True, help="K-path.")
+@click.option(
+    "--frame", type=click.Choice(get_args(Frame)), default="fractional", show_default=True,
+    help="Coordinates of the k-points that a model is given: fractional, or Cartesian in 1/Å.",
+)  # fmt: skip
 @click.option("--n-kpoints", type=click.IntRange(2), default=256, show_default=True, help="Points of the path.")
 @click.option("--n-bands", type=click.IntRange(2), default=6, show_default=True, help="Bands around the Fermi level, even.")
 @click.option("--validation", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of formulas to validate on.")
@@ -49,6 +54,7 @@ def dataset(
     output: Path,
     variant: TrainableVariant,
     scheme: Scheme,
+    frame: Frame,
     n_kpoints: int,
     n_bands: int,
     validation: float,
@@ -65,14 +71,17 @@ def dataset(
     from bandrt_train.dataset import DatasetRecipe, SplitRule
     from bandrt_train.dataset_builder import build_dataset, build_gap_dataset
     from bandrt_train.gap_labels import SUFFIXES
-    from bandrt_train.recipes import default_recipe
+    from bandrt_train.recipes import default_recipe, unmet
 
     if n_bands % 2:
         raise click.UsageError(f"--n-bands is {n_bands}: an even number is needed, half of them below the Fermi level")
     if validation + test >= 1.0:
         raise click.UsageError(f"--validation and --test take {validation + test:.0%} of the data and leave none to train on")
+    featurization = default_recipe(variant, KpathRecipe(scheme=scheme, n_kpoints=n_kpoints, frame=frame))
+    if missing := unmet(variant, featurization):
+        raise click.UsageError(f"the {variant} variant needs {missing}")
     recipe = DatasetRecipe(
-        default_recipe(variant, KpathRecipe(scheme=scheme, n_kpoints=n_kpoints)),
+        featurization,
         BandRule(n_bands=n_bands, n_valence=n_bands // 2),
         SplitRule(seed, validation, test),
         min_mapped,
@@ -125,19 +134,26 @@ def fit(
     first = getattr(rank_zero_only, "rank", 0) == 0  # of several devices, each in a process of its own
     with ExitStack() as stack:
         board = stack.enter_context(closing(TensorBoardLog(output / "tensorboard"))) if tensorboard else None
-        bar = stack.enter_context(tqdm(total=settings.epochs, unit="epoch", disable=None if first else True))
+        bar = stack.enter_context(tqdm(total=settings.epochs, bar_format=EPOCH_BAR, disable=None if first else True))
         best = float("inf")
+
+        def count(epochs: float) -> None:
+            bar.update(epochs - bar.n)
 
         def show(epoch: int, row: dict[str, float]) -> None:
             nonlocal best
             best = min(best, row["validation/energy_mae_ev"])
             losses = f"loss {row['train/loss']:.3f} eV, validation {row['validation/energy_mae_ev']:.3f} eV, best {best:.3f} eV"
             bar.set_postfix_str(losses)
-            bar.update(epoch - bar.n)
+            count(epoch)
             if board is not None:
                 board(epoch, row)
 
-        result = run(settings, Dataset(data), output, start=parent, gaps=known_gaps, resume=resume, progress=show)
+        try:
+            result = run(settings, Dataset(data), output, start=parent, gaps=known_gaps, resume=resume, progress=show, steps=count)
+        except KeyboardInterrupt:
+            click.echo(f"{output}: to go on, give the same command with --resume", err=True)
+            raise
     if not first:
         return
     click.echo(f"best epoch {result.best_epoch}, metal tolerance {result.rule.metal_tolerance_ev} eV")

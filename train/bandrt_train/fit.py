@@ -27,7 +27,7 @@ from bandrt_train.checkpoint import Checkpoint
 from bandrt_train.dataset import Dataset, Split
 from bandrt_train.evaluate import Evaluation, evaluate
 from bandrt_train.fit_config import FitConfig, FitError
-from bandrt_train.keep_best import KeepBest, Progress
+from bandrt_train.keep_best import KeepBest, Progress, Steps
 from bandrt_train.model import Bandformer, build_model
 from bandrt_train.recipes import unmet
 from bandrt_train.run_folder import Identity, Row, RunFolder
@@ -58,6 +58,10 @@ def silent(epoch: int, row: Row) -> None:
     """Progress that nobody follows."""
 
 
+def silent_steps(epochs: float) -> None:
+    """Steps that nobody counts."""
+
+
 def fit(
     config: FitConfig,
     dataset: Dataset,
@@ -67,6 +71,7 @@ def fit(
     gaps: Dataset | None = None,
     resume: bool = False,
     progress: Progress = silent,
+    steps: Steps = silent_steps,
 ) -> FitResult:
     """Train a model.
 
@@ -81,6 +86,7 @@ def fit(
         gaps: learn from the gaps of its training split too; made by the same recipe, so that its splits are the same.
         resume: go on with the run in `folder` from the end of its last whole epoch; without one, begin it.
         progress: told after every epoch, by the first device.
+        steps: told after every step, by the first device.
 
     Raises:
         FitError: ``output-exists``, ``not-resumable``, ``other-run``, ``empty-split``, ``no-labels``, ``shape-mismatch``,
@@ -99,7 +105,7 @@ def fit(
         parent_sha256=domain.parent_sha256,
     )
     run = RunFolder(folder, identity)
-    keeper = KeepBest(dataset, config, domain, run, progress)
+    keeper = KeepBest(dataset, config, domain, run, progress, steps)
     statistics = training_statistics(entry.targets for entry in training_entries(dataset))
     streams = {BANDS: Stream(dataset, config.batch_size)}
     if gaps is not None:

@@ -25,6 +25,9 @@ from bandrt_train.training_data import SplitGraphs
 Progress = Callable[[int, Row], None]
 """Told after every epoch: its number from 1, and its row of the log. A resumed run first tells what was done before."""
 
+Steps = Callable[[float], None]
+"""Told after every step: how many epochs are done, the running one by its share."""
+
 
 class Best(NamedTuple):
     """The best weights so far; they are in ``checkpoint.pt``."""
@@ -43,10 +46,13 @@ class KeepBest(Callback):
 
     state_key = STATE_KEY
 
-    def __init__(self, dataset: Dataset, config: FitConfig, domain: TrainingDomain, folder: RunFolder, progress: Progress) -> None:
+    def __init__(
+        self, dataset: Dataset, config: FitConfig, domain: TrainingDomain, folder: RunFolder, progress: Progress, steps: Steps
+    ) -> None:
         self.config = config
         self.folder = folder
         self.progress = progress
+        self.steps = steps
         self.recipe = dataset.header.recipe
         self.domain = domain
         self.graphs = SplitGraphs(dataset, "validation")
@@ -74,6 +80,13 @@ class KeepBest(Callback):
             state_dict["rows"],
             Best(best["epoch"], evaluation, from_mapping(BandRule, best["rule"], source=source)),
         )
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Say how far the epoch is."""
+        if trainer.is_global_zero:
+            self.steps(len(self.rows) + (batch_idx + 1) / trainer.num_training_batches)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Judge, log, keep, stop."""
