@@ -20,9 +20,9 @@ from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.cli import group
 from bandrt_train.dataset import Dataset, DatasetRecipe, DatasetWriter, SplitRule
 from bandrt_train.dataset_builder import build_dataset
-from bandrt_train.evaluate import evaluate
+from bandrt_train.evaluate import choose_metal_tolerance, evaluate
 from bandrt_train.fit import FitResult, fit
-from bandrt_train.fit_config import FitConfig, FitError, GapConfig, read_config
+from bandrt_train.fit_config import FitConfig, FitError, GapConfig, OptimizerConfig, read_config
 from bandrt_train.predictions import EvaluationError, predict_entries
 from bandrt_train.training_split import training_statistics
 
@@ -122,6 +122,33 @@ def predicted_gap(checkpoint: Path, data: Dataset) -> float:
     """Mean distance in eV from the top of band 3 to the bottom of band 4, over the training crystals."""
     energies, _, _ = predict_entries(checkpoint, data, data.split("train"))
     return float((energies[:, 3:].min(axis=(1, 2)) - energies[:, :3].max(axis=(1, 2))).mean())
+
+
+def test_gaps_help_to_choose_the_metal_tolerance(data: Dataset, gaps: Dataset, tmp_path: Path) -> None:
+    result = fit(dataclasses.replace(CONFIG, epochs=2), data, tmp_path / "run", gaps=gaps)
+    assert load_checkpoint(result.checkpoint).bands == result.rule
+    held_out = [*data.split("validation"), *gaps.split("validation")]
+    energies = np.concatenate([predict_entries(result.checkpoint, of, of.split("validation"))[0] for of in (data, gaps)])
+    assert choose_metal_tolerance(energies, [entry.targets for entry in held_out], RECIPE.bands) == result.rule
+    judged = evaluate(energies[: len(data.split("validation"))], [entry.targets for entry in data.split("validation")], result.rule)
+    assert judged.total.metal_accuracy == result.validation.total.metal_accuracy
+
+
+def test_the_last_weights_are_kept_where_they_are_wanted(data: Dataset, tmp_path: Path) -> None:
+    worse = dataclasses.replace(CONFIG, optimizer=OptimizerConfig(0.3, warmup_epochs=0.0, ema_decay=0.0), epochs=4, patience=1)
+    errors: list[float] = []
+    last = fit(
+        dataclasses.replace(worse, keep="last"),
+        data,
+        tmp_path / "last",
+        progress=lambda epoch, row: errors.append(row["validation/energy_mae_ev"]),
+    )
+    assert min(errors) < errors[-1], "these weights should get worse"
+    assert last.best_epoch == len(errors) == 4
+    assert last.validation.total.energy_mae_ev == pytest.approx(errors[-1])
+    best = fit(worse, data, tmp_path / "best")
+    assert best.validation.total.energy_mae_ev == pytest.approx(errors[best.best_epoch - 1])
+    assert best.best_epoch < 4
 
 
 def test_without_weight_gaps_change_nothing(data: Dataset, gaps: Dataset, run: FitResult, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from torch import Tensor
 from bandrt.files import replaced
 from bandrt.manifest import BandRule
 from bandrt_train.band_fit import BandFit
-from bandrt_train.checkpoint import Checkpoint
+from bandrt_train.checkpoint import Checkpoint, load_checkpoint
 from bandrt_train.dataset import Dataset, Split
 from bandrt_train.evaluate import Evaluation, evaluate
 from bandrt_train.fit_config import FitConfig, FitError
@@ -31,7 +31,7 @@ from bandrt_train.keep_best import KeepBest, Progress, Steps
 from bandrt_train.model import Bandformer, build_model
 from bandrt_train.recipes import unmet
 from bandrt_train.run_folder import Identity, Row, RunFolder
-from bandrt_train.training_data import BANDS, Stream, TrainingData
+from bandrt_train.training_data import BANDS, SplitGraphs, Stream, TrainingData
 from bandrt_train.training_split import training_domain, training_entries, training_statistics
 
 
@@ -41,8 +41,8 @@ class FitResult:
 
     Attributes:
         checkpoint: the file with the best weights.
-        rule: with the metal tolerance chosen on the validation split.
-        best_epoch: from 1.
+        rule: with the metal tolerance chosen on the validation split, and on that of the gaps.
+        best_epoch: the epoch whose weights were kept, from 1.
         validation: errors of the best weights on the validation split.
         baseline: errors of the training mean on the same crystals.
     """
@@ -126,6 +126,8 @@ def fit(
             lightning.seed_everything(config.seed, verbose=False)
             module = BandFit(config, _initial_model(config, statistics, start), dataset.header.recipe.bands.n_valence)
             _train(trainer, module, data, run)
+        if gaps is not None and gaps.header.counts["validation"] and trainer.is_global_zero:
+            keeper.choose_tolerance(load_checkpoint(run.checkpoint).build_model(), SplitGraphs(gaps, "validation"))
     assert keeper.best is not None
     best = keeper.best
     mean = np.broadcast_to(statistics[0].numpy()[None, :, None], (len(keeper.targets), *keeper.targets[0].energies.shape))

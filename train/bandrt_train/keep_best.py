@@ -1,4 +1,4 @@
-"""After every epoch: judge the averaged weights on the validation split, keep the best, and make the run resumable."""
+"""After every epoch: judge the averaged weights on the validation split, keep the best or the last, and make the run resumable."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import lightning.pytorch as lightning
+import numpy as np
 from lightning.pytorch.callbacks import Callback
 
 from bandrt.manifest import BandRule, TrainingDomain, from_mapping
@@ -30,7 +31,7 @@ Steps = Callable[[float], None]
 
 
 class Best(NamedTuple):
-    """The best weights so far; they are in ``checkpoint.pt``."""
+    """The best weights so far, or the last where the last are kept; they are in ``checkpoint.pt``."""
 
     epoch: int
     evaluation: Evaluation
@@ -100,14 +101,14 @@ class KeepBest(Callback):
         assert error is not None
         if not math.isfinite(error):
             raise FitError("diverged", f"epoch {epoch}: the validation error is {error}; lower optimizer.learning_rate")
-        better = self.best is None or error < (self.best.evaluation.total.energy_mae_ev or math.inf)
-        if better:
+        kept = self.config.keep == "last" or self.best is None or error < (self.best.evaluation.total.energy_mae_ev or math.inf)
+        if kept:
             self.best = Best(epoch, evaluation, rule)
         trained = {name: float(value) for name, value in trainer.callback_metrics.items()}
         rate = {"learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"])}
         self.rows.append({"epoch": float(epoch), **trained, **evaluation.flat("validation"), **rate})
         if trainer.is_global_zero:
-            if better:
+            if kept:
                 self._save(model, evaluation, rule)
             self.folder.write_log(self.rows)
         trainer.save_checkpoint(self.folder.temporary())  # every device takes part
@@ -121,6 +122,22 @@ class KeepBest(Callback):
         predicted = graph_energies(model, self.graphs)
         rule = choose_metal_tolerance(predicted, self.targets, self.recipe.bands)
         return evaluate(predicted, self.targets, rule), rule
+
+    def choose_tolerance(self, model: Bandformer, gaps: SplitGraphs) -> None:
+        """Choose the metal tolerance of the kept weights on more crystals: those of which only the gap is known, too.
+
+        Args:
+            model: with the weights of ``checkpoint.pt``.
+            gaps: the validation split of the gaps.
+        """
+        assert self.best is not None
+        known = [gaps.dataset[i].targets for i in gaps.indices]
+        predicted = graph_energies(model, self.graphs)
+        everything = np.concatenate([predicted, graph_energies(model, gaps)]), [*self.targets, *known]
+        rule = choose_metal_tolerance(*everything, self.recipe.bands)
+        evaluation = evaluate(predicted, self.targets, rule)
+        self.best = Best(self.best.epoch, evaluation, rule)
+        self._save(model, evaluation, rule)
 
     def _save(self, model: Bandformer, evaluation: Evaluation, rule: BandRule) -> None:
         metrics = evaluation.flat("validation")
