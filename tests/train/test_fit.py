@@ -135,7 +135,7 @@ def test_gaps_help_to_choose_the_metal_tolerance(data: Dataset, gaps: Dataset, t
 
 
 def test_the_last_weights_are_kept_where_they_are_wanted(data: Dataset, tmp_path: Path) -> None:
-    worse = dataclasses.replace(CONFIG, optimizer=OptimizerConfig(0.3, warmup_epochs=0.0, ema_decay=0.0), epochs=4, patience=1)
+    worse = dataclasses.replace(CONFIG, optimizer=OptimizerConfig(1.0, warmup_epochs=4.0, ema_decay=0.0), epochs=4, patience=4)
     errors: list[float] = []
     last = fit(
         dataclasses.replace(worse, keep="last"),
