@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bandrt_train.band_documents import DocumentText, find_documents
+from bandrt_train.band_documents import DocumentText
+from bandrt_train.sources.folders import find_documents
 
 LABELS = Path(__file__).resolve().parents[2] / "train" / "labels"
 SHARD = "dft-pbe-080cdff9f8a7.jsonl.gz"
@@ -22,4 +23,4 @@ def labels() -> Path:
 @pytest.fixture(scope="session")
 def label_texts() -> list[DocumentText]:
     """Every document of one shard, not yet parsed."""
-    return list(find_documents([LABELS / SHARD]))
+    return [source for source in find_documents([LABELS / SHARD]) if isinstance(source, DocumentText)]

@@ -17,8 +17,9 @@ from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_train.band_documents import DocumentText
 from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.cli import group
-from bandrt_train.dataset import Dataset, DatasetRecipe, DatasetWriter, SplitRule
+from bandrt_train.dataset import Dataset, DatasetRecipe, SplitRule
 from bandrt_train.dataset_builder import build_dataset
+from bandrt_train.dataset_writer import DatasetWriter
 from bandrt_train.evaluate import evaluate
 from bandrt_train.fit import FitResult, fit, training_statistics
 from bandrt_train.fit_config import FitConfig, FitError, GapConfig, OptimizerConfig, read_config
