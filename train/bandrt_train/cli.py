@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bandrt_train.cli_dataset import dataset
+from bandrt_train.cli_download import command as download
 
 if TYPE_CHECKING:
     from bandrt_train.dataset import Split
@@ -18,9 +19,10 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 
 @click.group()
 def group() -> None:
-    """Train models on DFT band structures: dataset, fit, evaluate."""
+    """Train models on DFT band structures: download, dataset, fit, evaluate."""
 
 
+group.add_command(download)
 group.add_command(dataset)
 
 
