@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from multiprocessing import get_context, parent_process
@@ -24,7 +24,9 @@ from bandrt_train.band_documents import DocumentText
 from bandrt_train.dataset import PART_SIZE, Dataset, DatasetRecipe, Entry, Refusal
 from bandrt_train.dataset_writer import DatasetWriter
 from bandrt_train.gap_labels import METHOD, find_gaps, gap_targets, parse_gap
+from bandrt_train.released.config import Conventions
 from bandrt_train.sources.folders import BandSource, count_documents, find_documents
+from bandrt_train.sources.released_file import find_released, make_released_entry, released_featurization
 from bandrt_train.targets import Targets, document_crystal, make_targets
 
 AHEAD = 8
@@ -113,6 +115,25 @@ def build_gap_dataset(
     """
     make = partial(make_gap_entry, recipe=recipe)
     return build(lambda: find_gaps(table), make, folder, recipe, workers=workers, resume=resume, report=report)
+
+
+def build_released_dataset(
+    file: Path,
+    folder: Path,
+    recipe: DatasetRecipe,
+    conventions: Conventions,
+    *,
+    workers: int = 1,
+    resume: bool = False,
+    report: Callable[[BuildReport], None] | None = None,
+) -> Dataset:
+    """Turn every item of a data set file of the released code into an entry without a crystal, or a refusal.
+
+    The graphs and k-points are those of the file, whatever `recipe` says of featurisation; see `sources.released_file`.
+    """
+    recipe = replace(recipe, featurization=released_featurization(file, conventions))
+    make = partial(make_released_entry, recipe=recipe, conventions=conventions)
+    return build(lambda: find_released(file), make, folder, recipe, workers=workers, resume=resume, report=report)
 
 
 def build(
