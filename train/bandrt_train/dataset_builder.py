@@ -212,7 +212,7 @@ def make_entry(source: BandSource, recipe: DatasetRecipe) -> Entry | Refusal:
             raise InputError(
                 "path-not-covered",
                 f"{document.id}: the bands cover {report.mapped_fraction:.0%} of the {recipe.featurization.kpath.scheme} path,"
-                f" at least {recipe.min_mapped_fraction:.0%} is needed",
+                f" at least {recipe.min_mapped_fraction:.0%} is needed; is the scheme that of the calculation?",
                 stage="kpath",
             )
         if not targets.mask.any():

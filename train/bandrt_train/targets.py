@@ -128,7 +128,10 @@ def document_crystal(document: BandDocument) -> Crystal:
         InputError: ``no-structure``.
     """
     if document.crystal is None:
-        raise InputError("no-structure", f"{document.id}: holds no structure, so its k-points can not be related to a crystal")
+        raise InputError(
+            "no-structure",
+            f"{document.id}: no structure in the document or beside it, so its k-points can not be related to a crystal",
+        )
     return document.crystal
 
 

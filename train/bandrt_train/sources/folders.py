@@ -3,6 +3,7 @@
 ``.json``, ``.json.gz``         one band document each,
 ``.jsonl``, ``.jsonl.gz``       one band document a line,
 ``*vasprun*.xml``, ``.xml.gz``  one VASP run each, see `bandrt_train.sources.vasprun`.
+A document file without a structure takes that of the file beside it, see `bandrt_train.sources.structure_beside`.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from bandrt.errors import InputError
 from bandrt.files import file_sha256
 from bandrt_train.band_documents import BandDocument, DocumentText, Reading
+from bandrt_train.sources.structure_beside import MARK as STRUCTURE_MARK
+from bandrt_train.sources.structure_beside import read_structure, structure_beside
 from bandrt_train.sources.vasprun import VasprunFile, is_vasprun, run_name
 
 DOCUMENT_SUFFIXES = (".json", ".json.gz")
@@ -54,9 +58,10 @@ class DocumentFile(NamedTuple):
     id: str
 
     def stamp(self) -> str:
-        """Checksum of the file, "" if it can not be read."""
+        """Checksum of the file and of that with its structure, "" if it can not be read."""
+        path = Path(self.name)
         try:
-            return file_sha256(Path(self.name))
+            return " ".join(file_sha256(file) for file in (path, structure_beside(path)) if file is not None)
         except OSError:
             return ""
 
@@ -71,7 +76,11 @@ class DocumentFile(NamedTuple):
             text = (gzip.decompress(packed) if self.name.endswith(".gz") else packed).decode()
         except (*UNREADABLE, UnicodeDecodeError) as error:
             raise InputError("malformed", f"{self.name}: can not be read ({error})") from error
-        return DocumentText(self.name, self.id, text).read()
+        reading, beside = DocumentText(self.name, self.id, text).read(), structure_beside(Path(self.name))
+        if reading.document.crystal is not None or beside is None:
+            return reading
+        crystal = read_structure(beside, reading.document.reciprocal)
+        return Reading(replace(reading.document, crystal=crystal), f"{reading.sha256} {file_sha256(beside)}")
 
 
 def find_documents(sources: Sequence[Path]) -> Iterator[BandSource]:
@@ -120,7 +129,7 @@ def read_documents(*sources: Path) -> Iterator[BandDocument]:
 
 
 def _holds_bands(file: Path) -> bool:
-    if file.name.startswith(".") or file.name in SIDE_FILES or not file.is_file():
+    if file.name.startswith(".") or file.name in SIDE_FILES or _stem(file).endswith(STRUCTURE_MARK) or not file.is_file():
         return False
     return file.name.endswith((*DOCUMENT_SUFFIXES, *LINES_SUFFIXES)) or is_vasprun(file)
 
