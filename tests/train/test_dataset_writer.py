@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bandrt.errors import OutputError
+from bandrt.errors import InputError, OutputError
 from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_train.band_documents import DocumentText
 from bandrt_train.dataset import ATOM_ARRAYS, Dataset, DatasetRecipe, SplitRule
@@ -131,6 +131,31 @@ def test_files_that_were_cut_are_not_believed(victim: str, source: Path, tmp_pat
     (tmp_path / "data" / ".part-00003.npz.tmp").write_bytes(b"half")
     resume(source, tmp_path / "data")
     assert content(tmp_path / "data") == content(whole.folder)
+
+
+def test_lines_that_a_kill_left_behind_the_last_milestone_are_dropped(source: Path, tmp_path: Path, whole: Dataset) -> None:
+    build_until(15, source, tmp_path / "data")
+    for name, text in (
+        ("entries.jsonl", '{"id": "x"}\n{"id'),
+        ("refused.jsonl", '{"id": "x"}\n'),
+        ("parts.jsonl", '{"documents": 1'),
+    ):
+        with (tmp_path / "data" / name).open("a", encoding="utf-8") as file:
+            file.write(text)
+    assert resume(source, tmp_path / "data")[0].kept > 0
+    assert content(tmp_path / "data") == content(whole.folder)
+
+
+def test_a_damaged_part_says_how_to_mend_it(whole: Dataset, source: Path) -> None:
+    path = whole.folder / "part-00001.npz"
+    path.write_bytes(path.read_bytes()[:-100])
+    opened = Dataset(whole.folder)
+    assert opened[0].id == whole[0].id
+    with pytest.raises(InputError, match=r"part-00001\.npz: can not be read .* --resume") as caught:
+        opened[PART_SIZE]
+    assert caught.value.code == "dataset-damaged"
+    resume(source, whole.folder)
+    assert Dataset(whole.folder)[PART_SIZE].id == whole.records[PART_SIZE]["id"]
 
 
 def test_a_build_goes_on_with_the_same_options_or_not_at_all(source: Path, whole: Dataset) -> None:

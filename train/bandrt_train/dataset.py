@@ -21,6 +21,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -39,9 +41,9 @@ from bandrt.recipe import Recipe
 from bandrt_train.targets import MappingReport, Targets
 
 FORMAT_VERSION = 2
-PART_SIZE = 128
+PART_SIZE = 32
 """Crystals in a part of a new data set: what an interrupted build may have to do again."""
-PARTS_IN_MEMORY = 256
+PARTS_IN_MEMORY = 1024
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -184,8 +186,12 @@ class Dataset:
         return [Refusal(**json.loads(line)) for line in text.splitlines()]
 
     def _read_part(self, part: int) -> Mapping[str, NDArray[Any]]:
-        with np.load(self.folder / part_name(part), allow_pickle=False) as arrays:
-            return dict(arrays)
+        path = self.folder / part_name(part)
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise InputError("dataset-damaged", f"{path}: can not be read ({error}); build it again with --resume") from error
 
 
 def _unpack(record: dict[str, Any], arrays: Mapping[str, NDArray[Any]], row: int, recipe: Recipe) -> Entry:
