@@ -18,8 +18,9 @@ from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_train.band_documents import DocumentText
 from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.cli import group
-from bandrt_train.dataset import Dataset, DatasetRecipe, DatasetWriter, SplitRule
+from bandrt_train.dataset import Dataset, DatasetRecipe, SplitRule
 from bandrt_train.dataset_builder import build_dataset
+from bandrt_train.dataset_writer import DatasetWriter
 from bandrt_train.evaluate import choose_metal_tolerance, evaluate
 from bandrt_train.fit import FitResult, fit
 from bandrt_train.fit_config import FitConfig, FitError, GapConfig, OptimizerConfig, read_config

@@ -23,7 +23,7 @@ from torch import Tensor
 from bandrt.files import replaced
 from bandrt.manifest import BandRule
 from bandrt_train.band_fit import BandFit
-from bandrt_train.checkpoint import Checkpoint, load_checkpoint
+from bandrt_train.checkpoint import Checkpoint
 from bandrt_train.dataset import Dataset, Split
 from bandrt_train.evaluate import Evaluation, evaluate
 from bandrt_train.fit_config import FitConfig, FitError
@@ -127,7 +127,7 @@ def fit(
             module = BandFit(config, _initial_model(config, statistics, start), dataset.header.recipe.bands.n_valence)
             _train(trainer, module, data, run)
         if gaps is not None and gaps.header.counts["validation"] and trainer.is_global_zero:
-            keeper.choose_tolerance(load_checkpoint(run.checkpoint).build_model(), SplitGraphs(gaps, "validation"))
+            keeper.choose_tolerance(SplitGraphs(gaps, "validation"))
     assert keeper.best is not None
     best = keeper.best
     mean = np.broadcast_to(statistics[0].numpy()[None, :, None], (len(keeper.targets), *keeper.targets[0].energies.shape))

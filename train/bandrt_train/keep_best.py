@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback
 
 from bandrt.manifest import BandRule, TrainingDomain, from_mapping
 from bandrt_train.band_fit import BandFit
-from bandrt_train.checkpoint import save_checkpoint
+from bandrt_train.checkpoint import load_checkpoint, save_checkpoint
 from bandrt_train.dataset import Dataset
 from bandrt_train.evaluate import Evaluation, choose_metal_tolerance, evaluate
 from bandrt_train.fit_config import FitConfig, FitError
@@ -123,21 +123,19 @@ class KeepBest(Callback):
         rule = choose_metal_tolerance(predicted, self.targets, self.recipe.bands)
         return evaluate(predicted, self.targets, rule), rule
 
-    def choose_tolerance(self, model: Bandformer, gaps: SplitGraphs) -> None:
-        """Choose the metal tolerance of the kept weights on more crystals: those of which only the gap is known, too.
-
-        Args:
-            model: with the weights of ``checkpoint.pt``.
-            gaps: the validation split of the gaps.
-        """
+    def choose_tolerance(self, gaps: SplitGraphs) -> None:
+        """Choose the metal tolerance of the kept weights on more crystals: on a validation split of gaps, too."""
         assert self.best is not None
+        kept = load_checkpoint(self.folder.checkpoint)
+        model = cast(Bandformer, kept.build_model())
         known = [gaps.dataset[i].targets for i in gaps.indices]
         predicted = graph_energies(model, self.graphs)
         everything = np.concatenate([predicted, graph_energies(model, gaps)]), [*self.targets, *known]
         rule = choose_metal_tolerance(*everything, self.recipe.bands)
         evaluation = evaluate(predicted, self.targets, rule)
         self.best = Best(self.best.epoch, evaluation, rule)
-        self._save(model, evaluation, rule)
+        if rule != kept.bands:
+            self._save(model, evaluation, rule)
 
     def _save(self, model: Bandformer, evaluation: Evaluation, rule: BandRule) -> None:
         metrics = evaluation.flat("validation")
