@@ -15,6 +15,7 @@ from typing import Any
 
 from bandrt import __version__
 from bandrt.engine import DEFAULT_ENGINE, read_manifest
+from bandrt.engine.session import UNCERTAINTY
 from bandrt.pipeline import RunReport, default_workers, run
 from bandrt.predict import Engine, default_batch_size, load
 from bandrt.sources import Source, count, find
@@ -66,7 +67,10 @@ def infer(
     with load(options.engine, options.device, threads=options.threads) as engine:
         workers = options.workers or default_workers(engine.session.device)
         batch_size = options.batch_size or default_batch_size(engine.session.device)
-        with Store(out, engine_sha256=engine.sha256, mode=options.mode, retry_failed=options.retry_failed) as store:
+        estimates = UNCERTAINTY in engine.manifest.outputs
+        with Store(
+            out, engine_sha256=engine.sha256, mode=options.mode, retry_failed=options.retry_failed, uncertainty=estimates
+        ) as store:
             report = RunReport(expected=count(paths, skip=[out]))
             started, clock = datetime.now(UTC), time.perf_counter()
             record = _record(paths, engine, options, workers=workers, batch_size=batch_size, started=started)

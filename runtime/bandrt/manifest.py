@@ -95,6 +95,9 @@ class TrainingDomain:
     """How the labels were computed that this checkpoint and those before it were trained on first, oldest first."""
     n_gaps: int = 0
     """Further crystals of which the gap alone was learned, here or before."""
+    gap_elements: tuple[str, ...] = ()
+    gap_max_atoms: int = 0
+    """Their elements and the largest of them; `elements` and `max_atoms` are those of the crystals with bands."""
     gaps_sha256: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     """Errors on held-out crystals, eV unless the name says otherwise, e.g. ``validation/energy_mae``."""

@@ -16,7 +16,7 @@ from bandrt.bands import BandStructure, Energies, in_order
 from bandrt.batch import Batcher, pad
 from bandrt.domain import warnings
 from bandrt.engine import DEFAULT_ENGINE, open_session
-from bandrt.engine.session import Session
+from bandrt.engine.session import UNCERTAINTY, Session
 from bandrt.errors import InputError
 from bandrt.features import Features, featurize
 from bandrt.files import file_sha256
@@ -102,13 +102,19 @@ class Engine:
         Raises:
             EngineError: ``engine-failed``.
         """
-        energies = self.session.run(pad([features for _, features in batch]))["band_energies"]  # (n_crystals, n_bands, n_kpoints)
+        outputs = self.session.run(pad([features for _, features in batch]))
+        energies = outputs["band_energies"]  # (n_crystals, n_bands, n_kpoints)
         finite = np.isfinite(energies).all(axis=(1, 2))
+        uncertainties: list[float | None] = [None] * len(batch)
+        if UNCERTAINTY in outputs:
+            finite &= np.isfinite(outputs[UNCERTAINTY])
+            uncertainties = outputs[UNCERTAINTY].tolist()
         results: list[Result] = []
-        for (ticket, features), one, usable in zip(batch, in_order(energies), finite, strict=True):
+        for (ticket, features), one, uncertainty, usable in zip(batch, in_order(energies), uncertainties, finite, strict=True):
             if usable:
                 bands = band_structure(features, one, self.manifest.bands)
-                results.append(Prediction(ticket.id, ticket.path, bands, warnings(features.crystal, self.manifest.training)))
+                codes = warnings(features.crystal, self.manifest.training)
+                results.append(Prediction(ticket.id, ticket.path, bands, codes, uncertainty))
             else:
                 message = f"{ticket.path or ticket.id}: the engine gave energies that are not finite numbers"
                 results.append(Failure.of(InputError("non-finite-energies", message, stage="predict"), ticket))

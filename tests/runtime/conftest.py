@@ -30,7 +30,8 @@ def tiny_model(manifest: Manifest) -> Any:
     """Energies from the mean neighbour distance, the mean atomic number and a cosine of k.
 
     ``band_energies[b, i, k] = level[i] * (distance / 3) + slope[i] * sum(cos 2 pi k) + 0.01 * mean Z``: gaps differ between
-    crystals, bands bend along the path, and atoms or neighbours counted wrongly move everything.
+    crystals, bands bend along the path, and atoms or neighbours counted wrongly move everything. ``uncertainty_ev``, where the
+    manifest lists it, is ``distance / 3``.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -78,12 +79,14 @@ def tiny_model(manifest: Manifest) -> Any:
         ("Mul", ["slopes", "wave"], "dispersion"),  # (B, 6, K)
         ("Add", ["centers", "dispersion"], "unshifted"),
         ("Add", ["unshifted", "shift"], "band_energies"),
+        ("Squeeze", ["stretch", "all_slots"], "uncertainty_ev"),  # (B,)
     ]
+    output_shapes = {"band_energies": ["B", manifest.bands.n_bands, k], "uncertainty_ev": ["B"]}
     graph = helper.make_graph(
         [helper.make_node(op, inputs, [output], **(more[0] if more else {})) for op, inputs, output, *more in steps],
         "tiny",
         [helper.make_tensor_value_info(name, *shapes[name]) for name in manifest.inputs],
-        [helper.make_tensor_value_info("band_energies", TensorProto.FLOAT, ["B", manifest.bands.n_bands, k])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, output_shapes[name]) for name in manifest.outputs],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)

@@ -21,7 +21,9 @@ INPUT_TYPES = {
     "kpoints": "float32",
 }
 """Every input of the graph contract; an engine takes those that its manifest lists."""
-OUTPUT_TYPES = {"band_energies": "float32", "band_center": "float32", "band_dispersion": "float32"}
+UNCERTAINTY = "uncertainty_ev"
+"""Output (B,): expected mean absolute error of a crystal's energies, eV; of engines that estimate it."""
+OUTPUT_TYPES = {"band_energies": "float32", "band_center": "float32", "band_dispersion": "float32", UNCERTAINTY: "float32"}
 """Every output of the graph contract; ``band_energies`` is always there."""
 
 
