@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib
 import logging
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,13 +15,13 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 from bandrt.batch import MAX_PADDED_ATOMS
 from bandrt.engine.cuda_driver import Driver, NoDriver, find_driver
 from bandrt.engine.onnx_file import manifest_of
 from bandrt.engine.plan_file import sidecar
-from bandrt.errors import MissingPackageError
+from bandrt.engine.tensorrt import PlanBackend, import_backend, make_logger
 from bandrt.files import replaced
 from bandrt.manifest import Backend, Bucket, Manifest, Precision, Profile
 from bandrt_export.errors import ExportError
@@ -30,9 +29,6 @@ from bandrt_export.output import prepare_folder
 
 log = logging.getLogger(__name__)
 
-PlanBackend = Literal["tensorrt", "tensorrt-rtx"]
-PACKAGES: dict[PlanBackend, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
-"""What each backend is imported as; its extra has the backend's name."""
 DEFAULT_MAX_ATOMS = 128
 DEFAULT_MAX_BATCH = 64
 ATOM_BUCKETS = (16, 64, 256, 1024)
@@ -164,10 +160,7 @@ class PlanBuilder:
     def __init__(self, backend: PlanBackend, driver: Driver | NoDriver) -> None:
         self.backend = backend
         self.driver = driver
-        try:
-            self.trt: Any = importlib.import_module(PACKAGES[backend])
-        except ImportError as error:
-            raise MissingPackageError(PACKAGES[backend], backend, f"building a {backend} plan") from error
+        self.trt: Any = import_backend(backend, f"building a {backend} plan")
         if backend == "tensorrt" and isinstance(driver, NoDriver):  # its builder would end Python
             raise ExportError(
                 "device-unavailable",
@@ -176,7 +169,7 @@ class PlanBuilder:
             )
         self.version = str(self.trt.__version__)
         self.problems: list[str] = []
-        self.logger = self._logger()
+        self.logger = make_logger(self.trt, self.problems)
         self.builder = self.trt.Builder(self.logger)
 
     def targets(self, wanted: Sequence[str]) -> dict[str, Any]:
@@ -249,19 +242,6 @@ class PlanBuilder:
             ]
             profile.set_shape(tensor.name, *zip(*axes, strict=True))
         return profile
-
-    def _logger(self) -> Any:
-        severities, problems = self.trt.ILogger, self.problems
-
-        class Logger(severities):  # type: ignore[misc]
-            """Hands TensorRT's messages to `logging`, and keeps its errors for ours."""
-
-            def log(self, severity: Any, message: str) -> None:
-                if severity <= severities.ERROR:
-                    problems.append(message.strip())
-                log.debug("%s: %s", severity, message)
-
-        return Logger()
 
 
 @contextmanager

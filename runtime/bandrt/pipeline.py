@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -22,8 +22,10 @@ from typing import Any, Literal, NamedTuple, Self
 
 from bandrt.batch import Batcher
 from bandrt.engine.session import available_cores
+from bandrt.engine_thread import Answer, EngineThread
 from bandrt.errors import BandrtError, InputError
 from bandrt.features import Features, featurize_crystal
+from bandrt.manifest import Profile
 from bandrt.predict import Engine, check_size
 from bandrt.recipe import Recipe
 from bandrt.results import Failure, Result, Ticket
@@ -37,7 +39,7 @@ POOL_FROM_CHUNKS = 4
 CHUNKS_PER_WORKER = 3
 """Tasks in flight for each worker."""
 BATCHES_IN_FLIGHT = 2
-"""Batches that wait for the engine."""
+"""Batches that wait for the engine; it may answer the first of two only when it has both."""
 CORES_PER_WORKER_ON_CPU = 8
 """A model on the CPU takes so much longer than featurising that one worker feeds this many cores."""
 
@@ -122,7 +124,7 @@ def run(
     """
     started = time.perf_counter()
     batcher: Batcher[Ticket] = Batcher(batch_size)
-    in_flight: deque[Future[tuple[list[tuple[Ticket, Result]], float]]] = deque()
+    in_flight: deque[Future[Answer]] = deque()
 
     def tick() -> None:
         report.seconds["wall"] = time.perf_counter() - started
@@ -138,12 +140,12 @@ def run(
             tick()
 
     def submit(batch: list[tuple[Ticket, Features]]) -> None:
-        in_flight.append(runner.submit(_run_batch, engine, batch))
+        in_flight.append(runner.submit(batch))
         collect(BATCHES_IN_FLIGHT)
 
     wanted = _not_done(sources, store, report)
-    stream = _featurized(wanted, engine.recipe, engine.manifest.profile.max_atoms, workers)
-    with Interrupt() as interrupt, ThreadPoolExecutor(1, thread_name_prefix="bandrt-engine") as runner, closing(stream):
+    stream = _featurized(wanted, engine.recipe, engine.manifest.profile, workers)
+    with Interrupt() as interrupt, EngineThread(engine) as runner, closing(stream):
         for chunk in stream:
             report.seconds["read"] += chunk.read_seconds
             report.seconds["featurize"] += chunk.featurize_seconds
@@ -159,6 +161,7 @@ def run(
                 submit(batch)
                 if interrupt.requested:
                     break
+        runner.finish()
         collect(0)
         store.commit()
         tick()
@@ -200,13 +203,6 @@ def _store(results: Sequence[tuple[Ticket, Result]], store: Store, report: RunRe
     report.seconds["store"] += time.perf_counter() - started
 
 
-def _run_batch(engine: Engine, batch: list[tuple[Ticket, Features]]) -> tuple[list[tuple[Ticket, Result]], float]:
-    started = time.perf_counter()
-    results = engine.run(batch)
-    tickets = [ticket for ticket, _ in batch]
-    return list(zip(tickets, results, strict=True)), time.perf_counter() - started
-
-
 def _not_done(sources: Iterable[Source], store: Store, report: RunReport) -> Iterator[tuple[int, Source]]:
     for order, source in enumerate(sources):
         report.found += 1
@@ -217,20 +213,20 @@ def _not_done(sources: Iterable[Source], store: Store, report: RunReport) -> Ite
 
 
 def _featurized(
-    sources: Iterator[tuple[int, Source]], recipe: Recipe, max_atoms: int | None, workers: int
+    sources: Iterator[tuple[int, Source]], recipe: Recipe, profile: Profile, workers: int
 ) -> Generator[FeaturizedChunk, None, None]:
     chunks = iter(lambda: list(islice(sources, CHUNK)), [])
     first = list(islice(chunks, POOL_FROM_CHUNKS))
     everything = chain(first, chunks)
     if workers == 1 or len(first) < POOL_FROM_CHUNKS:
-        yield from (_featurize_chunk(chunk, recipe, max_atoms) for chunk in everything)
+        yield from (_featurize_chunk(chunk, recipe, profile) for chunk in everything)
         return
     # spawned, not forked: a fork would copy the engine's threads in an undefined state
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_leave_interrupts_to_the_parent)
     in_flight: deque[Future[FeaturizedChunk]] = deque()
     try:
         for chunk in everything:
-            in_flight.append(pool.submit(_featurize_chunk, chunk, recipe, max_atoms))
+            in_flight.append(pool.submit(_featurize_chunk, chunk, recipe, profile))
             if len(in_flight) >= CHUNKS_PER_WORKER * workers:
                 yield in_flight.popleft().result()
         while in_flight:
@@ -244,7 +240,7 @@ def _featurized(
         pool.shutdown(cancel_futures=True)
 
 
-def _featurize_chunk(chunk: list[tuple[int, Source]], recipe: Recipe, max_atoms: int | None) -> FeaturizedChunk:
+def _featurize_chunk(chunk: list[tuple[int, Source]], recipe: Recipe, profile: Profile) -> FeaturizedChunk:
     """Read and featurise some sources; runs in a worker."""
     features: list[tuple[Ticket, Features]] = []
     failures: list[Failure] = []
@@ -262,7 +258,7 @@ def _featurize_chunk(chunk: list[tuple[int, Source]], recipe: Recipe, max_atoms:
                 one = featurize_crystal(crystal, recipe, name=name)
             finally:
                 featurize_seconds += time.perf_counter() - started
-            check_size(one, max_atoms, name=name)
+            check_size(one, profile, name=name)
             features.append((ticket, one))
         except InputError as error:
             failures.append(Failure.of(error, ticket))
