@@ -1,4 +1,4 @@
-"""A GPU that is none: the protocols of `bandrt.engine.device` in CUDA's order of work, and a TensorRT that computes by ONNX Runtime.
+"""A GPU that is none: the protocols of `bandrt.engine.device` in CUDA's order of work, and a TensorRT that is ONNX Runtime.
 
 Work is done when it must be or as soon as it can be, which are the two ends of what a real device may do; `ORDERS` has both and
 chance. Memory starts as garbage, host memory may not be touched while a copy is on its way, what was freed is gone, and a graph

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from random_batches import MIXED, random_batch
 from simulated_gpu import ORDERS, SimulatedEngine, SimulatedStream
 
 import bandrt.engine.plan_session
@@ -19,24 +20,6 @@ from bandrt.errors import EngineError
 
 TOLERANCE_EV = 1e-6
 """Rounding of sums over padding, single precision, energies of a few eV."""
-
-
-def random_batch(crystals: int, atoms: int, seed: int = 0) -> Inputs:
-    generator = np.random.default_rng([crystals, atoms, seed])
-    return {
-        "atomic_numbers": generator.integers(1, 90, (crystals, atoms)).astype(np.int32),
-        "neighbor_index": generator.integers(0, atoms, (crystals, atoms, 12)).astype(np.int32),
-        "neighbor_distance": generator.uniform(2, 4, (crystals, atoms, 12)).astype(np.float32),
-        "neighbor_mask": generator.random((crystals, atoms, 12)) < 0.9,
-        "neighbor_image": np.zeros((crystals, atoms, 12, 3), np.int32),
-        "atom_mask": np.ones((crystals, atoms), bool),
-        "kpoints": generator.uniform(-0.5, 0.5, (crystals, 64, 3)).astype(np.float32),
-    }
-
-
-MIXED = [
-    random_batch(*size, seed) for seed, size in enumerate([(1, 1), (8, 3), (8, 3), (3, 6), (4, 24), (1, 9), (8, 3), (2, 17)] * 2)
-]
 
 
 def expected(machine: Any, batches: list[Inputs]) -> list[np.ndarray]:
