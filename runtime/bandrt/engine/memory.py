@@ -82,22 +82,22 @@ class Evaluator:
     def _parts(self, crystals: Sequence[Features]) -> Iterator[Sequence[Features]]:
         """Cut a batch into pieces that the engine takes and that may fit."""
         n_atoms = max(one.crystal.n_atoms for one in crystals)
-        limits = (most_crystals(self._session.manifest, n_atoms), self._limits.most(n_atoms))
-        most = min((limit for limit in limits if limit), default=len(crystals))
-        for start in range(0, len(crystals), most):
-            yield crystals[start : start + most]
+        start = 0
+        while start < len(crystals):
+            limits = (most_crystals(self._session.manifest, n_atoms), self._limits.most(n_atoms))  # may change meanwhile
+            end = start + min((limit for limit in limits if limit), default=len(crystals))
+            yield crystals[start:end]
+            start = end
 
     def _halves(self, crystals: Sequence[Features], error: OutOfMemoryError) -> list[Row]:
         """Evaluate crystals that did not fit together."""
         if len(crystals) == 1:
             return [error]
         self._limits.too_many(len(crystals), max(one.crystal.n_atoms for one in crystals))
-        middle = (len(crystals) + 1) // 2
         rows: list[Row] = []
-        for half in (crystals[:middle], crystals[middle:]):
-            for part in self._parts(half):
-                try:
-                    rows.extend(self._session.run(pad(part))["band_energies"])
-                except OutOfMemoryError as again:
-                    rows.extend(self._halves(part, again))
+        for part in self._parts(crystals):  # of half the size at most, from now on
+            try:
+                rows.extend(self._session.run(pad(part))["band_energies"])
+            except OutOfMemoryError as again:
+                rows.extend(self._halves(part, again))
         return rows

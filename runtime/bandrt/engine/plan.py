@@ -11,13 +11,11 @@ from bandrt.engine.device import Device, DeviceError
 from bandrt.engine.plan_file import manifest_of, rebuild, rebuild_for
 from bandrt.engine.plan_session import PlanSession
 from bandrt.engine.session import parse_device
-from bandrt.engine.tensorrt import Plan, import_backend
+from bandrt.engine.tensorrt import PIP_NAMES, Plan, import_backend
 from bandrt.errors import EngineError
 from bandrt.manifest import Backend
 
 INSTEAD = "run the ONNX engine instead: bandrt infer --engine model.onnx"
-PIP_NAMES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt-rtx-cu13"}
-"""What each backend is installed as."""
 
 
 def open_plan(path: Path, *, device: str) -> PlanSession:

@@ -18,6 +18,11 @@ def sidecar(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
+def timings(path: Path) -> Path:
+    """Where the timing cache of a plan is: ``model.plan.timings`` for ``model.plan``."""
+    return path.with_name(f"{path.name}.timings")
+
+
 def rebuild(path: Path, backend: str = "tensorrt-rtx") -> str:
     """The command that makes a plan again."""
     return f"build it again with: {BUILD_COMMAND.format(path, backend)}"

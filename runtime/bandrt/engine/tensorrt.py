@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 PlanBackend = Literal["tensorrt", "tensorrt-rtx"]
 PACKAGES: dict[PlanBackend, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 """What each backend is imported as; its extra has the backend's name."""
+PIP_NAMES: dict[str, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt-rtx-cu13"}
+"""What each backend is installed as."""
 
 
 def import_backend(backend: PlanBackend, purpose: str) -> Any:
