@@ -50,16 +50,14 @@ def test_without_gemmi_moyopy_torch_and_onnxruntime_it_still_runs_on_the_arrays_
     machine: Any, tmp_path: Path
 ) -> None:
     arrays, output = tmp_path / "batches.npz", tmp_path / "check.json"
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--engine", str(machine.engine), "--write-arrays", str(arrays)],
-        capture_output=True,
-        text=True,
-    )
+    writing = ["--engine", str(machine.engine), "--write-arrays", str(arrays)]
+    done = subprocess.run([sys.executable, str(SCRIPT), *writing], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    reading = ["gpu_check.py", "--dry", "--engine", str(machine.engine), "--arrays", str(arrays), "-o", str(output)]
     missing = ("gemmi", "moyopy", "torch", "onnxruntime", "tqdm")
     code = (
         f"import sys, runpy; sys.modules.update(dict.fromkeys({missing!r})); sys.path.insert(0, {str(SCRIPT.parent)!r})\n"
-        f"sys.argv = ['gpu_check.py', '--dry', '--engine', {str(machine.engine)!r}, '--arrays', {str(arrays)!r}, '-o', {str(output)!r}]\n"
+        f"sys.argv = {reading!r}\n"
         f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -70,8 +68,9 @@ def test_without_gemmi_moyopy_torch_and_onnxruntime_it_still_runs_on_the_arrays_
 
 
 @pytest.fixture
-def check(script: Any, machine: Any, tmp_path: Path) -> Any:
+def check(script: Any, machine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A check of the simulated GPU, its batches made."""
+    monkeypatch.setattr(script, "find_driver", lambda: Driver("13.0", (Gpu("NVIDIA GeForce RTX 4090", "sm89", 24.0),)))
     check = script.Check([machine.engine], [machine.plan], None, False, tmp_path)
     script.BATCH_SIZES = (1, 4)
     script.gpu_batches.ATOMS = (4, 12, 30)
@@ -81,10 +80,7 @@ def check(script: Any, machine: Any, tmp_path: Path) -> Any:
     return check
 
 
-def test_a_plan_is_compared_and_timed_on_the_simulated_gpu(
-    script: Any, check: Any, machine: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(script, "find_driver", lambda: Driver("13.0", (Gpu("NVIDIA GeForce RTX 4090", "sm89", 24.0),)))
+def test_a_plan_is_compared_and_timed_on_the_simulated_gpu(script: Any, check: Any, machine: Any) -> None:
     found = script.outcome(script.session_on, check, machine.plan)
     assert found["backend"] == "tensorrt-rtx"
     assert found["parity_ev"]["status"] == "done"
@@ -94,8 +90,7 @@ def test_a_plan_is_compared_and_timed_on_the_simulated_gpu(
     assert machine.gpu.captures
 
 
-def test_energies_beyond_the_limit_fail_the_check(script: Any, check: Any, machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(script, "find_driver", lambda: Driver("13.0", (Gpu("NVIDIA GeForce RTX 4090", "sm89", 24.0),)))
+def test_energies_beyond_the_limit_fail_the_check(script: Any, check: Any, machine: Any) -> None:
     check.expected = {name: energies + 0.01 for name, energies in check.expected.items()}
     found = script.outcome(script.session_on, check, machine.plan)
     assert found["parity_ev"]["status"] == "failed"
