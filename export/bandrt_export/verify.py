@@ -145,7 +145,7 @@ def _featurize(paths: Sequence[Path], manifest: Manifest) -> tuple[list[Features
             if isinstance(crystal, InputError):
                 raise crystal
             one = featurize_crystal(crystal, manifest.recipe, name=path or name)
-            check_size(one, manifest.profile, name=path or name)
+            check_size(one, manifest.profile.max_atoms, name=path or name)
             features.append(one)
         except InputError as error:
             failures.append(Failure.of(error, Ticket(order, name, path)))

@@ -25,7 +25,6 @@ from bandrt.engine.session import available_cores
 from bandrt.engine_thread import Answer, EngineThread
 from bandrt.errors import BandrtError, InputError
 from bandrt.features import Features, featurize_crystal
-from bandrt.manifest import Profile
 from bandrt.predict import Engine, check_size
 from bandrt.recipe import Recipe
 from bandrt.results import Failure, Result, Ticket
@@ -144,7 +143,7 @@ def run(
         collect(BATCHES_IN_FLIGHT)
 
     wanted = _not_done(sources, store, report)
-    stream = _featurized(wanted, engine.recipe, engine.manifest.profile, workers)
+    stream = _featurized(wanted, engine.recipe, engine.manifest.profile.max_atoms, workers)
     with Interrupt() as interrupt, EngineThread(engine) as runner, closing(stream):
         for chunk in stream:
             report.seconds["read"] += chunk.read_seconds
@@ -213,20 +212,20 @@ def _not_done(sources: Iterable[Source], store: Store, report: RunReport) -> Ite
 
 
 def _featurized(
-    sources: Iterator[tuple[int, Source]], recipe: Recipe, profile: Profile, workers: int
+    sources: Iterator[tuple[int, Source]], recipe: Recipe, max_atoms: int | None, workers: int
 ) -> Generator[FeaturizedChunk, None, None]:
     chunks = iter(lambda: list(islice(sources, CHUNK)), [])
     first = list(islice(chunks, POOL_FROM_CHUNKS))
     everything = chain(first, chunks)
     if workers == 1 or len(first) < POOL_FROM_CHUNKS:
-        yield from (_featurize_chunk(chunk, recipe, profile) for chunk in everything)
+        yield from (_featurize_chunk(chunk, recipe, max_atoms) for chunk in everything)
         return
     # spawned, not forked: a fork would copy the engine's threads in an undefined state
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_leave_interrupts_to_the_parent)
     in_flight: deque[Future[FeaturizedChunk]] = deque()
     try:
         for chunk in everything:
-            in_flight.append(pool.submit(_featurize_chunk, chunk, recipe, profile))
+            in_flight.append(pool.submit(_featurize_chunk, chunk, recipe, max_atoms))
             if len(in_flight) >= CHUNKS_PER_WORKER * workers:
                 yield in_flight.popleft().result()
         while in_flight:
@@ -240,7 +239,7 @@ def _featurized(
         pool.shutdown(cancel_futures=True)
 
 
-def _featurize_chunk(chunk: list[tuple[int, Source]], recipe: Recipe, profile: Profile) -> FeaturizedChunk:
+def _featurize_chunk(chunk: list[tuple[int, Source]], recipe: Recipe, max_atoms: int | None) -> FeaturizedChunk:
     """Read and featurise some sources; runs in a worker."""
     features: list[tuple[Ticket, Features]] = []
     failures: list[Failure] = []
@@ -258,7 +257,7 @@ def _featurize_chunk(chunk: list[tuple[int, Source]], recipe: Recipe, profile: P
                 one = featurize_crystal(crystal, recipe, name=name)
             finally:
                 featurize_seconds += time.perf_counter() - started
-            check_size(one, profile, name=name)
+            check_size(one, max_atoms, name=name)
             features.append((ticket, one))
         except InputError as error:
             failures.append(Failure.of(error, ticket))

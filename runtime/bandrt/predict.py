@@ -18,11 +18,11 @@ from bandrt.batch import Batcher
 from bandrt.domain import warnings
 from bandrt.engine import DEFAULT_ENGINE, open_session
 from bandrt.engine.memory import Evaluator, Row
-from bandrt.engine.session import OutOfMemoryError, Session
-from bandrt.errors import InputError
+from bandrt.engine.session import Session
+from bandrt.errors import EngineError, InputError
 from bandrt.features import Features, featurize
 from bandrt.files import file_sha256
-from bandrt.manifest import BandRule, Manifest, Profile
+from bandrt.manifest import BandRule, Manifest
 from bandrt.recipe import Recipe
 from bandrt.results import Failure, Prediction, Result, Ticket
 
@@ -91,7 +91,7 @@ class Engine:
             InputError: the crystal can not be used, or ``too-many-atoms``.
         """
         features = featurize(item, self.recipe, name=name)
-        check_size(features, self.manifest.profile, name=name or "crystal")
+        check_size(features, self.manifest.profile.max_atoms, name=name or "crystal")
         return features
 
     def run_many(self, batches: Iterable[Sequence[tuple[Ticket, Features]]]) -> Iterator[list[Result]]:
@@ -119,12 +119,13 @@ class Engine:
 
     def _result(self, ticket: Ticket, features: Features, row: Row) -> Result:
         name = ticket.path or ticket.id
-        if isinstance(row, OutOfMemoryError):
-            return Failure.of(InputError("out-of-memory", f"{name}: {row.message}", stage="predict"), ticket)
-        if not np.isfinite(row).all():
+        if isinstance(row, EngineError):
+            return Failure.of(InputError(row.code, f"{name}: {row.message}", stage="predict"), ticket)
+        energies = row["band_energies"]  # (n_bands, n_kpoints)
+        if not np.isfinite(energies).all():
             message = f"{name}: the engine gave energies that are not finite numbers"
             return Failure.of(InputError("non-finite-energies", message, stage="predict"), ticket)
-        bands = band_structure(features, in_order(row), self.manifest.bands)
+        bands = band_structure(features, in_order(energies), self.manifest.bands)
         return Prediction(ticket.id, ticket.path, bands, warnings(features.crystal, self.manifest.training))
 
     def close(self) -> None:
@@ -178,24 +179,18 @@ def default_batch_size(device: str) -> int:
     return CPU_BATCH_SIZE if device == "cpu" else GPU_BATCH_SIZE
 
 
-def check_size(features: Features, profile: Profile, *, name: str) -> None:
+def check_size(features: Features, max_atoms: int | None, *, name: str) -> None:
     """Refuse a crystal that a model has no room for.
 
     Raises:
-        InputError: ``too-many-atoms`` or ``too-many-neighbors``.
+        InputError: ``too-many-atoms``.
     """
-    n_atoms, n_slots = features.neighbor_index.shape
-    if profile.max_atoms is not None and n_atoms > profile.max_atoms:
+    n_atoms = features.crystal.n_atoms
+    if max_atoms is not None and n_atoms > max_atoms:
         raise InputError(
             "too-many-atoms",
-            f"{name}: {n_atoms} atoms in the primitive cell, this engine holds at most {profile.max_atoms};"
+            f"{name}: {n_atoms} atoms in the primitive cell, this engine holds at most {max_atoms};"
             f" export it again with --max-atoms {n_atoms}",
-            stage="batch",
-        )
-    if profile.max_slots is not None and n_slots > profile.max_slots:
-        raise InputError(
-            "too-many-neighbors",
-            f"{name}: an atom has {n_slots} neighbours, this plan holds at most {profile.max_slots}; run the ONNX engine instead",
             stage="batch",
         )
 

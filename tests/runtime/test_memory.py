@@ -30,7 +30,7 @@ class Small:
         self.tried.append(numbers.shape)
         if numbers.size > self.room:
             raise OutOfMemoryError(f"no memory for {numbers.shape[0]} crystals")
-        return {"band_energies": numbers[:, :1, None].astype(np.float32)}
+        return {"band_energies": numbers[:, 0].astype(np.float32)}
 
     def run_many(self, batches: Iterable[Inputs]) -> Iterator[Outputs | OutOfMemoryError]:
         before: Any = None
@@ -76,7 +76,7 @@ def test_every_crystal_has_its_own_row_or_its_own_error(sizes: list[tuple[int, i
                 assert isinstance(row, OutOfMemoryError)
             else:
                 assert not isinstance(row, OutOfMemoryError)
-                assert row.item() == one.atomic_numbers[0]
+                assert row["band_energies"] == one.atomic_numbers[0]
 
 
 def test_a_size_that_was_too_large_is_not_tried_again() -> None:
@@ -105,6 +105,17 @@ def test_no_batch_is_larger_than_the_engine_takes() -> None:
     batches = [[crystal(label, 3) for label in range(10)], [crystal(label, 7) for label in range(3)]]
     assert [len(rows) for rows in Evaluator(session).run_many(batches)] == [10, 3]  # type: ignore[arg-type]
     assert session.tried == [(4, 3), (4, 3), (2, 3), *[(1, 7)] * 3]
+
+
+def test_a_crystal_with_more_neighbours_than_a_plan_takes_is_refused_among_the_others() -> None:
+    session = Small(room=100, profile=Profile(max_slots=3))
+    many, few = crystal(7, 2), [crystal(label, 2) for label in (1, 2, 3)]
+    many.neighbor_index = np.zeros((2, 4), np.int32)
+    found = list(Evaluator(session).run_many([[few[0], many, few[1]], [many], [few[2]], [many]]))  # type: ignore[arg-type]
+    codes = [[getattr(row, "code", None) or row["band_energies"] for row in rows] for rows in found]
+    refused = "too-many-neighbors"
+    assert codes == [[1, refused, 2], [refused], [3], [refused]]
+    assert "an atom has 4 neighbours, this plan holds at most 3" in str(found[1][0])
 
 
 def test_an_error_that_is_not_of_memory_comes_after_the_batches_before_it() -> None:

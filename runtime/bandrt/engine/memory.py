@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from bandrt.batch import bucket_size, pad
-from bandrt.engine.session import Inputs, OutOfMemoryError, Session
+from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs, Session
 from bandrt.engine.shapes import most_crystals
+from bandrt.errors import EngineError
 
 if TYPE_CHECKING:
     from bandrt.features import Features
 
-Row = NDArray[Any] | OutOfMemoryError
-"""Band energies of a crystal, (n_bands, n_kpoints) in eV, or why even it alone did not fit."""
+Row = Outputs | EngineError
+"""The outputs of one crystal by name, without the axis of the batch, or why there are none: ``out-of-memory`` for a crystal that
+does not fit even alone, ``too-many-neighbors`` for one that has more than a plan takes."""
 
 
 class MemoryLimits:
@@ -35,12 +34,19 @@ class MemoryLimits:
         self._most[bucket_size(n_atoms)] = max(1, crystals // 2)
 
 
-@dataclass
 class _Batch:
-    """One batch that came in, and what has become of its crystals."""
+    """A batch that came in, and what is known of its crystals."""
 
-    crystals: Sequence[Features]
-    rows: list[Row] = field(default_factory=list)
+    def __init__(self, crystals: Sequence[Features], max_slots: int | None) -> None:
+        slots = [one.neighbor_index.shape[1] for one in crystals]
+        self.rows: list[Row] = [too_many_neighbors(n, max_slots) if max_slots and n > max_slots else {} for n in slots]
+        self.places = deque(place for place, row in enumerate(self.rows) if not isinstance(row, EngineError))
+        """Of the rows that are not known yet, in order."""
+        self.on_their_way: deque[Sequence[Features]] = deque()
+
+    def add(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            self.rows[self.places.popleft()] = row
 
 
 class Evaluator:
@@ -62,26 +68,28 @@ class Evaluator:
         Raises:
             EngineError: ``engine-failed``, after the batches that were evaluated before.
         """
-        waiting: deque[tuple[_Batch, Sequence[Features]]] = deque()
         started: deque[_Batch] = deque()
 
         def parts() -> Iterator[Inputs]:
             for crystals in batches:
-                batch = _Batch(crystals)
+                batch = _Batch(crystals, self._session.manifest.profile.max_slots)
                 started.append(batch)
-                for part in self._parts(crystals):
-                    waiting.append((batch, part))
+                for part in self._parts([crystals[place] for place in batch.places]):
+                    batch.on_their_way.append(part)
                     yield pad(part)
 
         for outputs in self._session.run_many(parts()):
-            batch, part = waiting.popleft()
-            batch.rows.extend(self._halves(part, outputs) if isinstance(outputs, OutOfMemoryError) else outputs["band_energies"])
-            while started and len(started[0].rows) == len(started[0].crystals):
+            batch = next(one for one in started if one.on_their_way)
+            part = batch.on_their_way.popleft()
+            batch.add(self._halves(part, outputs) if isinstance(outputs, OutOfMemoryError) else rows_of(outputs, len(part)))
+            while started and not started[0].places:
                 yield started.popleft().rows
+        for batch in started:  # of which no crystal could be evaluated
+            yield batch.rows
 
     def _parts(self, crystals: Sequence[Features]) -> Iterator[Sequence[Features]]:
         """Cut a batch into pieces that the engine takes and that may fit."""
-        n_atoms = max(one.crystal.n_atoms for one in crystals)
+        n_atoms = max((one.crystal.n_atoms for one in crystals), default=0)
         start = 0
         while start < len(crystals):
             limits = (most_crystals(self._session.manifest, n_atoms), self._limits.most(n_atoms))  # may change meanwhile
@@ -97,7 +105,18 @@ class Evaluator:
         rows: list[Row] = []
         for part in self._parts(crystals):  # of half the size at most, from now on
             try:
-                rows.extend(self._session.run(pad(part))["band_energies"])
+                rows.extend(rows_of(self._session.run(pad(part)), len(part)))
             except OutOfMemoryError as again:
                 rows.extend(self._halves(part, again))
         return rows
+
+
+def too_many_neighbors(found: int, allowed: int) -> EngineError:
+    """The error of a crystal that has more neighbour slots than a plan."""
+    message = f"an atom has {found} neighbours, this plan holds at most {allowed}; run the ONNX engine instead"
+    return EngineError("too-many-neighbors", message)
+
+
+def rows_of(outputs: Outputs, crystals: int) -> list[Row]:
+    """The outputs of a batch, crystal by crystal."""
+    return [{name: array[index] for name, array in outputs.items()} for index in range(crystals)]

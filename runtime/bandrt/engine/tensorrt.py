@@ -124,7 +124,8 @@ class Plan:
         config = self._given(self._engine.create_runtime_config(), "make a runtime configuration")
         config.set_execution_context_allocation_strategy(self._trt.ExecutionContextAllocationStrategy.USER_MANAGED)
         config.dynamic_shapes_kernel_specialization_strategy = self._trt.DynamicShapesKernelSpecializationStrategy.EAGER
-        config.set_runtime_cache(config.create_runtime_cache())
+        self._compiled = config.create_runtime_cache()
+        config.set_runtime_cache(self._compiled)
         return config
 
     def _given(self, result: Any, doing: str) -> Any:
