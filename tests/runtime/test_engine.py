@@ -177,7 +177,9 @@ def test_an_onnxruntime_without_cuda_is_named_with_its_remedy(machine: Any, monk
     assert "pip uninstall onnxruntime, then pip install 'bandrt[cuda]'" in message
 
 
-def test_a_cuda_provider_that_does_not_start_is_never_replaced_by_the_cpu(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cuda_provider_that_does_not_start_is_never_replaced_by_the_cpu(
+    machine: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     import onnxruntime
 
     asked = []
@@ -189,8 +191,13 @@ def test_a_cuda_provider_that_does_not_start_is_never_replaced_by_the_cpu(machin
     inference_session = onnxruntime.InferenceSession
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
     monkeypatch.setattr(onnxruntime, "InferenceSession", falls_back)
+    monkeypatch.setattr(
+        onnxruntime, "preload_dlls", lambda: print("Failed to load libcudnn.so.9: no such file\nPlease follow a link")
+    )
     message = refused(EngineError, "device-unavailable", machine.engine, device="cuda:0")
     assert "the CPU does not take its place" in message
+    assert "is missing (Failed to load libcudnn.so.9: no such file): pip install" in message
+    assert capsys.readouterr().out == ""
     assert "pip install 'onnxruntime-gpu[cuda,cudnn]'" in message
     assert asked[0][1]["use_tf32"] == "0"
 

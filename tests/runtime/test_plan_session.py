@@ -6,11 +6,14 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from random_batches import MIXED, random_batch
-from simulated_gpu import ORDERS, SimulatedEngine, SimulatedStream
+from simulated_gpu import ORDERS, SimulatedDevice, SimulatedEngine, SimulatedStream
 
 import bandrt.engine.plan_session
 from bandrt import Crystal, Failure, Prediction, load
@@ -182,6 +185,32 @@ def test_a_batch_for_which_there_is_no_profile_is_refused(machine: Any) -> None:
             with pytest.raises(EngineError, match=f"takes {size[0]} crystals of {size[1]} atoms") as caught:
                 session.run(random_batch(*size))
             assert caught.value.code == "batch-too-large"
+
+
+@given(
+    sizes=st.lists(st.tuples(st.integers(1, 4), st.integers(1, 24)), min_size=1, max_size=10),
+    order=st.sampled_from(ORDERS),
+    limit=st.one_of(st.none(), st.integers(60_000, 400_000)),
+    most_programs=st.integers(1, 4),
+)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_stream_in_any_order_with_any_memory_is_answered_rightly_or_refused(
+    machine: Any, sizes: list[tuple[int, int]], order: str, limit: int | None, most_programs: int
+) -> None:
+    batches = [random_batch(*size, seed) for seed, size in enumerate(sizes)]
+    machine.trt.device = gpu = SimulatedDevice(order, limit, current=True)
+    with (
+        mock.patch("bandrt.engine.plan.CudaDevice", return_value=gpu),
+        mock.patch("bandrt.engine.plan_session.MOST_PROGRAMS", most_programs),
+        open_session(machine.plan) as session,
+    ):
+        found = list(session.run_many(batches))
+        for one, wanted in zip(found, expected(machine, batches), strict=True):
+            if isinstance(one, OutOfMemoryError):
+                assert limit is not None
+            else:
+                np.testing.assert_allclose(one["band_energies"], wanted, atol=TOLERANCE_EV, rtol=0)
+    assert (gpu.n_bytes, gpu.pinned_bytes) == (0, 0)
 
 
 def cubic(a: float, numbers: list[int]) -> Crystal:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bandrt.engine.cuda_driver import require_gpu
-from bandrt.engine.onnx_binding import BoundRunner
+from bandrt.engine.onnx_binding import BoundRunner, load_cuda_libraries
 from bandrt.engine.onnx_file import manifest_of
 from bandrt.engine.session import (
     INPUT_TYPES,
@@ -68,7 +68,7 @@ class OnnxSession:
         options.inter_op_num_threads = 1
         options.use_deterministic_compute = True
         options.enable_mem_pattern = False  # plans memory per shape, and shapes here change from batch to batch
-        provider = "CPUExecutionProvider"
+        provider, missing = "CPUExecutionProvider", ""
         providers: list[Any] = [provider]
         if kind == "cuda":
             provider = "CUDAExecutionProvider"
@@ -78,16 +78,18 @@ class OnnxSession:
                     f"device {device}: this onnxruntime has no CUDA; pip uninstall onnxruntime, then pip install 'bandrt[cuda]',"
                     " or use cpu",
                 )
+            missing = load_cuda_libraries()
             providers.insert(0, (provider, {"device_id": str(index), **CUDA_OPTIONS}))
         try:
             session = onnxruntime.InferenceSession(str(path), sess_options=options, providers=providers)
         except Exception as error:  # ONNX Runtime raises a class of its own for each kind of failure
             raise EngineError("engine-unreadable", f"{path}: ONNX Runtime can not load it ({_first_line(error)})") from error
         if provider not in session.get_providers():
+            because = f" ({missing})" if missing else ""
             raise EngineError(
                 "device-unavailable",
-                f"device {device}: ONNX Runtime could not start {provider} on it, and the CPU does not take its place;"
-                " CUDA or cuDNN of the version it was built for is missing: pip install 'onnxruntime-gpu[cuda,cudnn]'",
+                f"device {device}: ONNX Runtime could not start {provider} on it, and the CPU does not take its place; CUDA or"
+                f" cuDNN of the version it was built for is missing{because}: pip install 'onnxruntime-gpu[cuda,cudnn]'",
             )
         self._session: Any = session
         self._compare_with_manifest()

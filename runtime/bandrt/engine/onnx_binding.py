@@ -1,12 +1,14 @@
 """ONNX Runtime on a device of its own: inputs and outputs stay in buffers there, one set for every shape.
 
-Nothing here is particular to CUDA, so that it is tested on the CPU.
+The runner is the same for any device, so that it is tested on the CPU; it has never run on a GPU.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,16 @@ from bandrt.engine.session import INPUT_TYPES, Inputs, Outputs
 
 MOST_SHAPES = 32
 """Sets of buffers that are kept; of more than these, the one that was not needed for longest is given up."""
+
+
+def load_cuda_libraries() -> str:
+    """Let ONNX Runtime find CUDA and cuDNN among the installed Python packages; what it says of those that are missing."""
+    import onnxruntime
+
+    said = StringIO()
+    with redirect_stdout(said):  # it prints, and our standard output is data
+        onnxruntime.preload_dlls()
+    return said.getvalue().strip().partition("\n")[0]
 
 
 class BoundRunner:

@@ -143,6 +143,7 @@ class PlanSession:
                 flight.abandon()
             program.close()
         self._programs.clear()
+        del self._plan
         self._pools.device.trim()
         self._pools.pinned.trim()
 
