@@ -321,6 +321,10 @@ class SimulatedContext:
                 self._engine.complain("operation not permitted when stream is capturing")
                 return False
             self._captured = True
+        crystals, atoms = self._axes["atomic_numbers"]
+        if self._engine.most_atoms is not None and crystals * atoms > self._engine.most_atoms:
+            self._engine.complain("Error Code 2: OutOfMemory (no further information)")
+            return False
         self._runs += 1
         assert set(self._addresses) == {*self._engine.inputs, *self._engine.outputs}
         addresses, scratch = dict(self._addresses), self._scratch
@@ -348,6 +352,8 @@ class SimulatedEngine:
 
     capturable = True
     capture_fails = False
+    most_atoms: int | None = None
+    """A run of more padded atoms finds no memory when it is enqueued."""
 
     def __init__(self, trt: SimpleNamespace, content: bytes, complain: Callable[[str], None]) -> None:
         import onnxruntime

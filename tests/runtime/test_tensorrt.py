@@ -12,7 +12,7 @@ from simulated_gpu import SimulatedContext, SimulatedDevice, SimulatedEngine, si
 import bandrt.engine.tensorrt
 from bandrt.manifest import Profile
 
-OWN = {"device", "profile", "complain", "model", "inputs", "outputs", "capturable", "capture_fails"}
+OWN = {"device", "profile", "complain", "model", "inputs", "outputs", "capturable", "capture_fails", "most_atoms"}
 """Names of the simulation itself."""
 
 

@@ -18,8 +18,8 @@ from bandrt.engine.tensorrt import PlanContext
 
 log = logging.getLogger(__name__)
 
-CAPTURE_AT_RUN = 2
-"""The first run of a context makes it ready, and is not part of a graph."""
+RUNS_BEFORE_CAPTURE = 1
+"""The first run makes a context ready, and can not be part of a graph."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +101,17 @@ class Lane:
         assert self.flight is None, "a lane takes one batch at a time"
         self._inputs.write(self._pinned[0].content, arrays)
         streams.upload.upload(self._pinned[0], self._on_device[0], self._inputs.n_bytes)
-        streams.compute.wait(streams.upload.record())
-        self._compute(streams.compute)
-        streams.download.wait(streams.compute.record())
-        streams.download.download(self._on_device[1], self._pinned[1], self._outputs.n_bytes)
-        self.flight = Flight(self, streams.download.record(), crystals)
+        try:
+            streams.compute.wait(streams.upload.record())
+            self._compute(streams.compute)
+            streams.download.wait(streams.compute.record())
+            streams.download.download(self._on_device[1], self._pinned[1], self._outputs.n_bytes)
+            self.flight = Flight(self, streams.download.record(), crystals)
+        except DeviceError:  # what has begun must end before the buffers are anyone's
+            with suppress(DeviceError):
+                for stream in (streams.upload, streams.compute, streams.download):
+                    stream.record().synchronize()
+            raise
         return self.flight
 
     def land(self, event: Event, crystals: int) -> Outputs:
@@ -125,21 +131,23 @@ class Lane:
             self._pools.pinned.give_back(self._pinned.pop())
 
     def _compute(self, stream: Stream) -> None:
-        self._runs += 1
-        if self._runs == CAPTURE_AT_RUN and self._context.can_be_captured(stream):
-            self._capture(stream)
+        if self._runs == RUNS_BEFORE_CAPTURE and self._graph is None and self._context.can_be_captured(stream):
+            self._graph = self._captured(stream)
         if self._graph is None:
             self._context.enqueue(stream)
         else:
             stream.launch(self._graph)
+        self._runs += 1
 
-    def _capture(self, stream: Stream) -> None:
+    def _captured(self, stream: Stream) -> Graph | None:
         try:
-            self._graph = stream.capture(lambda: self._context.enqueue(stream))
+            return stream.capture(lambda: self._context.enqueue(stream))
         except OutOfDeviceMemoryError:
             raise
         except DeviceError as error:  # slower, and as right
-            log.warning("batches of this shape run without a CUDA graph: %s", error)
+            log.warning("runs without CUDA graphs: %s", error)
+            self._context.give_up_capture()
+            return None
 
 
 class Flight:

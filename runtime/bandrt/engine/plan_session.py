@@ -85,13 +85,13 @@ class PlanSession:
         """
         self._path = path
         self._manifest = manifest
-        self._plan = plan
+        self._plan: Plan | None = plan
         self._device = device
         self._name = name
         self._streams = Streams.of(device)
         self._pools = Pools.of(device, budget=budget)
         self._programs: OrderedDict[BatchShape, Program] = OrderedDict()
-        self._compare_with_manifest()
+        self._compare_with_manifest(plan)
 
     @property
     def manifest(self) -> Manifest:
@@ -135,6 +135,7 @@ class PlanSession:
     def close(self) -> None:
         """Free the model."""
         try:
+            self._device.make_current()
             self._device.synchronize()
         except DeviceError:
             return  # a device that has failed keeps what it has until the process ends
@@ -143,7 +144,7 @@ class PlanSession:
                 flight.abandon()
             program.close()
         self._programs.clear()
-        del self._plan
+        self._plan = None
         self._pools.device.trim()
         self._pools.pinned.trim()
 
@@ -161,10 +162,11 @@ class PlanSession:
                 self._device.make_current()
                 return self._program(shape).free_lane().start(inputs, crystals, self._streams)
             except OutOfDeviceMemoryError as error:
-                if not self._make_room(shape):
-                    return OutOfMemoryError(f"{self._name} has no memory for {crystals} crystals of up to {atoms} atoms ({error})")
+                reason = error
             except DeviceError as error:
                 raise self._failed(error, f"{crystals} crystals of up to {atoms} atoms") from error
+            if not self._make_room(shape):
+                return OutOfMemoryError(f"{self._name} has no memory for {crystals} crystals of up to {atoms} atoms ({reason})")
 
     def _landed(self, flight: Flight | OutOfMemoryError) -> Outputs | OutOfMemoryError:
         if isinstance(flight, OutOfMemoryError):
@@ -181,6 +183,7 @@ class PlanSession:
         if shape not in self._programs:
             if len(self._programs) >= MOST_PROGRAMS:
                 self._give_up_one(shape)
+            assert self._plan is not None, "the session is closed"
             self._programs[shape] = Program(self._plan, self._manifest, shape, self._streams, self._pools)
         self._programs.move_to_end(shape)
         return self._programs[shape]
@@ -190,8 +193,8 @@ class PlanSession:
         if self._give_up_one(shape):
             return True
         flights = [flight for program in self._programs.values() for flight in program.flights]
-        for flight in flights:  # its outputs wait in the host's memory, its lane is free
-            flight.outputs()
+        for flight in flights:  # its outputs wait in the host's memory from now on, and its lane is free
+            self._landed(flight)
         return bool(flights)
 
     def _give_up_one(self, but: BatchShape) -> bool:
@@ -206,14 +209,14 @@ class PlanSession:
     def _failed(self, error: DeviceError, what: str) -> EngineError:
         return EngineError("engine-failed", f"{self._path}: {self._name} failed on {what} ({error})")
 
-    def _compare_with_manifest(self) -> None:
-        manifest, found = self._manifest, self._plan.tensors()
+    def _compare_with_manifest(self, plan: Plan) -> None:
+        manifest, found = self._manifest, plan.tensors()
         expected = {name: (True, INPUT_TYPES[name]) for name in manifest.inputs}
         expected |= {name: (False, OUTPUT_TYPES[name]) for name in manifest.outputs}
-        if found != expected or self._plan.n_profiles != len(manifest.profile.buckets):
+        if found != expected or plan.n_profiles != len(manifest.profile.buckets):
             raise EngineError(
                 "engine-mismatch",
-                f"{self._path}: the plan has the tensors {_listed(found)} and {self._plan.n_profiles} optimisation profiles, its"
+                f"{self._path}: the plan has the tensors {_listed(found)} and {plan.n_profiles} optimisation profiles, its"
                 f" manifest says {_listed(expected)} and {len(manifest.profile.buckets)}",
             )
 

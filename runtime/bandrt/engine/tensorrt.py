@@ -71,6 +71,7 @@ class Plan:
         self._trt = trt
         self._backend = backend
         self._problems: list[str] = []
+        self.is_capturable = True
         self._logger = make_logger(trt, self._problems)
         self._runtime = self._given(trt.Runtime(self._logger), "start")
         if backend == "tensorrt-rtx":
@@ -160,7 +161,11 @@ class PlanContext:
     def can_be_captured(self, stream: Stream) -> bool:
         """Whether its work can become a graph; full TensorRT does not say, and there it can but for a few layers."""
         asked = getattr(self._context, "is_stream_capturable", None)
-        return True if asked is None else bool(asked(stream.handle))
+        return self._plan.is_capturable and (asked is None or bool(asked(stream.handle)))
+
+    def give_up_capture(self) -> None:
+        """Remember that no context of the plan can be captured."""
+        self._plan.is_capturable = False
 
     def enqueue(self, stream: Stream) -> None:
         """Put one run on a stream."""
