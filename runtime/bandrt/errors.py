@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 Stage = Literal["read", "symmetry", "graph", "kpath", "batch", "predict"]
+T = TypeVar("T")
 
 
 class BandrtError(Exception):
@@ -35,6 +36,18 @@ class InputError(BandrtError):
     def __init__(self, code: str, message: str, *, stage: Stage = "read") -> None:
         super().__init__(code, message)
         self.stage: Stage = stage
+
+
+def only(outcomes: list[T | InputError]) -> T:
+    """The one outcome of a chunk of one crystal.
+
+    Raises:
+        InputError: if that is what it is.
+    """
+    (outcome,) = outcomes
+    if isinstance(outcome, InputError):
+        raise outcome
+    return outcome
 
 
 class ManifestError(BandrtError):
