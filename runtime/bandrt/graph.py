@@ -52,9 +52,7 @@ class CrystalGraph:
     neighbor_image: NDArray[np.int32]
 
 
-def crystal_graph(
-    crystal: Crystal, orbits: NDArray[np.integer], recipe: GraphRecipe = DEFAULT_RECIPE, *, name: str = "crystal"
-) -> CrystalGraph:
+def crystal_graph(crystal: Crystal, orbits: NDArray[np.integer], recipe: GraphRecipe = DEFAULT_RECIPE) -> CrystalGraph:
     """Find the nearest neighbours of every atom.
 
     Args:
@@ -62,16 +60,15 @@ def crystal_graph(
         orbits: (n_atoms,) labels of symmetry-equivalent atoms, below n_atoms. They only save work: a tie within one orbit needs no
             colouring.
         recipe: cutoff, number of slots and tie rule.
-        name: what to call the crystal in an error.
 
     Raises:
         InputError: ``lattice-too-skewed``.
     """
-    return only(crystal_graphs([crystal], [orbits], recipe, names=[name]))
+    return only(crystal_graphs([crystal], [orbits], recipe))
 
 
 def crystal_graphs(
-    crystals: Sequence[Crystal], orbits: Sequence[NDArray[np.integer]], recipe: GraphRecipe = DEFAULT_RECIPE, *, names: Sequence[str]
+    crystals: Sequence[Crystal], orbits: Sequence[NDArray[np.integer]], recipe: GraphRecipe = DEFAULT_RECIPE
 ) -> list[CrystalGraph | InputError]:
     """Do as `crystal_graph` for each of several crystals; an error is given back in the place of the graph."""
     limit = recipe.cutoff + ROUNDING
@@ -86,12 +83,13 @@ def crystal_graphs(
         reaches: dict[int, Reach] = {}
         for i in pending:
             faces, volume = shapes[i]
-            # an image can only matter if it lies within the radius plus half a cell; a cell is volume / face high
-            a, b, c = (int(radii[i] * hypot(*face) / abs(volume) + 0.5) for face in faces)
+            # images count from the one within half a cell of the centre; a cell is volume / face high
+            offset = 0.5 if crystals[i].n_atoms > 1 else 0.0
+            a, b, c = [int(radii[i] * hypot(*face) / abs(volume) + offset) for face in faces]
             if (2 * a + 1) * (2 * b + 1) * (2 * c + 1) > MAX_IMAGES:
                 outcomes[i] = InputError(
                     "lattice-too-skewed",
-                    f"{names[i]}: more than {MAX_IMAGES} lattice images lie within {radii[i]:.2f} Å of an atom; reduce the cell",
+                    f"more than {MAX_IMAGES} lattice images lie within {radii[i]:.2f} Å of an atom; reduce the cell",
                     stage="graph",
                 )
             else:
