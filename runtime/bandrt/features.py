@@ -158,10 +158,12 @@ def _features_of(cells: list[StandardCell], recipe: Recipe) -> list[Features | I
     return [_features(cell, graph, kpath, recipe) for cell, graph, kpath in zip(cells, graphs, kpaths, strict=True)]
 
 
-def _features(cell: StandardCell, graph: CrystalGraph | InputError, kpath: KPath | InputError, recipe: Recipe) -> Features | InputError:
+def _features(
+    cell: StandardCell, graph: CrystalGraph | InputError, kpath: KPath | InputError, recipe: Recipe
+) -> Features | InputError:
     """Put the parts together, or give the first reason why that can not be done."""
     primitive = cell.crystal
-    heaviest = int(primitive.atomic_numbers.max())
+    heaviest = int(primitive.atomic_numbers[-1])  # they are sorted
     if heaviest > recipe.max_atomic_number:
         return InputError(
             "unsupported-element",

@@ -138,8 +138,8 @@ def _graphs_within(
     distance = found.distance(entry).astype(np.float32)
     if not filled.all():
         index, distance, image = index * filled, distance * filled, image * filled[..., None]
-    index = index.astype(np.int32)
-    graphs = [CrystalGraph(index[part], distance[part], filled[part], image[part]) for part in parts]
+    neighbor_index = index.astype(np.int32)
+    graphs = [CrystalGraph(neighbor_index[part], distance[part], filled[part], image[part]) for part in parts]
     return [
         None if state == OPEN else graph if recipe.direction == "to_center" else turned_around(graph)
         for graph, state in zip(graphs, worst, strict=True)

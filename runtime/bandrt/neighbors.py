@@ -50,7 +50,7 @@ class Neighbors(NamedTuple):
         n_images: (n_rows,) images searched around each atom.
         first_row: (n_rows,) where the rows of each atom's crystal begin.
         images: (n_all_images, 3) int32 lattice translations, those of all crystals one after the other. They are counted from the
-            image whose fractional coordinates are within half a cell of the centre's: from ``-rint(frac[neighbor] - frac[centre])``.
+            image that is within half a cell of the centre along each axis: ``-rint(frac[neighbor] - frac[centre])``.
         first_image: (n_rows,) where those of each atom's crystal begin.
     """
 
@@ -67,7 +67,9 @@ class Neighbors(NamedTuple):
         """Distances of entries, any shape, Å."""
         return np.sqrt(self.squared.take(entry))
 
-    def atom_and_image(self, rows: slice | NDArray[np.int64], entry: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def atom_and_image(
+        self, rows: slice | NDArray[np.int64], entry: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Index of the neighbour within its crystal, and the position in `images`, of entries (n, m) of n rows."""
         candidate, n_images = self.candidate.take(entry), self.n_images[rows, None]
         atom = candidate // n_images
@@ -122,7 +124,9 @@ def neighbors_within(
     key += (end - counts)[:, None]
     candidate = np.zeros(len(squared), dtype=np.int64)
     np.subtract(flat, (row_end - n_candidates).repeat(counts), out=candidate[:-1])
-    return Neighbors(counts, np.where(filled, key, len(flat)), squared, candidate, n_images, row[:, 2], np.concatenate(grids), row[:, 3])
+    return Neighbors(
+        counts, np.where(filled, key, len(flat)), squared, candidate, n_images, row[:, 2], np.concatenate(grids), row[:, 3]
+    )
 
 
 def _within(

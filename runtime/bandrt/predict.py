@@ -168,7 +168,7 @@ def default_batch_size(device: str) -> int:
 
 
 def within_size(outcome: Features | InputError, max_atoms: int | None, *, name: str) -> Features | InputError:
-    """Refuse a crystal that a model has no room for: give back its features, or the error ``too-many-atoms`` or what came before."""
+    """Give back the features of a crystal, or ``too-many-atoms`` if a model has no room for it; errors as they are."""
     if isinstance(outcome, InputError) or max_atoms is None or outcome.crystal.n_atoms <= max_atoms:
         return outcome
     n_atoms = outcome.crystal.n_atoms

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from bandrt.neighbors import Neighbors
 from bandrt.recipe import GraphRecipe
 
-
 SETTLED: Final = 0
 """The nearest neighbours of the atom get its slots."""
 UNSETTLED: Final = 1
@@ -74,7 +73,7 @@ def verdicts(
     """
     n_slots = recipe.n_neighbors
     short = found.counts <= n_slots
-    verdict = short * np.where(last, UNSETTLED, OPEN)
+    verdict = np.where(short, np.where(last, UNSETTLED, OPEN), SETTLED)
     outermost = found.distance(found.entry[:, n_slots - 1 : n_slots + 1])
     tied = ((outermost[:, 1] - outermost[:, 0] <= recipe.tie_tolerance) > short).nonzero()[0]
     if len(tied) == 0:

@@ -176,7 +176,7 @@ def test_a_flat_lattice_is_refused() -> None:
     flat = Crystal(
         [[1.0, 0, 0], [0, 1.0, 0], [300.0, 500.0, 0.6]] * np.ones((3, 3)), np.array([1], dtype=np.int32), np.zeros((1, 3))
     )
-    with pytest.raises(InputError, match="more than .* lattice images") as caught:
+    with pytest.raises(InputError, match=r"more than .* lattice images") as caught:
         crystal_graph(flat, every_atom_apart(flat))
     assert caught.value.code == "lattice-too-skewed"
     assert caught.value.stage == "graph"

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from bandrt.kpath import latimer_munro, setyawan_curtarolo
 from bandrt.errors import InputError, only, onward
+from bandrt.kpath import latimer_munro, setyawan_curtarolo
 from bandrt.kpath.path import KPath, Walk, sample_walks
 from bandrt.recipe import KpathRecipe, Scheme
 

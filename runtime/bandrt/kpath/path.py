@@ -104,27 +104,29 @@ def _with_room(walk: Walk, n_kpoints: int, scheme: Scheme) -> Walk | InputError:
 
 
 def _sampled(walks: Sequence[Walk], n_kpoints: int, scheme: Scheme) -> list[KPath | InputError]:
-    """Sample walks that are no longer than the grid, one row of the arrays for each.
+    """Sample walks that are no longer than the grid.
 
-    The last vertex is repeated to the end of the row. There is no product of matrices in this: how they are rounded can depend on
-    how many rows they have.
+    All are laid out as long as the longest, their last vertex repeated. There is no product of matrices in this: how it is rounded
+    can depend on how many rows they have.
     """
     last = n_kpoints - 1
     sizes = [len(walk.vertices) for walk in walks]
     width = max(sizes)
-    corners = np.empty((len(walks), width, 4))  # coordinates and distance are interpolated at once
-    for row, size, walk in zip(corners, sizes, walks, strict=True):
-        row[:size, :3] = walk.vertices
-        row[size:, :3] = walk.vertices[-1]
-    steps = corners[:, 1:, :3] - corners[:, :-1, :3]
-    reciprocal = np.array([walk.reciprocal for walk in walks])
-    cartesian = (steps[..., None] * reciprocal[:, None]).sum(axis=2)  # (n_walks, width - 1, 3)
-    distance = corners[..., 3]
+    corners = np.empty((4, len(walks), width))  # coordinates and distance, which are interpolated at once
+    for i, (size, walk) in enumerate(zip(sizes, walks, strict=True)):
+        corners[:3, i, :size] = walk.vertices.T
+        corners[:3, i, size:] = walk.vertices[-1, :, None]
+    steps = corners[:3, :, 1:] - corners[:3, :, :-1]
+    reciprocal = np.array([walk.reciprocal for walk in walks]).transpose(1, 2, 0)[..., None]  # (3, 3, n_walks, 1)
+    cartesian = (steps[:, None] * reciprocal).sum(axis=0)  # (3, n_walks, width - 1)
+    cartesian *= cartesian
+    distance = corners[3]
     distance[:, 0] = 0.0
-    np.sqrt((cartesian * cartesian).sum(axis=2)).cumsum(axis=1, out=distance[:, 1:])
+    np.sqrt(cartesian.sum(axis=0)).cumsum(axis=1, out=distance[:, 1:])
     lengths = distance[:, -1].tolist()
     unusable = [i for i, length in enumerate(lengths) if not 0.0 < length < inf]
-    distance[unusable] = np.arange(width)  # anything that can be sampled
+    if unusable:
+        distance[unusable] = np.arange(width)  # anything that can be sampled
 
     at = (distance * (last / distance[:, -1:]) + (0.5 + TIE_TOLERANCE)).astype(np.int64)  # (n_walks, width)
     n_points = np.ones(at.shape, dtype=np.int64)  # the points of each segment but its last, and the last point of all
@@ -136,13 +138,14 @@ def _sampled(walks: Sequence[Walk], n_kpoints: int, scheme: Scheme) -> list[KPat
             n_points[i, : size - 1] = at[i, 1:size] - at[i, : size - 1]
 
     slopes = np.zeros(corners.shape)
-    np.divide(corners[:, 1:] - corners[:, :-1], np.maximum(n_points[:, :-1, None], 1), out=slopes[:, :-1])
+    np.divide(corners[..., 1:] - corners[..., :-1], np.maximum(n_points[:, :-1], 1), out=slopes[..., :-1])
     segment = np.arange(at.size).repeat(n_points.ravel())  # (n_walks * n_kpoints,): that begins at or before each point
-    points = slopes.reshape(-1, 4).take(segment, axis=0).reshape(-1, n_kpoints, 4)
-    points *= (np.arange(n_kpoints) - at.take(segment).reshape(-1, n_kpoints))[..., None]
-    points += corners.reshape(-1, 4).take(segment, axis=0).reshape(-1, n_kpoints, 4)
+    points = slopes.reshape(4, -1).take(segment, axis=1).reshape(4, -1, n_kpoints)
+    points *= np.arange(n_kpoints) - at.take(segment).reshape(-1, n_kpoints)
+    points += corners.reshape(4, -1).take(segment, axis=1).reshape(4, -1, n_kpoints)
+    frac_kpoints = points[:3].transpose(1, 2, 0)
     paths: list[KPath | InputError] = [
-        KPath(scheme, points[i, :, :3], points[i, :, 3], walk.labels, at[i, :size])
+        KPath(scheme, frac_kpoints[i], points[3, i], walk.labels, at[i, :size])
         for i, (walk, size) in enumerate(zip(walks, sizes, strict=True))
     ]
     for i in unusable:

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bandrt.errors import InputError
-from bandrt.kpath.path import Walk, sample
+from bandrt.kpath.path import KPath, Walk, sample, sample_walks
 
 SQUARE = np.array([[0, 0, 0], [0.5, 0, 0], [0.5, 0.5, 0], [0, 0, 0]], dtype=float)
 EXACT = 1e-12
@@ -74,3 +74,21 @@ def test_a_walk_without_length_is_refused(vertices: NDArray[np.float64]) -> None
     with pytest.raises(InputError) as refused:
         sample(Walk(vertices, ("Γ",) * len(vertices), np.eye(3)), 256, "setyawan_curtarolo")
     assert refused.value.code == "kpath-failed"
+
+
+def test_walks_of_all_lengths_are_sampled_together_as_alone() -> None:
+    walks = [Walk(vertices, labels, reciprocal) for vertices, reciprocal, labels in (random_walk(n, 2 + n) for n in range(40))]
+    walks[7] = Walk(SQUARE * np.nan, tuple("abca"), np.eye(3))
+    walks[9] = Walk(SQUARE[:1], ("a",), np.eye(3))
+    for n_kpoints in (30, 256):
+        paths = sample_walks(walks, n_kpoints, "latimer_munro")
+        for i, (walk, path) in enumerate(zip(walks, paths, strict=True)):
+            if i in (7, 9) or len(walk.vertices) > n_kpoints:
+                assert isinstance(path, InputError)
+                continue
+            assert isinstance(path, KPath)
+            alone = sample(walk, n_kpoints, "latimer_munro")
+            np.testing.assert_array_equal(path.frac_kpoints, alone.frac_kpoints)
+            np.testing.assert_array_equal(path.kpoint_distance, alone.kpoint_distance)
+            np.testing.assert_array_equal(path.label_indices, alone.label_indices)
+            assert path.labels == walk.labels
