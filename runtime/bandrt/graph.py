@@ -18,7 +18,7 @@ from bandrt.crystal import Crystal, cofactors
 from bandrt.errors import InputError, only
 from bandrt.neighbors import Reach, neighbors_within
 from bandrt.recipe import GraphRecipe
-from bandrt.shells import OPEN, UNSETTLED, choose_slots, verdicts
+from bandrt.shells import OPEN, SHORT, TIED, choose_slots, doubts
 
 DEFAULT_RECIPE = GraphRecipe()
 FIRST_RADIUS = 0.79
@@ -115,16 +115,14 @@ def _graphs_within(
     found = neighbors_within(crystals, frac, reaches, self_images=recipe.self_images, min_width=recipe.n_neighbors + 1)
     n_atoms = np.array([crystal.n_atoms for crystal in crystals])
     end = n_atoms.cumsum()
-    radius = np.array([reach.radius for reach in reaches]).repeat(n_atoms)
-    last = radius >= recipe.cutoff + ROUNDING
-    verdict = verdicts(found, np.concatenate(orbits) + found.first_row, radius, last, recipe)
-    worst = np.maximum.reduceat(verdict, end - n_atoms).tolist()
+    doubt = np.bitwise_or.reduceat(doubts(found, np.concatenate(orbits) + found.first_row, recipe), end - n_atoms).tolist()
+    must_grow = [own & OPEN and reach.radius < recipe.cutoff + ROUNDING for own, reach in zip(doubt, reaches, strict=True)]
 
     entry = found.entry[:, : recipe.n_neighbors].copy()
     filled = np.ones(entry.shape, dtype=np.bool_)
     parts = [slice(stop - n, stop) for stop, n in zip(end.tolist(), n_atoms.tolist(), strict=True)]
-    for crystal, part, own_orbits, state in zip(crystals, parts, orbits, worst, strict=True):
-        if state == UNSETTLED:
+    for crystal, own_orbits, part, own, grow in zip(crystals, orbits, parts, doubt, must_grow, strict=True):
+        if own & (TIED | SHORT) and not grow:
             around = found.entry[part]
             neighbor, _ = found.atom_and_image(part, around)
             column, filled[part] = choose_slots(
@@ -141,8 +139,8 @@ def _graphs_within(
     neighbor_index = index.astype(np.int32)
     graphs = [CrystalGraph(neighbor_index[part], distance[part], filled[part], image[part]) for part in parts]
     return [
-        None if state == OPEN else graph if recipe.direction == "to_center" else turned_around(graph)
-        for graph, state in zip(graphs, worst, strict=True)
+        None if grow else graph if recipe.direction == "to_center" else turned_around(graph)
+        for graph, grow in zip(graphs, must_grow, strict=True)
     ]
 
 

@@ -5,7 +5,7 @@ depend neither on the order of the atoms nor on the cell or the orientation. Ato
 message-passing model can tell apart: first by species, then, round by round, by the shells, distances and colours of
 their neighbours (Weisfeiler-Lehman refinement), and the last shell is filled in the order of colours. Each round only splits the
 colours before it, and atoms of one colour keep equal neighbourhoods, so whichever of them is taken, the model
-computes the same numbers. Symmetry tells when that is already so, and most crystals need no round at all: `verdicts` tells which.
+computes the same numbers. Symmetry tells when that is already so, and most crystals need no round at all: `doubts` tells which.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from bandrt.neighbors import Neighbors
 from bandrt.recipe import GraphRecipe
 
-SETTLED: Final = 0
-"""The nearest neighbours of the atom get its slots."""
-UNSETTLED: Final = 1
-"""`choose_slots` has to choose, or there are too few to fill them."""
+TIED: Final = 1
+"""Inequivalent neighbours are equally far: `choose_slots` has to choose."""
 OPEN: Final = 2
-"""There may be neighbours beyond the radius that matter."""
+"""There may be more neighbours beyond the radius that matter."""
+SHORT: Final = 4
+"""There are too few neighbours to tell whether the last slot is tied, or even to fill it."""
 
 
 class Slots(NamedTuple):
@@ -56,44 +56,38 @@ class _Environments(NamedTuple):
     inside: NDArray[np.bool_]
 
 
-def verdicts(
-    found: Neighbors, orbits: NDArray[np.int64], radius: NDArray[np.float64], last: NDArray[np.bool_], recipe: GraphRecipe
-) -> NDArray[np.int64]:
-    """Tell which atoms can have their nearest neighbours; of the tied ones of an orbit, one speaks for all.
+def doubts(found: Neighbors, orbits: NDArray[np.int64], recipe: GraphRecipe) -> NDArray[np.int64]:
+    """Tell which atoms can not simply have their nearest neighbours; of the tied ones of an orbit, one speaks for all.
 
     Args:
         found: all neighbours within a radius, in rows longer than there are slots.
         orbits: (n_rows,) labels of symmetry-equivalent atoms, below n_rows, different ones in different crystals.
-        radius: (n_rows,) Å, how far `found` reaches.
-        last: (n_rows,) whether that is the cutoff.
         recipe: number of slots, tie rule and tolerance.
 
     Returns:
-        (n_rows,) `SETTLED`, `UNSETTLED` or `OPEN`; a crystal is as its worst atom.
+        (n_rows,) the sum of `TIED`, `OPEN` and `SHORT` as they are true; a crystal is in every doubt that one of its atoms is in.
     """
     n_slots = recipe.n_neighbors
     short = found.counts <= n_slots
-    verdict = np.where(short, np.where(last, UNSETTLED, OPEN), SETTLED)
+    doubt = short * np.int64(OPEN | SHORT)
     outermost = found.distance(found.entry[:, n_slots - 1 : n_slots + 1])
     tied = ((outermost[:, 1] - outermost[:, 0] <= recipe.tie_tolerance) > short).nonzero()[0]
     if len(tied) == 0:
-        return verdict
+        return doubt
     if recipe.tie_rule == "complete_shells":
-        verdict[tied] = UNSETTLED
+        doubt[tied] |= TIED
     speaker = np.full(len(orbits), -1)
     speaker[orbits[tied]] = tied
     rows = speaker[speaker >= 0]
     entry = found.entry[rows]
-    distance = found.distance(entry)
-    shell = _shells(distance, recipe.tie_tolerance)
-    in_shell = shell == shell[:, n_slots - 1, None]
+    shell = _shells(found.distance(entry), recipe.tie_tolerance)
+    edge = shell[:, n_slots - 1, None]
     orbit = orbits.take(found.atom_and_image(rows, entry)[0] + found.first_row[rows, None])
-    mixed = ((orbit != orbit[:, n_slots - 1, None]) & in_shell).any(axis=1)
-    verdict[rows[mixed]] = UNSETTLED
-    outermost_found = np.arange(len(rows)), found.counts[rows] - 1
-    reaches_on = in_shell[outermost_found] & (distance[outermost_found] > radius[rows] - recipe.tie_tolerance)
-    verdict[rows[reaches_on > last[rows]]] = OPEN
-    return verdict
+    mixed = ((orbit != orbit[:, n_slots - 1, None]) & (shell == edge)).any(axis=1)
+    doubt[rows[mixed]] |= TIED
+    reaches_on = (shell <= edge).sum(axis=1) == found.counts[rows]
+    doubt[rows[reaches_on]] |= OPEN
+    return doubt
 
 
 def choose_slots(
