@@ -28,7 +28,7 @@ LAZY_PACKAGES = {
 LAYERS = (
     {"errors", "elements", "files"},
     {"recipe", "crystal"},
-    {"manifest", "readers", "symmetry", "standard_lattice", "shells", "graph"},
+    {"manifest", "readers", "symmetry", "standard_lattice", "neighbors", "shells", "graph"},
     {"sources", "kpath"},
     {"features"},
     {"bands", "interop", "batch"},
