@@ -30,13 +30,14 @@ LAYERS = (
     {"recipe", "crystal"},
     {"manifest", "readers", "symmetry", "standard_lattice", "neighbors", "shells", "graph"},
     {"sources", "kpath"},
+    {"textbook"},
     {"features"},
     {"bands", "interop", "batch"},
     {"domain", "engine", "results"},
     {"parts", "plot", "predict"},
     {"engine_thread"},
     {"store"},
-    {"pipeline", "infer", "doctor"},
+    {"pipeline", "infer", "doctor", "bench"},
     {"cli"},
 )
 """Rooms of the runtime from the ground up; a module imports only from its own layer or below."""
