@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from bandrt.manifest import BandRule
-from bandrt.recipe import KpathRecipe, Scheme
+from bandrt.recipe import Frame, KpathRecipe, Scheme
 from bandrt_train.cli_progress import Progress
 from bandrt_train.model_config import TrainableVariant
-from bandrt_train.released.config import Conventions
+from bandrt_train.released.config import Conventions, ReleasedConfig
 from bandrt_train.released.options import conventions_options
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ GAP_TABLES, RELEASED = (".csv", ".csv.gz"), ".pt"
     help="Model to train on it: decides the neighbours.",
 )  # fmt: skip
 @click.option("--scheme", type=click.Choice(get_args(Scheme)), default="latimer_munro", show_default=True, help="K-path.")
+@click.option(
+    "--frame", type=click.Choice(get_args(Frame)), default="fractional", show_default=True,
+    help="Coordinates of the k-points that a model is given: fractional, or Cartesian in 1/Å.",
+)  # fmt: skip
 @click.option("--n-kpoints", type=click.IntRange(2), help=f"Points of the path; {N_KPOINTS} by default.")
 @click.option("--n-bands", type=click.IntRange(2), default=6, show_default=True, help="Bands around the Fermi level, even.")
 @click.option("--validation", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of formulas to validate on.")
@@ -42,13 +46,14 @@ GAP_TABLES, RELEASED = (".csv", ".csv.gz"), ".pt"
 @click.option("--min-mapped", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Refuse what covers less of it.")
 @click.option("--resume", is_flag=True, help="Go on with OUTPUT: keep what is built of the same documents, do the rest.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
-@partial(conventions_options, fields=("direction", "frame", "species_index"))
+@partial(conventions_options, fields=("direction", "species_index"))
 @click.option("--json", "as_json", is_flag=True, help="Print the header of the data set as JSON.")
 def dataset(
     sources: tuple[Path, ...],
     output: Path,
     variant: TrainableVariant,
     scheme: Scheme,
+    frame: Frame,
     n_kpoints: int | None,
     n_bands: int,
     validation: float,
@@ -69,7 +74,7 @@ def dataset(
     """
     from bandrt_train.dataset import DatasetRecipe, SplitRule
     from bandrt_train.dataset_builder import build_dataset, build_gap_dataset, build_released_dataset
-    from bandrt_train.recipes import default_recipe
+    from bandrt_train.recipes import default_recipe, unmet
 
     if n_bands % 2:
         raise click.UsageError(f"--n-bands is {n_bands}: an even number is needed, half of them below the Fermi level")
@@ -78,22 +83,26 @@ def dataset(
     alone = next((source for source in sources if source.name.endswith((*GAP_TABLES, RELEASED))), None)
     if alone is not None and len(sources) > 1:
         raise click.UsageError(f"{alone} makes a data set of its own: give it alone")
-    if alone is not None and alone.name.endswith(RELEASED) and (n_kpoints or variant == "bloch"):
-        raise click.UsageError(f"{alone} has its own k-points and no crystals: --n-kpoints and --variant bloch do not go with it")
-    if conventions is not None and not (alone is not None and alone.name.endswith(RELEASED)):
-        raise click.UsageError(f"--edges, --kpoint-frame and --species-index are for a {RELEASED} file of the released code")
-    conventions = replace(conventions or Conventions(), scheme=scheme)
-    recipe = DatasetRecipe(
-        default_recipe(variant, KpathRecipe(scheme=scheme, n_kpoints=n_kpoints or N_KPOINTS)),
-        BandRule(n_bands=n_bands, n_valence=n_bands // 2),
-        SplitRule(seed, validation, test),
-        min_mapped,
+    released = alone if alone is not None and alone.name.endswith(RELEASED) else None
+    if released is not None and n_kpoints is not None:
+        raise click.UsageError(f"{released} has its own k-points: --n-kpoints does not go with it")
+    if released is None and conventions is not None:
+        raise click.UsageError(f"--edges and --species-index are for a {RELEASED} file of the released code")
+    conventions = replace(conventions or Conventions(), scheme=scheme, frame=frame)
+    featurization = (
+        default_recipe(variant, KpathRecipe(scheme=scheme, n_kpoints=n_kpoints or N_KPOINTS, frame=frame))
+        if released is None
+        else conventions.recipe(ReleasedConfig())
     )
+    if missing := unmet(variant, featurization):
+        raise click.UsageError(f"the {variant} variant needs {missing}")
+    bands, splits = BandRule(n_bands=n_bands, n_valence=n_bands // 2), SplitRule(seed, validation, test)
+    recipe = DatasetRecipe(featurization, bands, splits, min_mapped)
     try:
         with Progress("documents") as progress:
             report = partial(_show, progress)
-            if alone is not None and alone.name.endswith(RELEASED):
-                built = build_released_dataset(alone, output, recipe, conventions, workers=workers, resume=resume, report=report)
+            if released is not None:
+                built = build_released_dataset(released, output, recipe, conventions, workers=workers, resume=resume, report=report)
             elif alone is not None:
                 built = build_gap_dataset(alone, output, recipe, workers=workers, resume=resume, report=report)
             else:
