@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bandrt_train.cli_dataset import dataset
-from bandrt_train.cli_download import command as download
+from bandrt_train.dataset_cli import dataset
+from bandrt_train.download_cli import command as download
+from bandrt_train.fit_cli import fit
 
 if TYPE_CHECKING:
     from bandrt_train.dataset import Split
@@ -26,44 +27,7 @@ group.add_command(download)
 group.add_command(dataset)
 
 
-@group.command()
-@click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--data", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path), help="Data set folder.")
-@click.option("-o", "--output", required=True, type=FOLDER, help="Run folder to write, new or empty.")
-@click.option("--from", "start", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Checkpoint to fine-tune.")
-@click.option("--gaps", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Data set of gaps to learn from too.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads; by default every core.")
-def fit(config: Path, data: Path, output: Path, start: Path | None, gaps: Path | None, threads: int | None) -> None:
-    """Train the model that CONFIG, a TOML file, describes; the best checkpoint so far is OUTPUT/checkpoint.pt."""
-    import torch
-    from tqdm import tqdm
-
-    from bandrt_train.checkpoint import load_checkpoint
-    from bandrt_train.dataset import Dataset
-    from bandrt_train.evaluate import text_table
-    from bandrt_train.fit import fit as run
-    from bandrt_train.fit_config import read_config
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    settings = read_config(config)
-    parent = None if start is None else load_checkpoint(start)
-    known_gaps = None if gaps is None else Dataset(gaps)
-    with tqdm(total=settings.epochs, unit="epoch", disable=None) as bar:
-        best = float("inf")
-
-        def show(epoch: int, row: dict[str, float]) -> None:
-            nonlocal best
-            best = min(best, row["validation/energy_mae_ev"])
-            losses = f"loss {row['train/loss']:.3f} eV, validation {row['validation/energy_mae_ev']:.3f} eV, best {best:.3f} eV"
-            bar.set_postfix_str(losses)
-            bar.update(epoch - bar.n)
-
-        result = run(settings, Dataset(data), output, start=parent, gaps=known_gaps, progress=show)
-    click.echo(f"best epoch {result.best_epoch}, metal tolerance {result.rule.metal_tolerance_ev} eV")
-    click.echo(f"validation split of {data}:")
-    click.echo(text_table({"model": result.validation, "training mean": result.baseline}))
-    click.echo(f"checkpoint: {result.checkpoint}")
+group.add_command(fit)
 
 
 @group.command()

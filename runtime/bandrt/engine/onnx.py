@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from bandrt.engine.onnx_file import manifest_of
 from bandrt.engine.session import INPUT_TYPES, OUTPUT_TYPES, available_cores, parse_device
+from bandrt.engine.slices import SlicedRunner
 from bandrt.errors import EngineError, ManifestError, MissingPackageError
 from bandrt.manifest import Manifest
 
@@ -25,13 +27,15 @@ class OnnxSession:
     used or refused, never replaced by the CPU.
     """
 
-    def __init__(self, path: Path, *, device: str = "cpu", threads: int | None = None) -> None:
+    def __init__(self, path: Path, *, device: str = "cpu", threads: int | None = None, whole_batches: bool = False) -> None:
         """Open a model.
 
         Args:
             path: the ``.onnx`` file.
             device: ``cpu``, ``cuda`` or ``cuda:N``.
             threads: CPU threads of one run; None takes every core this process may use.
+            whole_batches: run a batch as it is given, padding included, as a check of the model wants it; otherwise the CPU takes
+                it in slices, which is faster.
 
         Raises:
             EngineError: ``engine-unreadable``, ``engine-mismatch``, ``unknown-device`` or ``device-unavailable``.
@@ -46,12 +50,7 @@ class OnnxSession:
             import onnxruntime
         except ImportError as error:
             raise MissingPackageError("onnxruntime", kind, f"running {path.name}") from error
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = _ERRORS_ONLY
-        options.intra_op_num_threads = threads or available_cores()
-        options.inter_op_num_threads = 1
-        options.use_deterministic_compute = True
-        options.enable_mem_pattern = False  # plans memory per shape, and shapes here change from batch to batch
+        threads = threads or available_cores()
         provider = "CPUExecutionProvider"
         providers: list[Any] = [provider]
         if kind == "cuda":
@@ -63,13 +62,20 @@ class OnnxSession:
                 )
             providers.insert(0, (provider, {"device_id": str(index), "use_tf32": "0"}))
         try:
-            session = onnxruntime.InferenceSession(str(path), sess_options=options, providers=providers)
+            session = onnxruntime.InferenceSession(str(path), sess_options=_options(threads), providers=providers)
+            sliced = kind == "cpu" and not whole_batches
+            alone = session
+            if sliced and threads > 1:
+                alone = onnxruntime.InferenceSession(str(path), sess_options=_options(1), providers=providers)
         except Exception as error:  # ONNX Runtime raises a class of its own for each kind of failure
             raise EngineError("engine-unreadable", f"{path}: ONNX Runtime can not load it ({_first_line(error)})") from error
         if provider not in session.get_providers():
             raise EngineError("device-unavailable", f"device {device}: ONNX Runtime could not start {provider} on it")
         self._session: Any = session
         self._compare_with_manifest()
+        self._sliced: SlicedRunner | None = None
+        if sliced:
+            self._sliced = SlicedRunner(partial(self._evaluate, session), partial(self._evaluate, alone), threads)
 
     @property
     def manifest(self) -> Manifest:
@@ -83,26 +89,30 @@ class OnnxSession:
 
     def run(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Evaluate one padded batch; see `bandrt.engine.session.Session.run`."""
-        names = list(self._manifest.outputs)
         feeds = {name: inputs[name] for name in self._manifest.inputs}
         try:
-            outputs = self._session.run(names, feeds)
+            return self._evaluate(self._session, feeds) if self._sliced is None else self._sliced.run(feeds)
         except Exception as error:
             crystals, atoms = inputs["atomic_numbers"].shape
             raise EngineError(
                 "engine-failed", f"{self._path}: failed on {crystals} crystals of up to {atoms} atoms ({_first_line(error)})"
             ) from error
-        return dict(zip(names, outputs, strict=True))
 
     def close(self) -> None:
         """Free the model."""
-        self._session = None
+        if self._sliced is not None:
+            self._sliced.close()
+        self._sliced = self._session = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.close()
+
+    def _evaluate(self, session: Any, feeds: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        names = list(self._manifest.outputs)
+        return dict(zip(names, session.run(names, feeds), strict=True))
 
     def _compare_with_manifest(self) -> None:
         manifest = self._manifest
@@ -134,6 +144,19 @@ class OnnxSession:
             raise EngineError(
                 "engine-mismatch", f"{self._path}: axis {axis} of {name} has size {found}, its manifest says {expected}"
             )
+
+
+def _options(threads: int) -> Any:
+    """How ONNX Runtime runs a model."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.use_deterministic_compute = True
+    options.enable_mem_pattern = False  # plans memory per shape, and shapes here change from batch to batch
+    return options
 
 
 def _first_line(error: Exception) -> str:
