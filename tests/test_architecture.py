@@ -18,7 +18,8 @@ PACKAGES = {
 CORE_PACKAGES = {"numpy", "click", "gemmi", "moyopy", "tqdm"}
 """What `pip install bandrt` brings; anything may import these."""
 LAZY_PACKAGES = {
-    "onnxruntime": {"bandrt.engine.onnx", "bandrt.doctor"},
+    "onnxruntime": {"bandrt.engine.onnx", "bandrt.engine.onnx_binding", "bandrt.doctor"},
+    "cuda": {"bandrt.engine.cuda_device"},
     "matplotlib": {"bandrt.plot"},
     "pymatgen": {"bandrt.interop"},
 }
@@ -33,6 +34,7 @@ LAYERS = (
     {"bands", "interop", "batch"},
     {"domain", "engine", "results"},
     {"parts", "plot", "predict"},
+    {"engine_thread"},
     {"store"},
     {"pipeline", "infer", "doctor"},
     {"cli"},

@@ -67,7 +67,7 @@ class _Standard:
 
 
 def verify(
-    model: Path, against: Path, paths: Sequence[Path] = (), *, device: str = "cpu", limit_ev: float | None = None
+    model: Path, against: Path, paths: Sequence[Path] = (), *, device: str | None = None, limit_ev: float | None = None
 ) -> Verification:
     """Compare an engine with a checkpoint or another engine.
 
@@ -75,7 +75,7 @@ def verify(
         model: the engine under test.
         against: what it is compared with; another engine runs on the CPU.
         paths: crystals, as `bandrt infer` takes them; none takes those of the parity gate.
-        device: where `model` runs.
+        device: where `model` runs; None: where its kind of engine does.
         limit_ev: eV, largest energy difference allowed; None takes what rounding may cost the variant in fp32, and judges fp16 by
             the mean and the gaps alone.
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from bandrt.batch import Batcher
 from bandrt.engine.session import available_cores
+from bandrt.engine_thread import Answer, EngineThread
 from bandrt.errors import BandrtError, InputError
 from bandrt.features import Features, featurize_crystal
 from bandrt.predict import Engine, check_size
@@ -37,7 +38,7 @@ POOL_FROM_CHUNKS = 4
 CHUNKS_PER_WORKER = 3
 """Tasks in flight for each worker."""
 BATCHES_IN_FLIGHT = 2
-"""Batches that wait for the engine."""
+"""Batches that wait for the engine; it may answer the first of two only when it has both."""
 CORES_PER_WORKER_ON_CPU = 8
 """A model on the CPU takes so much longer than featurising that one worker feeds this many cores."""
 
@@ -122,7 +123,7 @@ def run(
     """
     started = time.perf_counter()
     batcher: Batcher[Ticket] = Batcher(batch_size)
-    in_flight: deque[Future[tuple[list[tuple[Ticket, Result]], float]]] = deque()
+    in_flight: deque[Future[Answer]] = deque()
 
     def tick() -> None:
         report.seconds["wall"] = time.perf_counter() - started
@@ -138,12 +139,12 @@ def run(
             tick()
 
     def submit(batch: list[tuple[Ticket, Features]]) -> None:
-        in_flight.append(runner.submit(_run_batch, engine, batch))
+        in_flight.append(runner.submit(batch))
         collect(BATCHES_IN_FLIGHT)
 
     wanted = _not_done(sources, store, report)
     stream = _featurized(wanted, engine.recipe, engine.manifest.profile.max_atoms, workers)
-    with Interrupt() as interrupt, ThreadPoolExecutor(1, thread_name_prefix="bandrt-engine") as runner, closing(stream):
+    with Interrupt() as interrupt, EngineThread(engine) as runner, closing(stream):
         for chunk in stream:
             report.seconds["read"] += chunk.read_seconds
             report.seconds["featurize"] += chunk.featurize_seconds
@@ -159,6 +160,7 @@ def run(
                 submit(batch)
                 if interrupt.requested:
                     break
+        runner.finish()
         collect(0)
         store.commit()
         tick()
@@ -198,13 +200,6 @@ def _store(results: Sequence[tuple[Ticket, Result]], store: Store, report: RunRe
             store.add(ticket, result)
             report.predicted += 1
     report.seconds["store"] += time.perf_counter() - started
-
-
-def _run_batch(engine: Engine, batch: list[tuple[Ticket, Features]]) -> tuple[list[tuple[Ticket, Result]], float]:
-    started = time.perf_counter()
-    results = engine.run(batch)
-    tickets = [ticket for ticket, _ in batch]
-    return list(zip(tickets, results, strict=True)), time.perf_counter() - started
 
 
 def _not_done(sources: Iterable[Source], store: Store, report: RunReport) -> Iterator[tuple[int, Source]]:

@@ -13,6 +13,7 @@ import torch
 from click.testing import CliRunner
 from small_fits import CONFIG, N_KPOINTS, RECIPE, TINY
 
+from bandrt.elements import SYMBOLS
 from bandrt.errors import ManifestError
 from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_train.band_documents import DocumentText
@@ -21,7 +22,7 @@ from bandrt_train.cli import group
 from bandrt_train.dataset import Dataset, DatasetRecipe, SplitRule
 from bandrt_train.dataset_builder import build_dataset
 from bandrt_train.dataset_writer import DatasetWriter
-from bandrt_train.evaluate import choose_metal_tolerance, evaluate
+from bandrt_train.evaluation.metrics import choose_metal_tolerance, evaluate
 from bandrt_train.fit import FitResult, fit
 from bandrt_train.fit_config import FitConfig, FitError, GapConfig, OptimizerConfig, read_config
 from bandrt_train.predictions import EvaluationError, predict_entries
@@ -50,9 +51,10 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(data: Data
 
 def test_the_checkpoint_gives_the_errors_that_were_reported(data: Dataset, run: FitResult) -> None:
     entries = data.split("validation")
-    energies, rule, domain = predict_entries(run.checkpoint, data, entries)
+    predicted = predict_entries(run.checkpoint, data, entries)
+    rule, domain = predicted.model.bands, predicted.model.training
     assert rule == run.rule
-    found = evaluate(energies, [entry.targets for entry in entries], rule)
+    found = evaluate(predicted.energies, [entry.targets for entry in entries], rule)
     assert found.total.energy_mae_ev == pytest.approx(run.validation.total.energy_mae_ev, abs=1e-6)
     assert domain.metrics["validation/energy_mae_ev"] == pytest.approx(run.validation.total.energy_mae_ev, abs=1e-6)
 
@@ -112,8 +114,13 @@ def test_gaps_move_the_predicted_band_edges(data: Dataset, gaps: Dataset, tmp_pa
     assert predicted_gap(learned.checkpoint, data) > without + 0.1
     training = load_checkpoint(learned.checkpoint).training
     assert (training.n_gaps, training.gaps_sha256) == (gaps.header.counts["train"], gaps.header.fingerprint)
+    numbers = np.unique(np.concatenate([entry.features.atomic_numbers for entry in gaps.split("train")]))
+    assert training.gap_elements == tuple(SYMBOLS[z] for z in numbers)
+    assert training.gap_max_atoms == max(entry.features.crystal.n_atoms for entry in gaps.split("train"))
     child = fit(dataclasses.replace(CONFIG, epochs=1), data, tmp_path / "child", start=load_checkpoint(learned.checkpoint))
-    assert load_checkpoint(child.checkpoint).training.gaps_sha256 == gaps.header.fingerprint
+    inherited = load_checkpoint(child.checkpoint).training
+    assert inherited.gaps_sha256 == gaps.header.fingerprint
+    assert (inherited.gap_elements, inherited.gap_max_atoms) == (training.gap_elements, training.gap_max_atoms)
     with (learned.checkpoint.parent / "log.csv").open(encoding="utf-8") as stream:
         losses = [float(row["train/gap_loss"]) for row in csv.DictReader(stream)]
     assert losses[-1] < 0.9 * losses[0]
@@ -121,7 +128,7 @@ def test_gaps_move_the_predicted_band_edges(data: Dataset, gaps: Dataset, tmp_pa
 
 def predicted_gap(checkpoint: Path, data: Dataset) -> float:
     """Mean distance in eV from the top of band 3 to the bottom of band 4, over the training crystals."""
-    energies, _, _ = predict_entries(checkpoint, data, data.split("train"))
+    energies = predict_entries(checkpoint, data, data.split("train")).energies
     return float((energies[:, 3:].min(axis=(1, 2)) - energies[:, :3].max(axis=(1, 2))).mean())
 
 
@@ -129,7 +136,7 @@ def test_gaps_help_to_choose_the_metal_tolerance(data: Dataset, gaps: Dataset, t
     result = fit(dataclasses.replace(CONFIG, epochs=2), data, tmp_path / "run", gaps=gaps)
     assert load_checkpoint(result.checkpoint).bands == result.rule
     held_out = [*data.split("validation"), *gaps.split("validation")]
-    energies = np.concatenate([predict_entries(result.checkpoint, of, of.split("validation"))[0] for of in (data, gaps)])
+    energies = np.concatenate([predict_entries(result.checkpoint, of, of.split("validation")).energies for of in (data, gaps)])
     assert choose_metal_tolerance(energies, [entry.targets for entry in held_out], RECIPE.bands) == result.rule
     judged = evaluate(energies[: len(data.split("validation"))], [entry.targets for entry in data.split("validation")], result.rule)
     assert judged.total.metal_accuracy == result.validation.total.metal_accuracy
@@ -301,9 +308,10 @@ def test_the_command_line_learns_from_bands_and_gaps_and_judges_by_gaps(
     )
     checkpoint = tmp_path / "run" / "checkpoint.pt"
     judged = json.loads(call("evaluate", checkpoint, gaps, "--json"))
-    assert "training mean" not in judged
-    assert judged["model"]["total"]["energy_mae_ev"] is None
-    assert judged["model"]["nonmetal"]["gap_mae_ev"] > 0.0
+    models = judged["sets"][0]["models"]
+    assert all(errors["total"]["energy_mae_ev"] is None for errors in models.values())
+    assert models["model"]["nonmetal"]["gap_mae_ev"] > 0.0
+    assert models["nearest neighbour"]["nonmetal"]["gap_mae_ev"] == 0.0  # every gap is 1 eV
     refused = CliRunner().invoke(group, ["dataset", str(tmp_path / "gaps.csv"), str(bands), "-o", str(tmp_path / "both")])
     assert refused.exit_code == 2
 
@@ -339,7 +347,9 @@ def test_the_command_line_goes_from_labels_to_errors(label_texts: list[DocumentT
     assert load_checkpoint(tmp_path / "tuned" / "checkpoint.pt").training.parent_sha256 == load_checkpoint(checkpoint).sha256
     judged = json.loads(call("evaluate", checkpoint, str(tmp_path / "data"), "--json"))
     stored = json.loads((tmp_path / "run" / "validation.json").read_text(encoding="utf-8"))
-    assert judged["model"]["total"]["energy_mae_ev"] == pytest.approx(stored["model"]["total"]["energy_mae_ev"])
+    for name, errors in judged["sets"][0]["models"].items():
+        if name != "nearest neighbour":
+            assert errors["total"]["energy_mae_ev"] == pytest.approx(stored[name]["total"]["energy_mae_ev"], abs=1e-6)
 
 
 def test_a_model_can_be_given_cartesian_k_points_unless_its_loops_need_fractional_ones(

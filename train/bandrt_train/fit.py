@@ -25,7 +25,7 @@ from bandrt.manifest import BandRule
 from bandrt_train.band_fit import BandFit
 from bandrt_train.checkpoint import Checkpoint
 from bandrt_train.dataset import Dataset, Split
-from bandrt_train.evaluate import Evaluation, evaluate
+from bandrt_train.evaluation.metrics import Evaluation, evaluate
 from bandrt_train.fit_config import FitConfig, FitError
 from bandrt_train.keep_best import KeepBest, Progress, Steps
 from bandrt_train.model import Bandformer, build_model

@@ -40,7 +40,7 @@ def fit(
 
     from bandrt_train.checkpoint import load_checkpoint
     from bandrt_train.dataset import Dataset
-    from bandrt_train.evaluate import text_table
+    from bandrt_train.evaluation.tables import text_table
     from bandrt_train.fit import fit as run
     from bandrt_train.fit_config import read_config
     from bandrt_train.tensorboard_log import TensorBoardLog

@@ -16,7 +16,7 @@ from bandrt.manifest import BandRule, TrainingDomain, from_mapping
 from bandrt_train.band_fit import BandFit
 from bandrt_train.checkpoint import load_checkpoint, save_checkpoint
 from bandrt_train.dataset import Dataset
-from bandrt_train.evaluate import Evaluation, choose_metal_tolerance, evaluate
+from bandrt_train.evaluation.metrics import Evaluation, choose_metal_tolerance, evaluate
 from bandrt_train.fit_config import FitConfig, FitError
 from bandrt_train.model import Bandformer
 from bandrt_train.predictions import graph_energies

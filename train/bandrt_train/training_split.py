@@ -11,8 +11,9 @@ from torch import Tensor
 from bandrt.elements import SYMBOLS
 from bandrt.manifest import TrainingDomain
 from bandrt_train.checkpoint import Checkpoint
+from bandrt_train.composition import elements_among
 from bandrt_train.dataset import Dataset, Entry
-from bandrt_train.evaluate import known_energies
+from bandrt_train.evaluation.metrics import known_energies
 from bandrt_train.targets import Targets
 
 
@@ -41,6 +42,7 @@ def training_domain(dataset: Dataset, start: Checkpoint | None = None, gaps: Dat
         numbers.update(entry.features.atomic_numbers.tolist())
         methods.add(entry.method)
         max_atoms = max(max_atoms, len(entry.features.atomic_numbers))
+    learned = [gaps.records[i] for i in gaps.indices("train")] if gaps else []
     return TrainingDomain(
         n_crystals=dataset.header.counts["train"],
         elements=tuple(SYMBOLS[z] for z in sorted(numbers)),
@@ -50,5 +52,7 @@ def training_domain(dataset: Dataset, start: Checkpoint | None = None, gaps: Dat
         parent_sha256=start.sha256 if start else "",
         pretraining=(*before.pretraining, before.functional) if start else (),
         n_gaps=gaps.header.counts["train"] if gaps else before.n_gaps,
+        gap_elements=elements_among(record["formula"] for record in learned) if gaps else before.gap_elements,
+        gap_max_atoms=max(record["n_atoms"] for record in learned) if gaps else before.gap_max_atoms,
         gaps_sha256=gaps.header.fingerprint if gaps else before.gaps_sha256,
     )
