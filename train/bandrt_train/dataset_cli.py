@@ -14,7 +14,7 @@ from bandrt.manifest import BandRule
 from bandrt.recipe import Frame, KpathRecipe, Scheme
 from bandrt_train.cli_progress import Progress
 from bandrt_train.model_config import TrainableVariant
-from bandrt_train.released.config import Conventions
+from bandrt_train.released.config import Conventions, ReleasedConfig
 from bandrt_train.released.options import conventions_options
 
 if TYPE_CHECKING:
@@ -83,25 +83,26 @@ def dataset(
     alone = next((source for source in sources if source.name.endswith((*GAP_TABLES, RELEASED))), None)
     if alone is not None and len(sources) > 1:
         raise click.UsageError(f"{alone} makes a data set of its own: give it alone")
-    if alone is not None and alone.name.endswith(RELEASED) and (n_kpoints or variant == "bloch"):
-        raise click.UsageError(f"{alone} has its own k-points and no crystals: --n-kpoints and --variant bloch do not go with it")
-    if conventions is not None and not (alone is not None and alone.name.endswith(RELEASED)):
+    released = alone if alone is not None and alone.name.endswith(RELEASED) else None
+    if released is not None and n_kpoints is not None:
+        raise click.UsageError(f"{released} has its own k-points: --n-kpoints does not go with it")
+    if released is None and conventions is not None:
         raise click.UsageError(f"--edges and --species-index are for a {RELEASED} file of the released code")
     conventions = replace(conventions or Conventions(), scheme=scheme, frame=frame)
-    featurization = default_recipe(variant, KpathRecipe(scheme=scheme, n_kpoints=n_kpoints or N_KPOINTS, frame=frame))
+    featurization = (
+        default_recipe(variant, KpathRecipe(scheme=scheme, n_kpoints=n_kpoints or N_KPOINTS, frame=frame))
+        if released is None
+        else conventions.recipe(ReleasedConfig())
+    )
     if missing := unmet(variant, featurization):
         raise click.UsageError(f"the {variant} variant needs {missing}")
-    recipe = DatasetRecipe(
-        featurization,
-        BandRule(n_bands=n_bands, n_valence=n_bands // 2),
-        SplitRule(seed, validation, test),
-        min_mapped,
-    )
+    bands, splits = BandRule(n_bands=n_bands, n_valence=n_bands // 2), SplitRule(seed, validation, test)
+    recipe = DatasetRecipe(featurization, bands, splits, min_mapped)
     try:
         with Progress("documents") as progress:
             report = partial(_show, progress)
-            if alone is not None and alone.name.endswith(RELEASED):
-                built = build_released_dataset(alone, output, recipe, conventions, workers=workers, resume=resume, report=report)
+            if released is not None:
+                built = build_released_dataset(released, output, recipe, conventions, workers=workers, resume=resume, report=report)
             elif alone is not None:
                 built = build_gap_dataset(alone, output, recipe, workers=workers, resume=resume, report=report)
             else:

@@ -173,7 +173,13 @@ def test_the_command_takes_what_the_file_leaves_unsaid_as_options(items: list[di
         return CliRunner().invoke(group, ["dataset", *arguments, "-o", str(tmp_path / "data")])
 
     file = str(tmp_path / "released.pt")
-    for wrong in ([file, file], [file, "--n-kpoints", "64"], [file, "--variant", "bloch"], [str(tmp_path), "--edges", "to_center"]):
+    for wrong in (
+        [file, file],
+        [file, "--n-kpoints", "64"],
+        [file, "--variant", "bloch"],
+        [str(tmp_path), "--edges", "to_center"],
+        ["--variant", "bloch", "--frame", "cartesian", str(tmp_path)],
+    ):
         assert run(*wrong).exit_code == 2
     done = run(file, "--scheme", "setyawan_curtarolo", "--edges", "to_center")
     assert "3 crystals" in done.output, done.output
