@@ -35,7 +35,7 @@ MODEL = ModelConfig(
     decoder_layers=3,
     d_feedforward=192,
     edge_values=True,
-    n_modes=N_KPOINTS // 2 + 1,
+    n_modes=N_KPOINTS // 2,
     n_kpoints=N_KPOINTS,
 )
 BLOCH = replace(MODEL, variant="bloch", decoder_layers=1)
