@@ -28,15 +28,16 @@ LAZY_PACKAGES = {
 LAYERS = (
     {"errors", "elements", "files"},
     {"recipe", "crystal"},
-    {"manifest", "readers", "symmetry", "standard_lattice", "shells", "graph"},
+    {"manifest", "readers", "symmetry", "standard_lattice", "neighbors", "shells", "graph"},
     {"sources", "kpath"},
+    {"textbook"},
     {"features"},
     {"bands", "interop", "batch"},
     {"domain", "engine", "results"},
     {"parts", "plot", "predict"},
     {"engine_thread"},
     {"store"},
-    {"pipeline", "infer", "doctor"},
+    {"pipeline", "infer", "doctor", "bench"},
     {"cli"},
 )
 """Rooms of the runtime from the ground up; a module imports only from its own layer or below."""

@@ -21,20 +21,19 @@ from types import FrameType, TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
 from bandrt.batch import Batcher
+from bandrt.crystal import Crystal
 from bandrt.engine.session import available_cores
 from bandrt.engine_thread import Answer, EngineThread
 from bandrt.errors import BandrtError, InputError
-from bandrt.features import Features, featurize_crystal
-from bandrt.predict import Engine, check_size
+from bandrt.features import CHUNK, Features, featurize_crystals
+from bandrt.predict import Engine, within_size
 from bandrt.recipe import Recipe
 from bandrt.results import Failure, Result, Ticket
 from bandrt.sources import Source
 from bandrt.store import Store
 
-CHUNK = 16
-"""Sources in one task of a worker."""
-POOL_FROM_CHUNKS = 4
-"""Fewer chunks than these are featurised here: starting a worker takes as long as featurising a thousand crystals."""
+POOL_FROM_CHUNKS = 2
+"""Fewer chunks of sources than these are featurised here: starting a worker takes as long as featurising a thousand crystals."""
 CHUNKS_PER_WORKER = 3
 """Tasks in flight for each worker."""
 BATCHES_IN_FLIGHT = 2
@@ -241,27 +240,27 @@ def _featurized(
 
 def _featurize_chunk(chunk: list[tuple[int, Source]], recipe: Recipe, max_atoms: int | None) -> FeaturizedChunk:
     """Read and featurise some sources; runs in a worker."""
-    features: list[tuple[Ticket, Features]] = []
-    failures: list[Failure] = []
-    read_seconds = featurize_seconds = 0.0
-    for order, source in chunk:
-        ticket, name = Ticket(order, source.id, source.path), source.path or source.id
-        started = time.perf_counter()
-        try:
-            try:
-                crystal = source.read()
-            finally:
-                read_seconds += time.perf_counter() - started
-            started = time.perf_counter()
-            try:
-                one = featurize_crystal(crystal, recipe, name=name)
-            finally:
-                featurize_seconds += time.perf_counter() - started
-            check_size(one, max_atoms, name=name)
-            features.append((ticket, one))
-        except InputError as error:
-            failures.append(Failure.of(error, ticket))
-    return FeaturizedChunk(features, failures, read_seconds, featurize_seconds)
+    started = time.perf_counter()
+    crystals = [_read(source) for _, source in chunk]
+    read = time.perf_counter()
+    names = [source.path or source.id for _, source in chunk]
+    outcomes = featurize_crystals(crystals, recipe, names=names)
+    done = FeaturizedChunk([], [], read - started, time.perf_counter() - read)
+    for (order, source), outcome, name in zip(chunk, outcomes, names, strict=True):
+        ticket = Ticket(order, source.id, source.path)
+        outcome = within_size(outcome, max_atoms, name=name)
+        if isinstance(outcome, InputError):
+            done.failures.append(Failure.of(outcome, ticket))
+        else:
+            done.features.append((ticket, outcome))
+    return done
+
+
+def _read(source: Source) -> Crystal | InputError:
+    try:
+        return source.read()
+    except InputError as error:
+        return error
 
 
 def _leave_interrupts_to_the_parent() -> None:
