@@ -17,6 +17,8 @@ from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe
 from bandrt_train.cli import group
 from bandrt_train.dataset import Dataset, DatasetRecipe
 from bandrt_train.dataset_builder import build_released_dataset
+from bandrt_train.evaluation.baselines import transferred
+from bandrt_train.evaluation.breakdown import crystal_system
 from bandrt_train.graph_data import to_batch, to_data
 from bandrt_train.model import build_model
 from bandrt_train.model_config import ModelConfig
@@ -92,6 +94,14 @@ def test_a_model_learns_from_it(items: list[dict[str, Any]], tmp_path: Path) -> 
     loss.backward()
     assert torch.isfinite(loss)
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+def test_its_entries_are_judged_without_crystals(items: list[dict[str, Any]], tmp_path: Path) -> None:
+    built = build(items, tmp_path)
+    first, second = built[0], built[2]
+    guess = transferred(first, second, np.zeros(6))
+    np.testing.assert_allclose(guess, np.repeat(second.targets.energies.mean(axis=1, keepdims=True), K, axis=1), rtol=1e-6)
+    assert {crystal_system(record["space_group"]) for record in built.records} == {"unknown"}
 
 
 def test_several_processes_and_a_resumed_build_make_the_same(items: list[dict[str, Any]], tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from bandrt_train.composition import elements_among, elements_of
 from bandrt_train.evaluation.metrics import CrystalErrors, Errors, Floats, average
 
 CRYSTAL_SYSTEMS = {
+    "unknown": 0,
     "triclinic": 2, "monoclinic": 15, "orthorhombic": 74, "tetragonal": 142, "trigonal": 167, "hexagonal": 194, "cubic": 230,
 }  # fmt: skip
 """The last space group of each."""
@@ -41,7 +42,7 @@ class Quintile:
 
 
 def crystal_system(space_group: int) -> str:
-    """The crystal system of a space group, 1 to 230."""
+    """The crystal system of a space group, 1 to 230, or 0 for data that hold no crystal."""
     return next(system for system, last in CRYSTAL_SYSTEMS.items() if space_group <= last)
 
 
