@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -34,6 +34,14 @@ ENGINE_SUFFIXES = (".onnx",)
 
 class EvaluationError(BandrtError):
     """A model and a data set that can not be compared."""
+
+
+class Graphs(Protocol):
+    """PyG graphs that can be counted and read one at a time."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Data: ...
 
 
 @dataclass(frozen=True)
@@ -70,12 +78,16 @@ class Predictions:
     model: ModelFacts
 
 
-def graph_energies(model: Reference, graphs: Sequence[Data]) -> NDArray[np.float32]:
-    """Band energies of PyG graphs, (n, n_bands, K), eV; the model is left in evaluation mode."""
+def graph_energies(model: Reference, graphs: Graphs) -> NDArray[np.float32]:
+    """Band energies of PyG graphs, (n, n_bands, K), eV, computed where the model is; it is left in evaluation mode."""
     model.eval()
+    device = next(model.parameters()).device
+    energies = []
     with torch.no_grad():
-        batches = [Batch.from_data_list(list(graphs[i : i + BATCH_SIZE])) for i in range(0, len(graphs), BATCH_SIZE)]
-        return torch.cat([model(batch).energies for batch in batches]).numpy()
+        for start in range(0, len(graphs), BATCH_SIZE):
+            batch = Batch.from_data_list([graphs[i] for i in range(start, min(start + BATCH_SIZE, len(graphs)))])
+            energies.append(model(batch.to(device)).energies.cpu())
+    return torch.cat(energies).numpy()
 
 
 def session_outputs(session: Session, features: Sequence[Features]) -> dict[str, NDArray[Any]]:
