@@ -18,6 +18,11 @@ CRYSTAL_SYSTEMS = {
 }  # fmt: skip
 """The last space group of each."""
 N_QUINTILES = 5
+ELEMENT_ERRORS = {
+    "bands": ("energy_mae_ev", "energy MAE of crystals", "n_crystals"),
+    "gaps": ("gap_mae_ev", "gap MAE of non-metals", "n_nonmetals"),
+}
+"""Which error elements are compared by, what it is called and how many crystals it is about, by the kind of labels."""
 
 
 @dataclass(frozen=True)
