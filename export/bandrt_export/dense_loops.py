@@ -1,7 +1,8 @@
 """Closed loops on padded arrays: the parameters of `bandrt_train.loops.SparseLoops`, in operations that every backend takes.
 
-The reference sums the hoppings to each neighbour by scattering edges to pairs of atoms. Here the slots of an atom that lead to one
-neighbour are summed by a matrix of equal indices, (D, D) for each atom, so that memory grows with atoms and not with their square.
+The reference sums the hoppings to each neighbour by scattering edges to pairs of atoms. Here the slots of an atom are grouped by
+the neighbour that they lead to, so that memory grows with atoms and not with their square, and the small cells that databases are
+full of have few groups.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor
 from bandrt_train.loops import ClosedLoops, Waves, amplitude, waves
 
 CHANNELS_AT_ONCE = 4
-"""Channels whose sums over slots are held together. This bounds memory: each takes 64 kB an atom for 32 slots and 256 k-points."""
+"""Channels whose sums over slots are held together. This bounds memory: each takes 2 kB an atom and group of 256 k-points."""
 
 
 class DenseBonds(NamedTuple):
@@ -30,30 +31,49 @@ class DenseBonds(NamedTuple):
     """(M, D) bool: which slots hold a neighbour."""
     turns: Tensor
     """(M, D, K): k.R, in turns."""
+    n_groups: int
+    """G: different neighbours that an atom has at most."""
 
 
 class DenseLoops(ClosedLoops):
     """Loops over `DenseBonds`."""
 
     def forward(self, nodes: Tensor, bonds: DenseBonds) -> Tensor:
-        """(M, d_model) to (M, K, 2 * n_hoppings)."""
+        """(M, d_model) to (M, 2 * n_hoppings, K)."""
         n_atoms, n_slots = bonds.neighbor.shape
         present = bonds.mask.to(nodes.dtype)
         neighbor = self.neighbor(nodes).index_select(0, bonds.neighbor.flatten()).unflatten(0, (-1, n_slots))
         hidden = self.distance(bonds.gaussians) + self.center(nodes).unsqueeze(1) + neighbor  # (M, D, d_model)
-        hopping = self.hoppings(hidden, bonds.distance) * present.unsqueeze(-1)  # (M, D, n_hoppings)
+        hopping = (self.hoppings(hidden, bonds.distance) * present.unsqueeze(-1)).transpose(1, 2)  # (M, n_hoppings, D)
         center = torch.arange(n_atoms, device=nodes.device).unsqueeze(1)
-        own = hopping * (bonds.neighbor == center).to(nodes.dtype).unsqueeze(-1)
-        same = (bonds.neighbor.unsqueeze(1) == bonds.neighbor.unsqueeze(2)).to(nodes.dtype) * present.unsqueeze(1)  # (M, D, D)
-        share = present / same.sum(dim=2).clamp(min=1.0)  # (M, D): of the slots of one neighbour, all of which sum to the same
+        own = hopping * (bonds.neighbor == center).to(nodes.dtype).unsqueeze(1)
+        member = memberships(bonds.neighbor, present, bonds.n_groups)
         wave = waves(bonds.turns)  # (M, D, K)
-        two_step = torch.cat([self._two_step(some, wave, same, share) for some in hopping.split(CHANNELS_AT_ONCE, dim=2)], dim=1)
-        one_step = torch.matmul(wave.real.transpose(1, 2), own)  # (M, K, n_hoppings)
-        return torch.cat([one_step, amplitude(two_step).transpose(1, 2)], dim=-1)
+        two_step = [self._two_step(some, wave, member) for some in hopping.split(CHANNELS_AT_ONCE, dim=1)]
+        return torch.cat([torch.matmul(own, wave.real), amplitude(torch.cat(two_step, dim=1))], dim=1)
 
-    def _two_step(self, hopping: Tensor, wave: Waves, same: Tensor, share: Tensor) -> Tensor:
-        """Two-step loops of some channels: hoppings (M, D, channels) to (M, channels, K)."""
-        to_pairs = (same.unsqueeze(1) * hopping.transpose(1, 2).unsqueeze(2)).flatten(1, 2)  # (M, channels * D, D)
-        real, imaginary = (torch.matmul(to_pairs, part) for part in wave)  # (M, channels * D, K)
-        squared = (real * real + imaginary * imaginary).unflatten(1, (-1, same.shape[1]))  # (M, channels, D, K)
-        return torch.matmul(share[:, None, None, :], squared).squeeze(2)
+    def _two_step(self, hopping: Tensor, wave: Waves, member: Tensor) -> Tensor:
+        """Two-step loops of some channels: hoppings (M, channels, D) to (M, channels, K)."""
+        to_groups = (hopping.unsqueeze(2) * member.unsqueeze(1)).flatten(1, 2)  # (M, channels * G, D)
+        real, imaginary = (torch.matmul(to_groups, part) for part in wave)  # (M, channels * G, K)
+        return (real * real + imaginary * imaginary).unflatten(1, (-1, member.shape[1])).sum(dim=2)
+
+
+def memberships(neighbor: Tensor, present: Tensor, n_groups: int) -> Tensor:
+    """Group the slots of each atom by the neighbour that they lead to.
+
+    Args:
+        neighbor: (M, D) int64.
+        present: (M, D): 1 for a slot that holds a neighbour, else 0.
+        n_groups: G, different neighbours that an atom has at most.
+
+    Returns:
+        (M, G, D): 1 where a slot belongs to a group, else 0; slots that hold no neighbour belong to any.
+    """
+    n_slots = neighbor.shape[1]
+    earlier = torch.ones(n_slots, n_slots, dtype=present.dtype, device=present.device).tril(-1)
+    same = (neighbor.unsqueeze(1) == neighbor.unsqueeze(2)).to(present.dtype) * present.unsqueeze(1)  # (M, D, D)
+    first = present * ((same * earlier).sum(dim=2) == 0)  # (M, D): of the slots of a group
+    number = torch.matmul(first, earlier.T)  # (M, D): groups that begin before a slot
+    group = torch.matmul(same, (first * number).unsqueeze(2)).squeeze(2)  # (M, D)
+    return (group.unsqueeze(1) == torch.arange(n_groups, device=present.device).unsqueeze(1)).to(present.dtype)

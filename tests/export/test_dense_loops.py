@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from small_models import BLOCH, BLOCH_RECIPE, bloch_features, isolated, perturbed
+from small_models import BLOCH, BLOCH_RECIPE, PORTABLE_OPS, bloch_features, isolated, perturbed
 
 import bandrt
 from bandrt.batch import pad
@@ -19,13 +19,14 @@ from bandrt.engine.onnx import OnnxSession
 from bandrt.features import Features
 from bandrt.manifest import BandRule, TrainingDomain
 from bandrt_export.dense import DenseBloch
-from bandrt_export.dense_loops import DenseBonds, DenseLoops
+from bandrt_export.dense_loops import DenseBonds, DenseLoops, memberships
+from bandrt_export.dense_reading import PooledReading
 from bandrt_export.onnx import export_onnx
 from bandrt_export.parity import HALF_LIMITS
 from bandrt_export.plan import build_plan
 from bandrt_train.checkpoint import save_checkpoint
 from bandrt_train.graph_data import to_batch
-from bandrt_train.loops import SparseBonds
+from bandrt_train.loops import LoopReading, SparseBonds
 from bandrt_train.model import Bandformer, BlochBandformer
 from bandrt_train.model_config import ModelConfig
 
@@ -33,12 +34,6 @@ TOLERANCE_EV = 1e-5
 """fp32 rounding on energies of a few eV, summed in another order."""
 SHRINK = 0.5
 """Of parameters that were perturbed: loops multiply, and energies of hundreds of eV would leave no digits to compare."""
-PORTABLE_OPS = set(
-    "Add Cast Clip Concat Constant Cos Div Equal Exp Expand Flatten Gather Gelu Gemm LayerNormalization MatMul Max Min Mul Neg Pow"
-    " Range Reciprocal ReduceMean ReduceSum Reshape Round Shape Sin Slice Softmax Split Sqrt Squeeze Sub Tile Transpose Unsqueeze"
-    " Where".split()
-)
-"""Operations that ONNX Runtime, TensorRT and TensorRT-RTX all take; no scatter, no DFT, no fused attention."""
 
 
 def small(kpoint_encoding: bool) -> BlochBandformer:
@@ -120,13 +115,37 @@ def test_loops_of_two_slots_to_one_neighbour_interfere() -> None:
     loops = DenseLoops(config)
     nodes, gaussians, distance = torch.ones(1, 12), torch.ones(1, 2, 4), torch.full((1, 2), 2.5)
     turns = torch.tensor([[[0.0, 0.5], [0.0, 1.0]]])
-    bonds = DenseBonds(torch.zeros(1, 2, dtype=torch.int64), gaussians, distance, torch.ones(1, 2, dtype=torch.bool), turns)
+    bonds = DenseBonds(torch.zeros(1, 2, dtype=torch.int64), gaussians, distance, torch.ones(1, 2, dtype=torch.bool), turns, 1)
     with torch.no_grad():
-        (one_step, amplitude) = loops(nodes, bonds)[0].T  # each at Γ and at the boundary
+        (one_step, amplitude) = loops(nodes, bonds)[0]  # each at Γ and at the boundary
         hopping = loops.hoppings(loops.distance(gaussians) + loops.center(nodes) + loops.neighbor(nodes), distance)[0, 0, 0]
     torch.testing.assert_close(one_step, torch.stack([2 * hopping, 0 * hopping]), atol=1e-6, rtol=1e-6)
     torch.testing.assert_close(amplitude, torch.sqrt(one_step**2 + 1e-4), atol=1e-6, rtol=1e-6)
     assert SparseBonds._fields[1:3] == DenseBonds._fields[1:3]
+
+
+def test_slots_are_grouped_by_the_neighbour_they_lead_to() -> None:
+    neighbor = torch.tensor([[7, 3, 7, 9, 3, 9], [2, 2, 2, 2, 2, 2]])
+    present = torch.tensor([[1.0, 1, 1, 0, 1, 0], [0, 0, 0, 0, 0, 0]])
+    first, none = memberships(neighbor, present, 3) * present.unsqueeze(1)
+    assert first.tolist() == [[1, 0, 1, 0, 0, 0], [0, 1, 0, 0, 1, 0], [0, 0, 0, 0, 0, 0]]
+    assert not none.any()
+
+
+def test_the_rearranged_reading_is_the_trained_one() -> None:
+    torch.manual_seed(0)
+    reading = LoopReading(replace(BLOCH, dropout=0.0)).eval()
+    torch.nn.init.normal_(reading.bands.weight)  # zero in a fresh model
+    nodes, loops, mask = (
+        torch.randn(3, 5, BLOCH.d_model),
+        torch.randn(3, 5, 7, 2 * BLOCH.n_hoppings),
+        torch.ones(3, 5, dtype=torch.bool),
+    )
+    mask[1, 2:] = False
+    with torch.no_grad():
+        expected, found = reading(nodes, loops, mask), PooledReading(reading)(nodes, loops.transpose(2, 3), mask)
+    torch.testing.assert_close(found.sequence, expected.sequence, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(found.deviation, expected.deviation, atol=1e-6, rtol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +184,7 @@ def test_shapes_never_seen_when_tracing_agree_with_torch(
     model, engine = exported
     by_size = {len(one.atomic_numbers): one for one in bloch_features()}
     features = [by_size[size] for size in sizes]
-    with OnnxSession(engine) as session:
+    with OnnxSession(engine, whole_batches=True) as session:
         found = session.run(pad(features, **shape))["band_energies"]
     with torch.no_grad():
         expected = model(to_batch(features)).energies

@@ -54,7 +54,7 @@ PORTABLE_OPS = set(
 
 @pytest.fixture
 def session(exported: Any) -> Iterator[OnnxSession]:
-    with closing(OnnxSession(exported.engine)) as opened:
+    with closing(OnnxSession(exported.engine, whole_batches=True)) as opened:
         yield opened
 
 

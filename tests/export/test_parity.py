@@ -45,7 +45,7 @@ class Altered:
 
 @pytest.fixture
 def session(exported: Any) -> Iterator[OnnxSession]:
-    with closing(OnnxSession(exported.engine)) as opened:
+    with closing(OnnxSession(exported.engine, whole_batches=True)) as opened:
         yield opened
 
 

@@ -69,7 +69,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 
 @pytest.fixture
 def session(exported: Exported) -> Iterator[OnnxSession]:
-    with closing(OnnxSession(exported.engine)) as opened:
+    with closing(OnnxSession(exported.engine, whole_batches=True)) as opened:
         yield opened
 
 

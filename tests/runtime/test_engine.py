@@ -12,6 +12,7 @@ import pytest
 
 from bandrt.engine import open_session, read_manifest
 from bandrt.engine.cuda_driver import NoDriver
+from bandrt.engine.onnx import OnnxSession
 from bandrt.engine.session import OutOfMemoryError, available_cores, parse_device
 from bandrt.errors import BandrtError, EngineError, ManifestError, MissingPackageError
 from bandrt.manifest import METADATA_KEY, BandRule
@@ -209,7 +210,7 @@ def test_a_batch_that_does_not_fit_is_told_from_one_that_fails(tiny_engine: Path
                 raise RuntimeError("[ONNXRuntimeError] : 6 : BFCArena::AllocateRawInternal Failed to allocate memory for 8 bytes")
             return [np.zeros((len(feeds["kpoints"]), 6, 64), np.float32)]
 
-    with open_session(tiny_engine) as session:
+    with OnnxSession(tiny_engine, whole_batches=True) as session:
         monkeypatch.setattr(session, "_session", Full())
         with pytest.raises(OutOfMemoryError, match="cpu has no memory for 3 crystals of up to 4 atoms"):
             session.run(random_inputs(crystals=3, atoms=4))

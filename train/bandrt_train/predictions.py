@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -31,12 +31,24 @@ class EvaluationError(BandrtError):
     """A model and a data set that can not be compared."""
 
 
-def graph_energies(model: Reference, graphs: Sequence[Data]) -> NDArray[np.float32]:
-    """Band energies of PyG graphs, (n, n_bands, K), eV; the model is left in evaluation mode."""
+class Graphs(Protocol):
+    """PyG graphs that can be counted and read one at a time."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Data: ...
+
+
+def graph_energies(model: Reference, graphs: Graphs) -> NDArray[np.float32]:
+    """Band energies of PyG graphs, (n, n_bands, K), eV, computed where the model is; it is left in evaluation mode."""
     model.eval()
+    device = next(model.parameters()).device
+    energies = []
     with torch.no_grad():
-        batches = [Batch.from_data_list(list(graphs[i : i + BATCH_SIZE])) for i in range(0, len(graphs), BATCH_SIZE)]
-        return torch.cat([model(batch).energies for batch in batches]).numpy()
+        for start in range(0, len(graphs), BATCH_SIZE):
+            batch = Batch.from_data_list([graphs[i] for i in range(start, min(start + BATCH_SIZE, len(graphs)))])
+            energies.append(model(batch.to(device)).energies.cpu())
+    return torch.cat(energies).numpy()
 
 
 def session_energies(session: Session, features: Sequence[Features]) -> NDArray[np.float32]:

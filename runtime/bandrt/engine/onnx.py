@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +21,7 @@ from bandrt.engine.session import (
     parse_device,
     run_in_turn,
 )
+from bandrt.engine.slices import SlicedRunner
 from bandrt.errors import EngineError, ManifestError, MissingPackageError
 from bandrt.manifest import Manifest
 
@@ -39,13 +41,15 @@ class OnnxSession:
     used or refused, never replaced by the CPU.
     """
 
-    def __init__(self, path: Path, *, device: str = "cpu", threads: int | None = None) -> None:
+    def __init__(self, path: Path, *, device: str = "cpu", threads: int | None = None, whole_batches: bool = False) -> None:
         """Open a model.
 
         Args:
             path: the ``.onnx`` file.
             device: ``cpu``, ``cuda`` or ``cuda:N``.
             threads: CPU threads of one run; None takes every core this process may use.
+            whole_batches: run a batch as it is given, padding included, as a check of the model wants it; otherwise the CPU takes
+                it in slices, which is faster.
 
         Raises:
             EngineError: ``engine-unreadable``, ``engine-mismatch``, ``unknown-device`` or ``device-unavailable``.
@@ -62,12 +66,7 @@ class OnnxSession:
             import onnxruntime
         except ImportError as error:
             raise MissingPackageError("onnxruntime", kind, f"running {path.name}") from error
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = _ERRORS_ONLY
-        options.intra_op_num_threads = threads or available_cores()
-        options.inter_op_num_threads = 1
-        options.use_deterministic_compute = True
-        options.enable_mem_pattern = False  # plans memory per shape, and shapes here change from batch to batch
+        threads = threads or available_cores()
         provider, missing = "CPUExecutionProvider", ""
         providers: list[Any] = [provider]
         if kind == "cuda":
@@ -81,7 +80,11 @@ class OnnxSession:
             missing = load_cuda_libraries()
             providers.insert(0, (provider, {"device_id": str(index), **CUDA_OPTIONS}))
         try:
-            session = onnxruntime.InferenceSession(str(path), sess_options=options, providers=providers)
+            session = onnxruntime.InferenceSession(str(path), sess_options=_options(threads), providers=providers)
+            sliced = kind == "cpu" and not whole_batches
+            alone = session
+            if sliced and threads > 1:
+                alone = onnxruntime.InferenceSession(str(path), sess_options=_options(1), providers=providers)
         except Exception as error:  # ONNX Runtime raises a class of its own for each kind of failure
             raise EngineError("engine-unreadable", f"{path}: ONNX Runtime can not load it ({_first_line(error)})") from error
         if provider not in session.get_providers():
@@ -93,6 +96,9 @@ class OnnxSession:
             )
         self._session: Any = session
         self._compare_with_manifest()
+        self._sliced: SlicedRunner | None = None
+        if sliced:
+            self._sliced = SlicedRunner(partial(self._evaluate, session), partial(self._evaluate, alone), threads)
         self._bound: BoundRunner | None = None
         if kind == "cuda":
             self._bound = BoundRunner(session, self._manifest.inputs, self._manifest.outputs, kind=kind, index=index)
@@ -109,12 +115,11 @@ class OnnxSession:
 
     def run(self, inputs: Inputs) -> Outputs:
         """Evaluate one padded batch; see `bandrt.engine.session.Session.run`."""
-        names = list(self._manifest.outputs)
         feeds = {name: inputs[name] for name in self._manifest.inputs}
         try:
             if self._bound is not None:
                 return self._bound.run(feeds)
-            return dict(zip(names, self._session.run(names, feeds), strict=True))
+            return self._evaluate(self._session, feeds) if self._sliced is None else self._sliced.run(feeds)
         except Exception as error:
             crystals, atoms = inputs["atomic_numbers"].shape
             if any(words in str(error) for words in OUT_OF_MEMORY) or isinstance(error, MemoryError):
@@ -131,13 +136,19 @@ class OnnxSession:
 
     def close(self) -> None:
         """Free the model."""
-        self._bound = self._session = None
+        if self._sliced is not None:
+            self._sliced.close()
+        self._sliced = self._bound = self._session = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.close()
+
+    def _evaluate(self, session: Any, feeds: Inputs) -> Outputs:
+        names = list(self._manifest.outputs)
+        return dict(zip(names, session.run(names, feeds), strict=True))
 
     def _compare_with_manifest(self) -> None:
         manifest = self._manifest
@@ -169,6 +180,19 @@ class OnnxSession:
             raise EngineError(
                 "engine-mismatch", f"{self._path}: axis {axis} of {name} has size {found}, its manifest says {expected}"
             )
+
+
+def _options(threads: int) -> Any:
+    """How ONNX Runtime runs a model."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.use_deterministic_compute = True
+    options.enable_mem_pattern = False  # plans memory per shape, and shapes here change from batch to batch
+    return options
 
 
 def _first_line(error: Exception) -> str:
