@@ -39,12 +39,14 @@ def open_session(path: Path, *, device: str | None = None, threads: int | None =
     Raises:
         EngineError: ``engine-not-found``, ``engine-format``, or what the backend finds.
     """
-    from bandrt.engine.onnx import OnnxSession
-    from bandrt.engine.plan import open_plan
-
-    plan = _suffix(path) == ".plan"
     device = default_device(path) if device is None else device
-    return open_plan(path, device=device) if plan else OnnxSession(path, device=device, threads=threads)
+    if _suffix(path) == ".plan":
+        from bandrt.engine.plan import open_plan
+
+        return open_plan(path, device=device)
+    from bandrt.engine.onnx import OnnxSession
+
+    return OnnxSession(path, device=device, threads=threads)
 
 
 def read_manifest(path: Path) -> Manifest:
