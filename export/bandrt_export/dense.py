@@ -19,11 +19,14 @@ from bandrt_export.dense_encoder import DenseEdges, GatheredAttention
 from bandrt_export.dense_loops import DenseBonds, DenseLoops
 from bandrt_export.dense_reading import PooledReading
 from bandrt_export.dense_released import DenseReleased
+from bandrt_train.counts import CrystalCounts
 from bandrt_train.decoder import Decoder, Memory
 from bandrt_train.encoder import EdgeBiasedAttention, Encoder, GaussianExpansion
+from bandrt_train.heads import BandHeads
 from bandrt_train.loops import LoopReading
-from bandrt_train.model import Bandformer, BandHeads
+from bandrt_train.model import Bandformer
 from bandrt_train.model_config import ModelConfig
+from bandrt_train.modes import ModeDecoder, ModeHeads
 from bandrt_train.node_features import NODE_FEATURES
 
 
@@ -47,11 +50,13 @@ def mean_atom(memory: Memory) -> Tensor:
 class DenseBandformer(nn.Module):
     """The paper's model with the inputs and outputs of the graph contract."""
 
+    decoder_type: ClassVar[type[Decoder | ModeDecoder]] = Decoder
+    heads_type: ClassVar[type[BandHeads]] = BandHeads
     inputs: ClassVar[tuple[str, ...]] = INPUTS
     outputs: ClassVar[tuple[str, ...]] = DenseBands._fields
     dynamic_slots: ClassVar[bool] = False
     parity_limit_ev: ClassVar[float] = 1e-4  # measured exports stay a hundred times below
-    full_precision: ClassVar[frozenset[str]] = frozenset({"node_features", "expansion", "decoder.encoding", "heads"})
+    full_precision: ClassVar[frozenset[str]] = frozenset({"node_features", "expansion", "counts", "decoder.encoding", "heads"})
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -59,8 +64,9 @@ class DenseBandformer(nn.Module):
         self.node_features = NODE_FEATURES[config.node_features](config)
         self.expansion = GaussianExpansion(config)
         self.encoder = Encoder(config, EdgeBiasedAttention)
-        self.decoder = Decoder(config, ExplicitSelfAttention)
-        self.heads = BandHeads(config)
+        self.counts = CrystalCounts(config) if config.crystal_counts else None
+        self.decoder = self.decoder_type(config, ExplicitSelfAttention)
+        self.heads = self.heads_type(config)
 
     @classmethod
     def from_reference(cls, model: Bandformer) -> DenseBandformer:
@@ -97,10 +103,14 @@ class DenseBandformer(nn.Module):
             kpoints: (B, K, 3) float32.
         """
         edges = self.edges(neighbor_index, neighbor_distance, neighbor_mask)
-        nodes = self.encoder(self.node_features(atomic_numbers.flatten()), edges)
-        memory = Memory(nodes.unflatten(0, atomic_numbers.shape), atom_mask)
+        memory = self.atoms(atomic_numbers, atom_mask, edges)
         bands = self.heads(self.decoder(kpoints, memory), mean_atom(memory))
         return DenseBands(bands.energies, bands.center, bands.dispersion)
+
+    def atoms(self, atomic_numbers: Tensor, atom_mask: Tensor, edges: DenseEdges) -> Memory:
+        """Encode the atoms of all crystals."""
+        nodes = self.encoder(self.node_features(atomic_numbers.flatten()), edges).unflatten(0, atomic_numbers.shape)
+        return Memory(nodes if self.counts is None else self.counts(nodes, atom_mask, atomic_numbers), atom_mask)
 
     def edges(self, neighbor_index: Tensor, neighbor_distance: Tensor, neighbor_mask: Tensor) -> DenseEdges:
         """Count the neighbours of all crystals, (B, N, D), through the batch."""
@@ -111,6 +121,14 @@ class DenseBandformer(nn.Module):
             gaussians=self.expansion(neighbor_distance.flatten(0, 1)),
             mask=neighbor_mask.flatten(0, 1),
         )
+
+
+class DenseFourier(DenseBandformer):
+    """The bands of a path as Fourier series, to and fro by products with constant matrices."""
+
+    decoder_type = ModeDecoder
+    heads_type = ModeHeads
+    full_precision = DenseBandformer.full_precision | {"decoder.tokens"}
 
 
 class DenseBloch(DenseBandformer):
@@ -147,7 +165,7 @@ class DenseBloch(DenseBandformer):
         """
         n_crystals, n_atoms = atomic_numbers.shape
         edges = self.edges(neighbor_index, neighbor_distance, neighbor_mask)
-        nodes = self.encoder(self.node_features(atomic_numbers.flatten()), edges)  # (B * N, d_model)
+        memory = self.atoms(atomic_numbers, atom_mask, edges)
         image = neighbor_image.flatten(1, 2).to(kpoints.dtype)  # (B, N * D, 3)
         turns = torch.matmul(image, kpoints.transpose(1, 2)).unflatten(1, (n_atoms, -1))  # (B, N, D, K)
         bonds = DenseBonds(
@@ -158,8 +176,7 @@ class DenseBloch(DenseBandformer):
             turns=turns.flatten(0, 1),
             n_groups=torch.sym_min(n_atoms, neighbor_index.shape[2]),
         )
-        memory = Memory(nodes.unflatten(0, (n_crystals, n_atoms)), atom_mask)
-        loops = self.loops(nodes, bonds).unflatten(0, (n_crystals, n_atoms))
+        loops = self.loops(memory.nodes.flatten(0, 1), bonds).unflatten(0, (n_crystals, n_atoms))
         read = self.reading(memory.nodes, loops, atom_mask)
         bands = self.heads(self.decoder(kpoints, memory, read.sequence), mean_atom(memory), read)
         return DenseBands(bands.energies, bands.center, bands.dispersion)
@@ -170,5 +187,10 @@ Dense = DenseBandformer | DenseReleased
 `forward` (`inputs`), and gives (`outputs`), whether crystals may bring any number of neighbour slots or just those of the graph
 recipe (`dynamic_slots`), how many eV fp32 rounding may cost (`parity_limit_ev`), and which modules and constants keep their
 products in fp32 in fp16 (`full_precision`)."""
-DENSE: dict[Variant, type[Dense]] = {"paper": DenseBandformer, "bloch": DenseBloch, "released": DenseReleased}
+DENSE: dict[Variant, type[Dense]] = {
+    "paper": DenseBandformer,
+    "fourier": DenseFourier,
+    "bloch": DenseBloch,
+    "released": DenseReleased,
+}
 """The dense module of each variant, under the same names as `bandrt_train.model.REFERENCES`."""

@@ -8,8 +8,8 @@ from bandrt.crystal import Crystal
 from bandrt.elements import SYMBOLS
 from bandrt.manifest import TrainingDomain
 
-MAGNETIC = frozenset(range(24, 29)) | frozenset(range(58, 71)) | frozenset(range(92, 103))
-"""Cr to Ni, and lanthanides and actinides with an open f shell: often magnetic, while bands here are not spin-polarised."""
+MAGNETIC = frozenset(range(23, 29)) | frozenset(range(58, 71)) | frozenset(range(92, 103))
+"""V to Ni, and lanthanides and actinides with an open f shell: often magnetic, while bands here are not spin-polarised."""
 SPIN_ORBIT_FROM = 72
 """Atomic number (hafnium) from which spin-orbit coupling, absent here, moves bands by tenths of an eV."""
 
@@ -22,12 +22,14 @@ def warnings(crystal: Crystal, domain: TrainingDomain) -> tuple[str, ...]:
         domain: what the model was trained on; a domain that lists nothing gives no warnings about novelty.
 
     Returns:
-        ``unseen-element:Pu``, ``more-atoms:57`` (than any training crystal), ``magnetic:Fe``, ``spin-orbit:Pb``.
+        ``unseen-element:Pu``, ``more-atoms:57`` (than any training crystal), ``magnetic:Fe``, ``spin-orbit:Pb``; of what only
+        crystals had whose gap alone was learned, ``gap-only-element:Zr`` and ``gap-only-atoms:20``.
     """
     numbers = [int(z) for z in np.unique(crystal.atomic_numbers)]
-    codes = [f"unseen-element:{SYMBOLS[z]}" for z in numbers if domain.elements and SYMBOLS[z] not in domain.elements]
+    new = [SYMBOLS[z] for z in numbers if domain.elements and SYMBOLS[z] not in domain.elements]
+    codes = [f"{'gap-only' if symbol in domain.gap_elements else 'unseen'}-element:{symbol}" for symbol in new]
     if domain.max_atoms and crystal.n_atoms > domain.max_atoms:
-        codes.append(f"more-atoms:{crystal.n_atoms}")
+        codes.append(f"{'gap-only' if crystal.n_atoms <= domain.gap_max_atoms else 'more'}-atoms:{crystal.n_atoms}")
     codes += [f"magnetic:{SYMBOLS[z]}" for z in numbers if z in MAGNETIC]
     codes += [f"spin-orbit:{SYMBOLS[z]}" for z in numbers if z >= SPIN_ORBIT_FROM]
     return tuple(codes)

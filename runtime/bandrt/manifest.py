@@ -95,6 +95,9 @@ class TrainingDomain:
     """How the labels were computed that this checkpoint and those before it were trained on first, oldest first."""
     n_gaps: int = 0
     """Further crystals of which the gap alone was learned, here or before."""
+    gap_elements: tuple[str, ...] = ()
+    gap_max_atoms: int = 0
+    """Their elements and the largest of them; `elements` and `max_atoms` are those of the crystals with bands."""
     gaps_sha256: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     """Errors on held-out crystals, eV unless the name says otherwise, e.g. ``validation/energy_mae``."""
@@ -113,6 +116,8 @@ class Backend:
     driver: str | None = None
     file_sha256: str | None = None
     """Checksum of the plan beside this manifest; None inside an ONNX file."""
+    timing_cache_sha256: str | None = None
+    """Checksum of the kernel timings that TensorRT chose by, ``model.plan.timings``; None where it keeps none."""
 
 
 @dataclass(frozen=True)

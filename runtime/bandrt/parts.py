@@ -7,7 +7,8 @@ Arrays of a part that holds n crystals:
 - ``labels`` (n, n_vertices), padded with empty text, and ``label_indices`` (n, n_vertices), padded with -1;
 - the standard primitive cells: ``lattice`` (n, 3, 3), Å, rows, and ``atomic_numbers`` and ``frac_coords``, one crystal after the
   other, crystal i at ``atom_offsets[i]:atom_offsets[i + 1]``;
-- scalars: ``n_valence, metal_tolerance_ev, engine_sha256, format_version``.
+- scalars: ``n_valence, metal_tolerance_ev, engine_sha256, format_version``;
+- from an engine that estimates it, ``uncertainty_ev`` (n,) float32.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ _PER_CRYSTAL = (
     "energies", "frac_kpoints", "kpoint_distance", "labels", "label_indices", "lattice",
 )  # fmt: skip
 _PER_ATOM = ("atomic_numbers", "frac_coords")
+_UNCERTAINTY = "uncertainty_ev"
 _SCALARS = ("n_valence", "metal_tolerance_ev", "engine_sha256", "format_version")
 
 
@@ -78,6 +80,8 @@ def write_part(path: Path, predictions: Sequence[Prediction], *, engine_sha256: 
         "engine_sha256": engine_sha256,
         "format_version": FORMAT_VERSION,
     }
+    if predictions[0].uncertainty_ev is not None:
+        arrays[_UNCERTAINTY] = np.array([p.uncertainty_ev for p in predictions], np.float32)
     with replaced(path, "wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
 
@@ -131,11 +135,12 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     with _opened(path) as archive:
         if (damaged := archive.zip.testzip()) is not None:  # checksums before shapes are believed
             raise BadPartError(f"{path}: {damaged} has a wrong checksum")
-        arrays = {name: archive[name] for name in (*_PER_CRYSTAL, *_PER_ATOM, "atom_offsets", *_SCALARS)}
+        estimated = [name for name in (_UNCERTAINTY,) if name in archive.files]
+        arrays = {name: archive[name] for name in (*_PER_CRYSTAL, *estimated, *_PER_ATOM, "atom_offsets", *_SCALARS)}
     n_crystals, offsets = len(arrays["id"]), arrays["atom_offsets"]
     if int(arrays["format_version"]) != FORMAT_VERSION:
         raise BadPartError(f"{path}: part format {arrays['format_version']}, this bandrt reads {FORMAT_VERSION}")
-    lengths = {len(arrays[name]) for name in _PER_CRYSTAL} | {len(offsets) - 1}
+    lengths = {len(arrays[name]) for name in (*_PER_CRYSTAL, *estimated)} | {len(offsets) - 1}
     if lengths != {n_crystals} or {len(arrays[name]) for name in _PER_ATOM} != {int(offsets[-1])}:
         raise BadPartError(f"{path}: its arrays have different lengths")
     return arrays
@@ -157,4 +162,10 @@ def _prediction(arrays: dict[str, NDArray[Any]], index: int, rule: BandRule) -> 
         rule=rule,
     )
     codes = str(arrays["warnings"][index])
-    return Prediction(str(arrays["id"][index]), str(arrays["path"][index]), bands, tuple(codes.split(";")) if codes else ())
+    return Prediction(
+        id=str(arrays["id"][index]),
+        path=str(arrays["path"][index]),
+        band_structure=bands,
+        warnings=tuple(codes.split(";")) if codes else (),
+        uncertainty_ev=float(arrays[_UNCERTAINTY][index]) if _UNCERTAINTY in arrays else None,
+    )

@@ -30,12 +30,14 @@ class Prediction:
         path: where it was read; empty for an object in memory.
         band_structure: the bands, with the standard primitive cell they belong to.
         warnings: short codes of what the model has not seen or does not describe, e.g. ``magnetic:Fe``.
+        uncertainty_ev: expected mean absolute error of the energies, eV; None from an engine that does not estimate it.
     """
 
     id: str
     path: str
     band_structure: BandStructure
     warnings: tuple[str, ...] = ()
+    uncertainty_ev: float | None = None
 
     @property
     def crystal(self) -> Crystal:

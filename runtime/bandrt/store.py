@@ -36,6 +36,8 @@ PART_SECONDS = 30.0
 SUMMARY_COLUMNS = (
     "id", "path", "formula", "space_group", "n_atoms", "band_gap_ev", "is_metal", "is_direct", "vbm_ev", "cbm_ev", "warnings",
 )  # fmt: skip
+UNCERTAINTY_COLUMN = "uncertainty_ev"
+"""Last column of the summary of an engine that estimates it."""
 
 Mode = Literal["new", "resume", "overwrite"]
 
@@ -43,7 +45,9 @@ Mode = Literal["new", "resume", "overwrite"]
 class Store:
     """An output folder open for writing, by one process at a time; a context manager."""
 
-    def __init__(self, folder: Path, *, engine_sha256: str, mode: Mode = "new", retry_failed: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, engine_sha256: str, mode: Mode = "new", retry_failed: bool = False, uncertainty: bool = False
+    ) -> None:
         """Open or make an output folder.
 
         Args:
@@ -51,6 +55,7 @@ class Store:
             engine_sha256: the engine of this run.
             mode: ``new`` wants an absent or empty folder; ``resume`` keeps what is complete; ``overwrite`` deletes what a run left.
             retry_failed: on resume, forget the recorded failures.
+            uncertainty: whether this engine estimates its errors.
 
         Raises:
             OutputError: ``output-not-empty``, ``output-foreign``, ``output-locked``, ``output-unwritable`` or ``engine-differs``.
@@ -63,6 +68,7 @@ class Store:
         self.failure_codes: Counter[str] = Counter()
         """Recorded failures by code, earlier runs included."""
         self._engine_sha256 = engine_sha256
+        self._columns = (*SUMMARY_COLUMNS, UNCERTAINTY_COLUMN) if uncertainty else SUMMARY_COLUMNS
         self._pending: list[tuple[int, Prediction]] = []
         self._pending_since = 0.0
         self._next_part = 0
@@ -139,7 +145,7 @@ class Store:
         """Verify every part, discard damaged ones, make the summary and the failures agree with what is left."""
         with replaced(self.folder / SUMMARY) as file:
             rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(SUMMARY_COLUMNS)
+            rows.writerow(self._columns)
             for path in part_files(self.folder):
                 self._next_part = int(path.stem.removeprefix("part-")) + 1
                 try:
@@ -216,7 +222,7 @@ def read_errors(folder: Path) -> list[Failure]:
 
 
 def summary_row(prediction: Prediction) -> list[str | int]:
-    """One line of ``summary.csv``; band edges of metals are empty."""
+    """One line of ``summary.csv``; band edges of metals are empty, and the uncertainty is there if the engine gave it."""
     bands = prediction.band_structure
     edges = ["" if edge is None else f"{edge.energy:.6f}" for edge in (bands.vbm, bands.cbm)]
     return [
@@ -230,6 +236,7 @@ def summary_row(prediction: Prediction) -> list[str | int]:
         str(bands.is_direct).lower(),
         *edges,
         ";".join(prediction.warnings),
+        *([] if prediction.uncertainty_ev is None else [f"{prediction.uncertainty_ev:.6f}"]),
     ]
 
 

@@ -18,6 +18,7 @@ from bandrt_export.masking import masked_bias, masked_softmax
 from bandrt_train.decoder import CrossAttention, Memory
 from bandrt_train.graph_data import to_batch
 from bandrt_train.model import REFERENCES, Bandformer
+from bandrt_train.model_config import TrainableVariant
 
 TOLERANCE_EV = 1e-5
 """fp32 rounding on energies of a few eV, summed in another order."""
@@ -63,6 +64,14 @@ def test_dense_and_reference_agree_on_real_and_random_crystals(node_features: st
     rng = np.random.default_rng(0)
     for sizes in ((1,), (1, 2, 30), (17, 5, 5, 1)):
         assert_equal(model, dense, [random_features(rng, n) for n in sizes])
+
+
+@pytest.mark.parametrize("variant", ["paper", "fourier"])
+def test_crystals_are_counted_alike(variant: TrainableVariant) -> None:
+    model = perturbed(replace(SMALL, variant=variant, n_modes=12, crystal_counts=True))
+    dense = DENSE[variant].from_reference(model)
+    assert_equal(model, dense, real_features(), n_atoms=64, batch_size=30)
+    assert_equal(model, dense, [random_features(np.random.default_rng(0), n) for n in (17, 5, 5, 1)])
 
 
 def test_the_default_configuration_agrees_too() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from small_models import BLOCH, BLOCH_RECIPE, bloch_features, isolated, perturbed
+from small_models import BLOCH, BLOCH_RECIPE, PORTABLE_OPS, bloch_features, isolated, perturbed
 
 import bandrt
 from bandrt.batch import pad
@@ -34,12 +34,6 @@ TOLERANCE_EV = 1e-5
 """fp32 rounding on energies of a few eV, summed in another order."""
 SHRINK = 0.5
 """Of parameters that were perturbed: loops multiply, and energies of hundreds of eV would leave no digits to compare."""
-PORTABLE_OPS = set(
-    "Add Cast Clip Concat Constant Cos Div Equal Exp Expand Flatten Gather Gelu Gemm LayerNormalization MatMul Max Min Mul Neg Pow"
-    " Range Reciprocal ReduceMean ReduceSum Reshape Round Shape Sin Slice Softmax Split Sqrt Squeeze Sub Tile Transpose Unsqueeze"
-    " Where".split()
-)
-"""Operations that ONNX Runtime, TensorRT and TensorRT-RTX all take; no scatter, no DFT, no fused attention."""
 
 
 def small(kpoint_encoding: bool) -> BlochBandformer:

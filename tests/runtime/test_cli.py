@@ -6,11 +6,13 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bandrt.cli import COMMANDS, run
+from bandrt.manifest import TrainingDomain
 
 Captured = pytest.CaptureFixture[str]
 
@@ -89,7 +91,7 @@ def test_a_bug_is_one_line_and_a_traceback_in_a_file(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("bandrt.pipeline.featurize_crystal", broken)
+    monkeypatch.setattr("bandrt.pipeline.featurize_crystals", broken)
     out = tmp_path / "out"
     assert run(["infer", str(mixed_folder), "-o", str(out), "--engine", str(tiny_engine)]) == 1
     [line] = capsys.readouterr().err.splitlines()
@@ -137,6 +139,12 @@ def test_inspect_says_what_a_model_is(tiny_engine: Path, capsys: Captured) -> No
         assert fact in text
     assert run(["inspect", str(tiny_engine), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["variant"] == "paper"
+
+
+def test_inspect_says_what_was_learned_from_gaps_alone(make_engine: Callable[..., Path], capsys: Captured) -> None:
+    domain = TrainingDomain(n_crystals=3, elements=("Na", "Cl"), n_gaps=7, gap_elements=("Br", "Na"), gap_max_atoms=12)
+    assert run(["inspect", str(make_engine(training=domain))]) == 0
+    assert "7 further crystals, up to 12 atoms, with 1 further elements: Br" in capsys.readouterr().out
 
 
 def test_help_lists_every_command_without_importing_any() -> None:

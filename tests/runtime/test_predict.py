@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import bandrt
 from bandrt import Crystal, Failure, Prediction
 from bandrt.domain import warnings
 from bandrt.errors import EngineError
+from bandrt.infer import InferOptions, infer
 from bandrt.manifest import Profile, TrainingDomain
 from bandrt.predict import Engine, load
 
@@ -97,7 +99,7 @@ def test_a_bug_is_not_a_failure(engine: Engine, monkeypatch: pytest.MonkeyPatch)
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("bandrt.predict.featurize", broken)
+    monkeypatch.setattr("bandrt.predict.featurize_many", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         list(engine.predict([cubic(4.0, [11])]))
 
@@ -115,6 +117,43 @@ def test_energies_that_are_not_finite_are_a_failure(engine: Engine, monkeypatch:
     assert isinstance(good, Prediction)
     assert isinstance(bad, Failure)
     assert (bad.code, bad.stage) == ("non-finite-energies", "predict")
+
+
+def test_an_engine_that_estimates_its_errors_says_so_of_every_crystal(
+    engine: Engine, make_engine: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = make_engine(outputs=("band_energies", "uncertainty_ev"))
+    crystals = [cubic(6.0, [11]), cubic(3.0, [11])]  # six neighbours within 8 Å, and six with six of the twelve at sqrt(2) a
+    with load(path, threads=1) as estimating:
+        results = list(estimating.predict(crystals))
+    expected = [6.0 / 3.0, (6 * 3.0 + 6 * 3.0 * 2**0.5) / 12 / 3.0]
+    for result, plain, uncertainty in zip(results, engine.predict(crystals), expected, strict=True):
+        assert isinstance(result, Prediction)
+        assert isinstance(plain, Prediction)
+        assert result.uncertainty_ev == pytest.approx(uncertainty, rel=1e-6)
+        assert plain.uncertainty_ev is None
+        np.testing.assert_array_equal(result.band_structure.energies, plain.band_structure.energies)
+
+
+def test_a_summary_has_uncertainties_when_the_engine_has(
+    make_engine: Callable[..., Path], tmp_path: Path, rock_salt: Callable[..., str]
+) -> None:
+    (tmp_path / "salt.cif").write_text(rock_salt())
+    for outputs, columns in ((("band_energies",), 11), (("band_energies", "uncertainty_ev"), 12)):
+        out = tmp_path / str(columns)
+        infer([tmp_path / "salt.cif"], out, InferOptions(engine=make_engine(outputs=outputs), workers=1, threads=1))
+        [row] = csv.DictReader((out / "summary.csv").read_text().splitlines())
+        assert len(row) == columns
+        assert float(row.get("uncertainty_ev", 1.0)) > 0.0
+
+
+def test_an_uncertainty_that_is_not_finite_is_a_failure(make_engine: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    with load(make_engine(outputs=("band_energies", "uncertainty_ev")), threads=1) as engine:
+        run = engine.session.run
+        monkeypatch.setattr(engine.session, "run", lambda inputs: run(inputs) | {"uncertainty_ev": np.array([np.nan], np.float32)})
+        [bad] = engine.predict([cubic(4.0, [11])])
+    assert isinstance(bad, Failure)
+    assert bad.code == "non-finite-energies"
 
 
 def test_a_crystal_too_large_for_the_engine_is_a_failure(make_engine: Callable[..., Path]) -> None:
@@ -152,6 +191,13 @@ def test_warnings_say_what_the_model_has_not_seen() -> None:
         "unseen-element:O", "unseen-element:Pu", "more-atoms:3", "magnetic:Pu", "spin-orbit:Pu",
     )  # fmt: skip
     assert warnings(cubic(7.0, [94]), TrainingDomain()) == ("magnetic:Pu", "spin-orbit:Pu")
+
+
+def test_warnings_tell_what_was_seen_in_gaps_alone_from_what_was_never_seen() -> None:
+    domain = TrainingDomain(elements=("Cl", "Na"), max_atoms=2, gap_elements=("Br", "Na"), gap_max_atoms=4)
+    assert warnings(cubic(4.0, [11, 17]), domain) == ()
+    assert warnings(cubic(9.0, [11, 35, 35]), domain) == ("gap-only-element:Br", "gap-only-atoms:3")
+    assert warnings(cubic(9.0, [11, 53, 53, 53, 53]), domain) == ("unseen-element:I", "more-atoms:5")
 
 
 def test_a_missing_engine_is_named(tmp_path: Path) -> None:

@@ -22,7 +22,9 @@ from bandrt.store import SUMMARY_COLUMNS, Mode, Store, read, read_errors, read_o
 ENGINE = "e" * 64
 
 
-def prediction(name: str, *, gap: float = 1.0, n_atoms: int = 2, warnings: tuple[str, ...] = ()) -> Prediction:
+def prediction(
+    name: str, *, gap: float = 1.0, n_atoms: int = 2, warnings: tuple[str, ...] = (), uncertainty: float | None = None
+) -> Prediction:
     generator = np.random.default_rng(sum(name.encode()))
     n_kpoints = 16
     wave = generator.uniform(0, 0.1, (6, n_kpoints))
@@ -42,7 +44,7 @@ def prediction(name: str, *, gap: float = 1.0, n_atoms: int = 2, warnings: tuple
         scheme="latimer_munro",
         rule=BandRule(metal_tolerance_ev=0.07),
     )
-    return Prediction(name, f"somewhere/{name}.cif", bands, warnings)
+    return Prediction(name, f"somewhere/{name}.cif", bands, warnings, uncertainty)
 
 
 def failure(name: str) -> Failure:
@@ -90,6 +92,34 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
             else:
                 assert a == b
     np.testing.assert_array_equal(read_one(tmp_path, "Ö/ü").energies, given[1].band_structure.energies)
+
+
+def test_uncertainties_are_kept_and_stand_last_in_the_summary(tmp_path: Path) -> None:
+    given = [prediction("a", uncertainty=0.25), prediction("m", gap=-1.0, uncertainty=1.5)]
+    with Store(tmp_path, engine_sha256=ENGINE, uncertainty=True) as store:
+        store.write_run({})
+        for order, one in enumerate(given):
+            store.add(Ticket(order, one.id, one.path), one)
+    assert [p.uncertainty_ev for p in read(tmp_path)] == [0.25, 1.5]
+    before = (tmp_path / "summary.csv").read_bytes()
+    rows = list(csv.DictReader(before.decode().splitlines()))
+    assert tuple(rows[0]) == (*SUMMARY_COLUMNS, "uncertainty_ev")
+    assert [row["uncertainty_ev"] for row in rows] == ["0.250000", "1.500000"]
+    with Store(tmp_path, engine_sha256=ENGINE, mode="resume", uncertainty=True):
+        pass
+    assert (tmp_path / "summary.csv").read_bytes() == before
+
+
+def test_a_part_whose_uncertainties_are_cut_short_is_damaged(tmp_path: Path) -> None:
+    with Store(tmp_path, engine_sha256=ENGINE, uncertainty=True) as store:
+        for name in "ab":
+            store.add(Ticket(0, name, ""), prediction(name, uncertainty=0.5))
+    path = tmp_path / "parts" / "part-00000.npz"
+    with np.load(path) as part:
+        arrays = dict(part)
+    np.savez(path, **(arrays | {"uncertainty_ev": arrays["uncertainty_ev"][:1]}))
+    with pytest.raises(BadPartError, match="different lengths"):
+        list(read_part(path))
 
 
 def test_parts_hold_no_pickles_and_the_arrays_of_the_design(tmp_path: Path) -> None:

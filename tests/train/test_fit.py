@@ -11,38 +11,22 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from small_fits import CONFIG, N_KPOINTS, RECIPE, TINY
 
+from bandrt.elements import SYMBOLS
 from bandrt.errors import ManifestError
 from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_train.band_documents import DocumentText
 from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.cli import group
-from bandrt_train.dataset import Dataset, DatasetRecipe, DatasetWriter, SplitRule
+from bandrt_train.dataset import Dataset, DatasetRecipe, SplitRule
 from bandrt_train.dataset_builder import build_dataset
-from bandrt_train.evaluate import evaluate
-from bandrt_train.fit import FitResult, fit, training_statistics
+from bandrt_train.dataset_writer import DatasetWriter
+from bandrt_train.evaluation.metrics import choose_metal_tolerance, evaluate
+from bandrt_train.fit import FitResult, fit
 from bandrt_train.fit_config import FitConfig, FitError, GapConfig, OptimizerConfig, read_config
-from bandrt_train.gap_labels import METHOD, gap_targets
-from bandrt_train.model_config import ModelConfig
 from bandrt_train.predictions import EvaluationError, predict_entries
-
-N_KPOINTS = 32
-RECIPE = DatasetRecipe(Recipe(kpath=KpathRecipe(n_kpoints=N_KPOINTS)), splits=SplitRule(validation=0.25, test=0.05))
-TINY = ModelConfig(
-    d_model=12, n_heads=2, encoder_layers=1, decoder_layers=1, d_feedforward=24, n_gaussians=8, dropout=0.0, n_kpoints=N_KPOINTS
-)
-CONFIG = FitConfig(
-    model=TINY, optimizer=OptimizerConfig(3e-3, warmup_epochs=1.0, ema_decay=0.9), epochs=6, patience=6, batch_size=8
-)
-
-
-@pytest.fixture(scope="module")
-def data(label_texts: list[DocumentText], tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """Some thirty crystals on a coarse path."""
-    folder = tmp_path_factory.mktemp("data")
-    chosen = [t.text.strip() for t in label_texts if json.loads(t.text)["n_occupied"] >= 3][::8]
-    (folder / "labels.jsonl").write_text("\n".join(chosen), encoding="utf-8")
-    return build_dataset([folder / "labels.jsonl"], folder / "dataset", RECIPE)
+from bandrt_train.training_split import training_statistics
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +51,10 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(data: Data
 
 def test_the_checkpoint_gives_the_errors_that_were_reported(data: Dataset, run: FitResult) -> None:
     entries = data.split("validation")
-    energies, rule, domain = predict_entries(run.checkpoint, data, entries)
+    predicted = predict_entries(run.checkpoint, data, entries)
+    rule, domain = predicted.model.bands, predicted.model.training
     assert rule == run.rule
-    found = evaluate(energies, [entry.targets for entry in entries], rule)
+    found = evaluate(predicted.energies, [entry.targets for entry in entries], rule)
     assert found.total.energy_mae_ev == pytest.approx(run.validation.total.energy_mae_ev, abs=1e-6)
     assert domain.metrics["validation/energy_mae_ev"] == pytest.approx(run.validation.total.energy_mae_ev, abs=1e-6)
 
@@ -121,16 +106,6 @@ def test_weights_learned_on_another_number_of_k_points_can_be_fine_tuned(
     assert load_checkpoint(result.checkpoint).config.n_kpoints == 48
 
 
-@pytest.fixture(scope="module")
-def gaps(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """The same crystals, of which only wrong gaps are known: 3 eV more than the true one."""
-    writer = DatasetWriter(tmp_path_factory.mktemp("gaps") / "gaps", RECIPE)
-    for entry in data:
-        targets = gap_targets(entry.targets.band_gap + 3.0, 6, N_KPOINTS)
-        writer.add(dataclasses.replace(entry, targets=targets, method=METHOD))
-    return writer.close()
-
-
 def test_gaps_move_the_predicted_band_edges(data: Dataset, gaps: Dataset, tmp_path: Path) -> None:
     faster = dataclasses.replace(CONFIG.optimizer, learning_rate=1e-2)
     config = dataclasses.replace(CONFIG, optimizer=faster, epochs=10, patience=10, gaps=GapConfig(weight=20.0, batch_size=8))
@@ -139,8 +114,13 @@ def test_gaps_move_the_predicted_band_edges(data: Dataset, gaps: Dataset, tmp_pa
     assert predicted_gap(learned.checkpoint, data) > without + 0.1
     training = load_checkpoint(learned.checkpoint).training
     assert (training.n_gaps, training.gaps_sha256) == (gaps.header.counts["train"], gaps.header.fingerprint)
+    numbers = np.unique(np.concatenate([entry.features.atomic_numbers for entry in gaps.split("train")]))
+    assert training.gap_elements == tuple(SYMBOLS[z] for z in numbers)
+    assert training.gap_max_atoms == max(entry.features.crystal.n_atoms for entry in gaps.split("train"))
     child = fit(dataclasses.replace(CONFIG, epochs=1), data, tmp_path / "child", start=load_checkpoint(learned.checkpoint))
-    assert load_checkpoint(child.checkpoint).training.gaps_sha256 == gaps.header.fingerprint
+    inherited = load_checkpoint(child.checkpoint).training
+    assert inherited.gaps_sha256 == gaps.header.fingerprint
+    assert (inherited.gap_elements, inherited.gap_max_atoms) == (training.gap_elements, training.gap_max_atoms)
     with (learned.checkpoint.parent / "log.csv").open(encoding="utf-8") as stream:
         losses = [float(row["train/gap_loss"]) for row in csv.DictReader(stream)]
     assert losses[-1] < 0.9 * losses[0]
@@ -148,8 +128,35 @@ def test_gaps_move_the_predicted_band_edges(data: Dataset, gaps: Dataset, tmp_pa
 
 def predicted_gap(checkpoint: Path, data: Dataset) -> float:
     """Mean distance in eV from the top of band 3 to the bottom of band 4, over the training crystals."""
-    energies, _, _ = predict_entries(checkpoint, data, data.split("train"))
+    energies = predict_entries(checkpoint, data, data.split("train")).energies
     return float((energies[:, 3:].min(axis=(1, 2)) - energies[:, :3].max(axis=(1, 2))).mean())
+
+
+def test_gaps_help_to_choose_the_metal_tolerance(data: Dataset, gaps: Dataset, tmp_path: Path) -> None:
+    result = fit(dataclasses.replace(CONFIG, epochs=2), data, tmp_path / "run", gaps=gaps)
+    assert load_checkpoint(result.checkpoint).bands == result.rule
+    held_out = [*data.split("validation"), *gaps.split("validation")]
+    energies = np.concatenate([predict_entries(result.checkpoint, of, of.split("validation")).energies for of in (data, gaps)])
+    assert choose_metal_tolerance(energies, [entry.targets for entry in held_out], RECIPE.bands) == result.rule
+    judged = evaluate(energies[: len(data.split("validation"))], [entry.targets for entry in data.split("validation")], result.rule)
+    assert judged.total.metal_accuracy == result.validation.total.metal_accuracy
+
+
+def test_the_last_weights_are_kept_where_they_are_wanted(data: Dataset, tmp_path: Path) -> None:
+    worse = dataclasses.replace(CONFIG, optimizer=OptimizerConfig(1.0, warmup_epochs=4.0, ema_decay=0.0), epochs=4, patience=4)
+    errors: list[float] = []
+    last = fit(
+        dataclasses.replace(worse, keep="last"),
+        data,
+        tmp_path / "last",
+        progress=lambda epoch, row: errors.append(row["validation/energy_mae_ev"]),
+    )
+    assert min(errors) < errors[-1], "these weights should get worse"
+    assert last.best_epoch == len(errors) == 4
+    assert last.validation.total.energy_mae_ev == pytest.approx(errors[-1])
+    best = fit(worse, data, tmp_path / "best")
+    assert best.validation.total.energy_mae_ev == pytest.approx(errors[best.best_epoch - 1])
+    assert best.best_epoch < 4
 
 
 def test_without_weight_gaps_change_nothing(data: Dataset, gaps: Dataset, run: FitResult, tmp_path: Path) -> None:
@@ -260,6 +267,9 @@ def test_the_shipped_configurations_can_be_read() -> None:
         ("epochs = 'many'", "epochs"),
         ("epochs = 0", "epochs"),
         ("[gaps]\nbatch_size = 0", "batch_size"),
+        ("[trainer]\ngpus = 2", "gpus"),
+        ("[trainer]\nprecision = 'fp8'", "bf16-mixed"),
+        ("[trainer]\nloader_workers = -1", "loader_workers"),
         ("epochs = ", "TOML"),
     ],
 )
@@ -298,20 +308,21 @@ def test_the_command_line_learns_from_bands_and_gaps_and_judges_by_gaps(
     )
     checkpoint = tmp_path / "run" / "checkpoint.pt"
     judged = json.loads(call("evaluate", checkpoint, gaps, "--json"))
-    assert "training mean" not in judged
-    assert judged["model"]["total"]["energy_mae_ev"] is None
-    assert judged["model"]["nonmetal"]["gap_mae_ev"] > 0.0
+    models = judged["sets"][0]["models"]
+    assert all(errors["total"]["energy_mae_ev"] is None for errors in models.values())
+    assert models["model"]["nonmetal"]["gap_mae_ev"] > 0.0
+    assert models["nearest neighbour"]["nonmetal"]["gap_mae_ev"] == 0.0  # every gap is 1 eV
     refused = CliRunner().invoke(group, ["dataset", str(tmp_path / "gaps.csv"), str(bands), "-o", str(tmp_path / "both")])
     assert refused.exit_code == 2
 
 
-@pytest.mark.parametrize("variant", ["paper", "bloch"])
+@pytest.mark.parametrize("variant", ["paper", "fourier", "bloch"])
 def test_the_command_line_goes_from_labels_to_errors(label_texts: list[DocumentText], tmp_path: Path, variant: str) -> None:
     chosen = [t.text.strip() for t in label_texts if json.loads(t.text)["n_occupied"] >= 3][::12]
     (tmp_path / "labels.jsonl").write_text("\n".join(chosen), encoding="utf-8")
     (tmp_path / "tiny.toml").write_text(
         f"epochs = 1\n[model]\nvariant = '{variant}'\nd_model = 12\nn_heads = 2\nencoder_layers = 1\ndecoder_layers = 1\n"
-        "n_kpoints = 32\n",
+        "n_modes = 12\nn_kpoints = 32\n",
         encoding="utf-8",
     )
 
@@ -336,4 +347,32 @@ def test_the_command_line_goes_from_labels_to_errors(label_texts: list[DocumentT
     assert load_checkpoint(tmp_path / "tuned" / "checkpoint.pt").training.parent_sha256 == load_checkpoint(checkpoint).sha256
     judged = json.loads(call("evaluate", checkpoint, str(tmp_path / "data"), "--json"))
     stored = json.loads((tmp_path / "run" / "validation.json").read_text(encoding="utf-8"))
-    assert judged["model"]["total"]["energy_mae_ev"] == pytest.approx(stored["model"]["total"]["energy_mae_ev"])
+    for name, errors in judged["sets"][0]["models"].items():
+        if name != "nearest neighbour":
+            assert errors["total"]["energy_mae_ev"] == pytest.approx(stored[name]["total"]["energy_mae_ev"], abs=1e-6)
+
+
+def test_a_model_can_be_given_cartesian_k_points_unless_its_loops_need_fractional_ones(
+    label_texts: list[DocumentText], tmp_path: Path
+) -> None:
+    chosen = [t.text.strip() for t in label_texts if json.loads(t.text)["n_occupied"] >= 3][::24]
+    (tmp_path / "labels.jsonl").write_text("\n".join(chosen), encoding="utf-8")
+    command = ["dataset", str(tmp_path / "labels.jsonl"), "-o", str(tmp_path / "data"), "--frame", "cartesian"]
+    refused = CliRunner().invoke(group, [*command, "--variant", "bloch"])
+    assert refused.exit_code == 2
+    assert "k-points in the fractional frame" in refused.output
+    built = CliRunner().invoke(group, [*command, "--n-kpoints", "32", "--validation", "0.3"], catch_exceptions=False)
+    assert built.exit_code == 0
+    cartesian = Dataset(tmp_path / "data")
+    features = cartesian[0].features
+    reciprocal = 2.0 * np.pi * np.linalg.inv(features.crystal.lattice).T
+    np.testing.assert_allclose(features.kpoints, features.kpath.frac_kpoints @ reciprocal, atol=1e-5)
+    result = fit(dataclasses.replace(CONFIG, epochs=1), cartesian, tmp_path / "run")
+    assert load_checkpoint(result.checkpoint).recipe.kpath.frame == "cartesian"
+
+
+def test_steps_are_counted_in_epochs(data: Dataset, tmp_path: Path) -> None:
+    counted: list[float] = []
+    fit(dataclasses.replace(CONFIG, epochs=2), data, tmp_path / "run", steps=counted.append)
+    n = -(-data.header.counts["train"] // CONFIG.batch_size)
+    assert counted == pytest.approx([(i + 1) / n for i in range(2 * n)])

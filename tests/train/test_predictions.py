@@ -36,12 +36,13 @@ class DenseSession:
     def __init__(self, model: Bandformer) -> None:
         self.model = DenseBandformer.from_reference(model).eval()
         inputs = ("atomic_numbers", "neighbor_index", "neighbor_distance", "neighbor_mask", "atom_mask", "kpoints")
-        self.manifest = Manifest("paper", {}, "", RECIPE, RULE, inputs, ("band_energies",), training=DOMAIN)
+        self.manifest = Manifest("paper", {}, "", RECIPE, RULE, inputs, ("band_energies", "uncertainty_ev"), training=DOMAIN)
 
     def run(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         with torch.no_grad():
             bands = self.model(*(torch.as_tensor(inputs[name]) for name in self.manifest.inputs))
-        return {"band_energies": bands.band_energies.numpy()}
+        energies = bands.band_energies.numpy()
+        return {"band_energies": energies, "uncertainty_ev": energies.std(axis=(1, 2))}
 
     def __enter__(self) -> Self:
         return self
@@ -71,9 +72,19 @@ def test_an_engine_predicts_the_entries_of_a_data_set_as_its_checkpoint_does(
 
     entries = list(data)
     assert len(entries) > predictions.BATCH_SIZE
-    energies, rule, domain = predict_entries(path, data, entries)
-    engine_energies, engine_rule, engine_domain = predict_entries(tmp_path / "model.onnx", data, entries)
-    assert (engine_rule, engine_domain) == (rule, domain) == (RULE, DOMAIN)
-    assert engine_energies.shape == (len(entries), 6, 32)
-    np.testing.assert_allclose(engine_energies, energies, atol=PARITY_EV)
-    assert np.ptp(energies, axis=0).min() > 100 * PARITY_EV  # crystals are told apart, so none stands in another's row
+    (tmp_path / "model.onnx").write_bytes(b"an engine")
+    monkeypatch.setattr(predictions, "CHUNK", len(entries) - 2)
+    of_checkpoint, of_engine = (
+        predict_entries(path, data, iter(entries)),
+        predict_entries(tmp_path / "model.onnx", data, iter(entries)),
+    )
+    for found in (of_checkpoint.model, of_engine.model):
+        assert (found.bands, found.training, found.variant) == (RULE, DOMAIN, "paper")
+    assert of_checkpoint.model.sha256 == of_checkpoint.model.checkpoint_sha256
+    assert of_engine.energies.shape == (len(entries), 6, 32)
+    np.testing.assert_allclose(of_engine.energies, of_checkpoint.energies, atol=PARITY_EV)
+    # crystals are told apart, so none stands in another's row
+    assert np.ptp(of_checkpoint.energies, axis=0).min() > 100 * PARITY_EV
+    assert of_checkpoint.uncertainty_ev is None
+    assert of_engine.uncertainty_ev is not None
+    np.testing.assert_allclose(of_engine.uncertainty_ev, of_engine.energies.std(axis=(1, 2)), rtol=1e-5)

@@ -1,59 +1,48 @@
-"""Training: a data set and a configuration in, the best checkpoint and a log of the way there out.
+"""Training: a data set and a configuration in, the best checkpoint and a log of the way there out, in a `RunFolder`.
 
-A run folder holds ``checkpoint.pt`` (the weights with the lowest validation energy MAE so far), ``log.csv`` (one row per epoch),
-``config.json`` and, at the end, ``validation.json``. The test split is not looked at here.
+The test split is not looked at here.
 """
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import logging
-import math
+import signal
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 import lightning.pytorch as lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.utilities import CombinedLoader
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import RandomSampler
-from torch_geometric.data import Batch, Data
-from torch_geometric.loader import DataLoader
 
-from bandrt.elements import SYMBOLS
 from bandrt.files import replaced
-from bandrt.manifest import BandRule, TrainingDomain
-from bandrt_train.checkpoint import Checkpoint, save_checkpoint
-from bandrt_train.dataset import Dataset, Entry, Split
-from bandrt_train.evaluate import Evaluation, choose_metal_tolerance, evaluate, known_energies, training_mean
+from bandrt.manifest import BandRule
+from bandrt_train.band_fit import BandFit
+from bandrt_train.checkpoint import Checkpoint
+from bandrt_train.dataset import Dataset, Split
+from bandrt_train.evaluation.metrics import Evaluation, evaluate
 from bandrt_train.fit_config import FitConfig, FitError
-from bandrt_train.gap_loss import gap_loss
-from bandrt_train.graph_data import to_data
-from bandrt_train.model import Bandformer, band_loss, build_model
-from bandrt_train.predictions import graph_energies
+from bandrt_train.keep_best import KeepBest, Progress, Steps
+from bandrt_train.model import Bandformer, build_model
 from bandrt_train.recipes import unmet
-from bandrt_train.targets import Targets
+from bandrt_train.run_folder import Identity, Row, RunFolder
+from bandrt_train.training_data import BANDS, SplitGraphs, Stream, TrainingData
+from bandrt_train.training_split import training_domain, training_entries, training_statistics
 
-Progress = Callable[[int, dict[str, float]], None]
-"""Told after every epoch: its number from 1, and its row of the log."""
 
-
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class FitResult:
     """What a training run came to.
 
     Attributes:
         checkpoint: the file with the best weights.
-        rule: with the metal tolerance chosen on the validation split.
-        best_epoch: from 1.
+        rule: with the metal tolerance chosen on the validation split, and on that of the gaps.
+        best_epoch: the epoch whose weights were kept, from 1.
         validation: errors of the best weights on the validation split.
         baseline: errors of the training mean on the same crystals.
     """
@@ -65,168 +54,12 @@ class FitResult:
     baseline: Evaluation
 
 
-def labelled_graph(entry: Entry) -> Data:
-    """The PyG graph of an entry with its labels: ``band_energies`` and ``energy_mask`` (1, n_bands, K), and ``band_gap`` (1,)."""
-    graph = to_data(entry.features)
-    graph.band_energies = torch.as_tensor(entry.targets.energies).unsqueeze(0)
-    graph.energy_mask = torch.as_tensor(entry.targets.mask).unsqueeze(0)
-    graph.band_gap = torch.tensor([entry.targets.band_gap], dtype=torch.float32)
-    return graph
+def silent(epoch: int, row: Row) -> None:
+    """Progress that nobody follows."""
 
 
-def training_statistics(training: Sequence[Targets]) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and spread of the band centres and spread of the dispersions, each (n_bands,), eV."""
-    labels = known_energies(training)  # (n, n_bands, K)
-    centers, deviations = labels.mean(axis=-1), labels.std(axis=-1)  # (n, n_bands), of the bands that have labels
-    statistics = centers.mean(axis=0), centers.std(axis=0) + 1e-3, np.sqrt((deviations**2).mean(axis=0)) + 1e-3
-    mean, spread, dispersion = (torch.tensor(one.filled(0.0), dtype=torch.float32) for one in statistics)
-    return mean, spread, dispersion
-
-
-class TrainingGraphs(torch.utils.data.Dataset[Data]):
-    """Labelled graphs of the training split, made when they are asked for: the data set may be larger than memory."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
-        self.indices = dataset.indices("train")
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> Data:
-        return labelled_graph(self.dataset[self.indices[index]])
-
-
-class BandFit(lightning.LightningModule):
-    """The training step, its optimiser and schedule, and the moving average of the weights."""
-
-    def __init__(self, config: FitConfig, model: Bandformer, n_valence: int, steps_per_epoch: int) -> None:
-        super().__init__()
-        self.fit_config = config
-        self.n_valence = n_valence
-        self.steps_per_epoch = steps_per_epoch
-        self.model = model
-        self.average = AveragedModel(self.model, avg_fn=self._averaged)
-        self.average.requires_grad_(False)
-
-    def training_step(self, batch: dict[str, Batch], batch_index: int) -> Tensor:
-        """The paper's loss on one batch of bands, and the loss of the gaps that come with it."""
-        bands, gaps = batch["bands"], batch.get("gaps")
-        loss = band_loss(self.model(bands), bands.band_energies, bands.energy_mask, self.fit_config.dispersion_weight)
-        shown = {"train/loss": loss.total, "train/center_mae": loss.center, "train/dispersion_mae": loss.dispersion}
-        total = loss.total
-        if gaps is not None:
-            shown["train/gap_loss"] = gap_loss(self.model(gaps).energies, gaps.band_gap, self.n_valence)
-            total = total + self.fit_config.gaps.weight * shown["train/gap_loss"]
-        self.log_dict(shown, on_step=False, on_epoch=True, batch_size=len(bands.kpoints))
-        return total
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Move the average towards the trained weights."""
-        self.average.update_parameters(self.model)
-
-    def configure_optimizers(self) -> Any:
-        """AdamW, decaying matrices only, with warm-up and cosine."""
-        choice = self.fit_config.optimizer
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in trained if p.ndim >= 2], "weight_decay": choice.weight_decay},
-            {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-        ]
-        optimizer = torch.optim.AdamW(groups, lr=choice.learning_rate, betas=(0.9, 0.98))
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def _rate(self, step: int) -> float:
-        warmup = max(1.0, self.fit_config.optimizer.warmup_epochs * self.steps_per_epoch)
-        total = self.fit_config.epochs * self.steps_per_epoch
-        if step < warmup:
-            return (step + 1) / (warmup + 1)
-        return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - warmup) / max(1.0, total - warmup))))
-
-    def _averaged(self, average: Tensor, current: Tensor, n_averaged: Tensor | int) -> Tensor:
-        n = float(n_averaged)
-        decay = min(self.fit_config.optimizer.ema_decay, (1.0 + n) / (10.0 + n))  # early weights are soon forgotten
-        return average.lerp(current, 1.0 - decay)
-
-
-class KeepBest(Callback):
-    """After every epoch: validate the averaged weights, keep them when they are the best so far, stop when none come."""
-
-    def __init__(self, dataset: Dataset, config: FitConfig, domain: TrainingDomain, folder: Path, progress: Progress) -> None:
-        self.config = config
-        self.folder = folder
-        self.progress = progress
-        self.recipe = dataset.header.recipe
-        self.domain = domain
-        validation = dataset.split("validation")
-        self.targets = [entry.targets for entry in validation]
-        self.graphs = [labelled_graph(entry) for entry in validation]
-        self.best_epoch = 0
-        self.best: tuple[Evaluation, BandRule] | None = None
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Validate, log, keep, stop."""
-        assert isinstance(pl_module, BandFit)
-        model = cast(Bandformer, pl_module.average.module)
-        predicted = graph_energies(model, self.graphs)
-        rule = choose_metal_tolerance(predicted, self.targets, self.recipe.bands)
-        evaluation = evaluate(predicted, self.targets, rule)
-        epoch = trainer.current_epoch + 1
-        error = evaluation.total.energy_mae_ev
-        assert error is not None
-        if not math.isfinite(error):
-            raise FitError("diverged", f"epoch {epoch}: the validation error is {error}; lower optimizer.learning_rate")
-        if self.best is None or error < (self.best[0].total.energy_mae_ev or math.inf):
-            self.best, self.best_epoch = (evaluation, rule), epoch
-            self._save(model, evaluation, rule)
-        trained = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        rate = {"learning_rate": trainer.optimizers[0].param_groups[0]["lr"]}
-        row = {"epoch": float(epoch), **trained, **evaluation.flat("validation"), **rate}
-        self._log(row)
-        self.progress(epoch, row)
-        if epoch - self.best_epoch >= self.config.patience:
-            trainer.should_stop = True
-
-    def _save(self, model: Bandformer, evaluation: Evaluation, rule: BandRule) -> None:
-        metrics = evaluation.flat("validation")
-        save_checkpoint(
-            self.folder / "checkpoint.pt",
-            model=model,
-            config=self.config.model,
-            recipe=self.recipe.featurization,
-            bands=rule,
-            training=dataclasses.replace(self.domain, metrics=metrics),
-            metrics=metrics,
-        )
-
-    def _log(self, row: dict[str, float]) -> None:
-        path = self.folder / "log.csv"
-        new = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, fieldnames=list(row))
-            if new:
-                writer.writeheader()
-            writer.writerow({name: f"{value:.6g}" for name, value in row.items()})
-
-
-def training_domain(
-    training: Sequence[Entry], fingerprint: str, start: Checkpoint | None = None, gaps: Dataset | None = None
-) -> TrainingDomain:
-    """What a model trained on these crystals has seen, on these gaps, and what the checkpoint it started from had."""
-    before = start.training if start else TrainingDomain()
-    numbers = np.unique(np.concatenate([entry.features.atomic_numbers for entry in training]))
-    return TrainingDomain(
-        n_crystals=len(training),
-        elements=tuple(SYMBOLS[z] for z in numbers),
-        max_atoms=max(len(entry.features.atomic_numbers) for entry in training),
-        functional="; ".join(sorted({entry.method for entry in training if entry.method})),
-        data_sha256=fingerprint,
-        parent_sha256=start.sha256 if start else "",
-        pretraining=(*before.pretraining, before.functional) if start else (),
-        n_gaps=gaps.header.counts["train"] if gaps else before.n_gaps,
-        gaps_sha256=gaps.header.fingerprint if gaps else before.gaps_sha256,
-    )
+def silent_steps(epochs: float) -> None:
+    """Steps that nobody counts."""
 
 
 def fit(
@@ -236,73 +69,117 @@ def fit(
     *,
     start: Checkpoint | None = None,
     gaps: Dataset | None = None,
-    progress: Progress = lambda epoch, row: None,
+    resume: bool = False,
+    progress: Progress = silent,
+    steps: Steps = silent_steps,
 ) -> FitResult:
     """Train a model.
 
-    The same configuration, data, machine and number of threads give the same weights.
+    On the CPU, the same configuration, data, machine and number of threads give the same weights, bit for bit, whether or not the
+    run was interrupted and resumed. On a GPU they agree within what the order of additions leaves open.
 
     Args:
         config: the run.
         dataset: what to learn from, with its splits.
-        folder: the run folder, new or empty.
+        folder: the run folder, new or empty, or one to resume.
         start: fine-tune the weights of this checkpoint, a model of the same configuration; from nothing without one.
         gaps: learn from the gaps of its training split too; made by the same recipe, so that its splits are the same.
-        progress: told after every epoch.
+        resume: go on with the run in `folder` from the end of its last whole epoch; without one, begin it.
+        progress: told after every epoch, by the first device.
+        steps: told after every step, by the first device.
 
     Raises:
-        FitError: ``output-exists``, ``empty-split``, ``no-labels``, ``shape-mismatch``, ``recipe-mismatch``, ``other-recipe``,
-            ``other-model`` or ``diverged``.
+        FitError: ``output-exists``, ``not-resumable``, ``other-run``, ``empty-split``, ``no-labels``, ``shape-mismatch``,
+            ``recipe-mismatch``, ``other-recipe``, ``other-model``, ``config-invalid`` or ``diverged``.
     """
-    training = dataset.split("train")
-    _check(config, dataset, folder)
+    _check_data(config, dataset)
     if gaps is not None:
         _check_gaps(dataset, gaps)
     if start is not None:
         _check_start(config, start)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1), encoding="utf-8")
+    domain = training_domain(dataset, start, gaps)
+    identity = Identity.of(
+        config,
+        data_sha256=domain.data_sha256,
+        gaps_sha256=gaps.header.fingerprint if gaps else "",
+        parent_sha256=domain.parent_sha256,
+    )
+    run = RunFolder(folder, identity)
+    keeper = KeepBest(dataset, config, domain, run, progress, steps)
+    statistics = training_statistics(entry.targets for entry in training_entries(dataset))
+    streams = {BANDS: Stream(dataset, config.batch_size)}
+    if gaps is not None:
+        streams["gaps"] = Stream(gaps, config.gaps.batch_size)
+    data = TrainingData(streams, seed=config.seed, loader_workers=config.trainer.loader_workers)
     with _quiet():
-        lightning.seed_everything(config.seed, verbose=False)
-        shuffle = torch.Generator().manual_seed(config.seed)
-        graphs = [labelled_graph(entry) for entry in training]
-        loaders = {"bands": DataLoader(graphs, batch_size=config.batch_size, shuffle=True, generator=shuffle)}
-        n_steps = len(loaders["bands"])
-        if gaps is not None:
-            loaders["gaps"] = _gap_loader(config, gaps, n_steps)
-        module = BandFit(config, _initial_model(config, training, start), dataset.header.recipe.bands.n_valence, n_steps)
-        domain = training_domain(training, dataset.header.fingerprint, start, gaps)
-        keeper = KeepBest(dataset, config, domain, folder, progress)
-        trainer = lightning.Trainer(
-            accelerator="cpu",
-            max_epochs=config.epochs,
-            gradient_clip_val=config.optimizer.gradient_clip,
-            callbacks=[keeper],
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            deterministic=True,
-        )
-        trainer.fit(module, CombinedLoader(loaders, "min_size"))
+        trainer = _trainer(config, keeper)
+        data.check(trainer.world_size)
+        if trainer.is_global_zero:  # the others are started when the folder is there
+            run.check(resume=resume)
+            run.start(config)
+        if run.last.exists():
+            keeper.load_state_dict(run.state())
+            if trainer.is_global_zero:
+                for epoch, row in enumerate(keeper.rows, 1):
+                    progress(epoch, row)
+        if not keeper.finished:
+            lightning.seed_everything(config.seed, verbose=False)
+            module = BandFit(config, _initial_model(config, statistics, start), dataset.header.recipe.bands.n_valence)
+            _train(trainer, module, data, run)
+        if gaps is not None and gaps.header.counts["validation"] and trainer.is_global_zero:
+            keeper.choose_tolerance(SplitGraphs(gaps, "validation"))
     assert keeper.best is not None
-    validation, rule = keeper.best
-    mean = training_mean([entry.targets for entry in training], len(keeper.targets))
-    result = FitResult(folder / "checkpoint.pt", rule, keeper.best_epoch, validation, evaluate(mean, keeper.targets, rule))
+    best = keeper.best
+    mean = np.broadcast_to(statistics[0].numpy()[None, :, None], (len(keeper.targets), *keeper.targets[0].energies.shape))
+    result = FitResult(run.checkpoint, best.rule, best.epoch, best.evaluation, evaluate(mean, keeper.targets, best.rule))
+    if trainer.is_global_zero:
+        _write_summary(result, folder)
+    return result
+
+
+def _trainer(config: FitConfig, keeper: KeepBest) -> lightning.Trainer:
+    choice = config.trainer
+    return lightning.Trainer(
+        accelerator=choice.accelerator,
+        devices=choice.devices,
+        num_nodes=choice.num_nodes,
+        strategy=choice.strategy,
+        precision=choice.precision,
+        max_epochs=config.epochs,
+        gradient_clip_val=config.optimizer.gradient_clip,
+        callbacks=[keeper],
+        use_distributed_sampler=False,  # `EpochSampler` is one
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        deterministic=choice.accelerator == "cpu" or not torch.accelerator.is_available(),
+    )
+
+
+def _train(trainer: lightning.Trainer, module: BandFit, data: TrainingData, run: RunFolder) -> None:
+    """Train to the end, from the last whole epoch if there is one."""
+    start = str(run.last) if run.last.exists() else None
+    interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, data, ckpt_path=start, weights_only=True if start else None)
+    except SystemExit as stop:  # what Lightning makes of an interrupt
+        signal.signal(signal.SIGINT, interrupt)
+        raise KeyboardInterrupt from stop
+
+
+def _write_summary(result: FitResult, folder: Path) -> None:
     summary = {
         "best_epoch": result.best_epoch,
-        "bands": dataclasses.asdict(rule),
-        "model": validation.as_dict(),
+        "bands": dataclasses.asdict(result.rule),
+        "model": result.validation.as_dict(),
         "training mean": result.baseline.as_dict(),
     }
     with replaced(folder / "validation.json") as file:
         json.dump(summary, file, indent=1)
-    return result
 
 
-def _check(config: FitConfig, dataset: Dataset, folder: Path) -> None:
-    if folder.exists() and any(folder.iterdir()):
-        raise FitError("output-exists", f"{folder}: is not empty; choose another folder or remove it")
+def _check_data(config: FitConfig, dataset: Dataset) -> None:
     splits: tuple[Split, ...] = ("train", "validation")
     for split in splits:
         if not dataset.header.counts.get(split):
@@ -322,13 +199,6 @@ def _check(config: FitConfig, dataset: Dataset, folder: Path) -> None:
     ):
         if wanted != found:
             raise FitError("shape-mismatch", f"the model has {name} = {wanted}, the data set {dataset.folder} {found}")
-
-
-def _gap_loader(config: FitConfig, gaps: Dataset, n_steps: int) -> DataLoader:
-    """As many batches as an epoch has steps, drawn without replacement until all have been drawn."""
-    graphs, size = TrainingGraphs(gaps), config.gaps.batch_size
-    draw = torch.Generator().manual_seed(config.seed + 1)
-    return DataLoader(graphs, batch_size=size, sampler=RandomSampler(graphs, num_samples=n_steps * size, generator=draw))
 
 
 def _check_gaps(dataset: Dataset, gaps: Dataset) -> None:
@@ -356,11 +226,11 @@ def _check_start(config: FitConfig, start: Checkpoint) -> None:
         raise FitError("other-model", f"the weights of the checkpoint to start from do not fit this model: {error}") from error
 
 
-def _initial_model(config: FitConfig, training: Sequence[Entry], start: Checkpoint | None) -> Bandformer:
+def _initial_model(config: FitConfig, statistics: tuple[Tensor, Tensor, Tensor], start: Checkpoint | None) -> Bandformer:
     """A fresh model that knows the statistics of the labels, or the one to go on from."""
     model = build_model(config.model)
     if start is None:
-        model.heads.set_statistics(*training_statistics([entry.targets for entry in training]))
+        model.heads.set_statistics(*statistics)
     else:
         model.load_state_dict(start.state)
     return model

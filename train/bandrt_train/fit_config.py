@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from bandrt.errors import BandrtError
 from bandrt.manifest import from_mapping
@@ -42,18 +43,40 @@ class GapConfig:
 
 
 @dataclass(frozen=True)
+class TrainerConfig:
+    """Where a run happens: what Lightning's trainer is told. Nothing here but the precision says what is learned."""
+
+    accelerator: str = "auto"
+    """``cpu``, ``gpu`` or whatever Lightning knows; ``auto`` takes what the machine has."""
+    devices: int = 1
+    """Processes on each machine, a device each; -1 for all there are. They share the crystals of a step."""
+    num_nodes: int = 1
+    """Machines."""
+    strategy: str = "auto"
+    """How several devices work together, in Lightning's words, e.g. ``ddp``."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Of products in training; heads, k-points and validation stay in fp32."""
+    loader_workers: int = 0
+    """Processes that read the data of each device, for each data set; 0 reads between the steps."""
+
+
+@dataclass(frozen=True)
 class FitConfig:
     """A training run."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     gaps: GapConfig = field(default_factory=GapConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
     epochs: int = 150
     """At most."""
     patience: int = 40
-    """Epochs without a better validation energy MAE after which to stop."""
+    """Epochs without a better validation energy MAE after which to stop, when the best weights are kept."""
+    keep: Literal["best", "last"] = "best"
+    """Which weights become the checkpoint: those with the lowest validation energy MAE, or those of the last epoch. Where few
+    crystals validate, the lowest of many errors is luck, and what gaps teach late in a run would be thrown away."""
     batch_size: int = 16
-    """Crystals per step."""
+    """Crystals per step, of all devices together."""
     dispersion_weight: float = 1.0
     """The paper's lambda: the loss is ``L1(centre) + lambda L1(dispersion)``."""
     seed: int = 0
@@ -64,6 +87,8 @@ class FitConfig:
                 raise FitError("config-invalid", f"{name} is {getattr(self, name)}, allowed: 1 or more")
         if self.gaps.batch_size < 1:
             raise FitError("config-invalid", f"gaps.batch_size is {self.gaps.batch_size}, allowed: 1 or more")
+        if self.trainer.loader_workers < 0:
+            raise FitError("config-invalid", f"trainer.loader_workers is {self.trainer.loader_workers}, allowed: 0 or more")
         if not 0.0 <= self.optimizer.ema_decay < 1.0:
             found = self.optimizer.ema_decay
             raise FitError("config-invalid", f"optimizer.ema_decay is {found}, allowed: from 0 up to, not including, 1")

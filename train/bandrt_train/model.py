@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, overload
+from typing import ClassVar, NamedTuple, overload
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +11,13 @@ from torch_geometric.utils import to_dense_batch
 
 from bandrt.manifest import Variant
 from bandrt_train.band_output import BandOutput
+from bandrt_train.counts import CrystalCounts
 from bandrt_train.decoder import Decoder, Memory
 from bandrt_train.encoder import Encoder, GaussianExpansion, SparseAttention, SparseEdges
-from bandrt_train.loops import LoopFeatures, LoopReading, SparseBonds, SparseLoops
+from bandrt_train.heads import BandHeads
+from bandrt_train.loops import LoopReading, SparseBonds, SparseLoops
 from bandrt_train.model_config import ModelConfig
+from bandrt_train.modes import ModeDecoder, ModeHeads
 from bandrt_train.node_features import NODE_FEATURES
 from bandrt_train.released.config import ReleasedConfig
 from bandrt_train.released.model import ReleasedBandformer
@@ -28,53 +31,14 @@ class BandLoss(NamedTuple):
     dispersion: Tensor
 
 
-class BandHeads(nn.Module):
-    """Two numbers per band: its centre, once per crystal, and its deviation from it, at each k-point.
+class Bandformer(nn.Module):
+    """The paper's model on PyG batches (see `graph_data`).
 
-    Both start as the mean of the training data (`set_statistics`), and learn what to add, in units of its spread.
+    Under autocast, what turns k-points into waves and what reads bands in eV keep full precision.
     """
 
-    center_mean: Tensor
-    center_scale: Tensor
-    dispersion_scale: Tensor
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        half = config.d_model // 2
-        self.center = nn.Sequential(nn.Linear(2 * config.d_model, half), nn.GELU(), nn.Linear(half, config.n_bands))
-        self.dispersion = nn.Sequential(nn.Linear(config.d_model, half), nn.GELU(), nn.Linear(half, config.n_bands))
-        for head in (self.center, self.dispersion):
-            for parameter in head[-1].parameters():
-                nn.init.zeros_(parameter)
-        self.register_buffer("center_mean", torch.zeros(config.n_bands))
-        self.register_buffer("center_scale", torch.ones(config.n_bands))
-        self.register_buffer("dispersion_scale", torch.ones(config.n_bands))
-
-    def set_statistics(self, center_mean: Tensor, center_scale: Tensor, dispersion_scale: Tensor) -> None:
-        """Remember the training data: mean and spread of the centres, spread of the dispersions, each (n_bands,), eV."""
-        self.center_mean.copy_(center_mean)
-        self.center_scale.copy_(center_scale)
-        self.dispersion_scale.copy_(dispersion_scale)
-
-    def forward(self, sequence: Tensor, crystal: Tensor, loops: LoopFeatures | None = None) -> BandOutput:
-        """Read the bands from the k-points (B, K, d_model) and the crystal feature (B, d_model).
-
-        With loops, their deviation is added to what the k-points say, and the centres are read before the decoder: what it makes
-        of a path helps with the shape of bands but, on few crystals, not with their height.
-        """
-        path = sequence if loops is None else loops.sequence
-        pooled = torch.cat([path.mean(dim=1), crystal], dim=-1)
-        center = self.center_mean + self.center_scale * self.center(pooled)
-        shape = self.dispersion(sequence)  # (B, K, n_bands)
-        if loops is not None:
-            shape = shape + loops.deviation
-        deviation = shape.transpose(1, 2) * self.dispersion_scale.unsqueeze(-1)
-        dispersion = deviation - deviation.mean(dim=-1, keepdim=True)
-        return BandOutput(center, dispersion, center.unsqueeze(-1) + dispersion)
-
-
-class Bandformer(nn.Module):
-    """The paper's model on PyG batches (see `graph_data`)."""
+    decoder_type: ClassVar[type[Decoder | ModeDecoder]] = Decoder
+    heads_type: ClassVar[type[BandHeads]] = BandHeads
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -82,17 +46,36 @@ class Bandformer(nn.Module):
         self.node_features = NODE_FEATURES[config.node_features](config)
         self.expansion = GaussianExpansion(config)
         self.encoder = Encoder(config, SparseAttention)
-        self.decoder = Decoder(config)
-        self.heads = BandHeads(config)
+        self.counts = CrystalCounts(config) if config.crystal_counts else None
+        self.decoder = self.decoder_type(config)
+        self.heads = self.heads_type(config)
 
     def forward(self, data: Data) -> BandOutput:
         """Predict the bands of a PyG batch."""
         edges = SparseEdges(data.edge_index, self.expansion(data.edge_length))
+        memory = self.atoms(data, edges)
+        crystal = memory.nodes.sum(dim=1) / memory.mask.sum(dim=1, keepdim=True)
+        sequence = self.decoder(data.kpoints, memory)
+        with _full_precision(data):
+            output: BandOutput = self.heads(sequence.float(), crystal.float())
+        return output
+
+    def atoms(self, data: Data, edges: SparseEdges) -> Memory:
+        """Encode the atoms of all crystals."""
         nodes = self.encoder(self.node_features(data.atomic_numbers), edges)
         memory = Memory(*to_dense_batch(nodes, data.batch, batch_size=len(data.kpoints)))
-        crystal = memory.nodes.sum(dim=1) / memory.mask.sum(dim=1, keepdim=True)
-        output: BandOutput = self.heads(self.decoder(data.kpoints, memory), crystal)
-        return output
+        if self.counts is None:
+            return memory
+        atomic_numbers = to_dense_batch(data.atomic_numbers, data.batch, batch_size=len(data.kpoints))[0]
+        with _full_precision(data):
+            return Memory(self.counts(memory.nodes.float(), memory.mask, atomic_numbers), memory.mask)
+
+
+class FourierBandformer(Bandformer):
+    """The bands of a path as Fourier series: the decoder works on modes in the place of k-points."""
+
+    decoder_type = ModeDecoder
+    heads_type = ModeHeads
 
 
 class BlochBandformer(Bandformer):
@@ -107,24 +90,42 @@ class BlochBandformer(Bandformer):
         """Predict the bands of a PyG batch."""
         n_crystals = len(data.kpoints)
         edges = SparseEdges(data.edge_index, self.expansion(data.edge_length))
-        nodes = self.encoder(self.node_features(data.atomic_numbers), edges)
-        memory = Memory(*to_dense_batch(nodes, data.batch, batch_size=n_crystals))
+        memory = self.atoms(data, edges)
         kpoints = data.kpoints[data.batch[data.edge_index[1]]]  # (n_edges, K, 3)
-        turns = torch.matmul(kpoints, data.edge_image.to(kpoints.dtype).unsqueeze(-1)).squeeze(-1)
-        loops = self.loops(nodes, SparseBonds(*edges, data.edge_length, turns))
-        read = self.reading(memory.nodes, to_dense_batch(loops, data.batch, batch_size=n_crystals)[0], memory.mask)
+        with _full_precision(data):
+            turns = torch.matmul(kpoints, data.edge_image.to(kpoints.dtype).unsqueeze(-1)).squeeze(-1)
+            loops = self.loops(memory.nodes[memory.mask].float(), SparseBonds(*edges, data.edge_length, turns))
+            atoms = to_dense_batch(loops, data.batch, batch_size=n_crystals)[0]
+            read = self.reading(memory.nodes.float(), atoms, memory.mask)
         crystal = memory.nodes.sum(dim=1) / memory.mask.sum(dim=1, keepdim=True)
-        output: BandOutput = self.heads(self.decoder(data.kpoints, memory, read.sequence), crystal, read)
+        sequence = self.decoder(data.kpoints, memory, read.sequence)
+        with _full_precision(data):
+            output: BandOutput = self.heads(sequence.float(), crystal.float(), read)
         return output
+
+
+def _full_precision(data: Data) -> torch.autocast:
+    """Suspend autocast where the data are."""
+    return torch.autocast(data.kpoints.device.type, enabled=False)
 
 
 Config = ModelConfig | ReleasedConfig
 """The configuration of any variant; its field `variant` says which."""
 Reference = Bandformer | ReleasedBandformer
 """The reference model of any variant: PyG batch to `BandOutput`."""
-CONFIGS: dict[Variant, type[Config]] = {"paper": ModelConfig, "bloch": ModelConfig, "released": ReleasedConfig}
+CONFIGS: dict[Variant, type[Config]] = {
+    "paper": ModelConfig,
+    "fourier": ModelConfig,
+    "bloch": ModelConfig,
+    "released": ReleasedConfig,
+}
 """The configuration of each variant."""
-REFERENCES: dict[Variant, type[Reference]] = {"paper": Bandformer, "bloch": BlochBandformer, "released": ReleasedBandformer}
+REFERENCES: dict[Variant, type[Reference]] = {
+    "paper": Bandformer,
+    "fourier": FourierBandformer,
+    "bloch": BlochBandformer,
+    "released": ReleasedBandformer,
+}
 """The reference module of each variant; `bandrt_export.dense.DENSE` holds the exported one under the same name."""
 
 

@@ -28,10 +28,20 @@ QUANTITIES = ("valence_electrons", "covalent_radius", "electronegativity", "ioni
 
 
 @cache
+def _rows() -> list[dict[str, str]]:
+    text = files("bandrt_train").joinpath("element_properties.csv").read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
+
+
+def valence_electrons() -> NDArray[np.float32]:
+    """Electrons of each element outside its noble-gas core and filled inner shells, (119,), by atomic number; 0 for padding."""
+    return np.array([0.0, *(float(row["valence_electrons"]) for row in _rows())], dtype=np.float32)
+
+
+@cache
 def element_table() -> NDArray[np.float32]:
     """Properties of the elements, (119, n_properties), by atomic number; unknown quantities hold the mean, 0, and a flag."""
-    text = files("bandrt_train").joinpath("element_properties.csv").read_text(encoding="utf-8")
-    rows = list(csv.DictReader(text.splitlines()))
+    rows = _rows()
     columns = [[float(row[name] == str(value)) for row in rows] for name, values in CATEGORIES.items() for value in values]
     for name in QUANTITIES:
         known = np.array([float(row[name]) if row[name] else np.nan for row in rows])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,9 +15,10 @@ from torch_geometric.data import Batch, Data
 
 from bandrt.batch import pad
 from bandrt.engine import open_session
-from bandrt.engine.session import Session
+from bandrt.engine.session import UNCERTAINTY, Session
 from bandrt.errors import BandrtError
 from bandrt.features import Features
+from bandrt.files import file_sha256
 from bandrt.manifest import BandRule, TrainingDomain
 from bandrt.recipe import Recipe
 from bandrt_train.checkpoint import load_checkpoint
@@ -24,6 +27,8 @@ from bandrt_train.graph_data import to_data
 from bandrt_train.model import Reference
 
 BATCH_SIZE = 16
+CHUNK = 32 * BATCH_SIZE
+"""Entries in memory at a time, sorted by size to fill batches well."""
 ENGINE_SUFFIXES = (".onnx",)
 
 
@@ -31,29 +36,76 @@ class EvaluationError(BandrtError):
     """A model and a data set that can not be compared."""
 
 
-def graph_energies(model: Reference, graphs: Sequence[Data]) -> NDArray[np.float32]:
-    """Band energies of PyG graphs, (n, n_bands, K), eV; the model is left in evaluation mode."""
+class Graphs(Protocol):
+    """PyG graphs that can be counted and read one at a time."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Data: ...
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a report says of a model.
+
+    Attributes:
+        sha256: checksum of the file.
+        checkpoint_sha256: of the checkpoint that an engine was exported from, which for a checkpoint is the same.
+        variant: the kind of model.
+        bands: which bands it predicts, and when they make a metal.
+        training: what it was trained on.
+    """
+
+    sha256: str
+    checkpoint_sha256: str
+    variant: str
+    bands: BandRule
+    training: TrainingDomain
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model says about n crystals.
+
+    Attributes:
+        energies: (n, n_bands, K) float32, eV.
+        uncertainty_ev: (n,) float32, expected mean absolute error of the energies; None from a model that does not estimate it.
+        model: which model that was.
+    """
+
+    energies: NDArray[np.float32]
+    uncertainty_ev: NDArray[np.float32] | None
+    model: ModelFacts
+
+
+def graph_energies(model: Reference, graphs: Graphs) -> NDArray[np.float32]:
+    """Band energies of PyG graphs, (n, n_bands, K), eV, computed where the model is; it is left in evaluation mode."""
     model.eval()
+    device = next(model.parameters()).device
+    energies = []
     with torch.no_grad():
-        batches = [Batch.from_data_list(list(graphs[i : i + BATCH_SIZE])) for i in range(0, len(graphs), BATCH_SIZE)]
-        return torch.cat([model(batch).energies for batch in batches]).numpy()
+        for start in range(0, len(graphs), BATCH_SIZE):
+            batch = Batch.from_data_list([graphs[i] for i in range(start, min(start + BATCH_SIZE, len(graphs)))])
+            energies.append(model(batch.to(device)).energies.cpu())
+    return torch.cat(energies).numpy()
 
 
-def session_energies(session: Session, features: Sequence[Features]) -> NDArray[np.float32]:
-    """Band energies of padded batches of similar size, (n, n_bands, K), eV, in the order given."""
+def session_outputs(session: Session, features: Sequence[Features]) -> dict[str, NDArray[Any]]:
+    """Outputs of padded batches of similar size by name, each (n, ...), in the order given."""
     order = sorted(range(len(features)), key=lambda i: len(features[i].atomic_numbers))
-    energies: dict[int, NDArray[Any]] = {}
-    for start in range(0, len(order), BATCH_SIZE):
-        members = order[start : start + BATCH_SIZE]
-        energies |= zip(members, session.run(pad([features[i] for i in members]))["band_energies"], strict=True)
-    return np.stack([energies[i] for i in range(len(features))])
+    batches = [order[start : start + BATCH_SIZE] for start in range(0, len(order), BATCH_SIZE)]
+    outputs = [session.run(pad([features[i] for i in members])) for members in batches]
+    back = np.argsort([i for members in batches for i in members])
+    return {name: np.concatenate([one[name] for one in outputs])[back] for name in outputs[0]}
 
 
-def predict_entries(path: Path, dataset: Dataset, entries: Sequence[Entry]) -> tuple[NDArray[np.float32], BandRule, TrainingDomain]:
+def predict_entries(path: Path, dataset: Dataset, entries: Iterable[Entry]) -> Predictions:
     """Predict entries of a data set with an engine (``*.onnx``) or, under any other name, a checkpoint.
 
-    Returns:
-        Energies (n, n_bands, K) in eV, the model's metal rule, and what it was trained on.
+    Args:
+        path: the model.
+        dataset: where the entries are from.
+        entries: at least one; read as they are needed.
 
     Raises:
         EvaluationError: ``recipe-mismatch`` when the data set was featurised in another way than the model needs.
@@ -62,11 +114,23 @@ def predict_entries(path: Path, dataset: Dataset, entries: Sequence[Entry]) -> t
         with open_session(path) as session:
             manifest = session.manifest
             _check_recipe(path, manifest.recipe, manifest.bands, dataset)
-            return session_energies(session, [entry.features for entry in entries]), manifest.bands, manifest.training
+            parts = [session_outputs(session, [entry.features for entry in chunk]) for chunk in _chunks(entries)]
+        outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        sha256 = file_sha256(path)
+        facts = ModelFacts(sha256, manifest.checkpoint_sha256, manifest.variant, manifest.bands, manifest.training)
+        return Predictions(outputs["band_energies"], outputs.get(UNCERTAINTY), facts)
     checkpoint = load_checkpoint(path)
     _check_recipe(path, checkpoint.recipe, checkpoint.bands, dataset)
-    energies = graph_energies(checkpoint.build_model(), [to_data(entry.features) for entry in entries])
-    return energies, checkpoint.bands, checkpoint.training
+    model = checkpoint.build_model()
+    energies = [graph_energies(model, [to_data(entry.features) for entry in chunk]) for chunk in _chunks(entries)]
+    facts = ModelFacts(checkpoint.sha256, checkpoint.sha256, checkpoint.config.variant, checkpoint.bands, checkpoint.training)
+    return Predictions(np.concatenate(energies), None, facts)
+
+
+def _chunks(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    stream = iter(entries)
+    while chunk := list(islice(stream, CHUNK)):
+        yield chunk
 
 
 def _check_recipe(path: Path, recipe: Recipe, bands: BandRule, dataset: Dataset) -> None:

@@ -7,6 +7,7 @@ from bandrt_train.model_config import TrainableVariant
 
 GRAPHS: dict[TrainableVariant, GraphRecipe] = {
     "paper": GraphRecipe(),
+    "fourier": GraphRecipe(),
     "bloch": GraphRecipe(n_neighbors=32, tie_rule="complete_shells"),
 }
 """The neighbours of each variant."""

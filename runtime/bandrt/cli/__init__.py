@@ -15,7 +15,9 @@ from bandrt import __version__
 from bandrt.errors import BandrtError, MissingPackageError
 
 EXIT_FATAL, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_INTERRUPTED = 1, 2, 3, 130
-USAGE_CODES = frozenset({"output-not-empty", "output-not-a-folder", "output-foreign", "conventions-unused"})
+USAGE_CODES = frozenset(
+    {"output-not-empty", "output-not-a-folder", "output-foreign", "output-in-source", "build-differs", "conventions-unused"}
+)
 """Errors that another choice of options avoids."""
 CRASH_LOG = "bandrt-error.log"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from bandrt.engine import DEFAULT_ENGINE, read_manifest
-from bandrt.manifest import Bucket, Manifest, ParityReport
+from bandrt.manifest import Bucket, Manifest, ParityReport, TrainingDomain
 
 
 @click.command("inspect")
@@ -74,12 +74,20 @@ def _sections(path: Path, manifest: Manifest) -> list[tuple[str, list[tuple[str,
             [
                 ("crystals", f"{training.n_crystals}, up to {training.max_atoms} atoms" if training.n_crystals else "not said"),
                 ("labels", training.functional or "not said"),
+                *([("gaps alone", _gaps(training))] if training.n_gaps else []),
                 ("elements", f"{len(training.elements)}: {' '.join(training.elements)}" if training.elements else "not said"),
                 *((name, f"{value:.4g}") for name, value in sorted(training.metrics.items())),
             ],
         ),
         ("how it was verified", _parity(parity, manifest) if parity else [("parity", "not verified")]),
     ]
+
+
+def _gaps(training: TrainingDomain) -> str:
+    further = sorted(set(training.gap_elements) - set(training.elements))
+    size = f", up to {training.gap_max_atoms} atoms" if training.gap_max_atoms else ""
+    new = f", with {len(further)} further elements: {' '.join(further)}" if further else ""
+    return f"{training.n_gaps} further crystals{size}{new}"
 
 
 def _bucket(bucket: Bucket) -> str:

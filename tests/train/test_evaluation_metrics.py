@@ -9,7 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from bandrt.manifest import BandRule
-from bandrt_train.evaluate import choose_metal_tolerance, evaluate, text_table, training_mean
+from bandrt_train.evaluation.baselines import training_mean
+from bandrt_train.evaluation.metrics import choose_metal_tolerance, evaluate, interval
+from bandrt_train.evaluation.tables import text_table
 from bandrt_train.targets import MappingReport, Targets
 
 RULE = BandRule(metal_tolerance_ev=0.1)
@@ -133,3 +135,67 @@ def test_the_table_shows_both_models_and_dashes_where_there_is_nothing_to_say() 
     assert "energy MAE, eV model 0.300 0.300 -" in [" ".join(line.split()) for line in lines]
     assert result.flat("validation")["validation/energy_mae_ev"] == pytest.approx(0.3, abs=1e-6)
     assert "validation/metal/energy_mae_ev" not in result.flat("validation")
+
+
+def test_every_number_is_what_loops_over_the_definitions_give() -> None:
+    rng = np.random.default_rng(3)
+    n, n_bands, n_kpoints = 9, 6, 8
+    predicted = rng.normal(size=(n, n_bands, n_kpoints)) + LEVELS[:, None]
+    known = []
+    for i in range(n):
+        mask = rng.random((n_bands, n_kpoints)) < 0.7
+        mask[5] = False if i % 3 == 0 else mask[5]
+        energies = np.where(mask, np.sort(rng.normal(size=(n_bands, n_kpoints)) + LEVELS[:, None], axis=0), 0.0)
+        known.append(Targets(energies.astype(np.float32), mask, i % 2 == 0, 0.0 if i % 2 == 0 else 0.3 * i, REPORT))
+    result = evaluate(predicted, known, RULE).total
+
+    energy, center, dispersion, gap, right = [], [], [], [], []
+    true_positive = labelled = positive = 0
+    for bands, target in zip(predicted, known, strict=True):
+        ordered = [sorted(bands[:, k]) for k in range(n_kpoints)]
+        per_band: list[tuple[float, float, float]] = []
+        for b in range(n_bands):
+            errors = [ordered[k][b] - float(target.energies[b, k]) for k in range(n_kpoints) if target.mask[b, k]]
+            if errors:
+                mean = sum(errors) / len(errors)
+                spread = sum(abs(e - mean) for e in errors) / len(errors)
+                per_band.append((sum(map(abs, errors)) / len(errors), abs(mean), spread))
+        for one, column in zip(zip(*per_band, strict=True), (energy, center, dispersion), strict=True):
+            column.append(sum(one) / len(one))
+        top = [max(ordered[k][b] for k in range(n_kpoints)) for b in range(n_bands)]
+        bottom = [min(ordered[k][b] for k in range(n_kpoints)) for b in range(n_bands)]
+        own = min(bottom[3:]) - max(top[:3])
+        is_metal = own <= 0 or any(t > 0.1 and b < -0.1 for t, b in zip(top, bottom, strict=True))
+        if not target.is_metal:
+            gap.append(abs((0.0 if is_metal else own) - target.band_gap))
+        right.append(is_metal == target.is_metal)
+        true_positive += is_metal and target.is_metal
+        labelled += target.is_metal
+        positive += is_metal
+    assert result.energy_mae_ev == pytest.approx(sum(energy) / n, abs=1e-6)
+    assert result.center_mae_ev == pytest.approx(sum(center) / n, abs=1e-6)
+    assert result.dispersion_mae_ev == pytest.approx(sum(dispersion) / n, abs=1e-6)
+    assert result.gap_mae_ev == pytest.approx(sum(gap) / len(gap), abs=1e-6)
+    assert result.metal_accuracy == pytest.approx(sum(right) / n)
+    precision, recall = true_positive / positive, true_positive / labelled
+    assert result.metal_f1 == pytest.approx(2 * precision * recall / (precision + recall))
+
+
+def test_gaps_alone_are_judged_without_bands() -> None:
+    nothing = np.zeros((6, 8), dtype=bool)
+    known = [Targets(np.zeros((6, 8), np.float32), nothing, metal, gap, REPORT) for metal, gap in ((False, 2.0), (True, 0.0))]
+    result = evaluate(np.stack([insulator(), metal(0.5)]), known, RULE)
+    assert result.total.energy_mae_ev is None
+    assert result.total.gap_mae_ev == pytest.approx(0.5, abs=1e-6)
+    assert (result.total.metal_accuracy, result.total.metal_f1) == (1.0, 1.0)
+    assert result.nonmetal.metal_f1 is None
+
+
+def test_the_interval_of_a_mean_is_that_of_the_normal_law_when_there_are_many() -> None:
+    values = np.random.default_rng(0).exponential(size=1000)
+    low, high = interval(np.concatenate([values, [np.nan]])) or (0.0, 0.0)
+    standard_error = values.std(ddof=1) / 1000**0.5
+    assert low == pytest.approx(values.mean() - 1.96 * standard_error, abs=0.15 * standard_error)
+    assert high == pytest.approx(values.mean() + 1.96 * standard_error, abs=0.15 * standard_error)
+    assert interval(values) == interval(values)
+    assert interval(values[:1]) is None

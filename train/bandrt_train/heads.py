@@ -1,0 +1,69 @@
+"""The heads: from features of a path and a crystal to the centre and the shape of every band."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from bandrt_train.band_output import BandOutput
+from bandrt_train.loops import LoopFeatures
+from bandrt_train.model_config import ModelConfig
+
+
+class BandHeads(nn.Module):
+    """Two numbers per band: its centre, once per crystal, and its deviation from it, at each k-point.
+
+    Both start as the mean of the training data (`set_statistics`), and learn what to add, in units of its spread.
+    """
+
+    numbers_per_band: ClassVar[int] = 1
+    """What is read of each element of the sequence, for each band."""
+    center_mean: Tensor
+    center_scale: Tensor
+    dispersion_scale: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        half = config.d_model // 2
+        self.center = nn.Sequential(nn.Linear(2 * config.d_model, half), nn.GELU(), nn.Linear(half, config.n_bands))
+        n_numbers = self.numbers_per_band * config.n_bands
+        self.dispersion = nn.Sequential(nn.Linear(config.d_model, half), nn.GELU(), nn.Linear(half, n_numbers))
+        for head in (self.center, self.dispersion):
+            for parameter in head[-1].parameters():
+                nn.init.zeros_(parameter)
+        self.register_buffer("center_mean", torch.zeros(config.n_bands))
+        self.register_buffer("center_scale", torch.ones(config.n_bands))
+        self.register_buffer("dispersion_scale", torch.ones(config.n_bands))
+
+    def set_statistics(self, center_mean: Tensor, center_scale: Tensor, dispersion_scale: Tensor) -> None:
+        """Remember the training data: mean and spread of the centres, spread of the dispersions, each (n_bands,), eV."""
+        self.center_mean.copy_(center_mean)
+        self.center_scale.copy_(center_scale)
+        self.dispersion_scale.copy_(dispersion_scale)
+
+    def forward(self, sequence: Tensor, crystal: Tensor, loops: LoopFeatures | None = None) -> BandOutput:
+        """Read the bands from the k-points (B, K, d_model) and the crystal feature (B, d_model).
+
+        With loops, their deviation is added to what the k-points say, and the centres are read before the decoder: what it makes
+        of a path helps with the shape of bands but, on few crystals, not with their height.
+        """
+        path = sequence if loops is None else loops.sequence
+        pooled = torch.cat([path.mean(dim=1), crystal], dim=-1)
+        shape = self.dispersion(sequence)  # (B, K, n_bands)
+        if loops is not None:
+            shape = shape + loops.deviation
+        return self.bands(pooled, shape.transpose(1, 2))
+
+    def bands(self, pooled: Tensor, shape: Tensor) -> BandOutput:
+        """Put bands together.
+
+        Args:
+            pooled: (B, 2 * d_model), what the centres are read of.
+            shape: (B, n_bands, K) bands in units of their spread.
+        """
+        center = self.center_mean + self.center_scale * self.center(pooled)
+        deviation = shape * self.dispersion_scale.unsqueeze(-1)
+        dispersion = deviation - deviation.mean(dim=-1, keepdim=True)
+        return BandOutput(center, dispersion, center.unsqueeze(-1) + dispersion)
