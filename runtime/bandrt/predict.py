@@ -19,7 +19,7 @@ from bandrt.batch import Batcher
 from bandrt.domain import warnings
 from bandrt.engine import DEFAULT_ENGINE, open_session
 from bandrt.engine.memory import Evaluator, Row
-from bandrt.engine.session import UNCERTAINTY, Session
+from bandrt.engine.session import UNCERTAINTY, Session, available_cores
 from bandrt.errors import EngineError, InputError, only
 from bandrt.features import Features, featurize_many
 from bandrt.files import file_sha256
@@ -27,8 +27,8 @@ from bandrt.manifest import BandRule, Manifest
 from bandrt.recipe import Recipe
 from bandrt.results import Failure, Prediction, Result, Ticket
 
-CPU_BATCH_SIZE, GPU_BATCH_SIZE = 8, 64
-"""Crystals per run: a CPU core gains nothing from more than one, several cores share a few; a GPU wants many."""
+CPU_BATCH_PER_CORE, GPU_BATCH_SIZE = 4, 64
+"""Crystals per run: a CPU core takes a slice of a few at a time; a GPU wants many."""
 WINDOW_BATCHES = 4
 """`Engine.predict` looks this many batches ahead for crystals of one size."""
 
@@ -181,7 +181,7 @@ def band_structure(features: Features, energies: Energies, rule: BandRule) -> Ba
 
 def default_batch_size(device: str) -> int:
     """Crystals per run that suit a device."""
-    return CPU_BATCH_SIZE if device == "cpu" else GPU_BATCH_SIZE
+    return CPU_BATCH_PER_CORE * available_cores() if device == "cpu" else GPU_BATCH_SIZE
 
 
 def within_size(outcome: Features | InputError, max_atoms: int | None, *, name: str) -> Features | InputError:
