@@ -1,7 +1,10 @@
 """Time one model in ONNX Runtime and in PyTorch Geometric, on the same CPU, crystals and batches.
 
-    python benchmarks/onnx_vs_pyg.py                           the default configuration with random weights
-    python benchmarks/onnx_vs_pyg.py --checkpoint model.ckpt   a trained model
+    python benchmarks/onnx_vs_pyg.py                                   the shape of the shipped engine, with random weights
+    python benchmarks/onnx_vs_pyg.py --config train/configs/paper.toml another shape
+    python benchmarks/onnx_vs_pyg.py --checkpoint model.ckpt           a trained model
+
+Batches hold crystals of one size, and once more of many sizes, which PyG pads where it attends and the session cuts into slices.
 
 Both sides get their batches ready made: PyG a `Batch` of graphs, ONNX Runtime padded arrays. They take turns, and the median
 counts. With one thread the figures are processor time, so that waiting for a busy machine is not counted; with more they are wall
@@ -17,13 +20,17 @@ import platform
 import statistics
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter, process_time
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from bandrt.features import Features
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET_RATIO = 2.0
@@ -31,11 +38,17 @@ TARGET_RATIO = 2.0
 
 @click.command(help=__doc__)
 @click.option("--checkpoint", type=click.Path(exists=True, path_type=Path), help="Model to time.")
-@click.option("--batch", "batches", default="1,16", show_default=True, help="Crystals per batch.")
+@click.option(
+    "--config",
+    default=ROOT / "train" / "configs" / "bloch.toml",
+    type=click.Path(exists=True, path_type=Path),
+    help="Shape to time.",
+)
+@click.option("--batch", "batches", default="1,4,16,64", show_default=True, help="Crystals per batch.")
 @click.option("--threads", default=1, show_default=True, help="Threads of either side.")
 @click.option("--repeats", default=15, show_default=True, help="Runs of each batch.")
-@click.option("--save/--no-save", default=True, help="Whether to write benchmarks/results/onnx_vs_pyg-DATE.json.")
-def main(checkpoint: Path | None, batches: str, threads: int, repeats: int, save: bool) -> None:
+@click.option("--save/--no-save", default=True, help="Whether to write benchmarks/results/onnx_vs_pyg-VARIANT-DATE.json.")
+def main(checkpoint: Path | None, config: Path, batches: str, threads: int, repeats: int, save: bool) -> None:
     os.environ["OMP_NUM_THREADS"] = str(threads)  # before torch is loaded
     warnings.filterwarnings("ignore", category=DeprecationWarning)  # of the packages timed, on import
     import torch
@@ -43,23 +56,29 @@ def main(checkpoint: Path | None, batches: str, threads: int, repeats: int, save
     from bandrt.batch import pad
     from bandrt.engine.onnx import OnnxSession
     from bandrt.manifest import BandRule, TrainingDomain
-    from bandrt.recipe import Recipe
     from bandrt_export.dense import DENSE
     from bandrt_export.onnx import describe, trace, write
     from bandrt_export.parity import featurize_all, packaged_crystals
     from bandrt_train.checkpoint import load_checkpoint, save_checkpoint
+    from bandrt_train.fit_config import read_config
     from bandrt_train.graph_data import to_batch
     from bandrt_train.model import build_model
-    from bandrt_train.model_config import ModelConfig
+    from bandrt_train.recipes import default_recipe
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         if checkpoint is None:
             checkpoint = Path(folder, "random.ckpt")
-            config = ModelConfig()
-            recipe, bands, nothing = Recipe(), BandRule(), TrainingDomain()
-            save_checkpoint(checkpoint, model=build_model(config), config=config, recipe=recipe, bands=bands, training=nothing)
+            shape = read_config(config).model
+            save_checkpoint(
+                checkpoint,
+                model=build_model(shape),
+                config=shape,
+                recipe=default_recipe(shape.variant),
+                bands=BandRule(),
+                training=TrainingDomain(),
+            )
         loaded = load_checkpoint(checkpoint)
         model = loaded.build_model()
         engine = Path(folder, "model.onnx")
@@ -70,15 +89,18 @@ def main(checkpoint: Path | None, batches: str, threads: int, repeats: int, save
         features = featurize_all(packaged_crystals(), loaded.recipe)
         rows = []
         with OnnxSession(engine, threads=threads) as session, torch.inference_mode():
-            for size in (int(number) for number in batches.split(",")):
-                # crystals of neighbouring sizes, from the middle of the list, as the pipeline would batch them
-                middle = (len(features) - size) // 2
-                chosen = features[middle : middle + size] if size > 1 else [features[len(features) // 2]]
+            for chosen in batches_of(features, [int(number) for number in batches.split(",")]):
                 graphs, padded = to_batch(chosen), pad(chosen)
                 pyg, onnx = in_turns([lambda g=graphs: model(g), lambda p=padded: session.run(p)], repeats, threads)
                 n_atoms = [len(one.atomic_numbers) for one in chosen]
                 rows.append(
-                    {"batch": size, "atoms": [min(n_atoms), max(n_atoms)], "pyg_ms": pyg, "onnx_ms": onnx, "ratio": pyg / onnx}
+                    {
+                        "batch": len(chosen),
+                        "atoms": [min(n_atoms), max(n_atoms)],
+                        "pyg_ms": pyg,
+                        "onnx_ms": onnx,
+                        "ratio": pyg / onnx,
+                    }
                 )
     click.echo(f"{model_words(loaded.config)}, {threads} thread{'s' if threads > 1 else ''}, ms per batch, target {TARGET_RATIO}x")
     for row in rows:
@@ -87,10 +109,20 @@ def main(checkpoint: Path | None, batches: str, threads: int, repeats: int, save
             f"  PyG {row['pyg_ms']:7.1f}  ONNX Runtime {row['onnx_ms']:7.1f}  ratio {row['ratio']:.2f}"
         )
     if save:
-        output = ROOT / "benchmarks" / "results" / f"onnx_vs_pyg-{date.today()}.json"
+        output = ROOT / "benchmarks" / "results" / f"onnx_vs_pyg-{loaded.config.variant}-{date.today()}.json"
         result = {"machine": machine(), "model": dataclasses.asdict(loaded.config), "threads": threads, "clock": clock(threads)[0]}
         output.write_text(json.dumps(result | {"rows": rows}, indent=1) + "\n", encoding="utf-8")
         click.echo(f"saved {output.relative_to(ROOT)}", err=True)
+
+
+def batches_of(features: list[Features], sizes: list[int]) -> Iterator[list[Features]]:
+    """Batches from the middle of crystals sorted by size: of one size, then, if they hold several, of neighbouring sizes."""
+    for size in sizes:
+        yield [features[len(features) // 2]] * size
+        if size > 1:
+            enough = [one for one in features for _ in range(-(-size // len(features)))]
+            middle = (len(enough) - size) // 2
+            yield enough[middle : middle + size]
 
 
 def in_turns(sides: list[Callable[[], object]], repeats: int, threads: int) -> list[float]:

@@ -26,7 +26,7 @@ from bandrt.kpath import kpath_of
 from bandrt.manifest import BandRule
 from bandrt.recipe import KpathRecipe, Scheme
 from bandrt.symmetry import standardize
-from bandrt_train.band_documents import find_documents, parse_document
+from bandrt_train.sources.folders import find_documents
 from bandrt_train.targets import document_crystal, make_targets, round_trip_error
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,9 +40,9 @@ RULE = BandRule()
 def main(sources: tuple[Path, ...], scheme: Scheme, save: bool) -> None:
     refused: Counter[str] = Counter()
     crystals: list[dict[str, Any]] = []
-    for text in find_documents(list(sources) or [ROOT / "train" / "labels"]):
+    for source in find_documents(list(sources) or [ROOT / "train" / "labels"]):
         try:
-            crystals.append(measure(parse_document(text), scheme))
+            crystals.append(measure(source.read().document, scheme))
         except InputError as error:
             refused[error.code] += 1
     if not crystals:

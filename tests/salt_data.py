@@ -11,7 +11,8 @@ from bandrt.crystal import Crystal
 from bandrt.elements import SYMBOLS
 from bandrt.features import featurize_crystal
 from bandrt.recipe import KpathRecipe, Recipe
-from bandrt_train.dataset import Dataset, DatasetRecipe, DatasetWriter, Entry, Refusal, Split
+from bandrt_train.dataset import Dataset, DatasetRecipe, Entry, Refusal, Split
+from bandrt_train.dataset_writer import DatasetWriter
 from bandrt_train.gap_labels import METHOD, gap_targets
 from bandrt_train.targets import MappingReport, Targets
 

@@ -18,7 +18,8 @@ PACKAGES = {
 CORE_PACKAGES = {"numpy", "click", "gemmi", "moyopy", "tqdm"}
 """What `pip install bandrt` brings; anything may import these."""
 LAZY_PACKAGES = {
-    "onnxruntime": {"bandrt.engine.onnx", "bandrt.doctor"},
+    "onnxruntime": {"bandrt.engine.onnx", "bandrt.engine.onnx_binding", "bandrt.doctor"},
+    "cuda": {"bandrt.engine.cuda_device"},
     "matplotlib": {"bandrt.plot"},
     "pymatgen": {"bandrt.interop"},
 }
@@ -27,14 +28,16 @@ LAZY_PACKAGES = {
 LAYERS = (
     {"errors", "elements", "files"},
     {"recipe", "crystal"},
-    {"manifest", "readers", "symmetry", "standard_lattice", "shells", "graph"},
+    {"manifest", "readers", "symmetry", "standard_lattice", "neighbors", "shells", "graph"},
     {"sources", "kpath"},
+    {"textbook"},
     {"features"},
     {"bands", "interop", "batch"},
     {"domain", "engine", "results"},
     {"parts", "plot", "predict"},
+    {"engine_thread"},
     {"store"},
-    {"pipeline", "infer", "doctor"},
+    {"pipeline", "infer", "doctor", "bench"},
     {"cli"},
 )
 """Rooms of the runtime from the ground up; a module imports only from its own layer or below."""

@@ -11,9 +11,9 @@ import click
 
 from bandrt.engine import read_manifest
 from bandrt.manifest import Manifest, Precision
-from bandrt_export.conventions import conventions_options
 from bandrt_export.output import describe
 from bandrt_train.released.config import Conventions
+from bandrt_train.released.options import conventions_options
 
 if TYPE_CHECKING:
     from bandrt_export.plan import PlanBackend

@@ -1,8 +1,8 @@
 """The dense model: the same parameters as the reference, on padded arrays, in operations that every backend takes.
 
-Two things differ from the reference, and neither has parameters: atoms find their neighbours by a flat gather instead of
-message passing, and attention is written out as MatMul, Softmax, MatMul with finite mask values. So the state dictionaries
-are equal by name and shape, and loading one into the other is the checked mapping.
+Atoms find their neighbours by a gather instead of message passing, and attention is written out as MatMul, Softmax, MatMul with
+finite mask values. The state dictionaries are equal by name and shape, and loading one into the other is the checked mapping; what
+is linear is then multiplied together where that saves work (`dense_encoder`, `dense_decoder`, `dense_reading`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from bandrt.manifest import Variant
 from bandrt_export.contract import INPUTS
+from bandrt_export.dense_decoder import ExplicitSelfAttention, FoldedCrossAttention
+from bandrt_export.dense_encoder import DenseEdges, GatheredAttention
 from bandrt_export.dense_loops import DenseBonds, DenseLoops
 from bandrt_export.dense_reading import PooledReading
 from bandrt_export.dense_released import DenseReleased
-from bandrt_export.masking import masked_softmax
 from bandrt_train.counts import CrystalCounts
-from bandrt_train.decoder import CrossAttention, Decoder, Memory, SelfAttention
+from bandrt_train.decoder import Decoder, Memory
 from bandrt_train.encoder import EdgeBiasedAttention, Encoder, GaussianExpansion
 from bandrt_train.heads import BandHeads
 from bandrt_train.loops import LoopReading
@@ -27,17 +28,6 @@ from bandrt_train.model import Bandformer
 from bandrt_train.model_config import ModelConfig
 from bandrt_train.modes import ModeDecoder, ModeHeads
 from bandrt_train.node_features import NODE_FEATURES
-
-
-class DenseEdges(NamedTuple):
-    """The neighbours of all atoms of a batch, atoms counted through it: M = B * N."""
-
-    neighbor: Tensor
-    """(M * D,) int64: the neighbours of atom 0, then those of atom 1, ..."""
-    gaussians: Tensor
-    """(M, D, n_gaussians): expanded distances."""
-    mask: Tensor
-    """(M, D) bool: which slots hold a neighbour."""
 
 
 class DenseBands(NamedTuple):
@@ -57,48 +47,6 @@ def mean_atom(memory: Memory) -> Tensor:
     return (memory.nodes * present).sum(dim=1) / present.sum(dim=1).clamp(min=1.0)
 
 
-class GatheredAttention(EdgeBiasedAttention):
-    """Edge-biased attention over `DenseEdges`."""
-
-    def forward(self, nodes: Tensor, edges: DenseEdges) -> Tensor:
-        """(M, d_model) to (M, d_model)."""
-        n_slots = edges.mask.shape[1]
-        query = self.split_heads(self.query(nodes)).unsqueeze(-1)  # (M, n_heads, d_head, 1)
-        key = self._neighbors(self.key(nodes), edges.neighbor, n_slots)  # (M, D, n_heads, d_head)
-        value = self._neighbors(self.value(nodes), edges.neighbor, n_slots)
-        if self.edge_value is not None:
-            value = value + self.split_heads(self.edge_value(edges.gaussians))
-        bias = self.edge_bias(edges.gaussians).transpose(1, 2)  # (M, n_heads, D)
-        score = torch.matmul(key.transpose(1, 2), query).squeeze(-1) * self.scale + bias
-        weight = masked_softmax(score, edges.mask.unsqueeze(1))
-        gathered = torch.matmul(weight.unsqueeze(2), value.transpose(1, 2))  # (M, n_heads, 1, d_head)
-        return gathered.flatten(1)
-
-    def _neighbors(self, projected: Tensor, neighbor: Tensor, n_slots: int) -> Tensor:
-        return self.split_heads(projected.index_select(0, neighbor).unflatten(0, (-1, n_slots)))
-
-
-class ExplicitSelfAttention(SelfAttention):
-    """Self-attention with the softmax written out."""
-
-    def forward(self, sequence: Tensor) -> Tensor:
-        """(B, K, d_model) to (B, K, d_model)."""
-        query, key, value = (self.split_heads(part) for part in self.query_key_value(sequence).chunk(3, dim=-1))
-        score = torch.matmul(query * self.scale, key.transpose(-1, -2))  # (B, n_heads, K, K)
-        return self.join_heads(torch.matmul(torch.softmax(score, dim=-1), value))
-
-
-class ExplicitCrossAttention(CrossAttention):
-    """Cross-attention with the softmax written out."""
-
-    def forward(self, sequence: Tensor, memory: Memory) -> Tensor:
-        """(B, K, d_model) to (B, K, d_model)."""
-        query = self.split_heads(self.query(sequence))
-        key, value = (self.split_heads(part) for part in self.key_value(memory.nodes).chunk(2, dim=-1))
-        score = torch.matmul(query, (key * self.scale).transpose(-1, -2))  # (B, n_heads, K, N)
-        return self.join_heads(torch.matmul(masked_softmax(score, memory.mask[:, None, None, :]), value))
-
-
 class DenseBandformer(nn.Module):
     """The paper's model with the inputs and outputs of the graph contract."""
 
@@ -115,9 +63,9 @@ class DenseBandformer(nn.Module):
         self.config = config
         self.node_features = NODE_FEATURES[config.node_features](config)
         self.expansion = GaussianExpansion(config)
-        self.encoder = Encoder(config, GatheredAttention)
+        self.encoder = Encoder(config, EdgeBiasedAttention)
         self.counts = CrystalCounts(config) if config.crystal_counts else None
-        self.decoder = self.decoder_type(config, ExplicitSelfAttention, ExplicitCrossAttention)
+        self.decoder = self.decoder_type(config, ExplicitSelfAttention)
         self.heads = self.heads_type(config)
 
     @classmethod
@@ -125,7 +73,15 @@ class DenseBandformer(nn.Module):
         """Copy a reference model's parameters and buffers; every one must have its place, by name and shape."""
         dense = cls(model.config)
         dense.load_state_dict(model.state_dict(), strict=True)
+        dense.rearrange()
         return dense.eval()
+
+    def rearrange(self) -> None:
+        """Put in place of trained modules what computes the same faster."""
+        for layer in self.encoder.layers:
+            layer.attention = GatheredAttention(layer.attention)
+        for layer in self.decoder.layers:
+            layer.cross_attention = FoldedCrossAttention(layer.cross_attention)
 
     def forward(
         self,
@@ -161,7 +117,7 @@ class DenseBandformer(nn.Module):
         n_crystals, n_atoms, _ = neighbor_index.shape
         first_atom = torch.arange(n_crystals, device=neighbor_index.device) * n_atoms  # (B,)
         return DenseEdges(
-            neighbor=(neighbor_index + first_atom[:, None, None]).flatten(),
+            neighbor=(neighbor_index + first_atom[:, None, None]).flatten(0, 1),
             gaussians=self.expansion(neighbor_distance.flatten(0, 1)),
             mask=neighbor_mask.flatten(0, 1),
         )
@@ -186,14 +142,11 @@ class DenseBloch(DenseBandformer):
         self.loops = DenseLoops(config)
         self.reading: LoopReading | PooledReading = LoopReading(config)
 
-    @classmethod
-    def from_reference(cls, model: Bandformer) -> DenseBloch:
-        """Copy a reference model's parameters and buffers, then rearrange what comes after the loops."""
-        dense = super().from_reference(model)
-        assert isinstance(dense, DenseBloch)
-        assert isinstance(dense.reading, LoopReading)
-        dense.reading = PooledReading(dense.reading)
-        return dense.eval()
+    def rearrange(self) -> None:
+        """Put in place of trained modules what computes the same faster."""
+        super().rearrange()
+        assert isinstance(self.reading, LoopReading)
+        self.reading = PooledReading(self.reading)
 
     def forward(
         self,
@@ -216,7 +169,7 @@ class DenseBloch(DenseBandformer):
         image = neighbor_image.flatten(1, 2).to(kpoints.dtype)  # (B, N * D, 3)
         turns = torch.matmul(image, kpoints.transpose(1, 2)).unflatten(1, (n_atoms, -1))  # (B, N, D, K)
         bonds = DenseBonds(
-            neighbor=edges.neighbor.unflatten(0, (n_crystals * n_atoms, -1)),
+            neighbor=edges.neighbor,
             gaussians=edges.gaussians,
             distance=neighbor_distance.flatten(0, 1),
             mask=edges.mask,

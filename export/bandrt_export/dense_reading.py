@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bandrt_export.masking import MASKED_SCORE
+from bandrt_export.masking import masked_bias
 from bandrt_train.loops import LoopFeatures, LoopReading
 
 
@@ -19,11 +19,11 @@ class PooledReading(nn.Module):
     @torch.no_grad()
     def __init__(self, reading: LoopReading) -> None:
         super().__init__()
-        self.loops = nn.Linear(reading.loops.in_features, reading.loops.out_features, bias=False)
-        self.loops.weight = reading.loops.weight
+        self.n_heads = reading.n_heads
+        self.loops = linear(reading.loops.weight)
         self.atom = linear(reading.atom.weight, reading.atom.bias + reading.loops.bias)
         self.mix = nn.Sequential(*(layer for layer in reading.mix[:-1] if not isinstance(layer, nn.Dropout)))
-        self.score = product(reading.score, reading.mix[-1])
+        self.score = linear(product(reading.score, reading.mix[-1]).weight)  # a bias moves all atoms alike: no softmax sees it
         self.value = HeadValues(product(reading.value, reading.mix[-1]), reading.n_heads)
         self.bands = LoopBands(reading)
 
@@ -37,7 +37,8 @@ class PooledReading(nn.Module):
         """
         by_kpoint = loops.permute(0, 3, 1, 2)  # (B, K, N, 2 * n_hoppings)
         mixed = self.mix(self.loops(by_kpoint) + self.atom(nodes).unsqueeze(1))  # (B, K, N, d_model)
-        score = torch.where(mask[:, None, None, :], self.score(mixed).transpose(2, 3), MASKED_SCORE)  # (B, K, n_heads, N)
+        bias = masked_bias(mask, nodes.dtype)[:, None, None, :].expand(-1, -1, self.n_heads, -1)  # whole rows are added faster
+        score = self.score(mixed).transpose(2, 3) + bias  # (B, K, n_heads, N)
         pooled = torch.matmul(torch.softmax(score, dim=-1), mixed)  # (B, K, n_heads, d_model)
         return LoopFeatures(self.value(pooled), self.bands(nodes, loops, mask))
 
@@ -81,9 +82,10 @@ def product(outer: nn.Linear, inner: nn.Linear) -> nn.Linear:
     return linear(weight @ inner.weight.double(), weight @ inner.bias.double() + bias)
 
 
-def linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+def linear(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
     """A linear map of given parameters."""
-    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
     layer.weight.copy_(weight)
-    layer.bias.copy_(bias)
+    if bias is not None:
+        layer.bias.copy_(bias)
     return layer

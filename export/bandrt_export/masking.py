@@ -13,3 +13,8 @@ def masked_softmax(score: Tensor, mask: Tensor) -> Tensor:
     """Softmax over the last axis where `mask` holds, exactly zero elsewhere, all zero where it holds nowhere."""
     weight = torch.softmax(torch.where(mask, score, MASKED_SCORE), dim=-1)
     return weight * mask.to(weight.dtype)
+
+
+def masked_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """What to add to attention scores: nothing where `mask` holds, `MASKED_SCORE` elsewhere."""
+    return (1.0 - mask.to(dtype)) * MASKED_SCORE

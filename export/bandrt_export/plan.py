@@ -1,14 +1,14 @@
 """ONNX engine to TensorRT plan: one builder for TensorRT and TensorRT-RTX, which share their interface.
 
-A plan is written beside its manifest, ``model.plan.json``, and stays a plain plan. Networks are strongly typed: every precision is
-the one that stands in the ONNX graph, and it is counted again in the network that the builder was given.
+A plan is written beside its manifest, ``model.plan.json``, and stays a plain plan. What TensorRT measured to choose its kernels is
+kept in ``model.plan.timings``, and used when the plan is built again; TensorRT-RTX measures nothing. Networks are strongly typed:
+every precision is the one that stands in the ONNX graph, and it is counted again in the network that the builder was given.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib
 import logging
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,13 +16,13 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 from bandrt.batch import MAX_PADDED_ATOMS
 from bandrt.engine.cuda_driver import Driver, NoDriver, find_driver
 from bandrt.engine.onnx_file import manifest_of
-from bandrt.engine.plan_file import sidecar
-from bandrt.errors import MissingPackageError
+from bandrt.engine.plan_file import sidecar, timings
+from bandrt.engine.tensorrt import PlanBackend, import_backend, make_logger
 from bandrt.files import replaced
 from bandrt.manifest import Backend, Bucket, Manifest, Precision, Profile
 from bandrt_export.errors import ExportError
@@ -30,9 +30,6 @@ from bandrt_export.output import prepare_folder
 
 log = logging.getLogger(__name__)
 
-PlanBackend = Literal["tensorrt", "tensorrt-rtx"]
-PACKAGES: dict[PlanBackend, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
-"""What each backend is imported as; its extra has the backend's name."""
 DEFAULT_MAX_ATOMS = 128
 DEFAULT_MAX_BATCH = 64
 ATOM_BUCKETS = (16, 64, 256, 1024)
@@ -85,7 +82,7 @@ def build_plan(
         profile = dataclasses.replace(profile, max_slots=SLOTS_FACTOR * n_slots)
     started = perf_counter()
     with heartbeat(f"building {output.name} with {backend} {builder.version}"):
-        content = builder.build(network, profile, compute_capabilities, n_slots)
+        content, cache = builder.build(network, profile, compute_capabilities, n_slots, timings=_bytes_of(timings(output)))
     log.info("built in %.1f s", perf_counter() - started)
     manifest = dataclasses.replace(
         manifest,
@@ -97,11 +94,15 @@ def build_plan(
             targets=tuple(compute_capabilities),
             cuda=driver.cuda if backend == "tensorrt" and isinstance(driver, Driver) else None,
             file_sha256=hashlib.sha256(content).hexdigest(),
+            timing_cache_sha256=hashlib.sha256(cache).hexdigest() if cache is not None else None,
         ),
     )
     with replaced(output, "wb") as plan, replaced(sidecar(output)) as beside:
         plan.write(content)
         beside.write(manifest.to_json())
+    if cache is not None:
+        with replaced(timings(output), "wb") as file:
+            file.write(cache)
     log.info("wrote %s, %.1f MB, and %s", output, output.stat().st_size / 1e6, sidecar(output).name)
     return manifest
 
@@ -164,10 +165,7 @@ class PlanBuilder:
     def __init__(self, backend: PlanBackend, driver: Driver | NoDriver) -> None:
         self.backend = backend
         self.driver = driver
-        try:
-            self.trt: Any = importlib.import_module(PACKAGES[backend])
-        except ImportError as error:
-            raise MissingPackageError(PACKAGES[backend], backend, f"building a {backend} plan") from error
+        self.trt: Any = import_backend(backend, f"building a {backend} plan")
         if backend == "tensorrt" and isinstance(driver, NoDriver):  # its builder would end Python
             raise ExportError(
                 "device-unavailable",
@@ -176,7 +174,7 @@ class PlanBuilder:
             )
         self.version = str(self.trt.__version__)
         self.problems: list[str] = []
-        self.logger = self._logger()
+        self.logger = make_logger(self.trt, self.problems)
         self.builder = self.trt.Builder(self.logger)
 
     def targets(self, wanted: Sequence[str]) -> dict[str, Any]:
@@ -219,8 +217,21 @@ class PlanBuilder:
         inputs = [network.get_input(index) for index in range(network.num_inputs)]
         return any(tensor.shape[2] == -1 for tensor in inputs if tensor.name == "neighbor_index")
 
-    def build(self, network: Any, profile: Profile, targets: dict[str, Any], n_slots: int) -> bytes:
-        """Build a serialised engine with one optimisation profile per bucket, fastest at `n_slots` neighbours."""
+    def build(
+        self, network: Any, profile: Profile, targets: dict[str, Any], n_slots: int, *, timings: bytes = b""
+    ) -> tuple[bytes, bytes | None]:
+        """Build a serialised engine with one optimisation profile per bucket.
+
+        Args:
+            network: what `parse` gave.
+            profile: the sizes to build for.
+            targets: what `targets` gave.
+            n_slots: the number of neighbours it shall be fastest at.
+            timings: the timing cache of an earlier build, for TensorRT.
+
+        Returns:
+            The plan, and the timing cache, which TensorRT-RTX has none of.
+        """
         config = self.builder.create_builder_config()
         config.clear_flag(self.trt.BuilderFlag.TF32)
         for bucket in profile.buckets:
@@ -230,11 +241,22 @@ class PlanBuilder:
             config.num_compute_capabilities = len(targets)
             for index, value in enumerate(targets.values()):
                 config.set_compute_capability(value, index)
+            config.set_flag(self.trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # else no run can become a CUDA graph
+        cache = self._timing_cache(config, timings) if self.backend == "tensorrt" else None
         serialized = self.builder.build_serialized_network(network, config)
         if serialized is None:
             reason = self.problems[-1] if self.problems else "it does not say why"
             raise ExportError("plan-not-built", f"{self.backend} {self.version} can not build this plan: {reason}")
-        return bytes(serialized)
+        return bytes(serialized), None if cache is None else bytes(cache.serialize())
+
+    def _timing_cache(self, config: Any, timings: bytes) -> Any:
+        """The timing cache of a build: an earlier one if it is of this GPU and release, else a new one."""
+        cache = config.create_timing_cache(timings)
+        if cache is None or not config.set_timing_cache(cache, False):
+            log.info("the timing cache is of another GPU or release, and is made again")
+            cache = config.create_timing_cache(b"")
+            config.set_timing_cache(cache, False)
+        return cache
 
     def _profile(self, network: Any, bucket: Bucket, slots: tuple[int, int, int]) -> Any:
         ranges = {
@@ -250,18 +272,9 @@ class PlanBuilder:
             profile.set_shape(tensor.name, *zip(*axes, strict=True))
         return profile
 
-    def _logger(self) -> Any:
-        severities, problems = self.trt.ILogger, self.problems
 
-        class Logger(severities):  # type: ignore[misc]
-            """Hands TensorRT's messages to `logging`, and keeps its errors for ours."""
-
-            def log(self, severity: Any, message: str) -> None:
-                if severity <= severities.ERROR:
-                    problems.append(message.strip())
-                log.debug("%s: %s", severity, message)
-
-        return Logger()
+def _bytes_of(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from bandrt.crystal import Crystal
 from bandrt.engine import open_session
 from bandrt.engine.session import Session
 from bandrt.errors import BandrtError, InputError
-from bandrt.features import Features, featurize_crystal
+from bandrt.features import Features, featurize_crystals
 from bandrt.manifest import BandRule, Manifest, ParityReport
-from bandrt.predict import check_size
+from bandrt.predict import within_size
 from bandrt.recipe import Recipe
 from bandrt.results import Failure, Ticket
 from bandrt.sources import find
@@ -67,7 +67,7 @@ class _Standard:
 
 
 def verify(
-    model: Path, against: Path, paths: Sequence[Path] = (), *, device: str = "cpu", limit_ev: float | None = None
+    model: Path, against: Path, paths: Sequence[Path] = (), *, device: str | None = None, limit_ev: float | None = None
 ) -> Verification:
     """Compare an engine with a checkpoint or another engine.
 
@@ -75,7 +75,7 @@ def verify(
         model: the engine under test.
         against: what it is compared with; another engine runs on the CPU.
         paths: crystals, as `bandrt infer` takes them; none takes those of the parity gate.
-        device: where `model` runs.
+        device: where `model` runs; None: where its kind of engine does.
         limit_ev: eV, largest energy difference allowed; None takes what rounding may cost the variant in fp32, and judges fp16 by
             the mean and the gaps alone.
 
@@ -138,17 +138,17 @@ def _require_equal(where: str, ours: dict[str, Any], theirs: dict[str, Any], bot
 
 def _featurize(paths: Sequence[Path], manifest: Manifest) -> tuple[list[Features], list[Failure]]:
     """The crystals that the engine can take, smallest first, and those that it can not."""
+    inputs = list(_crystals(paths))
+    called = [path or name for name, path, _ in inputs]
+    outcomes = featurize_crystals([crystal for _, _, crystal in inputs], manifest.recipe, names=called)
     features: list[Features] = []
     failures: list[Failure] = []
-    for order, (name, path, crystal) in enumerate(_crystals(paths)):
-        try:
-            if isinstance(crystal, InputError):
-                raise crystal
-            one = featurize_crystal(crystal, manifest.recipe, name=path or name)
-            check_size(one, manifest.profile.max_atoms, name=path or name)
+    for order, (outcome, (name, path, _)) in enumerate(zip(outcomes, inputs, strict=True)):
+        one = within_size(outcome, manifest.profile.max_atoms, name=path or name)
+        if isinstance(one, InputError):
+            failures.append(Failure.of(one, Ticket(order, name, path)))
+        else:
             features.append(one)
-        except InputError as error:
-            failures.append(Failure.of(error, Ticket(order, name, path)))
     if not features:
         first = f", the first: {failures[0].message}" if failures else ""
         raise BandrtError("no-input", f"none of {len(failures)} crystals can be used{first}")

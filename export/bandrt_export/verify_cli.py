@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     "--against", required=True, metavar="CKPT|MODEL", type=click.Path(path_type=Path),
     help="The checkpoint MODEL was made from, or another engine, which runs on the CPU.",
 )  # fmt: skip
-@click.option("--device", default="cpu", show_default=True, help="Where MODEL runs: cpu, cuda or cuda:N.")
+@click.option("--device", help="Where MODEL runs: cpu, cuda or cuda:N; by default the CPU, for a plan the first GPU.")
 @click.option(
     "--limit-ev", type=click.FloatRange(min=0.0, min_open=True), default=None, show_default="1e-4, released variant 1e-3",
     help="Largest energy difference, in eV; fp16 is judged by the mean (5 meV) and by the gaps (20 meV).",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
-def command(model: Path, paths: tuple[Path, ...], against: Path, device: str, limit_ev: float | None, as_json: bool) -> int:
+def command(model: Path, paths: tuple[Path, ...], against: Path, device: str | None, limit_ev: float | None, as_json: bool) -> int:
     """Compare the engine MODEL with what it was made from, on the crystals under PATH..., as in `bandrt infer`.
 
     Without a PATH, crystals of 1 to 40 atoms that come with bandrt are taken. Every crystal is compared in batches of several

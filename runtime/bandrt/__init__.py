@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bandrt.bands import BandEdge, BandStructure
     from bandrt.crystal import Crystal
     from bandrt.errors import BandrtError, InputError
-    from bandrt.features import Features, featurize
+    from bandrt.features import Features, featurize, featurize_many
     from bandrt.kpath import kpath
     from bandrt.manifest import Manifest
     from bandrt.predict import Engine, load
@@ -35,6 +35,7 @@ _HOME = {
     "Prediction": "bandrt.results",
     "Recipe": "bandrt.recipe",
     "featurize": "bandrt.features",
+    "featurize_many": "bandrt.features",
     "load": "bandrt.predict",
     "read": "bandrt.store",
     "read_one": "bandrt.store",
@@ -54,6 +55,7 @@ __all__ = [
     "Recipe",
     "__version__",
     "featurize",
+    "featurize_many",
     "kpath",
     "load",
     "read",

@@ -14,12 +14,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.features import Features
+if TYPE_CHECKING:  # what runs an engine on arrays needs no crystals
+    from bandrt.features import Features
 
 INPUT_NAMES: Final = (
     "atomic_numbers",

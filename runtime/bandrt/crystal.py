@@ -126,12 +126,13 @@ class Crystal:
         if n < 2:
             return np.inf, (0, 0)
         best, pair = np.inf, (0, 0)
-        wrapped = (self.frac_coords - np.floor(self.frac_coords)).T.copy()  # (3, n): long rows, which NumPy is fast at
+        axes = self.frac_coords.T.copy()  # (3, n): long rows, which NumPy is fast at
         for start in range(0, n, 256):  # bounded memory for large cells
-            delta = wrapped[:, start : start + 256, None] - wrapped[:, None]  # (3, chunk, n)
+            delta = axes[:, start : start + 256, None] - axes[:, None]  # (3, chunk, n)
             delta -= np.rint(delta)  # overlapping atoms are within 0.3 Å: the nearest image by rounding is the right one
-            x, y, z = self.lattice.T @ delta.reshape(3, -1)
-            squared = x * x + y * y + z * z  # (chunk * n,)
+            vectors = self.lattice.T @ delta.reshape(3, -1)
+            vectors *= vectors
+            squared = vectors.sum(axis=0)  # (chunk * n,)
             squared[start :: n + 1] = np.inf  # each atom with itself
             nearest = int(squared.argmin())
             if squared[nearest] < best:

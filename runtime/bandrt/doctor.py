@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from bandrt import __version__
 from bandrt.engine.cuda_driver import Driver, NoDriver
+from bandrt.engine.tensorrt import PIP_NAMES, PlanBackend
 
 PACKAGES = (
     "numpy",
@@ -17,6 +18,7 @@ PACKAGES = (
     "onnxruntime",
     "onnxruntime-gpu",
     "cuda-core",
+    "cuda-bindings",
     "tensorrt",
     "tensorrt-rtx-cu13",
     "torch",
@@ -31,6 +33,7 @@ PACKAGES = (
 TRAIN = ("torch", "torch_geometric", "lightning", "pymatgen")
 EXPORT = (*TRAIN, "onnx", "onnxscript", "onnxruntime")
 CUDA_PROVIDER = "CUDAExecutionProvider"
+PLAN_NAMES: dict[PlanBackend, str] = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,8 @@ def examine(driver: Driver | NoDriver, packages: Mapping[str, str | None], provi
     abilities = (
         _onnx_on_cpu(packages, providers),
         _onnx_on_gpu(driver, packages, providers),
-        Ability("run TensorRT plans", False, "this version builds and inspects plans, but does not run them; ONNX engines run"),
+        _plans_on_gpu("tensorrt", driver, packages),
+        _plans_on_gpu("tensorrt-rtx", driver, packages),
         _by_packages("build TensorRT-RTX plans", ("tensorrt-rtx-cu13", "onnx"), "export,tensorrt-rtx", packages),
         _tensorrt_builds(driver, packages),
         _by_packages("export engines", EXPORT, "export", packages),
@@ -122,6 +126,13 @@ def _onnx_on_gpu(driver: Driver | NoDriver, packages: Mapping[str, str | None], 
         replaced = "pip uninstall onnxruntime, then " if packages["onnxruntime"] else ""
         return Ability(name, False, "needs onnxruntime-gpu", replaced + _install("cuda"))
     return Ability(name, True, f"{driver.gpus[0].name}, --device cuda")
+
+
+def _plans_on_gpu(backend: PlanBackend, driver: Driver | NoDriver, packages: Mapping[str, str | None]) -> Ability:
+    name = f"run {PLAN_NAMES[backend]} plans"
+    if isinstance(driver, NoDriver):
+        return Ability(name, False, driver.reason)
+    return _by_packages(name, (PIP_NAMES[backend], "cuda-core", "cuda-bindings"), backend, packages)
 
 
 def _tensorrt_builds(driver: Driver | NoDriver, packages: Mapping[str, str | None]) -> Ability:

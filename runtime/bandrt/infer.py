@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from bandrt import __version__
-from bandrt.engine import DEFAULT_ENGINE, read_manifest
+from bandrt.engine import DEFAULT_ENGINE, default_device, read_manifest
 from bandrt.engine.session import UNCERTAINTY
 from bandrt.pipeline import RunReport, default_workers, run
 from bandrt.predict import Engine, default_batch_size, load
 from bandrt.sources import Source, count, find
 from bandrt.store import Mode, Store, check_folder
 
-_RECORDED_PACKAGES = ("numpy", "gemmi", "moyopy", "onnxruntime", "onnxruntime-gpu")
+_RECORDED_PACKAGES = ("numpy", "gemmi", "moyopy", "onnxruntime", "onnxruntime-gpu", "cuda-core", "tensorrt", "tensorrt-rtx-cu13")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class InferOptions:
 
     Attributes:
         engine: the model file.
-        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        device: ``cpu``, ``cuda`` or ``cuda:N``; None takes the CPU for an ONNX file, the first GPU for a plan.
         threads: CPU threads of the engine; None takes every core.
         workers: processes that read and featurise; None takes what keeps the device fed.
         batch_size: crystals per run of the engine; None takes what suits the device.
@@ -39,7 +39,7 @@ class InferOptions:
     """
 
     engine: Path = DEFAULT_ENGINE
-    device: str = "cpu"
+    device: str | None = None
     threads: int | None = None
     workers: int | None = None
     batch_size: int | None = None
@@ -94,6 +94,7 @@ def plan(paths: Sequence[Path], out: Path, options: InferOptions) -> dict[str, A
     """
     check_folder(out, options.mode)
     manifest = read_manifest(options.engine)
+    device = default_device(options.engine) if options.device is None else options.device
     return {
         "inputs": sum(1 for _ in _found(paths, out)),
         "out": str(out),
@@ -101,9 +102,9 @@ def plan(paths: Sequence[Path], out: Path, options: InferOptions) -> dict[str, A
         "engine": str(options.engine),
         "variant": manifest.variant,
         "kpath": manifest.recipe.kpath.scheme,
-        "device": options.device,
-        "workers": options.workers or default_workers(options.device),
-        "batch_size": options.batch_size or default_batch_size(options.device),
+        "device": device,
+        "workers": options.workers or default_workers(device),
+        "batch_size": options.batch_size or default_batch_size(device),
     }
 
 

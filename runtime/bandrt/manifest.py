@@ -134,6 +134,8 @@ class Backend:
     driver: str | None = None
     file_sha256: str | None = None
     """Checksum of the plan beside this manifest; None inside an ONNX file."""
+    timing_cache_sha256: str | None = None
+    """Checksum of the kernel timings that TensorRT chose by, ``model.plan.timings``; None where it keeps none."""
 
 
 @dataclass(frozen=True)

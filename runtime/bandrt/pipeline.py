@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -21,23 +21,23 @@ from types import FrameType, TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
 from bandrt.batch import Batcher
+from bandrt.crystal import Crystal
 from bandrt.engine.session import available_cores
+from bandrt.engine_thread import Answer, EngineThread
 from bandrt.errors import BandrtError, InputError
-from bandrt.features import Features, featurize_crystal
-from bandrt.predict import Engine, check_size
+from bandrt.features import CHUNK, Features, featurize_crystals
+from bandrt.predict import Engine, within_size
 from bandrt.recipe import Recipe
 from bandrt.results import Failure, Result, Ticket
 from bandrt.sources import Source
 from bandrt.store import Store
 
-CHUNK = 16
-"""Sources in one task of a worker."""
-POOL_FROM_CHUNKS = 4
-"""Fewer chunks than these are featurised here: starting a worker takes as long as featurising a thousand crystals."""
+POOL_FROM_CHUNKS = 2
+"""Fewer chunks of sources than these are featurised here: starting a worker takes as long as featurising a thousand crystals."""
 CHUNKS_PER_WORKER = 3
 """Tasks in flight for each worker."""
 BATCHES_IN_FLIGHT = 2
-"""Batches that wait for the engine."""
+"""Batches that wait for the engine; it may answer the first of two only when it has both."""
 CORES_PER_WORKER_ON_CPU = 8
 """A model on the CPU takes so much longer than featurising that one worker feeds this many cores."""
 
@@ -122,7 +122,7 @@ def run(
     """
     started = time.perf_counter()
     batcher: Batcher[Ticket] = Batcher(batch_size)
-    in_flight: deque[Future[tuple[list[tuple[Ticket, Result]], float]]] = deque()
+    in_flight: deque[Future[Answer]] = deque()
 
     def tick() -> None:
         report.seconds["wall"] = time.perf_counter() - started
@@ -138,12 +138,12 @@ def run(
             tick()
 
     def submit(batch: list[tuple[Ticket, Features]]) -> None:
-        in_flight.append(runner.submit(_run_batch, engine, batch))
+        in_flight.append(runner.submit(batch))
         collect(BATCHES_IN_FLIGHT)
 
     wanted = _not_done(sources, store, report)
     stream = _featurized(wanted, engine.recipe, engine.manifest.profile.max_atoms, workers)
-    with Interrupt() as interrupt, ThreadPoolExecutor(1, thread_name_prefix="bandrt-engine") as runner, closing(stream):
+    with Interrupt() as interrupt, EngineThread(engine) as runner, closing(stream):
         for chunk in stream:
             report.seconds["read"] += chunk.read_seconds
             report.seconds["featurize"] += chunk.featurize_seconds
@@ -159,6 +159,7 @@ def run(
                 submit(batch)
                 if interrupt.requested:
                     break
+        runner.finish()
         collect(0)
         store.commit()
         tick()
@@ -200,13 +201,6 @@ def _store(results: Sequence[tuple[Ticket, Result]], store: Store, report: RunRe
     report.seconds["store"] += time.perf_counter() - started
 
 
-def _run_batch(engine: Engine, batch: list[tuple[Ticket, Features]]) -> tuple[list[tuple[Ticket, Result]], float]:
-    started = time.perf_counter()
-    results = engine.run(batch)
-    tickets = [ticket for ticket, _ in batch]
-    return list(zip(tickets, results, strict=True)), time.perf_counter() - started
-
-
 def _not_done(sources: Iterable[Source], store: Store, report: RunReport) -> Iterator[tuple[int, Source]]:
     for order, source in enumerate(sources):
         report.found += 1
@@ -246,27 +240,27 @@ def _featurized(
 
 def _featurize_chunk(chunk: list[tuple[int, Source]], recipe: Recipe, max_atoms: int | None) -> FeaturizedChunk:
     """Read and featurise some sources; runs in a worker."""
-    features: list[tuple[Ticket, Features]] = []
-    failures: list[Failure] = []
-    read_seconds = featurize_seconds = 0.0
-    for order, source in chunk:
-        ticket, name = Ticket(order, source.id, source.path), source.path or source.id
-        started = time.perf_counter()
-        try:
-            try:
-                crystal = source.read()
-            finally:
-                read_seconds += time.perf_counter() - started
-            started = time.perf_counter()
-            try:
-                one = featurize_crystal(crystal, recipe, name=name)
-            finally:
-                featurize_seconds += time.perf_counter() - started
-            check_size(one, max_atoms, name=name)
-            features.append((ticket, one))
-        except InputError as error:
-            failures.append(Failure.of(error, ticket))
-    return FeaturizedChunk(features, failures, read_seconds, featurize_seconds)
+    started = time.perf_counter()
+    crystals = [_read(source) for _, source in chunk]
+    read = time.perf_counter()
+    names = [source.path or source.id for _, source in chunk]
+    outcomes = featurize_crystals(crystals, recipe, names=names)
+    done = FeaturizedChunk([], [], read - started, time.perf_counter() - read)
+    for (order, source), outcome, name in zip(chunk, outcomes, names, strict=True):
+        ticket = Ticket(order, source.id, source.path)
+        outcome = within_size(outcome, max_atoms, name=name)
+        if isinstance(outcome, InputError):
+            done.failures.append(Failure.of(outcome, ticket))
+        else:
+            done.features.append((ticket, outcome))
+    return done
+
+
+def _read(source: Source) -> Crystal | InputError:
+    try:
+        return source.read()
+    except InputError as error:
+        return error
 
 
 def _leave_interrupts_to_the_parent() -> None:

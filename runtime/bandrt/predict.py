@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
@@ -13,19 +15,20 @@ from typing import Any, Self
 import numpy as np
 
 from bandrt.bands import BandStructure, Energies, in_order
-from bandrt.batch import Batcher, pad
+from bandrt.batch import Batcher
 from bandrt.domain import warnings
 from bandrt.engine import DEFAULT_ENGINE, open_session
-from bandrt.engine.session import UNCERTAINTY, Session
-from bandrt.errors import InputError
-from bandrt.features import Features, featurize
+from bandrt.engine.memory import Evaluator, Row
+from bandrt.engine.session import UNCERTAINTY, Session, available_cores
+from bandrt.errors import EngineError, InputError, only
+from bandrt.features import Features, featurize_many
 from bandrt.files import file_sha256
 from bandrt.manifest import BandRule, Manifest
 from bandrt.recipe import Recipe
 from bandrt.results import Failure, Prediction, Result, Ticket
 
-CPU_BATCH_SIZE, GPU_BATCH_SIZE = 8, 64
-"""Crystals per run: a CPU core gains nothing from more than one, several cores share a few; a GPU wants many."""
+CPU_BATCH_PER_CORE, GPU_BATCH_SIZE = 4, 64
+"""Crystals per run: a CPU core takes a slice of a few at a time; a GPU wants many."""
 WINDOW_BATCHES = 4
 """`Engine.predict` looks this many batches ahead for crystals of one size."""
 
@@ -36,6 +39,7 @@ class Engine:
     def __init__(self, session: Session, path: Path) -> None:
         self.session = session
         self.path = path
+        self._evaluator = Evaluator(session)
 
     @property
     def manifest(self) -> Manifest:
@@ -68,16 +72,16 @@ class Engine:
             results: dict[int, Result] = {}
             batcher: Batcher[Ticket] = Batcher(batch_size)
             batches: list[list[tuple[Ticket, Features]]] = []
-            for order, item in window:
-                ticket = _ticket(item, order)
-                try:
-                    features = self.featurize(item, name=ticket.path or ticket.id)
-                except InputError as error:
-                    results[order] = Failure.of(error, ticket)
+            tickets = [_ticket(item, order) for order, item in window]
+            outcomes = self.featurize_many([item for _, item in window], names=[ticket.path or ticket.id for ticket in tickets])
+            for ticket, outcome in zip(tickets, outcomes, strict=True):
+                if isinstance(outcome, InputError):
+                    results[ticket.order] = Failure.of(outcome, ticket)
                 else:
-                    batches += batcher.add(ticket, features)
-            for batch in [*batches, *batcher.flush()]:
-                results |= {ticket.order: result for (ticket, _), result in zip(batch, self.run(batch), strict=True)}
+                    batches += batcher.add(ticket, outcome)
+            batches += batcher.flush()
+            for batch, found in zip(batches, self.run_many(batches), strict=True):
+                results |= {ticket.order: result for (ticket, _), result in zip(batch, found, strict=True)}
             yield from (results[order] for order, _ in window)
 
     def featurize(self, item: Any, *, name: str | None = None) -> Features:
@@ -86,39 +90,48 @@ class Engine:
         Raises:
             InputError: the crystal can not be used, or ``too-many-atoms``.
         """
-        features = featurize(item, self.recipe, name=name)
-        check_size(features, self.manifest.profile.max_atoms, name=name or "crystal")
-        return features
+        return only(self.featurize_many([item], names=[name]))
 
-    def run(self, batch: Sequence[tuple[Ticket, Features]]) -> list[Result]:
-        """Run the model once.
+    def featurize_many(self, items: Sequence[Any], *, names: Sequence[str | None]) -> list[Features | InputError]:
+        """Do as `featurize` for each of several items, faster; an error is given back in the place of the features."""
+        outcomes = featurize_many(items, self.recipe, names=names)
+        max_atoms = self.manifest.profile.max_atoms
+        return [within_size(outcome, max_atoms, name=name or "crystal") for outcome, name in zip(outcomes, names, strict=True)]
+
+    def run_many(self, batches: Iterable[Sequence[tuple[Ticket, Features]]]) -> Iterator[list[Result]]:
+        """Run the model on batches, lazily and in order; a GPU copies one while it computes another.
 
         Args:
-            batch: crystals of similar size.
+            batches: crystals of similar size; one batch more may be taken than was answered.
 
-        Returns:
-            A prediction for each, or the failure of one whose energies are not finite.
+        Yields:
+            For each batch a prediction of each crystal, or the failure of one whose energies are not finite, or which does not fit
+            into memory even alone. What does not fit together is taken in smaller batches.
 
         Raises:
-            EngineError: ``engine-failed``.
+            EngineError: ``engine-failed``, after the results of the batches before.
         """
-        outputs = self.session.run(pad([features for _, features in batch]))
-        energies = outputs["band_energies"]  # (n_crystals, n_bands, n_kpoints)
-        finite = np.isfinite(energies).all(axis=(1, 2))
-        uncertainties: list[float | None] = [None] * len(batch)
-        if UNCERTAINTY in outputs:
-            finite &= np.isfinite(outputs[UNCERTAINTY])
-            uncertainties = outputs[UNCERTAINTY].tolist()
-        results: list[Result] = []
-        for (ticket, features), one, uncertainty, usable in zip(batch, in_order(energies), uncertainties, finite, strict=True):
-            if usable:
-                bands = band_structure(features, one, self.manifest.bands)
-                codes = warnings(features.crystal, self.manifest.training)
-                results.append(Prediction(ticket.id, ticket.path, bands, codes, uncertainty))
-            else:
-                message = f"{ticket.path or ticket.id}: the engine gave energies that are not finite numbers"
-                results.append(Failure.of(InputError("non-finite-energies", message, stage="predict"), ticket))
-        return results
+        taken: deque[Sequence[tuple[Ticket, Features]]] = deque()
+
+        def crystals() -> Iterator[list[Features]]:
+            for batch in batches:
+                taken.append(batch)
+                yield [features for _, features in batch]
+
+        for rows in self._evaluator.run_many(crystals()):
+            yield [self._result(ticket, features, row) for (ticket, features), row in zip(taken.popleft(), rows, strict=True)]
+
+    def _result(self, ticket: Ticket, features: Features, row: Row) -> Result:
+        name = ticket.path or ticket.id
+        if isinstance(row, EngineError):
+            return Failure.of(InputError(row.code, f"{name}: {row.message}", stage="predict"), ticket)
+        energies = row["band_energies"]  # (n_bands, n_kpoints)
+        uncertainty = float(row[UNCERTAINTY]) if UNCERTAINTY in row else None
+        if not (np.isfinite(energies).all() and (uncertainty is None or math.isfinite(uncertainty))):
+            message = f"{name}: the engine gave energies that are not finite numbers"
+            return Failure.of(InputError("non-finite-energies", message, stage="predict"), ticket)
+        bands = band_structure(features, in_order(energies), self.manifest.bands)
+        return Prediction(ticket.id, ticket.path, bands, warnings(features.crystal, self.manifest.training), uncertainty)
 
     def close(self) -> None:
         """Free the model."""
@@ -131,12 +144,13 @@ class Engine:
         self.close()
 
 
-def load(path: str | os.PathLike[str] | None = None, device: str = "cpu", *, threads: int | None = None) -> Engine:
+def load(path: str | os.PathLike[str] | None = None, device: str | None = None, *, threads: int | None = None) -> Engine:
     """Open an engine.
 
     Args:
         path: a model file; None opens the one that ships with this package.
-        device: ``cpu``, ``cuda`` or ``cuda:N``; it is used or refused, never replaced.
+        device: ``cpu``, ``cuda`` or ``cuda:N``, used or refused, never replaced; None takes the CPU for an ONNX file, the first GPU
+            for a plan.
         threads: CPU threads; None takes every core this process may use.
 
     Raises:
@@ -167,23 +181,20 @@ def band_structure(features: Features, energies: Energies, rule: BandRule) -> Ba
 
 def default_batch_size(device: str) -> int:
     """Crystals per run that suit a device."""
-    return CPU_BATCH_SIZE if device == "cpu" else GPU_BATCH_SIZE
+    return CPU_BATCH_PER_CORE * available_cores() if device == "cpu" else GPU_BATCH_SIZE
 
 
-def check_size(features: Features, max_atoms: int | None, *, name: str) -> None:
-    """Refuse a crystal that a model has no room for.
-
-    Raises:
-        InputError: ``too-many-atoms``.
-    """
-    n_atoms = features.crystal.n_atoms
-    if max_atoms is not None and n_atoms > max_atoms:
-        raise InputError(
-            "too-many-atoms",
-            f"{name}: {n_atoms} atoms in the primitive cell, this engine holds at most {max_atoms};"
-            f" export it again with --max-atoms {n_atoms}",
-            stage="batch",
-        )
+def within_size(outcome: Features | InputError, max_atoms: int | None, *, name: str) -> Features | InputError:
+    """Give back the features of a crystal, or ``too-many-atoms`` if a model has no room for it; errors as they are."""
+    if isinstance(outcome, InputError) or max_atoms is None or outcome.crystal.n_atoms <= max_atoms:
+        return outcome
+    n_atoms = outcome.crystal.n_atoms
+    return InputError(
+        "too-many-atoms",
+        f"{name}: {n_atoms} atoms in the primitive cell, this engine holds at most {max_atoms};"
+        f" export it again with --max-atoms {n_atoms}",
+        stage="batch",
+    )
 
 
 def _ticket(item: Any, order: int) -> Ticket:

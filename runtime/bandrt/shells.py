@@ -5,46 +5,36 @@ depend neither on the order of the atoms nor on the cell or the orientation. Ato
 message-passing model can tell apart: first by species, then, round by round, by the shells, distances and colours of
 their neighbours (Weisfeiler-Lehman refinement), and the last shell is filled in the order of colours. Each round only splits the
 colours before it, and atoms of one colour keep equal neighbourhoods, so whichever of them is taken, the model
-computes the same numbers. Symmetry tells when that is already so, and most crystals need no round at all.
+computes the same numbers. Symmetry tells when that is already so, and most crystals need no round at all: `doubts` tells which.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bandrt.neighbors import Neighbors
 from bandrt.recipe import GraphRecipe
 
-
-class Pairs(NamedTuple):
-    """All neighbours within a radius, those of one centre together, nearest first.
-
-    Attributes:
-        counts: (n_atoms,) neighbours of each centre.
-        neighbor: (n_pairs,) atom index of the neighbour.
-        image: (n_pairs,) row of `images`.
-        distance: (n_pairs,) Å.
-        images: (n_images, 3) int32 lattice translations.
-    """
-
-    counts: NDArray[np.int64]
-    neighbor: NDArray[np.int64]
-    image: NDArray[np.int64]
-    distance: NDArray[np.float64]
-    images: NDArray[np.int32]
+TIED: Final = 1
+"""Inequivalent neighbours are equally far: `choose_slots` has to choose."""
+OPEN: Final = 2
+"""There may be more neighbours beyond the radius that matter."""
+SHORT: Final = 4
+"""There are too few neighbours to tell whether the last slot is tied, or even to fill it."""
 
 
 class Slots(NamedTuple):
-    """The chosen pairs, nearest first.
+    """The chosen neighbours of the atoms of a crystal, nearest first.
 
     Attributes:
-        pair: (n_atoms, n_slots) row of the pairs; any row on empty slots.
+        column: (n_atoms, n_slots) position of the neighbour in its row; any on empty slots.
         filled: (n_atoms, n_slots) bool; filled slots come first.
     """
 
-    pair: NDArray[np.int64]
+    column: NDArray[np.int64]
     filled: NDArray[np.bool_]
 
 
@@ -52,7 +42,6 @@ class _Environments(NamedTuple):
     """The neighbours of every atom up to and including the whole shell in which its last slot falls.
 
     Attributes:
-        pair: (n_atoms, width) row of the pairs, nearest first.
         neighbor: (n_atoms, width) atom index.
         distance: (n_atoms, width) Å.
         shell: (n_atoms, width) number of the shell, from 0; a large number on empty entries.
@@ -60,7 +49,6 @@ class _Environments(NamedTuple):
         inside: (n_atoms, width) bool, whether the entry is such a neighbour.
     """
 
-    pair: NDArray[np.int64]
     neighbor: NDArray[np.int64]
     distance: NDArray[np.float64]
     shell: NDArray[np.int64]
@@ -68,41 +56,63 @@ class _Environments(NamedTuple):
     inside: NDArray[np.bool_]
 
 
-def choose_slots(
-    pairs: Pairs, atomic_numbers: NDArray[np.int32], orbits: NDArray[np.integer], recipe: GraphRecipe, *, radius: float, last: bool
-) -> Slots | None:
-    """Choose the pairs that get a slot.
+def doubts(found: Neighbors, orbits: NDArray[np.int64], recipe: GraphRecipe) -> NDArray[np.int64]:
+    """Tell which atoms can not simply have their nearest neighbours; of the tied ones of an orbit, one speaks for all.
 
     Args:
-        pairs: all pairs within `radius`, at least one.
+        found: all neighbours within a radius, in rows longer than there are slots.
+        orbits: (n_rows,) labels of symmetry-equivalent atoms, below n_rows, different ones in different crystals.
+        recipe: number of slots, tie rule and tolerance.
+
+    Returns:
+        (n_rows,) the sum of `TIED`, `OPEN` and `SHORT` as they are true; a crystal is in every doubt that one of its atoms is in.
+    """
+    n_slots = recipe.n_neighbors
+    short = found.counts <= n_slots
+    doubt = short * np.int64(OPEN | SHORT)
+    outermost = found.distance(found.entry[:, n_slots - 1 : n_slots + 1])
+    tied = ((outermost[:, 1] - outermost[:, 0] <= recipe.tie_tolerance) > short).nonzero()[0]
+    if len(tied) == 0:
+        return doubt
+    if recipe.tie_rule == "complete_shells":
+        doubt[tied] |= TIED
+    speaker = np.full(len(orbits), -1)
+    speaker[orbits[tied]] = tied
+    rows = speaker[speaker >= 0]
+    entry = found.entry[rows]
+    shell = _shells(found.distance(entry), recipe.tie_tolerance)
+    edge = shell[:, n_slots - 1, None]
+    orbit = orbits.take(found.atom_and_image(rows, entry)[0] + found.first_row[rows, None])
+    mixed = ((orbit != orbit[:, n_slots - 1, None]) & (shell == edge)).any(axis=1)
+    doubt[rows[mixed]] |= TIED
+    reaches_on = (shell <= edge).sum(axis=1) == found.counts[rows]
+    doubt[rows[reaches_on]] |= OPEN
+    return doubt
+
+
+def choose_slots(
+    distance: NDArray[np.float64],
+    neighbor: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    atomic_numbers: NDArray[np.int32],
+    orbits: NDArray[np.integer],
+    recipe: GraphRecipe,
+) -> Slots:
+    """Choose the neighbours that get a slot.
+
+    Args:
+        distance: (n_atoms, width) Å, of all neighbours within a radius that holds every shell in which a last slot falls.
+        neighbor: (n_atoms, width) their atom indices.
+        counts: (n_atoms,) how many they are; entries behind them hold nothing.
         atomic_numbers: (n_atoms,).
         orbits: (n_atoms,) labels of symmetry-equivalent atoms.
         recipe: number of slots, tie rule and tolerance.
-        radius: Å, how far `pairs` reaches.
-        last: whether `radius` is the cutoff.
-
-    Returns:
-        The slots, or None if the radius must grow before the tie can be judged.
     """
     n_slots = recipe.n_neighbors
-    start = pairs.counts.cumsum() - pairs.counts
-    if min(pairs.counts.tolist()) > n_slots:
-        beyond = start + n_slots
-        gap = pairs.distance.take(beyond) - pairs.distance.take(beyond - 1)
-        tied = (gap <= recipe.tie_tolerance).nonzero()[0].tolist()
-        kind = _edge_kind(pairs, start, tied, orbits, recipe, radius, last) if tied else "alike"
-        if kind == "open":
-            return None
-        if kind == "alike" and (recipe.tie_rule == "site_invariant" or not tied):
-            pair = start[:, None] + np.arange(n_slots)
-            return Slots(pair, np.ones(pair.shape, dtype=np.bool_))
-    elif not last:
-        return None
-
-    around = _environments(pairs, start, recipe)
+    around = _environments(distance, neighbor, counts, recipe)
     size = around.inside.sum(axis=1)
     overfull = size > n_slots
-    taken = np.arange(around.pair.shape[1]) < np.minimum(size, n_slots)[:, None]
+    taken = np.arange(around.shell.shape[1]) < np.minimum(size, n_slots)[:, None]
     if recipe.tie_rule == "complete_shells":
         droppable = overfull & (around.edge[:, 0] > 0)
         taken[droppable] = (around.shell < around.edge)[droppable]
@@ -110,55 +120,29 @@ def choose_slots(
     if overfull.any():
         taken[overfull] = _nearest_by_colour(around, overfull, atomic_numbers, orbits, recipe)
     column = (~taken).argsort(axis=1, kind="stable")[:, :n_slots]
-    rows = np.arange(len(start))[:, None]
-    return Slots(around.pair[rows, column], taken[rows, column])
+    return Slots(column, np.take_along_axis(taken, column, axis=1))
 
 
-def _edge_kind(
-    pairs: Pairs,
-    start: NDArray[np.int64],
-    tied: list[int],
-    orbits: NDArray[np.integer],
-    recipe: GraphRecipe,
-    radius: float,
-    last: bool,
-) -> Literal["open", "alike", "mixed"]:
-    """Look at the shells in which the last slots of the tied atoms fall, at one atom of each orbit.
-
-    Returns:
-        ``open`` if one may go on beyond the radius, ``mixed`` if one holds inequivalent atoms, else ``alike``.
-    """
-    kind: Literal["alike", "mixed"] = "alike"
-    labels = orbits.tolist()
-    starts, counts = start.tolist(), pairs.counts.tolist()
-    for atom in {labels[atom]: atom for atom in tied}.values():
-        row = slice(starts[atom], starts[atom] + counts[atom])
-        distance = pairs.distance[row].tolist()
-        low, high = recipe.n_neighbors - 1, recipe.n_neighbors
-        while low > 0 and distance[low] - distance[low - 1] <= recipe.tie_tolerance:
-            low -= 1
-        while high < len(distance) and distance[high] - distance[high - 1] <= recipe.tie_tolerance:
-            high += 1
-        if high == len(distance) and not last and distance[-1] > radius - recipe.tie_tolerance:
-            return "open"
-        if len({labels[neighbor] for neighbor in pairs.neighbor[row][low:high].tolist()}) > 1:
-            kind = "mixed"
-    return kind
+def _shells(distance: NDArray[np.float64], tolerance: float) -> NDArray[np.int64]:
+    """Number the shells of each row, (n, width), from 0."""
+    shell = np.zeros(distance.shape, dtype=np.int64)
+    np.cumsum(distance[:, 1:] - distance[:, :-1] > tolerance, axis=1, out=shell[:, 1:])
+    return shell
 
 
-def _environments(pairs: Pairs, start: NDArray[np.int64], recipe: GraphRecipe) -> _Environments:
-    """Lay the pairs out in rows and number their shells."""
-    width = max(int(pairs.counts.max()), recipe.n_neighbors)
-    filled = np.arange(width) < pairs.counts[:, None]
-    pair = np.where(filled, start[:, None] + np.arange(width), 0)
-    shell = np.zeros(pair.shape, dtype=np.int64)
-    np.cumsum(np.diff(pairs.distance[pair], axis=1) > recipe.tie_tolerance, axis=1, out=shell[:, 1:])
+def _environments(
+    distance: NDArray[np.float64], neighbor: NDArray[np.int64], counts: NDArray[np.int64], recipe: GraphRecipe
+) -> _Environments:
+    """Number the shells, and leave out what lies beyond those that matter."""
+    width = max(int(counts.max()), recipe.n_neighbors)
+    distance, neighbor = distance[:, :width], neighbor[:, :width]
+    filled = np.arange(width) < counts[:, None]
+    shell = _shells(distance, recipe.tie_tolerance)
     shell[~filled] = width
     edge = shell[:, recipe.n_neighbors - 1, None]
     inside = filled & (shell <= edge)
     width = max(int(inside.sum(axis=1).max()), recipe.n_neighbors)
-    pair, shell, inside = pair[:, :width], shell[:, :width], inside[:, :width]
-    return _Environments(pair, pairs.neighbor[pair], pairs.distance[pair], shell, edge, inside)
+    return _Environments(neighbor[:, :width], distance[:, :width], shell[:, :width], edge, inside[:, :width])
 
 
 def _nearest_by_colour(

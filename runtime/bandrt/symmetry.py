@@ -13,6 +13,7 @@ Crystals are rotated, never mirrored: a chiral crystal keeps its hand.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import product
@@ -24,7 +25,7 @@ from moyopy import Setting as FinderSetting
 from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
-from bandrt.errors import InputError
+from bandrt.errors import InputError, only, onward
 from bandrt.recipe import SymmetryRecipe
 from bandrt.standard_lattice import Setting, conventional_lattice, primitive_vectors, settings
 
@@ -78,15 +79,46 @@ def standardize(crystal: Crystal, recipe: SymmetryRecipe = SymmetryRecipe(), *, 
     Raises:
         InputError: ``symmetry-failed``, when no space group is found at this tolerance.
     """
+    return only(standardize_many([crystal], recipe, names=[name]))
+
+
+def standardize_many(
+    crystals: Sequence[Crystal | InputError],
+    recipe: SymmetryRecipe = SymmetryRecipe(),  # noqa: B008
+    *,
+    names: Sequence[str],
+) -> list[StandardCell | InputError]:
+    """Do as `standardize` for each of several crystals; an error is given back in the place of the cell.
+
+    First all are searched and then all are put in standard form: the code of either step stays in the processor's cache.
+
+    Args:
+        crystals: errors among them are given back as they are.
+        recipe: finder and tolerance.
+        names: what to call each in an error.
+    """
+    found = [
+        crystal if isinstance(crystal, InputError) else _found(crystal, recipe, name)
+        for crystal, name in zip(crystals, names, strict=True)
+    ]
+    return onward(found, lambda datasets: [_standard_cell(dataset) for dataset in datasets])
+
+
+def _found(crystal: Crystal, recipe: SymmetryRecipe, name: str) -> MoyoDataset | InputError:
+    """What the finder says."""
     try:
         cell = Cell(crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.atomic_numbers.tolist())
-        found = MoyoDataset(cell, symprec=recipe.symprec)
+        return MoyoDataset(cell, symprec=recipe.symprec)
     except ValueError as error:
-        raise InputError(
+        return InputError(
             "symmetry-failed",
             f"{name}: no space group found at a tolerance of {recipe.symprec} Å ({error}); are atoms or cells nearly repeated?",
             stage="symmetry",
-        ) from error
+        )
+
+
+def _standard_cell(found: MoyoDataset) -> StandardCell:
+    """The standard cell of what was found."""
     group = _space_group(found.hall_number)
     primitive = found.prim_std_cell
     finder_lattice = group.finder_conventional @ np.array(primitive.basis)

@@ -12,7 +12,10 @@ from small_models import SMALL, isolated, perturbed, real_features
 from bandrt.batch import pad
 from bandrt.features import Features
 from bandrt_export.contract import INPUTS
-from bandrt_export.dense import DENSE, DenseBandformer, DenseBands, masked_softmax
+from bandrt_export.dense import DENSE, DenseBandformer, DenseBands
+from bandrt_export.dense_decoder import FoldedCrossAttention
+from bandrt_export.masking import masked_bias, masked_softmax
+from bandrt_train.decoder import CrossAttention, Memory
 from bandrt_train.graph_data import to_batch
 from bandrt_train.model import REFERENCES, Bandformer
 from bandrt_train.model_config import TrainableVariant
@@ -109,8 +112,7 @@ def test_isolated_atoms_agree() -> None:
 
 
 def test_exchanged_layers_are_noticed() -> None:
-    model = perturbed()
-    dense = DenseBandformer.from_reference(model)
+    model, other = perturbed(), perturbed()
     state = model.state_dict()
     for stack in ("encoder", "decoder"):
         exchanged = {
@@ -121,9 +123,9 @@ def test_exchanged_layers_are_noticed() -> None:
             else tensor
             for name, tensor in state.items()
         }
-        dense.load_state_dict(exchanged)
+        other.load_state_dict(exchanged)
         with pytest.raises(AssertionError):
-            assert_equal(model, dense, real_features()[6:8])
+            assert_equal(model, DenseBandformer.from_reference(other), real_features()[6:8])
 
 
 def test_a_parameter_without_a_place_is_an_error() -> None:
@@ -140,6 +142,26 @@ def test_masked_softmax_is_exact() -> None:
     torch.testing.assert_close(found[:1, :3], expected)
     assert found[0, 3] == 0.0
     assert (found[1] == 0.0).all()
+
+
+def test_a_masked_bias_leaves_a_softmax_over_what_there_is() -> None:
+    score, mask = torch.tensor([-3.0, 80.0, 80.0, 90.0]), torch.tensor([True, True, True, False])
+    found = torch.softmax(score + masked_bias(mask, score.dtype), dim=-1)
+    torch.testing.assert_close(found[:3], torch.softmax(score[:3], dim=-1))
+    assert found[3] == 0.0
+
+
+def test_rearranged_attention_is_the_trained_one() -> None:
+    torch.manual_seed(0)
+    nodes, path, mask = (
+        torch.randn(2, 5, SMALL.d_model),
+        torch.randn(2, 7, SMALL.d_model),
+        torch.arange(5) < torch.tensor([[5], [2]]),
+    )
+    trained = CrossAttention(replace(SMALL, dropout=0.0)).eval()
+    with torch.no_grad():
+        expected = trained(path, Memory(nodes, mask))
+        torch.testing.assert_close(FoldedCrossAttention(trained)(path, Memory(nodes, mask)), expected, atol=1e-6, rtol=1e-5)
 
 
 def test_every_variant_has_a_reference_and_a_dense_module() -> None:

@@ -26,7 +26,7 @@ from bandrt.files import file_sha256
 from bandrt.manifest import METADATA_KEY, Backend, Bucket, Profile
 from bandrt_export.cli import command
 from bandrt_export.errors import ExportError
-from bandrt_export.plan import PlanBackend, build_plan, heartbeat, profile_of
+from bandrt_export.plan import PlanBackend, PlanBuilder, build_plan, heartbeat, profile_of
 
 NO_DRIVER = NoDriver("this machine has no NVIDIA driver (libcuda.so.1 is not there)")
 H200 = Driver(cuda="13.0", gpus=(Gpu("NVIDIA H200", "sm90", 141.0),))
@@ -95,6 +95,7 @@ def test_the_shipped_engine_becomes_a_plan(rtx: Any, tmp_path: Path) -> None:
     assert {"sm89", "sm120"} <= set(manifest.backend.targets)
 
 
+@pytest.mark.filterwarnings("ignore:.*Timing cache operations are no-ops")
 def test_full_tensorrt_goes_the_same_way_on_the_gpu_of_the_machine(
     rtx: Any, exported: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,8 +104,41 @@ def test_full_tensorrt_goes_the_same_way_on_the_gpu_of_the_machine(
     monkeypatch.setattr(bandrt_export.plan, "find_driver", lambda: H200)
     manifest = build_plan(exported.engine, tmp_path / "model.plan", backend="tensorrt", max_atoms=8, max_batch=1)
     assert (manifest.backend.name, manifest.backend.targets, manifest.backend.cuda) == ("tensorrt", ("sm90",), "13.0")
+    kept = tmp_path / "model.plan.timings"
+    assert manifest.backend.timing_cache_sha256 == file_sha256(kept)
+    assert read_manifest(tmp_path / "model.plan") == manifest
     with pytest.raises(ExportError, match="--target is for tensorrt-rtx"):
         build_plan(exported.engine, tmp_path / "other.plan", backend="tensorrt", targets=["sm89"])
+
+
+def test_the_timings_of_an_earlier_build_are_used_and_foreign_ones_are_not(
+    rtx: Any, exported: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    offered: list[bytes] = []
+
+    class Cache:
+        def serialize(self) -> bytes:
+            return b"timings"
+
+    class Config:
+        """A builder configuration that takes timings of its own kind alone."""
+
+        def create_timing_cache(self, content: bytes) -> Cache:
+            offered.append(content)
+            return Cache()
+
+        def set_timing_cache(self, cache: Cache, ignore_mismatch: bool) -> bool:
+            assert not ignore_mismatch
+            return offered[-1] in (b"", b"timings")
+
+    monkeypatch.setitem(sys.modules, "tensorrt", rtx)
+    builder = PlanBuilder("tensorrt", H200)
+    assert builder._timing_cache(Config(), b"timings").serialize() == b"timings"
+    assert offered == [b"timings"]
+    with caplog.at_level(logging.INFO, logger="bandrt_export"):
+        builder._timing_cache(Config(), b"foreign")
+    assert offered == [b"timings", b"foreign", b""]
+    assert "of another GPU or release" in caplog.text
 
 
 def test_full_tensorrt_without_a_driver_is_refused_before_it_is_touched(

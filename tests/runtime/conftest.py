@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from simulated_gpu import SimulatedDevice, simulated_tensorrt
 
 from bandrt.batch import INPUT_NAMES
-from bandrt.manifest import METADATA_KEY, BandRule, Manifest, TrainingDomain
+from bandrt.engine import read_manifest
+from bandrt.engine.cuda_driver import Driver, Gpu
+from bandrt.engine.plan_file import sidecar
+from bandrt.files import file_sha256
+from bandrt.manifest import METADATA_KEY, Backend, BandRule, Bucket, Manifest, Profile, TrainingDomain
 from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe
 
 TINY_MANIFEST = Manifest(
@@ -161,3 +168,40 @@ def mixed_folder(tmp_path: Path, rock_salt: Callable[..., str]) -> Path:
     (folder / "f-galena.cif").write_text(rock_salt(a=4.2, first="Pb", second="Te"))
     (folder / "POSCAR").write_text("Si\n1.0\n0 2.715 2.715\n2.715 0 2.715\n2.715 2.715 0\nSi\n2\nDirect\n0 0 0\n0.25 0.25 0.25\n")
     return folder
+
+
+@dataclasses.dataclass
+class SimulatedMachine:
+    """A machine with one simulated GPU, and a plan for it beside the ONNX engine that it was built from."""
+
+    gpu: SimulatedDevice
+    trt: SimpleNamespace
+    plan: Path
+    engine: Path
+
+
+RTX_VERSION = "1.7.1.116"
+PLAN_PROFILE = Profile(
+    max_atoms=24,
+    max_batch=8,
+    buckets=(Bucket(1, 6, 1, 1), Bucket(1, 6, 2, 8), Bucket(7, 24, 1, 1), Bucket(7, 24, 2, 4)),
+)
+
+
+@pytest.fixture
+def machine(tiny_engine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimulatedMachine:
+    """A simulated GPU that `bandrt.load` finds; its fields may be changed before the plan is opened."""
+    gpu = SimulatedDevice()
+    trt = simulated_tensorrt(gpu, PLAN_PROFILE, version=RTX_VERSION)
+    plan = tmp_path / "machine" / "model.plan"
+    plan.parent.mkdir()
+    plan.write_bytes(tiny_engine.read_bytes())
+    backend = Backend("tensorrt-rtx", RTX_VERSION, 20, ("sm89",), file_sha256=file_sha256(plan))
+    manifest = dataclasses.replace(read_manifest(tiny_engine), profile=PLAN_PROFILE, backend=backend)
+    sidecar(plan).write_text(manifest.to_json(), encoding="utf-8")
+    driver = Driver(cuda="13.0", gpus=(Gpu("NVIDIA GeForce RTX 4090", "sm89", 24.0),))
+    monkeypatch.setattr("bandrt.engine.cuda_driver.find_driver", lambda: driver)
+    monkeypatch.setattr("bandrt.engine.plan.CudaDevice", lambda index, extra: gpu)
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", trt)
+    gpu.make_current()
+    return SimulatedMachine(gpu, trt, plan, tiny_engine)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bandrt.bands import DEGENERACY_EV, BandStructure, gaps, in_order
 from bandrt.crystal import Crystal
 from bandrt.features import featurize
-from bandrt.kpath.path import sample
+from bandrt.kpath.path import Walk, sample
 from bandrt.manifest import BandRule
 from bandrt.recipe import KpathRecipe, Recipe
 
@@ -25,7 +25,9 @@ NODES = {"Γ": (0, 0, 0), "X": (0.5, 0, 0), "M": (0.5, 0.5, 0), "R": (0.5, 0.5, 
 
 
 def band_structure(energies: np.ndarray, *, walk: str = "ΓXMΓRXMRΓ", rule: BandRule = RULE) -> BandStructure:
-    path = sample(np.array([NODES[v] for v in walk], float), tuple(walk), CUBIC.reciprocal, energies.shape[1], "setyawan_curtarolo")
+    path = sample(
+        Walk(np.array([NODES[v] for v in walk], float), tuple(walk), CUBIC.reciprocal), energies.shape[1], "setyawan_curtarolo"
+    )
     return BandStructure(
         energies, path.frac_kpoints, path.kpoint_distance, path.labels, path.label_indices, CUBIC, 221, "Pm-3m", path.scheme, rule
     )

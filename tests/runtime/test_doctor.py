@@ -46,10 +46,15 @@ def test_what_is_complete_has_no_remedy() -> None:
     assert found["train models"].available
 
 
-def test_running_plans_is_not_promised() -> None:
-    one = abilities(DRIVER, PACKAGES, CUDA)["run TensorRT plans"]
-    assert not one.available
-    assert "does not run them" in one.detail
+def test_plans_run_where_a_gpu_and_their_packages_are() -> None:
+    found = abilities(DRIVER, ("tensorrt", "cuda-core", "cuda-bindings", "tensorrt-rtx-cu13"), CUDA)
+    assert found["run TensorRT plans"] == Ability("run TensorRT plans", True, "tensorrt 1.2")
+    assert found["run TensorRT-RTX plans"].available
+    found = abilities(DRIVER, ("tensorrt-rtx-cu13", "cuda-core"), CUDA)
+    assert found["run TensorRT-RTX plans"].detail == "needs cuda-bindings"
+    assert found["run TensorRT-RTX plans"].remedy == "pip install 'bandrt[tensorrt-rtx]'"
+    assert found["run TensorRT plans"].detail == "needs tensorrt, cuda-bindings"
+    assert "no NVIDIA driver" in abilities(NO_DRIVER, PACKAGES, CUDA)["run TensorRT plans"].detail
 
 
 def test_a_gpu_without_its_onnxruntime_is_told_which_to_replace() -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bandrt.engine import open_session, read_manifest
-from bandrt.engine.session import available_cores, parse_device
+from bandrt.engine.cuda_driver import NoDriver
+from bandrt.engine.onnx import OnnxSession
+from bandrt.engine.session import OutOfMemoryError, available_cores, parse_device
 from bandrt.errors import BandrtError, EngineError, ManifestError, MissingPackageError
 from bandrt.manifest import METADATA_KEY, BandRule
 from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe
@@ -73,7 +76,11 @@ def test_the_manifest_is_read_without_a_backend(tiny_engine: Path, monkeypatch: 
 def test_a_missing_backend_names_the_extra(tiny_engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert "bandrt[cpu]" in refused(MissingPackageError, "missing-package", tiny_engine)
-    assert "bandrt[cuda]" in refused(MissingPackageError, "missing-package", tiny_engine, device="cuda:0")
+
+
+def test_without_onnxruntime_a_gpu_needs_the_build_that_has_cuda(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert "bandrt[cuda]" in refused(MissingPackageError, "missing-package", machine.engine, device="cuda:0")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -153,12 +160,63 @@ def test_devices_are_parsed() -> None:
     assert parse_device("cuda:3") == ("cuda", 3)
 
 
-def test_a_gpu_that_is_not_there_is_never_replaced_by_the_cpu(tiny_engine: Path) -> None:
+def test_a_gpu_that_is_not_there_is_never_replaced_by_the_cpu(tiny_engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bandrt.engine.cuda_driver.find_driver", lambda: NoDriver("this machine has no NVIDIA driver"))
+    message = refused(EngineError, "device-unavailable", tiny_engine, device="cuda:0")
+    assert "device cuda:0 needs an NVIDIA GPU, and this machine has no NVIDIA driver; run it on the CPU: --device cpu" in message
+
+
+def test_a_gpu_beyond_those_of_the_machine_is_refused_by_name(machine: Any) -> None:
+    for path in (machine.engine, machine.plan):
+        message = refused(EngineError, "device-unavailable", path, device="cuda:1")
+        assert "asked to run on cuda:1, this machine has cuda:0 NVIDIA GeForce RTX 4090" in message
+
+
+def test_an_onnxruntime_without_cuda_is_named_with_its_remedy(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    message = refused(EngineError, "device-unavailable", machine.engine, device="cuda:0")
+    assert "pip uninstall onnxruntime, then pip install 'bandrt[cuda]'" in message
+
+
+def test_a_cuda_provider_that_does_not_start_is_never_replaced_by_the_cpu(
+    machine: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     import onnxruntime
 
-    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        pytest.skip("this onnxruntime has CUDA")
-    assert "bandrt[cuda]" in refused(EngineError, "device-unavailable", tiny_engine, device="cuda:0")
+    asked = []
+
+    def falls_back(path: str, **options: Any) -> Any:
+        asked.extend(options.pop("providers"))
+        return inference_session(path, providers=["CPUExecutionProvider"], **options)
+
+    inference_session = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", falls_back)
+    monkeypatch.setattr(
+        onnxruntime, "preload_dlls", lambda: print("Failed to load libcudnn.so.9: no such file\nPlease follow a link")
+    )
+    message = refused(EngineError, "device-unavailable", machine.engine, device="cuda:0")
+    assert "the CPU does not take its place" in message
+    assert "is missing (Failed to load libcudnn.so.9: no such file): pip install" in message
+    assert capsys.readouterr().out == ""
+    assert "pip install 'onnxruntime-gpu[cuda,cudnn]'" in message
+    assert asked[0][1]["use_tf32"] == "0"
+
+
+def test_a_batch_that_does_not_fit_is_told_from_one_that_fails(tiny_engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def run(self, names: list[str], feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+            if len(feeds["kpoints"]) > 2:
+                raise RuntimeError("[ONNXRuntimeError] : 6 : BFCArena::AllocateRawInternal Failed to allocate memory for 8 bytes")
+            return [np.zeros((len(feeds["kpoints"]), 6, 64), np.float32)]
+
+    with OnnxSession(tiny_engine, whole_batches=True) as session:
+        monkeypatch.setattr(session, "_session", Full())
+        with pytest.raises(OutOfMemoryError, match="cpu has no memory for 3 crystals of up to 4 atoms"):
+            session.run(random_inputs(crystals=3, atoms=4))
+        small, large, last = session.run_many([random_inputs(crystals=n) for n in (1, 3, 2)])
+    assert isinstance(large, OutOfMemoryError)
+    assert (len(small["band_energies"]), len(last["band_energies"])) == (1, 2)
 
 
 def test_a_batch_the_backend_can_not_run_is_an_engine_error(tiny_engine: Path) -> None:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import csv
 import gzip
+from dataclasses import fields, is_dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
-from bandrt.features import Features, featurize, featurize_crystal
+from bandrt.features import CHUNK, Features, featurize, featurize_cells, featurize_crystal, featurize_many
 from bandrt.readers import read_cif
 from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe, SymmetryRecipe
+from bandrt.symmetry import standardize
 
 COORDINATE_TOLERANCE = 2e-4
 """k-points, fractional: files give 6 to 8 digits and symmetrising moves atoms within symprec."""
@@ -161,3 +166,91 @@ def test_an_element_the_model_has_no_numbers_for_is_refused() -> None:
         featurize_crystal(RUTILE, recipe, name="rutile.cif")
     assert refused.value.code == "unsupported-element"
     assert refused.value.stage == "graph"
+
+
+def same_to_the_last_bit(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray):
+        return bool(one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes())
+    if is_dataclass(one):
+        return all(same_to_the_last_bit(getattr(one, field.name), getattr(other, field.name)) for field in fields(one))
+    if isinstance(one, InputError):
+        return (one.code, one.message, one.stage) == (other.code, other.message, other.stage)
+    return bool(one == other)
+
+
+def alone(item: Any, recipe: Recipe, name: str) -> Features | InputError:
+    try:
+        return featurize(item, recipe, name=name)
+    except InputError as error:
+        return error
+
+
+RECIPES = {
+    "default": Recipe(),
+    "Setyawan-Curtarolo, Cartesian": Recipe(kpath=KpathRecipe(scheme="setyawan_curtarolo", frame="cartesian", n_kpoints=100)),
+    "whole shells, from the centre": Recipe(graph=GraphRecipe(tie_rule="complete_shells", direction="from_center")),
+    "many slots in a short cutoff": Recipe(graph=GraphRecipe(n_neighbors=20, cutoff=4.0, self_images=False)),
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_many_at_once_have_the_features_they_have_alone(recipe: Recipe, examples: Path) -> None:
+    paths = sorted(path for path in examples.iterdir() if path.suffix in (".cif", ".vasp"))
+    many = featurize_many(paths, recipe)
+    assert len(many) > 40
+    for path, features in zip(paths, many, strict=True):
+        assert isinstance(features, Features)
+        assert same_to_the_last_bit(features, featurize(path, recipe)), path.name
+
+
+def test_hundreds_of_real_crystals_at_once_have_the_features_they_have_alone(shared: Path) -> None:
+    with gzip.open(shared / "data" / "structures.csv.gz", "rt", encoding="utf-8") as lines:
+        texts = [row["cif"] for row in islice(csv.DictReader(lines), 1, 4000, 15)]
+    assert len(texts) > 4 * CHUNK
+    for text, features in zip(texts, featurize_many(texts), strict=True):
+        assert same_to_the_last_bit(features, alone(text, Recipe(), "CIF text"))
+
+
+TOO_FLAT = Crystal(np.array([[1.0, 0, 0], [0, 1.0, 0], [300.3, 500.2, 0.6]]), np.array([1], dtype=np.int32), np.zeros((1, 3)))
+ITEMS: dict[str, Any] = {
+    "silicon": SILICON,
+    "Fe4N": FE4N,
+    "rutile": RUTILE,
+    "rutile again": supercell(RUTILE, 5),
+    "lone atoms": Crystal.checked(12.0 * np.eye(3), [2, 10], [[0, 0, 0], [0.5, 0.5, 0.5]]),
+    "a pair in a long cell": Crystal.checked(np.diag([3.0, 3.0, 40.0]), [3, 9], [[0, 0, 0], [0.5, 0.5, 0.05]]),
+    "no CIF": "not a\ncrystal",
+    "cut short": "data_x\n_cell_length_a 3.0\n",
+    "missing": Path("missing.cif"),
+    "one atom twice": Crystal(3.0 * np.eye(3), np.array([1, 1], dtype=np.int32), np.zeros((2, 3))),
+    "too flat to search": TOO_FLAT,
+    "too heavy": Crystal.checked(3.0 * np.eye(3), [94], [[0, 0, 0]]),
+    "no object": object(),
+}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sampled_from(sorted(ITEMS)), max_size=9), st.integers(3, 40))
+def test_features_depend_on_nothing_else_in_the_chunk(names: list[str], n_kpoints: int) -> None:
+    recipe = Recipe(kpath=KpathRecipe(n_kpoints=n_kpoints), max_atomic_number=90)
+    for name, outcome in zip(names, featurize_many([ITEMS[name] for name in names], recipe, names=names), strict=True):
+        assert same_to_the_last_bit(outcome, alone(ITEMS[name], recipe, name)), name
+
+
+def test_every_error_in_a_chunk_says_once_which_crystal_it_is_about() -> None:
+    cell = standardize(SILICON)
+    flat = replace(cell, crystal=TOO_FLAT, orbits=np.zeros(1, dtype=np.int32))
+    cells = [cell, flat, standardize(ITEMS["too heavy"]), InputError("empty-file", "e.cif: the file is empty"), cell]
+    names = ["si.cif", "flat.cif", "pu.cif", "e.cif", "si-too.cif"]
+    outcomes = featurize_cells(cells, Recipe(max_atomic_number=90), names=names)
+    assert [outcome.code if isinstance(outcome, InputError) else "" for outcome in outcomes] == [
+        "", "lattice-too-skewed", "unsupported-element", "empty-file", "",
+    ]  # fmt: skip
+    for outcome, name in zip(outcomes, names, strict=True):
+        if isinstance(outcome, InputError):
+            assert outcome.message.startswith(f"{name}: ")
+            assert outcome.message.count(name) == 1
+
+
+def test_nothing_has_no_features() -> None:
+    assert featurize_many([]) == []

@@ -129,7 +129,7 @@ def test_a_large_cell_is_searched_in_parts_with_the_same_result(monkeypatch: pyt
     sites = np.array(np.meshgrid(*[np.arange(4)] * 3)).reshape(3, -1).T / 4
     crystal = Crystal.checked(12.0 * np.eye(3), random.integers(1, 90, 64), sites + random.uniform(-0.05, 0.05, sites.shape))
     whole = crystal_graph(crystal, every_atom_apart(crystal))
-    monkeypatch.setattr("bandrt.graph.CHUNK", 7 * 64 * 27)
+    monkeypatch.setattr("bandrt.neighbors.CHUNK", 7 * 64 * 27)
     parts = crystal_graph(crystal, every_atom_apart(crystal))
     np.testing.assert_array_equal(whole.neighbor_index, parts.neighbor_index)
     np.testing.assert_array_equal(whole.neighbor_image, parts.neighbor_image)
@@ -172,12 +172,12 @@ def test_arrays_have_the_types_of_the_contract() -> None:
         assert kinds == [np.int32, np.float32, np.bool_, np.int32]
 
 
-def test_a_flat_lattice_is_refused_with_its_name() -> None:
+def test_a_flat_lattice_is_refused() -> None:
     flat = Crystal(
         [[1.0, 0, 0], [0, 1.0, 0], [300.0, 500.0, 0.6]] * np.ones((3, 3)), np.array([1], dtype=np.int32), np.zeros((1, 3))
     )
-    with pytest.raises(InputError, match=r"flat\.cif") as caught:
-        crystal_graph(flat, every_atom_apart(flat), name="flat.cif")
+    with pytest.raises(InputError, match=r"more than .* lattice images") as caught:
+        crystal_graph(flat, every_atom_apart(flat))
     assert caught.value.code == "lattice-too-skewed"
     assert caught.value.stage == "graph"
 
@@ -237,7 +237,7 @@ RECIPES = st.builds(
 
 
 LARGEST_SHEAR = 4
-"""Cells sheared further are refused, not searched (`lattice-too-skewed`)."""
+"""Cells sheared further, or whose reciprocal cells are, are refused, not searched (`lattice-too-skewed`)."""
 
 
 @settings(max_examples=400, deadline=None)
@@ -246,7 +246,7 @@ def test_a_model_sees_the_same_for_any_order_cell_origin_and_orientation(name: s
     crystal = TIED[name]
     random = np.random.default_rng(seed)
     order, change = random.permutation(crystal.n_atoms), unimodular(seed)
-    assume(np.abs(change).max() <= LARGEST_SHEAR)
+    assume(max(np.abs(change).max(), np.abs(np.linalg.inv(change)).max()) <= LARGEST_SHEAR + 0.5)
     coords = (crystal.frac_coords + random.uniform(size=3)) @ np.linalg.inv(change) + random.integers(-2, 3, (crystal.n_atoms, 3))
     other = Crystal(change @ crystal.lattice @ rotation(seed), crystal.atomic_numbers[order], coords[order])
     graph = crystal_graph(other, every_atom_apart(other), recipe)
@@ -285,7 +285,7 @@ def assert_distances_agree(structure: Any, name: str) -> None:
     """Compare with pymatgen's neighbour list of the same structure."""
     crystal = Crystal.checked(structure.lattice.matrix, structure.atomic_numbers, structure.frac_coords)
     # the smaller tolerance makes neighbours that are only nearly equally far strictly the nearest
-    graph = crystal_graph(crystal, every_atom_apart(crystal), GraphRecipe(tie_tolerance=1e-6), name=name)
+    graph = crystal_graph(crystal, every_atom_apart(crystal), GraphRecipe(tie_tolerance=1e-6))
     check_vectors(crystal, graph)
     centre, _, _, distance = structure.get_neighbor_list(8.0)
     for i in range(crystal.n_atoms):

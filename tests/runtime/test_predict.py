@@ -99,7 +99,7 @@ def test_a_bug_is_not_a_failure(engine: Engine, monkeypatch: pytest.MonkeyPatch)
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("bandrt.predict.featurize", broken)
+    monkeypatch.setattr("bandrt.predict.featurize_many", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         list(engine.predict([cubic(4.0, [11])]))
 

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from small_fits import N_KPOINTS, RECIPE
 
-from bandrt_train.band_documents import DocumentText, find_documents
-from bandrt_train.dataset import Dataset, DatasetWriter
+from bandrt_train.band_documents import DocumentText
+from bandrt_train.dataset import Dataset
 from bandrt_train.dataset_builder import build_dataset
+from bandrt_train.dataset_writer import DatasetWriter
 from bandrt_train.gap_labels import METHOD, gap_targets
+from bandrt_train.sources.folders import find_documents
 
 LABELS = Path(__file__).resolve().parents[2] / "train" / "labels"
 SHARD = "dft-pbe-080cdff9f8a7.jsonl.gz"
@@ -28,7 +30,7 @@ def labels() -> Path:
 @pytest.fixture(scope="session")
 def label_texts() -> list[DocumentText]:
     """Every document of one shard, not yet parsed."""
-    return list(find_documents([LABELS / SHARD]))
+    return [source for source in find_documents([LABELS / SHARD]) if isinstance(source, DocumentText)]
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bandrt.errors import InputError
-from bandrt_train.band_documents import BandDocument, DocumentText, find_documents, parse_document, read_documents
+from bandrt_train.band_documents import BandDocument, DocumentText, parse_document
 
 EVERY = 32
 """One label in so many is compared with pymatgen."""
@@ -59,25 +59,8 @@ def test_branches_left_out_of_a_document_are_found_from_its_labels(label_texts: 
 
 def test_materials_project_documents_read_as_pymatgen_reads_them(shared: Path) -> None:
     for name in ("Cu2O_361_bandstructure", "CaO_2605_bandstructure", "bs_ZnS_old", "VBr2_971787_bandstructure"):
-        [text] = find_documents([shared / "data" / "mp-bands" / f"{name}.json.gz"])
-        assert_same(parse_document(text), as_pymatgen(text.text))
-
-
-def test_documents_are_found_in_files_folders_and_lines(tmp_path: Path, label_texts: list[DocumentText]) -> None:
-    first, second, third = (t.text for t in label_texts[:3])
-    (tmp_path / "inner").mkdir()
-    (tmp_path / "inner" / "one.json").write_text(first, encoding="utf-8")
-    (tmp_path / "two.json.gz").write_bytes(gzip.compress(second.encode()))
-    (tmp_path / "lines.jsonl.gz").write_bytes(gzip.compress(f"{third.strip()}\n\n{first}".encode()))
-    (tmp_path / "notes.txt").write_text("not a document", encoding="utf-8")
-    expected = [parse_document(label_texts[i]).id for i in (0, 2, 0, 1)]
-    assert [d.id for d in read_documents(tmp_path)] == expected
-    assert [d.id for d in read_documents(tmp_path / "two.json.gz")] == expected[3:]
-
-
-def test_a_document_without_an_id_is_called_after_its_file(tmp_path: Path, label_texts: list[DocumentText]) -> None:
-    (tmp_path / "Si_bands.json").write_text(without(label_texts[0].text, "id").text, encoding="utf-8")
-    assert [d.id for d in read_documents(tmp_path)] == ["Si_bands"]
+        text = gzip.decompress((shared / "data" / "mp-bands" / f"{name}.json.gz").read_bytes()).decode()
+        assert_same(parse_document(DocumentText(name, name, text)), as_pymatgen(text))
 
 
 def test_occupied_bands_are_counted_from_the_first_that_is_there(label_texts: list[DocumentText]) -> None:
@@ -85,23 +68,6 @@ def test_occupied_bands_are_counted_from_the_first_that_is_there(label_texts: li
     document = parse_document(without(label_texts[0].text, n_occupied=occupied + 5, first_band=5, trusted_below_ev=2.5))
     assert (document.n_occupied, document.trusted_below) == (occupied, 2.5)
     assert parse_document(label_texts[0]).trusted_below == float("inf")
-
-
-def test_an_empty_or_missing_source_is_an_error(tmp_path: Path) -> None:
-    for source in (tmp_path, tmp_path / "nowhere.json"):
-        with pytest.raises(InputError, match="no band documents") as caught:
-            list(find_documents([source]))
-        assert caught.value.code == "no-input"
-
-
-def test_a_truncated_file_is_refused_and_the_next_one_read(tmp_path: Path, label_texts: list[DocumentText]) -> None:
-    (tmp_path / "a.json.gz").write_bytes(gzip.compress(label_texts[0].text.encode())[:-100])
-    (tmp_path / "b.json").write_text(label_texts[1].text, encoding="utf-8")
-    broken, whole = find_documents([tmp_path])
-    with pytest.raises(InputError, match=r"a\.json\.gz: can not be read") as caught:
-        parse_document(broken)
-    assert caught.value.code == "malformed"
-    assert parse_document(whole).id == parse_document(label_texts[1]).id
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bandrt.errors import InputError, ManifestError
+from bandrt.errors import InputError, ManifestError, OutputError
 from bandrt.features import featurize_crystal
 from bandrt.recipe import KpathRecipe, Recipe
-from bandrt_train.band_documents import DocumentText, parse_document, read_documents
-from bandrt_train.dataset import SPLITS, Dataset, DatasetRecipe, DatasetWriter, Entry, SplitRule
+from bandrt_train.band_documents import DocumentText, parse_document
+from bandrt_train.dataset import SPLITS, Dataset, DatasetRecipe, Entry, SplitRule
 from bandrt_train.dataset_builder import build_dataset, make_entry
+from bandrt_train.dataset_writer import DatasetWriter
+from bandrt_train.sources.folders import read_documents
 from bandrt_train.targets import document_crystal
 
 RECIPE = DatasetRecipe(Recipe(kpath=KpathRecipe(n_kpoints=64)))
@@ -125,7 +127,7 @@ def test_what_is_refused_is_reported_with_its_reason(texts: list[str], tmp_path:
     variants = {
         "broken": "{",
         "no-structure": json.dumps({**document, "id": "a", "structure": None}),
-        "spin": json.dumps({**document, "id": "b", "bands": {"1": bands, "-1": bands}}),
+        "spin": json.dumps({**document, "id": "b", "bands": {"1": bands, "-1": [[e + 0.1 for e in band] for band in bands]}}),
         "few": json.dumps({**document, "id": "c", "bands": {"1": bands[:3]}}),
         "scrambled": json.dumps({**document, "id": "d", "bands": {"1": [b[::-1] for b in bands]}}),
         "twice": json.dumps(document),
@@ -208,6 +210,13 @@ def test_a_folder_that_is_no_data_set_is_an_error(tmp_path: Path, built: Dataset
 
 
 def test_a_folder_with_something_in_it_is_not_written_to(texts: list[str], tmp_path: Path) -> None:
-    (tmp_path / "mine.txt").write_text("precious", encoding="utf-8")
-    with pytest.raises(InputError, match="not empty"):
-        build_dataset([tmp_path], tmp_path, RECIPE)
+    (tmp_path / "one.json").write_text(texts[0], encoding="utf-8")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.txt").write_text("precious", encoding="utf-8")
+    for resume, code in ((False, "output-not-empty"), (True, "output-foreign")):
+        with pytest.raises(OutputError) as caught:
+            build_dataset([tmp_path / "one.json"], tmp_path / "data", RECIPE, resume=resume)
+        assert caught.value.code == code
+    with pytest.raises(OutputError, match="among the sources"):
+        build_dataset([tmp_path], tmp_path / "data" / "inner", RECIPE)
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["mine.txt"]

@@ -16,7 +16,8 @@ from small_fits import CONFIG
 from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_train.checkpoint import load_checkpoint, save_checkpoint
 from bandrt_train.cli import group
-from bandrt_train.dataset import Dataset, DatasetWriter
+from bandrt_train.dataset import Dataset
+from bandrt_train.dataset_writer import DatasetWriter
 from bandrt_train.ensemble import Ensemble
 from bandrt_train.ensemble_builder import EnsembleError, EnsembleResult, build_ensemble, fit_rule, nearest_line
 from bandrt_train.evaluation.metrics import choose_metal_tolerance, evaluate

@@ -122,7 +122,8 @@ def test_groups_add_up_to_the_whole(written: Path) -> None:
         total = sum(g["n_crystals"] * g["energy_mae_ev"] for g in groups.values())
         assert total / whole["n_crystals"] == pytest.approx(whole["energy_mae_ev"], abs=1e-5)
     assert one["worst"][0]["error_ev"] == pytest.approx(one["quintiles"][-1]["to_ev"], abs=1e-6)
-    assert one["by_element"]["Al"]["n_crystals"] == 2
+    assert (one["by_element"]["Al"]["n_crystals"], one["by_element"]["Al"]["n_nonmetals"]) == (2, 0)
+    assert (one["by_element"]["Na"]["n_crystals"], one["by_element"]["Na"]["n_nonmetals"]) == (4, 4)
 
 
 def test_the_neighbour_is_judged_like_the_model(written: Path) -> None:

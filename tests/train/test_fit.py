@@ -19,11 +19,12 @@ from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_train.band_documents import DocumentText
 from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.cli import group
-from bandrt_train.dataset import Dataset, DatasetRecipe, DatasetWriter, SplitRule
+from bandrt_train.dataset import Dataset, DatasetRecipe, SplitRule
 from bandrt_train.dataset_builder import build_dataset
-from bandrt_train.evaluation.metrics import evaluate
+from bandrt_train.dataset_writer import DatasetWriter
+from bandrt_train.evaluation.metrics import choose_metal_tolerance, evaluate
 from bandrt_train.fit import FitResult, fit
-from bandrt_train.fit_config import FitConfig, FitError, GapConfig, read_config
+from bandrt_train.fit_config import FitConfig, FitError, GapConfig, OptimizerConfig, read_config
 from bandrt_train.predictions import EvaluationError, predict_entries
 from bandrt_train.training_split import training_statistics
 
@@ -129,6 +130,33 @@ def predicted_gap(checkpoint: Path, data: Dataset) -> float:
     """Mean distance in eV from the top of band 3 to the bottom of band 4, over the training crystals."""
     energies = predict_entries(checkpoint, data, data.split("train")).energies
     return float((energies[:, 3:].min(axis=(1, 2)) - energies[:, :3].max(axis=(1, 2))).mean())
+
+
+def test_gaps_help_to_choose_the_metal_tolerance(data: Dataset, gaps: Dataset, tmp_path: Path) -> None:
+    result = fit(dataclasses.replace(CONFIG, epochs=2), data, tmp_path / "run", gaps=gaps)
+    assert load_checkpoint(result.checkpoint).bands == result.rule
+    held_out = [*data.split("validation"), *gaps.split("validation")]
+    energies = np.concatenate([predict_entries(result.checkpoint, of, of.split("validation")).energies for of in (data, gaps)])
+    assert choose_metal_tolerance(energies, [entry.targets for entry in held_out], RECIPE.bands) == result.rule
+    judged = evaluate(energies[: len(data.split("validation"))], [entry.targets for entry in data.split("validation")], result.rule)
+    assert judged.total.metal_accuracy == result.validation.total.metal_accuracy
+
+
+def test_the_last_weights_are_kept_where_they_are_wanted(data: Dataset, tmp_path: Path) -> None:
+    worse = dataclasses.replace(CONFIG, optimizer=OptimizerConfig(1.0, warmup_epochs=4.0, ema_decay=0.0), epochs=4, patience=4)
+    errors: list[float] = []
+    last = fit(
+        dataclasses.replace(worse, keep="last"),
+        data,
+        tmp_path / "last",
+        progress=lambda epoch, row: errors.append(row["validation/energy_mae_ev"]),
+    )
+    assert min(errors) < errors[-1], "these weights should get worse"
+    assert last.best_epoch == len(errors) == 4
+    assert last.validation.total.energy_mae_ev == pytest.approx(errors[-1])
+    best = fit(worse, data, tmp_path / "best")
+    assert best.validation.total.energy_mae_ev == pytest.approx(errors[best.best_epoch - 1])
+    assert best.best_epoch < 4
 
 
 def test_without_weight_gaps_change_nothing(data: Dataset, gaps: Dataset, run: FitResult, tmp_path: Path) -> None:
@@ -322,3 +350,29 @@ def test_the_command_line_goes_from_labels_to_errors(label_texts: list[DocumentT
     for name, errors in judged["sets"][0]["models"].items():
         if name != "nearest neighbour":
             assert errors["total"]["energy_mae_ev"] == pytest.approx(stored[name]["total"]["energy_mae_ev"], abs=1e-6)
+
+
+def test_a_model_can_be_given_cartesian_k_points_unless_its_loops_need_fractional_ones(
+    label_texts: list[DocumentText], tmp_path: Path
+) -> None:
+    chosen = [t.text.strip() for t in label_texts if json.loads(t.text)["n_occupied"] >= 3][::24]
+    (tmp_path / "labels.jsonl").write_text("\n".join(chosen), encoding="utf-8")
+    command = ["dataset", str(tmp_path / "labels.jsonl"), "-o", str(tmp_path / "data"), "--frame", "cartesian"]
+    refused = CliRunner().invoke(group, [*command, "--variant", "bloch"])
+    assert refused.exit_code == 2
+    assert "k-points in the fractional frame" in refused.output
+    built = CliRunner().invoke(group, [*command, "--n-kpoints", "32", "--validation", "0.3"], catch_exceptions=False)
+    assert built.exit_code == 0
+    cartesian = Dataset(tmp_path / "data")
+    features = cartesian[0].features
+    reciprocal = 2.0 * np.pi * np.linalg.inv(features.crystal.lattice).T
+    np.testing.assert_allclose(features.kpoints, features.kpath.frac_kpoints @ reciprocal, atol=1e-5)
+    result = fit(dataclasses.replace(CONFIG, epochs=1), cartesian, tmp_path / "run")
+    assert load_checkpoint(result.checkpoint).recipe.kpath.frame == "cartesian"
+
+
+def test_steps_are_counted_in_epochs(data: Dataset, tmp_path: Path) -> None:
+    counted: list[float] = []
+    fit(dataclasses.replace(CONFIG, epochs=2), data, tmp_path / "run", steps=counted.append)
+    n = -(-data.header.counts["train"] // CONFIG.batch_size)
+    assert counted == pytest.approx([(i + 1) / n for i in range(2 * n)])

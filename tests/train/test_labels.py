@@ -31,6 +31,15 @@ def test_every_id_is_there_once_with_all_that_the_readme_promises(labels: Path) 
     assert [i for i, n in ids.items() if n > 1] == []
 
 
+def test_every_label_that_was_made_is_here(shared: Path, labels: Path) -> None:
+    here = {
+        json.loads(line)["id"] for shard in labels.glob("*.jsonl.gz") for line in gzip.decompress(shard.read_bytes()).splitlines()
+    }
+    made = {path.name.removesuffix(".json.gz") for path in (shared / "data" / "dft-pbe" / "bands").glob("*.json.gz")}
+    assert made
+    assert made <= here, f"put into a shard: {sorted(made - here)}"
+
+
 def test_what_a_label_says_of_itself_follows_from_its_bands(label_texts: list[DocumentText]) -> None:
     for text in label_texts[::4]:
         document = parse_document(text)

@@ -15,6 +15,7 @@ import torch
 from click.testing import CliRunner
 from small_fits import CONFIG, N_KPOINTS, TINY
 
+from bandrt.cli import EXIT_INTERRUPTED, run
 from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.cli import group
 from bandrt_train.dataset import Dataset
@@ -189,3 +190,22 @@ def test_the_command_line_resumes_a_run_that_was_killed(data: Dataset, tmp_path:
     resumed = call(*arguments("killed"), "--resume")
     assert resumed.replace("killed", "whole") == call(*arguments("whole"))
     assert_same_run(tmp_path / "killed", tmp_path / "whole")
+
+
+def test_the_command_line_says_how_to_go_on_after_an_interrupt(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(folder: RunFolder) -> None:
+        committed(folder)
+        raise KeyboardInterrupt
+
+    committed = RunFolder.commit
+    monkeypatch.setattr(RunFolder, "commit", interrupted)
+    (tmp_path / "tiny.toml").write_text(
+        f"epochs = 2\n[model]\nd_model = 12\nn_heads = 2\nencoder_layers = 1\ndecoder_layers = 1\nn_kpoints = {N_KPOINTS}\n",
+        encoding="utf-8",
+    )
+    code = run(["train", "fit", str(tmp_path / "tiny.toml"), "--data", str(data.folder), "-o", str(tmp_path / "run")])
+    assert code == EXIT_INTERRUPTED
+    assert "with --resume" in capsys.readouterr().err
+    assert (tmp_path / "run" / "last.ckpt").exists()

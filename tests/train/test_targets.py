@@ -20,7 +20,8 @@ from bandrt.kpath import kpath_of
 from bandrt.manifest import BandRule
 from bandrt.recipe import KpathRecipe
 from bandrt.symmetry import StandardCell, standardize
-from bandrt_train.band_documents import BandDocument, DocumentText, parse_document, read_documents
+from bandrt_train.band_documents import BandDocument, DocumentText, parse_document
+from bandrt_train.sources.folders import read_documents
 from bandrt_train.targets import Targets, make_targets, round_trip_error, select_bands
 
 RULE = BandRule()
@@ -113,7 +114,7 @@ def test_a_materials_project_document_maps_fully_onto_its_own_kind_of_path(share
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        (lambda d: {"energies": np.concatenate([d.energies, d.energies])}, "spin-polarised"),
+        (lambda d: {"energies": np.concatenate([d.energies, d.energies + 0.01])}, "spin-polarised"),
         (lambda d: {"energies": d.energies[:, :5], "is_metal": None, "n_occupied": None}, "too-few-bands"),
         (lambda d: {"energies": d.energies[:, -11:], "n_occupied": None}, "too-few-bands"),
         (lambda d: {"n_occupied": d.n_occupied + 1}, "fermi-level-conflict"),

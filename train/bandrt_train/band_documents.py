@@ -1,6 +1,4 @@
-"""Band documents: pymatgen `BandStructureSymmLine` JSON, read as plain JSON.
-
-One document is one file (``.json``, ``.json.gz``) or one line of a ``.jsonl``/``.jsonl.gz`` file. pymatgen itself is not needed.
+"""Band documents: pymatgen `BandStructureSymmLine` JSON, read as plain JSON. pymatgen itself is not needed.
 
 Beside pymatgen's own keys these are read where a document has them:
     ``id`` or ``material_id``, ``method``, ``is_metal_label``, ``band_gap_ev``,
@@ -11,13 +9,11 @@ Beside pymatgen's own keys these are read where a document has them:
 
 from __future__ import annotations
 
-import gzip
+import hashlib
 import json
 import math
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,13 +23,20 @@ from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.readers.documents import crystal_of_document
 
-SUFFIXES = (".json", ".json.gz", ".jsonl", ".jsonl.gz")
 LABEL_TOLERANCE = 1e-4
 """Fractional: a computed k-point this close to a labelled one carries its label (as pymatgen reads it)."""
 
 
+class Reading(NamedTuple):
+    """A document that was read."""
+
+    document: BandDocument
+    sha256: str
+    """Checksum of what it was read from, whatever file that lay in."""
+
+
 class DocumentText(NamedTuple):
-    """A document not yet parsed: cheap to hand to another process."""
+    """The text of a document, not yet parsed: cheap to hand to another process."""
 
     name: str
     """File, and line number where a file holds several."""
@@ -43,6 +46,19 @@ class DocumentText(NamedTuple):
     """JSON; empty where the file can not be read."""
     problem: str = ""
     """Why it can not be read."""
+
+    @property
+    def sha256(self) -> str:
+        """Checksum of the text, white space around it apart."""
+        return hashlib.sha256(self.text.strip().encode()).hexdigest()
+
+    def stamp(self) -> str:
+        """What tells whether this is still the same document, without parsing it."""
+        return self.sha256
+
+    def read(self) -> Reading:
+        """Parse it, see `parse_document`."""
+        return Reading(parse_document(self), self.sha256)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,40 +94,6 @@ class BandDocument:
     n_occupied: int | None = None
     method: str = ""
     trusted_below: float = math.inf
-
-
-def find_documents(sources: Sequence[Path]) -> Iterator[DocumentText]:
-    """Yield every document under files and folders, in sorted order, opening files one at a time.
-
-    Raises:
-        InputError: ``no-input`` when a source does not exist or holds no documents at all.
-    """
-    for source in sources:
-        files = sorted(p for p in source.rglob("*") if p.name.endswith(SUFFIXES)) if source.is_dir() else [source]
-        if not files or not source.exists():
-            raise InputError("no-input", f"{source}: no band documents ({', '.join(SUFFIXES)}) here")
-        for file in files:
-            yield from _documents_of(file)
-
-
-def _documents_of(file: Path) -> Iterator[DocumentText]:
-    stem = file.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".json")
-    lines = file.name.removesuffix(".gz").endswith(".jsonl")
-    try:
-        with gzip.open(file, "rt", encoding="utf-8") if file.name.endswith(".gz") else file.open(encoding="utf-8") as stream:
-            if not lines:
-                yield DocumentText(str(file), stem, stream.read())
-                return
-            for number, line in enumerate(stream, start=1):
-                if line.strip():
-                    yield DocumentText(f"{file}:{number}", f"{stem}-{number}", line)
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        yield DocumentText(str(file), stem, "", str(error))
-
-
-def read_documents(*sources: Path) -> Iterator[BandDocument]:
-    """Read every document under files and folders; the first bad one raises."""
-    return (parse_document(text) for text in find_documents(sources))
 
 
 def parse_document(source: DocumentText) -> BandDocument:

@@ -1,175 +1,20 @@
-"""``bandrt train``: band data to a data set, a data set to a checkpoint, and what a model is worth."""
+"""``bandrt train``: the training package on the command line."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing
-from pathlib import Path
-from typing import TYPE_CHECKING, get_args
-
 import click
 
-from bandrt.manifest import BandRule
-from bandrt.recipe import KpathRecipe, Scheme
+from bandrt_train.dataset_cli import dataset
+from bandrt_train.download_cli import command as download
 from bandrt_train.ensemble_cli import ensemble
 from bandrt_train.evaluate_cli import card, compare, evaluate
-from bandrt_train.model_config import TrainableVariant
-
-if TYPE_CHECKING:
-    from bandrt_train.dataset import Dataset
-    from bandrt_train.dataset_builder import Result
-
-EXISTING = click.Path(exists=True, path_type=Path)
-FOLDER = click.Path(file_okay=False, path_type=Path)
+from bandrt_train.fit_cli import fit
 
 
 @click.group()
 def group() -> None:
-    """Train models on DFT band structures: dataset, fit, ensemble, evaluate, and what to say of them: compare, card."""
+    """Train models on DFT band structures: download, dataset, fit, ensemble, evaluate, and what to say of them: compare, card."""
 
 
-@group.command()
-@click.argument("sources", nargs=-1, required=True, type=EXISTING)
-@click.option("-o", "--output", required=True, type=FOLDER, help="Data set folder to write, new or empty.")
-@click.option(
-    "--variant", type=click.Choice(get_args(TrainableVariant)), default="paper", show_default=True,
-    help="Model to train on it: decides the neighbours.",
-)  # fmt: skip
-@click.option("--scheme", type=click.Choice(get_args(Scheme)), default="latimer_munro", show_default=True, help="K-path.")
-@click.option("--n-kpoints", type=click.IntRange(2), default=256, show_default=True, help="Points of the path.")
-@click.option("--n-bands", type=click.IntRange(2), default=6, show_default=True, help="Bands around the Fermi level, even.")
-@click.option("--validation", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of formulas to validate on.")
-@click.option("--test", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of formulas held back.")
-@click.option("--seed", default=0, show_default=True, help="Deals formulas to the splits.")
-@click.option("--min-mapped", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Refuse what covers less of it.")
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
-@click.option("--json", "as_json", is_flag=True, help="Print the header of the data set as JSON.")
-def dataset(
-    sources: tuple[Path, ...],
-    output: Path,
-    variant: TrainableVariant,
-    scheme: Scheme,
-    n_kpoints: int,
-    n_bands: int,
-    validation: float,
-    test: float,
-    seed: int,
-    min_mapped: float,
-    workers: int,
-    as_json: bool,
-) -> None:
-    """Build a data set from pymatgen BandStructureSymmLine documents (JSON, or one a line), in files and folders.
-
-    A single table (.csv, .csv.gz) with columns material_id, cif and band_gap_pbe_ev becomes a data set of gaps, for fit --gaps.
-    """
-    from bandrt_train.dataset import DatasetRecipe, SplitRule
-    from bandrt_train.dataset_builder import build_dataset, build_gap_dataset
-    from bandrt_train.gap_labels import SUFFIXES
-    from bandrt_train.recipes import default_recipe
-
-    if n_bands % 2:
-        raise click.UsageError(f"--n-bands is {n_bands}: an even number is needed, half of them below the Fermi level")
-    if validation + test >= 1.0:
-        raise click.UsageError(f"--validation and --test take {validation + test:.0%} of the data and leave none to train on")
-    recipe = DatasetRecipe(
-        default_recipe(variant, KpathRecipe(scheme=scheme, n_kpoints=n_kpoints)),
-        BandRule(n_bands=n_bands, n_valence=n_bands // 2),
-        SplitRule(seed, validation, test),
-        min_mapped,
-    )
-    if any(source.name.endswith(SUFFIXES) for source in sources):
-        if len(sources) > 1:
-            raise click.UsageError("a table of gaps makes a data set of its own: give it alone")
-        built = build_gap_dataset(sources[0], output, recipe, workers=workers, progress=_counted)
-    else:
-        built = build_dataset(sources, output, recipe, workers=workers, progress=_counted)
-    click.echo((output / "dataset.json").read_text(encoding="utf-8") if as_json else _summary(built))
-
-
-@group.command()
-@click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--data", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path), help="Data set folder.")
-@click.option("-o", "--output", required=True, type=FOLDER, help="Run folder to write, new or empty.")
-@click.option("--from", "start", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Checkpoint to fine-tune.")
-@click.option("--gaps", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Data set of gaps to learn from too.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads; by default every core.")
-@click.option("--resume", is_flag=True, help="Go on with an interrupted run, to the same result; begin it if there is none.")
-@click.option("--tensorboard", is_flag=True, help="Write OUTPUT/tensorboard, too.")
-def fit(
-    config: Path,
-    data: Path,
-    output: Path,
-    start: Path | None,
-    gaps: Path | None,
-    threads: int | None,
-    resume: bool,
-    tensorboard: bool,
-) -> None:
-    """Train the model that CONFIG, a TOML file, describes; the best checkpoint so far is OUTPUT/checkpoint.pt."""
-    import torch
-    from lightning.pytorch.utilities.rank_zero import rank_zero_only
-    from tqdm import tqdm
-
-    from bandrt_train.checkpoint import load_checkpoint
-    from bandrt_train.dataset import Dataset
-    from bandrt_train.evaluation.tables import text_table
-    from bandrt_train.fit import fit as run
-    from bandrt_train.fit_config import read_config
-    from bandrt_train.tensorboard_log import TensorBoardLog
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    settings = read_config(config)
-    parent = None if start is None else load_checkpoint(start)
-    known_gaps = None if gaps is None else Dataset(gaps)
-    first = getattr(rank_zero_only, "rank", 0) == 0  # of several devices, each in a process of its own
-    with ExitStack() as stack:
-        board = stack.enter_context(closing(TensorBoardLog(output / "tensorboard"))) if tensorboard else None
-        bar = stack.enter_context(tqdm(total=settings.epochs, unit="epoch", disable=None if first else True))
-        best = float("inf")
-
-        def show(epoch: int, row: dict[str, float]) -> None:
-            nonlocal best
-            best = min(best, row["validation/energy_mae_ev"])
-            losses = f"loss {row['train/loss']:.3f} eV, validation {row['validation/energy_mae_ev']:.3f} eV, best {best:.3f} eV"
-            bar.set_postfix_str(losses)
-            bar.update(epoch - bar.n)
-            if board is not None:
-                board(epoch, row)
-
-        result = run(settings, Dataset(data), output, start=parent, gaps=known_gaps, resume=resume, progress=show)
-    if not first:
-        return
-    click.echo(f"best epoch {result.best_epoch}, metal tolerance {result.rule.metal_tolerance_ev} eV")
-    click.echo(f"validation split of {data}:")
-    click.echo(text_table({"model": result.validation, "training mean": result.baseline}))
-    click.echo(f"checkpoint: {result.checkpoint}")
-
-
-for command in (ensemble, evaluate, compare, card):
+for command in (download, dataset, fit, ensemble, evaluate, compare, card):
     group.add_command(command)
-
-
-def _counted(results: Iterable[Result]) -> Iterator[Result]:
-    from tqdm import tqdm
-
-    return iter(tqdm(results, unit="document", disable=None))
-
-
-def _summary(built: Dataset) -> str:
-    from bandrt_train.gap_labels import METHOD
-
-    header = built.header
-    mapped = [record["mapping"]["mapped_fraction"] for record in built.records if record["method"] != METHOD]
-    counts = ", ".join(f"{n} {split}" for split, n in header.counts.items())
-    lines = [f"{header.n_entries} crystals in {built.folder}: {counts}"]
-    if mapped:
-        complete = sum(share == 1.0 for share in mapped)
-        lines.append(f"{sum(mapped) / len(mapped):.2%} of their k-points have labels; {complete} crystals have all")
-    else:
-        lines.append("of these crystals the gap alone is known: for fit --gaps")
-    reasons = Counter(refusal.code for refusal in built.refusals())
-    if reasons:
-        lines.append(f"{header.n_refused} documents refused: " + ", ".join(f"{n} {code}" for code, n in sorted(reasons.items())))
-    return "\n".join(lines)

@@ -1,18 +1,28 @@
 """The data set on disk: features and targets of many crystals, in parts that are read one at a time.
 
 A folder holds
-    ``dataset.json``     format version, recipe (featurisation, bands, splits), counts, fingerprint of the labels,
+    ``dataset.json``     format version, recipe (featurisation, bands, splits), counts, fingerprint of the labels; written last,
     ``entries.jsonl``    one line per crystal, in order: id, formula, split, space group, path labels, how well it was mapped,
     ``refused.jsonl``    one line per document that could not be used: id, source, stage, code, message,
-    ``part-00000.npz``…  so many crystals each; atoms of all crystals one after the other, ``atom_offsets`` says whose.
+    ``part-00000.npz``…  so many crystals each, see below,
+    ``build.json``       what the folder is built with, and ``parts.jsonl``, one line per part: how many documents, entries and
+                         refusals there were when it was whole, a digest of those documents, the checksum of its file: what an
+                         interrupted build needs to go on (see `bandrt_train.dataset_writer`).
 No pickles. An entry's split depends on its formula and the seed alone, so it stays where it is when the data grow.
+
+Arrays of a part of C crystals with A atoms in all, D neighbour slots, K k-points and B bands, in the order of ``entries.jsonl``:
+    ``atom_offsets (C + 1,)``  crystal c has the atoms from ``atom_offsets[c]`` up to ``atom_offsets[c + 1]``,
+    ``atomic_numbers (A,)``, ``frac_coords (A, 3)``, ``neighbor_index (A, D)``, ``neighbor_distance (A, D)`` Å,
+    ``neighbor_mask (A, D)``, ``neighbor_image (A, D, 3)``, ``lattice (C, 3, 3)`` Å, ``kpoints (C, K, 3)`` in the recipe's frame,
+    ``frac_kpoints (C, K, 3)``, ``kpoint_distance (C, K)`` 1/Å, ``band_energies (C, B, K)`` eV, ``energy_mask (C, B, K)``.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -25,16 +35,15 @@ from numpy.typing import NDArray
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.features import Features
-from bandrt.files import replaced
 from bandrt.kpath.path import KPath
 from bandrt.manifest import BandRule, from_mapping
 from bandrt.recipe import Recipe
 from bandrt_train.targets import MappingReport, Targets
 
 FORMAT_VERSION = 2
-PART_SIZE = 512
-"""Crystals in a part of a new data set."""
-PARTS_IN_MEMORY = 64
+PART_SIZE = 32
+"""Crystals in a part of a new data set: what an interrupted build may have to do again."""
+PARTS_IN_MEMORY = 1024
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -177,98 +186,12 @@ class Dataset:
         return [Refusal(**json.loads(line)) for line in text.splitlines()]
 
     def _read_part(self, part: int) -> Mapping[str, NDArray[Any]]:
-        with np.load(self.folder / _part_name(part), allow_pickle=False) as arrays:
-            return dict(arrays)
-
-
-class DatasetWriter:
-    """A data set folder being written; `close` makes it readable.
-
-    Entries are held until a part is full, then written and forgotten.
-    """
-
-    def __init__(self, folder: Path, recipe: DatasetRecipe, *, part_size: int = PART_SIZE) -> None:
-        """Start a data set.
-
-        Raises:
-            InputError: ``output-exists`` when the folder is not empty.
-        """
-        if folder.exists() and any(folder.iterdir()):
-            raise InputError("output-exists", f"{folder}: is not empty; choose another folder or remove it")
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self.header = DatasetHeader(recipe, part_size=part_size)
-        self.records: list[dict[str, Any]] = []
-        self.refusals: list[Refusal] = []
-        self._held: list[Entry] = []
-        self._checksums: list[str] = []
-
-    def add(self, entry: Entry) -> None:
-        """Append one crystal."""
-        self._held.append(entry)
-        self._checksums.append(f"{entry.id}:{entry.document_sha256}")
-        self.records.append(_record(entry))
-        if len(self._held) == self.header.part_size:
-            self._flush()
-
-    def refuse(self, refusal: Refusal) -> None:
-        """Remember a document that could not be used."""
-        self.refusals.append(refusal)
-
-    def close(self) -> Dataset:
-        """Write what is left and the header, and open the result."""
-        self._flush()
-        counts: dict[str, int] = {split: sum(r["split"] == split for r in self.records) for split in SPLITS}
-        fingerprint = hashlib.sha256("\n".join(sorted(self._checksums)).encode()).hexdigest()
-        header = dataclasses.replace(
-            self.header, n_entries=len(self.records), n_refused=len(self.refusals), counts=counts, fingerprint=fingerprint
-        )
-        _write_lines(self.folder / "entries.jsonl", self.records)
-        _write_lines(self.folder / "refused.jsonl", [dataclasses.asdict(r) for r in self.refusals])
-        with replaced(self.folder / "dataset.json") as file:
-            json.dump(dataclasses.asdict(header), file, ensure_ascii=False, indent=1)
-        return Dataset(self.folder)
-
-    def _flush(self) -> None:
-        if self._held:
-            path = self.folder / _part_name((len(self.records) - 1) // self.header.part_size)
-            with replaced(path, "wb") as file:
-                np.savez_compressed(file, allow_pickle=False, **_pack(self._held))
-            self._held.clear()
-
-
-def _pack(entries: list[Entry]) -> dict[str, NDArray[Any]]:
-    features = [entry.features for entry in entries]
-    arrays = {name: np.concatenate([getattr(f, name) for f in features]) for name in ATOM_ARRAYS}
-    arrays["frac_coords"] = np.concatenate([f.crystal.frac_coords for f in features])
-    arrays["atom_offsets"] = np.cumsum([0, *(f.crystal.n_atoms for f in features)])
-    arrays["lattice"] = np.stack([f.crystal.lattice for f in features])
-    arrays["kpoints"] = np.stack([f.kpoints for f in features])
-    arrays["frac_kpoints"] = np.stack([f.kpath.frac_kpoints for f in features])
-    arrays["kpoint_distance"] = np.stack([f.kpath.kpoint_distance for f in features])
-    arrays["band_energies"] = np.stack([entry.targets.energies for entry in entries])
-    arrays["energy_mask"] = np.stack([entry.targets.mask for entry in entries])
-    return arrays
-
-
-def _record(entry: Entry) -> dict[str, Any]:
-    """Everything about an entry that is not an array."""
-    features, targets = entry.features, entry.targets
-    return {
-        "id": entry.id,
-        "formula": entry.formula,
-        "split": entry.split,
-        "space_group": int(features.space_group),
-        "space_group_symbol": features.space_group_symbol,
-        "n_atoms": features.crystal.n_atoms,
-        "path_labels": list(features.kpath.labels),
-        "path_label_indices": [int(i) for i in features.kpath.label_indices],
-        "is_metal": targets.is_metal,
-        "band_gap_ev": targets.band_gap,
-        "mapping": dataclasses.asdict(targets.report),
-        "method": entry.method,
-        "document_sha256": entry.document_sha256,
-    }
+        path = self.folder / part_name(part)
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise InputError("dataset-damaged", f"{path}: can not be read ({error}); build it again with --resume") from error
 
 
 def _unpack(record: dict[str, Any], arrays: Mapping[str, NDArray[Any]], row: int, recipe: Recipe) -> Entry:
@@ -301,10 +224,6 @@ def _unpack(record: dict[str, Any], arrays: Mapping[str, NDArray[Any]], row: int
     return Entry(record["id"], record["formula"], record["split"], features, targets, record["method"], record["document_sha256"])
 
 
-def _part_name(part: int) -> str:
+def part_name(part: int) -> str:
+    """The file of a part."""
     return f"part-{part:05d}.npz"
-
-
-def _write_lines(path: Path, values: list[dict[str, Any]]) -> None:
-    with replaced(path) as file:
-        file.writelines(json.dumps(value, ensure_ascii=False) + "\n" for value in values)

@@ -27,11 +27,11 @@ from bandrt_train.checkpoint import Checkpoint
 from bandrt_train.dataset import Dataset, Split
 from bandrt_train.evaluation.metrics import Evaluation, evaluate
 from bandrt_train.fit_config import FitConfig, FitError
-from bandrt_train.keep_best import KeepBest, Progress
+from bandrt_train.keep_best import KeepBest, Progress, Steps
 from bandrt_train.model import Bandformer, build_model
 from bandrt_train.recipes import unmet
 from bandrt_train.run_folder import Identity, Row, RunFolder
-from bandrt_train.training_data import BANDS, Stream, TrainingData
+from bandrt_train.training_data import BANDS, SplitGraphs, Stream, TrainingData
 from bandrt_train.training_split import training_domain, training_entries, training_statistics
 
 
@@ -41,8 +41,8 @@ class FitResult:
 
     Attributes:
         checkpoint: the file with the best weights.
-        rule: with the metal tolerance chosen on the validation split.
-        best_epoch: from 1.
+        rule: with the metal tolerance chosen on the validation split, and on that of the gaps.
+        best_epoch: the epoch whose weights were kept, from 1.
         validation: errors of the best weights on the validation split.
         baseline: errors of the training mean on the same crystals.
     """
@@ -58,6 +58,10 @@ def silent(epoch: int, row: Row) -> None:
     """Progress that nobody follows."""
 
 
+def silent_steps(epochs: float) -> None:
+    """Steps that nobody counts."""
+
+
 def fit(
     config: FitConfig,
     dataset: Dataset,
@@ -67,6 +71,7 @@ def fit(
     gaps: Dataset | None = None,
     resume: bool = False,
     progress: Progress = silent,
+    steps: Steps = silent_steps,
 ) -> FitResult:
     """Train a model.
 
@@ -81,6 +86,7 @@ def fit(
         gaps: learn from the gaps of its training split too; made by the same recipe, so that its splits are the same.
         resume: go on with the run in `folder` from the end of its last whole epoch; without one, begin it.
         progress: told after every epoch, by the first device.
+        steps: told after every step, by the first device.
 
     Raises:
         FitError: ``output-exists``, ``not-resumable``, ``other-run``, ``empty-split``, ``no-labels``, ``shape-mismatch``,
@@ -99,7 +105,7 @@ def fit(
         parent_sha256=domain.parent_sha256,
     )
     run = RunFolder(folder, identity)
-    keeper = KeepBest(dataset, config, domain, run, progress)
+    keeper = KeepBest(dataset, config, domain, run, progress, steps)
     statistics = training_statistics(entry.targets for entry in training_entries(dataset))
     streams = {BANDS: Stream(dataset, config.batch_size)}
     if gaps is not None:
@@ -120,6 +126,8 @@ def fit(
             lightning.seed_everything(config.seed, verbose=False)
             module = BandFit(config, _initial_model(config, statistics, start), dataset.header.recipe.bands.n_valence)
             _train(trainer, module, data, run)
+        if gaps is not None and gaps.header.counts["validation"] and trainer.is_global_zero:
+            keeper.choose_tolerance(SplitGraphs(gaps, "validation"))
     assert keeper.best is not None
     best = keeper.best
     mean = np.broadcast_to(statistics[0].numpy()[None, :, None], (len(keeper.targets), *keeper.targets[0].energies.shape))

@@ -71,7 +71,10 @@ class FitConfig:
     epochs: int = 150
     """At most."""
     patience: int = 40
-    """Epochs without a better validation energy MAE after which to stop."""
+    """Epochs without a better validation energy MAE after which to stop, when the best weights are kept."""
+    keep: Literal["best", "last"] = "best"
+    """Which weights become the checkpoint: those with the lowest validation energy MAE, or those of the last epoch. Where few
+    crystals validate, the lowest of many errors is luck, and what gaps teach late in a run would be thrown away."""
     batch_size: int = 16
     """Crystals per step, of all devices together."""
     dispersion_weight: float = 1.0

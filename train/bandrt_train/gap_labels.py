@@ -22,7 +22,6 @@ from bandrt.readers import read_cif
 from bandrt_train.band_documents import DocumentText
 from bandrt_train.targets import MappingReport, Targets
 
-SUFFIXES = (".csv", ".csv.gz")
 COLUMNS = ("material_id", "cif", "band_gap_pbe_ev")
 METHOD = "gap, DFT-PBE"
 """How these labels were computed, as far as a table says."""

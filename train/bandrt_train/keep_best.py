@@ -1,4 +1,4 @@
-"""After every epoch: judge the averaged weights on the validation split, keep the best, and make the run resumable."""
+"""After every epoch: judge the averaged weights on the validation split, keep the best or the last, and make the run resumable."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import lightning.pytorch as lightning
+import numpy as np
 from lightning.pytorch.callbacks import Callback
 
 from bandrt.manifest import BandRule, TrainingDomain, from_mapping
 from bandrt_train.band_fit import BandFit
-from bandrt_train.checkpoint import save_checkpoint
+from bandrt_train.checkpoint import load_checkpoint, save_checkpoint
 from bandrt_train.dataset import Dataset
 from bandrt_train.evaluation.metrics import Evaluation, choose_metal_tolerance, evaluate
 from bandrt_train.fit_config import FitConfig, FitError
@@ -25,9 +26,12 @@ from bandrt_train.training_data import SplitGraphs
 Progress = Callable[[int, Row], None]
 """Told after every epoch: its number from 1, and its row of the log. A resumed run first tells what was done before."""
 
+Steps = Callable[[float], None]
+"""Told after every step: how many epochs are done, the running one by its share."""
+
 
 class Best(NamedTuple):
-    """The best weights so far; they are in ``checkpoint.pt``."""
+    """The best weights so far, or the last where the last are kept; they are in ``checkpoint.pt``."""
 
     epoch: int
     evaluation: Evaluation
@@ -43,10 +47,13 @@ class KeepBest(Callback):
 
     state_key = STATE_KEY
 
-    def __init__(self, dataset: Dataset, config: FitConfig, domain: TrainingDomain, folder: RunFolder, progress: Progress) -> None:
+    def __init__(
+        self, dataset: Dataset, config: FitConfig, domain: TrainingDomain, folder: RunFolder, progress: Progress, steps: Steps
+    ) -> None:
         self.config = config
         self.folder = folder
         self.progress = progress
+        self.steps = steps
         self.recipe = dataset.header.recipe
         self.domain = domain
         self.graphs = SplitGraphs(dataset, "validation")
@@ -75,6 +82,13 @@ class KeepBest(Callback):
             Best(best["epoch"], evaluation, from_mapping(BandRule, best["rule"], source=source)),
         )
 
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Say how far the epoch is."""
+        if trainer.is_global_zero:
+            self.steps(len(self.rows) + (batch_idx + 1) / trainer.num_training_batches)
+
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Judge, log, keep, stop."""
         assert isinstance(pl_module, BandFit)
@@ -87,14 +101,14 @@ class KeepBest(Callback):
         assert error is not None
         if not math.isfinite(error):
             raise FitError("diverged", f"epoch {epoch}: the validation error is {error}; lower optimizer.learning_rate")
-        better = self.best is None or error < (self.best.evaluation.total.energy_mae_ev or math.inf)
-        if better:
+        kept = self.config.keep == "last" or self.best is None or error < (self.best.evaluation.total.energy_mae_ev or math.inf)
+        if kept:
             self.best = Best(epoch, evaluation, rule)
         trained = {name: float(value) for name, value in trainer.callback_metrics.items()}
         rate = {"learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"])}
         self.rows.append({"epoch": float(epoch), **trained, **evaluation.flat("validation"), **rate})
         if trainer.is_global_zero:
-            if better:
+            if kept:
                 self._save(model, evaluation, rule)
             self.folder.write_log(self.rows)
         trainer.save_checkpoint(self.folder.temporary())  # every device takes part
@@ -108,6 +122,20 @@ class KeepBest(Callback):
         predicted = graph_energies(model, self.graphs)
         rule = choose_metal_tolerance(predicted, self.targets, self.recipe.bands)
         return evaluate(predicted, self.targets, rule), rule
+
+    def choose_tolerance(self, gaps: SplitGraphs) -> None:
+        """Choose the metal tolerance of the kept weights on more crystals: on a validation split of gaps, too."""
+        assert self.best is not None
+        kept = load_checkpoint(self.folder.checkpoint)
+        model = cast(Bandformer, kept.build_model())
+        known = [gaps.dataset[i].targets for i in gaps.indices]
+        predicted = graph_energies(model, self.graphs)
+        everything = np.concatenate([predicted, graph_energies(model, gaps)]), [*self.targets, *known]
+        rule = choose_metal_tolerance(*everything, self.recipe.bands)
+        evaluation = evaluate(predicted, self.targets, rule)
+        self.best = Best(self.best.epoch, evaluation, rule)
+        if rule != kept.bands:
+            self._save(model, evaluation, rule)
 
     def _save(self, model: Bandformer, evaluation: Evaluation, rule: BandRule) -> None:
         metrics = evaluation.flat("validation")

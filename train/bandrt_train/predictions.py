@@ -37,6 +37,14 @@ class EvaluationError(BandrtError):
     """A model and a data set that can not be compared."""
 
 
+class Graphs(Protocol):
+    """PyG graphs that can be counted and read one at a time."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Data: ...
+
+
 @dataclass(frozen=True)
 class ModelFacts:
     """What a report says of a model.
@@ -69,14 +77,6 @@ class Predictions:
     energies: NDArray[np.float32]
     uncertainty_ev: NDArray[np.float32] | None
     model: ModelFacts
-
-
-class Graphs(Protocol):
-    """PyG graphs that can be counted and read one at a time."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Data: ...
 
 
 class Estimates(NamedTuple):

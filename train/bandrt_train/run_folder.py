@@ -110,9 +110,10 @@ class RunFolder:
             raise FitError("not-resumable", f"{self.last}: can not be read ({reason}); remove it to start over") from error
 
     def write_log(self, rows: Sequence[Row]) -> None:
-        """Write one line per epoch."""
+        """Write one line per epoch; what can not be said of some epochs, such as the F1 of metals that none has, is left empty."""
+        names = list(dict.fromkeys(name for row in rows for name in row))
         with replaced(self.path / "log.csv") as stream:
-            writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
+            writer = csv.DictWriter(stream, fieldnames=names)
             writer.writeheader()
             writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in rows)
 

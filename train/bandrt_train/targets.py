@@ -20,6 +20,8 @@ from bandrt_train.kmapping import KMapping, Lines, map_kpoints, straight_lines
 
 FERMI_TOLERANCE = 1e-4
 """eV: energies this close to the Fermi level lie on it (the rounding of band documents; pymatgen uses the same)."""
+SPIN_TOLERANCE = 2e-3
+"""eV: spin channels that differ by no more are one, computed twice (a spin-polarised run of a crystal without moments)."""
 LATTICE_TOLERANCE = 0.02
 """How far the change of reciprocal basis may be from whole numbers: cells made symmetric move by less."""
 
@@ -83,18 +85,22 @@ class Targets:
 def select_bands(document: BandDocument, rule: BandRule) -> SelectedBands:
     """Choose the highest nonempty band, ``rule.n_valence - 1`` below it and the rest above it, and set the energy zero.
 
-    A band is nonempty when its minimum lies below E_F, or all of it lies at E_F.
+    A band is nonempty when its minimum lies below E_F, or all of it lies at E_F. Of spin channels that agree the first is taken.
 
     Raises:
         InputError: ``spin-polarised``, ``too-few-bands``, or ``fermi-level-conflict`` when the document's Fermi level
             contradicts what it says beside the bands.
     """
-    if len(document.energies) != 1:
-        raise InputError("spin-polarised", f"{document.id}: {len(document.energies)} spin channels, bands without spin are needed")
     energies = document.energies[0] - document.efermi
     low, high = energies.min(axis=1), energies.max(axis=1)
     n_nonempty = int(np.sum((low < -FERMI_TOLERANCE) | (high <= FERMI_TOLERANCE)))
     first, end = n_nonempty - rule.n_valence, n_nonempty + rule.n_bands - rule.n_valence
+    splitting = float(np.ptp(document.energies[:, :end], axis=0).max())
+    if splitting > SPIN_TOLERANCE:
+        raise InputError(
+            "spin-polarised",
+            f"{document.id}: spin channels differ by {splitting:.3f} eV, bands without spin are needed",
+        )
     if first < 0 or end > len(energies):
         raise InputError(
             "too-few-bands",
@@ -122,7 +128,10 @@ def document_crystal(document: BandDocument) -> Crystal:
         InputError: ``no-structure``.
     """
     if document.crystal is None:
-        raise InputError("no-structure", f"{document.id}: holds no structure, so its k-points can not be related to a crystal")
+        raise InputError(
+            "no-structure",
+            f"{document.id}: no structure in the document or beside it, so its k-points can not be related to a crystal",
+        )
     return document.crystal
 
 

@@ -15,7 +15,9 @@ from bandrt import __version__
 from bandrt.errors import BandrtError, MissingPackageError
 
 EXIT_FATAL, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_INTERRUPTED = 1, 2, 3, 130
-USAGE_CODES = frozenset({"output-not-empty", "output-not-a-folder", "output-foreign", "conventions-unused"})
+USAGE_CODES = frozenset(
+    {"output-not-empty", "output-not-a-folder", "output-foreign", "output-in-source", "build-differs", "conventions-unused"}
+)
 """Errors that another choice of options avoids."""
 CRASH_LOG = "bandrt-error.log"
 
@@ -34,6 +36,7 @@ COMMANDS = {
     "infer": Entry("bandrt.cli.infer:command", "Predict the band structures of crystals."),
     "plot": Entry("bandrt.cli.plot:command", "Draw predicted band structures."),
     "inspect": Entry("bandrt.cli.inspect:command", "Say what a model is, what it was trained on and how it was verified."),
+    "bench": Entry("bandrt.cli.bench:command", "Measure how fast engines are, side by side.", "train"),
     "doctor": Entry("bandrt.cli.doctor:command", "Say what can be done on this machine, and what is missing."),
     "export": Entry("bandrt_export.cli:command", "Turn a checkpoint into a verified engine.", "export"),
     "verify": Entry("bandrt_export.verify_cli:command", "Compare an engine with what it was made from.", "export"),

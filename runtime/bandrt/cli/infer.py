@@ -25,7 +25,7 @@ from bandrt.store import ERRORS, SUMMARY, Mode
 @click.option("--retry-failed", is_flag=True, help="Go on, and try again what failed before.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
 @click.option("--workers", type=click.IntRange(1), help="Processes that read and featurise; what keeps the device fed by default.")
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@click.option("--device", help="cpu, cuda or cuda:N; by default the CPU, for a plan the first GPU.")
 @click.option("--batch-size", type=click.IntRange(1), help="Crystals per run of the model; what suits the device by default.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of the model; all cores by default.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON on standard output.")
@@ -38,7 +38,7 @@ def command(
     retry_failed: bool,
     dry_run: bool,
     workers: int | None,
-    device: str,
+    device: str | None,
     batch_size: int | None,
     threads: int | None,
     as_json: bool,

@@ -1,6 +1,10 @@
-"""Inference sessions: one interface (`session`), a module for each backend (`onnx`, `tensorrt`), opened by `open_session`.
+"""Inference sessions: one interface (`session`), opened by `open_session`.
 
-Manifests are read without a backend (`onnx_file`, `plan_file`), and GPUs are found without a CUDA package (`cuda_driver`).
+- ONNX files: `onnx` runs them, on a GPU through `onnx_binding`; `onnx_file` reads their manifest without ONNX Runtime.
+- Plans: `plan` checks and opens them, `plan_session` runs them, `lane` is the way of one batch over the GPU, `shapes` and `pool`
+  say what it is padded to and where it lies. All of that stands on `device`, a protocol; behind it are `cuda_device`, the only
+  module that calls CUDA, and `tensorrt`, the only one that calls TensorRT. `plan_file` reads the manifest without either.
+- `memory` halves batches that do not fit, for any session; `cuda_driver` finds GPUs without a CUDA package.
 """
 
 from __future__ import annotations
@@ -19,22 +23,29 @@ DEFAULT_ENGINE = Path(__file__).parents[1] / "models" / "default.onnx"
 """The model that ships with this package."""
 
 
-def open_session(path: Path, *, device: str = "cpu", threads: int | None = None) -> Session:
+def default_device(path: Path) -> str:
+    """Where an engine runs unless it is said: ONNX files on the CPU, plans on the first GPU, since they run nowhere else."""
+    return "cuda:0" if path.suffix.lower() == ".plan" else "cpu"
+
+
+def open_session(path: Path, *, device: str | None = None, threads: int | None = None) -> Session:
     """Open a model file with the backend its name asks for.
 
     Args:
-        path: ``*.onnx``, or ``*.plan``, which this version reads but does not run.
-        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        path: ``*.onnx`` or ``*.plan``.
+        device: ``cpu``, ``cuda`` or ``cuda:N``; None takes `default_device`. It is used or refused, never replaced.
         threads: CPU threads of one run; None takes every core this process may use.
 
     Raises:
         EngineError: ``engine-not-found``, ``engine-format``, or what the backend finds.
     """
-    from bandrt.engine.onnx import OnnxSession
-    from bandrt.engine.tensorrt import refuse
-
+    device = default_device(path) if device is None else device
     if _suffix(path) == ".plan":
-        refuse(path)
+        from bandrt.engine.plan import open_plan
+
+        return open_plan(path, device=device)
+    from bandrt.engine.onnx import OnnxSession
+
     return OnnxSession(path, device=device, threads=threads)
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from bandrt.errors import EngineError
+
 LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 _MAJOR, _MINOR = 75, 76
 """Attributes of a device: its compute capability."""
@@ -61,6 +63,26 @@ def find_driver(load: Callable[[str], Any] = ctypes.CDLL) -> Driver | NoDriver:
     if not gpus:
         return NoDriver("the NVIDIA driver of this machine sees no GPU")
     return Driver(cuda=f"{version // 1000}.{version % 1000 // 10}", gpus=gpus)
+
+
+def require_gpu(index: int, *, purpose: str, instead: str) -> Gpu:
+    """The GPU of a number.
+
+    Args:
+        index: which, as in ``cuda:0``.
+        purpose: what needs it, as the beginning of a sentence.
+        instead: what to do without it.
+
+    Raises:
+        EngineError: ``device-unavailable``.
+    """
+    found = find_driver()
+    if isinstance(found, NoDriver):
+        raise EngineError("device-unavailable", f"{purpose} needs an NVIDIA GPU, and {found.reason}; {instead}")
+    if index >= len(found.gpus):
+        names = ", ".join(f"cuda:{i} {gpu.name}" for i, gpu in enumerate(found.gpus))
+        raise EngineError("device-unavailable", f"{purpose} is asked to run on cuda:{index}, this machine has {names}; {instead}")
+    return found.gpus[index]
 
 
 def _gpu(library: Any, index: int) -> Gpu:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from numpy.typing import NDArray
-
+from bandrt.engine.cuda_driver import require_gpu
+from bandrt.engine.onnx_binding import BoundRunner, load_cuda_libraries
 from bandrt.engine.onnx_file import manifest_of
-from bandrt.engine.session import INPUT_TYPES, OUTPUT_TYPES, available_cores, parse_device
+from bandrt.engine.session import (
+    INPUT_TYPES,
+    OUTPUT_TYPES,
+    Inputs,
+    OutOfMemoryError,
+    Outputs,
+    available_cores,
+    parse_device,
+    run_in_turn,
+)
 from bandrt.engine.slices import SlicedRunner
 from bandrt.errors import EngineError, ManifestError, MissingPackageError
 from bandrt.manifest import Manifest
@@ -18,6 +28,10 @@ from bandrt.manifest import Manifest
 _ELEMENT_TYPES = {"int32": "tensor(int32)", "float32": "tensor(float)", "bool": "tensor(bool)"}
 _ERRORS_ONLY = 3
 """ONNX Runtime's log severity: warnings about its own optimiser are nothing a user can act on."""
+OUT_OF_MEMORY = ("Failed to allocate memory", "out of memory", "ALLOC_FAILED", "bad_alloc", "bad allocation")
+"""How ONNX Runtime's messages spell it; it has no class of its own for this."""
+CUDA_OPTIONS = {"use_tf32": "0", "arena_extend_strategy": "kSameAsRequested"}
+"""True fp32, and memory no faster than shapes ask for it, since they change from batch to batch."""
 
 
 class OnnxSession:
@@ -43,6 +57,8 @@ class OnnxSession:
             MissingPackageError: ONNX Runtime is not installed.
         """
         kind, index = parse_device(device)
+        if kind == "cuda":
+            require_gpu(index, purpose=f"{path}: device {device}", instead="run it on the CPU: --device cpu")
         self._manifest = manifest_of(path)
         self._path = path
         self._device = device if kind == "cpu" else f"cuda:{index}"
@@ -51,16 +67,18 @@ class OnnxSession:
         except ImportError as error:
             raise MissingPackageError("onnxruntime", kind, f"running {path.name}") from error
         threads = threads or available_cores()
-        provider = "CPUExecutionProvider"
+        provider, missing = "CPUExecutionProvider", ""
         providers: list[Any] = [provider]
         if kind == "cuda":
             provider = "CUDAExecutionProvider"
             if provider not in onnxruntime.get_available_providers():
                 raise EngineError(
                     "device-unavailable",
-                    f"device {device}: this onnxruntime has no CUDA; replace it with: pip install 'bandrt[cuda]', or use cpu",
+                    f"device {device}: this onnxruntime has no CUDA; pip uninstall onnxruntime, then pip install 'bandrt[cuda]',"
+                    " or use cpu",
                 )
-            providers.insert(0, (provider, {"device_id": str(index), "use_tf32": "0"}))
+            missing = load_cuda_libraries()
+            providers.insert(0, (provider, {"device_id": str(index), **CUDA_OPTIONS}))
         try:
             session = onnxruntime.InferenceSession(str(path), sess_options=_options(threads), providers=providers)
             sliced = kind == "cpu" and not whole_batches
@@ -70,12 +88,20 @@ class OnnxSession:
         except Exception as error:  # ONNX Runtime raises a class of its own for each kind of failure
             raise EngineError("engine-unreadable", f"{path}: ONNX Runtime can not load it ({_first_line(error)})") from error
         if provider not in session.get_providers():
-            raise EngineError("device-unavailable", f"device {device}: ONNX Runtime could not start {provider} on it")
+            because = f" ({missing})" if missing else ""
+            raise EngineError(
+                "device-unavailable",
+                f"device {device}: ONNX Runtime could not start {provider} on it, and the CPU does not take its place; CUDA or"
+                f" cuDNN of the version it was built for is missing{because}: pip install 'onnxruntime-gpu[cuda,cudnn]'",
+            )
         self._session: Any = session
         self._compare_with_manifest()
         self._sliced: SlicedRunner | None = None
         if sliced:
             self._sliced = SlicedRunner(partial(self._evaluate, session), partial(self._evaluate, alone), threads)
+        self._bound: BoundRunner | None = None
+        if kind == "cuda":
+            self._bound = BoundRunner(session, self._manifest.inputs, self._manifest.outputs, kind=kind, index=index)
 
     @property
     def manifest(self) -> Manifest:
@@ -87,22 +113,32 @@ class OnnxSession:
         """Where it runs: ``cpu`` or ``cuda:N``."""
         return self._device
 
-    def run(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def run(self, inputs: Inputs) -> Outputs:
         """Evaluate one padded batch; see `bandrt.engine.session.Session.run`."""
         feeds = {name: inputs[name] for name in self._manifest.inputs}
         try:
+            if self._bound is not None:
+                return self._bound.run(feeds)
             return self._evaluate(self._session, feeds) if self._sliced is None else self._sliced.run(feeds)
         except Exception as error:
             crystals, atoms = inputs["atomic_numbers"].shape
+            if any(words in str(error) for words in OUT_OF_MEMORY) or isinstance(error, MemoryError):
+                if self._bound is not None:
+                    self._bound.forget()
+                raise OutOfMemoryError(f"{self._device} has no memory for {crystals} crystals of up to {atoms} atoms") from error
             raise EngineError(
                 "engine-failed", f"{self._path}: failed on {crystals} crystals of up to {atoms} atoms ({_first_line(error)})"
             ) from error
+
+    def run_many(self, batches: Iterable[Inputs]) -> Iterator[Outputs | OutOfMemoryError]:
+        """Evaluate batches one after another; see `bandrt.engine.session.Session.run_many`."""
+        return run_in_turn(self.run, batches)
 
     def close(self) -> None:
         """Free the model."""
         if self._sliced is not None:
             self._sliced.close()
-        self._sliced = self._session = None
+        self._sliced = self._bound = self._session = None
 
     def __enter__(self) -> Self:
         return self
@@ -110,7 +146,7 @@ class OnnxSession:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.close()
 
-    def _evaluate(self, session: Any, feeds: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def _evaluate(self, session: Any, feeds: Inputs) -> Outputs:
         names = list(self._manifest.outputs)
         return dict(zip(names, session.run(names, feeds), strict=True))
 

@@ -9,6 +9,8 @@ from bandrt.files import file_sha256
 from bandrt.manifest import Manifest
 
 BUILD_COMMAND = "bandrt export CKPT -o {} --backend {}"
+RTX_TARGETS = ("sm80", "sm86", "sm89", "sm120", "sm121")
+"""GPUs that TensorRT-RTX 1.7 builds for; for others there is TensorRT, which builds on the GPU itself."""
 
 
 def sidecar(path: Path) -> Path:
@@ -16,9 +18,21 @@ def sidecar(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
+def timings(path: Path) -> Path:
+    """Where the timing cache of a plan is: ``model.plan.timings`` for ``model.plan``."""
+    return path.with_name(f"{path.name}.timings")
+
+
 def rebuild(path: Path, backend: str = "tensorrt-rtx") -> str:
     """The command that makes a plan again."""
     return f"build it again with: {BUILD_COMMAND.format(path, backend)}"
+
+
+def rebuild_for(path: Path, target: str) -> str:
+    """The command that makes a plan for a GPU, on a machine that has it."""
+    if target in RTX_TARGETS:
+        return f"{rebuild(path)} --target {target}"
+    return rebuild(path, "tensorrt")
 
 
 def manifest_of(path: Path) -> Manifest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -27,6 +28,19 @@ OUTPUT_TYPES = {"band_energies": "float32", "band_center": "float32", "band_disp
 """Every output of the graph contract; ``band_energies`` is always there."""
 
 
+Inputs = dict[str, NDArray[Any]]
+"""A padded batch, by the names of the graph contract."""
+Outputs = dict[str, NDArray[Any]]
+"""What a model gives for a batch, by the names of its manifest."""
+
+
+class OutOfMemoryError(EngineError):
+    """A batch does not fit into the memory of the device; the session goes on, and a smaller one may fit."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("out-of-memory", message)
+
+
 class Session(Protocol):
     """An open model."""
 
@@ -38,7 +52,7 @@ class Session(Protocol):
     def device(self) -> str:
         """Where it runs: ``cpu`` or ``cuda:N``."""
 
-    def run(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def run(self, inputs: Inputs) -> Outputs:
         """Evaluate one padded batch.
 
         Args:
@@ -48,7 +62,19 @@ class Session(Protocol):
             The manifest's outputs by name.
 
         Raises:
-            EngineError: ``engine-failed`` when the backend gives up.
+            EngineError: ``engine-failed`` when the backend gives up, ``out-of-memory`` for a batch that is too large.
+        """
+
+    def run_many(self, batches: Iterable[Inputs]) -> Iterator[Outputs | OutOfMemoryError]:
+        """Evaluate a stream of padded batches, lazily and in order.
+
+        A device of its own may take up to one batch more than it has answered, to copy it while it computes.
+
+        Yields:
+            What `run` gives for each batch, or why it does not fit into memory.
+
+        Raises:
+            EngineError: ``engine-failed``, once everything that came before has been yielded.
         """
 
     def close(self) -> None:
@@ -57,6 +83,15 @@ class Session(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None: ...
+
+
+def run_in_turn(run: Callable[[Inputs], Outputs], batches: Iterable[Inputs]) -> Iterator[Outputs | OutOfMemoryError]:
+    """`Session.run_many` for a backend that does one thing at a time."""
+    for inputs in batches:
+        try:
+            yield run(inputs)
+        except OutOfMemoryError as error:
+            yield error
 
 
 def parse_device(device: str) -> tuple[str, int]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bandrt.kpath.brillouin_zone import PAIRS, Superbase, reduced_superbase, vertex_map
 from bandrt.kpath.eulerian import closed_walk
 from bandrt.kpath.labels import Naming, conventional_labels, naming
-from bandrt.kpath.path import Segments
+from bandrt.kpath.path import Segments, Walk
 from bandrt.kpath.selection import Template, build_template
 from bandrt.kpath.templates import canonical_frame, table
 
@@ -62,19 +62,17 @@ def segments(cell: StandardCell) -> Segments:
     return Segments(_nodes(placement, metric, cell.crystal.lattice), _names(placement, cell)[0], placement.template.edges)
 
 
-def walk(cell: StandardCell, reciprocal: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Give the closed walk over the Latimer-Munro path: vertices (n_vertices, 3) fractional, and their labels.
+def walk(cell: StandardCell) -> Walk:
+    """Give the closed walk over the Latimer-Munro path: that of `eulerian.closed_walk` over `segments`.
 
-    It is that of `eulerian.closed_walk` over `segments`.
-
-    Args:
-        cell: the crystal.
-        reciprocal: (3, 3), its reciprocal lattice, rows, 1/Å.
+    Raises:
+        InputError: ``kpath-failed`` when the Laue group does not belong to the lattice.
     """
+    reciprocal = cell.crystal.reciprocal
     metric = reciprocal @ reciprocal.T
     placement = placement_of(metric, cell.rotations)
     nodes = _nodes(placement, metric, cell.crystal.lattice)
-    return nodes.take(placement.walk, axis=0), _names(placement, cell)[1]
+    return Walk(nodes.take(placement.walk, axis=0), _names(placement, cell)[1], reciprocal)
 
 
 def placement_of(metric: NDArray[np.float64], rotations: NDArray[np.int64]) -> Placement:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.kpath.path import Segments
+from bandrt.kpath.eulerian import closed_walk
+from bandrt.kpath.path import Segments, Walk
 from bandrt.kpath.special_points import VariationName, template
 from bandrt.kpath.triclinic import wanted_cell
 
@@ -59,6 +60,13 @@ def segments(cell: StandardCell) -> Segments:
     table = template(name)
     nodes = table.coefficients[: table.n_path_points] @ weights  # (n_path_points, 3)
     return Segments(nodes if basis is None else nodes @ basis, table.labels[: table.n_path_points], table.edges)
+
+
+def walk(cell: StandardCell) -> Walk:
+    """Give the closed walk over the Setyawan-Curtarolo path: that of `eulerian.closed_walk` over `segments`."""
+    selected = segments(cell)
+    nodes = list(closed_walk(len(selected.nodes), selected.edges))
+    return Walk(selected.nodes[nodes], tuple([selected.labels[node] for node in nodes]), cell.crystal.reciprocal)
 
 
 def special_points(cell: StandardCell) -> tuple[tuple[str, ...], NDArray[np.float64]]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bandrt.crystal import Crystal
 from bandrt.elements import SYMBOLS
 from bandrt.errors import InputError
+from bandrt.readers.cif_plain import plain_cif
 from bandrt.readers.cif_symmetry import IDENTITY, Operations, expand, fits_cell, named_operations, parse_operations
 from bandrt.readers.species import label_number, partial_occupancy, species_number, unknown_species
 
@@ -27,6 +28,8 @@ _OPERATIONS = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz",
 _NAMES = ("_symmetry_space_group_name_h-m", "_space_group_name_h-m_alt", "_space_group.name_h-m_alt", "_space_group_name_h-m_full")
 _HALL = ("_symmetry_space_group_name_hall", "_space_group_name_hall", "_space_group.name_hall")
 _NUMBERS = ("_symmetry_int_tables_number", "_space_group_it_number", "_space_group.it_number")
+_FORMULA = ("_chemical_formula_sum", "_chemical_formula.sum")
+_FORMULA_UNITS = ("_cell_formula_units_z", "_cell.formula_units_z")
 _AMOUNT = re.compile(r"([A-Z][a-z]?)(\d+\.?\d*|\.\d+)?(?=\s|$|[A-Z])\s*")
 _GEMMI_PLACE = re.compile(r"^\w+:(\d+):\d+\(\d+\): ")
 
@@ -46,15 +49,21 @@ def read_cif(text: str, *, name: str = "crystal") -> Crystal:
             ``bad-lattice``, ``bad-coordinates``, ``unknown-species``, ``partial-occupancy``, ``bad-symmetry``,
             ``ambiguous-symmetry``, ``composition-mismatch`` or ``overlapping-atoms``.
     """
+    if plain := plain_cif(text):
+        lattice = _lattice(plain.lengths, plain.angles, name)
+        numbers, coords = _sites(plain.columns, name)
+        _check_composition(plain.formula, plain.units, numbers, name)
+        return Crystal.checked(lattice, numbers, coords, name=name)
     block = _structure_block(text, name)
     lengths, angles = _cell(block, name)
     lattice = _lattice(lengths, angles, name)
-    numbers, coords = _sites(block, name)
+    numbers, coords = _sites(_columns(block, name), name)
     candidates = _operations(block, angles, name)
+    formula, units = _first_value(block, _FORMULA), _first_value(block, _FORMULA_UNITS)
     if len(candidates) == 1 and len(candidates[0].rotations) == 1:
-        _check_composition(block, numbers, name)
+        _check_composition(formula, units, numbers, name)
         return Crystal.checked(lattice, numbers, coords, name=name)
-    return _expanded(block, candidates, lattice, numbers, coords, name)
+    return _expanded(formula, units, candidates, lattice, numbers, coords, name)
 
 
 def _structure_block(text: str, name: str) -> cif.Block:
@@ -147,9 +156,8 @@ def _columns(block: cif.Block, name: str) -> dict[str, list[str]]:
     return columns
 
 
-def _sites(block: cif.Block, name: str) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+def _sites(columns: dict[str, list[str]], name: str) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Atomic numbers (n_sites,) and fractional coordinates (n_sites, 3) of the sites the file lists."""
-    columns = _columns(block, name)
     try:
         axes = [list(map(float, columns[tag])) for tag in _COORDINATES]
     except ValueError:
@@ -212,7 +220,8 @@ def _operations(block: cif.Block, angles: list[float], name: str) -> list[Operat
 
 
 def _expanded(
-    block: cif.Block,
+    formula: str,
+    units: str,
     candidates: list[Operations],
     lattice: NDArray[np.float64],
     numbers: NDArray[np.int32],
@@ -226,7 +235,7 @@ def _expanded(
             if not fits_cell(operations, lattice):
                 raise InputError("bad-symmetry", f"{name}: the symmetry operations do not fit the unit cell")
             all_numbers, all_coords = expand(operations, numbers, coords, lattice)
-            _check_composition(block, all_numbers, name)
+            _check_composition(formula, units, all_numbers, name)
             crystals.append(Crystal.checked(lattice, all_numbers, all_coords, name=name))
         except InputError as refusal:
             refusals.append(refusal)
@@ -256,19 +265,17 @@ def _amounts(formula: str) -> dict[int, int]:
     return {number: amount for number, amount in amounts.items() if amount}
 
 
-def _check_composition(block: cif.Block, numbers: NDArray[np.int32], name: str) -> None:
+def _check_composition(formula: str, written_units: str, numbers: NDArray[np.int32], name: str) -> None:
     """Compare the atoms with the formula the file states: the only trace of a file cut at the end of a row.
 
     The formula is of one unit, of which the cell holds Z, or (as pymatgen writes it) of the whole cell.
     """
-    formula = _first_value(block, ("_chemical_formula_sum", "_chemical_formula.sum"))
     stated = _amounts(formula)
     if not stated:
         return
     written = numbers.tolist()
     found = {number: written.count(number) for number in set(written)}
-    written_z = _first_value(block, ("_cell_formula_units_z", "_cell.formula_units_z"))
-    units = int(written_z) if written_z.isdecimal() else 0
+    units = int(written_units) if written_units.isdecimal() else 0
     first = next(iter(stated))
     times = found.get(first, 0) // stated[first]
     whole_cell = times == 1 and (not units or math.gcd(*stated.values()) % units == 0)

@@ -108,7 +108,7 @@ def transferred(entry: Entry, other: Entry, fallback: Floats) -> Floats:
     centers = np.where(np.isnan(centers), fallback, centers)
     path, theirs = entry.features.kpath, other.features.kpath
     flat: Floats = np.repeat(centers[:, None], known.shape[1], axis=1)
-    if path.labels != theirs.labels:
+    if path.labels != theirs.labels or not path.labels:
         return flat
     # each vertex on its counterpart, the points between at equal shares of the segment
     position = np.interp(np.arange(known.shape[1]), path.label_indices, theirs.label_indices)

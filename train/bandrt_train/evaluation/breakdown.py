@@ -13,10 +13,16 @@ from bandrt_train.composition import elements_among, elements_of
 from bandrt_train.evaluation.metrics import CrystalErrors, Errors, Floats, average
 
 CRYSTAL_SYSTEMS = {
+    "unknown": 0,
     "triclinic": 2, "monoclinic": 15, "orthorhombic": 74, "tetragonal": 142, "trigonal": 167, "hexagonal": 194, "cubic": 230,
 }  # fmt: skip
 """The last space group of each."""
 N_QUINTILES = 5
+ELEMENT_ERRORS = {
+    "bands": ("energy_mae_ev", "energy MAE of crystals", "n_crystals"),
+    "gaps": ("gap_mae_ev", "gap MAE of non-metals", "n_nonmetals"),
+}
+"""Which error elements are compared by, what it is called and how many crystals it is about, by the kind of labels."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Quintile:
 
 
 def crystal_system(space_group: int) -> str:
-    """The crystal system of a space group, 1 to 230."""
+    """The crystal system of a space group, 1 to 230, or 0 for data that hold no crystal."""
     return next(system for system, last in CRYSTAL_SYSTEMS.items() if space_group <= last)
 
 

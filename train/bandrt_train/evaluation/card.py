@@ -12,6 +12,7 @@ from bandrt.domain import SPIN_ORBIT_FROM
 from bandrt.elements import SYMBOLS
 from bandrt.errors import BandrtError
 from bandrt.manifest import EnsembleRule, Manifest, TrainingDomain
+from bandrt_train.evaluation.breakdown import ELEMENT_ERRORS
 from bandrt_train.evaluation.judgement import MODEL
 from bandrt_train.evaluation.markdown import calibration_line, compact_table, title
 from bandrt_train.evaluation.tables import shown
@@ -127,11 +128,11 @@ def _seen(one: dict[str, Any]) -> str:
 def _failures(sets: Sequence[dict[str, Any]]) -> str:
     lines = ["## Known failures"]
     for one in sets:
-        field, what = ("energy_mae_ev", "energy MAE") if one["kind"] == "bands" else ("gap_mae_ev", "gap MAE of non-metals")
+        field, what, count = ELEMENT_ERRORS[one["kind"]]
         groups = {
             symbol: errors[field]
             for symbol, errors in one["by_element"].items()
-            if errors["n_crystals"] >= MIN_PER_ELEMENT and errors[field] is not None
+            if errors[count] >= MIN_PER_ELEMENT and errors[field] is not None
         }
         worst = sorted(groups, key=groups.__getitem__, reverse=True)[:N_NAMED]
         named = [f"- {title(one)}."]

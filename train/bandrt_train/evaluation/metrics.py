@@ -74,6 +74,8 @@ class Errors:
     """Errors on a group of crystals; None where the group holds nothing to judge by."""
 
     n_crystals: int
+    n_nonmetals: int
+    """Those that `gap_mae_ev` is about."""
     center_mae_ev: float | None
     dispersion_mae_ev: float | None
     energy_mae_ev: float | None
@@ -146,6 +148,7 @@ def average(errors: CrystalErrors, member: NDArray[np.bool_]) -> Errors:
     f1 = 2.0 * float((labelled & predicted).sum()) / either if either else None
     return Errors(
         n_crystals=int(member.sum()),
+        n_nonmetals=int((~labelled).sum()),
         center_mae_ev=center,
         dispersion_mae_ev=dispersion,
         energy_mae_ev=energy,

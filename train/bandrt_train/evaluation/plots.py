@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bandrt.errors import MissingPackageError
 from bandrt.plot import branches, pretty_formula, pretty_label, ticks
 from bandrt.predict import band_structure
-from bandrt_train.evaluation.breakdown import by_element, quintiles
+from bandrt_train.evaluation.breakdown import ELEMENT_ERRORS, by_element, quintiles
 from bandrt_train.evaluation.calibration import calibration
 from bandrt_train.evaluation.judgement import MODEL, NEIGHBOUR, Judgement
 from bandrt_train.evaluation.metrics import Floats, known_energies
@@ -94,9 +94,9 @@ def quintile_bands(judgement: Judgement) -> Any:
 
 def element_errors(judgement: Judgement) -> Any:
     """The periodic table, coloured by the error of the crystals that hold an element."""
-    field, what = ("energy_mae_ev", "energy MAE") if judgement.kind == "bands" else ("gap_mae_ev", "gap MAE of non-metals")
+    field, what, count = ELEMENT_ERRORS[judgement.kind]
     errors = by_element(judgement.errors[MODEL], judgement.records)
-    usable = {s: e for s, e in errors.items() if e.n_crystals >= MIN_PER_ELEMENT and getattr(e, field) is not None}
+    usable = {s: e for s, e in errors.items() if getattr(e, count) >= MIN_PER_ELEMENT and getattr(e, field) is not None}
     if not usable:
         return None
     from matplotlib import colormaps
@@ -120,7 +120,7 @@ def element_errors(judgement: Judgement) -> Any:
         xlim=(0.4, 18.6),
         ylim=(10.1, 0.4),
         aspect="equal",
-        title=f"{what} (eV) of crystals with the element, {MIN_PER_ELEMENT} or more",
+        title=f"{what} (eV), of elements with {MIN_PER_ELEMENT} or more",
     )
     axes.axis("off")
     return figure

@@ -1,9 +1,9 @@
-"""Options of the command line for what checkpoints of the released code leave unsaid."""
+"""Options of the command line for what checkpoints and data of the released code leave unsaid."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
 import click
@@ -26,15 +26,18 @@ _OPTIONS = {
 """Flag, values and meaning of each field of `Conventions`."""
 
 
-def conventions_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for each field; it is called with one argument, `conventions`, None when none was given."""
+def conventions_options(command: Callable[..., None], fields: Sequence[str] = tuple(_OPTIONS)) -> Callable[..., None]:
+    """Give a command an option for each of these fields of `Conventions`.
+
+    The command is called with one argument for all, `conventions`, None when none was given.
+    """
 
     @functools.wraps(command)
     def wrapped(*args: Any, **options: Any) -> None:
-        given = {name: value for name in _OPTIONS if (value := options.pop(name)) is not None}
+        given = {name: value for name in fields if (value := options.pop(name)) is not None}
         command(*args, conventions=Conventions(**given) if given else None, **options)
 
-    for name, (flag, values, meaning) in reversed(_OPTIONS.items()):
-        text = f"{meaning} Only for checkpoints of the released code; default {getattr(_DEFAULTS, name)}."
+    for name, (flag, values, meaning) in reversed([(field, _OPTIONS[field]) for field in fields]):
+        text = f"{meaning} Only for files of the released code; default {getattr(_DEFAULTS, name)}."
         wrapped = click.option(flag, name, type=click.Choice(get_args(values)), default=None, help=text)(wrapped)
     return wrapped

@@ -1,0 +1,68 @@
+"""Batches to check a GPU with: of the example crystals, of random numbers, or from a file that another machine wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from bandrt.batch import MAX_PADDED_ATOMS, pad
+from bandrt.engine.session import INPUT_TYPES, Inputs
+from bandrt.manifest import Manifest
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "crystals"
+ATOMS = (4, 12, 30)
+"""Sizes of crystals that batches are made of."""
+MOST_DIFFERENT = 8
+"""Different crystals in a batch; larger batches repeat them."""
+
+
+def batches_of_examples(manifest: Manifest, sizes: tuple[int, ...]) -> dict[str, Inputs]:
+    """Batches of real crystals, by name; needs gemmi and moyopy."""
+    from bandrt.features import featurize
+
+    features = [featurize(path, manifest.recipe) for path in sorted(EXAMPLES.glob("*.cif"))]
+    made = {}
+    for atoms, size in wanted(sizes):
+        near = sorted(features, key=lambda one: abs(one.crystal.n_atoms - atoms))[:MOST_DIFFERENT]
+        made[f"{size}x{atoms}"] = pad([near[index % len(near)] for index in range(size)])
+    return made
+
+
+def random_batches(manifest: Manifest, sizes: tuple[int, ...]) -> dict[str, Inputs]:
+    """Batches of numbers that no crystal has, of the right shapes and types."""
+    rng, slots, made = np.random.default_rng(0), manifest.recipe.graph.n_neighbors, {}
+    for atoms, size in wanted(sizes):
+        axes = (size, atoms, slots)
+        values = {
+            "atomic_numbers": rng.integers(1, 84, axes[:2]),
+            "neighbor_index": rng.integers(0, atoms, axes),
+            "neighbor_distance": rng.uniform(2, 6, axes),
+            "neighbor_mask": np.ones(axes),
+            "neighbor_image": rng.integers(-1, 2, (*axes, 3)),
+            "atom_mask": np.ones(axes[:2]),
+            "kpoints": rng.uniform(-0.5, 0.5, (size, manifest.recipe.kpath.n_kpoints, 3)),
+        }
+        made[f"{size}x{atoms}"] = {name: array.astype(INPUT_TYPES[name]) for name, array in values.items()}
+    return made
+
+
+def wanted(sizes: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """Atoms and crystals of the batches that a pipeline would make."""
+    yield from ((atoms, size) for atoms in ATOMS for size in sizes if atoms * size <= MAX_PADDED_ATOMS)
+
+
+def save(path: Path, batches: dict[str, Inputs]) -> None:
+    """Write batches for a machine that can not make them."""
+    np.savez_compressed(path, **{f"{batch}/{name}": array for batch, arrays in batches.items() for name, array in arrays.items()})
+
+
+def load(path: Path) -> dict[str, Inputs]:
+    """Read what `save` wrote."""
+    batches: dict[str, Inputs] = {}
+    with np.load(path) as arrays:
+        for key in arrays.files:
+            batch, _, name = key.partition("/")
+            batches.setdefault(batch, {})[name] = arrays[key]
+    return batches

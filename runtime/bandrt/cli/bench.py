@@ -1,0 +1,218 @@
+"""``bandrt bench``."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import platform
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from bandrt import __version__, bench, textbook
+from bandrt.cli import EXIT_SOME_FAILED
+from bandrt.doctor import installed_packages
+from bandrt.engine import DEFAULT_ENGINE
+from bandrt.engine.cuda_driver import Driver, find_driver
+from bandrt.errors import EngineError
+from bandrt.predict import Engine, load
+from bandrt.sources import find
+
+CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
+
+
+class BatchSizes(click.ParamType[tuple[int, ...]]):
+    """``1,16,64``."""
+
+    name = "sizes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """Numbers between commas."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            sizes = tuple(sorted({int(word) for word in str(value).split(",")}))
+        except ValueError:
+            sizes = (0,)
+        if sizes[0] < 1:
+            self.fail(f"{value!r} is no list of sizes such as 1,16,64", param, ctx)
+        return sizes
+
+
+@click.command("bench")
+@click.argument("paths", nargs=-1, metavar="[PATH...]", type=click.Path(path_type=Path))
+@click.option("--engine", "engines", multiple=True, type=click.Path(path_type=Path), help="Model file; the shipped one by default.")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Time this checkpoint in PyTorch Geometric, too; needs torch.")
+@click.option("--compile", "compiled", is_flag=True, help="Time the checkpoint under torch.compile, too.")
+@click.option("--batch", "batch_sizes", default="1,16,64", show_default=True, type=BatchSizes(), help="Crystals in a batch.")
+@click.option("--device", help="cpu, cuda or cuda:N; what suits the engine by default.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads; all cores by default.")
+@click.option("--seconds", default=1.0, show_default=True, type=click.FloatRange(0), help="To time each batch for.")
+@click.option(
+    "--clock",
+    default="wall",
+    show_default=True,
+    type=click.Choice(list(CLOCKS)),
+    help="processor, for a busy machine: leaves out what other programs take, adds up threads, and sees no GPU.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON on standard output.")
+def command(
+    paths: tuple[Path, ...],
+    engines: tuple[Path, ...],
+    checkpoint: Path | None,
+    compiled: bool,
+    batch_sizes: tuple[int, ...],
+    device: str | None,
+    threads: int | None,
+    seconds: float,
+    clock: Literal["wall", "processor"],
+    as_json: bool,
+) -> int:
+    """Measure how fast engines are, side by side: by batch size and number of atoms, and by stage of a whole run.
+
+    PATH is what `bandrt infer` takes; without any, a few textbook crystals of up to 40 atoms. Several engines, and the checkpoint,
+    take turns on the same crystals. Ratios are to the checkpoint, or else to the last engine.
+
+    Exit codes: 0 measured, 1 stopped by an error, 2 wrong usage, 3 measured, but some inputs could not be used.
+    """
+    if compiled and checkpoint is None:
+        raise click.UsageError("--compile needs a --checkpoint")
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # before torch is loaded
+    names = _names(engines or (DEFAULT_ENGINE,))
+    with ExitStack() as stack:
+        opened = {name: stack.enter_context(_open(path, device, threads)) for name, path in names.items()}
+        contenders = [bench.contender(engine, name) for name, engine in opened.items()]
+        yardstick = None
+        if checkpoint is not None:
+            training = importlib.import_module("bandrt_train.contenders")
+            on = next(iter(opened.values())).session.device
+            references, yardstick = training.reference_contenders(
+                checkpoint, device=on, threads=threads, compiled=compiled, clock=CLOCKS[clock]
+            )
+            contenders += references
+        limits = [engine.manifest.profile for engine in opened.values()]
+        _require_batches(opened, batch_sizes)
+        crystals = bench.featurize_sources(
+            list(find(paths)) if paths else textbook.sources(),
+            list(dict.fromkeys(one.recipe for one in contenders)),
+            max_atoms=min((limit.max_atoms for limit in limits if limit.max_atoms is not None), default=None),
+        )
+        rows = bench.latencies(
+            contenders,
+            crystals,
+            batch_sizes,
+            seconds=seconds,
+            yardstick=yardstick,
+            clock=CLOCKS[clock],
+            on_progress=lambda words: click.echo(words, err=True),
+        )
+        splits = [
+            bench.stage_split(engine, name, crystals.sources, batch=batch_sizes[-1], clock=CLOCKS[clock])
+            for name, engine in opened.items()
+        ]
+        if as_json:
+            report = {
+                "machine": _machine(),
+                "options": {"batch": batch_sizes, "threads": threads, "seconds": seconds, "clock": clock},
+                "engines": [_described(name, engine) for name, engine in opened.items()],
+                "crystals": len(crystals.sources),
+                "failures": [{"path": f.path, "code": f.code, "message": f.message} for f in crystals.failures],
+                "latency": [bench.as_json(row) for row in rows],
+                "stages": [bench.as_json(split) for split in splits],
+                "matrix_rate_tflops": yardstick and round(yardstick.flops_per_second / 1e12, 4),
+                "peak_memory_mb": bench.peak_memory_mb(),
+            }
+            click.echo(json.dumps(report, indent=1))
+        else:
+            for line in (*_latency_table(rows), *_stage_table(splits)):
+                click.echo(line)
+    for failure in crystals.failures:
+        click.echo(f"left out [{failure.code}]: {failure.message}", err=True)
+    return EXIT_SOME_FAILED if crystals.failures else 0
+
+
+def _open(path: Path, device: str | None, threads: int | None) -> Engine:
+    return load(path, threads=threads) if device is None else load(path, device, threads=threads)
+
+
+def _names(engines: Sequence[Path]) -> dict[str, Path]:
+    """Engines by what the report calls them: the file, or the whole path where files share a name, once each."""
+    short = [path.name for path in engines]
+    return {path.name if short.count(path.name) == 1 else str(path): path for path in engines}
+
+
+def _require_batches(engines: dict[str, Engine], batch_sizes: Sequence[int]) -> None:
+    for name, engine in engines.items():
+        most = engine.manifest.profile.max_batch
+        if most is not None and batch_sizes[-1] > most:
+            raise EngineError(
+                "batch-too-large", f"{name}: batches of {batch_sizes[-1]}, this engine holds at most {most}; use --batch {most}"
+            )
+
+
+def _described(name: str, engine: Engine) -> dict[str, Any]:
+    manifest = engine.manifest
+    return {
+        "name": name,
+        "sha256": engine.sha256,
+        "variant": manifest.variant,
+        "precision": manifest.precision,
+        "backend": manifest.backend.name,
+        "device": engine.session.device,
+    }
+
+
+def _machine() -> dict[str, Any]:
+    """Where, when and with what."""
+    driver = find_driver()
+    return {
+        "date": str(date.today()),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "gpus": [gpu.name for gpu in driver.gpus] if isinstance(driver, Driver) else [],
+        "versions": {"bandrt": __version__, "python": platform.python_version()}
+        | {name: version for name, version in installed_packages().items() if version},
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def _latency_table(rows: Sequence[bench.LatencyRow]) -> list[str]:
+    width = max(len(row.contender) for row in rows)
+    lines = [f"{'':{width}}  batch  atoms     p50 ms    p90 ms    p99 ms  crystals/s  ratio"]
+    for row in rows:
+        one = row.latency
+        atoms = f"{row.min_atoms}-{row.max_atoms}" if row.min_atoms < row.max_atoms else str(row.max_atoms)
+        ratio = f"{row.ratio:5.2f}" if row.ratio else "     "
+        fraction = f"  {100 * row.matrix_rate_fraction:.0f} % of the matrix rate" if row.matrix_rate_fraction else ""
+        lines.append(
+            f"{row.contender:{width}}  {row.batch:5d}  {atoms:6}  {one.p50_ms:8.2f}  {one.p90_ms:8.2f}  {one.p99_ms:8.2f}"
+            f"  {one.crystals_per_second:10.1f}  {ratio}{fraction}".rstrip()
+        )
+    return lines
+
+
+def _stage_table(splits: Sequence[bench.StageSplit]) -> list[str]:
+    lines = []
+    for split in splits:
+        each = ", ".join(f"{stage} {1e3 * taken / split.n_crystals:.2f}" for stage, taken in split.seconds.items())
+        lines.append(
+            f"{split.contender}, {split.n_crystals} crystals from file to file in batches of up to {split.batch}:"
+            f" {split.crystals_per_second:.1f} crystals/s (ms each: {each})"
+        )
+    if (peak := bench.peak_memory_mb()) is not None:
+        lines.append(f"peak memory of this process {peak:.0f} MB")
+    return lines

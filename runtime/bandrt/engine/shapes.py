@@ -1,0 +1,145 @@
+"""Shapes of batches on a GPU: which optimisation profile takes a batch, what it is padded to, and how its arrays lie in memory.
+
+Every new shape costs an execution context and a captured graph, so batches are rounded up to few of them: atoms as
+`bandrt.batch.bucket_size` does, crystals to the next power of two, within the profile that holds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandrt.batch import bucket_size
+from bandrt.errors import EngineError
+from bandrt.manifest import Bucket, Manifest
+
+ALIGNMENT = 256
+"""Bytes: where CUDA and TensorRT want arrays to begin."""
+
+Axes = tuple[int, ...]
+
+
+class BatchShape(NamedTuple):
+    """A shape that a batch is padded to."""
+
+    profile: int
+    """The optimisation profile, an index into the manifest's buckets."""
+    crystals: int
+    atoms: int
+    slots: int
+
+    @property
+    def padded_atoms(self) -> int:
+        """Atoms in the batch, padding included."""
+        return self.crystals * self.atoms
+
+
+def shape_of(inputs: Mapping[str, NDArray[Any]]) -> tuple[int, int, int]:
+    """Crystals, atoms and neighbour slots of a padded batch."""
+    crystals, atoms, slots = inputs["neighbor_index"].shape
+    return crystals, atoms, slots
+
+
+def most_crystals(manifest: Manifest, n_atoms: int) -> int | None:
+    """Crystals of a size that fit into one batch of an engine; None where it sets no limit, 0 where there is no room for one."""
+    profile = manifest.profile
+    if not profile.buckets:
+        return profile.max_batch
+    return max((bucket.max_batch for bucket in profile.buckets if bucket.min_atoms <= n_atoms <= bucket.max_atoms), default=0)
+
+
+def choose_shape(manifest: Manifest, crystals: int, atoms: int, slots: int) -> BatchShape:
+    """The shape of the graph contract that a batch is padded to.
+
+    Args:
+        manifest: of a plan.
+        crystals: in the batch.
+        atoms: of the largest crystal.
+        slots: neighbours of an atom, at most.
+
+    Raises:
+        EngineError: ``batch-too-large``: no optimisation profile takes it.
+    """
+    profile, n_neighbors = manifest.profile, manifest.recipe.graph.n_neighbors
+    padded_slots = n_neighbors if profile.max_slots is None else min(-(-slots // n_neighbors) * n_neighbors, profile.max_slots)
+    for index, bucket in enumerate(profile.buckets):
+        if _holds(bucket, crystals, atoms) and slots <= padded_slots:
+            padded_atoms = min(bucket_size(atoms), bucket.max_atoms)
+            padded_crystals = min(1 << (crystals - 1).bit_length(), bucket.max_batch)
+            return BatchShape(index, max(padded_crystals, bucket.min_batch), padded_atoms, padded_slots)
+    raise EngineError(
+        "batch-too-large",
+        f"no optimisation profile of this plan takes {crystals} crystals of {atoms} atoms with {slots} neighbours; it holds up to"
+        f" {profile.max_atoms} atoms and {profile.max_batch} crystals: build it again with --max-atoms and --max-batch",
+    )
+
+
+def _holds(bucket: Bucket, crystals: int, atoms: int) -> bool:
+    return bucket.min_atoms <= atoms <= bucket.max_atoms and bucket.min_batch <= crystals <= bucket.max_batch
+
+
+def input_axes(manifest: Manifest, shape: BatchShape) -> dict[str, Axes]:
+    """Shapes of the manifest's inputs, by the graph contract."""
+    _, crystals, atoms, slots = shape
+    contract = {
+        "atomic_numbers": (crystals, atoms),
+        "neighbor_index": (crystals, atoms, slots),
+        "neighbor_distance": (crystals, atoms, slots),
+        "neighbor_mask": (crystals, atoms, slots),
+        "atom_mask": (crystals, atoms),
+        "neighbor_image": (crystals, atoms, slots, 3),
+        "kpoints": (crystals, manifest.recipe.kpath.n_kpoints, 3),
+    }
+    return {name: contract[name] for name in manifest.inputs}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Arrays side by side in one block of bytes, so that a batch is one copy each way."""
+
+    places: dict[str, tuple[int, Axes, np.dtype[Any]]]
+    """Of each array: its first byte, shape and type."""
+    n_bytes: int
+
+    @classmethod
+    def of(cls, axes: Mapping[str, Axes], types: Mapping[str, str]) -> Layout:
+        """Lay arrays out one behind another.
+
+        Args:
+            axes: their shapes by name.
+            types: their types by name, names that are not in `axes` included.
+        """
+        places: dict[str, tuple[int, Axes, np.dtype[Any]]] = {}
+        end = 0
+        for name, shape in axes.items():
+            dtype = np.dtype(types[name])
+            places[name] = (end, shape, dtype)
+            end += -(-prod(shape) * dtype.itemsize // ALIGNMENT) * ALIGNMENT
+        return cls(places, end)
+
+    def addresses(self, start: int) -> dict[str, int]:
+        """Where the arrays are when the block begins at `start`."""
+        return {name: start + offset for name, (offset, _, _) in self.places.items()}
+
+    def view(self, block: NDArray[np.uint8], name: str) -> NDArray[Any]:
+        """One array in a block."""
+        offset, shape, dtype = self.places[name]
+        array: NDArray[Any] = block[offset : offset + prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
+        return array
+
+    def write(self, block: NDArray[np.uint8], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Put smaller arrays into a block, with zeros behind them on every axis."""
+        for name, (_, shape, _) in self.places.items():
+            array, target = arrays[name], self.view(block, name)
+            if array.shape != shape:
+                target.fill(0)
+            target[tuple(slice(size) for size in array.shape)] = array
+
+    def read(self, block: NDArray[np.uint8], crystals: int) -> dict[str, NDArray[Any]]:
+        """Copy the first crystals of every array out of a block."""
+        return {name: self.view(block, name)[:crystals].copy() for name in self.places}

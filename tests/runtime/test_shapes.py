@@ -1,0 +1,87 @@
+"""Batches are padded to few shapes, each of which one optimisation profile holds, and lie in one block of memory."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bandrt.engine.shapes import ALIGNMENT, Layout, choose_shape, most_crystals
+from bandrt.errors import EngineError
+from bandrt.manifest import BandRule, Bucket, Manifest, Profile
+from bandrt.recipe import GraphRecipe, Recipe
+
+PROFILE = Profile(
+    max_atoms=70,
+    max_batch=48,
+    buckets=(
+        Bucket(1, 16, 1, 1),
+        Bucket(1, 16, 2, 48),
+        Bucket(17, 64, 1, 1),
+        Bucket(17, 64, 2, 20),
+        Bucket(65, 70, 1, 1),
+    ),
+)
+
+
+def manifest(profile: Profile = PROFILE) -> Manifest:
+    recipe = Recipe(graph=GraphRecipe(n_neighbors=12))
+    return Manifest("paper", {}, "0" * 64, recipe, BandRule(), inputs=(), outputs=("band_energies",), profile=profile)
+
+
+@given(st.integers(1, 70), st.data())
+def test_every_batch_that_the_profile_allows_has_a_shape_within_its_bucket(atoms: int, data: st.DataObject) -> None:
+    most = most_crystals(manifest(), atoms)
+    assert most is not None
+    crystals = data.draw(st.integers(1, most))
+    shape = choose_shape(manifest(), crystals, atoms, 12)
+    bucket = PROFILE.buckets[shape.profile]
+    assert crystals <= shape.crystals <= bucket.max_batch
+    assert bucket.min_batch <= shape.crystals < 2 * crystals or crystals == 1 == shape.crystals
+    assert atoms <= shape.atoms <= bucket.max_atoms
+    assert shape.atoms < 1.25 * atoms + 1
+    assert shape.slots == 12
+
+
+def test_there_are_few_shapes() -> None:
+    shapes = {
+        choose_shape(manifest(), n, atoms, 12)
+        for atoms in range(1, 71)
+        for n in range(1, (most_crystals(manifest(), atoms) or 0) + 1)
+    }
+    assert len(shapes) < 140
+
+
+@pytest.mark.parametrize("size", [(49, 3, 12), (21, 17, 12), (2, 65, 12), (1, 71, 12), (1, 3, 13)])
+def test_what_no_profile_takes_is_refused(size: tuple[int, int, int]) -> None:
+    with pytest.raises(EngineError) as caught:
+        choose_shape(manifest(), *size)
+    assert caught.value.code == "batch-too-large"
+
+
+def test_free_slots_are_rounded_up_to_multiples_of_the_recipe() -> None:
+    profile = dataclasses.replace(PROFILE, max_slots=40)
+    assert [choose_shape(manifest(profile), 1, 3, slots).slots for slots in (1, 12, 13, 24, 37, 40)] == [12, 12, 24, 24, 40, 40]
+    with pytest.raises(EngineError):
+        choose_shape(manifest(profile), 1, 3, 41)
+
+
+def test_an_engine_without_profiles_sets_no_limit() -> None:
+    assert most_crystals(manifest(Profile()), 500) is None
+    assert most_crystals(manifest(), 71) == 0
+
+
+def test_arrays_lie_side_by_side_and_are_padded_with_zeros() -> None:
+    layout = Layout.of({"a": (2, 3), "b": (2, 2)}, {"a": "int32", "b": "bool", "c": "float32"})
+    block = np.full(layout.n_bytes, 0xFF, np.uint8)
+    layout.write(block, {"a": np.array([[1, 2]], np.int32), "b": np.ones((2, 2), bool)})
+    np.testing.assert_array_equal(layout.view(block, "a"), [[1, 2, 0], [0, 0, 0]])
+    assert layout.view(block, "b").all()
+    assert layout.addresses(1024) == {"a": 1024, "b": 1024 + ALIGNMENT}
+    assert layout.n_bytes == 2 * ALIGNMENT
+    read = layout.read(block, 1)
+    block[:] = 0
+    np.testing.assert_array_equal(read["a"], [[1, 2, 0]])  # a copy

@@ -1,0 +1,52 @@
+"""Progress on standard error: a bar for people, a line now and then for batch logs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import click
+
+LOG_SECONDS = 10.0
+"""Between two lines where standard error is no terminal."""
+
+
+class Progress:
+    """Shows how far a stream is; a context manager."""
+
+    def __init__(self, unit: str) -> None:
+        """Count things of this name, in the plural."""
+        self._unit = unit
+        self._bar: Any = None
+        self._next_line = time.monotonic() + LOG_SECONDS
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(unit=f" {self._unit}", dynamic_ncols=True)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, done: int, total: int | None, note: str, *, before: int = 0) -> None:
+        """Say how far it is.
+
+        Args:
+            done: how many are dealt with.
+            total: of how many, if that is known.
+            note: what else there is to say.
+            before: how many of them an earlier run dealt with.
+        """
+        if self._bar is not None:
+            self._bar.total, self._bar.initial = total, before
+            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(done - self._bar.n)
+        elif time.monotonic() >= self._next_line:
+            self._next_line = time.monotonic() + LOG_SECONDS
+            of = f" of {total}" if total else ""
+            click.echo(f"{done}{of} {self._unit}, {note}", err=True)
