@@ -48,8 +48,8 @@ TINY = replace(
     BLOCH, d_model=12, n_heads=2, encoder_layers=1, decoder_layers=1, d_feedforward=12, n_hoppings=2, crystal_counts=False
 )
 OUTPUTS = ("band_energies", "band_center", "band_dispersion", "uncertainty_ev")
-TOLERANCE_EV = 1e-5
-"""fp32 rounding on energies of a few eV, in another order of operations."""
+TOLERANCE_EV = 5e-5
+"""fp32 rounding on energies of up to tens of eV, in another order of operations; the gate allows twice as much."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ import torch
 from click.testing import CliRunner, Result
 from salt_data import RECIPE, band_entry, bands, dataset, gap_entry, salt
 
-from bandrt.manifest import BandRule, Manifest, TrainingDomain
+from bandrt.manifest import BandRule, EnsembleRule, Manifest, TrainingDomain
 from bandrt_train import predictions
 from bandrt_train.checkpoint import load_checkpoint, save_checkpoint
 from bandrt_train.cli import group
@@ -248,6 +248,10 @@ def test_the_card_says_what_the_report_and_the_manifest_say(written: Path, model
     assert "Elements (4): Li F Cl K" in text
     assert "of which 1 are in none of the band structures: Br" in text
     assert "of formulas never trained on" in text
+    assert "seeds" not in text
+    of_three = dataclasses.replace(manifest, ensemble=EnsembleRule(("a", "b", "c"), floor_ev=0.125, slope=1.5, n_crystals=30))
+    said = "the mean of 3 such models that differ in their seeds. `uncertainty_ev` is 0.125 eV + 1.5 times their disagreement"
+    assert said in card(of_three, "f" * 64, [values])
     with pytest.raises(CardError) as caught:
         card(dataclasses.replace(manifest, checkpoint_sha256="0" * 64), "f" * 64, [values])
     assert caught.value.code == "other-model"
