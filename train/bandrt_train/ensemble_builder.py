@@ -1,7 +1,7 @@
 """From trained members to one checkpoint: what makes a metal, and how far to trust a prediction, found anew on held-out crystals.
 
-The test split is not looked at here. Where the members' weights were chosen on the validation split (``keep = "best"``), errors there,
-and with them the uncertainty, are a little too small.
+The test split is not looked at here. Where the members' weights were chosen on the validation split (``keep = "best"``), errors
+there, and with them the uncertainty, are a little too small.
 """
 
 from __future__ import annotations
