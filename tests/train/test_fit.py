@@ -304,8 +304,9 @@ def test_the_command_line_learns_from_bands_and_gaps_and_judges_by_gaps(
     assert "the gap alone is known" in call("dataset", tmp_path / "gaps.csv", "-o", gaps, *options)
     call(
         *("fit", tmp_path / "tiny.toml", "--data", bands, "--gaps", gaps, "-o", tmp_path / "run"),
-        *("--threads", torch.get_num_threads()),
+        *("--seed", 3, "--threads", torch.get_num_threads()),
     )
+    assert json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))["seed"] == 3
     checkpoint = tmp_path / "run" / "checkpoint.pt"
     judged = json.loads(call("evaluate", checkpoint, gaps, "--json"))
     models = judged["sets"][0]["models"]

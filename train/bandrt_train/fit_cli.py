@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -20,6 +21,7 @@ DATA = click.Path(exists=True, file_okay=False, path_type=Path)
 )
 @click.option("--from", "start", type=FILE, help="Checkpoint to fine-tune.")
 @click.option("--gaps", type=DATA, help="Data set of gaps to learn from too.")
+@click.option("--seed", type=click.IntRange(0), help="In the place of the configuration's, for the members of an ensemble.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads; by default every core.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run, to the same result; begin it if there is none.")
 @click.option("--tensorboard", is_flag=True, help="Write OUTPUT/tensorboard, too.")
@@ -29,6 +31,7 @@ def fit(
     output: Path,
     start: Path | None,
     gaps: Path | None,
+    seed: int | None,
     threads: int | None,
     resume: bool,
     tensorboard: bool,
@@ -48,6 +51,8 @@ def fit(
     if threads is not None:
         torch.set_num_threads(threads)
     settings = read_config(config)
+    if seed is not None:
+        settings = replace(settings, seed=seed)
     parent = None if start is None else load_checkpoint(start)
     known_gaps = None if gaps is None else Dataset(gaps)
     first = getattr(rank_zero_only, "rank", 0) == 0  # of several devices, each in a process of its own
