@@ -70,10 +70,10 @@ TRIALS = {
     "bloch": Trial(BLOCH),
     "bloch, one-hot atoms": Trial(replace(BLOCH, node_features="one_hot")),
     "bloch, counts": Trial(COUNTS),
-    "bloch, counts, twice as wide": Trial(replace(COUNTS, d_model=192, d_feedforward=384), PAPER),
-    "bloch, counts, tight binding first": Trial(COUNTS, tb3=True),
     "bloch, gaps": Trial(BLOCH, gaps=True),
     "bloch, counts, gaps": Trial(COUNTS, gaps=True),
+    "bloch, counts, tight binding first": Trial(COUNTS, tb3=True),
+    "bloch, counts, twice as wide": Trial(replace(COUNTS, d_model=192, d_feedforward=384), PAPER),
 }
 
 
