@@ -193,7 +193,7 @@ def test_a_command_that_is_stopped_ends_with_its_workers_and_goes_on_with_resume
     number: int, label_texts: list[DocumentText], tmp_path: Path
 ) -> None:
     source, folder = tmp_path / "labels.jsonl", tmp_path / "data"
-    source.write_text("".join(t.text.strip() + "\n" for t in label_texts[:60]), encoding="utf-8")
+    source.write_text("".join(t.text.strip() + "\n" for t in label_texts[:150]), encoding="utf-8")
     command = [sys.executable, "-c", COMMAND, "train", "dataset", str(source), "-o", str(folder), "--n-kpoints", "32"]
     with subprocess.Popen([*command, "--workers", "2"], stderr=subprocess.PIPE, text=True, start_new_session=True) as running:
         try:
