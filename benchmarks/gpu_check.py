@@ -211,7 +211,8 @@ def pytorch(check: Check) -> Json:
     from torch.utils.flop_counter import FlopCounterMode
 
     from bandrt.manifest import from_mapping
-    from bandrt_export.dense import DENSE
+    from bandrt_export.dense_ensemble import dense_of
+    from bandrt_train.ensemble import Ensemble
     from bandrt_train.graph_data import to_batch
     from bandrt_train.model import build_model
     from bandrt_train.model_config import ModelConfig
@@ -219,8 +220,9 @@ def pytorch(check: Check) -> Json:
     manifest = read_manifest(check.engines[0])
     if manifest.variant == "released":
         raise SkipError("the released variant is timed from its checkpoint")
-    model = build_model(from_mapping(ModelConfig, manifest.model, source="manifest")).eval()
-    dense = DENSE[manifest.variant].from_reference(model).eval().to(check.device)
+    config, rule = from_mapping(ModelConfig, manifest.model, source="manifest"), manifest.ensemble
+    model = Ensemble([build_model(config) for _ in rule.members], rule) if rule else build_model(config)
+    dense = dense_of(model.eval()).eval().to(check.device)
     model = model.to(check.device)
     compiled = None if check.dry else torch.compile(dense, dynamic=False)
     rows: Json = {}

@@ -56,7 +56,7 @@ def main(checkpoint: Path | None, config: Path, batches: str, threads: int, repe
     from bandrt.batch import pad
     from bandrt.engine.onnx import OnnxSession
     from bandrt.manifest import BandRule, TrainingDomain
-    from bandrt_export.dense import DENSE
+    from bandrt_export.dense_ensemble import dense_of
     from bandrt_export.onnx import describe, trace, write
     from bandrt_export.parity import featurize_all, packaged_crystals
     from bandrt_train.checkpoint import load_checkpoint, save_checkpoint
@@ -83,9 +83,10 @@ def main(checkpoint: Path | None, config: Path, batches: str, threads: int, repe
         model = loaded.build_model()
         engine = Path(folder, "model.onnx")
         click.echo("tracing", err=True)
-        proto = trace(DENSE[loaded.config.variant].from_reference(model), n_slots=loaded.recipe.graph.n_neighbors)
+        dense = dense_of(model)
+        proto = trace(dense, n_slots=loaded.recipe.graph.n_neighbors)
         with engine.open("wb") as file:
-            write(proto, describe(loaded, "fp32"), file)
+            write(proto, describe(loaded, dense, "fp32"), file)
         features = featurize_all(packaged_crystals(), loaded.recipe)
         rows = []
         with OnnxSession(engine, threads=threads) as session, torch.inference_mode():
