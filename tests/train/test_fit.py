@@ -301,7 +301,8 @@ def test_the_command_line_learns_from_bands_and_gaps_and_judges_by_gaps(
     bands, gaps = tmp_path / "bands", tmp_path / "gaps"
     options = ("--n-kpoints", 32, "--validation", 0.3)
     call("dataset", tmp_path / "labels.jsonl", "-o", bands, *options)
-    assert "the gap alone is known" in call("dataset", tmp_path / "gaps.csv", "-o", gaps, *options)
+    assert "the gap alone is known" in call("dataset", tmp_path / "gaps.csv", "-o", gaps, "--part-size", 5, *options)
+    assert len(list(gaps.glob("part-*.npz"))) == 3  # of 12 crystals
     call(
         *("fit", tmp_path / "tiny.toml", "--data", bands, "--gaps", gaps, "-o", tmp_path / "run"),
         *("--seed", 3, "--threads", torch.get_num_threads()),

@@ -107,6 +107,7 @@ def build_gap_dataset(
     *,
     workers: int = 1,
     resume: bool = False,
+    part_size: int = PART_SIZE,
     report: Callable[[BuildReport], None] | None = None,
 ) -> Dataset:
     """Turn every row of a table of gaps (see `gap_labels`) into an entry that labels no band, or a refusal.
@@ -114,7 +115,9 @@ def build_gap_dataset(
     Formulas go to the same splits as in a data set of bands with the same rule.
     """
     make = partial(make_gap_entry, recipe=recipe)
-    return build(lambda: find_gaps(table), make, folder, recipe, workers=workers, resume=resume, report=report)
+    return build(
+        lambda: find_gaps(table), make, folder, recipe, workers=workers, resume=resume, part_size=part_size, report=report
+    )  # fmt: skip
 
 
 def build_released_dataset(
@@ -125,6 +128,7 @@ def build_released_dataset(
     *,
     workers: int = 1,
     resume: bool = False,
+    part_size: int = PART_SIZE,
     report: Callable[[BuildReport], None] | None = None,
 ) -> Dataset:
     """Turn every item of a data set file of the released code into an entry without a crystal, or a refusal.
@@ -133,7 +137,9 @@ def build_released_dataset(
     """
     recipe = replace(recipe, featurization=released_featurization(file, conventions))
     make = partial(make_released_entry, recipe=recipe, conventions=conventions)
-    return build(lambda: find_released(file), make, folder, recipe, workers=workers, resume=resume, report=report)
+    return build(
+        lambda: find_released(file), make, folder, recipe, workers=workers, resume=resume, part_size=part_size, report=report
+    )  # fmt: skip
 
 
 def build(

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -45,6 +45,10 @@ GAP_TABLES, RELEASED = (".csv", ".csv.gz"), ".pt"
 @click.option("--seed", default=0, show_default=True, help="Deals formulas to the splits.")
 @click.option("--min-mapped", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Refuse what covers less of it.")
 @click.option("--resume", is_flag=True, help="Go on with OUTPUT: keep what is built of the same documents, do the rest.")
+@click.option(
+    "--part-size", type=click.IntRange(1),
+    help="Crystals in a file, 32 by default: what an interruption costs. From other files training draws in another order.",
+)  # fmt: skip
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @partial(conventions_options, fields=("direction", "species_index"))
 @click.option("--json", "as_json", is_flag=True, help="Print the header of the data set as JSON.")
@@ -61,6 +65,7 @@ def dataset(
     seed: int,
     min_mapped: float,
     resume: bool,
+    part_size: int | None,
     workers: int,
     conventions: Conventions | None,
     as_json: bool,
@@ -100,13 +105,15 @@ def dataset(
     recipe = DatasetRecipe(featurization, bands, splits, min_mapped)
     try:
         with Progress("documents") as progress:
-            report = partial(_show, progress)
+            how: dict[str, Any] = {"workers": workers, "resume": resume, "report": partial(_show, progress)}
+            if part_size is not None:
+                how["part_size"] = part_size
             if released is not None:
-                built = build_released_dataset(released, output, recipe, conventions, workers=workers, resume=resume, report=report)
+                built = build_released_dataset(released, output, recipe, conventions, **how)
             elif alone is not None:
-                built = build_gap_dataset(alone, output, recipe, workers=workers, resume=resume, report=report)
+                built = build_gap_dataset(alone, output, recipe, **how)
             else:
-                built = build_dataset(sources, output, recipe, workers=workers, resume=resume, report=report)
+                built = build_dataset(sources, output, recipe, **how)
     except KeyboardInterrupt:
         click.echo(f"{output}: what is built is kept; go on with the same command and --resume", err=True)
         raise
