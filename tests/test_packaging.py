@@ -59,7 +59,7 @@ def test_the_wheel_holds_every_tracked_file_of_the_packages_and_no_data_set(whee
 
 
 def test_the_shipped_weights_are_small(wheel: zipfile.ZipFile) -> None:
-    weights = [i for i in wheel.infolist() if i.filename.endswith((".onnx", ".plan"))]
+    weights = [i for i in wheel.infolist() if i.filename.endswith((".onnx", ".plan", ".pt"))]
     assert weights, "the wheel ships a default engine"
     assert sum(i.compress_size for i in weights) < MAX_SHIPPED_BYTES
 

@@ -14,6 +14,7 @@ from bandrt.manifest import Manifest, Precision
 from bandrt_export.output import describe
 from bandrt_train.released.config import Conventions
 from bandrt_train.released.options import conventions_options
+from bandrt_train.weights import CheckpointPath
 
 if TYPE_CHECKING:
     from bandrt_export.plan import PlanBackend
@@ -22,7 +23,7 @@ PLAN_OPTIONS = ("--backend", "--target", "--max-atoms", "--max-batch")
 
 
 @click.command("export", short_help="Turn a checkpoint into an engine.")
-@click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="CKPT")
+@click.argument("source", type=CheckpointPath(exists=True), metavar="CKPT")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True,
     help="Engine to write: model.onnx, or model.plan for TensorRT.",
@@ -57,7 +58,8 @@ def command(
     conventions: Conventions | None,
     quiet: bool,
 ) -> None:
-    """Turn the checkpoint CKPT into an engine: one of `bandrt train`, or one of the authors' released code.
+    """Turn the checkpoint CKPT into an engine: one of `bandrt train`, one of the authors' released code, or the word `shipped`
+    for that of the engine which comes with bandrt.
 
     The engine is compared with the checkpoint's model on real crystals of several sizes, and written only if it agrees within
     the limits. A plan is built from such an ONNX engine; CKPT may also be one that is already there.

@@ -11,6 +11,7 @@ import click
 
 from bandrt.cli import EXIT_FATAL, EXIT_SOME_FAILED
 from bandrt_export.output import held
+from bandrt_train.weights import CheckpointPath
 
 if TYPE_CHECKING:
     from bandrt_export.verify import Verification
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
 @click.option(
-    "--against", required=True, metavar="CKPT|MODEL", type=click.Path(path_type=Path),
-    help="The checkpoint MODEL was made from, or another engine, which runs on the CPU.",
+    "--against", required=True, metavar="CKPT|MODEL", type=CheckpointPath(exists=False),
+    help="The checkpoint MODEL was made from (shipped: that of the shipped engine), or another engine, which runs on the CPU.",
 )  # fmt: skip
 @click.option("--device", help="Where MODEL runs: cpu, cuda or cuda:N; by default the CPU, for a plan the first GPU.")
 @click.option(

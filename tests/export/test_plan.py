@@ -27,6 +27,7 @@ from bandrt.manifest import METADATA_KEY, Backend, Bucket, Profile
 from bandrt_export.cli import command
 from bandrt_export.errors import ExportError
 from bandrt_export.plan import PlanBackend, PlanBuilder, build_plan, heartbeat, profile_of
+from bandrt_train.weights import SHIPPED
 
 NO_DRIVER = NoDriver("this machine has no NVIDIA driver (libcuda.so.1 is not there)")
 H200 = Driver(cuda="13.0", gpus=(Gpu("NVIDIA H200", "sm90", 141.0),))
@@ -93,6 +94,20 @@ def test_the_shipped_engine_becomes_a_plan(rtx: Any, tmp_path: Path) -> None:
     manifest = build_plan(DEFAULT_ENGINE, tmp_path / "model.plan", backend="tensorrt-rtx", max_atoms=16)
     assert manifest.checkpoint_sha256 == read_manifest(DEFAULT_ENGINE).checkpoint_sha256
     assert {"sm89", "sm120"} <= set(manifest.backend.targets)
+
+
+@pytest.mark.slow
+def test_the_shipped_checkpoint_becomes_a_half_precision_plan_in_one_command(rtx: Any, tmp_path: Path) -> None:
+    output = tmp_path / "model.plan"
+    options = ["--precision", "fp16", "--backend", "tensorrt-rtx", "--target", "sm89", "--max-atoms", "4", "--max-batch", "1"]
+    result = CliRunner().invoke(command, ["shipped", "-o", str(output), *options], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    manifest, shipped = read_manifest(output), read_manifest(DEFAULT_ENGINE)
+    assert (manifest.precision, shipped.precision) == ("fp16", "fp32")
+    assert manifest.checkpoint_sha256 == shipped.checkpoint_sha256 == file_sha256(SHIPPED)
+    assert manifest.parity is not None
+    assert manifest.parity.mean_energy_error_ev < 5e-3
+    assert manifest.parity.max_gap_change_ev < 20e-3
 
 
 @pytest.mark.filterwarnings("ignore:.*Timing cache operations are no-ops")
