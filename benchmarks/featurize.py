@@ -48,6 +48,7 @@ Milliseconds = dict[str, float]
 @click.option("--save/--no-save", default=True, help="Whether to write benchmarks/results/featurize-DATE.json.")
 def main(table: Path | None, crystals: int, max_atoms: int, repeats: int, pymatgen_sample: int, save: bool) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy is loaded: one core is what is measured
+    from bandrt.machine import processor
     from bandrt.readers import read_cif
 
     texts = list(tables_cifs(table) if table else example_cifs())
@@ -76,7 +77,7 @@ def main(table: Path | None, crystals: int, max_atoms: int, repeats: int, pymatg
     report = {
         "what": "featurisation, ms of processor time per crystal, one thread",
         "date": date.today().isoformat(),
-        "cpu": cpu_model(),
+        "cpu": processor(),
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("bandrt", "numpy", "gemmi", "moyopy")}
         | ({"pymatgen": version("pymatgen")} if pairs else {}),
@@ -264,15 +265,6 @@ def example_cifs() -> Iterator[str]:
 def spaced(items: list[str], count: int) -> list[str]:
     """At most `count` of the items, evenly spaced."""
     return items if len(items) <= count else [items[i * len(items) // count] for i in range(count)]
-
-
-def cpu_model() -> str:
-    """Model of the processor as the system names it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":

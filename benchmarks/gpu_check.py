@@ -21,7 +21,6 @@ import tempfile
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
 from types import SimpleNamespace
@@ -40,6 +39,7 @@ from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs, Session
 from bandrt.engine.shapes import most_crystals
 from bandrt.errors import BandrtError, MissingPackageError
 from bandrt.files import file_sha256
+from bandrt.machine import package_versions
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("numpy", "gemmi", "moyopy", "torch", "torch_geometric", "onnx", "onnxruntime", "onnxruntime-gpu")
@@ -152,12 +152,6 @@ def failed(found: Any) -> bool:
 
 
 def environment(check: Check) -> Json:
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = None
     driver = find_driver()
     return {
         "dry": check.dry,
@@ -165,7 +159,7 @@ def environment(check: Check) -> Json:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "driver": dataclasses.asdict(driver),
-        "packages": versions,
+        "packages": package_versions(PACKAGES),
         "engines": {path.name: {"precision": read_manifest(path).precision, "sha256": file_sha256(path)} for path in check.engines},
     }
 

@@ -153,14 +153,12 @@ def model_words(config: object) -> str:
 
 def machine() -> dict[str, str]:
     """Where and with what this was measured."""
+    from bandrt.machine import processor
+
     names = ("torch", "torch_geometric", "onnxruntime", "numpy")
-    processor = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        processor = next(
-            (line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")), processor
-        )
-    return {"processor": processor, "python": platform.python_version(), "date": str(date.today())} | {n: version(n) for n in names}
+    return {"processor": processor(), "python": platform.python_version(), "date": str(date.today())} | {
+        n: version(n) for n in names
+    }
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ LAZY_PACKAGES = {
 """Optional packages and the only modules that may import them, inside a function."""
 
 LAYERS = (
-    {"errors", "elements", "files"},
+    {"errors", "elements", "files", "machine"},
     {"recipe", "crystal"},
     {"manifest", "readers", "symmetry", "standard_lattice", "neighbors", "shells", "graph"},
     {"sources", "kpath"},

@@ -5,11 +5,12 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 
 from bandrt import __version__
 from bandrt.engine.cuda_driver import Driver, NoDriver
 from bandrt.engine.tensorrt import PIP_NAMES, PlanBackend
+from bandrt.machine import package_versions
 
 PACKAGES = (
     "numpy",
@@ -88,13 +89,7 @@ def examine(driver: Driver | NoDriver, packages: Mapping[str, str | None], provi
 
 def installed_packages(version_of: Callable[[str], str] = version) -> dict[str, str | None]:
     """Versions of `PACKAGES`, without importing them."""
-    found: dict[str, str | None] = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version_of(name)
-        except PackageNotFoundError:
-            found[name] = None
-    return found
+    return package_versions(PACKAGES, version_of)
 
 
 def onnx_providers() -> tuple[str, ...]:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from bandrt import __version__
 from bandrt.engine import DEFAULT_ENGINE, default_device, read_manifest
 from bandrt.engine.session import UNCERTAINTY
+from bandrt.machine import package_versions
 from bandrt.pipeline import RunReport, default_workers, run
 from bandrt.predict import Engine, default_batch_size, load
 from bandrt.sources import Source, count, find
@@ -161,10 +161,4 @@ def outcome(report: RunReport) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    installed: dict[str, str] = {}
-    for package in _RECORDED_PACKAGES:
-        try:
-            installed[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return installed
+    return {name: found for name, found in package_versions(_RECORDED_PACKAGES).items() if found}

@@ -21,6 +21,7 @@ from bandrt.doctor import installed_packages
 from bandrt.engine import DEFAULT_ENGINE
 from bandrt.engine.cuda_driver import Driver, find_driver
 from bandrt.errors import EngineError
+from bandrt.machine import processor
 from bandrt.predict import Engine, load
 from bandrt.sources import find
 
@@ -174,20 +175,13 @@ def _machine() -> dict[str, Any]:
     driver = find_driver()
     return {
         "date": str(date.today()),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "gpus": [gpu.name for gpu in driver.gpus] if isinstance(driver, Driver) else [],
         "versions": {"bandrt": __version__, "python": platform.python_version()}
         | {name: version for name, version in installed_packages().items() if version},
     }
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
 
 
 def _latency_table(rows: Sequence[bench.LatencyRow]) -> list[str]:
