@@ -44,6 +44,14 @@ class InputError(BandrtError):
         return InputError(self.code, f"{name}: {self.message}", stage=self.stage)
 
 
+def outcome_of(call: Callable[[], T]) -> T | InputError:
+    """What a call returns, or the `InputError` that it raises, as a value: one crystal's error does no harm to the others."""
+    try:
+        return call()
+    except InputError as error:
+        return error
+
+
 def only(outcomes: Sequence[T | InputError]) -> T:
     """The one outcome of a chunk of one crystal.
 

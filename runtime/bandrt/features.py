@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
 from bandrt.elements import SYMBOLS
-from bandrt.errors import InputError, only, onward
+from bandrt.errors import InputError, only, onward, outcome_of
 from bandrt.graph import CrystalGraph, crystal_graphs
 from bandrt.kpath import kpaths_of
 from bandrt.kpath.path import KPath
@@ -84,7 +85,7 @@ def featurize_many(
         Features of each item, or the error that `featurize` would raise: a bad item does no harm to the others.
     """
     called = list(map(_called, items, names or [None] * len(items)))
-    crystals = [_read(item, name) for item, name in zip(items, called, strict=True)]
+    crystals = [outcome_of(partial(to_crystal, item, name=name)) for item, name in zip(items, called, strict=True)]
     return featurize_crystals(crystals, recipe, names=[name or "crystal" for name in called])
 
 
@@ -143,13 +144,6 @@ def _called(item: Any, name: str | None) -> str | None:
     if name is None and (isinstance(item, os.PathLike) or (isinstance(item, str) and "\n" not in item)):
         return os.path.basename(os.fspath(item))
     return name
-
-
-def _read(item: Any, name: str | None) -> Crystal | InputError:
-    try:
-        return to_crystal(item, name=name)
-    except InputError as error:
-        return error
 
 
 def _features_of(cells: list[StandardCell], recipe: Recipe) -> list[Features | InputError]:

@@ -21,10 +21,9 @@ from types import FrameType, TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
 from bandrt.batch import Batcher
-from bandrt.crystal import Crystal
 from bandrt.engine.session import available_cores
 from bandrt.engine_thread import Answer, EngineThread
-from bandrt.errors import BandrtError, InputError
+from bandrt.errors import BandrtError, InputError, outcome_of
 from bandrt.features import CHUNK, Features, featurize_crystals
 from bandrt.predict import Engine, within_size
 from bandrt.recipe import Recipe
@@ -241,7 +240,7 @@ def _featurized(
 def _featurize_chunk(chunk: list[tuple[int, Source]], recipe: Recipe, max_atoms: int | None) -> FeaturizedChunk:
     """Read and featurise some sources; runs in a worker."""
     started = time.perf_counter()
-    crystals = [_read(source) for _, source in chunk]
+    crystals = [outcome_of(source.read) for _, source in chunk]
     read = time.perf_counter()
     names = [source.path or source.id for _, source in chunk]
     outcomes = featurize_crystals(crystals, recipe, names=names)
@@ -254,13 +253,6 @@ def _featurize_chunk(chunk: list[tuple[int, Source]], recipe: Recipe, max_atoms:
         else:
             done.features.append((ticket, outcome))
     return done
-
-
-def _read(source: Source) -> Crystal | InputError:
-    try:
-        return source.read()
-    except InputError as error:
-        return error
 
 
 def _leave_interrupts_to_the_parent() -> None:

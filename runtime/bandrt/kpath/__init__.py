@@ -8,13 +8,14 @@ hold the conventional names, which both use.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from bandrt.errors import InputError, only, onward
+from bandrt.errors import InputError, only, onward, outcome_of
 from bandrt.kpath import latimer_munro, setyawan_curtarolo
-from bandrt.kpath.path import KPath, Walk, sample_walks
+from bandrt.kpath.path import KPath, sample_walks
 from bandrt.recipe import KpathRecipe, Scheme
 
 if TYPE_CHECKING:
@@ -40,14 +41,9 @@ def kpath_of(cell: StandardCell, recipe: KpathRecipe = KpathRecipe()) -> KPath: 
 def kpaths_of(cells: Sequence[StandardCell], recipe: KpathRecipe = KpathRecipe()) -> list[KPath | InputError]:  # noqa: B008
     """Do as `kpath_of` for each of several cells, faster; an error is given back in the place of the path."""
     walk = latimer_munro.walk if recipe.scheme == "latimer_munro" else setyawan_curtarolo.walk
-    return onward([_tried(walk, cell) for cell in cells], lambda walks: sample_walks(walks, recipe.n_kpoints, recipe.scheme))
-
-
-def _tried(walk: Callable[[StandardCell], Walk], cell: StandardCell) -> Walk | InputError:
-    try:
-        return walk(cell)
-    except InputError as error:
-        return error
+    return onward(
+        [outcome_of(partial(walk, cell)) for cell in cells], lambda walks: sample_walks(walks, recipe.n_kpoints, recipe.scheme)
+    )
 
 
 def kpath(item: Any, scheme: Scheme = "latimer_munro", *, n_kpoints: int = 256) -> KPath:
