@@ -15,7 +15,7 @@ from itertools import islice
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, TypedDict, TypeVar, Unpack
 
 from bandrt.errors import BandrtError, InputError, OutputError
 from bandrt.features import Features, featurize_cell, featurize_crystal
@@ -67,15 +67,24 @@ class BuildReport:
     """Documents there are; None where that takes more than looking at names."""
 
 
+class BuildOptions(TypedDict, total=False):
+    """How any data set is built; see `build` for what is left out."""
+
+    workers: int
+    """Processes."""
+    resume: bool
+    """Go on in the folder; the result is that of a build from nothing."""
+    part_size: int
+    """Crystals in a part."""
+    report: Callable[[BuildReport], None] | None
+    """Told after every document how far the build is."""
+
+
 def build_dataset(
     sources: Sequence[Path],
     folder: Path,
     recipe: DatasetRecipe,
-    *,
-    workers: int = 1,
-    resume: bool = False,
-    part_size: int = PART_SIZE,
-    report: Callable[[BuildReport], None] | None = None,
+    **how: Unpack[BuildOptions],
 ) -> Dataset:
     """Turn every document under `sources` into an entry or a refusal.
 
@@ -83,10 +92,7 @@ def build_dataset(
         sources: files and folders, see `bandrt_train.sources.folders`; of several documents with one id the first is used.
         folder: the data set to write, new or empty.
         recipe: what becomes of a document.
-        workers: processes.
-        resume: go on in `folder`; the result is that of a build from nothing.
-        part_size: crystals in a part.
-        report: told after every document how far the build is.
+        how: see `BuildOptions`.
 
     Raises:
         BandrtError: ``output-in-source``, ``no-input``, or what `build` raises.
@@ -94,30 +100,22 @@ def build_dataset(
     for source in sources:
         if source.is_dir() and folder.resolve().is_relative_to(source.resolve()):
             raise OutputError("output-in-source", f"{folder}: lies among the sources, in {source}; choose a folder elsewhere")
-    return build(
-        lambda: find_documents(sources), partial(make_entry, recipe=recipe), folder, recipe,
-        workers=workers, resume=resume, part_size=part_size, total=count_documents(sources), report=report,
-    )  # fmt: skip
+    make = partial(make_entry, recipe=recipe)
+    return build(lambda: find_documents(sources), make, folder, recipe, total=count_documents(sources), **how)
 
 
 def build_gap_dataset(
     table: Path,
     folder: Path,
     recipe: DatasetRecipe,
-    *,
-    workers: int = 1,
-    resume: bool = False,
-    part_size: int = PART_SIZE,
-    report: Callable[[BuildReport], None] | None = None,
+    **how: Unpack[BuildOptions],
 ) -> Dataset:
     """Turn every row of a table of gaps (see `gap_labels`) into an entry that labels no band, or a refusal.
 
     Formulas go to the same splits as in a data set of bands with the same rule.
     """
     make = partial(make_gap_entry, recipe=recipe)
-    return build(
-        lambda: find_gaps(table), make, folder, recipe, workers=workers, resume=resume, part_size=part_size, report=report
-    )  # fmt: skip
+    return build(lambda: find_gaps(table), make, folder, recipe, **how)
 
 
 def build_released_dataset(
@@ -125,11 +123,7 @@ def build_released_dataset(
     folder: Path,
     recipe: DatasetRecipe,
     conventions: Conventions,
-    *,
-    workers: int = 1,
-    resume: bool = False,
-    part_size: int = PART_SIZE,
-    report: Callable[[BuildReport], None] | None = None,
+    **how: Unpack[BuildOptions],
 ) -> Dataset:
     """Turn every item of a data set file of the released code into an entry without a crystal, or a refusal.
 
@@ -137,9 +131,7 @@ def build_released_dataset(
     """
     recipe = replace(recipe, featurization=released_featurization(file, conventions))
     make = partial(make_released_entry, recipe=recipe, conventions=conventions)
-    return build(
-        lambda: find_released(file), make, folder, recipe, workers=workers, resume=resume, part_size=part_size, report=report
-    )  # fmt: skip
+    return build(lambda: find_released(file), make, folder, recipe, **how)
 
 
 def build(

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
@@ -19,7 +19,7 @@ from bandrt_train.released.options import conventions_options
 
 if TYPE_CHECKING:
     from bandrt_train.dataset import Dataset
-    from bandrt_train.dataset_builder import BuildReport
+    from bandrt_train.dataset_builder import BuildOptions, BuildReport
 
 N_KPOINTS = 256
 GAP_TABLES, RELEASED = (".csv", ".csv.gz"), ".pt"
@@ -105,7 +105,7 @@ def dataset(
     recipe = DatasetRecipe(featurization, bands, splits, min_mapped)
     try:
         with Progress("documents") as progress:
-            how: dict[str, Any] = {"workers": workers, "resume": resume, "report": partial(_show, progress)}
+            how: BuildOptions = {"workers": workers, "resume": resume, "report": partial(_show, progress)}
             if part_size is not None:
                 how["part_size"] = part_size
             if released is not None:
