@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from simulated_gpu import SimulatedDevice, simulated_tensorrt
+from simulated_gpu import SimulatedDevice
+from simulated_tensorrt import simulated_tensorrt
 
 from bandrt.batch import INPUT_NAMES
 from bandrt.engine import read_manifest

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from click.testing import CliRunner
+from scripts import load_script
 
 STAGES = ("read CIF", "symmetry", "graph", "k-path", "total")
 
@@ -15,12 +15,7 @@ STAGES = ("read CIF", "symmetry", "graph", "k-path", "total")
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
     path = Path(__file__).resolve().parents[2] / "benchmarks" / "featurize.py"
-    spec = importlib.util.spec_from_file_location("benchmark_featurize", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(path)
 
 
 def test_it_times_every_stage_on_the_example_crystals(benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from simulated_gpu import simulated_tensorrt
+from simulated_tensorrt import simulated_tensorrt
 
 from bandrt.cli import run
 from bandrt.engine import open_session, read_manifest

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_batches import MIXED, random_batch
-from simulated_gpu import ORDERS, SimulatedDevice, SimulatedEngine, SimulatedStream
+from simulated_gpu import ORDERS, SimulatedDevice, SimulatedStream
+from simulated_tensorrt import SimulatedEngine
 
 import bandrt.engine.plan_session
 from bandrt import Crystal, Failure, Prediction, load

@@ -7,7 +7,8 @@ import inspect
 from typing import Any
 
 import pytest
-from simulated_gpu import SimulatedContext, SimulatedDevice, SimulatedEngine, simulated_tensorrt
+from simulated_gpu import SimulatedDevice
+from simulated_tensorrt import SimulatedContext, SimulatedEngine, simulated_tensorrt
 
 import bandrt.engine.tensorrt
 from bandrt.manifest import Profile

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from click.testing import CliRunner
+from scripts import load_script
 
 from bandrt.engine import DEFAULT_ENGINE
 from bandrt.files import file_sha256
@@ -20,12 +20,7 @@ RESULTS = ROOT / "train" / "results"
 
 @pytest.fixture(scope="module")
 def publish() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("publish", ROOT / "train" / "publish.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / "train" / "publish.py")
 
 
 def test_every_published_figure_comes_from_a_stored_report(publish: ModuleType) -> None:
