@@ -35,7 +35,7 @@ PORTABLE_OPS = set(
 
 BLOCH_RECIPE = default_recipe("bloch", RECIPE.kpath)
 BLOCH = replace(
-    SMALL, variant="bloch", n_hoppings=5, edge_values=True, crystal_counts=True
+    SMALL, variant="bloch", n_hoppings=5, edge_values=True, crystal_counts=True, atomic_levels=True
 )  # more hoppings than the export takes at once
 
 

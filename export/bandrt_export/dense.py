@@ -23,6 +23,7 @@ from bandrt_train.counts import CrystalCounts
 from bandrt_train.decoder import Decoder, Memory
 from bandrt_train.encoder import EdgeBiasedAttention, Encoder, GaussianExpansion
 from bandrt_train.heads import BandHeads
+from bandrt_train.levels import AtomicLevels
 from bandrt_train.loops import LoopReading
 from bandrt_train.model import Bandformer
 from bandrt_train.model_config import ModelConfig
@@ -135,12 +136,13 @@ class DenseBloch(DenseBandformer):
     """Our variant with the inputs and outputs of the graph contract; it takes the images of the neighbours, too."""
 
     inputs = (*INPUTS, "neighbor_image")
-    full_precision = DenseBandformer.full_precision | {"loops", "reading.loops", "reading.bands"}
+    full_precision = DenseBandformer.full_precision | {"levels", "loops", "reading.loops", "reading.bands"}
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.loops = DenseLoops(config)
         self.reading: LoopReading | PooledReading = LoopReading(config)
+        self.levels = AtomicLevels(config) if config.atomic_levels else None
 
     def rearrange(self) -> None:
         """Put in place of trained modules what computes the same faster."""
@@ -177,8 +179,9 @@ class DenseBloch(DenseBandformer):
             n_groups=torch.sym_min(n_atoms, neighbor_index.shape[2]),
         )
         loops = self.loops(memory.nodes.flatten(0, 1), bonds).unflatten(0, (n_crystals, n_atoms))
-        read = self.reading(memory.nodes, loops, atom_mask)
-        bands = self.heads(self.decoder(kpoints, memory, read.sequence), mean_atom(memory), read)
+        levels = None if self.levels is None else self.levels(memory.nodes, atom_mask, atomic_numbers)
+        read = self.reading(memory.nodes, loops, atom_mask, None if levels is None else levels.loop_weight)
+        bands = self.heads(self.decoder(kpoints, memory, read.sequence), mean_atom(memory), read, levels)
         return DenseBands(bands.energies, bands.center, bands.dispersion)
 
 

@@ -27,20 +27,21 @@ class PooledReading(nn.Module):
         self.value = HeadValues(product(reading.value, reading.mix[-1]), reading.n_heads)
         self.bands = LoopBands(reading)
 
-    def forward(self, nodes: Tensor, loops: Tensor, mask: Tensor) -> LoopFeatures:
+    def forward(self, nodes: Tensor, loops: Tensor, mask: Tensor, loop_weight: Tensor | None = None) -> LoopFeatures:
         """Pool over atoms.
 
         Args:
             nodes: (B, N, d_model) encoded atoms.
             loops: (B, N, 2 * n_hoppings, K).
             mask: (B, N) bool, which are atoms.
+            loop_weight: (B, n_bands, N, 2 * n_hoppings), as in `LoopReading.forward`.
         """
         by_kpoint = loops.permute(0, 3, 1, 2)  # (B, K, N, 2 * n_hoppings)
         mixed = self.mix(self.loops(by_kpoint) + self.atom(nodes).unsqueeze(1))  # (B, K, N, d_model)
         bias = masked_bias(mask, nodes.dtype)[:, None, None, :].expand(-1, -1, self.n_heads, -1)  # whole rows are added faster
         score = self.score(mixed).transpose(2, 3) + bias  # (B, K, n_heads, N)
         pooled = torch.matmul(torch.softmax(score, dim=-1), mixed)  # (B, K, n_heads, d_model)
-        return LoopFeatures(self.value(pooled), self.bands(nodes, loops, mask))
+        return LoopFeatures(self.value(pooled), self.bands(nodes, loops, mask, loop_weight))
 
 
 class HeadValues(nn.Module):
@@ -67,12 +68,14 @@ class LoopBands(nn.Module):
         super().__init__()
         self.gate, self.bands = reading.gate, reading.bands
 
-    def forward(self, nodes: Tensor, loops: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, nodes: Tensor, loops: Tensor, mask: Tensor, loop_weight: Tensor | None) -> Tensor:
         """As in `PooledReading.forward`, to (B, K, n_bands)."""
         present = mask.to(nodes.dtype)  # (B, N)
         share = present / present.sum(dim=1, keepdim=True).clamp(min=1.0)
         gate = self.gate(nodes) * share.unsqueeze(2)  # (B, N, 2 * n_hoppings)
         weight = gate.unsqueeze(1) * self.bands.weight.unsqueeze(1)  # (B, n_bands, N, 2 * n_hoppings)
+        if loop_weight is not None:
+            weight = weight + loop_weight
         return torch.matmul(weight.flatten(2), loops.flatten(1, 2)).transpose(1, 2)
 
 

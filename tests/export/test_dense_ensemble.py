@@ -45,7 +45,15 @@ from bandrt_train.graph_data import to_batch
 
 RULE = EnsembleRule(("first", "second"), floor_ev=0.25, slope=1.5, n_crystals=9)
 TINY = replace(
-    BLOCH, d_model=12, n_heads=2, encoder_layers=1, decoder_layers=1, d_feedforward=12, n_hoppings=2, crystal_counts=False
+    BLOCH,
+    d_model=12,
+    n_heads=2,
+    encoder_layers=1,
+    decoder_layers=1,
+    d_feedforward=12,
+    n_hoppings=2,
+    crystal_counts=False,
+    atomic_levels=False,
 )
 OUTPUTS = ("band_energies", "band_center", "band_dispersion", "uncertainty_ev")
 TOLERANCE_EV = 5e-5

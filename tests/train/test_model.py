@@ -182,7 +182,7 @@ def test_the_registry_names_every_variant_a_configuration_can() -> None:
 
 @pytest.mark.parametrize("variant", ["paper", "fourier", "bloch"])
 def test_mixed_precision_changes_bands_by_little_and_gives_gradients_in_full(variant: str) -> None:
-    config = replace(BLOCH, variant=variant, n_modes=10)
+    config = replace(BLOCH, variant=variant, n_modes=10, atomic_levels=variant == "bloch")
     model = perturbed(config)
     with torch.no_grad():
         for parameter in model.parameters():

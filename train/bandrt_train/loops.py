@@ -139,13 +139,14 @@ class LoopReading(nn.Module):
         self.bands = nn.Linear(n_loops, config.n_bands, bias=False)
         nn.init.zeros_(self.bands.weight)
 
-    def forward(self, nodes: Tensor, loops: Tensor, mask: Tensor) -> LoopFeatures:
+    def forward(self, nodes: Tensor, loops: Tensor, mask: Tensor, loop_weight: Tensor | None = None) -> LoopFeatures:
         """Pool over atoms.
 
         Args:
             nodes: (B, N, d_model) encoded atoms.
             loops: (B, N, K, 2 * n_hoppings).
             mask: (B, N) bool, which are atoms.
+            loop_weight: (B, n_bands, N, 2 * n_hoppings): what each band takes of each loop beyond that, if its orbitals are known.
         """
         present = mask.to(nodes.dtype)[:, :, None, None]  # (B, N, 1, 1)
         resolved = self.mix(self.loops(loops) + self.atom(nodes).unsqueeze(2))  # (B, N, K, d_model)
@@ -155,4 +156,8 @@ class LoopReading(nn.Module):
         sequence = (weight.unsqueeze(-1) * value).sum(dim=1).flatten(-2)
         weighted = (loops * self.gate(nodes).unsqueeze(2) * present).sum(dim=1)  # (B, K, 2 * n_hoppings)
         share = present.sum(dim=1).clamp(min=1.0)  # (B, 1, 1)
-        return LoopFeatures(sequence, self.bands(weighted / share))
+        deviation = self.bands(weighted / share)
+        if loop_weight is not None:
+            by_kpoint = loops.transpose(2, 3).flatten(1, 2)  # (B, N * 2 * n_hoppings, K)
+            deviation = deviation + torch.matmul(loop_weight.flatten(2), by_kpoint).transpose(1, 2)
+        return LoopFeatures(sequence, deviation)

@@ -15,6 +15,7 @@ from bandrt_train.counts import CrystalCounts
 from bandrt_train.decoder import Decoder, Memory
 from bandrt_train.encoder import Encoder, GaussianExpansion, SparseAttention, SparseEdges
 from bandrt_train.heads import BandHeads
+from bandrt_train.levels import AtomicLevels
 from bandrt_train.loops import LoopReading, SparseBonds, SparseLoops
 from bandrt_train.model_config import ModelConfig
 from bandrt_train.modes import ModeDecoder, ModeHeads
@@ -85,6 +86,7 @@ class BlochBandformer(Bandformer):
         super().__init__(config)
         self.loops = SparseLoops(config)
         self.reading = LoopReading(config)
+        self.levels = AtomicLevels(config) if config.atomic_levels else None
 
     def forward(self, data: Data) -> BandOutput:
         """Predict the bands of a PyG batch."""
@@ -95,12 +97,15 @@ class BlochBandformer(Bandformer):
         with _full_precision(data):
             turns = torch.matmul(kpoints, data.edge_image.to(kpoints.dtype).unsqueeze(-1)).squeeze(-1)
             loops = self.loops(memory.nodes[memory.mask].float(), SparseBonds(*edges, data.edge_length, turns))
-            atoms = to_dense_batch(loops, data.batch, batch_size=n_crystals)[0]
-            read = self.reading(memory.nodes.float(), atoms, memory.mask)
+            loops, atomic_numbers = (
+                to_dense_batch(of_atoms, data.batch, batch_size=n_crystals)[0] for of_atoms in (loops, data.atomic_numbers)
+            )
+            levels = None if self.levels is None else self.levels(memory.nodes.float(), memory.mask, atomic_numbers)
+            read = self.reading(memory.nodes.float(), loops, memory.mask, None if levels is None else levels.loop_weight)
         crystal = memory.nodes.sum(dim=1) / memory.mask.sum(dim=1, keepdim=True)
         sequence = self.decoder(data.kpoints, memory, read.sequence)
         with _full_precision(data):
-            output: BandOutput = self.heads(sequence.float(), crystal.float(), read)
+            output: BandOutput = self.heads(sequence.float(), crystal.float(), read, levels)
         return output
 
 

@@ -54,6 +54,8 @@ class ModelConfig:
     crystal_counts: bool = False
     """Whether atoms are told how many atoms and electrons their crystal has (see `counts`); averages over atoms, as the paper's
     model takes them, can not tell."""
+    atomic_levels: bool = False
+    """Whether bands start from the filled levels of the atoms (see `levels`). Only ``bloch`` can."""
     n_modes: int = 64
     """Fourier modes of a band over its path, the mean among them, of which ``fourier`` makes it; no other variant has them. On our
     DFT labels 64 modes leave out 4 meV of the energies, on average, and 32 modes 15 meV."""
@@ -76,6 +78,7 @@ class ModelConfig:
         ):
             self._require(name, getattr(self, name) >= 1, "1 or more")
         self._require("kpoint_encoding", self.kpoint_encoding or self.variant == "bloch", f"true in the {self.variant} variant")
+        self._require("atomic_levels", self.variant == "bloch" or not self.atomic_levels, f"false in the {self.variant} variant")
         most = self.n_kpoints // 2
         fits = self.variant != "fourier" or self.n_modes <= most
         self._require("n_modes", fits, f"at most {most} with n_kpoints = {self.n_kpoints}")
