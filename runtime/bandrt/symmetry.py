@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError, only, onward
+from bandrt.prototypes import VOLUME_PER_ATOM, Prototype, prototype_of
 from bandrt.recipe import SymmetryRecipe
 from bandrt.standard_lattice import Setting, conventional_lattice, primitive_vectors, settings
 
@@ -35,6 +36,11 @@ WRAP_TOLERANCE: Final = 1e-8
 """Fractional: coordinates this little below zero are zero, not almost one."""
 SCORE_TOLERANCE: Final = 1e-9
 """Relative: scores closer than this are rounding noise of equal ones."""
+PROTOTYPE_SYMPREC: Final = (1e-4, 2e-2)
+"""Å: tolerances in this range find the same in all crystals of a prototype: they are far above the noise of a lattice that counts
+as cubic, and far below an eighth of a lattice vector."""
+LOWEST_FULL_CUBIC: Final = 207
+"""The first space group with all rotations of a cubic lattice, so that there is one setting."""
 
 _INTENSITY_VECTORS: Final = np.array([g for g in product(range(-3, 4), repeat=3) if g > (0, 0, 0)])  # (171, 3), G or -G
 _PRIMES: Final = [p for p in range(2, 1020) if all(p % q for q in range(2, int(p**0.5) + 1))]
@@ -90,7 +96,8 @@ def standardize_many(
 ) -> list[StandardCell | InputError]:
     """Do as `standardize` for each of several crystals; an error is given back in the place of the cell.
 
-    First all are searched and then all are put in standard form: the code of either step stays in the processor's cache.
+    First all are searched and then all are put in standard form: the code of either step stays in the processor's cache. Crystals
+    of a cubic prototype have its cell, which is searched once.
 
     Args:
         crystals: errors among them are given back as they are.
@@ -98,10 +105,44 @@ def standardize_many(
         names: what to call each in an error.
     """
     found = [
-        crystal if isinstance(crystal, InputError) else _found(crystal, recipe, name)
+        crystal if isinstance(crystal, InputError) else _like_prototype(crystal, recipe) or _found(crystal, recipe, name)
         for crystal, name in zip(crystals, names, strict=True)
     ]
-    return onward(found, lambda datasets: [_standard_cell(dataset) for dataset in datasets])
+    return onward(found, lambda some: [one if isinstance(one, StandardCell) else _standard_cell(one) for one in some])
+
+
+def _like_prototype(crystal: Crystal, recipe: SymmetryRecipe) -> StandardCell | None:
+    """The standard cell of a crystal that has a prototype; None if it has none, or one that leaves something to find."""
+    if not PROTOTYPE_SYMPREC[0] <= recipe.symprec <= PROTOTYPE_SYMPREC[1]:
+        return None
+    prototype = prototype_of(crystal)
+    cell = prototype and _prototype_cell(prototype, recipe)
+    if not cell:
+        return None
+    scale = (crystal.volume / (VOLUME_PER_ATOM * crystal.n_atoms)) ** (1 / 3)
+    elements = np.array(sorted(set(crystal.atomic_numbers.tolist())), dtype=np.int32)
+    return StandardCell(
+        crystal=Crystal(
+            cell.crystal.lattice * scale, elements.take(cell.crystal.atomic_numbers - 1), cell.crystal.frac_coords.copy()
+        ),
+        space_group=cell.space_group,
+        space_group_symbol=cell.space_group_symbol,
+        rotations=cell.rotations,
+        orbits=cell.orbits.copy(),
+        basis_change=cell.basis_change.copy(),
+        bravais=cell.bravais,
+        conventional=cell.conventional * scale,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _prototype_cell(prototype: Prototype, recipe: SymmetryRecipe) -> StandardCell | None:
+    """The standard cell of the crystal that stands for a prototype; None unless all its crystals have the same, up to scale.
+
+    Below a cubic space group their lattices differ in what is averaged, below m-3m in Laue symmetry their elements decide.
+    """
+    found = _found(prototype.crystal(), recipe, "prototype")
+    return None if isinstance(found, InputError) or found.number < LOWEST_FULL_CUBIC else _standard_cell(found)
 
 
 def _found(crystal: Crystal, recipe: SymmetryRecipe, name: str) -> MoyoDataset | InputError:
