@@ -16,7 +16,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import product
+from itertools import accumulate, product
 from typing import Final
 
 import numpy as np
@@ -108,7 +108,14 @@ def standardize_many(
         crystal if isinstance(crystal, InputError) else _like_prototype(crystal, recipe) or _found(crystal, recipe, name)
         for crystal, name in zip(crystals, names, strict=True)
     ]
-    return onward(found, lambda some: [one if isinstance(one, StandardCell) else _standard_cell(one) for one in some])
+    return onward(found, _completed)
+
+
+def _completed(found: Sequence[StandardCell | MoyoDataset]) -> list[StandardCell]:
+    """Put in standard form what is not yet so."""
+    searched = [one for one in found if isinstance(one, MoyoDataset)]
+    cells = iter(_standard_cells(searched) if searched else ())
+    return [one if isinstance(one, StandardCell) else next(cells) for one in found]
 
 
 def _like_prototype(crystal: Crystal, recipe: SymmetryRecipe) -> StandardCell | None:
@@ -142,7 +149,7 @@ def _prototype_cell(prototype: Prototype, recipe: SymmetryRecipe) -> StandardCel
     Below a cubic space group their lattices differ in what is averaged, below m-3m in Laue symmetry their elements decide.
     """
     found = _found(prototype.crystal(), recipe, "prototype")
-    return None if isinstance(found, InputError) or found.number < LOWEST_FULL_CUBIC else _standard_cell(found)
+    return None if isinstance(found, InputError) or found.number < LOWEST_FULL_CUBIC else only(_standard_cells([found]))
 
 
 def _found(crystal: Crystal, recipe: SymmetryRecipe, name: str) -> MoyoDataset | InputError:
@@ -158,32 +165,51 @@ def _found(crystal: Crystal, recipe: SymmetryRecipe, name: str) -> MoyoDataset |
         )
 
 
-def _standard_cell(found: MoyoDataset) -> StandardCell:
-    """The standard cell of what was found."""
-    group = _space_group(found.hall_number)
-    primitive = found.prim_std_cell
-    finder_lattice = group.finder_conventional @ np.array(primitive.basis)
-    metric = finder_lattice @ finder_lattice.T
-    bases = _bases(found.hall_number, settings(group.number, group.bravais, metric.tolist()))
-    numbers = np.array(primitive.numbers, dtype=np.int32)
-    positions = np.array(primitive.positions)
-    chosen = 0 if len(bases.vectors) == 1 else _greatest_intensities(numbers, positions, bases)
+def _standard_cells(found: Sequence[MoyoDataset]) -> list[StandardCell]:
+    """The standard cells of what was found; what each is does not depend on the others."""
+    groups = [_space_group(one.hall_number) for one in found]
+    primitives = [one.prim_std_cell for one in found]
+    finder_lattices = np.array([group.finder_conventional for group in groups]) @ np.array([cell.basis for cell in primitives])
+    metrics = finder_lattices @ finder_lattices.transpose(0, 2, 1)  # (n_crystals, 3, 3)
+    bases = [
+        _bases(one.hall_number, settings(group.number, group.bravais, metric))
+        for one, group, metric in zip(found, groups, metrics.tolist(), strict=True)
+    ]
+    numbers = np.array([number for cell in primitives for number in cell.numbers], dtype=np.int32)  # (n_rows,) of all crystals
+    positions = np.array([x for cell in primitives for position in cell.positions for x in position]).reshape(-1, 3)
+    n_atoms = [cell.num_atoms for cell in primitives]
+    parts = [slice(end - n, end) for n, end in zip(n_atoms, accumulate(n_atoms), strict=True)]
+    chosen = [
+        0 if len(one.vectors) == 1 else _greatest_intensities(numbers[part], positions[part], one)
+        for one, part in zip(bases, parts, strict=True)
+    ]
 
-    setting = bases.conventional[chosen]
-    conventional = conventional_lattice(group.bravais, (setting @ metric @ setting.T).tolist())
-    coords = positions @ bases.inverses[chosen]
-    coords -= np.floor(coords + WRAP_TOLERANCE)
-    order, orbits = _sorted_orbits(primitive.numbers, found.orbits, found.mapping_std_prim)
-    return StandardCell(
-        crystal=Crystal(group.primitive @ conventional, numbers.take(order), coords.take(order, axis=0)),
-        space_group=group.number,
-        space_group_symbol=group.symbol,
-        rotations=group.rotations,
-        orbits=orbits,
-        basis_change=bases.vectors[chosen] @ np.array(found.prim_std_linear).T,
-        bravais=group.bravais,
-        conventional=conventional,
+    setting = np.array([one.conventional[i] for one, i in zip(bases, chosen, strict=True)])
+    standard_metrics = (setting @ metrics @ setting.transpose(0, 2, 1)).tolist()
+    conventional = np.array(
+        [conventional_lattice(group.bravais, metric) for group, metric in zip(groups, standard_metrics, strict=True)]
     )
+    lattices = np.array([group.primitive for group in groups]) @ conventional
+    inverses = np.array([one.inverses[i] for one, i in zip(bases, chosen, strict=True)])
+    order, orbits = _sorted_orbits(found, numbers, n_atoms)
+    coords = (positions.take(order, axis=0)[..., None] * inverses.repeat(n_atoms, axis=0)).sum(axis=1)  # of rows, not of matrices
+    coords -= np.floor(coords + WRAP_TOLERANCE)
+    numbers = numbers.take(order)
+    vectors = np.array([one.vectors[i] for one, i in zip(bases, chosen, strict=True)])
+    basis_changes = vectors @ np.array([one.prim_std_linear for one in found]).transpose(0, 2, 1)
+    return [
+        StandardCell(
+            crystal=Crystal(lattices[i], numbers[part], coords[part]),
+            space_group=group.number,
+            space_group_symbol=group.symbol,
+            rotations=group.rotations,
+            orbits=orbits[part],
+            basis_change=basis_changes[i],
+            bravais=group.bravais,
+            conventional=conventional[i],
+        )
+        for i, (group, part) in enumerate(zip(groups, parts, strict=True))
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,18 +284,30 @@ def _greatest_intensities(numbers: NDArray[np.int32], positions: NDArray[np.floa
     return int(np.argmax(scores >= scores.max() * (1 - SCORE_TOLERANCE)))
 
 
-def _sorted_orbits(numbers: list[int], orbits: list[int], mapping: list[int]) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
-    """Order the atoms of the primitive cell by atomic number, then by orbit, and number the orbits in that order.
+def _sorted_orbits(
+    found: Sequence[MoyoDataset], numbers: NDArray[np.int32], n_atoms: Sequence[int]
+) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+    """Order the atoms of each primitive cell by atomic number, then by orbit, and number its orbits in that order.
 
     Args:
-        numbers: atomic numbers in the finder's primitive cell.
-        orbits: for each input atom, an input atom that it is equivalent to.
-        mapping: for each input atom, its atom in the primitive cell.
+        found: the crystals.
+        numbers: (n_rows,) atomic numbers in the finder's primitive cells, one after the other.
+        n_atoms: how many atoms each cell has.
+
+    Returns:
+        (n_rows,) the row that comes to each place, and (n_rows,) the orbits of the atoms in that order.
     """
-    representative = [0] * len(numbers)
-    for atom, orbit in zip(mapping, orbits, strict=True):
-        representative[atom] = mapping[orbit]
-    keys = list(zip(numbers, representative, strict=True))
-    order = sorted(range(len(keys)), key=keys.__getitem__)
-    label = {key: i for i, key in enumerate(sorted(set(keys)))}
-    return np.array(order), np.array([label[keys[i]] for i in order], dtype=np.int32)
+    equivalent = [0] * len(numbers)  # of each atom, the row of one that it is equivalent to
+    start = 0
+    for one, n in zip(found, n_atoms, strict=True):
+        mapping = one.mapping_std_prim  # for each input atom, its atom in the primitive cell
+        for atom, orbit in zip(mapping, one.orbits, strict=True):
+            equivalent[start + atom] = start + mapping[orbit]
+        start += n
+    sizes, representative = np.array(n_atoms), np.array(equivalent)
+    order = np.lexsort((representative, numbers, np.arange(len(sizes)).repeat(sizes)))
+    representative = representative.take(order)
+    begins = np.ones(len(order), dtype=np.int32)
+    begins[1:] = representative[1:] != representative[:-1]
+    orbits = begins.cumsum(dtype=np.int32)
+    return order, orbits - orbits.take(sizes.cumsum() - sizes).repeat(sizes)
