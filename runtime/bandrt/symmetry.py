@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from itertools import accumulate, product
 from typing import Final
@@ -128,16 +128,12 @@ def _like_prototype(crystal: Crystal, recipe: SymmetryRecipe) -> StandardCell | 
         return None
     scale = (crystal.volume / (VOLUME_PER_ATOM * crystal.n_atoms)) ** (1 / 3)
     elements = np.array(sorted(set(crystal.atomic_numbers.tolist())), dtype=np.int32)
-    return StandardCell(
-        crystal=Crystal(
-            cell.crystal.lattice * scale, elements.take(cell.crystal.atomic_numbers - 1), cell.crystal.frac_coords.copy()
-        ),
-        space_group=cell.space_group,
-        space_group_symbol=cell.space_group_symbol,
-        rotations=cell.rotations,
+    ranked = cell.crystal
+    return replace(
+        cell,
+        crystal=Crystal(ranked.lattice * scale, elements.take(ranked.atomic_numbers - 1), ranked.frac_coords.copy()),
         orbits=cell.orbits.copy(),
         basis_change=cell.basis_change.copy(),
-        bravais=cell.bravais,
         conventional=cell.conventional * scale,
     )
 
