@@ -40,6 +40,7 @@ MODEL = ModelConfig(
 )
 BLOCH = replace(MODEL, variant="bloch", decoder_layers=1)
 COUNTS = replace(BLOCH, crystal_counts=True)
+LEVELS = replace(COUNTS, atomic_levels=True)
 CONFIG = FitConfig(
     optimizer=OptimizerConfig(2e-3, weight_decay=0.05, warmup_epochs=3.0),
     gaps=GapConfig(weight=0.2, batch_size=24),
@@ -72,6 +73,8 @@ TRIALS = {
     "bloch, counts": Trial(COUNTS),
     "bloch, gaps": Trial(BLOCH, gaps=True),
     "bloch, counts, gaps": Trial(COUNTS, gaps=True),
+    "bloch, counts, levels": Trial(LEVELS),
+    "bloch, counts, levels, gaps": Trial(LEVELS, gaps=True),
     "bloch, counts, tight binding first": Trial(COUNTS, tb3=True),
     "bloch, counts, twice as wide": Trial(replace(COUNTS, d_model=192, d_feedforward=384), PAPER),
 }
