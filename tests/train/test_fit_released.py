@@ -18,6 +18,7 @@ from bandrt.errors import ManifestError
 from bandrt.manifest import BandRule, TrainingDomain
 from bandrt.recipe import GraphRecipe, KpathRecipe
 from bandrt_export.onnx import export_onnx
+from bandrt_export.output import describe
 from bandrt_export.verify import verify
 from bandrt_train.band_documents import DocumentText
 from bandrt_train.band_fit import BandFit
@@ -98,7 +99,7 @@ def test_what_the_model_can_not_be_fed_is_named() -> None:
     shifted = default_recipe("released", conventions=Conventions(species_index="atomic_number_minus_one"))
     assert unmet(ReleasedConfig(), default_recipe("released")) is None
     assert unmet(ReleasedConfig(species_index="atomic_number_minus_one"), shifted) is None
-    assert "elements up to number 99" in str(unmet(ReleasedConfig(), shifted))
+    assert "no elements beyond number 99" in str(unmet(ReleasedConfig(), shifted))
     assert "12 nearest neighbours" in str(unmet(ReleasedConfig(), default_recipe("bloch")))
 
 
@@ -189,6 +190,7 @@ def test_an_engine_made_of_a_run_passes_parity_and_is_verified(run: Path, tmp_pa
     manifest = export_onnx(run / "checkpoint.pt", tmp_path / "model.onnx")
     trained = load_checkpoint(run / "checkpoint.pt")
     assert (manifest.variant, manifest.recipe, manifest.training) == ("released", trained.recipe, trained.training)
+    assert "trained with edges to_center" in describe(manifest, tmp_path / "model.onnx")
     assert manifest.parity is not None
     assert manifest.parity.max_energy_error_ev < TOLERANCE_EV
     verified = verify(tmp_path / "model.onnx", run / "checkpoint.pt")
@@ -229,7 +231,7 @@ def test_models_and_data_of_different_variants_are_told_apart(
     bloch = dataclasses.replace(CONFIG, model=dataclasses.replace(TINY, variant="bloch", n_kpoints=N_KPOINTS))
     refused("recipe-mismatch", r"12 nearest neighbours .* --variant released", RELEASED, shells, tmp_path)
     refused("recipe-mismatch", r"complete shells .* --variant bloch", bloch, crystals, tmp_path)
-    refused("recipe-mismatch", "elements up to number 99", RELEASED, data, tmp_path)
+    refused("recipe-mismatch", "no elements beyond number 99", RELEASED, data, tmp_path)
     released = load_checkpoint(run / "checkpoint.pt")
     refused("other-model", "variant is 'bloch', but 'released'", bloch, shells, tmp_path, start=released)
     model = perturbed(dataclasses.replace(BLOCH, n_kpoints=N_KPOINTS))

@@ -20,7 +20,7 @@ from bandrt_train.model import Reference, band_loss
 class BandFit(lightning.LightningModule):
     """A model being trained, and the average of it.
 
-    What a model gathers of its batches, the running statistics of ``released``, is averaged as its weights are: over the same steps.
+    What a model gathers of batches, the running statistics of ``released``, is averaged as its weights are, over the same steps.
 
     What a step draws at random, dropout, follows from the seed, the number of the step and the device alone, so that a run can
     go on from any step.

@@ -191,7 +191,7 @@ def _check_data(config: FitConfig, dataset: Dataset) -> None:
     if missing := unmet(config.model, recipe.featurization):
         raise FitError(
             "recipe-mismatch",
-            f"the {config.model.variant} model needs {missing}, which the data set {dataset.folder} was made without;"
+            f"the {config.model.variant} model needs {missing}, and the data set {dataset.folder} is not made so;"
             f" make one with: bandrt train dataset --variant {config.model.variant}",
         )
     for name, wanted, found in (

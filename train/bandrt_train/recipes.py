@@ -43,7 +43,7 @@ def unmet(model: Config, recipe: Recipe) -> str | None:
     if isinstance(model, ReleasedConfig):
         needs = {
             "the 12 nearest neighbours of each atom": recipe.graph == GraphRecipe(direction=recipe.graph.direction),
-            f"elements up to number {model.max_atomic_number}, as species_index = {model.species_index!r} numbers them": (
+            f"no elements beyond number {model.max_atomic_number}, with species_index = {model.species_index!r}": (
                 recipe.max_atomic_number <= model.max_atomic_number
             ),
         }
