@@ -6,8 +6,9 @@
 Every figure is milliseconds of processor time per crystal in one thread, so that waiting for a busy machine is not counted.
 `chunks` is what the pipeline does: 64 crystals at once, from text to features, the fastest of `--repeats` times for each chunk;
 `alone` is one crystal at a time, the fastest of `--repeats` times for each. `stream` is the mean of a plain loop over them, and
-`first pass` that of the very first time each is seen. Both sides of the comparison with pymatgen do an evenly spaced sample of
-crystals once: pymatgen one after the other, we once in this way and once in chunks.
+`first pass` that of the very first time each is seen. Templates of k-paths and cubic prototypes are remembered from crystal to
+crystal, as in any long run; only the first pass has to make them. Both sides of the comparison with pymatgen do an evenly spaced
+sample of crystals once: pymatgen one after the other, we once in this way and once in chunks.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ LAZY_PACKAGES = {
 
 LAYERS = (
     {"errors", "elements", "files", "machine"},
-    {"recipe", "crystal"},
+    {"recipe", "crystal", "prototypes"},
     {"manifest", "readers", "symmetry", "standard_lattice", "neighbors", "shells", "graph"},
     {"sources", "kpath"},
     {"textbook"},

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
-from itertools import product
+from itertools import accumulate, product
 from typing import Final
 
 import numpy as np
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError, only, onward
+from bandrt.prototypes import VOLUME_PER_ATOM, Prototype, prototype_of
 from bandrt.recipe import SymmetryRecipe
 from bandrt.standard_lattice import Setting, conventional_lattice, primitive_vectors, settings
 
@@ -35,6 +36,11 @@ WRAP_TOLERANCE: Final = 1e-8
 """Fractional: coordinates this little below zero are zero, not almost one."""
 SCORE_TOLERANCE: Final = 1e-9
 """Relative: scores closer than this are rounding noise of equal ones."""
+PROTOTYPE_SYMPREC: Final = (1e-4, 2e-2)
+"""Å: tolerances in this range find the same in all crystals of a prototype: they are far above the noise of a lattice that counts
+as cubic, and far below an eighth of a lattice vector."""
+LOWEST_FULL_CUBIC: Final = 207
+"""The first space group with all rotations of a cubic lattice, so that there is one setting."""
 
 _INTENSITY_VECTORS: Final = np.array([g for g in product(range(-3, 4), repeat=3) if g > (0, 0, 0)])  # (171, 3), G or -G
 _PRIMES: Final = [p for p in range(2, 1020) if all(p % q for q in range(2, int(p**0.5) + 1))]
@@ -90,7 +96,8 @@ def standardize_many(
 ) -> list[StandardCell | InputError]:
     """Do as `standardize` for each of several crystals; an error is given back in the place of the cell.
 
-    First all are searched and then all are put in standard form: the code of either step stays in the processor's cache.
+    First all are searched and then all are put in standard form: the code of either step stays in the processor's cache. Crystals
+    of a cubic prototype have its cell, which is searched once.
 
     Args:
         crystals: errors among them are given back as they are.
@@ -98,10 +105,47 @@ def standardize_many(
         names: what to call each in an error.
     """
     found = [
-        crystal if isinstance(crystal, InputError) else _found(crystal, recipe, name)
+        crystal if isinstance(crystal, InputError) else _like_prototype(crystal, recipe) or _found(crystal, recipe, name)
         for crystal, name in zip(crystals, names, strict=True)
     ]
-    return onward(found, lambda datasets: [_standard_cell(dataset) for dataset in datasets])
+    return onward(found, _completed)
+
+
+def _completed(found: Sequence[StandardCell | MoyoDataset]) -> list[StandardCell]:
+    """Put in standard form what is not yet so."""
+    searched = [one for one in found if isinstance(one, MoyoDataset)]
+    cells = iter(_standard_cells(searched) if searched else ())
+    return [one if isinstance(one, StandardCell) else next(cells) for one in found]
+
+
+def _like_prototype(crystal: Crystal, recipe: SymmetryRecipe) -> StandardCell | None:
+    """The standard cell of a crystal that has a prototype; None if it has none, or one that leaves something to find."""
+    if not PROTOTYPE_SYMPREC[0] <= recipe.symprec <= PROTOTYPE_SYMPREC[1]:
+        return None
+    prototype = prototype_of(crystal)
+    cell = prototype and _prototype_cell(prototype, recipe)
+    if not cell:
+        return None
+    scale = (crystal.volume / (VOLUME_PER_ATOM * crystal.n_atoms)) ** (1 / 3)
+    elements = np.array(sorted(set(crystal.atomic_numbers.tolist())), dtype=np.int32)
+    ranked = cell.crystal
+    return replace(
+        cell,
+        crystal=Crystal(ranked.lattice * scale, elements.take(ranked.atomic_numbers - 1), ranked.frac_coords.copy()),
+        orbits=cell.orbits.copy(),
+        basis_change=cell.basis_change.copy(),
+        conventional=cell.conventional * scale,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _prototype_cell(prototype: Prototype, recipe: SymmetryRecipe) -> StandardCell | None:
+    """The standard cell of the crystal that stands for a prototype; None unless all its crystals have the same, up to scale.
+
+    Below a cubic space group their lattices differ in what is averaged, below m-3m in Laue symmetry their elements decide.
+    """
+    found = _found(prototype.crystal(), recipe, "prototype")
+    return None if isinstance(found, InputError) or found.number < LOWEST_FULL_CUBIC else only(_standard_cells([found]))
 
 
 def _found(crystal: Crystal, recipe: SymmetryRecipe, name: str) -> MoyoDataset | InputError:
@@ -117,32 +161,51 @@ def _found(crystal: Crystal, recipe: SymmetryRecipe, name: str) -> MoyoDataset |
         )
 
 
-def _standard_cell(found: MoyoDataset) -> StandardCell:
-    """The standard cell of what was found."""
-    group = _space_group(found.hall_number)
-    primitive = found.prim_std_cell
-    finder_lattice = group.finder_conventional @ np.array(primitive.basis)
-    metric = finder_lattice @ finder_lattice.T
-    bases = _bases(found.hall_number, settings(group.number, group.bravais, metric.tolist()))
-    numbers = np.array(primitive.numbers, dtype=np.int32)
-    positions = np.array(primitive.positions)
-    chosen = 0 if len(bases.vectors) == 1 else _greatest_intensities(numbers, positions, bases)
+def _standard_cells(found: Sequence[MoyoDataset]) -> list[StandardCell]:
+    """The standard cells of what was found; what each is does not depend on the others."""
+    groups = [_space_group(one.hall_number) for one in found]
+    primitives = [one.prim_std_cell for one in found]
+    finder_lattices = np.array([group.finder_conventional for group in groups]) @ np.array([cell.basis for cell in primitives])
+    metrics = finder_lattices @ finder_lattices.transpose(0, 2, 1)  # (n_crystals, 3, 3)
+    bases = [
+        _bases(one.hall_number, settings(group.number, group.bravais, metric))
+        for one, group, metric in zip(found, groups, metrics.tolist(), strict=True)
+    ]
+    numbers = np.array([number for cell in primitives for number in cell.numbers], dtype=np.int32)  # (n_rows,) of all crystals
+    positions = np.array([x for cell in primitives for position in cell.positions for x in position]).reshape(-1, 3)
+    n_atoms = [cell.num_atoms for cell in primitives]
+    parts = [slice(end - n, end) for n, end in zip(n_atoms, accumulate(n_atoms), strict=True)]
+    chosen = [
+        0 if len(one.vectors) == 1 else _greatest_intensities(numbers[part], positions[part], one)
+        for one, part in zip(bases, parts, strict=True)
+    ]
 
-    setting = bases.conventional[chosen]
-    conventional = conventional_lattice(group.bravais, (setting @ metric @ setting.T).tolist())
-    coords = positions @ bases.inverses[chosen]
-    coords -= np.floor(coords + WRAP_TOLERANCE)
-    order, orbits = _sorted_orbits(primitive.numbers, found.orbits, found.mapping_std_prim)
-    return StandardCell(
-        crystal=Crystal(group.primitive @ conventional, numbers.take(order), coords.take(order, axis=0)),
-        space_group=group.number,
-        space_group_symbol=group.symbol,
-        rotations=group.rotations,
-        orbits=orbits,
-        basis_change=bases.vectors[chosen] @ np.array(found.prim_std_linear).T,
-        bravais=group.bravais,
-        conventional=conventional,
+    setting = np.array([one.conventional[i] for one, i in zip(bases, chosen, strict=True)])
+    standard_metrics = (setting @ metrics @ setting.transpose(0, 2, 1)).tolist()
+    conventional = np.array(
+        [conventional_lattice(group.bravais, metric) for group, metric in zip(groups, standard_metrics, strict=True)]
     )
+    lattices = np.array([group.primitive for group in groups]) @ conventional
+    inverses = np.array([one.inverses[i] for one, i in zip(bases, chosen, strict=True)])
+    order, orbits = _sorted_orbits(found, numbers, n_atoms)
+    coords = (positions.take(order, axis=0)[..., None] * inverses.repeat(n_atoms, axis=0)).sum(axis=1)  # of rows, not of matrices
+    coords -= np.floor(coords + WRAP_TOLERANCE)
+    numbers = numbers.take(order)
+    vectors = np.array([one.vectors[i] for one, i in zip(bases, chosen, strict=True)])
+    basis_changes = vectors @ np.array([one.prim_std_linear for one in found]).transpose(0, 2, 1)
+    return [
+        StandardCell(
+            crystal=Crystal(lattices[i], numbers[part], coords[part]),
+            space_group=group.number,
+            space_group_symbol=group.symbol,
+            rotations=group.rotations,
+            orbits=orbits[part],
+            basis_change=basis_changes[i],
+            bravais=group.bravais,
+            conventional=conventional[i],
+        )
+        for i, (group, part) in enumerate(zip(groups, parts, strict=True))
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,18 +280,30 @@ def _greatest_intensities(numbers: NDArray[np.int32], positions: NDArray[np.floa
     return int(np.argmax(scores >= scores.max() * (1 - SCORE_TOLERANCE)))
 
 
-def _sorted_orbits(numbers: list[int], orbits: list[int], mapping: list[int]) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
-    """Order the atoms of the primitive cell by atomic number, then by orbit, and number the orbits in that order.
+def _sorted_orbits(
+    found: Sequence[MoyoDataset], numbers: NDArray[np.int32], n_atoms: Sequence[int]
+) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+    """Order the atoms of each primitive cell by atomic number, then by orbit, and number its orbits in that order.
 
     Args:
-        numbers: atomic numbers in the finder's primitive cell.
-        orbits: for each input atom, an input atom that it is equivalent to.
-        mapping: for each input atom, its atom in the primitive cell.
+        found: the crystals.
+        numbers: (n_rows,) atomic numbers in the finder's primitive cells, one after the other.
+        n_atoms: how many atoms each cell has.
+
+    Returns:
+        (n_rows,) the row that comes to each place, and (n_rows,) the orbits of the atoms in that order.
     """
-    representative = [0] * len(numbers)
-    for atom, orbit in zip(mapping, orbits, strict=True):
-        representative[atom] = mapping[orbit]
-    keys = list(zip(numbers, representative, strict=True))
-    order = sorted(range(len(keys)), key=keys.__getitem__)
-    label = {key: i for i, key in enumerate(sorted(set(keys)))}
-    return np.array(order), np.array([label[keys[i]] for i in order], dtype=np.int32)
+    equivalent = [0] * len(numbers)  # of each atom, the row of one that it is equivalent to
+    start = 0
+    for one, n in zip(found, n_atoms, strict=True):
+        mapping = one.mapping_std_prim  # for each input atom, its atom in the primitive cell
+        for atom, orbit in zip(mapping, one.orbits, strict=True):
+            equivalent[start + atom] = start + mapping[orbit]
+        start += n
+    sizes, representative = np.array(n_atoms), np.array(equivalent)
+    order = np.lexsort((representative, numbers, np.arange(len(sizes)).repeat(sizes)))
+    representative = representative.take(order)
+    begins = np.ones(len(order), dtype=np.int32)
+    begins[1:] = representative[1:] != representative[:-1]
+    orbits = begins.cumsum(dtype=np.int32)
+    return order, orbits - orbits.take(sizes.cumsum() - sizes).repeat(sizes)

@@ -11,12 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from moyopy import operations_from_number
 from numpy.typing import NDArray
 from other_cells import CHANGES, changed_at_once, random_crystal, rotated
 
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
+from bandrt.prototypes import prototype_of
 from bandrt.readers import to_crystal
+from bandrt.recipe import SymmetryRecipe
 from bandrt.symmetry import StandardCell, standardize
 
 LATTICE_TOLERANCE = 1e-5
@@ -305,6 +308,62 @@ def test_triclinic_vectors_are_the_shortest_and_reciprocal_angles_all_acute_or_n
         reciprocal = np.linalg.inv(lattice).T
         products = [reciprocal[i] @ reciprocal[j] for i, j in ((0, 1), (0, 2), (1, 2))]
         assert all(p > 0 for p in products) or all(p <= 0 for p in products)
+
+
+def without_prototypes(crystals: list[Crystal]) -> list[StandardCell]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bandrt.symmetry.prototype_of", lambda crystal: None)
+        return [standardize(crystal) for crystal in crystals]
+
+
+def test_a_crystal_of_a_prototype_has_the_cell_that_is_found_for_it_alone(many_crystals: list[tuple[str, Crystal]]) -> None:
+    crystals = [crystal for _, crystal in many_crystals if prototype_of(crystal)]
+    assert len(crystals) > 20
+    for crystal, alone in zip(crystals, without_prototypes(crystals), strict=True):
+        cell = standardize(crystal)
+        assert difference(cell, alone) is None
+        np.testing.assert_allclose(cell.crystal.lattice, alone.crystal.lattice, rtol=1e-12)
+        np.testing.assert_allclose(cell.conventional, alone.conventional, rtol=1e-12)
+        np.testing.assert_array_equal(cell.crystal.atomic_numbers, alone.crystal.atomic_numbers)
+        assert (cell.space_group_symbol, cell.bravais) == (alone.space_group_symbol, alone.bravais)
+        k = VECTORS @ cell.basis_change.T
+        whole = (abs(k - np.rint(k)) < 1e-6).all(axis=1)
+        expected = np.where(whole, structure_factors(cell.crystal, k), 0.0)
+        np.testing.assert_allclose(structure_factors(crystal, VECTORS), expected, atol=1e-9)
+
+
+def test_atoms_on_a_cubic_lattice_with_less_symmetry_have_the_cell_that_is_found_for_them() -> None:
+    layers = Crystal(3.9 * np.eye(3), np.array([29, 79], dtype=np.int32), np.array([[0, 0, 0], [0.5, 0.5, 0]]))
+    operations = operations_from_number(200)
+    rotations, translations = np.array(operations.rotations), np.array(operations.translations)
+    sites = [(rotations @ site + translations) % 1.0 for site in ([0, 0, 0], [0, 0.125, 0.375], [0, 0.5, 0.125])]
+    coords = [np.unique(images, axis=0) for images in sites]
+    crystals = [layers]
+    for elements in ((8, 26, 53), (53, 26, 8)):
+        numbers = np.repeat(elements, [len(images) for images in coords]).astype(np.int32)
+        crystals.append(Crystal(9.0 * np.eye(3), numbers, np.concatenate(coords)))
+    for crystal, alone, space_group in zip(crystals, without_prototypes(crystals), (123, 200, 200), strict=True):
+        assert prototype_of(crystal)
+        cell = standardize(crystal)
+        assert cell.space_group == space_group
+        assert difference(cell, alone) is None
+
+
+@pytest.mark.parametrize("symprec", [1e-5, 0.1])
+def test_at_extreme_tolerances_every_crystal_is_searched(
+    symprec: float, real_crystals: dict[str, Crystal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bandrt.symmetry.prototype_of", lambda crystal: pytest.fail("a prototype stood for the crystal"))
+    assert standardize(real_crystals["MgO_mp-1265.vasp"], SymmetryRecipe(symprec=symprec)).space_group == 225
+
+
+def test_crystals_of_one_prototype_share_nothing_that_can_be_changed(real_crystals: dict[str, Crystal]) -> None:
+    magnesia = real_crystals["MgO_mp-1265.vasp"]
+    one, other = standardize(magnesia), standardize(magnesia)
+    for array in (*vars(one.crystal).values(), one.orbits, one.basis_change, one.conventional):
+        array += 1
+    assert difference(other, standardize(magnesia)) is None
+    assert other.orbits.tolist() == [0, 1]
 
 
 def test_a_supercell_says_nothing_to_the_user(
