@@ -30,8 +30,9 @@ def describe(manifest: Manifest, output: Path) -> str:
     if manifest.ensemble is not None:
         lines.append(f"the mean of {len(manifest.ensemble.members)} such models, with the error to expect of each crystal")
     if manifest.variant == "released":
+        known = "trained with" if manifest.training.n_crystals else "assumed, for the checkpoint does not say:"
         lines.append(
-            f"assumed, for the checkpoint does not say: edges {manifest.recipe.graph.direction}, k-points"
+            f"{known} edges {manifest.recipe.graph.direction}, k-points"
             f" {manifest.recipe.kpath.frame}, species by {manifest.model['species_index']}, paths {manifest.recipe.kpath.scheme}"
         )
     if backend.name != "onnx":

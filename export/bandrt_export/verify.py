@@ -22,9 +22,8 @@ from bandrt.sources import find
 from bandrt_export.dense import DENSE
 from bandrt_export.errors import ExportError
 from bandrt_export.parity import REFERENCE, compare, limits_of, objection, packaged_crystals
-from bandrt_train.checkpoint import Checkpoint, CheckpointError, load_checkpoint
+from bandrt_train.checkpoint import Checkpoint, load_checkpoint, load_checkpoint_for
 from bandrt_train.ensemble import Model
-from bandrt_train.released.config import Conventions
 
 ENGINE_SUFFIXES = (".onnx",)
 """What is opened as an engine; anything else is read as a checkpoint."""
@@ -118,11 +117,7 @@ def _standard(path: Path, manifest: Manifest) -> Iterator[_Standard]:
 def _checkpoint(path: Path, manifest: Manifest) -> Checkpoint:
     """Read a checkpoint; what one of the released code leaves unsaid is taken from the engine under test."""
     if manifest.variant == "released":
-        try:
-            return load_checkpoint(path, conventions=Conventions.of(manifest.recipe, manifest.model["species_index"]))
-        except CheckpointError as error:
-            if error.code != "conventions-unused":  # the variant may also come from a checkpoint of our own
-                raise
+        return load_checkpoint_for(path, manifest.recipe, manifest.model["species_index"])
     return load_checkpoint(path)
 
 

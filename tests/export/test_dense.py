@@ -18,7 +18,7 @@ from bandrt_export.masking import masked_bias, masked_softmax
 from bandrt_train.decoder import CrossAttention, Memory
 from bandrt_train.graph_data import to_batch
 from bandrt_train.model import REFERENCES, Bandformer
-from bandrt_train.model_config import TrainableVariant
+from bandrt_train.model_config import OwnVariant
 
 TOLERANCE_EV = 1e-5
 """fp32 rounding on energies of a few eV, summed in another order; relative for larger ones."""
@@ -67,7 +67,7 @@ def test_dense_and_reference_agree_on_real_and_random_crystals(node_features: st
 
 
 @pytest.mark.parametrize("variant", ["paper", "fourier"])
-def test_crystals_are_counted_alike(variant: TrainableVariant) -> None:
+def test_crystals_are_counted_alike(variant: OwnVariant) -> None:
     model = perturbed(replace(SMALL, variant=variant, n_modes=12, crystal_counts=True))
     dense = DENSE[variant].from_reference(model)
     assert_equal(model, dense, real_features(), n_atoms=64, batch_size=30)

@@ -184,6 +184,7 @@ def test_an_ensemble_is_not_where_a_training_starts(data: Dataset, built: Ensemb
     with pytest.raises(FitError, match="start from one of its members") as caught:
         fit(CONFIG, data, tmp_path / "run", start=load_checkpoint(built.checkpoint))
     assert caught.value.code == "other-model"
+    assert all(member[:12] in caught.value.message for member in built.rule.members)
 
 
 def test_the_command_line_builds_an_ensemble_and_judges_its_uncertainty(members: list[Path], data: Dataset, tmp_path: Path) -> None:

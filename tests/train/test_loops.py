@@ -161,11 +161,11 @@ def test_only_this_variant_can_do_without_coordinates() -> None:
 def test_a_recipe_that_loops_can_not_be_closed_with_is_named() -> None:
     recipe = default_recipe("bloch")
     assert recipe.graph.n_neighbors == 32
-    assert unmet("bloch", recipe) is None
-    assert unmet("paper", default_recipe("paper")) is None
+    assert unmet(BLOCH, recipe) is None
+    assert unmet(ModelConfig(), default_recipe("paper")) is None
     for changed, named in (
         (default_recipe("paper"), "complete shells"),
         (replace(recipe, kpath=replace(recipe.kpath, frame="cartesian")), "fractional"),
         (replace(recipe, graph=replace(recipe.graph, self_images=False)), "images of an atom"),
     ):
-        assert named in str(unmet("bloch", changed))
+        assert named in str(unmet(BLOCH, changed))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
-from small_fits import CONFIG, N_KPOINTS, TINY
+from small_fits import CONFIG, N_KPOINTS, TINY, assert_same_run
 
 from bandrt.cli import EXIT_INTERRUPTED, run
 from bandrt_train.checkpoint import load_checkpoint
@@ -34,26 +34,6 @@ def whole(data: Dataset, gaps: Dataset, tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("whole") / "run"
     fit(DROPPING, data, folder, gaps=gaps)
     return folder
-
-
-def assert_same_run(folder: Path, expected: Path) -> None:
-    """Weights, optimiser, schedule, averages, log and result are equal."""
-    for name in ("checkpoint.pt", "last.ckpt"):
-        found, wanted = (_tensors(torch.load(run / name, weights_only=True)) for run in (folder, expected))
-        assert found.keys() == wanted.keys()
-        assert all(torch.equal(found[key], wanted[key]) for key in wanted), name
-    for name in ("log.csv", "validation.json", "config.json"):
-        assert (folder / name).read_text(encoding="utf-8") == (expected / name).read_text(encoding="utf-8"), name
-
-
-def _tensors(value: object, path: str = "") -> dict[str, torch.Tensor]:
-    """Every tensor and number of a nested value, by where it is."""
-    if isinstance(value, torch.Tensor):
-        return {path: value}
-    if isinstance(value, int | float):
-        return {path: torch.tensor(value, dtype=torch.float64)}
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
-    return {key: tensor for name, one in inner for key, tensor in _tensors(one, f"{path}/{name}").items()}
 
 
 def interrupt_after(n: int) -> object:

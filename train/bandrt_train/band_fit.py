@@ -14,22 +14,24 @@ from torch_geometric.data import Batch
 
 from bandrt_train.fit_config import FitConfig
 from bandrt_train.gap_loss import gap_loss
-from bandrt_train.model import Bandformer, band_loss
+from bandrt_train.model import Reference, band_loss
 
 
 class BandFit(lightning.LightningModule):
-    """A model being trained.
+    """A model being trained, and the average of it.
+
+    What a model gathers of batches, the running statistics of ``released``, is averaged as its weights are, over the same steps.
 
     What a step draws at random, dropout, follows from the seed, the number of the step and the device alone, so that a run can
     go on from any step.
     """
 
-    def __init__(self, config: FitConfig, model: Bandformer, n_valence: int) -> None:
+    def __init__(self, config: FitConfig, model: Reference, n_valence: int) -> None:
         super().__init__()
         self.fit_config = config
         self.n_valence = n_valence
         self.model = model
-        self.average = AveragedModel(self.model, avg_fn=self._averaged)
+        self.average = AveragedModel(self.model, avg_fn=self._averaged, use_buffers=True)
         self.average.requires_grad_(False)
 
     def on_train_batch_start(self, batch: dict[str, Batch], batch_index: int) -> None:
@@ -74,6 +76,8 @@ class BandFit(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _averaged(self, average: Tensor, current: Tensor, n_averaged: Tensor | int) -> Tensor:
+        if not average.is_floating_point():
+            return current  # a count, of batches
         n = float(n_averaged)
         decay = min(self.fit_config.optimizer.ema_decay, (1.0 + n) / (10.0 + n))  # early weights are soon forgotten
         return average.lerp(current, 1.0 - decay)

@@ -22,9 +22,10 @@ from bandrt.files import file_sha256, replaced
 from bandrt.manifest import BandRule, EnsembleRule, TrainingDomain, from_mapping
 from bandrt.recipe import Recipe
 from bandrt_train.ensemble import Ensemble, Model
-from bandrt_train.model import CONFIGS, Config, build_model
-from bandrt_train.released.config import Conventions
+from bandrt_train.model import build_model
+from bandrt_train.released.config import Conventions, SpeciesIndex
 from bandrt_train.released.layout import is_released, read_released
+from bandrt_train.variants import Config, read_model_config
 
 KIND = "bandrt checkpoint"
 FORMAT_VERSION = 1
@@ -142,7 +143,7 @@ def load_checkpoint(path: str | Path, *, conventions: Conventions | None = None)
         )
     try:
         description = from_mapping(_Description, json.loads(content["description"]), source=str(source))
-        config = from_mapping(_config_type(description.model), description.model, source=str(source), where="model.")
+        config = read_model_config(description.model, source=str(source))
         state = content["state"]
     except (BandrtError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError("checkpoint-invalid", f"{source}: {error}") from error
@@ -159,6 +160,20 @@ def load_checkpoint(path: str | Path, *, conventions: Conventions | None = None)
     )
 
 
+def load_checkpoint_for(path: str | Path, recipe: Recipe, species_index: SpeciesIndex) -> Checkpoint:
+    """Read a checkpoint; what one of the released code leaves unsaid is taken from what it is to be used with.
+
+    Raises:
+        CheckpointError: see `load_checkpoint`.
+    """
+    try:
+        return load_checkpoint(path, conventions=Conventions.of(recipe, species_index))
+    except CheckpointError as error:
+        if error.code != "conventions-unused":  # it says them itself
+            raise
+    return load_checkpoint(path)
+
+
 def _released(content: dict[str, Any], conventions: Conventions, source: Path) -> Checkpoint:
     try:
         released = read_released(content, conventions)
@@ -172,11 +187,6 @@ def _released(content: dict[str, Any], conventions: Conventions, source: Path) -
 def _fresh(config: Config, ensemble: EnsembleRule | None) -> Model:
     """A freshly initialised model, or one of several members."""
     return build_model(config) if ensemble is None else Ensemble([build_model(config) for _ in ensemble.members], ensemble)
-
-
-def _config_type(model: dict[str, Any]) -> type[Config]:
-    """The configuration of the variant that a description names; a name not known is for `from_mapping` to refuse."""
-    return CONFIGS.get(model.get("variant", "paper"), CONFIGS["paper"])
 
 
 def _read(source: Path) -> Any:

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from bandrt.manifest import BandRule
+from bandrt.manifest import BandRule, Variant
 from bandrt.recipe import Frame, KpathRecipe, Scheme
 from bandrt_train.cli_progress import Progress
-from bandrt_train.model_config import TrainableVariant
+from bandrt_train.model_config import ModelConfig
 from bandrt_train.released.config import Conventions, ReleasedConfig
 from bandrt_train.released.options import conventions_options
+from bandrt_train.variants import CONFIGS
 
 if TYPE_CHECKING:
     from bandrt_train.dataset import Dataset
     from bandrt_train.dataset_builder import BuildOptions, BuildReport
 
-N_KPOINTS = 256
 GAP_TABLES, RELEASED = (".csv", ".csv.gz"), ".pt"
 """Names of files that make a data set of their own."""
 
@@ -30,15 +30,15 @@ GAP_TABLES, RELEASED = (".csv", ".csv.gz"), ".pt"
 @click.argument("sources", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Data set folder to write.")
 @click.option(
-    "--variant", type=click.Choice(get_args(TrainableVariant)), default="paper", show_default=True,
-    help="Model to train on it: decides the neighbours.",
+    "--variant", type=click.Choice(get_args(Variant)), default="paper", show_default=True,
+    help="Model to train on it: decides neighbours and points of the path.",
 )  # fmt: skip
 @click.option("--scheme", type=click.Choice(get_args(Scheme)), default="latimer_munro", show_default=True, help="K-path.")
 @click.option(
     "--frame", type=click.Choice(get_args(Frame)), default="fractional", show_default=True,
     help="Coordinates of the k-points that a model is given: fractional, or Cartesian in 1/Å.",
 )  # fmt: skip
-@click.option("--n-kpoints", type=click.IntRange(2), help=f"Points of the path; {N_KPOINTS} by default.")
+@click.option("--n-kpoints", type=click.IntRange(2), help="Points of the path; by default 256, for released 128.")
 @click.option("--n-bands", type=click.IntRange(2), default=6, show_default=True, help="Bands around the Fermi level, even.")
 @click.option("--validation", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of formulas to validate on.")
 @click.option("--test", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of formulas held back.")
@@ -50,12 +50,16 @@ GAP_TABLES, RELEASED = (".csv", ".csv.gz"), ".pt"
     help="Crystals in a file, 32 by default: what an interruption costs. From other files training draws in another order.",
 )  # fmt: skip
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
-@partial(conventions_options, fields=("direction", "species_index"))
+@partial(
+    conventions_options,
+    fields=("direction", "species_index"),
+    only_for="--variant released and data set files of the released code",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the header of the data set as JSON.")
 def dataset(
     sources: tuple[Path, ...],
     output: Path,
-    variant: TrainableVariant,
+    variant: Variant,
     scheme: Scheme,
     frame: Frame,
     n_kpoints: int | None,
@@ -91,15 +95,13 @@ def dataset(
     released = alone if alone is not None and alone.name.endswith(RELEASED) else None
     if released is not None and n_kpoints is not None:
         raise click.UsageError(f"{released} has its own k-points: --n-kpoints does not go with it")
-    if released is None and conventions is not None:
-        raise click.UsageError(f"--edges and --species-index are for a {RELEASED} file of the released code")
+    if released is None and variant != "released" and conventions is not None:
+        raise click.UsageError(f"--edges and --species-index are for --variant released and {RELEASED} files of the released code")
     conventions = replace(conventions or Conventions(), scheme=scheme, frame=frame)
-    featurization = (
-        default_recipe(variant, KpathRecipe(scheme=scheme, n_kpoints=n_kpoints or N_KPOINTS, frame=frame))
-        if released is None
-        else conventions.recipe(ReleasedConfig())
-    )
-    if missing := unmet(variant, featurization):
+    kpath = KpathRecipe(scheme=scheme, n_kpoints=n_kpoints or CONFIGS[variant]().n_kpoints, frame=frame)
+    featurization = default_recipe("released" if released is not None else variant, kpath, conventions)
+    model = ReleasedConfig(species_index=conventions.species_index) if variant == "released" else ModelConfig(variant=variant)
+    if missing := unmet(model, featurization):
         raise click.UsageError(f"the {variant} variant needs {missing}")
     bands, splits = BandRule(n_bands=n_bands, n_valence=n_bands // 2), SplitRule(seed, validation, test)
     recipe = DatasetRecipe(featurization, bands, splits, min_mapped)

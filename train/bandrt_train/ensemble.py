@@ -14,7 +14,8 @@ from torch_geometric.data import Data
 
 from bandrt.manifest import EnsembleRule
 from bandrt_train.band_output import BandOutput
-from bandrt_train.model import Config, Reference
+from bandrt_train.model import Reference
+from bandrt_train.variants import Config
 
 
 class Ensemble(nn.Module):

@@ -28,11 +28,12 @@ from bandrt_train.dataset import Dataset, Split
 from bandrt_train.evaluation.metrics import Evaluation, evaluate
 from bandrt_train.fit_config import FitConfig, FitError
 from bandrt_train.keep_best import KeepBest, Progress, Steps
-from bandrt_train.model import Bandformer, build_model
+from bandrt_train.model import Bandformer, Reference, build_model
 from bandrt_train.recipes import unmet
 from bandrt_train.run_folder import Identity, Row, RunFolder
 from bandrt_train.training_data import BANDS, SplitGraphs, Stream, TrainingData
 from bandrt_train.training_split import training_domain, training_entries, training_statistics
+from bandrt_train.variants import Config
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def fit(
     if gaps is not None:
         _check_gaps(dataset, gaps)
     if start is not None:
-        _check_start(config, start)
+        _check_start(config, dataset, start)
     domain = training_domain(dataset, start, gaps)
     identity = Identity.of(
         config,
@@ -124,7 +125,7 @@ def fit(
                     progress(epoch, row)
         if not keeper.finished:
             lightning.seed_everything(config.seed, verbose=False)
-            module = BandFit(config, _initial_model(config, statistics, start), dataset.header.recipe.bands.n_valence)
+            module = BandFit(config, initial_model(config.model, statistics, start), dataset.header.recipe.bands.n_valence)
             _train(trainer, module, data, run)
         if gaps is not None and gaps.header.counts["validation"] and trainer.is_global_zero:
             keeper.choose_tolerance(SplitGraphs(gaps, "validation"))
@@ -187,10 +188,10 @@ def _check_data(config: FitConfig, dataset: Dataset) -> None:
         if not any(dataset[i].targets.mask.any() for i in dataset.indices(split)):
             raise FitError("no-labels", f"{dataset.folder}: the {split} split labels no bands; give gaps alone beside bands")
     recipe = dataset.header.recipe
-    if missing := unmet(config.model.variant, recipe.featurization):
+    if missing := unmet(config.model, recipe.featurization):
         raise FitError(
             "recipe-mismatch",
-            f"the {config.model.variant} model needs {missing}, which the data set {dataset.folder} was made without;"
+            f"the {config.model.variant} model needs {missing}, and the data set {dataset.folder} is not made so;"
             f" make one with: bandrt train dataset --variant {config.model.variant}",
         )
     for name, wanted, found in (
@@ -214,27 +215,49 @@ def _check_gaps(dataset: Dataset, gaps: Dataset) -> None:
         raise FitError("empty-split", f"{gaps.folder}: the train split has no crystals")
 
 
-def _check_start(config: FitConfig, start: Checkpoint) -> None:
+def _check_start(config: FitConfig, dataset: Dataset, start: Checkpoint) -> None:
     """The weights must fit and mean the same; dropout is free, and so is the number of k-points where no weight depends on it."""
     if start.ensemble is not None:
-        raise FitError("other-model", "the checkpoint to start from is an ensemble; start from one of its members")
+        members = " or ".join(f"{member[:12]}…" for member in start.ensemble.members)
+        raise FitError(
+            "other-model",
+            "the checkpoint to start from is an ensemble, whose members are trained one by one; start from one of its members,"
+            f" the checkpoint.pt of one of the runs it was made of (sha256 {members}), and make a new ensemble in the end",
+        )
     wanted, found = dataclasses.asdict(config.model), dataclasses.asdict(start.config)
-    for name in sorted(set(wanted) - {"dropout", "n_kpoints"}):
-        if wanted[name] != found[name]:
-            raise FitError("other-model", f"model.{name} is {wanted[name]!r}, but {found[name]!r} in the checkpoint to start from")
+    if wanted["variant"] != found["variant"]:
+        raise FitError(
+            "other-model",
+            f"model.variant is {wanted['variant']!r}, but {found['variant']!r} in the checkpoint to start from; set it to that,"
+            f" and make the data set with: bandrt train dataset --variant {found['variant']}",
+        )
+    differing = [name for name in wanted if name not in ("dropout", "n_kpoints") and wanted[name] != found[name]]
+    if differing:
+        what = "; ".join(f"model.{name} is {wanted[name]!r}, but {found[name]!r}" for name in differing)
+        raise FitError("other-model", f"{what} in the checkpoint to start from")
+    own, other = dataset.header.recipe.featurization, start.recipe
+    for name, here, there in (("graph", own.graph, other.graph), ("frame", own.kpath.frame, other.kpath.frame)):
+        if here != there:
+            raise FitError(
+                "other-recipe",
+                f"the checkpoint to start from was trained with {name} {there}, the data set {dataset.folder} was made with {here}",
+            )
     try:
         build_model(config.model).load_state_dict(start.state)
     except RuntimeError as error:
         raise FitError("other-model", f"the weights of the checkpoint to start from do not fit this model: {error}") from error
 
 
-def _initial_model(config: FitConfig, statistics: tuple[Tensor, Tensor, Tensor], start: Checkpoint | None) -> Bandformer:
-    """A fresh model that knows the statistics of the labels, or the one to go on from."""
-    model = build_model(config.model)
-    if start is None:
-        model.heads.set_statistics(*statistics)
-    else:
+def initial_model(config: Config, statistics: tuple[Tensor, Tensor, Tensor], start: Checkpoint | None) -> Reference:
+    """The model of the checkpoint to go on from, or a fresh one.
+
+    A fresh one knows the statistics of the labels, but for ``released``, which has no place for them.
+    """
+    model = build_model(config)
+    if start is not None:
         model.load_state_dict(start.state)
+    elif isinstance(model, Bandformer):
+        model.heads.set_statistics(*statistics)
     return model
 
 

@@ -19,7 +19,12 @@ DATA = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option(
     "-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Run folder to write, new or empty."
 )
-@click.option("--from", "start", type=FILE, help="Checkpoint to fine-tune.")
+@click.option(
+    "--from",
+    "start",
+    type=FILE,
+    help="Checkpoint to fine-tune, ours or, for released, one of the authors' code: what that leaves unsaid, the data set says.",
+)
 @click.option("--gaps", type=DATA, help="Data set of gaps to learn from too.")
 @click.option("--seed", type=click.IntRange(0), help="In the place of the configuration's, for the members of an ensemble.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads; by default every core.")
@@ -41,11 +46,12 @@ def fit(
     from lightning.pytorch.utilities.rank_zero import rank_zero_only
     from tqdm import tqdm
 
-    from bandrt_train.checkpoint import load_checkpoint
+    from bandrt_train.checkpoint import load_checkpoint, load_checkpoint_for
     from bandrt_train.dataset import Dataset
     from bandrt_train.evaluation.tables import text_table
     from bandrt_train.fit import fit as run
     from bandrt_train.fit_config import read_config
+    from bandrt_train.released.config import ReleasedConfig
     from bandrt_train.tensorboard_log import TensorBoardLog
 
     if threads is not None:
@@ -53,7 +59,12 @@ def fit(
     settings = read_config(config)
     if seed is not None:
         settings = replace(settings, seed=seed)
-    parent = None if start is None else load_checkpoint(start)
+    bands = Dataset(data)
+    parent = None
+    if start is not None and isinstance(settings.model, ReleasedConfig):
+        parent = load_checkpoint_for(start, bands.header.recipe.featurization, settings.model.species_index)
+    elif start is not None:
+        parent = load_checkpoint(start)
     known_gaps = None if gaps is None else Dataset(gaps)
     first = getattr(rank_zero_only, "rank", 0) == 0  # of several devices, each in a process of its own
     with ExitStack() as stack:
@@ -74,7 +85,7 @@ def fit(
                 board(epoch, row)
 
         try:
-            result = run(settings, Dataset(data), output, start=parent, gaps=known_gaps, resume=resume, progress=show, steps=count)
+            result = run(settings, bands, output, start=parent, gaps=known_gaps, resume=resume, progress=show, steps=count)
         except KeyboardInterrupt:
             click.echo(f"{output}: to go on, give the same command with --resume", err=True)
             raise

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from bandrt.errors import BandrtError
 from bandrt.manifest import from_mapping
 from bandrt_train.model_config import ModelConfig
+from bandrt_train.variants import Config, read_model_config
 
 
 class FitError(BandrtError):
@@ -64,7 +65,7 @@ class TrainerConfig:
 class FitConfig:
     """A training run."""
 
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: Config = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     gaps: GapConfig = field(default_factory=GapConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
@@ -99,10 +100,12 @@ def read_config(path: Path) -> FitConfig:
 
     Raises:
         FitError: ``config-invalid`` for text that is not TOML.
+        ConfigError: ``config-invalid`` for a model that can not be.
         ManifestError: for an unknown key or a value of the wrong kind, naming it.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise FitError("config-invalid", f"{path}: can not be read as TOML ({error})") from error
-    return from_mapping(FitConfig, values, source=str(path))
+    model = read_model_config(values.pop("model", {}), source=str(path))
+    return replace(from_mapping(FitConfig, values, source=str(path)), model=model)

@@ -18,7 +18,7 @@ from bandrt_train.checkpoint import load_checkpoint, save_checkpoint
 from bandrt_train.dataset import Dataset
 from bandrt_train.evaluation.metrics import Evaluation, choose_metal_tolerance, evaluate
 from bandrt_train.fit_config import FitConfig, FitError
-from bandrt_train.model import Bandformer
+from bandrt_train.model import Reference
 from bandrt_train.predictions import graph_energies
 from bandrt_train.run_folder import STATE_KEY, Row, RunFolder
 from bandrt_train.training_data import SplitGraphs
@@ -93,7 +93,7 @@ class KeepBest(Callback):
         """Judge, log, keep, stop."""
         assert isinstance(pl_module, BandFit)
         epoch = len(self.rows) + 1
-        model = cast(Bandformer, pl_module.average.module)
+        model = cast(Reference, pl_module.average.module)
         judged = trainer.strategy.broadcast(self._judge(model) if trainer.is_global_zero else None)
         assert judged is not None
         evaluation, rule = judged
@@ -118,7 +118,7 @@ class KeepBest(Callback):
         if self.finished:
             trainer.should_stop = True
 
-    def _judge(self, model: Bandformer) -> tuple[Evaluation, BandRule]:
+    def _judge(self, model: Reference) -> tuple[Evaluation, BandRule]:
         predicted = graph_energies(model, self.graphs)
         rule = choose_metal_tolerance(predicted, self.targets, self.recipe.bands)
         return evaluate(predicted, self.targets, rule), rule
@@ -127,7 +127,7 @@ class KeepBest(Callback):
         """Choose the metal tolerance of the kept weights on more crystals: on a validation split of gaps, too."""
         assert self.best is not None
         kept = load_checkpoint(self.folder.checkpoint)
-        model = cast(Bandformer, kept.build_model())
+        model = cast(Reference, kept.build_model())
         known = [gaps.dataset[i].targets for i in gaps.indices]
         predicted = graph_energies(model, self.graphs)
         everything = np.concatenate([predicted, graph_energies(model, gaps)]), [*self.targets, *known]
@@ -137,7 +137,7 @@ class KeepBest(Callback):
         if rule != kept.bands:
             self._save(model, evaluation, rule)
 
-    def _save(self, model: Bandformer, evaluation: Evaluation, rule: BandRule) -> None:
+    def _save(self, model: Reference, evaluation: Evaluation, rule: BandRule) -> None:
         metrics = evaluation.flat("validation")
         save_checkpoint(
             self.folder.checkpoint,

@@ -22,6 +22,7 @@ from bandrt_train.modes import ModeDecoder, ModeHeads
 from bandrt_train.node_features import NODE_FEATURES
 from bandrt_train.released.config import ReleasedConfig
 from bandrt_train.released.model import ReleasedBandformer
+from bandrt_train.variants import Config
 
 
 class BandLoss(NamedTuple):
@@ -114,17 +115,8 @@ def _full_precision(data: Data) -> torch.autocast:
     return torch.autocast(data.kpoints.device.type, enabled=False)
 
 
-Config = ModelConfig | ReleasedConfig
-"""The configuration of any variant; its field `variant` says which."""
 Reference = Bandformer | ReleasedBandformer
 """The reference model of any variant: PyG batch to `BandOutput`."""
-CONFIGS: dict[Variant, type[Config]] = {
-    "paper": ModelConfig,
-    "fourier": ModelConfig,
-    "bloch": ModelConfig,
-    "released": ReleasedConfig,
-}
-"""The configuration of each variant."""
 REFERENCES: dict[Variant, type[Reference]] = {
     "paper": Bandformer,
     "fourier": FourierBandformer,

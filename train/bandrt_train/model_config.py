@@ -8,7 +8,7 @@ from typing import Literal
 from bandrt.errors import BandrtError
 
 NodeFeatureKind = Literal["one_hot", "elemental"]
-TrainableVariant = Literal["paper", "fourier", "bloch"]
+OwnVariant = Literal["paper", "fourier", "bloch"]
 
 
 class ConfigError(BandrtError):
@@ -23,7 +23,7 @@ class ModelConfig:
         ConfigError: ``config-invalid``, naming the field, the value found and what is allowed.
     """
 
-    variant: TrainableVariant = "paper"
+    variant: OwnVariant = "paper"
     """Which architecture; names the reference module here and the dense module of the export."""
     node_features: NodeFeatureKind = "one_hot"
     """What an atom starts from: its atomic number alone, or a table of element properties."""

@@ -2,32 +2,55 @@
 
 from __future__ import annotations
 
-from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe
-from bandrt_train.model_config import TrainableVariant
+from dataclasses import replace
 
-GRAPHS: dict[TrainableVariant, GraphRecipe] = {
+from bandrt.manifest import Variant
+from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe
+from bandrt_train.model_config import OwnVariant
+from bandrt_train.released.config import Conventions, ReleasedConfig
+from bandrt_train.variants import CONFIGS, Config
+
+GRAPHS: dict[OwnVariant, GraphRecipe] = {
     "paper": GraphRecipe(),
     "fourier": GraphRecipe(),
     "bloch": GraphRecipe(n_neighbors=32, tie_rule="complete_shells"),
 }
-"""The neighbours of each variant."""
+"""The neighbours of each variant; those of ``released`` are a matter of its `Conventions`."""
 
 
-def default_recipe(variant: TrainableVariant, kpath: KpathRecipe | None = None) -> Recipe:
-    """The recipe that a data set for `variant` is made with, on the given k-path or on the default one."""
-    return Recipe(graph=GRAPHS[variant], kpath=kpath or KpathRecipe())
+def default_recipe(variant: Variant, kpath: KpathRecipe | None = None, conventions: Conventions | None = None) -> Recipe:
+    """The recipe that a data set for `variant` is made with.
+
+    Args:
+        variant: the model to train on it.
+        kpath: which k-points; by default as many as the variant has.
+        conventions: edges and species of ``released``, whose path and frame are those of `kpath`.
+    """
+    kpath = kpath or KpathRecipe(n_kpoints=CONFIGS[variant]().n_kpoints)
+    if variant != "released":
+        return Recipe(graph=GRAPHS[variant], kpath=kpath)
+    chosen = replace(conventions or Conventions(), scheme=kpath.scheme, frame=kpath.frame)
+    return chosen.recipe(ReleasedConfig(n_kpoints=kpath.n_kpoints, species_index=chosen.species_index))
 
 
-def unmet(variant: TrainableVariant, recipe: Recipe) -> str | None:
-    """What a variant needs and a recipe lacks, in words; None when nothing is missing.
+def unmet(model: Config, recipe: Recipe) -> str | None:
+    """What a model needs and a recipe lacks, in words; None when nothing is missing.
 
     The loops of ``bloch`` pair k-points with lattice translations, and have the symmetry of the crystal only over whole shells.
+    ``released`` has a fixed table of species, and stays what its authors trained by its neighbours.
     """
-    if variant != "bloch":
-        return None
-    needs = {
-        "k-points in the fractional frame": recipe.kpath.frame == "fractional",
-        "complete shells of neighbours": recipe.graph.tie_rule == "complete_shells",
-        "periodic images of an atom as its neighbours": recipe.graph.self_images,
-    }
+    needs: dict[str, bool] = {}
+    if isinstance(model, ReleasedConfig):
+        needs = {
+            "the 12 nearest neighbours of each atom": recipe.graph == GraphRecipe(direction=recipe.graph.direction),
+            f"no elements beyond number {model.max_atomic_number}, with species_index = {model.species_index!r}": (
+                recipe.max_atomic_number <= model.max_atomic_number
+            ),
+        }
+    elif model.variant == "bloch":
+        needs = {
+            "k-points in the fractional frame": recipe.kpath.frame == "fractional",
+            "complete shells of neighbours": recipe.graph.tie_rule == "complete_shells",
+            "periodic images of an atom as its neighbours": recipe.graph.self_images,
+        }
     return next((need for need, met in needs.items() if not met), None)

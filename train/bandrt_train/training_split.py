@@ -16,6 +16,9 @@ from bandrt_train.dataset import Dataset, Entry
 from bandrt_train.evaluation.metrics import known_energies
 from bandrt_train.targets import Targets
 
+UNSTATED = "data of another code, not stated"
+"""What a checkpoint learned from that says nothing of it, as those of the released code."""
+
 
 def training_entries(dataset: Dataset) -> Iterator[Entry]:
     """The entries of the training split, one at a time."""
@@ -50,7 +53,7 @@ def training_domain(dataset: Dataset, start: Checkpoint | None = None, gaps: Dat
         functional="; ".join(sorted(methods - {""})),
         data_sha256=dataset.header.fingerprint,
         parent_sha256=start.sha256 if start else "",
-        pretraining=(*before.pretraining, before.functional) if start else (),
+        pretraining=(*before.pretraining, before.functional or UNSTATED) if start else (),
         n_gaps=gaps.header.counts["train"] if gaps else before.n_gaps,
         gap_elements=elements_among(record["formula"] for record in learned) if gaps else before.gap_elements,
         gap_max_atoms=max(record["n_atoms"] for record in learned) if gaps else before.gap_max_atoms,

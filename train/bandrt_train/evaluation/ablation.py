@@ -152,8 +152,8 @@ def _row(group: Sequence[Run], first: Run) -> Row:
 
 def _difference(settings: dict[str, Any], first: dict[str, Any]) -> str:
     if settings == first:
-        gaps = f", {first['gaps']} gaps" if first["gaps"] else ""
-        return f"{first.get('model.variant', 'model')}, {first.get('model.node_features', '')}{gaps}"
+        words = (first.get("model.variant", "model"), first.get("model.node_features"), first["gaps"] and f"{first['gaps']} gaps")
+        return ", ".join(word for word in words if word)
     names = sorted(name for name in settings.keys() | first.keys() if settings.get(name) != first.get(name))
     return ", ".join(f"{name} {settings.get(name, '-')}" for name in names)
 

@@ -66,6 +66,11 @@ class ReleasedConfig:
         """The element in row 0 of the species table; 0 is none."""
         return 1 if self.species_index == "atomic_number_minus_one" else 0
 
+    @property
+    def max_atomic_number(self) -> int:
+        """The heaviest element that the table of species has a row for."""
+        return self.first_atomic_number + N_SPECIES - 1
+
     def _require(self, name: str, holds: bool, allowed: str) -> None:
         if not holds:
             raise ConfigError("config-invalid", f"model configuration: {name} is {getattr(self, name)}, allowed: {allowed}")
@@ -97,5 +102,5 @@ class Conventions:
         return Recipe(
             graph=GraphRecipe(direction=self.direction),
             kpath=KpathRecipe(scheme=self.scheme, n_kpoints=config.n_kpoints, frame=self.frame),
-            max_atomic_number=config.first_atomic_number + N_SPECIES - 1,
+            max_atomic_number=config.max_atomic_number,
         )

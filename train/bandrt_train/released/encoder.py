@@ -61,6 +61,20 @@ class EncoderLayer(nn.Module):
         return updated
 
 
+class AtomNorm(nn.BatchNorm1d):
+    """Batch normalisation over the atoms of a batch, as the released code trains it.
+
+    In training, by mean and spread of the batch at hand, which also move the running statistics by a tenth; otherwise by those.
+    A batch that is one atom has no spread, and torch refuses it: it is normalised by the running statistics and leaves them.
+    """
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        """(n_atoms, d_model) to the same."""
+        if len(nodes) > 1:
+            return super().forward(nodes)
+        return nn.functional.batch_norm(nodes, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+
+
 class Encoder(nn.Module):
     """From species and distances to one vector per atom."""
 
@@ -69,7 +83,7 @@ class Encoder(nn.Module):
         self.edge_embed = nn.Linear(N_GAUSSIANS, D_EDGE)
         self.atom_embed = SpeciesEmbedding(config)
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
-        self.norm = nn.BatchNorm1d(config.d_model)
+        self.norm = AtomNorm(config.d_model)
 
     def forward(self, atomic_numbers: Tensor, pairs: Tensor, distance: Tensor) -> Tensor:
         """(n_atoms,), (2, n_edges) and (n_edges,) Å to (n_atoms, d_model)."""

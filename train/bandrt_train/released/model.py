@@ -39,7 +39,10 @@ class ModeHead(nn.Module):
 
 
 class ReleasedBandformer(nn.Module):
-    """The released model on PyG batches (see `graph_data`), its parameters named as in the released code."""
+    """The released model on PyG batches (see `graph_data`), its parameters named as in the released code.
+
+    Under autocast, what reads modes in eV keeps full precision.
+    """
 
     def __init__(self, config: ReleasedConfig) -> None:
         super().__init__()
@@ -61,5 +64,6 @@ class ReleasedBandformer(nn.Module):
         nodes = self.encoder(data.atomic_numbers, data.edge_index, data.edge_length)
         memory, present = to_dense_batch(nodes, data.batch, batch_size=len(data.kpoints))
         sequence = self.decoder(data.kpoints, memory, present)
-        imag = self.mlp2(sequence)
-        return Spectrum(self.mlp1(sequence), torch.cat([torch.zeros_like(imag[..., :1]), imag[..., 1:]], dim=-1))
+        with torch.autocast(data.kpoints.device.type, enabled=False):
+            real, imag = self.mlp1(sequence.float()), self.mlp2(sequence.float())
+        return Spectrum(real, torch.cat([torch.zeros_like(imag[..., :1]), imag[..., 1:]], dim=-1))

@@ -26,10 +26,12 @@ _OPTIONS = {
 """Flag, values and meaning of each field of `Conventions`."""
 
 
-def conventions_options(command: Callable[..., None], fields: Sequence[str] = tuple(_OPTIONS)) -> Callable[..., None]:
+def conventions_options(
+    command: Callable[..., None], fields: Sequence[str] = tuple(_OPTIONS), only_for: str = "files of the released code"
+) -> Callable[..., None]:
     """Give a command an option for each of these fields of `Conventions`.
 
-    The command is called with one argument for all, `conventions`, None when none was given.
+    The command is called with one argument for all, `conventions`, None when none was given. The help says what they are for.
     """
 
     @functools.wraps(command)
@@ -38,6 +40,6 @@ def conventions_options(command: Callable[..., None], fields: Sequence[str] = tu
         command(*args, conventions=Conventions(**given) if given else None, **options)
 
     for name, (flag, values, meaning) in reversed([(field, _OPTIONS[field]) for field in fields]):
-        text = f"{meaning} Only for files of the released code; default {getattr(_DEFAULTS, name)}."
+        text = f"{meaning} Only for {only_for}; default {getattr(_DEFAULTS, name)}."
         wrapped = click.option(flag, name, type=click.Choice(get_args(values)), default=None, help=text)(wrapped)
     return wrapped
