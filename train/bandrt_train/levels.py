@@ -107,17 +107,16 @@ def fill(energy: Tensor, degeneracy: Tensor, electrons: Tensor, n_levels: int) -
         n_levels: how many levels are wanted, an even number.
     """
     level, many = energy.flatten(1), degeneracy.flatten(1)  # (B, M)
-    order = torch.arange(level.shape[1], device=level.device, dtype=level.dtype)
-    earlier = torch.where(order.unsqueeze(1) > order, 1.0, 0.0)  # (M, M): so that no two orbitals have one place
-    same = torch.where(level.unsqueeze(1) == level.unsqueeze(2), earlier, 0.0)
-    lower = torch.where(level.unsqueeze(2) > level.unsqueeze(1), 1.0, same)  # (B, M, M)
-    below = (lower * many.unsqueeze(1)).sum(dim=2)  # (B, M): orbitals before each
+    above = torch.where(level.unsqueeze(2) > level.unsqueeze(1), 1.0, 0.0)  # (B, M, M)
+    first = torch.matmul(above, many.unsqueeze(2)).squeeze(2)  # (B, M): orbitals below each
+    end = many.sum(dim=1, keepdim=True) - torch.matmul(many.unsqueeze(1), above).squeeze(1)  # and up to its equals
     last = torch.floor(0.5 * electrons + 0.5) - 1.0  # (B, 1)
     wanted = (last + torch.arange(1 - n_levels // 2, n_levels // 2 + 1, device=level.device)).unsqueeze(2)  # (B, n_levels, 1)
-    begun = torch.where(below.unsqueeze(1) > wanted, 0.0, 1.0)  # (B, n_levels, M)
-    chosen = torch.where((below + many).unsqueeze(1) > wanted, begun, 0.0)
+    begun = torch.where(first.unsqueeze(1) > wanted, 0.0, 1.0)  # (B, n_levels, M)
+    chosen = torch.where(end.unsqueeze(1) > wanted, begun, 0.0)
+    count = chosen.sum(dim=2)
     missing = torch.where(wanted.squeeze(2) > -0.5, HIGHEST_EV, LOWEST_EV)
-    found = torch.where(chosen.sum(dim=2) > 0.5, (chosen * level.unsqueeze(1)).sum(dim=2), missing)
+    found = torch.where(count > 0.5, torch.matmul(chosen, level.unsqueeze(2)).squeeze(2) / count.clamp(min=1.0), missing)
     near = torch.exp(-(((level.unsqueeze(1) - found.unsqueeze(2)) / SPREAD_EV).clamp(-9.0, 9.0) ** 2)) * many.unsqueeze(1)
     shares = near / (near.sum(dim=2, keepdim=True) + 1e-3)
     middle = found[:, n_levels // 2 - 1 : n_levels // 2]
