@@ -1,4 +1,4 @@
-"""Train every variant alike and compare them: ``python train/ablation.py FOLDER [--seeds 0 1] [--tb3 DOCUMENTS] [--only NAME...]``.
+"""Train every variant alike and compare them: ``python train/ablation.py FOLDER [--seeds 0 1] [--only NAME...]``.
 
 Each run sees the same crystals, on 32 points of the path, for as many epochs, and keeps its last weights, so that no row is the
 luckiest epoch of many. Runs that are there already are kept. Prints the rows of ``train/results/ablation.json``.
@@ -58,7 +58,7 @@ class Trial:
     optimizer: dict[str, Any] = field(default_factory=dict)
     frame: Frame = "fractional"
     gaps: bool = False
-    tb3: bool = False
+    tight_binding: bool = False
 
 
 PAPER = {"learning_rate": 1e-3}
@@ -73,9 +73,9 @@ TRIALS = {
     "bloch, counts": Trial(COUNTS),
     "bloch, gaps": Trial(BLOCH, gaps=True),
     "bloch, counts, gaps": Trial(COUNTS, gaps=True),
-    "bloch, counts, levels": Trial(LEVELS),
+    "bloch, counts, tight binding first": Trial(COUNTS, tight_binding=True),
     "bloch, counts, levels, gaps": Trial(LEVELS, gaps=True),
-    "bloch, counts, tight binding first": Trial(COUNTS, tb3=True),
+    "bloch, counts, levels, tight binding first, gaps": Trial(LEVELS, gaps=True, tight_binding=True),
     "bloch, counts, twice as wide": Trial(replace(COUNTS, d_model=192, d_feedforward=384), PAPER),
 }
 
@@ -93,19 +93,17 @@ def dataset(folder: Path, trial: Trial, source: Path) -> Dataset:
     return Dataset(place)
 
 
-def run(folder: Path, name: str, seed: int, tb3: Path | None) -> Path | None:
-    """Train one trial, unless it is there; None when it needs documents that are not."""
+def run(folder: Path, name: str, seed: int) -> Path:
+    """Train one trial, unless it is there."""
     trial = TRIALS[name]
-    if trial.tb3 and tb3 is None:
-        return None
     place = folder / f"{name.replace(', ', '_').replace(' ', '-')}-{seed}"
     config = replace(CONFIG, model=trial.model, optimizer=replace(CONFIG.optimizer, **trial.optimizer), seed=seed)
     if (place / "validation.json").exists():
         return place
     start = None
-    if trial.tb3 and tb3 is not None:
+    if trial.tight_binding:
         before = place.with_name(place.name + "-before")
-        start = load_checkpoint(fit(config, dataset(folder, trial, tb3), before, resume=True).checkpoint)
+        start = load_checkpoint(fit(config, dataset(folder, trial, ROOT / "tight-binding"), before, resume=True).checkpoint)
     gaps = dataset(folder, trial, ROOT / "gaps" / "materials-project.csv.gz") if trial.gaps else None
     fit(config, dataset(folder, trial, ROOT / "labels"), place, start=start, gaps=gaps, resume=True)
     return place
@@ -116,16 +114,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="where runs and data sets are kept")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--tb3", type=Path, help="folder of tight-binding band documents")
     parser.add_argument("--only", nargs="+", choices=list(TRIALS), default=list(TRIALS))
     options = parser.parse_args()
     torch.set_num_threads(1)
     runs = []
     for name in options.only:
         for seed in options.seeds:
-            if place := run(options.folder, name, seed, options.tb3):
-                runs.append(read_run(place, name))
-                sys.stderr.write(f"{name}, seed {seed}: {runs[-1].metrics['energy_mae_ev']:.3f} eV\n")
+            runs.append(read_run(run(options.folder, name, seed), name))
+            sys.stderr.write(f"{name}, seed {seed}: {runs[-1].metrics['energy_mae_ev']:.3f} eV\n")
     sys.stdout.write(json.dumps([row.as_dict() for row in compare(runs)], ensure_ascii=False, indent=1) + "\n")
     return 0
 

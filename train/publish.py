@@ -24,7 +24,7 @@ REPORTS = ("test", "validation", "external")
 """In this order; the README shows the first."""
 SOURCES = (
     "Labels: made for this project, CC BY 4.0 (`train/labels`). Gaps and most geometries: the Materials Project, CC BY 4.0"
-    " (doi 10.1063/1.4812323; `train/gaps`)."
+    " (doi 10.1063/1.4812323; `train/gaps`). Pretraining: a tight-binding model in the public domain (`train/tight-binding`)."
 )
 ENGINE = ROOT / "runtime" / "bandrt" / "models" / DEFAULT_ENGINE.name
 
