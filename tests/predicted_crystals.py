@@ -40,7 +40,7 @@ def predicted(
     warnings: tuple[str, ...] = (),
     uncertainty: float | None = 0.25,
 ) -> Prediction:
-    """Six bands that bend by a cosine, which a cubic lattice's symmetry keeps, about a gap that is direct at Γ, with its middle `doped` eV above zero."""
+    """Six bands that bend by a cosine, as a cubic lattice lets them, about a gap at Γ whose middle lies `doped` eV above zero."""
     features = featurize_crystal(crystal, RECIPE)
     path = features.kpath
     bend = (2 - 2 * np.cos(2 * np.pi * path.frac_kpoints)).sum(axis=1) / 12  # (n_kpoints,)
