@@ -22,6 +22,8 @@ LAZY_PACKAGES = {
     "cuda": {"bandrt.engine.cuda_device"},
     "matplotlib": {"bandrt.plot"},
     "pymatgen": {"bandrt.interop"},
+    "h5py": {"bandrt.convert.hdf5"},
+    "pyarrow": {"bandrt.convert.parquet"},
 }
 """Optional packages and the only modules that may import them, inside a function."""
 
@@ -34,10 +36,10 @@ LAYERS = (
     {"features"},
     {"bands", "interop", "batch"},
     {"domain", "engine", "results"},
-    {"parts", "plot", "predict"},
+    {"parts", "plot", "predict", "summary"},
     {"engine_thread"},
     {"store"},
-    {"pipeline", "infer", "doctor", "bench"},
+    {"pipeline", "infer", "doctor", "bench", "convert"},
     {"cli"},
 )
 """Rooms of the runtime from the ground up; a module imports only from its own layer or below."""

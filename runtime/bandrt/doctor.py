@@ -29,6 +29,8 @@ PACKAGES = (
     "onnxscript",
     "pymatgen",
     "matplotlib",
+    "h5py",
+    "pyarrow",
 )
 """What is looked for, the core first, by the names that pip knows."""
 TRAIN = ("torch", "torch_geometric", "lightning", "pymatgen")
@@ -81,6 +83,8 @@ def examine(driver: Driver | NoDriver, packages: Mapping[str, str | None], provi
         _by_packages("train models", TRAIN, "train", packages),
         _by_packages("draw figures", ("matplotlib",), "plot", packages),
         _by_packages("give results to pymatgen", ("pymatgen",), "pymatgen", packages),
+        _by_packages("convert to HDF5", ("h5py",), "hdf5", packages),
+        _by_packages("convert to Parquet", ("pyarrow",), "parquet", packages),
     )
     return Diagnosis(
         __version__, platform.python_version(), f"{platform.system()} {platform.machine()}", dict(packages), driver, abilities

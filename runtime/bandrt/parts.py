@@ -53,13 +53,30 @@ def write_part(path: Path, predictions: Sequence[Prediction], *, engine_sha256: 
         predictions: at least one; all by the same engine.
         engine_sha256: which engine that was.
     """
+    rule = predictions[0].band_structure.rule
+    scalars: dict[str, Any] = {
+        "n_valence": rule.n_valence,
+        "metal_tolerance_ev": rule.metal_tolerance_ev,
+        "engine_sha256": engine_sha256,
+        "format_version": FORMAT_VERSION,
+    }
+    with replaced(path, "wb") as file:
+        np.savez(file, allow_pickle=False, **stacked(predictions), **scalars)
+
+
+def stacked(predictions: Sequence[Prediction]) -> dict[str, NDArray[Any]]:
+    """The arrays of a part, scalars apart.
+
+    Args:
+        predictions: at least one; all by the same engine.
+    """
     bands = [p.band_structure for p in predictions]
     crystals = [b.crystal for b in bands]
     n_vertices = max(len(b.labels) for b in bands)
     label_indices = np.full((len(bands), n_vertices), -1, np.int32)
     for row, b in zip(label_indices, bands, strict=True):
         row[: len(b.label_indices)] = b.label_indices
-    arrays: dict[str, Any] = {
+    arrays: dict[str, NDArray[Any]] = {
         "id": np.array([p.id for p in predictions]),
         "path": np.array([p.path for p in predictions]),
         "warnings": np.array([";".join(p.warnings) for p in predictions]),
@@ -75,15 +92,10 @@ def write_part(path: Path, predictions: Sequence[Prediction], *, engine_sha256: 
         "atom_offsets": np.cumsum([0, *(c.n_atoms for c in crystals)]),
         "atomic_numbers": np.concatenate([c.atomic_numbers for c in crystals]),
         "frac_coords": np.concatenate([c.frac_coords for c in crystals]),
-        "n_valence": bands[0].rule.n_valence,
-        "metal_tolerance_ev": bands[0].rule.metal_tolerance_ev,
-        "engine_sha256": engine_sha256,
-        "format_version": FORMAT_VERSION,
     }
     if predictions[0].uncertainty_ev is not None:
         arrays[_UNCERTAINTY] = np.array([p.uncertainty_ev for p in predictions], np.float32)
-    with replaced(path, "wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    return arrays
 
 
 def read_part(path: Path) -> Iterator[Prediction]:

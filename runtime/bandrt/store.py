@@ -16,6 +16,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, Self
@@ -25,20 +26,17 @@ from bandrt.errors import OutputError
 from bandrt.files import TEMPORARY_SUFFIX, replaced
 from bandrt.parts import BadPartError, part_engine, part_ids, read_part, write_part
 from bandrt.results import Failure, Prediction, Ticket
+from bandrt.summary import COLUMNS, UNCERTAINTY_COLUMN, summary_row
 
 log = logging.getLogger(__name__)
 
 PARTS, SUMMARY, ERRORS, RUN, PLOTS, CRASH_LOG = "parts", "summary.csv", "errors.jsonl", "run.json", "plots", "bandrt-error.log"
+CONVERTED = {"pymatgen": "bands.jsonl.gz", "hdf5": "bands.h5", "parquet": "bands.parquet"}
+"""Results in other formats, by what they are converted to."""
 PART_CRYSTALS = 512
 """Predictions in a part: 7 MB, and as much memory before it is written."""
 PART_SECONDS = 30.0
 """A part is written this long after its first prediction at the latest."""
-SUMMARY_COLUMNS = (
-    "id", "path", "formula", "space_group", "n_atoms", "band_gap_ev", "is_metal", "is_direct", "vbm_ev", "cbm_ev", "warnings",
-)  # fmt: skip
-UNCERTAINTY_COLUMN = "uncertainty_ev"
-"""Last column of the summary of an engine that estimates it."""
-
 Mode = Literal["new", "resume", "overwrite"]
 
 
@@ -68,7 +66,7 @@ class Store:
         self.failure_codes: Counter[str] = Counter()
         """Recorded failures by code, earlier runs included."""
         self._engine_sha256 = engine_sha256
-        self._columns = (*SUMMARY_COLUMNS, UNCERTAINTY_COLUMN) if uncertainty else SUMMARY_COLUMNS
+        self._columns = (*COLUMNS, UNCERTAINTY_COLUMN) if uncertainty else COLUMNS
         self._pending: list[tuple[int, Prediction]] = []
         self._pending_since = 0.0
         self._next_part = 0
@@ -176,11 +174,9 @@ def read(folder: Path) -> Iterator[Prediction]:
     Raises:
         OutputError: ``output-not-found`` or ``part-damaged``.
     """
-    for path in _existing_parts(folder):
-        try:
+    for path in existing_parts(folder):
+        with undamaged():
             yield from read_part(path)
-        except BadPartError as error:
-            raise OutputError("part-damaged", f"{error}; run again with --resume") from error
 
 
 def read_one(folder: Path, id: str) -> BandStructure:
@@ -189,22 +185,65 @@ def read_one(folder: Path, id: str) -> BandStructure:
     Raises:
         OutputError: ``output-not-found``, ``part-damaged``, or ``unknown-id`` with the nearest ids there are.
     """
-    known: list[str] = []
-    for path in _existing_parts(folder):
-        try:
-            ids = part_ids(path)
-            if id in ids:
+    for path in existing_parts(folder):
+        with undamaged():
+            if id in part_ids(path):
                 return next(p.band_structure for p in read_part(path) if p.id == id)
-        except BadPartError as error:
-            raise OutputError("part-damaged", f"{error}; run again with --resume") from error
-        known += ids
+    raise unknown_id(folder, id)
+
+
+def unknown_id(folder: Path, id: str) -> OutputError:
+    """Why there is no prediction of this name: the failure it became, or the nearest names there are."""
     for failure in read_errors(folder):
         if failure.id == id:
-            raise OutputError("unknown-id", f"{folder}: {id} has no prediction [{failure.code}]: {failure.message}")
+            return OutputError("unknown-id", f"{folder}: {id} has no prediction [{failure.code}]: {failure.message}")
     from difflib import get_close_matches
 
+    known = [known for path in existing_parts(folder) for known in part_ids(path)]
     near = get_close_matches(id, known, n=3) or known[:3]
-    raise OutputError("unknown-id", f"{folder}: no prediction for {id!r}; there are {len(known)}, such as {', '.join(near)}")
+    return OutputError("unknown-id", f"{folder}: no prediction for {id!r}; there are {len(known)}, such as {', '.join(near)}")
+
+
+def existing_parts(folder: Path) -> list[Path]:
+    """The parts in an output folder that must be one, in order.
+
+    Raises:
+        OutputError: ``output-not-found``.
+    """
+    if not (folder / PARTS).is_dir():
+        raise OutputError("output-not-found", f"{folder}: is no output folder of bandrt (it has no {PARTS}/)")
+    return part_files(folder)
+
+
+@contextmanager
+def undamaged() -> Iterator[None]:
+    """Where parts must be whole.
+
+    Raises:
+        OutputError: ``part-damaged``.
+    """
+    try:
+        yield
+    except BadPartError as error:
+        raise OutputError("part-damaged", f"{error}; run again with --resume") from error
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Read ``run.json``; nothing where parts were copied without it.
+
+    Raises:
+        OutputError: ``run-damaged``.
+    """
+    path = folder / RUN
+    if not path.exists():
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OutputError("run-damaged", f"{path}: can not be read ({error}); run again with --resume") from error
+    if not isinstance(values, dict):
+        raise OutputError("run-damaged", f"{path}: is no record of a run; run again with --resume")
+    return values
 
 
 def read_errors(folder: Path) -> list[Failure]:
@@ -219,25 +258,6 @@ def read_errors(folder: Path) -> list[Failure]:
         except (ValueError, TypeError):
             log.warning("%s: passed over an unfinished line", path)
     return failures
-
-
-def summary_row(prediction: Prediction) -> list[str | int]:
-    """One line of ``summary.csv``; band edges of metals are empty, and the uncertainty is there if the engine gave it."""
-    bands = prediction.band_structure
-    edges = ["" if edge is None else f"{edge.energy:.6f}" for edge in (bands.vbm, bands.cbm)]
-    return [
-        prediction.id,
-        prediction.path,
-        bands.crystal.formula,
-        bands.space_group,
-        bands.crystal.n_atoms,
-        f"{bands.band_gap:.6f}",
-        str(bands.is_metal).lower(),
-        str(bands.is_direct).lower(),
-        *edges,
-        ";".join(prediction.warnings),
-        *([] if prediction.uncertainty_ev is None else [f"{prediction.uncertainty_ev:.6f}"]),
-    ]
 
 
 def part_files(folder: Path) -> list[Path]:
@@ -269,14 +289,14 @@ def _is_ours(path: Path) -> bool:
     if names[-1].startswith(".") and names[-1].endswith(TEMPORARY_SUFFIX):
         return True
     if len(names) == 1:
-        return names[0] in (PARTS, SUMMARY, ERRORS, RUN, PLOTS, CRASH_LOG)
+        return names[0] in (PARTS, SUMMARY, ERRORS, RUN, PLOTS, CRASH_LOG, *CONVERTED.values())
     if names[0] == PARTS:
         return len(names) == 2 and path.match("part-*.npz")
     return names[0] == PLOTS and path.suffix in (".png", ".svg", ".pdf")
 
 
 def _clear(folder: Path) -> None:
-    """Delete what runs and plots left; `check_folder` has seen that there is nothing else."""
+    """Delete what runs, plots and conversions left; `check_folder` has seen that there is nothing else."""
     entries = sorted(folder.rglob("*"), reverse=True)  # contents before their folders
     for path in entries:
         if path.is_dir():
@@ -299,12 +319,6 @@ def _lock(folder: Path) -> int | None:
             os.close(descriptor)
             raise OutputError("output-locked", f"{folder}: another run is writing here") from error
     return descriptor
-
-
-def _existing_parts(folder: Path) -> list[Path]:
-    if not (folder / PARTS).is_dir():
-        raise OutputError("output-not-found", f"{folder}: is no output folder of bandrt (it has no {PARTS}/)")
-    return part_files(folder)
 
 
 def _json_line(failure: Failure) -> str:

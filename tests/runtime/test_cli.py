@@ -160,7 +160,7 @@ def test_help_lists_every_command_without_importing_any() -> None:
         assert any(line.strip().startswith(name) for line in help_text)
 
 
-@pytest.mark.parametrize("name", ["infer", "plot", "inspect"])
+@pytest.mark.parametrize("name", ["infer", "plot", "convert", "inspect"])
 def test_every_command_explains_itself(name: str, capsys: Captured) -> None:
     assert run([name, "--help"]) == 0
     assert capsys.readouterr().out.startswith(f"Usage: bandrt {name} ")

@@ -32,6 +32,8 @@ def test_a_bare_installation_is_told_how_to_get_each_thing() -> None:
         "pip install 'bandrt[train]'",
         "pip install 'bandrt[plot]'",
         "pip install 'bandrt[pymatgen]'",
+        "pip install 'bandrt[hdf5]'",
+        "pip install 'bandrt[parquet]'",
     }
     assert "no NVIDIA driver" in found["run ONNX engines on a GPU"].detail
     assert "no NVIDIA driver" in found["build TensorRT plans"].detail

@@ -17,7 +17,8 @@ from bandrt.errors import OutputError
 from bandrt.manifest import BandRule
 from bandrt.parts import BadPartError, read_part
 from bandrt.results import Failure, Prediction, Ticket
-from bandrt.store import SUMMARY_COLUMNS, Mode, Store, read, read_errors, read_one
+from bandrt.store import Mode, Store, read, read_errors, read_one
+from bandrt.summary import COLUMNS
 
 ENGINE = "e" * 64
 
@@ -103,7 +104,7 @@ def test_uncertainties_are_kept_and_stand_last_in_the_summary(tmp_path: Path) ->
     assert [p.uncertainty_ev for p in read(tmp_path)] == [0.25, 1.5]
     before = (tmp_path / "summary.csv").read_bytes()
     rows = list(csv.DictReader(before.decode().splitlines()))
-    assert tuple(rows[0]) == (*SUMMARY_COLUMNS, "uncertainty_ev")
+    assert tuple(rows[0]) == (*COLUMNS, "uncertainty_ev")
     assert [row["uncertainty_ev"] for row in rows] == ["0.250000", "1.500000"]
     with Store(tmp_path, engine_sha256=ENGINE, mode="resume", uncertainty=True):
         pass
@@ -141,7 +142,7 @@ def test_the_summary_says_what_the_bands_say(tmp_path: Path) -> None:
         store.add(Ticket(1, "m", ""), metal)
     with (tmp_path / "summary.csv").open(encoding="utf-8", newline="") as file:
         first, second = csv.DictReader(file)
-    assert tuple(first) == SUMMARY_COLUMNS
+    assert tuple(first) == COLUMNS
     assert float(first["band_gap_ev"]) == pytest.approx(insulator.band_structure.band_gap, abs=1e-6)
     assert float(first["cbm_ev"]) - float(first["vbm_ev"]) == pytest.approx(float(first["band_gap_ev"]), abs=2e-6)
     assert (first["is_metal"], first["warnings"], first["space_group"], first["n_atoms"]) == ("false", "magnetic:Fe", "225", "2")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from bandrt.cli.progress import Progress
 from bandrt.manifest import BandRule, Variant
 from bandrt.recipe import Frame, KpathRecipe, Scheme
-from bandrt_train.cli_progress import Progress
 from bandrt_train.model_config import ModelConfig
 from bandrt_train.released.config import Conventions, ReleasedConfig
 from bandrt_train.released.options import conventions_options

@@ -10,7 +10,7 @@ from typing import get_args
 import click
 
 from bandrt.cli import EXIT_SOME_FAILED
-from bandrt_train.cli_progress import Progress
+from bandrt.cli.progress import Progress
 from bandrt_train.sources.materials_project import (
     FAILED,
     DownloadReport,

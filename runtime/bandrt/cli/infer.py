@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from functools import partial
 from pathlib import Path
 
 import click
@@ -61,8 +62,8 @@ def command(
         planned = plan(paths, out, options)
         click.echo(json.dumps(planned, indent=1) if as_json else "\n".join(f"{name}: {value}" for name, value in planned.items()))
         return 0
-    with Progress() as progress:
-        report = infer(paths, out, options, on_progress=progress)
+    with Progress("crystals") as progress:
+        report = infer(paths, out, options, on_progress=partial(_show, progress))
     for line in _summary(report, out):
         click.echo(line, err=True)
     if as_json:
@@ -70,6 +71,12 @@ def command(
     if report.status == "interrupted":
         return EXIT_INTERRUPTED
     return EXIT_SOME_FAILED if report.total_failed else 0
+
+
+def _show(progress: Progress, report: RunReport) -> None:
+    done = report.skipped + report.predicted + report.failed
+    skipped = f", {report.skipped} by earlier runs" if report.skipped else ""
+    progress.show(done, report.expected, f"{report.failed} failed{skipped}, {report.rate:.1f} crystals/s", before=report.skipped)
 
 
 def _summary(report: RunReport, out: Path) -> list[str]:

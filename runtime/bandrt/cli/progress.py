@@ -9,16 +9,16 @@ from typing import Any, Self
 
 import click
 
-from bandrt.pipeline import RunReport
-
 LOG_SECONDS = 10.0
 """Between two lines where standard error is no terminal."""
 
 
 class Progress:
-    """Shows a run's report as it changes; a context manager."""
+    """Shows how far a stream is; a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str) -> None:
+        """Count things of this name, in the plural."""
+        self._unit = unit
         self._bar: Any = None
         self._next_line = time.monotonic() + LOG_SECONDS
 
@@ -26,23 +26,27 @@ class Progress:
         if sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(unit=" crystals", dynamic_ncols=True, leave=False)
+            self._bar = tqdm(unit=f" {self._unit}", dynamic_ncols=True, leave=False)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         if self._bar is not None:
             self._bar.close()
 
-    def __call__(self, report: RunReport) -> None:
-        """Show the report."""
+    def show(self, done: int, total: int | None, note: str = "", *, before: int = 0) -> None:
+        """Say how far it is.
+
+        Args:
+            done: how many are dealt with.
+            total: of how many, if that is known.
+            note: what else there is to say.
+            before: how many of them an earlier run dealt with.
+        """
         if self._bar is not None:
-            self._bar.total = report.expected
-            self._bar.update(report.skipped + report.predicted + report.failed - self._bar.n)
-            self._bar.set_postfix(failed=report.failed, refresh=False)
+            self._bar.total, self._bar.initial = total, before
+            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(done - self._bar.n)
         elif time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + LOG_SECONDS
-            of = f" of {report.expected}" if report.expected else ""
-            click.echo(
-                f"{report.predicted}{of} predicted, {report.failed} failed, {report.skipped} skipped, {report.rate:.1f} crystals/s",
-                err=True,
-            )
+            of = f" of {total}" if total else ""
+            click.echo(", ".join(filter(None, (f"{done}{of} {self._unit}", note))), err=True)
