@@ -39,7 +39,8 @@ def energies(model: BlochBandformer, *features: Features) -> Tensor:
 
 
 def assert_same(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found, expected, atol=TOLERANCE_EV, rtol=2e-6)
+    largest = float(expected.abs().max())  # perturbed weights say up to hundreds of eV
+    torch.testing.assert_close(found, expected, atol=max(TOLERANCE_EV, 5e-6 * largest), rtol=0)
 
 
 def at(features: Features, kpoints: np.ndarray) -> Features:
