@@ -4,7 +4,7 @@
     python benchmarks/featurize.py --table structures.csv.gz    crystals of a table with a `cif` column
 
 Every figure is milliseconds of processor time per crystal in one thread, so that waiting for a busy machine is not counted.
-`chunks` is what the pipeline does: 64 crystals at once, from text to features, the fastest of `--repeats` times for each chunk;
+`chunks` is what the pipeline does: 128 crystals at once, from text to features, the fastest of `--repeats` times for each chunk;
 `alone` is one crystal at a time, the fastest of `--repeats` times for each. `stream` is the mean of a plain loop over them, and
 `first pass` that of the very first time each is seen. Templates of k-paths and cubic prototypes are remembered from crystal to
 crystal, as in any long run; only the first pass has to make them. `others` is one pass in chunks over crystals of the table that

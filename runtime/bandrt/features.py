@@ -22,7 +22,7 @@ from bandrt.recipe import Recipe
 from bandrt.symmetry import StandardCell, standardize_many
 
 DEFAULT_RECIPE = Recipe()
-CHUNK = 64
+CHUNK = 128
 """Crystals whose features are made together: as many as pay, and few enough to stay in the processor's cache."""
 
 

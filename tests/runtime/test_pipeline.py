@@ -168,7 +168,7 @@ def test_an_engine_that_fails_stops_the_run_and_keeps_what_was_done(
 
 def test_an_interrupt_finishes_what_is_in_flight_and_a_resume_does_the_rest(engine: Engine, tmp_path: Path) -> None:
     def interrupted() -> Iterator[Cube]:
-        for i in range(200):
+        for i in range(400):
             if i == 60:
                 signal.raise_signal(signal.SIGINT)
             yield Cube(i)
@@ -178,11 +178,11 @@ def test_an_interrupt_finishes_what_is_in_flight_and_a_resume_does_the_rest(engi
     assert signal.getsignal(signal.SIGINT) is handler
     assert report.status == "interrupted"
     first = [p.id for p in read(tmp_path)]
-    assert 0 < len(first) < 100
-    report = run_all(map(Cube, range(200)), engine, tmp_path, mode="resume")
+    assert 0 < len(first) < 200
+    report = run_all(map(Cube, range(400)), engine, tmp_path, mode="resume")
     assert report.status == "finished"
     assert report.skipped >= len(first)
-    assert sorted(p.id for p in read(tmp_path)) == expected_ids(200)
+    assert sorted(p.id for p in read(tmp_path)) == expected_ids(400)
 
 
 def test_the_second_interrupt_stops_at_once() -> None:
