@@ -49,7 +49,7 @@ def levels(element: Element) -> dict[str, float | int]:
     p = found.setdefault("p", s + PROMOTION_EV["p"])
     if "d" not in found:
         above, lowest = (2.0, -1.0) if period >= 4 else (6.0, 2.0)
-        found["d"] = max(s, p) + above if max(s, p) + above > lowest else lowest
+        found["d"] = max(max(s, p) + above, lowest)
     found["outer_s"] = max(max(s, p) + PROMOTION_EV["outer_s"], LOWEST_OUTER_S_EV)
     return {"electrons": electrons, **found}
 

@@ -20,7 +20,7 @@ from bandrt_export.dense_loops import DenseBonds, DenseLoops
 from bandrt_export.dense_reading import PooledReading
 from bandrt_export.dense_released import DenseReleased
 from bandrt_train.counts import CrystalCounts
-from bandrt_train.decoder import Decoder, Memory
+from bandrt_train.decoder import Decoder, Memory, mean_atom
 from bandrt_train.encoder import EdgeBiasedAttention, Encoder, GaussianExpansion
 from bandrt_train.heads import BandHeads
 from bandrt_train.levels import AtomicLevels
@@ -40,12 +40,6 @@ class DenseBands(NamedTuple):
     """(B, n_bands) eV."""
     band_dispersion: Tensor
     """(B, n_bands, K) eV."""
-
-
-def mean_atom(memory: Memory) -> Tensor:
-    """The mean over the atoms of each crystal, (B, d_model); zero for a crystal of padding alone."""
-    present = memory.mask.unsqueeze(-1).to(memory.nodes.dtype)  # (B, N, 1)
-    return (memory.nodes * present).sum(dim=1) / present.sum(dim=1).clamp(min=1.0)
 
 
 class DenseBandformer(nn.Module):

@@ -46,6 +46,12 @@ class Memory(NamedTuple):
     """(B, N) bool: which are atoms."""
 
 
+def mean_atom(memory: Memory) -> Tensor:
+    """The mean over the atoms of each crystal, (B, d_model); zero for a crystal of padding alone."""
+    present = memory.mask.unsqueeze(-1).to(memory.nodes.dtype)  # (B, N, 1)
+    return (memory.nodes * present).sum(dim=1) / present.sum(dim=1).clamp(min=1.0)
+
+
 class Attention(nn.Module):
     """Projections of multi-head attention; a subclass says how queries, keys and values combine."""
 

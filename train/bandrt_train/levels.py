@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bandrt_train.decoder import Memory, mean_atom
 from bandrt_train.model_config import ModelConfig
 from bandrt_train.node_features import N_SPECIES
 
@@ -181,10 +182,8 @@ class AtomicLevels(nn.Module):
         energy = torch.where(many > 0.0, moved, ABSENT_EV)
         filling = fill(energy, many, F.embedding(numbers, self.electrons).sum(dim=1), 2 * self.n_bands)
         compressed = torch.log1p(0.5 * filling.energies.clamp(min=0.0)) - torch.log1p(-0.5 * filling.energies.clamp(max=0.0))
-        atoms = mask.to(nodes.dtype).sum(dim=1, keepdim=True).clamp(min=1.0)
-        mean = (nodes * mask.to(nodes.dtype).unsqueeze(-1)).sum(dim=1) / atoms
         crystal = self.whole(compressed)
-        reach = torch.softmax(self.reach(mean + crystal), dim=-1)  # (B, n_shifts)
+        reach = torch.softmax(self.reach(mean_atom(Memory(nodes, mask)) + crystal), dim=-1)  # (B, n_shifts)
         energies, shares = self._reached(filling.energies, reach), self._reached(filling.shares.flatten(2), reach)
         shares = shares.unflatten(2, energy.shape[1:])  # (B, n_bands, N, n_slots)
         character = torch.matmul(shares.sum(dim=2), self.orbital) + torch.matmul(shares.sum(dim=3), self.atom(nodes))

@@ -12,7 +12,7 @@ from torch_geometric.utils import to_dense_batch
 from bandrt.manifest import Variant
 from bandrt_train.band_output import BandOutput
 from bandrt_train.counts import CrystalCounts
-from bandrt_train.decoder import Decoder, Memory
+from bandrt_train.decoder import Decoder, Memory, mean_atom
 from bandrt_train.encoder import Encoder, GaussianExpansion, SparseAttention, SparseEdges
 from bandrt_train.heads import BandHeads
 from bandrt_train.levels import AtomicLevels
@@ -56,7 +56,7 @@ class Bandformer(nn.Module):
         """Predict the bands of a PyG batch."""
         edges = SparseEdges(data.edge_index, self.expansion(data.edge_length))
         memory = self.atoms(data, edges)
-        crystal = memory.nodes.sum(dim=1) / memory.mask.sum(dim=1, keepdim=True)
+        crystal = mean_atom(memory)
         sequence = self.decoder(data.kpoints, memory)
         with _full_precision(data):
             output: BandOutput = self.heads(sequence.float(), crystal.float())
@@ -103,7 +103,7 @@ class BlochBandformer(Bandformer):
             )
             levels = None if self.levels is None else self.levels(memory.nodes.float(), memory.mask, atomic_numbers)
             read = self.reading(memory.nodes.float(), loops, memory.mask, None if levels is None else levels.loop_weight)
-        crystal = memory.nodes.sum(dim=1) / memory.mask.sum(dim=1, keepdim=True)
+        crystal = mean_atom(memory)
         sequence = self.decoder(data.kpoints, memory, read.sequence)
         with _full_precision(data):
             output: BandOutput = self.heads(sequence.float(), crystal.float(), read, levels)
