@@ -27,7 +27,7 @@ from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.readers import read_cif
 from bandrt.readers.documents import crystal_of_document
-from bandrt.symmetry import standardize
+from bandrt.symmetry.standard_cell import standardize
 
 TOLERANCE = 0.01
 """Relative: how far lengths and products of lattice vectors may be apart, as relaxed cells of one crystal are."""

@@ -50,7 +50,7 @@ Milliseconds = dict[str, float]
 @click.option("--save/--no-save", default=True, help="Whether to write benchmarks/results/featurize-DATE.json.")
 def main(table: Path | None, crystals: int, max_atoms: int, repeats: int, pymatgen_sample: int, save: bool) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy is loaded: one core is what is measured
-    from bandrt.machine import processor
+    from bandrt.machine.versions import processor
     from bandrt.readers import read_cif
 
     texts = list(tables_cifs(table) if table else example_cifs())
@@ -103,10 +103,10 @@ def main(table: Path | None, crystals: int, max_atoms: int, repeats: int, pymatg
 
 def time_stages(text: str) -> Milliseconds:
     """Time each stage, and the whole as a user calls it."""
-    from bandrt.graph import crystal_graph
-    from bandrt.kpath import kpath_of
+    from bandrt.graph.crystal_graph import crystal_graph
+    from bandrt.kpaths import kpath_of
     from bandrt.readers import read_cif
-    from bandrt.symmetry import standardize
+    from bandrt.symmetry.standard_cell import standardize
 
     times = [process_time()]
     crystal = read_cif(text)
@@ -151,10 +151,10 @@ def time_once(texts: list[str]) -> float:
 def time_chunk(texts: list[str]) -> Milliseconds:
     """Time each stage for all crystals of a chunk, and the whole."""
     from bandrt.features import featurize_many
-    from bandrt.graph import crystal_graphs
-    from bandrt.kpath import kpaths_of
+    from bandrt.graph.crystal_graph import crystal_graphs
+    from bandrt.kpaths import kpaths_of
     from bandrt.readers import read_cif
-    from bandrt.symmetry import StandardCell, standardize_many
+    from bandrt.symmetry.standard_cell import StandardCell, standardize_many
 
     times = [process_time()]
     crystals = [read_cif(text) for text in texts]

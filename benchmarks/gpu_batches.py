@@ -54,7 +54,7 @@ def wanted(sizes: tuple[int, ...]) -> Iterator[tuple[int, int]]:
 
 
 def save(path: Path, batches: dict[str, Inputs]) -> None:
-    """Write batches for a machine that can not make them."""
+    """Write batches for a machine that cannot make them."""
     np.savez_compressed(path, **{f"{batch}/{name}": array for batch, arrays in batches.items() for name, array in arrays.items()})
 
 

@@ -31,15 +31,15 @@ import gpu_batches
 import gpu_layer
 import numpy as np
 
-from bandrt.bands import gaps, in_order
+from bandrt.bands.band_structure import gaps, in_order
 from bandrt.engine import DEFAULT_ENGINE, open_session, read_manifest
 from bandrt.engine.cuda_driver import Driver, find_driver
-from bandrt.engine.plan_file import RTX_TARGETS
+from bandrt.engine.plan.file import RTX_TARGETS
 from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs, Session
 from bandrt.engine.shapes import most_crystals
 from bandrt.errors import BandrtError, MissingPackageError
 from bandrt.files import file_sha256
-from bandrt.machine import package_versions
+from bandrt.machine.versions import package_versions
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("numpy", "gemmi", "moyopy", "torch", "torch_geometric", "onnx", "onnxruntime", "onnxruntime-gpu")
@@ -56,7 +56,7 @@ Json = dict[str, Any]
 
 
 class SkipError(Exception):
-    """A step can not be taken here; the message says why."""
+    """A step cannot be taken here; the message says why."""
 
 
 @dataclasses.dataclass
@@ -205,11 +205,11 @@ def pytorch(check: Check) -> Json:
     from torch.utils.flop_counter import FlopCounterMode
 
     from bandrt.manifest import from_mapping
-    from bandrt_export.dense_ensemble import dense_of
-    from bandrt_train.ensemble import Ensemble
-    from bandrt_train.graph_data import to_batch
-    from bandrt_train.model import build_model
-    from bandrt_train.model_config import ModelConfig
+    from bandrt_export.dense.ensemble import dense_of
+    from bandrt_train.model.bandformer import build_model
+    from bandrt_train.model.config import ModelConfig
+    from bandrt_train.model.ensemble import Ensemble
+    from bandrt_train.model.graphs import to_batch
 
     manifest = read_manifest(check.engines[0])
     if manifest.variant == "released":
@@ -339,7 +339,7 @@ def energies(outputs: Outputs | OutOfMemoryError) -> np.ndarray:
 
 def end_to_end(check: Check) -> Json:
     """A whole `bandrt infer` over a table of crystals."""
-    from bandrt.infer import InferOptions, infer
+    from bandrt.run.infer import InferOptions, infer
 
     if not check.dry:
         check.driver()

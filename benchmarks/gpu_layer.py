@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bandrt.engine.cuda_device import CudaDevice
-from bandrt.engine.device import OutOfDeviceMemoryError
+from bandrt.engine.plan.cuda_device import CudaDevice
+from bandrt.engine.plan.device import OutOfDeviceMemoryError
 
 COPIES = 5
 BEYOND_ALL_MEMORY = 1 << 50

@@ -54,16 +54,16 @@ def main(checkpoint: Path | None, config: Path, batches: str, threads: int, repe
     import torch
 
     from bandrt.batch import pad
-    from bandrt.engine.onnx import OnnxSession
+    from bandrt.engine.onnx.session import OnnxSession
     from bandrt.manifest import BandRule, TrainingDomain
-    from bandrt_export.dense_ensemble import dense_of
+    from bandrt_export.dense.ensemble import dense_of
     from bandrt_export.onnx import describe, trace, write
     from bandrt_export.parity import featurize_all, packaged_crystals
     from bandrt_train.checkpoint import load_checkpoint, save_checkpoint
-    from bandrt_train.fit_config import read_config
-    from bandrt_train.graph_data import to_batch
-    from bandrt_train.model import build_model
-    from bandrt_train.recipes import default_recipe
+    from bandrt_train.data.recipes import default_recipe
+    from bandrt_train.fit.config import read_config
+    from bandrt_train.model.bandformer import build_model
+    from bandrt_train.model.graphs import to_batch
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -153,7 +153,7 @@ def model_words(config: object) -> str:
 
 def machine() -> dict[str, str]:
     """Where and with what this was measured."""
-    from bandrt.machine import processor
+    from bandrt.machine.versions import processor
 
     names = ("torch", "torch_geometric", "onnxruntime", "numpy")
     return {"processor": processor(), "python": platform.python_version(), "date": str(date.today())} | {

@@ -22,12 +22,12 @@ import click
 import numpy as np
 
 from bandrt.errors import InputError
-from bandrt.kpath import kpath_of
+from bandrt.kpaths import kpath_of
 from bandrt.manifest import BandRule
 from bandrt.recipe import KpathRecipe, Scheme
-from bandrt.symmetry import standardize
-from bandrt_train.sources.folders import find_documents
-from bandrt_train.targets import document_crystal, make_targets, round_trip_error
+from bandrt.symmetry.standard_cell import standardize
+from bandrt_train.data.sources.folders import find_documents
+from bandrt_train.data.targets import document_crystal, make_targets, round_trip_error
 
 ROOT = Path(__file__).resolve().parents[1]
 RULE = BandRule()

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT / "tests"))  # what tests of several folders import, e.g. `small_models`
-
 
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):

@@ -1,9 +1,12 @@
-"""The shape of the house: who may import what. Read from the source, so imports inside functions count too."""
+"""The shape of the house: which rooms there are, and who may import what. Read from the source, so imports inside functions count."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -11,52 +14,55 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {
     "bandrt": ROOT / "runtime" / "bandrt",
-    "bandrt_export": ROOT / "export" / "bandrt_export",
     "bandrt_train": ROOT / "train" / "bandrt_train",
+    "bandrt_export": ROOT / "export" / "bandrt_export",
 }
-
+"""From the ground up: a package imports only itself and those before it."""
+ROOMS = {
+    "bandrt": (
+        *("errors", "outcomes", "elements", "files", "recipe", "crystal", "manifest", "contract"),
+        *("readers", "sources", "symmetry", "graph", "kpaths", "features", "batch"),
+        *("bands", "domain", "engine", "results", "predict", "machine", "run", "cli"),
+    ),
+    "bandrt_train": ("tables", "model", "checkpoint", "weights", "data", "evaluation", "fit", "cli"),
+    "bandrt_export": ("errors", "output", "dense", "half", "parity", "onnx", "plan", "verify", "cli"),
+}
+"""Modules and folders of each package from the ground up; each imports only itself and what stands before it."""
+FOLDERS = {
+    "bandrt": {
+        *("readers", "sources", "symmetry", "graph", "kpaths", "bands", "engine", "engine/onnx", "engine/plan"),
+        *("results", "results/convert", "machine", "run", "cli"),
+    },
+    "bandrt_train": {"tables", "model", "model/released", "weights", "data", "data/sources", "evaluation", "fit", "cli"},
+    "bandrt_export": {"dense", "cli"},
+}
+"""Rooms that are folders; a module anywhere else has no room."""
 CORE_PACKAGES = {"numpy", "click", "gemmi", "moyopy", "tqdm"}
 """What `pip install bandrt` brings; anything may import these."""
 LAZY_PACKAGES = {
-    "onnxruntime": {"bandrt.engine.onnx", "bandrt.engine.onnx_binding", "bandrt.doctor"},
-    "cuda": {"bandrt.engine.cuda_device"},
-    "matplotlib": {"bandrt.plot"},
-    "pymatgen": {"bandrt.interop"},
-    "h5py": {"bandrt.convert.hdf5"},
-    "pyarrow": {"bandrt.convert.parquet"},
+    "onnxruntime": {"bandrt.engine.onnx.session", "bandrt.engine.onnx.binding", "bandrt.machine.doctor"},
+    "cuda": {"bandrt.engine.plan.cuda_device"},
+    "matplotlib": {"bandrt.bands.plot"},
+    "pymatgen": {"bandrt.bands.pymatgen"},
+    "h5py": {"bandrt.results.convert.hdf5"},
+    "pyarrow": {"bandrt.results.convert.parquet"},
 }
-"""Optional packages and the only modules that may import them, inside a function."""
-
-LAYERS = (
-    {"errors", "elements", "files", "machine"},
-    {"recipe", "crystal", "prototypes"},
-    {"manifest", "readers", "symmetry", "standard_lattice", "neighbors", "shells", "graph"},
-    {"sources", "kpath"},
-    {"textbook"},
-    {"features"},
-    {"bands", "interop", "batch"},
-    {"domain", "engine", "results"},
-    {"parts", "plot", "predict", "summary"},
-    {"engine_thread"},
-    {"store"},
-    {"pipeline", "infer", "doctor", "bench", "convert"},
-    {"cli"},
-)
-"""Rooms of the runtime from the ground up; a module imports only from its own layer or below."""
+"""Optional packages and the only modules of the runtime that may import them, inside a function."""
 
 
-def modules(package: str) -> list[Path]:
-    return sorted(PACKAGES[package].rglob("*.py"))
-
-
-def module_name(path: Path, package: str) -> str:
-    parts = path.relative_to(PACKAGES[package].parent).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+@cache
+def modules() -> Mapping[str, Path]:
+    """Every module of the three packages by its dotted name."""
+    found = {}
+    for folder in PACKAGES.values():
+        for path in sorted(folder.rglob("*.py")):
+            parts = path.relative_to(folder.parent).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
 
 
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
-    """Imported module names of a file, and whether the import runs when the file is imported."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    """Imported module names of a file, and whether the import runs when the file is imported; what only type checkers see, too."""
 
     def visit(node: ast.AST, at_import: bool) -> Iterator[tuple[str, bool]]:
         for child in ast.iter_child_nodes(node):
@@ -64,73 +70,87 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
                 yield from ((alias.name, at_import) for alias in child.names)
             elif isinstance(child, ast.ImportFrom):
                 assert child.level == 0, f"{path}: relative import"
-                yield child.module or "", at_import
-                if child.module == "bandrt":
-                    yield from ((f"bandrt.{alias.name}", at_import) for alias in child.names)
+                module = child.module or ""
+                inner = [f"{module}.{alias.name}" for alias in child.names]
+                yield from ((name if name in modules() else module, at_import) for name in inner)
             elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-                continue
+                yield from visit(child, False)
             else:
                 inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
                 yield from visit(child, at_import and not inside)
 
-    return visit(tree, True)
+    return visit(ast.parse(path.read_text(encoding="utf-8")), True)
 
 
-def is_third_party(name: str) -> bool:
-    import sys
+def own_imports(name: str) -> set[str]:
+    """Modules of the three packages that a module imports."""
+    return {imported for imported, _ in imports(modules()[name]) if imported in modules() and imported != name}
 
-    return name.split(".")[0] not in sys.stdlib_module_names and not name.startswith("bandrt")
+
+def room(name: str) -> tuple[str, str]:
+    """Package and room of a module; the package itself, whose public names are looked up lazily, is no room."""
+    package, _, rest = name.partition(".")
+    return package, rest.partition(".")[0]
 
 
-@pytest.mark.parametrize("path", modules("bandrt"), ids=lambda p: module_name(p, "bandrt"))
-def test_the_runtime_imports_only_its_light_core(path: Path) -> None:
-    name = module_name(path, "bandrt")
-    for imported, at_import in imports(path):
-        if not is_third_party(imported):
-            continue
+def of_package(package: str) -> list[str]:
+    return [name for name in modules() if name.split(".")[0] == package]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_module_stands_in_a_room(package: str) -> None:
+    top = {room(name)[1] for name in of_package(package)} - {""}
+    assert top == set(ROOMS[package]), "say where a new room stands, and take out one that is gone"
+    folders = {path.parent.relative_to(PACKAGES[package]).as_posix() for path in PACKAGES[package].rglob("*.py")} - {"."}
+    assert folders == FOLDERS[package]
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if "." in name])
+def test_arrows_between_rooms_point_down(name: str) -> None:
+    package, own = room(name)
+    order = ROOMS[package]
+    packages = list(PACKAGES)
+    for imported in own_imports(name):
+        other_package, other = room(imported)
+        if other_package != package:
+            lower = packages.index(other_package) < packages.index(package)
+            lazily = name.startswith("bandrt.cli")  # it reaches across, by names in a table
+            assert lower or lazily, f"{name} imports {imported}, of a package above it"
+        elif other:
+            assert order.index(other) <= order.index(own), f"{name} imports {imported}, which stands above it"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_modules_import_each_other_in_a_circle(package: str) -> None:
+    graph = {name: own_imports(name) & set(of_package(package)) for name in of_package(package) if "." in name}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle: {' -> '.join(error.args[1])}")
+
+
+@pytest.mark.parametrize("name", of_package("bandrt"))
+def test_the_runtime_imports_only_its_light_core(name: str) -> None:
+    for imported, at_import in imports(modules()[name]):
         top = imported.split(".")[0]
-        if top in CORE_PACKAGES:
+        if top in sys.stdlib_module_names or top in PACKAGES or top in CORE_PACKAGES:
             continue
         assert top in LAZY_PACKAGES, f"{name} imports {imported}, which the runtime must not need"
         assert name in LAZY_PACKAGES[top], f"{name} imports {imported}; only {sorted(LAZY_PACKAGES[top])} may"
         assert not at_import, f"{name} imports {imported} when it is imported; import it inside the function that needs it"
 
 
-def layer(name: str) -> int | None:
-    parts = name.split(".")
-    if len(parts) == 1:
-        return None  # the package itself: its public names are looked up lazily
-    return next((i for i, rooms in enumerate(LAYERS) if parts[1] in rooms), -1)
-
-
-@pytest.mark.parametrize("path", modules("bandrt"), ids=lambda p: module_name(p, "bandrt"))
-def test_arrows_between_the_rooms_of_the_runtime_point_down(path: Path) -> None:
-    name = module_name(path, "bandrt")
-    own = layer(name)
-    if own is None:
-        return
-    assert own >= 0, f"{name} has no layer: say where it belongs"
-    for imported, _ in imports(path):
-        if imported.split(".")[0] != "bandrt":
-            continue
-        other = layer(imported)
-        if other is not None and other >= 0:
-            assert other <= own, f"{name} (layer {own}) imports {imported} (layer {other})"
-
-
-@pytest.mark.parametrize("path", modules("bandrt"), ids=lambda p: module_name(p, "bandrt"))
-def test_only_the_command_line_reaches_training_and_export(path: Path) -> None:
-    name = module_name(path, "bandrt")
-    reaching = [i for i, _ in imports(path) if i.split(".")[0] in ("bandrt_train", "bandrt_export")]
-    assert not reaching or name.startswith("bandrt.cli"), f"{name} imports {reaching}"
-
-
-@pytest.mark.parametrize("path", modules("bandrt_train"), ids=lambda p: module_name(p, "bandrt_train"))
-def test_training_does_not_import_export(path: Path) -> None:
-    assert not [i for i, _ in imports(path) if i.startswith("bandrt_export")]
+def test_tests_mirror_the_rooms() -> None:
+    homes = {"runtime": "bandrt", "train": "bandrt_train", "export": "bandrt_export"}
+    for folder, package in homes.items():
+        for path in (ROOT / "tests" / folder).rglob("test_*.py"):
+            mirrored = path.parent.relative_to(ROOT / "tests" / folder).as_posix()
+            assert mirrored == "." or mirrored in FOLDERS[package], f"{path}: there is no room {mirrored} in {package}"
+    others = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and not path.name.startswith("__")}
+    assert others == {*homes, "benchmarks", "tools", "docs", "support"}
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_module_says_what_it_is(package: str) -> None:
-    silent = [module_name(p, package) for p in modules(package) if not ast.get_docstring(ast.parse(p.read_text(encoding="utf-8")))]
+    silent = [name for name in of_package(package) if not ast.get_docstring(ast.parse(modules()[name].read_text(encoding="utf-8")))]
     assert not silent, f"no module docstring: {silent}"

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from other_cells import CHANGES, changed_at_once
 
 import bandrt
 from bandrt.crystal import Crystal
 from bandrt.predict import Engine
 from bandrt.readers import to_crystal
+from tests.support.other_cells import CHANGES, changed_at_once
 
 ENERGY_TOLERANCE_EV = 1e-4
 """What another description of the same crystal may change: float32 rounding of the inputs, amplified by the model."""

@@ -3,8 +3,9 @@
     python tools/same_bytes.py record before.json TABLE    # at the old commit
     python tools/same_bytes.py compare before.json TABLE   # at the new one
 
-Predicts `examples/crystals` and 500 crystals spread evenly over TABLE (a `.csv.gz` with columns `material_id` and `cif`), one thread, through the public
-API alone, so that the script outlives moves. Energies, k-points and failures are hashed; a report is only comparable on the machine that made it.
+Predicts `examples/crystals` and 500 crystals spread evenly over TABLE (a `.csv.gz` with columns `material_id` and `cif`), one
+thread, through the public API alone, so that the script outlives moves. Energies, k-points and failures are hashed; a report is
+only comparable on the machine that made it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("report", type=Path)
     parser.add_argument("table", type=Path)
     chosen = parser.parse_args(arguments)
-    found = {name: digest for name, digest in digests(chosen.table)}
+    found = dict(digests(chosen.table))
     if chosen.action == "record":
         chosen.report.write_text(json.dumps(found, indent=0), encoding="utf-8")
         print(f"recorded {len(found)} crystals in {chosen.report}")

@@ -6,4 +6,4 @@ from bandrt.errors import BandrtError
 
 
 class ExportError(BandrtError):
-    """A checkpoint can not be exported, or what came out is not the same model."""
+    """A checkpoint cannot be exported, or what came out is not the same model."""

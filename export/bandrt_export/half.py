@@ -1,6 +1,6 @@
 """Half precision, written into the graph: matrix products in fp16, everything else in fp32.
 
-The types stand in the graph itself, so a strongly typed backend has no choice and can not fall back in silence. Distances, waves,
+The types stand in the graph itself, so a strongly typed backend has no choice and cannot fall back in silence. Distances, waves,
 softmax, normalisation and heads keep fp32: there, rounding costs more than it saves.
 """
 

@@ -17,16 +17,16 @@ from torch.export import Dim
 
 import bandrt
 from bandrt.crystal import Crystal
-from bandrt.engine.onnx import OnnxSession
+from bandrt.engine.onnx.session import OnnxSession
 from bandrt.files import replaced
 from bandrt.manifest import METADATA_KEY, Backend, Manifest, ParityReport, Precision
-from bandrt_export.dense import Dense
-from bandrt_export.dense_ensemble import DenseEnsemble, dense_of
+from bandrt_export.dense.bandformer import Dense
+from bandrt_export.dense.ensemble import DenseEnsemble, dense_of
 from bandrt_export.half import with_half_products, with_rounding_spelled_out
 from bandrt_export.output import prepare_folder, summary
 from bandrt_export.parity import compare, featurize_all, limits_of, packaged_crystals, require
 from bandrt_train.checkpoint import Checkpoint, load_checkpoint
-from bandrt_train.released.config import Conventions
+from bandrt_train.model.released.config import Conventions
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -65,8 +65,8 @@ def export_onnx(
         The manifest written inside, parity report included.
 
     Raises:
-        CheckpointError: the checkpoint can not be used.
-        ExportError: ``parity-failed``, or ``export-not-writable`` for an output folder that can not be written.
+        CheckpointError: the checkpoint cannot be used.
+        ExportError: ``parity-failed``, or ``export-not-writable`` for an output folder that cannot be written.
     """
     target = Path(output)
     prepare_folder(target)

@@ -10,13 +10,13 @@ from bandrt_export.errors import ExportError
 
 
 def prepare_folder(target: Path) -> None:
-    """Find out before the work, not after it, that the file can not be written."""
+    """Find out before the work, not after it, that the file cannot be written."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ExportError("export-not-writable", f"{target}: its folder can not be made ({error.strerror})") from error
+        raise ExportError("export-not-writable", f"{target}: its folder cannot be made ({error.strerror})") from error
     if target.is_dir() or not os.access(target.parent, os.W_OK):
-        raise ExportError("export-not-writable", f"{target}: is a folder, or lies in one that can not be written to")
+        raise ExportError("export-not-writable", f"{target}: is a folder, or lies in one that cannot be written to")
 
 
 def describe(manifest: Manifest, output: Path) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bandrt.bands import gaps, in_order
+from bandrt.bands.band_structure import gaps, in_order
 from bandrt.batch import pad
 from bandrt.crystal import Crystal
 from bandrt.engine.session import UNCERTAINTY, Session
@@ -19,8 +19,8 @@ from bandrt.features import Features, featurize_crystal
 from bandrt.manifest import BandRule, ParityReport, Precision
 from bandrt.recipe import Recipe
 from bandrt_export.errors import ExportError
-from bandrt_train.ensemble import Model
-from bandrt_train.graph_data import to_batch
+from bandrt_train.model.ensemble import Model
+from bandrt_train.model.graphs import to_batch
 
 BATCH_SIZES = (1, 2, 5, 16)
 """Crystals per batch; every crystal is compared once in each."""
@@ -56,7 +56,7 @@ def limits_of(precision: Precision, *, rounding_ev: float, limit_ev: float | Non
 def packaged_crystals() -> list[Crystal]:
     """Real crystals of 1 to about 40 atoms that come with this package.
 
-    Made by ``export/make_parity_crystals.py`` from the Materials Project (CC BY 4.0).
+    Made by ``tools/parity_crystals.py`` from the Materials Project (CC BY 4.0).
     """
     entries = json.loads(files("bandrt_export").joinpath("parity_crystals.json").read_text(encoding="utf-8"))["crystals"]
     return [Crystal.checked(e["lattice"], e["atomic_numbers"], e["frac_coords"], name=e["id"]) for e in entries]

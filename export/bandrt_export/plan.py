@@ -20,9 +20,9 @@ from typing import Any
 
 from bandrt.batch import MAX_PADDED_ATOMS
 from bandrt.engine.cuda_driver import Driver, NoDriver, find_driver
-from bandrt.engine.onnx_file import manifest_of
-from bandrt.engine.plan_file import sidecar, timings
-from bandrt.engine.tensorrt import PlanBackend, import_backend, make_logger
+from bandrt.engine.onnx.file import manifest_of
+from bandrt.engine.plan.file import sidecar, timings
+from bandrt.engine.plan.tensorrt import PlanBackend, import_backend, make_logger
 from bandrt.files import replaced
 from bandrt.manifest import Backend, Bucket, Manifest, Precision, Profile
 from bandrt_export.errors import ExportError
@@ -202,7 +202,7 @@ class PlanBuilder:
         if not parser.parse(model.read_bytes()):
             errors = [parser.get_error(index) for index in range(parser.num_errors)]
             reasons = "; ".join(f"{error.node_operator()}: {error.desc()}" for error in errors)
-            raise ExportError("plan-not-parsed", f"{model.name}: {self.backend} {self.version} can not read it ({reasons})")
+            raise ExportError("plan-not-parsed", f"{model.name}: {self.backend} {self.version} cannot read it ({reasons})")
         return network
 
     def products(self, network: Any) -> tuple[int, int]:
@@ -246,7 +246,7 @@ class PlanBuilder:
         serialized = self.builder.build_serialized_network(network, config)
         if serialized is None:
             reason = self.problems[-1] if self.problems else "it does not say why"
-            raise ExportError("plan-not-built", f"{self.backend} {self.version} can not build this plan: {reason}")
+            raise ExportError("plan-not-built", f"{self.backend} {self.version} cannot build this plan: {reason}")
         return bytes(serialized), None if cache is None else bytes(cache.serialize())
 
     def _timing_cache(self, config: Any, timings: bytes) -> Any:

@@ -17,13 +17,13 @@ from bandrt.features import Features, featurize_crystals
 from bandrt.manifest import BandRule, Manifest, ParityReport
 from bandrt.predict import within_size
 from bandrt.recipe import Recipe
-from bandrt.results import Failure, Ticket
+from bandrt.results.prediction import Failure, Ticket
 from bandrt.sources import find
-from bandrt_export.dense import DENSE
+from bandrt_export.dense.bandformer import DENSE
 from bandrt_export.errors import ExportError
 from bandrt_export.parity import REFERENCE, compare, limits_of, objection, packaged_crystals
 from bandrt_train.checkpoint import Checkpoint, load_checkpoint, load_checkpoint_for
-from bandrt_train.ensemble import Model
+from bandrt_train.model.ensemble import Model
 
 ENGINE_SUFFIXES = (".onnx",)
 """What is opened as an engine; anything else is read as a checkpoint."""
@@ -79,7 +79,7 @@ def verify(
             the mean and the gaps alone.
 
     Raises:
-        BandrtError: a model can not be opened; ``not-comparable`` for models that are not fed alike; ``no-input`` when no
+        BandrtError: a model cannot be opened; ``not-comparable`` for models that are not fed alike; ``no-input`` when no
             crystal is left to compare.
     """
     with open_session(model, device=device) as session, _standard(against, session.manifest) as standard:
@@ -132,7 +132,7 @@ def _require_equal(where: str, ours: dict[str, Any], theirs: dict[str, Any], bot
 
 
 def _featurize(paths: Sequence[Path], manifest: Manifest) -> tuple[list[Features], list[Failure]]:
-    """The crystals that the engine can take, smallest first, and those that it can not."""
+    """The crystals that the engine can take, smallest first, and those that it cannot."""
     inputs = list(_crystals(paths))
     called = [path or name for name, path, _ in inputs]
     outcomes = featurize_crystals([crystal for _, _, crystal in inputs], manifest.recipe, names=called)
@@ -151,7 +151,7 @@ def _featurize(paths: Sequence[Path], manifest: Manifest) -> tuple[list[Features
 
 
 def _crystals(paths: Sequence[Path]) -> Iterator[tuple[str, str, Crystal | InputError]]:
-    """Name, path and crystal of each input, or why it can not be read."""
+    """Name, path and crystal of each input, or why it cannot be read."""
     if not paths:
         yield from ((crystal.formula, "", crystal) for crystal in packaged_crystals())
         return

@@ -11,34 +11,35 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from bandrt.bands import BandEdge, BandStructure
+    from bandrt.bands.band_structure import BandEdge, BandStructure
     from bandrt.crystal import Crystal
     from bandrt.errors import BandrtError, InputError
     from bandrt.features import Features, featurize, featurize_many
-    from bandrt.kpath import kpath
+    from bandrt.kpaths import kpath
     from bandrt.manifest import Manifest
     from bandrt.predict import Engine, load
     from bandrt.recipe import Recipe
-    from bandrt.results import Failure, Prediction
-    from bandrt.store import read, read_one
+    from bandrt.results.prediction import Failure, Prediction
+    from bandrt.results.store import read, read_one
 
 _HOME = {
-    "BandEdge": "bandrt.bands",
-    "BandStructure": "bandrt.bands",
+    "BandEdge": "bandrt.bands.band_structure",
+    "BandStructure": "bandrt.bands.band_structure",
     "BandrtError": "bandrt.errors",
     "Crystal": "bandrt.crystal",
     "Engine": "bandrt.predict",
-    "Failure": "bandrt.results",
+    "Failure": "bandrt.results.prediction",
     "Features": "bandrt.features",
     "InputError": "bandrt.errors",
     "Manifest": "bandrt.manifest",
-    "Prediction": "bandrt.results",
+    "Prediction": "bandrt.results.prediction",
     "Recipe": "bandrt.recipe",
     "featurize": "bandrt.features",
     "featurize_many": "bandrt.features",
+    "kpath": "bandrt.kpaths",
     "load": "bandrt.predict",
-    "read": "bandrt.store",
-    "read_one": "bandrt.store",
+    "read": "bandrt.results.store",
+    "read_one": "bandrt.results.store",
 }
 
 __all__ = [
@@ -64,12 +65,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "kpath":  # a package that can be called
-        return import_module("bandrt.kpath")
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'bandrt' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return list(__all__)

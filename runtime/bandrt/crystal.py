@@ -39,7 +39,7 @@ class Crystal:
 
     @classmethod
     def checked(cls, lattice: Any, atomic_numbers: Any, frac_coords: Any, *, name: str = "crystal") -> Crystal:
-        """Build a crystal from array-likes, refusing what can not be one.
+        """Build a crystal from array-likes, refusing what cannot be one.
 
         Args:
             lattice: (3, 3), Å, rows.

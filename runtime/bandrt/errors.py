@@ -29,7 +29,7 @@ class BandrtError(Exception):
 
 
 class InputError(BandrtError):
-    """One crystal can not be used; a run records it and goes on.
+    """One crystal cannot be used; a run records it and goes on.
 
     Attributes:
         stage: the step that refused it.
@@ -81,11 +81,11 @@ class ManifestError(BandrtError):
 
 
 class EngineError(BandrtError):
-    """A model can not be opened or run on this machine."""
+    """A model cannot be opened or run on this machine."""
 
 
 class OutputError(BandrtError):
-    """An output folder or file can not be written or resumed."""
+    """An output folder or file cannot be written or resumed."""
 
 
 class MissingPackageError(BandrtError):

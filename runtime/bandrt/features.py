@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from bandrt.crystal import Crystal
 from bandrt.elements import SYMBOLS
 from bandrt.errors import InputError, only, onward, outcome_of
-from bandrt.graph import CrystalGraph, crystal_graphs
-from bandrt.kpath import kpaths_of
-from bandrt.kpath.path import KPath
+from bandrt.graph.crystal_graph import CrystalGraph, crystal_graphs
+from bandrt.kpaths import kpaths_of
+from bandrt.kpaths.path import KPath
 from bandrt.readers import to_crystal
 from bandrt.recipe import Recipe
-from bandrt.symmetry import StandardCell, standardize_many
+from bandrt.symmetry.standard_cell import StandardCell, standardize_many
 
 DEFAULT_RECIPE = Recipe()
 CHUNK = 128
@@ -35,7 +35,7 @@ class Features:
         space_group: number, 1 to 230.
         space_group_symbol: international short symbol, e.g. ``Fm-3m``.
         atomic_numbers: (n_atoms,) int32.
-        neighbor_index: (n_atoms, n_slots) int32, see `bandrt.graph.CrystalGraph`.
+        neighbor_index: (n_atoms, n_slots) int32, see `bandrt.graph.crystal_graph.CrystalGraph`.
         neighbor_distance: (n_atoms, n_slots) float32, Å.
         neighbor_mask: (n_atoms, n_slots) bool.
         neighbor_image: (n_atoms, n_slots, 3) int32, in cell vectors.
@@ -66,7 +66,7 @@ def featurize(item: Any, recipe: Recipe = DEFAULT_RECIPE, *, name: str | None = 
         name: what to call it in an error; the file name for a path.
 
     Raises:
-        InputError: the crystal can not be read or used; its ``code`` and ``stage`` say why and where.
+        InputError: the crystal cannot be read or used; its ``code`` and ``stage`` say why and where.
     """
     return only(featurize_many([item], recipe, names=[name]))
 
@@ -114,7 +114,7 @@ def featurize_cell(cell: StandardCell, recipe: Recipe = DEFAULT_RECIPE, *, name:
     """Make the features of a standard primitive cell.
 
     Args:
-        cell: from `bandrt.symmetry.standardize`, by the recipe's symmetry.
+        cell: from `bandrt.symmetry.standard_cell.standardize`, by the recipe's symmetry.
         recipe: the choices the engine was trained with.
         name: what to call it in an error.
 
@@ -155,7 +155,7 @@ def _features_of(cells: list[StandardCell], recipe: Recipe) -> list[Features | I
 def _features(
     cell: StandardCell, graph: CrystalGraph | InputError, kpath: KPath | InputError, recipe: Recipe
 ) -> Features | InputError:
-    """Put the parts together, or give the first reason why that can not be done."""
+    """Put the parts together, or give the first reason why that cannot be done."""
     primitive = cell.crystal
     heaviest = int(primitive.atomic_numbers[-1])  # they are sorted
     if heaviest > recipe.max_atomic_number:

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from bandrt.bands import BandStructure, Energies, in_order
+from bandrt.bands.band_structure import BandStructure, Energies, in_order
 from bandrt.batch import Batcher
 from bandrt.domain import warnings
 from bandrt.engine import DEFAULT_ENGINE, open_session
@@ -25,7 +25,7 @@ from bandrt.features import Features, featurize_many
 from bandrt.files import file_sha256
 from bandrt.manifest import BandRule, Manifest
 from bandrt.recipe import Recipe
-from bandrt.results import Failure, Prediction, Result, Ticket
+from bandrt.results.prediction import Failure, Prediction, Result, Ticket
 
 CPU_BATCH_PER_CORE, GPU_BATCH_SIZE = 4, 64
 """Crystals per run: a CPU core takes a slice of a few at a time; a GPU wants many."""
@@ -64,7 +64,7 @@ class Engine:
             batch_size: crystals per run of the model; None takes what suits the device.
 
         Yields:
-            A `Prediction`, or a `Failure` for an input that can not be used. Anything else that goes wrong is raised.
+            A `Prediction`, or a `Failure` for an input that cannot be used. Anything else that goes wrong is raised.
         """
         batch_size = batch_size or default_batch_size(self.session.device)
         numbered = enumerate(items)
@@ -88,7 +88,7 @@ class Engine:
         """Featurise by this engine's recipe, refusing a crystal it has no room for.
 
         Raises:
-            InputError: the crystal can not be used, or ``too-many-atoms``.
+            InputError: the crystal cannot be used, or ``too-many-atoms``.
         """
         return only(self.featurize_many([item], names=[name]))
 
@@ -154,7 +154,7 @@ def load(path: str | os.PathLike[str] | None = None, device: str | None = None, 
         threads: CPU threads; None takes every core this process may use.
 
     Raises:
-        EngineError: the model can not be opened or the device not used.
+        EngineError: the model cannot be opened or the device not used.
         ManifestError: the model carries no manifest, or not one that describes it.
         MissingPackageError: the backend is not installed.
     """

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from bandrt.manifest import Manifest
-    from bandrt_train.model import Bandformer
+    from bandrt_train.model.bandformer import Bandformer
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +31,11 @@ class Exported:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """A small exported model with every option that adds operations."""
     # here and not above: torch is imported when a test needs it, under the warning filters of the tests
-    from small_models import RECIPE, SMALL, perturbed
-
     from bandrt.manifest import BandRule, TrainingDomain
-    from bandrt_export.dense import DENSE
+    from bandrt_export.dense.bandformer import DENSE
     from bandrt_export.onnx import trace
     from bandrt_train.checkpoint import save_checkpoint
+    from tests.support.small_models import RECIPE, SMALL, perturbed
 
     folder = tmp_path_factory.mktemp("exported")
     model = perturbed(replace(SMALL, encoder_layers=1, decoder_layers=1, node_features="elemental", edge_values=True))

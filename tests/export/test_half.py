@@ -12,16 +12,16 @@ import pytest
 from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
-from small_models import real_features
 
 import bandrt_export.onnx
 from bandrt.batch import pad
-from bandrt.engine.onnx import OnnxSession
-from bandrt_export.cli import command
+from bandrt.engine.onnx.session import OnnxSession
+from bandrt_export.cli.export import command
 from bandrt_export.contract import INPUTS
 from bandrt_export.errors import ExportError
 from bandrt_export.half import PRODUCTS, half_products, with_half_products, with_rounding_spelled_out
 from bandrt_export.onnx import export_onnx
+from tests.support.small_models import real_features
 
 MEAN_LIMIT_EV, GAP_LIMIT_EV = 5e-3, 20e-3
 """What half precision may cost on real crystals."""

@@ -15,21 +15,21 @@ import pytest
 import torch
 from click.testing import CliRunner
 from numpy.typing import NDArray
-from small_models import RECIPE, real_features
 
 import bandrt_export.onnx
 from bandrt.batch import pad
-from bandrt.engine.onnx import OnnxSession
+from bandrt.engine.onnx.session import OnnxSession
 from bandrt.files import file_sha256
 from bandrt.manifest import METADATA_KEY, BandRule, Manifest
-from bandrt_export.cli import command
+from bandrt_export.cli.export import command
 from bandrt_export.contract import INPUTS
-from bandrt_export.dense import DENSE, DenseBands
+from bandrt_export.dense.bandformer import DENSE, DenseBands
 from bandrt_export.errors import ExportError
 from bandrt_export.onnx import OPSET, export_onnx, trace, without_traces
 from bandrt_export.parity import BATCH_SIZES
-from bandrt_train.graph_data import to_batch
-from bandrt_train.model import Bandformer
+from bandrt_train.model.bandformer import Bandformer
+from bandrt_train.model.graphs import to_batch
+from tests.support.small_models import RECIPE, real_features
 
 ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE_EV = 1e-5

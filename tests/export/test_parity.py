@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from small_models import RECIPE, real_features
 
-from bandrt.bands import gaps, in_order
-from bandrt.engine.onnx import OnnxSession
+from bandrt.bands.band_structure import gaps, in_order
+from bandrt.engine.onnx.session import OnnxSession
 from bandrt.manifest import BandRule, ParityReport
 from bandrt_export.errors import ExportError
 from bandrt_export.output import summary
 from bandrt_export.parity import BATCH_SIZES, EXTRA_ATOMS, HALF_LIMITS, Limits, compare, featurize_all, packaged_crystals, require
-from bandrt_train.graph_data import to_batch
+from bandrt_train.model.graphs import to_batch
+from tests.support.small_models import RECIPE, real_features
 
 LIMIT_EV = 1e-4
 LIMITS = Limits(max_energy_ev=LIMIT_EV)

@@ -20,11 +20,11 @@ import bandrt_export.plan
 from bandrt.batch import MAX_PADDED_ATOMS
 from bandrt.engine import DEFAULT_ENGINE, read_manifest
 from bandrt.engine.cuda_driver import Driver, Gpu, NoDriver
-from bandrt.engine.plan_file import sidecar
+from bandrt.engine.plan.file import sidecar
 from bandrt.errors import MissingPackageError
 from bandrt.files import file_sha256
 from bandrt.manifest import METADATA_KEY, Backend, Bucket, Profile
-from bandrt_export.cli import command
+from bandrt_export.cli.export import command
 from bandrt_export.errors import ExportError
 from bandrt_export.plan import PlanBackend, PlanBuilder, build_plan, heartbeat, profile_of
 from bandrt_train.weights import SHIPPED
@@ -114,7 +114,7 @@ def test_the_shipped_checkpoint_becomes_a_half_precision_plan_in_one_command(rtx
 def test_full_tensorrt_goes_the_same_way_on_the_gpu_of_the_machine(
     rtx: Any, exported: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # TensorRT has the same interface, and its library can not be had without a GPU: RTX stands in for it
+    # TensorRT has the same interface, and its library cannot be had without a GPU: RTX stands in for it
     monkeypatch.setitem(sys.modules, "tensorrt", rtx)
     monkeypatch.setattr(bandrt_export.plan, "find_driver", lambda: H200)
     manifest = build_plan(exported.engine, tmp_path / "model.plan", backend="tensorrt", max_atoms=8, max_batch=1)

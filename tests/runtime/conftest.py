@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from simulated_gpu import SimulatedDevice
-from simulated_tensorrt import simulated_tensorrt
 
 from bandrt.batch import INPUT_NAMES
 from bandrt.engine import read_manifest
 from bandrt.engine.cuda_driver import Driver, Gpu
-from bandrt.engine.plan_file import sidecar
+from bandrt.engine.plan.file import sidecar
 from bandrt.files import file_sha256
 from bandrt.manifest import METADATA_KEY, Backend, BandRule, Bucket, Manifest, Profile, TrainingDomain
 from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe
+from tests.support.simulated_gpu import SimulatedDevice
+from tests.support.simulated_tensorrt import simulated_tensorrt
 
 TINY_MANIFEST = Manifest(
     variant="paper",
@@ -202,7 +202,7 @@ def machine(tiny_engine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     sidecar(plan).write_text(manifest.to_json(), encoding="utf-8")
     driver = Driver(cuda="13.0", gpus=(Gpu("NVIDIA GeForce RTX 4090", "sm89", 24.0),))
     monkeypatch.setattr("bandrt.engine.cuda_driver.find_driver", lambda: driver)
-    monkeypatch.setattr("bandrt.engine.plan.CudaDevice", lambda index, extra: gpu)
+    monkeypatch.setattr("bandrt.engine.plan.open.CudaDevice", lambda index, extra: gpu)
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", trt)
     gpu.make_current()
     return SimulatedMachine(gpu, trt, plan, tiny_engine)

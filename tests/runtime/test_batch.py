@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bandrt.batch import INPUT_NAMES, Batcher, bucket_size, pad
 from bandrt.crystal import Crystal
 from bandrt.features import Features
-from bandrt.kpath.path import KPath
+from bandrt.kpaths.path import KPath
 
 WORST_PADDING = 0.2
 """Share of a row that may be padding."""

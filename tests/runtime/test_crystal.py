@@ -1,4 +1,4 @@
-"""The crystal refuses what can not be one, and says what it found."""
+"""The crystal refuses what cannot be one, and says what it found."""
 
 from __future__ import annotations
 

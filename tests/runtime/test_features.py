@@ -19,7 +19,7 @@ from bandrt.errors import InputError
 from bandrt.features import CHUNK, Features, featurize, featurize_cells, featurize_crystal, featurize_many
 from bandrt.readers import read_cif
 from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe, SymmetryRecipe
-from bandrt.symmetry import standardize
+from bandrt.symmetry.standard_cell import standardize
 
 COORDINATE_TOLERANCE = 2e-4
 """k-points, fractional: files give 6 to 8 digits and symmetrising moves atoms within symprec."""
@@ -112,7 +112,7 @@ def test_real_crystals_have_the_same_features_in_another_cell(shared: Path) -> N
     for seed, row in enumerate(rows):
         crystal = read_cif(row["cif"], name=row["material_id"])
         if crystal.n_atoms <= 40:
-            standard = featurize(crystal).crystal  # exactly symmetric, so that the space group can not change
+            standard = featurize(crystal).crystal  # exactly symmetric, so that the space group cannot change
             assert_same(featurize(standard), featurize(supercell(standard, seed)))
 
 

@@ -16,9 +16,9 @@ import bandrt
 from bandrt import Crystal, Failure, Prediction
 from bandrt.domain import warnings
 from bandrt.errors import EngineError
-from bandrt.infer import InferOptions, infer
 from bandrt.manifest import Profile, TrainingDomain
 from bandrt.predict import Engine, load
+from bandrt.run.infer import InferOptions, infer
 
 ENERGY_TOLERANCE_EV = 1e-5
 """Rounding of single precision for energies of a few eV; batches may add in another order."""

@@ -7,14 +7,14 @@ import json
 from pathlib import Path
 
 import pytest
-from small_fits import N_KPOINTS, RECIPE
 
-from bandrt_train.band_documents import DocumentText
-from bandrt_train.dataset import Dataset
-from bandrt_train.dataset_builder import build_dataset
-from bandrt_train.dataset_writer import DatasetWriter
-from bandrt_train.gap_labels import METHOD, gap_targets
-from bandrt_train.sources.folders import find_documents
+from bandrt_train.data.builder import build_dataset
+from bandrt_train.data.dataset import Dataset
+from bandrt_train.data.documents import DocumentText
+from bandrt_train.data.gap_labels import METHOD, gap_targets
+from bandrt_train.data.sources.folders import find_documents
+from bandrt_train.data.writer import DatasetWriter
+from tests.support.small_fits import N_KPOINTS, RECIPE
 
 LABELS = Path(__file__).resolve().parents[2] / "train" / "labels"
 SHARD = "dft-pbe-080cdff9f8a7.jsonl.gz"

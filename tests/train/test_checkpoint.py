@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 import torch
-from small_models import RECIPE, SMALL, perturbed, real_features
 
 from bandrt.files import file_sha256
 from bandrt.manifest import BandRule, TrainingDomain
 from bandrt.recipe import Recipe
 from bandrt_train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from bandrt_train.graph_data import to_batch
-from bandrt_train.model import Bandformer
+from bandrt_train.model.bandformer import Bandformer
+from bandrt_train.model.graphs import to_batch
+from tests.support.small_models import RECIPE, SMALL, perturbed, real_features
 
 TRAINING = TrainingDomain(
     n_crystals=12, elements=("O", "Si"), max_atoms=9, functional="PBE", metrics={"validation/energy_mae": 0.5}

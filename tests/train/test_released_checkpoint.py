@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 import torch
-from small_models import SMALL_RELEASED, perturbed, perturbed_released, real_features, write_released
 
 from bandrt.files import file_sha256
 from bandrt.manifest import BandRule, TrainingDomain
 from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from bandrt_train.graph_data import to_batch
-from bandrt_train.released.config import Conventions
+from bandrt_train.model.graphs import to_batch
+from bandrt_train.model.released.config import Conventions
+from tests.support.small_models import SMALL_RELEASED, perturbed, perturbed_released, real_features, write_released
 
 CONFIG = replace(SMALL_RELEASED, n_kpoints=128)
 """The number of k-points of every released checkpoint."""

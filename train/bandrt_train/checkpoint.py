@@ -21,11 +21,11 @@ from bandrt.errors import BandrtError
 from bandrt.files import file_sha256, replaced
 from bandrt.manifest import BandRule, EnsembleRule, TrainingDomain, from_mapping
 from bandrt.recipe import Recipe
-from bandrt_train.ensemble import Ensemble, Model
-from bandrt_train.model import build_model
-from bandrt_train.released.config import Conventions, SpeciesIndex
-from bandrt_train.released.layout import is_released, read_released
-from bandrt_train.variants import Config, read_model_config
+from bandrt_train.model.bandformer import build_model
+from bandrt_train.model.ensemble import Ensemble, Model
+from bandrt_train.model.released.config import Conventions, SpeciesIndex
+from bandrt_train.model.released.layout import is_released, read_released
+from bandrt_train.model.variants import Config, read_model_config
 
 KIND = "bandrt checkpoint"
 FORMAT_VERSION = 1

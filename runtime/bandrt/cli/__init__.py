@@ -39,9 +39,9 @@ COMMANDS = {
     "inspect": Entry("bandrt.cli.inspect:command", "Say what a model is, what it was trained on and how it was verified."),
     "bench": Entry("bandrt.cli.bench:command", "Measure how fast engines are, side by side.", "train"),
     "doctor": Entry("bandrt.cli.doctor:command", "Say what can be done on this machine, and what is missing."),
-    "export": Entry("bandrt_export.cli:command", "Turn a checkpoint into a verified engine.", "export"),
-    "verify": Entry("bandrt_export.verify_cli:command", "Compare an engine with what it was made from.", "export"),
-    "train": Entry("bandrt_train.cli:group", "Make data sets, train and evaluate models.", "train"),
+    "export": Entry("bandrt_export.cli.export:command", "Turn a checkpoint into a verified engine.", "export"),
+    "verify": Entry("bandrt_export.cli.verify:command", "Compare an engine with what it was made from.", "export"),
+    "train": Entry("bandrt_train.cli.group:group", "Make data sets, train and evaluate models.", "train"),
 }
 
 

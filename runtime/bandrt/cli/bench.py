@@ -15,15 +15,16 @@ from typing import Any, Literal
 
 import click
 
-from bandrt import __version__, bench, textbook
+from bandrt import __version__
 from bandrt.cli import EXIT_SOME_FAILED
-from bandrt.doctor import installed_packages
 from bandrt.engine import DEFAULT_ENGINE
 from bandrt.engine.cuda_driver import Driver, find_driver
 from bandrt.errors import EngineError
-from bandrt.machine import processor
+from bandrt.machine import bench
+from bandrt.machine.doctor import installed_packages
+from bandrt.machine.versions import processor
 from bandrt.predict import Engine, load
-from bandrt.sources import find
+from bandrt.sources import find, textbook
 
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
@@ -92,7 +93,7 @@ def command(
         contenders = [bench.contender(engine, name) for name, engine in opened.items()]
         yardstick = None
         if checkpoint is not None:
-            training = importlib.import_module("bandrt_train.contenders")
+            training = importlib.import_module("bandrt_train.evaluation.contenders")
             on = next(iter(opened.values())).session.device
             references, yardstick = training.reference_contenders(
                 checkpoint, device=on, threads=threads, compiled=compiled, clock=CLOCKS[clock]

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from bandrt.cli.progress import Progress
-from bandrt.convert import FORMATS, SUFFIXES, Format, convert
-from bandrt.store import CONVERTED
+from bandrt.results.convert import FORMATS, SUFFIXES, Format, convert
+from bandrt.results.store import CONVERTED
 
 
 @click.command("convert")

@@ -7,14 +7,14 @@ import json
 
 import click
 
-from bandrt.doctor import Diagnosis, examine, installed_packages, onnx_providers
 from bandrt.engine.cuda_driver import NoDriver, find_driver
+from bandrt.machine.doctor import Diagnosis, examine, installed_packages, onnx_providers
 
 
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(as_json: bool) -> None:
-    """Say what this installation can do on this machine, and which command adds what it can not."""
+    """Say what this installation can do on this machine, and which command adds what it cannot."""
     diagnosis = examine(find_driver(), installed_packages(), onnx_providers())
     click.echo(json.dumps(dataclasses.asdict(diagnosis), indent=1) if as_json else _for_people(diagnosis))
 

@@ -12,9 +12,9 @@ import click
 from bandrt.cli import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from bandrt.cli.progress import Progress
 from bandrt.engine import DEFAULT_ENGINE
-from bandrt.infer import InferOptions, infer, outcome, plan
-from bandrt.pipeline import RunReport
-from bandrt.store import ERRORS, SUMMARY, Mode
+from bandrt.results.store import ERRORS, SUMMARY, Mode
+from bandrt.run.infer import InferOptions, infer, outcome, plan
+from bandrt.run.pipeline import RunReport
 
 
 @click.command("infer")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from bandrt.plot import FORMATS, save
-from bandrt.store import PLOTS, read_one
+from bandrt.bands.plot import FORMATS, save
+from bandrt.results.store import PLOTS, read_one
 
 
 @click.command("plot")
@@ -34,5 +34,5 @@ def command(out: Path, ids: tuple[str, ...], output: Path | None, kind: str | No
 
 
 def _file_name(name: str) -> str:
-    """An id without what can not be in a file name."""
+    """An id without what cannot be in a file name."""
     return re.sub(r"[/\\:\0]", "_", name).lstrip(".") or "_"

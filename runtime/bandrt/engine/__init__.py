@@ -1,9 +1,9 @@
 """Inference sessions: one interface (`session`), opened by `open_session`.
 
-- ONNX files: `onnx` runs them, on a GPU through `onnx_binding`; `onnx_file` reads their manifest without ONNX Runtime.
-- Plans: `plan` checks and opens them, `plan_session` runs them, `lane` is the way of one batch over the GPU, `shapes` and `pool`
-  say what it is padded to and where it lies. All of that stands on `device`, a protocol; behind it are `cuda_device`, the only
-  module that calls CUDA, and `tensorrt`, the only one that calls TensorRT. `plan_file` reads the manifest without either.
+- `onnx`: `session` runs ONNX files, on a GPU through `binding`; `file` reads their manifest without ONNX Runtime.
+- `plan`: `open` checks and opens plans, `session` runs them, `lane` is the way of one batch over the GPU, `shapes` and `pool` say
+  what it is padded to and where it lies. All of that stands on `device`, a protocol; behind it are `cuda_device`, the only module
+  that calls CUDA, and `tensorrt`, the only one that calls TensorRT. `file` reads the manifest without either.
 - `memory` halves batches that do not fit, for any session; `cuda_driver` finds GPUs without a CUDA package.
 """
 
@@ -41,10 +41,10 @@ def open_session(path: Path, *, device: str | None = None, threads: int | None =
     """
     device = default_device(path) if device is None else device
     if _suffix(path) == ".plan":
-        from bandrt.engine.plan import open_plan
+        from bandrt.engine.plan.open import open_plan
 
         return open_plan(path, device=device)
-    from bandrt.engine.onnx import OnnxSession
+    from bandrt.engine.onnx.session import OnnxSession
 
     return OnnxSession(path, device=device, threads=threads)
 
@@ -56,7 +56,8 @@ def read_manifest(path: Path) -> Manifest:
         EngineError: ``engine-not-found``, ``engine-format``, ``engine-unreadable`` or ``plan-changed``.
         ManifestError: the file has no manifest, or not one this version reads.
     """
-    from bandrt.engine import onnx_file, plan_file
+    from bandrt.engine.onnx import file as onnx_file
+    from bandrt.engine.plan import file as plan_file
 
     return plan_file.manifest_of(path) if _suffix(path) == ".plan" else onnx_file.manifest_of(path)
 

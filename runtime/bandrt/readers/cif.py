@@ -209,7 +209,7 @@ def _operations(block: cif.Block, angles: list[float], name: str) -> list[Operat
             triplets = tuple(operation.triplet() for operation in gemmi.symops_from_hall(hall))
             return [parse_operations(triplets)]
         except (ValueError, RuntimeError):
-            raise InputError("bad-symmetry", f"{name}: Hall symbol {hall!r} can not be read") from None
+            raise InputError("bad-symmetry", f"{name}: Hall symbol {hall!r} cannot be read") from None
     hermann_mauguin, number = _first_value(block, _NAMES), _first_value(block, _NUMBERS)
     if not hermann_mauguin and not number:
         return [IDENTITY]

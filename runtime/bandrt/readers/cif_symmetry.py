@@ -67,7 +67,7 @@ def parse_operations(triplets: tuple[str, ...]) -> Operations:
     """Operations from CIF triplets, ``-y+1/2, x, z``.
 
     Raises:
-        ValueError: a triplet can not be read, or together they are not a group (a list that was cut short).
+        ValueError: a triplet cannot be read, or together they are not a group (a list that was cut short).
     """
     rotations, translations = [], []
     for triplet in triplets:
@@ -76,7 +76,7 @@ def parse_operations(triplets: tuple[str, ...]) -> Operations:
         except (ValueError, ZeroDivisionError):
             parts = []
         if len(parts) != 3:
-            raise ValueError(f"symmetry operation {triplet!r} can not be read")
+            raise ValueError(f"symmetry operation {triplet!r} cannot be read")
         rotations.append([row for row, _ in parts])
         translations.append([shift for _, shift in parts])
     operations = Operations(np.array(rotations), np.array(translations))

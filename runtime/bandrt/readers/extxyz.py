@@ -88,7 +88,7 @@ def _crystal_of_frame(comment: str, rows: list[str], name: str) -> Crystal:
         written = [row.split()[columns[kind]] for row in rows]
         cartesian = np.array(positions).reshape(len(rows), 3)
     except (ValueError, KeyError, IndexError) as error:
-        raise InputError("extxyz-syntax", f"{name}: Lattice, Properties or an atom can not be read: {error}") from None
+        raise InputError("extxyz-syntax", f"{name}: Lattice, Properties or an atom cannot be read: {error}") from None
     numbers = [int(token) if kind == "z" and token.isdecimal() else ATOMIC_NUMBERS.get(token, 0) for token in written]
     if 0 in numbers:
         raise unknown_species(written[numbers.index(0)], name=name, site=f"site {numbers.index(0) + 1}")

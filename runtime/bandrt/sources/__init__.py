@@ -1,6 +1,6 @@
 """Where crystals come from: files, folders, tables, trajectories and archives, found lazily and read in any process.
 
-Nothing that was asked for is lost: what can not be opened becomes a `Source` whose `read` raises the reason.
+Nothing that was asked for is lost: what cannot be opened becomes a `Source` whose `read` raises the reason.
 """
 
 from __future__ import annotations

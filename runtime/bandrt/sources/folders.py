@@ -18,7 +18,7 @@ class FoundFile:
     Attributes:
         path: as the user would write it.
         label: the same however the user got there: the folder that was searched, then the path inside it.
-        kind: what it holds; None for one that is none of ours, or that can not be looked at.
+        kind: what it holds; None for one that is none of ours, or that cannot be looked at.
         problem: code and reason if `kind` is None.
     """
 
@@ -50,7 +50,7 @@ def files(paths: Sequence[Path], *, skip: Sequence[Path] = ()) -> Iterator[Found
 
 
 def _named(path: Path, label: str) -> FoundFile:
-    """A file that the user named: one that can not be used is reported."""
+    """A file that the user named: one that cannot be used is reported."""
     if not path.exists():
         return FoundFile(path, label, None, ("file-not-found", "no such file or folder"))
     kind = kind_of(path.name)

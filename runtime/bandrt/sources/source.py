@@ -53,5 +53,5 @@ class Candidate:
 
 
 def refused(source_id: str, path: str, code: str, reason: str) -> Candidate:
-    """A source that can not be opened; reading it raises the reason."""
+    """A source that cannot be opened; reading it raises the reason."""
     return Candidate(Source(source_id, path, "cif", InputError(code, f"{path}: {reason}")), path)

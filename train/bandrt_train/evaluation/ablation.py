@@ -17,7 +17,7 @@ from bandrt_train.evaluation.tables import METRICS, markdown_table
 
 
 class AblationError(BandrtError):
-    """Runs that can not be compared."""
+    """Runs that cannot be compared."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def read_run(folder: Path, name: str = "") -> Run:
 
     Raises:
         AblationError: ``not-a-run``.
-        CheckpointError: the checkpoint can not be read.
+        CheckpointError: the checkpoint cannot be read.
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))

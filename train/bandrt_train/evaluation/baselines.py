@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from bandrt.bands import in_order
+from bandrt.bands.band_structure import in_order
 from bandrt.manifest import BandRule
-from bandrt_train.composition import descriptors
-from bandrt_train.dataset import Dataset, Entry
+from bandrt_train.data.composition import descriptors
+from bandrt_train.data.dataset import Dataset, Entry
+from bandrt_train.data.targets import Targets
 from bandrt_train.evaluation.metrics import Floats, Predicted, known_energies
-from bandrt_train.targets import Targets
 
 TIE = 1e-9
 """Compositions that differ by less are equally near."""

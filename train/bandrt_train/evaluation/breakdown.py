@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt_train.composition import elements_among, elements_of
+from bandrt_train.data.composition import elements_among, elements_of
 from bandrt_train.evaluation.metrics import CrystalErrors, Errors, Floats, average
 
 CRYSTAL_SYSTEMS = {

@@ -1,6 +1,6 @@
 """The model card: what an engine is, what it learned from, how wrong it is and where not to trust it.
 
-Made from its manifest and from reports about it, so it can not say other figures than they do.
+Made from its manifest and from reports about it, so it cannot say other figures than they do.
 """
 
 from __future__ import annotations

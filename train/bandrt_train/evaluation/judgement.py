@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt_train.dataset import Dataset, Entry, Split
+from bandrt_train.data.dataset import Dataset, Entry, Split
+from bandrt_train.data.targets import Targets
 from bandrt_train.evaluation.baselines import (
     mean_of_bands,
     mean_of_gaps,
@@ -19,8 +20,7 @@ from bandrt_train.evaluation.baselines import (
     neighbours_gaps,
 )
 from bandrt_train.evaluation.metrics import CrystalErrors, Predicted, crystal_errors
-from bandrt_train.predictions import EvaluationError, Predictions, predict_entries
-from bandrt_train.targets import Targets
+from bandrt_train.evaluation.predictions import EvaluationError, Predictions, predict_entries
 
 MODEL, NEIGHBOUR, MEAN = "model", "nearest neighbour", "training mean"
 SplitChoice = Split | Literal["all"]

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.bands import gaps, in_order
+from bandrt.bands.band_structure import gaps, in_order
 from bandrt.manifest import BandRule
-from bandrt_train.targets import Targets
+from bandrt_train.data.targets import Targets
 
 MAX_METAL_TOLERANCE_EV = 0.5
 """eV: a band that crosses zero by more on both sides makes a metal under any rule this module chooses."""

@@ -5,20 +5,19 @@ Every function gives a matplotlib ``Figure``, or None where there is nothing to 
 
 from __future__ import annotations
 
-import csv
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bandrt.bands.plot import branches, pretty_formula, pretty_label, ticks
 from bandrt.errors import MissingPackageError
-from bandrt.plot import branches, pretty_formula, pretty_label, ticks
 from bandrt.predict import band_structure
 from bandrt_train.evaluation.breakdown import ELEMENT_ERRORS, by_element, quintiles
 from bandrt_train.evaluation.calibration import calibration
 from bandrt_train.evaluation.judgement import MODEL, NEIGHBOUR, Judgement
 from bandrt_train.evaluation.metrics import Floats, known_energies
+from bandrt_train.tables import element_properties
 
 _PREDICTED, _LABEL, _OTHER, _INK = "#D55E00", "#0072B2", "#999999", "#222222"
 MAX_POINTS = 20_000
@@ -200,9 +199,8 @@ def _draw_bands(axes: Any, judgement: Judgement, i: int, quintile: str) -> None:
 
 def _places() -> dict[str, tuple[float, float]]:
     """Column and row of each element in the periodic table."""
-    rows = list(csv.DictReader(files("bandrt_train").joinpath("element_properties.csv").read_text(encoding="utf-8").splitlines()))
     places, next_column = {}, dict.fromkeys(F_ROWS, 4.0)
-    for row in rows:
+    for row in element_properties():
         group, period = int(row["group"]), int(row["period"])
         if group:
             places[row["symbol"]] = (float(group), float(period))

@@ -21,7 +21,7 @@ from bandrt_train.evaluation.breakdown import by_crystal_system, by_element, cry
 from bandrt_train.evaluation.calibration import calibration
 from bandrt_train.evaluation.judgement import MODEL, Judgement
 from bandrt_train.evaluation.metrics import CrystalErrors, average, interval, table_one
-from bandrt_train.predictions import EvaluationError
+from bandrt_train.evaluation.predictions import EvaluationError
 
 FORMAT_VERSION = 1
 REPORT, CRYSTALS, PAGE = "report.json", "crystals.csv", "report.html"

@@ -1,0 +1,121 @@
+"""``bandrt export``: checkpoint to engine."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import click
+
+from bandrt.engine import read_manifest
+from bandrt.manifest import Manifest, Precision
+from bandrt_export.output import describe
+from bandrt_train.cli.conventions import conventions_options
+from bandrt_train.model.released.config import Conventions
+from bandrt_train.weights import CheckpointPath
+
+if TYPE_CHECKING:
+    from bandrt_export.plan import PlanBackend
+
+PLAN_OPTIONS = ("--backend", "--target", "--max-atoms", "--max-batch")
+
+
+@click.command("export", short_help="Turn a checkpoint into an engine.")
+@click.argument("source", type=CheckpointPath(exists=True), metavar="CKPT")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True,
+    help="Engine to write: model.onnx, or model.plan for TensorRT.",
+)  # fmt: skip
+@click.option(
+    "--precision", type=click.Choice(["fp32", "fp16"]),
+    help="Of the matrix products; all else is fp32. fp32 by default.",
+)  # fmt: skip
+@click.option(
+    "--limit-ev", type=click.FloatRange(min=0.0, min_open=True),
+    help="Largest energy difference from the checkpoint's model, in eV. For fp32 1e-4 by default, 1e-3 for the released variant;"
+    " fp16 is judged by the mean (5 meV) and by the gaps (20 meV).",
+)  # fmt: skip
+@click.option("--backend", type=click.Choice(["tensorrt", "tensorrt-rtx"]), help="For a plan: which package builds and runs it.")
+@click.option(
+    "--target", "targets", multiple=True, metavar="SM",
+    help="For a tensorrt-rtx plan: a GPU generation, e.g. sm89; may be repeated; all by default.",
+)  # fmt: skip
+@click.option("--max-atoms", type=click.IntRange(1), help="For a plan: atoms of the largest crystal.")
+@click.option("--max-batch", type=click.IntRange(1), help="For a plan: crystals in a batch.")
+@conventions_options
+@click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
+def command(
+    source: Path,
+    output: Path,
+    precision: Precision | None,
+    limit_ev: float | None,
+    backend: PlanBackend | None,
+    targets: tuple[str, ...],
+    max_atoms: int | None,
+    max_batch: int | None,
+    conventions: Conventions | None,
+    quiet: bool,
+) -> None:
+    """Turn the checkpoint CKPT into an engine: one of `bandrt train`, one of the authors' released code, or the word `shipped`
+    for that of the engine which comes with bandrt.
+
+    The engine is compared with the checkpoint's model on real crystals of several sizes, and written only if it agrees within
+    the limits. A plan is built from such an ONNX engine; CKPT may also be one that is already there.
+
+    A checkpoint of the released code does not say how its data were laid out; --edges, --kpoint-frame, --species-index and
+    --kpath-scheme say it. They are written into the engine. A wrong choice gives wrong bands, and no error.
+    """
+    _log_progress(quiet)
+    if output.suffix == ".onnx":
+        for name, value in zip(PLAN_OPTIONS, (backend, targets, max_atoms, max_batch), strict=True):
+            if value:
+                raise click.UsageError(f"{name} is for plans; {output.name} is none")
+        if source.suffix == ".onnx":
+            raise click.UsageError(f"{source.name} is an ONNX engine already; give the checkpoint that it was made from")
+        manifest = _export_onnx(source, output, precision=precision, conventions=conventions, limit_ev=limit_ev)
+    elif output.suffix == ".plan":
+        if backend is None:
+            raise click.UsageError("a plan needs --backend: tensorrt-rtx (builds without a GPU), or tensorrt (builds on the GPU)")
+        from bandrt_export import plan
+
+        sizes = {"max_atoms": max_atoms or plan.DEFAULT_MAX_ATOMS, "max_batch": max_batch or plan.DEFAULT_MAX_BATCH}
+        plan.prepare(output, backend=backend, targets=targets)
+        if source.suffix == ".onnx":
+            _require_as_it_is(source, precision, limit_ev)
+            manifest = plan.build_plan(source, output, backend=backend, targets=targets, **sizes)
+        else:
+            with TemporaryDirectory() as folder:
+                model = Path(folder) / f"{output.stem}.onnx"
+                _export_onnx(source, model, precision=precision, conventions=conventions, limit_ev=limit_ev)
+                manifest = plan.build_plan(model, output, backend=backend, targets=targets, **sizes)
+    else:
+        raise click.UsageError(f"{output.name}: name the engine *.onnx or *.plan")
+    click.echo(describe(manifest, output))
+
+
+def _export_onnx(
+    source: Path, output: Path, *, precision: Precision | None, conventions: Conventions | None, limit_ev: float | None
+) -> Manifest:
+    from bandrt_export.onnx import export_onnx  # torch takes seconds to import
+
+    return export_onnx(source, output, precision=precision or "fp32", conventions=conventions, limit_ev=limit_ev)
+
+
+def _require_as_it_is(model: Path, precision: Precision | None, limit_ev: float | None) -> None:
+    """An ONNX engine has its precision and has passed its gate."""
+    found = read_manifest(model).precision
+    if precision not in (None, found):
+        raise click.UsageError(f"{model.name} is {found}; export the checkpoint with --precision {precision}")
+    if limit_ev is not None:
+        raise click.UsageError(f"--limit-ev is for checkpoints; {model.name} was verified when it was exported")
+
+
+def _log_progress(quiet: bool) -> None:
+    logger = logging.getLogger("bandrt_export")
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)

@@ -1,0 +1,58 @@
+"""The dense ensemble: dense members side by side on the same inputs, and the error to expect of their mean.
+
+Members share nothing but the inputs. What they compute alike of these (expanded distances, waves) a backend computes once.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from bandrt.engine.session import UNCERTAINTY
+from bandrt.manifest import Variant
+from bandrt_export.dense.bandformer import DENSE, Dense
+from bandrt_train.model.ensemble import Ensemble, Model, expected_error
+
+
+class DenseEnsemble(nn.Module):
+    """An ensemble with the inputs of its members, and their outputs and one more; see `bandrt_export.dense.bandformer.Dense`."""
+
+    def __init__(self, model: Ensemble) -> None:
+        super().__init__()
+        self.config, self.rule = model.config, model.rule
+        members = [DENSE[self.config.variant].from_reference(member) for member in model.members]
+        kind = type(members[0])
+        self.members = nn.ModuleList(members)
+        self.inputs = kind.inputs
+        self.outputs = (*kind.outputs, UNCERTAINTY)
+        self.dynamic_slots = kind.dynamic_slots
+        self.parity_limit_ev = kind.parity_limit_ev
+        self.full_precision = frozenset(f"members.{i}.{name}" for i in range(len(members)) for name in kind.full_precision)
+
+    def forward(
+        self,
+        atomic_numbers: Tensor,
+        neighbor_index: Tensor,
+        neighbor_distance: Tensor,
+        neighbor_mask: Tensor,
+        atom_mask: Tensor,
+        kpoints: Tensor,
+        neighbor_image: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Predict the bands of a padded batch; see the members.
+
+        Returns:
+            The members' outputs, averaged, ``band_energies`` first, and ``uncertainty_ev`` (B,).
+        """
+        inputs = (atomic_numbers, neighbor_index, neighbor_distance, neighbor_mask, atom_mask, kpoints)
+        images = () if neighbor_image is None else (neighbor_image,)
+        outputs = [torch.stack(parts) for parts in zip(*(member(*inputs, *images) for member in self.members), strict=True)]
+        return (*(output.mean(dim=0) for output in outputs), expected_error(outputs[0], self.rule))
+
+
+def dense_of(model: Model) -> Dense | DenseEnsemble:
+    """The dense twin of a reference model."""
+    if isinstance(model, Ensemble):
+        return DenseEnsemble(model).eval()
+    variant: Variant = model.config.variant
+    return DENSE[variant].from_reference(model)

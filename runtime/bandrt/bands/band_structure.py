@@ -1,0 +1,211 @@
+"""Band structures: what energies on a k-path say about a crystal.
+
+Energies are in eV on the scale an engine predicts them on: zero is the Fermi level of a metal and mid-gap of an insulator. Bands
+are numbered by energy at each k-point, so a band structure's bands never cross; `in_order` restores that after a prediction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandrt.crystal import Crystal
+from bandrt.manifest import BandRule
+from bandrt.recipe import Scheme
+
+DEGENERACY_EV = 1e-4
+"""eV: energies that differ by less are equal, which is what engines guarantee (the parity limit of fp32)."""
+
+Energies = NDArray[np.floating[Any]]
+
+
+class BandEdge(NamedTuple):
+    """A valence-band maximum or a conduction-band minimum."""
+
+    energy: float
+    """eV."""
+    kpoint_index: int
+    """Where on the path."""
+    frac_kpoint: tuple[float, float, float]
+    """Fractional in the reciprocal of the standard primitive cell."""
+    label: str | None
+    """Name of the k-point when it is a labelled one."""
+
+
+def in_order(energies: Energies) -> Energies:
+    """Number bands by energy at each k-point.
+
+    Args:
+        energies: (..., n_bands, n_kpoints), eV.
+
+    Returns:
+        The same energies, ascending along the band axis.
+    """
+    return np.sort(energies, axis=-2)
+
+
+def gaps(energies: Energies, rule: BandRule) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Apply the metal rule to one or many band structures.
+
+    A crystal is a metal when its halves overlap, ``max_k E_valence >= min_k E_conduction``, or when a band crosses zero by more
+    than the tolerance on both sides; otherwise the gap is ``min_k E_conduction - max_k E_valence``.
+
+    Args:
+        energies: (..., n_bands, n_kpoints), eV.
+        rule: which bands are the lower half, and the tolerance.
+
+    Returns:
+        The gap in eV, zero for metals, and whether it is a metal, both (...).
+    """
+    top = energies.max(axis=-1).astype(np.float64)  # (..., n_bands)
+    bottom = energies.min(axis=-1).astype(np.float64)
+    gap = bottom[..., rule.n_valence :].min(axis=-1) - top[..., : rule.n_valence].max(axis=-1)
+    crosses = ((top > rule.metal_tolerance_ev) & (bottom < -rule.metal_tolerance_ev)).any(axis=-1)
+    metal = crosses | (gap <= 0.0)
+    return np.where(metal, 0.0, gap), metal
+
+
+@dataclass(frozen=True, eq=False)
+class BandStructure:
+    """Energies of a crystal's bands around the Fermi level, on a labelled walk through its Brillouin zone.
+
+    Attributes:
+        energies: (n_bands, n_kpoints), eV, ascending along the band axis; the lower `rule.n_valence` bands are the valence half.
+        frac_kpoints: (n_kpoints, 3) float64, fractional in the reciprocal of `crystal`.
+        kpoint_distance: (n_kpoints,) float64, 1/Å, length of the walk up to each point.
+        labels: names of the walk's vertices, in walk order.
+        label_indices: (n_labels,), which k-point each vertex is.
+        crystal: the standard primitive cell.
+        space_group: 1 to 230.
+        space_group_symbol: international short symbol, e.g. ``Fm-3m``.
+        scheme: the convention that chose the lines.
+        rule: what decides between metal and insulator.
+    """
+
+    energies: Energies
+    frac_kpoints: NDArray[np.float64]
+    kpoint_distance: NDArray[np.float64]
+    labels: tuple[str, ...]
+    label_indices: NDArray[np.int64]
+    crystal: Crystal
+    space_group: int
+    space_group_symbol: str
+    scheme: Scheme
+    rule: BandRule
+
+    @property
+    def n_bands(self) -> int:
+        """Number of bands."""
+        return len(self.energies)
+
+    @cached_property
+    def _gap(self) -> tuple[float, bool]:
+        gap, metal = gaps(self.energies, self.rule)
+        return float(gap), bool(metal)
+
+    @property
+    def band_gap(self) -> float:
+        """Fundamental gap in eV, 0 for a metal."""
+        return self._gap[0]
+
+    @property
+    def is_metal(self) -> bool:
+        """Whether the halves overlap or a band crosses zero by more than the tolerance."""
+        return self._gap[1]
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether valence maximum and conduction minimum lie at the same k-point, to within `DEGENERACY_EV`; False for a metal."""
+        return not self.is_metal and self.direct_gap - self.band_gap <= DEGENERACY_EV
+
+    @property
+    def direct_gap(self) -> float:
+        """Smallest vertical distance between the halves in eV, 0 for a metal."""
+        return 0.0 if self.is_metal else float(self._vertical_gaps.min())
+
+    @property
+    def vbm(self) -> BandEdge | None:
+        """The valence-band maximum; None for a metal."""
+        return None if self.is_metal else self._edge(float(self._valence_top.max()), int(self._valence_top.argmax()))
+
+    @property
+    def cbm(self) -> BandEdge | None:
+        """The conduction-band minimum; None for a metal."""
+        return None if self.is_metal else self._edge(float(self._conduction_bottom.min()), int(self._conduction_bottom.argmin()))
+
+    @property
+    def efermi(self) -> float:
+        """The level between filled and empty states, eV: mid-gap of an insulator; zero for a metal, or where zero lies in no band
+        the energy nearest to it at which the halves overlap."""
+        top, bottom = float(self._valence_top.max()), float(self._conduction_bottom.min())
+        if not self.is_metal:
+            return 0.5 * (top + bottom)
+        crossed = (self.energies.max(axis=1) > DEGENERACY_EV) & (self.energies.min(axis=1) < -DEGENERACY_EV)
+        # two tolerances inside the overlap the highest valence band crosses the level; where the halves only touch, just below
+        return 0.0 if crossed.any() else float(np.clip(0.0, bottom + 2 * DEGENERACY_EV, top - 2 * DEGENERACY_EV))
+
+    @property
+    def band_center(self) -> NDArray[np.float64]:
+        """Mean energy of each band over the path, (n_bands,), eV."""
+        return np.asarray(self.energies.mean(axis=1, dtype=np.float64))
+
+    @property
+    def band_dispersion(self) -> NDArray[np.float64]:
+        """Energies relative to their band's centre, (n_bands, n_kpoints), eV."""
+        return self.energies - self.band_center[:, None]
+
+    def to_pymatgen(self) -> Any:
+        """Convert to a pymatgen ``BandStructureSymmLine`` that keeps every branch and label and agrees on gap and metal.
+
+        Raises:
+            MissingPackageError: pymatgen is not installed.
+        """
+        from bandrt.bands.pymatgen import band_structure_to_pymatgen
+
+        return band_structure_to_pymatgen(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain JSON values."""
+        return {
+            "energies": self.energies.tolist(),
+            "frac_kpoints": self.frac_kpoints.tolist(),
+            "kpoint_distance": self.kpoint_distance.tolist(),
+            "labels": list(self.labels),
+            "label_indices": self.label_indices.tolist(),
+            "lattice": self.crystal.lattice.tolist(),
+            "atomic_numbers": self.crystal.atomic_numbers.tolist(),
+            "frac_coords": self.crystal.frac_coords.tolist(),
+            "space_group": self.space_group,
+            "space_group_symbol": self.space_group_symbol,
+            "scheme": self.scheme,
+            "n_valence": self.rule.n_valence,
+            "band_gap": self.band_gap,
+            "is_metal": self.is_metal,
+            "is_direct": self.is_direct,
+            "efermi": self.efermi,
+            "vbm": None if self.vbm is None else self.vbm._asdict(),
+            "cbm": None if self.cbm is None else self.cbm._asdict(),
+        }
+
+    @cached_property
+    def _valence_top(self) -> NDArray[np.float64]:
+        return np.asarray(self.energies[: self.rule.n_valence].max(axis=0), np.float64)  # (n_kpoints,)
+
+    @cached_property
+    def _conduction_bottom(self) -> NDArray[np.float64]:
+        return np.asarray(self.energies[self.rule.n_valence :].min(axis=0), np.float64)  # (n_kpoints,)
+
+    @property
+    def _vertical_gaps(self) -> NDArray[np.float64]:
+        return self._conduction_bottom - self._valence_top  # (n_kpoints,)
+
+    def _edge(self, energy: float, kpoint_index: int) -> BandEdge:
+        if self.is_direct:  # the walk passes its corners more than once: show both edges at the same visit
+            kpoint_index = int(self._vertical_gaps.argmin())
+        named = np.flatnonzero(self.label_indices == kpoint_index)
+        a, b, c = (float(f) for f in self.frac_kpoints[kpoint_index])
+        return BandEdge(energy, kpoint_index, (a, b, c), self.labels[named[0]] if len(named) else None)

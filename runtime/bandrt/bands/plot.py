@@ -1,0 +1,224 @@
+"""Figures of band structures."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandrt.bands.band_structure import BandEdge, BandStructure
+from bandrt.errors import MissingPackageError
+from bandrt.files import replaced
+
+FORMATS = ("png", "svg", "pdf")
+
+_SAME_KPOINT = 1e-6
+"""Fractional: k-points closer than this are one."""
+_VALENCE, _CONDUCTION = "#0072B2", "#D55E00"  # blue and vermilion: told apart by every kind of colour vision, and in grey
+_INK, _FAINT = "#222222", "#B0B0B0"
+_LETTER_INCHES, _MARGIN_INCHES = 0.08, 0.9
+"""Width of a letter of a label, and of what stands left and right of the axes."""
+
+
+_Place = tuple[int, int, int]
+"""A k-point that can be compared: its fractional coordinates in units of `_SAME_KPOINT`."""
+
+
+class Branch(NamedTuple):
+    """A line between two labelled points, as it is drawn."""
+
+    kpoints: NDArray[np.int64]
+    """Which k-points of the walk, in drawing order."""
+    labels: tuple[str, str]
+    distance: NDArray[np.float64]
+    """Position of each k-point on the axis, 1/Å."""
+    joined: bool
+    """Whether it goes on where the branch before it ends."""
+
+
+class _Line(NamedTuple):
+    kpoints: NDArray[np.int64]
+    labels: tuple[str, str]
+    ends: tuple[_Place, _Place]
+
+    def reversed(self) -> _Line:
+        return _Line(self.kpoints[::-1], self.labels[::-1], self.ends[::-1])
+
+
+def branches(bands: BandStructure, *, full_walk: bool = False) -> list[Branch]:
+    """Choose what is drawn, and in which order.
+
+    The walk is closed, so it passes some lines twice. Each line is drawn once: from Γ along lines not yet drawn, in the order of
+    the walk, and where there is none left, on from a point where a single line ends.
+
+    Args:
+        bands: the band structure.
+        full_walk: draw the walk as it is, repeats included.
+    """
+    walked = _lines(bands)
+    ordered = walked if full_walk else _each_once(walked)
+    drawn: list[Branch] = []
+    offset, before = 0.0, None
+    for line in ordered:
+        distance = np.abs(bands.kpoint_distance[line.kpoints] - bands.kpoint_distance[line.kpoints[0]]) + offset
+        drawn.append(Branch(line.kpoints, line.labels, distance, before == line.ends[0]))
+        offset, before = float(distance[-1]), line.ends[1]
+    return drawn
+
+
+def ticks(drawn: list[Branch]) -> list[tuple[float, str]]:
+    """Positions and names along the axis; ``X|K`` where the drawing jumps."""
+    marks = [(0.0, drawn[0].labels[0])]
+    for branch, following in zip(drawn, [*drawn[1:], None], strict=True):
+        jump = f"|{following.labels[0]}" if following is not None and not following.joined else ""
+        marks.append((float(branch.distance[-1]), branch.labels[1] + jump))
+    return marks
+
+
+def draw(bands: BandStructure, *, name: str = "", full_walk: bool = False) -> Any:
+    """Draw a band structure as a matplotlib ``Figure``.
+
+    Args:
+        bands: the band structure.
+        name: shown beside the formula, usually the id.
+        full_walk: draw segments as often as the walk passes them.
+
+    Raises:
+        MissingPackageError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingPackageError("matplotlib", "plot", "drawing a band structure") from error
+
+    drawn = branches(bands, full_walk=full_walk)
+    marks = ticks(drawn)
+    length = marks[-1][0]
+    width = float(np.clip(3.4 + 0.42 * len(drawn), 5.2, 14.0))
+    figure = Figure(figsize=(width, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    for branch in drawn:
+        for index, energies in enumerate(bands.energies[:, branch.kpoints]):
+            color = _VALENCE if index < bands.rule.n_valence else _CONDUCTION
+            axes.plot(branch.distance, energies, color=color, linewidth=1.4, solid_capstyle="butt", zorder=3)
+    for branch in drawn[1:]:
+        axes.axvline(branch.distance[0], color=_FAINT if branch.joined else _INK, linewidth=0.6 if branch.joined else 0.9, zorder=1)
+    axes.axhline(bands.efermi, color=_INK, linewidth=0.8, linestyle=(0, (5, 4)), zorder=2)
+    axes.text(
+        1.01, bands.efermi, "$E_\\mathrm{F}$" if bands.is_metal else "mid-gap", color=_INK, fontsize=8, va="center",
+        transform=axes.get_yaxis_transform(),
+    )  # fmt: skip
+    if bands.vbm is not None and bands.cbm is not None:
+        axes.axhspan(bands.vbm.energy, bands.cbm.energy, color=_FAINT, alpha=0.18, linewidth=0, zorder=0)
+        for edge, color in ((bands.vbm, _VALENCE), (bands.cbm, _CONDUCTION)):
+            places = _places(bands, drawn, edge)
+            axes.plot(
+                places, [edge.energy] * len(places), "o", color=color, markersize=5.5, markeredgecolor="white", markeredgewidth=0.9,
+                zorder=4, clip_on=False,
+            )  # fmt: skip
+    axes.set_xlim(0.0, length)
+    axes.margins(y=0.04)
+    axes.set_xticks([position for position, _ in marks], _tick_texts(marks, (width - _MARGIN_INCHES) / length), fontsize=10)
+    axes.set_ylabel("energy (eV)", color=_INK)
+    axes.tick_params(axis="x", length=0, pad=5)
+    axes.tick_params(axis="y", direction="in", labelsize=9)
+    for side in axes.spines.values():
+        side.set_linewidth(0.8)
+    axes.set_title(_title(bands), loc="left", fontsize=12, color=_INK)
+    axes.set_title(name, loc="right", fontsize=8, color="#666666")
+    return figure
+
+
+def save(bands: BandStructure, path: Path, *, name: str = "", full_walk: bool = False) -> None:
+    """Draw a band structure into a file, whose suffix says the format: png, svg or pdf; equal bands give equal files.
+
+    Raises:
+        MissingPackageError: matplotlib is not installed.
+    """
+    figure = draw(bands, name=name, full_walk=full_walk)
+    from matplotlib import rc_context
+
+    kind = path.suffix.lstrip(".")
+    undated: dict[str, dict[str, None]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    with rc_context({"svg.hashsalt": "bandrt", "pdf.fonttype": 42}), replaced(path, "wb") as file:
+        figure.savefig(file, format=kind, dpi=200, metadata=undated.get(kind))
+
+
+def pretty_label(label: str) -> str:
+    """A k-point's name as it is printed: ``X_1`` with a subscript, ``X'`` with a prime."""
+    return re.sub(r"_(\w+)", r"$_{\1}$", label).replace("'", "′")
+
+
+def pretty_formula(formula: str) -> str:
+    """A formula with subscripts."""
+    return re.sub(r"(\d+)", r"$_{\1}$", formula)
+
+
+def pretty_space_group(symbol: str) -> str:
+    """A Hermann-Mauguin symbol with bars and subscripts, in italics."""
+    return "$" + re.sub(r"_(\d)", r"_{\1}", re.sub(r"-(\d)", r"\\bar{\1}", symbol)) + "$"
+
+
+def _title(bands: BandStructure) -> str:
+    gap = f"{bands.band_gap:.2f} eV {'direct' if bands.is_direct else 'indirect'} gap"
+    verdict = "metal" if bands.is_metal else gap
+    return f"{pretty_formula(bands.crystal.formula)}   {pretty_space_group(bands.space_group_symbol)}   {verdict}"
+
+
+def _tick_texts(marks: list[tuple[float, str]], inches: float) -> list[str]:
+    """Names as printed, of which the axis gives so many inches per 1/Å; of two that would touch the second is set a line lower."""
+    texts = [pretty_label(marks[0][1])]
+    lowered = False
+    for (before, name_before), (position, name) in pairwise(marks):
+        touching = (position - before) * inches < _LETTER_INCHES * (1 + (len(name) + len(name_before)) / 2)
+        lowered = touching and not lowered
+        texts.append(("\n" if lowered else "") + pretty_label(name))
+    return texts
+
+
+def _lines(bands: BandStructure) -> list[_Line]:
+    vertices = zip(bands.label_indices.tolist(), bands.labels, strict=True)
+    return [
+        _Line(np.arange(start, end + 1), (first, last), (_place(bands, start), _place(bands, end)))
+        for (start, first), (end, last) in pairwise(vertices)
+    ]
+
+
+def _each_once(walked: list[_Line]) -> list[_Line]:
+    """Every line once, in few strokes of the pen."""
+    first_pass: dict[frozenset[_Place], _Line] = {}
+    for line in walked:
+        first_pass.setdefault(frozenset(line.ends), line)
+    left = list(first_pass.values())
+    ordered: list[_Line] = []
+    pen = walked[0].ends[0]
+    while left:
+        index = next((i for i, line in enumerate(left) if pen in line.ends), None)
+        if index is None:
+            ends = Counter(end for line in left for end in line.ends)
+            pen = next((end for line in left for end in line.ends[::-1] if ends[end] % 2), left[0].ends[0])
+            continue
+        line = left.pop(index)
+        ordered.append(line if line.ends[0] == pen else line.reversed())
+        pen = ordered[-1].ends[1]
+    return ordered
+
+
+def _place(bands: BandStructure, index: int) -> _Place:
+    a, b, c = np.round(bands.frac_kpoints[index] / _SAME_KPOINT).astype(np.int64).tolist()
+    return a, b, c
+
+
+def _places(bands: BandStructure, drawn: list[Branch], edge: BandEdge) -> list[float]:
+    """Where on the axis the k-point of a band edge is drawn."""
+    wanted = _place(bands, edge.kpoint_index)
+    places: set[float] = set()
+    for branch in drawn:
+        here = [_place(bands, k) == wanted for k in branch.kpoints.tolist()]
+        places.update(branch.distance[here].tolist())
+    return sorted(places)

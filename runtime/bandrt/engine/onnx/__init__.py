@@ -1,0 +1,1 @@
+"""ONNX engines, run by ONNX Runtime."""

@@ -1,0 +1,1 @@
+"""TensorRT plans, run without torch on the CUDA driver."""

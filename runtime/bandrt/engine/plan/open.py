@@ -1,0 +1,83 @@
+"""Opening a TensorRT plan: everything that can be wrong is found before TensorRT is touched, which would end Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bandrt.engine.cuda_driver import Gpu, require_gpu
+from bandrt.engine.plan.cuda_device import CudaDevice
+from bandrt.engine.plan.device import Device, DeviceError
+from bandrt.engine.plan.file import manifest_of, rebuild, rebuild_for
+from bandrt.engine.plan.session import PlanSession
+from bandrt.engine.plan.tensorrt import PIP_NAMES, Plan, import_backend
+from bandrt.engine.session import parse_device
+from bandrt.errors import EngineError
+from bandrt.manifest import Backend
+
+INSTEAD = "run the ONNX engine instead: bandrt infer --engine model.onnx"
+
+
+def open_plan(path: Path, *, device: str) -> PlanSession:
+    """Open a plan on a GPU.
+
+    Args:
+        path: the ``.plan`` file, with its manifest beside it.
+        device: ``cuda`` or ``cuda:N``.
+
+    Raises:
+        EngineError: ``plan-changed``, ``device-unavailable``, ``plan-target`` for another kind of GPU, ``plan-version`` for another
+            release of TensorRT, ``plan-not-loaded`` or ``engine-mismatch``.
+        ManifestError: the manifest is missing, or not one of this plan.
+        MissingPackageError: TensorRT or cuda-core is not installed.
+    """
+    manifest = manifest_of(path)
+    kind, index = parse_device(device)
+    if kind == "cpu":
+        raise EngineError("device-unavailable", f"{path}: a plan runs on an NVIDIA GPU, not on {device}; {INSTEAD}")
+    backend = manifest.backend
+    assert backend.name != "onnx"  # `manifest_of` has made sure
+    gpu = require_gpu(index, purpose=f"{path}: a {backend.name} plan", instead=INSTEAD)
+    require_target(path, backend, gpu, index)
+    trt = import_backend(backend.name, f"running {path.name}")
+    require_version(path, backend, str(trt.__version__))
+    try:
+        on: Device = CudaDevice(index, extra=backend.name)
+        plan = Plan(trt, backend.name, path.read_bytes())
+    except DeviceError as error:
+        raise EngineError(
+            "plan-not-loaded", f"{path}: does not load on cuda:{index}, {gpu.name} ({error}); {rebuild(path, backend.name)}"
+        ) from error
+    return PlanSession(path, manifest, plan, on, name=f"cuda:{index}")
+
+
+def require_target(path: Path, backend: Backend, gpu: Gpu, index: int) -> None:
+    """Refuse a GPU that a plan was not built for.
+
+    Raises:
+        EngineError: ``plan-target``.
+    """
+    if backend.targets and gpu.target not in backend.targets:
+        raise EngineError(
+            "plan-target",
+            f"{path}: was built for {', '.join(backend.targets)}, and cuda:{index} is {gpu.name}, {gpu.target};"
+            f" {rebuild_for(path, gpu.target)}",
+        )
+
+
+def require_version(path: Path, backend: Backend, installed: str) -> None:
+    """Refuse another release of TensorRT than a plan was built with; a build number more or less is the same release.
+
+    Raises:
+        EngineError: ``plan-version``.
+    """
+    if _release(installed) != _release(backend.version):
+        raise EngineError(
+            "plan-version",
+            f"{path}: was built with {backend.name} {backend.version}, {installed} is installed, and plans do not carry over;"
+            f" pip install '{PIP_NAMES[backend.name]}=={backend.version}', or {rebuild(path, backend.name)}",
+        )
+
+
+def _release(version: Any) -> list[str]:
+    return str(version).split(".")[:3]

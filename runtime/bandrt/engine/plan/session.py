@@ -1,0 +1,225 @@
+"""A session that runs a TensorRT plan: one program for every shape it meets, batches on their way two at a time."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from bandrt.engine.plan.device import Device, DeviceError, OutOfDeviceMemoryError
+from bandrt.engine.plan.lane import Flight, Lane, Pools, Streams
+from bandrt.engine.plan.tensorrt import Plan
+from bandrt.engine.session import INPUT_TYPES, OUTPUT_TYPES, Inputs, OutOfMemoryError, Outputs
+from bandrt.engine.shapes import BatchShape, Layout, choose_shape, input_axes, shape_of
+from bandrt.errors import EngineError
+from bandrt.manifest import Manifest
+
+MOST_PROGRAMS = 64
+"""Shapes that stay ready; of more than these, the one that was not needed for longest is given up."""
+IN_FLIGHT = 2
+"""Batches on the GPU at once: one that computes, one that is copied."""
+
+
+class Program:
+    """A plan made ready for one shape: memory to compute in, and a lane for each batch that is on its way at once."""
+
+    def __init__(self, plan: Plan, manifest: Manifest, shape: BatchShape, streams: Streams, pools: Pools) -> None:
+        self._plan = plan
+        self._manifest = manifest
+        self._shape = shape
+        self._streams = streams
+        self._pools = pools
+        self._lanes: list[Lane] = []
+        axes = input_axes(manifest, shape)
+        self._context = plan.context(shape.profile, axes, streams.compute)
+        self._inputs = Layout.of(axes, INPUT_TYPES)
+        self._outputs = Layout.of({name: self._context.shape(name) for name in manifest.outputs}, OUTPUT_TYPES)
+        self._scratch = pools.scratch.take(self._context.scratch_bytes)
+
+    def free_lane(self) -> Lane:
+        """A lane with nothing on its way, a new one if need be."""
+        for lane in self._lanes:
+            if lane.flight is None:
+                return lane
+        context = self._context
+        if self._lanes:
+            context = self._plan.context(self._shape.profile, input_axes(self._manifest, self._shape), self._streams.compute)
+        self._lanes.append(Lane(context, self._inputs, self._outputs, self._scratch, self._pools))
+        return self._lanes[-1]
+
+    @property
+    def flights(self) -> list[Flight]:
+        """What is on its way."""
+        return [lane.flight for lane in self._lanes if lane.flight is not None]
+
+    def close(self) -> None:
+        """Give everything back; it must be idle."""
+        for lane in self._lanes:
+            lane.close()
+        self._lanes.clear()
+        self._pools.scratch.give_back(self._scratch)
+
+
+class PlanSession:
+    """A plan on a GPU.
+
+    Outputs do not depend on what a batch is padded to. A batch that does not fit into memory is refused with an error that says so;
+    the session goes on.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest, plan: Plan, device: Device, *, name: str, budget: int | None = None) -> None:
+        """Take a plan that is loaded.
+
+        Args:
+            path: its file, for messages.
+            manifest: of the plan.
+            plan: the loaded plan.
+            device: the GPU it is loaded on.
+            name: ``cuda:N``.
+            budget: bytes of the device for batches; None: what there is.
+
+        Raises:
+            EngineError: ``engine-mismatch`` when the plan is not what its manifest says.
+        """
+        self._path = path
+        self._manifest = manifest
+        self._plan: Plan | None = plan
+        self._device = device
+        self._name = name
+        self._streams = Streams.of(device)
+        self._pools = Pools.of(device, budget=budget)
+        self._programs: OrderedDict[BatchShape, Program] = OrderedDict()
+        self._compare_with_manifest(plan)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the model is and what it must be fed."""
+        return self._manifest
+
+    @property
+    def device(self) -> str:
+        """Where it runs: ``cuda:N``."""
+        return self._name
+
+    def run(self, inputs: Inputs) -> Outputs:
+        """Evaluate one padded batch; see `bandrt.engine.session.Session.run`."""
+        [outputs] = self.run_many([inputs])
+        if isinstance(outputs, OutOfMemoryError):
+            raise outputs
+        return outputs
+
+    def run_many(self, batches: Iterable[Inputs]) -> Iterator[Outputs | OutOfMemoryError]:
+        """Evaluate batches, the copies of each while another computes; see `bandrt.engine.session.Session.run_many`."""
+        ahead: deque[Flight | OutOfMemoryError] = deque()
+        failure: EngineError | None = None
+        try:
+            for inputs in batches:
+                try:
+                    ahead.append(self._start(inputs))
+                except EngineError as error:  # first what was sent before it
+                    failure = error
+                    break
+                while len(ahead) >= IN_FLIGHT:
+                    yield self._landed(ahead.popleft())
+            while ahead:
+                yield self._landed(ahead.popleft())
+        finally:
+            for flight in ahead:
+                if isinstance(flight, Flight):
+                    flight.abandon()
+        if failure is not None:
+            raise failure
+
+    def close(self) -> None:
+        """Free the model."""
+        try:
+            self._device.make_current()
+            self._device.synchronize()
+        except DeviceError:
+            return  # a device that has failed keeps what it has until the process ends
+        for program in self._programs.values():
+            for flight in program.flights:
+                flight.abandon()
+            program.close()
+        self._programs.clear()
+        self._plan = None
+        self._pools.device.trim()
+        self._pools.pinned.trim()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def _start(self, inputs: Inputs) -> Flight | OutOfMemoryError:
+        crystals, atoms, slots = shape_of(inputs)
+        shape = choose_shape(self._manifest, crystals, atoms, slots)
+        while True:
+            try:
+                self._device.make_current()
+                return self._program(shape).free_lane().start(inputs, crystals, self._streams)
+            except OutOfDeviceMemoryError as error:
+                reason = error
+            except DeviceError as error:
+                raise self._failed(error, f"{crystals} crystals of up to {atoms} atoms") from error
+            if not self._make_room(shape):
+                return OutOfMemoryError(f"{self._name} has no memory for {crystals} crystals of up to {atoms} atoms ({reason})")
+
+    def _landed(self, flight: Flight | OutOfMemoryError) -> Outputs | OutOfMemoryError:
+        if isinstance(flight, OutOfMemoryError):
+            return flight
+        try:
+            self._device.make_current()
+            return flight.outputs()
+        except OutOfDeviceMemoryError as error:
+            return OutOfMemoryError(f"{self._name} ran out of memory ({error})")
+        except DeviceError as error:
+            raise self._failed(error, "a batch") from error
+
+    def _program(self, shape: BatchShape) -> Program:
+        if shape not in self._programs:
+            if len(self._programs) >= MOST_PROGRAMS:
+                self._give_up_one(shape)
+            assert self._plan is not None, "the session is closed"
+            self._programs[shape] = Program(self._plan, self._manifest, shape, self._streams, self._pools)
+        self._programs.move_to_end(shape)
+        return self._programs[shape]
+
+    def _make_room(self, shape: BatchShape) -> bool:
+        """Do without something, so that a batch of this shape may fit; whether there was anything."""
+        if self._give_up_one(shape):
+            return True
+        flights = [flight for program in self._programs.values() for flight in program.flights]
+        for flight in flights:  # its outputs wait in the host's memory from now on, and its lane is free
+            self._landed(flight)
+        return bool(flights)
+
+    def _give_up_one(self, but: BatchShape) -> bool:
+        """Give up the program that was not needed for longest; whether there was one to give up."""
+        for shape, program in self._programs.items():
+            if shape != but and not program.flights:
+                del self._programs[shape]
+                program.close()
+                return True
+        return False
+
+    def _failed(self, error: DeviceError, what: str) -> EngineError:
+        return EngineError("engine-failed", f"{self._path}: {self._name} failed on {what} ({error})")
+
+    def _compare_with_manifest(self, plan: Plan) -> None:
+        manifest, found = self._manifest, plan.tensors()
+        expected = {name: (True, INPUT_TYPES[name]) for name in manifest.inputs}
+        expected |= {name: (False, OUTPUT_TYPES[name]) for name in manifest.outputs}
+        if found != expected or plan.n_profiles != len(manifest.profile.buckets):
+            raise EngineError(
+                "engine-mismatch",
+                f"{self._path}: the plan has the tensors {_listed(found)} and {plan.n_profiles} optimisation profiles, its"
+                f" manifest says {_listed(expected)} and {len(manifest.profile.buckets)}",
+            )
+
+
+def _listed(tensors: dict[str, tuple[bool, str]]) -> str:
+    return ", ".join(f"{name} ({'in' if is_input else 'out'}, {kind})" for name, (is_input, kind) in sorted(tensors.items()))

@@ -1,0 +1,172 @@
+"""TensorRT and TensorRT-RTX, which share their interface: the one module that calls either to run a plan.
+
+It decides nothing: which profile, which shape and what memory come from above. Written against TensorRT-RTX 1.7 (whose names a
+test compares with the installed package) and the interface that TensorRT 10 and 11 document; it has never run on a GPU.
+Source: docs.nvidia.com/deeplearning/tensorrt and /tensorrt-rtx, Python API.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from bandrt.engine.plan.cuda_device import device_error
+from bandrt.engine.plan.device import DeviceBuffer, Stream
+from bandrt.engine.shapes import Axes
+from bandrt.errors import MissingPackageError
+
+log = logging.getLogger(__name__)
+
+PlanBackend = Literal["tensorrt", "tensorrt-rtx"]
+PACKAGES: dict[PlanBackend, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+"""What each backend is imported as; its extra has the backend's name."""
+PIP_NAMES: dict[str, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt-rtx-cu13"}
+"""What each backend is installed as."""
+
+
+def import_backend(backend: PlanBackend, purpose: str) -> Any:
+    """The Python module of a backend.
+
+    Args:
+        backend: which.
+        purpose: what for, should it be missing.
+
+    Raises:
+        MissingPackageError: it is not installed.
+    """
+    try:
+        return importlib.import_module(PACKAGES[backend])
+    except ImportError as error:
+        raise MissingPackageError(PACKAGES[backend], backend, purpose) from error
+
+
+def make_logger(trt: Any, problems: list[str]) -> Any:
+    """A logger for TensorRT that hands its messages to `logging` and adds its errors to `problems`."""
+
+    class Logger(trt.ILogger):  # type: ignore[misc]
+        def log(self, severity: Any, message: str) -> None:
+            if severity <= trt.ILogger.ERROR:
+                problems.append(message.strip())
+            log.debug("%s: %s", severity, message)
+
+    return Logger()
+
+
+class Plan:
+    """A plan in the memory of the current GPU."""
+
+    def __init__(self, trt: Any, backend: PlanBackend, content: bytes) -> None:
+        """Load a plan; a driver must be there, or TensorRT ends Python.
+
+        Args:
+            trt: the backend's module.
+            backend: which it is.
+            content: of the ``.plan`` file.
+
+        Raises:
+            DeviceError: it does not load.
+        """
+        self._trt = trt
+        self._backend = backend
+        self._problems: list[str] = []
+        self.is_capturable = True
+        self._logger = make_logger(trt, self._problems)
+        self._runtime = self._given(trt.Runtime(self._logger), "start")
+        if backend == "tensorrt-rtx":
+            validity, reasons = self._runtime.get_engine_validity(content)
+            if validity == trt.EngineValidity.INVALID:
+                raise device_error(f"it says that the plan is not valid here ({reasons})")
+        self._engine = self._given(self._runtime.deserialize_cuda_engine(content), "load the plan")
+        self._config = self._runtime_config() if backend == "tensorrt-rtx" else None
+
+    @property
+    def n_profiles(self) -> int:
+        """Optimisation profiles."""
+        return int(self._engine.num_optimization_profiles)
+
+    def tensors(self) -> dict[str, tuple[bool, str]]:
+        """Inputs and outputs by name: whether it is an input, and its type as NumPy calls it."""
+        trt, engine = self._trt, self._engine
+        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+        types = {trt.DataType.FLOAT: "float32", trt.DataType.INT32: "int32", trt.DataType.BOOL: "bool"}
+        return {
+            name: (
+                engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT,
+                types.get(engine.get_tensor_dtype(name), str(engine.get_tensor_dtype(name))),
+            )
+            for name in names
+        }
+
+    def context(self, profile: int, inputs: Mapping[str, Axes], stream: Stream) -> PlanContext:
+        """Prepare to run batches of one shape.
+
+        Args:
+            profile: index of the optimisation profile.
+            inputs: shapes of the inputs.
+            stream: where the context will run.
+
+        Raises:
+            DeviceError: TensorRT refuses.
+        """
+        user_managed = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        context = self._given(
+            self._engine.create_execution_context(user_managed if self._config is None else self._config),
+            "make an execution context",
+        )
+        self._given(context.set_optimization_profile_async(profile, stream.handle), f"choose optimisation profile {profile}")
+        for name, axes in inputs.items():
+            self._given(context.set_input_shape(name, axes), f"give {name} the shape {axes}")
+        return PlanContext(self, context)
+
+    def _runtime_config(self) -> Any:
+        """How TensorRT-RTX compiles its kernels here: for every shape once and at once, since a graph of it is captured."""
+        config = self._given(self._engine.create_runtime_config(), "make a runtime configuration")
+        config.set_execution_context_allocation_strategy(self._trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+        config.dynamic_shapes_kernel_specialization_strategy = self._trt.DynamicShapesKernelSpecializationStrategy.EAGER
+        self._compiled = config.create_runtime_cache()
+        config.set_runtime_cache(self._compiled)
+        return config
+
+    def _given(self, result: Any, doing: str) -> Any:
+        """What TensorRT returned, unless that is its way of saying no."""
+        if result is None or result is False:
+            reason = self._problems[-1] if self._problems else "it does not say why"
+            self._problems.clear()
+            raise device_error(f"{self._backend} {self._trt.__version__} cannot {doing}: {reason}")
+        return result
+
+
+class PlanContext:
+    """A plan made ready for one shape."""
+
+    def __init__(self, plan: Plan, context: Any) -> None:
+        self._plan = plan
+        self._context = context
+        if missing := context.infer_shapes():
+            raise device_error(f"the shapes of {', '.join(missing)} are not known")
+        self.scratch_bytes = int(context.update_device_memory_size_for_shapes())
+
+    def shape(self, name: str) -> Axes:
+        """The shape of an input or output."""
+        return tuple(self._context.get_tensor_shape(name))
+
+    def bind(self, addresses: Mapping[str, int], scratch: DeviceBuffer) -> None:
+        """Say where inputs and outputs are, and what memory there is to compute in."""
+        self._context.set_device_memory(scratch.address, scratch.n_bytes)
+        for name, address in addresses.items():
+            self._plan._given(self._context.set_tensor_address(name, address), f"take {name} at its address")
+
+    def can_be_captured(self, stream: Stream) -> bool:
+        """Whether its work can become a graph; full TensorRT does not say, and there it can but for a few layers."""
+        asked = getattr(self._context, "is_stream_capturable", None)
+        return self._plan.is_capturable and (asked is None or bool(asked(stream.handle)))
+
+    def give_up_capture(self) -> None:
+        """Remember that no context of the plan can be captured."""
+        self._plan.is_capturable = False
+
+    def enqueue(self, stream: Stream) -> None:
+        """Put one run on a stream."""
+        self._plan._given(self._context.execute_async_v3(stream.handle), "run the plan")

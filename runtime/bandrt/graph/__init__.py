@@ -1,0 +1,1 @@
+"""Graph: the neighbours of every atom, chosen without regard to atom order, cell or orientation."""

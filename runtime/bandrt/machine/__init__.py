@@ -1,0 +1,1 @@
+"""Machine: what this one is, what works on it, and how fast."""

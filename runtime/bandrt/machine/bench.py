@@ -1,0 +1,302 @@
+"""How fast engines are: latency of padded batches, and where the time of a whole run goes.
+
+Contenders take turns, run by run, so that all of them see the same machine; the order is turned round every time. Clocks come from
+outside, and what is timed is a plain callable, so nothing here needs a device.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from bandrt.bands.band_structure import in_order
+from bandrt.batch import pad
+from bandrt.errors import BandrtError, InputError
+from bandrt.features import Features, featurize_crystal
+from bandrt.predict import Engine, band_structure
+from bandrt.recipe import Recipe
+from bandrt.results.prediction import Failure, Prediction, Ticket
+from bandrt.results.store import Store
+from bandrt.sources import Source
+
+WARM_UP = 3
+"""Runs that are not counted, of each contender and batch: memory is found, kernels are chosen."""
+MIN_RUNS, MAX_RUNS = 5, 500
+"""Counted runs of each contender and batch."""
+STAGES = ("read", "featurize", "copy", "compute", "write")
+
+T = TypeVar("T")
+Clock = Callable[[], float]
+
+
+class Contender(NamedTuple):
+    """Something that predicts bands."""
+
+    name: str
+    prepare: Callable[[Sequence[Features]], Callable[[], object]]
+    """Makes a batch ready, and gives what runs it."""
+    recipe: Recipe
+    """How its crystals are featurised."""
+
+
+class Yardstick(NamedTuple):
+    """What the device could do, and how much a batch asks of it."""
+
+    flops_per_second: float
+    """Measured rate of a large matrix product in fp32."""
+    flops: Callable[[Sequence[Features]], int]
+    """What the reference model multiplies and adds for a batch, padding included."""
+    recipe: Recipe
+    """Of the reference model."""
+
+
+class Case(NamedTuple):
+    """Crystals that make one batch."""
+
+    bucket: tuple[int, int]
+    """The fewest and the most atoms a crystal of this bucket may have."""
+    crystals: tuple[int, ...]
+    """Which, by index; a bucket of few crystals repeats them."""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long the runs of one batch took.
+
+    Attributes:
+        p50_ms: half of them took less.
+        p90_ms: nine of ten took less.
+        p99_ms: 99 of 100 took less.
+        crystals_per_second: at the median.
+        runs: how many were counted.
+    """
+
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    crystals_per_second: float
+    runs: int
+
+    @classmethod
+    def of(cls, seconds: Sequence[float], n_crystals: int) -> Latency:
+        """Sum up the runs of a batch."""
+        p50, p90, p99 = (round(1e3 * float(value), 4) for value in np.percentile(seconds, (50, 90, 99)))
+        return cls(p50, p90, p99, round(1e3 * n_crystals / p50, 2), len(seconds))
+
+
+@dataclass(frozen=True)
+class LatencyRow:
+    """One batch of one contender.
+
+    Attributes:
+        contender: its name.
+        batch: crystals in the batch.
+        min_atoms: of the crystals in it.
+        max_atoms: of the crystals in it.
+        latency: how long it took.
+        ratio: how many times faster than the last contender, by the medians; None of the last itself.
+        matrix_rate_fraction: what the reference model multiplies, by the time taken, as a fraction of the measured matrix rate;
+            None without a yardstick. An engine that reaches the same numbers with less work comes out above what it computes.
+    """
+
+    contender: str
+    batch: int
+    min_atoms: int
+    max_atoms: int
+    latency: Latency
+    ratio: float | None
+    matrix_rate_fraction: float | None = None
+
+
+@dataclass(frozen=True)
+class StageSplit:
+    """Where the time of a run over all crystals goes, one stage after the other in one process.
+
+    Attributes:
+        contender: whose run.
+        batch: crystals in a batch at most.
+        n_crystals: in all.
+        seconds: by the names in `STAGES`; copy lays crystals side by side in a batch, compute is the engine, transfers to a GPU
+            included, write is the output folder.
+        crystals_per_second: end to end.
+    """
+
+    contender: str
+    batch: int
+    n_crystals: int
+    seconds: dict[str, float]
+    crystals_per_second: float
+
+
+class Crystals(NamedTuple):
+    """What can be timed."""
+
+    sources: list[Source]
+    failures: list[Failure]
+    features: dict[Recipe, list[Features]]
+    """Of every source, for each recipe."""
+
+
+def contender(engine: Engine, name: str) -> Contender:
+    """An open engine on padded batches."""
+
+    def prepare(features: Sequence[Features]) -> Callable[[], object]:
+        batch = pad(features)
+        return lambda: engine.session.run(batch)
+
+    return Contender(name, prepare, engine.recipe)
+
+
+def featurize_sources(sources: Sequence[Source], recipes: Sequence[Recipe], *, max_atoms: int | None) -> Crystals:
+    """Featurise crystals for every contender, leaving out what one of them cannot take.
+
+    Raises:
+        BandrtError: ``no-input`` when nothing is left.
+    """
+    made = Crystals([], [], {recipe: [] for recipe in recipes})
+    for order, source in enumerate(sources):
+        try:
+            crystal = source.read()
+            features = [featurize_crystal(crystal, recipe, name=source.path) for recipe in made.features]
+            n_atoms = len(features[0].atomic_numbers)
+            if max_atoms is not None and n_atoms > max_atoms:
+                raise InputError("too-many-atoms", f"{source.path}: {n_atoms} atoms, an engine holds {max_atoms}", stage="batch")
+        except InputError as error:
+            made.failures.append(Failure.of(error, Ticket(order, source.id, source.path)))
+            continue
+        made.sources.append(source)
+        for known, one in zip(made.features.values(), features, strict=True):
+            known.append(one)
+    if not made.sources:
+        raise BandrtError("no-input", f"none of {len(sources)} crystals can be timed; the first: {made.failures[0].message}")
+    return made
+
+
+def cases(n_atoms: Sequence[int], batch_sizes: Sequence[int]) -> list[Case]:
+    """Batches of every size from every bucket of atoms that holds a crystal: 1, 2, 3-4, 5-8, 9-16, ..."""
+    buckets: dict[int, list[int]] = {}
+    for index, n in enumerate(n_atoms):
+        buckets.setdefault((n - 1).bit_length(), []).append(index)
+    return [
+        Case(((1 << power) // 2 + 1, 1 << power), tuple(itertools.islice(itertools.cycle(members), size)))
+        for power, members in sorted(buckets.items())
+        for size in batch_sizes
+    ]
+
+
+def interleave(runs: Sequence[Callable[[], object]], *, seconds: float, clock: Clock = perf_counter) -> list[list[float]]:
+    """Time several callables in turns.
+
+    Args:
+        runs: what to time; each is run `WARM_UP` times first.
+        seconds: to go on for, by `clock`, between `MIN_RUNS` and `MAX_RUNS` rounds.
+        clock: seconds from any origin.
+
+    Returns:
+        The seconds of every counted run of each.
+    """
+    for run in runs:
+        for _ in range(WARM_UP):
+            run()
+    taken: list[list[float]] = [[] for _ in runs]
+    began = clock()
+    for done in range(MAX_RUNS):
+        if done >= MIN_RUNS and clock() - began >= seconds:
+            break
+        order = range(len(runs)) if done % 2 == 0 else reversed(range(len(runs)))
+        for index in order:
+            start = clock()
+            runs[index]()
+            taken[index].append(clock() - start)
+    return taken
+
+
+def latencies(
+    contenders: Sequence[Contender],
+    crystals: Crystals,
+    batch_sizes: Sequence[int],
+    *,
+    seconds: float,
+    yardstick: Yardstick | None = None,
+    clock: Clock = perf_counter,
+    on_progress: Callable[[str], None] = lambda words: None,
+) -> list[LatencyRow]:
+    """Time all contenders side by side on every case, for at least so many seconds each."""
+    rows: list[LatencyRow] = []
+    n_atoms = [len(one.atomic_numbers) for one in next(iter(crystals.features.values()))]
+    for case in cases(n_atoms, batch_sizes):
+        on_progress(f"{len(case.crystals)} crystals of {case.bucket[0]}-{case.bucket[1]} atoms")
+        runs = [one.prepare([crystals.features[one.recipe][i] for i in case.crystals]) for one in contenders]
+        found = [Latency.of(taken, len(case.crystals)) for taken in interleave(runs, seconds=seconds, clock=clock)]
+        sizes = [n_atoms[i] for i in case.crystals]
+        flops = yardstick.flops([crystals.features[yardstick.recipe][i] for i in case.crystals]) if yardstick else 0
+        for one, latency in zip(contenders, found, strict=True):
+            ratio = None if one is contenders[-1] else round(found[-1].p50_ms / latency.p50_ms, 3)
+            fraction = 1e3 * flops / latency.p50_ms / yardstick.flops_per_second if yardstick else None
+            rows.append(LatencyRow(one.name, len(sizes), min(sizes), max(sizes), latency, ratio, fraction and round(fraction, 4)))
+    return rows
+
+
+def stage_split(engine: Engine, name: str, sources: Sequence[Source], *, batch: int, clock: Clock = perf_counter) -> StageSplit:
+    """Take crystals from their files to an output folder, one stage after the other, and time each.
+
+    Args:
+        engine: open, and warm.
+        name: what the report calls it.
+        sources: crystals that can be read and featurised.
+        batch: crystals in a batch at most; they are sorted by size.
+        clock: seconds from any origin.
+    """
+    seconds = dict.fromkeys(STAGES, 0.0)
+
+    def timed(stage: str, work: Callable[..., T], *arguments: Any) -> T:
+        start = clock()
+        done = work(*arguments)
+        seconds[stage] += clock() - start
+        return done
+
+    crystals = [timed("read", source.read) for source in sources]
+    features = [
+        timed("featurize", partial(featurize_crystal, name=source.path), crystal, engine.recipe)
+        for crystal, source in zip(crystals, sources, strict=True)
+    ]
+    order = sorted(range(len(features)), key=lambda i: len(features[i].atomic_numbers))
+    with tempfile.TemporaryDirectory(prefix="bandrt-bench-") as folder, Store(Path(folder), engine_sha256=engine.sha256) as store:
+        for start in range(0, len(order), batch):
+            members = order[start : start + batch]
+            padded = timed("copy", pad, [features[i] for i in members])
+            energies = timed("compute", engine.session.run, padded)["band_energies"]
+            for i, row in zip(members, in_order(energies), strict=True):
+                ticket = Ticket(i, sources[i].id, sources[i].path)
+                bands = band_structure(features[i], row, engine.manifest.bands)
+                timed("write", store.add, ticket, Prediction(ticket.id, ticket.path, bands))
+        timed("write", store.commit)
+    total = sum(seconds.values())
+    rounded = {stage: round(value, 6) for stage, value in seconds.items()}
+    return StageSplit(name, batch, len(order), rounded, round(len(order) / total, 2))
+
+
+def peak_memory_mb() -> float | None:
+    """The most memory this process has held so far, MB; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)
+
+
+def as_json(row: LatencyRow | StageSplit) -> dict[str, Any]:
+    """A row of a report as plain JSON values."""
+    return dataclasses.asdict(row)

@@ -1,0 +1,151 @@
+"""What this installation can do on this machine, and the command that adds what it cannot."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from bandrt import __version__
+from bandrt.engine.cuda_driver import Driver, NoDriver
+from bandrt.engine.plan.tensorrt import PIP_NAMES, PlanBackend
+from bandrt.machine.versions import package_versions
+
+PACKAGES = (
+    "numpy",
+    "gemmi",
+    "moyopy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "cuda-core",
+    "cuda-bindings",
+    "tensorrt",
+    "tensorrt-rtx-cu13",
+    "torch",
+    "torch_geometric",
+    "lightning",
+    "onnx",
+    "onnxscript",
+    "pymatgen",
+    "matplotlib",
+    "h5py",
+    "pyarrow",
+)
+"""What is looked for, the core first, by the names that pip knows."""
+TRAIN = ("torch", "torch_geometric", "lightning", "pymatgen")
+EXPORT = (*TRAIN, "onnx", "onnxscript", "onnxruntime")
+CUDA_PROVIDER = "CUDAExecutionProvider"
+PLAN_NAMES: dict[PlanBackend, str] = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
+
+
+@dataclass(frozen=True)
+class Ability:
+    """Something that works here, or does not."""
+
+    name: str
+    available: bool
+    detail: str
+    """What makes it work, or what is missing."""
+    remedy: str | None = None
+    """The command that installs what is missing, if one can."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The state of an installation."""
+
+    bandrt: str
+    python: str
+    platform: str
+    packages: dict[str, str | None]
+    """Versions; None: not installed."""
+    driver: Driver | NoDriver
+    abilities: tuple[Ability, ...]
+
+
+def examine(driver: Driver | NoDriver, packages: Mapping[str, str | None], providers: Sequence[str]) -> Diagnosis:
+    """Draw conclusions from what was found.
+
+    Args:
+        driver: the NVIDIA driver, or why there is none.
+        packages: versions by the names in `PACKAGES`.
+        providers: what ONNX Runtime can run on; nothing when it is missing or broken.
+    """
+    abilities = (
+        _onnx_on_cpu(packages, providers),
+        _onnx_on_gpu(driver, packages, providers),
+        _plans_on_gpu("tensorrt", driver, packages),
+        _plans_on_gpu("tensorrt-rtx", driver, packages),
+        _by_packages("build TensorRT-RTX plans", ("tensorrt-rtx-cu13", "onnx"), "export,tensorrt-rtx", packages),
+        _tensorrt_builds(driver, packages),
+        _by_packages("export engines", EXPORT, "export", packages),
+        _by_packages("train models", TRAIN, "train", packages),
+        _by_packages("draw figures", ("matplotlib",), "plot", packages),
+        _by_packages("give results to pymatgen", ("pymatgen",), "pymatgen", packages),
+        _by_packages("convert to HDF5", ("h5py",), "hdf5", packages),
+        _by_packages("convert to Parquet", ("pyarrow",), "parquet", packages),
+    )
+    return Diagnosis(
+        __version__, platform.python_version(), f"{platform.system()} {platform.machine()}", dict(packages), driver, abilities
+    )
+
+
+def installed_packages(version_of: Callable[[str], str] = version) -> dict[str, str | None]:
+    """Versions of `PACKAGES`, without importing them."""
+    return package_versions(PACKAGES, version_of)
+
+
+def onnx_providers() -> tuple[str, ...]:
+    """What ONNX Runtime can run on; nothing when it is missing or does not load."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return ()
+    return tuple(onnxruntime.get_available_providers())
+
+
+def _onnx_on_cpu(packages: Mapping[str, str | None], providers: Sequence[str]) -> Ability:
+    name = "run ONNX engines on the CPU"
+    installed = [package for package in ("onnxruntime", "onnxruntime-gpu") if packages[package]]
+    if len(installed) == 2:
+        remedy = "pip uninstall onnxruntime onnxruntime-gpu, then pip install 'bandrt[cpu]' or 'bandrt[cuda]'"
+        return Ability(name, bool(providers), "onnxruntime and onnxruntime-gpu overwrite each other; keep one", remedy)
+    if not providers:
+        broken = f"{installed[0]} is installed but does not load" if installed else "needs onnxruntime"
+        return Ability(name, False, broken, "pip install --force-reinstall 'bandrt[cpu]'" if installed else _install("cpu"))
+    return Ability(name, True, f"{installed[0]} {packages[installed[0]]}" if installed else "onnxruntime")
+
+
+def _onnx_on_gpu(driver: Driver | NoDriver, packages: Mapping[str, str | None], providers: Sequence[str]) -> Ability:
+    name = "run ONNX engines on a GPU"
+    if isinstance(driver, NoDriver):
+        return Ability(name, False, driver.reason)
+    if CUDA_PROVIDER not in providers:
+        replaced = "pip uninstall onnxruntime, then " if packages["onnxruntime"] else ""
+        return Ability(name, False, "needs onnxruntime-gpu", replaced + _install("cuda"))
+    return Ability(name, True, f"{driver.gpus[0].name}, --device cuda")
+
+
+def _plans_on_gpu(backend: PlanBackend, driver: Driver | NoDriver, packages: Mapping[str, str | None]) -> Ability:
+    name = f"run {PLAN_NAMES[backend]} plans"
+    if isinstance(driver, NoDriver):
+        return Ability(name, False, driver.reason)
+    return _by_packages(name, (PIP_NAMES[backend], "cuda-core", "cuda-bindings"), backend, packages)
+
+
+def _tensorrt_builds(driver: Driver | NoDriver, packages: Mapping[str, str | None]) -> Ability:
+    name = "build TensorRT plans"
+    if isinstance(driver, NoDriver):
+        return Ability(name, False, f"are built on the GPU that will run them, and {driver.reason}")
+    return _by_packages(name, ("tensorrt", "onnx"), "export,tensorrt", packages)
+
+
+def _by_packages(name: str, needed: Sequence[str], extra: str, packages: Mapping[str, str | None]) -> Ability:
+    if missing := [package for package in needed if not packages[package]]:
+        return Ability(name, False, f"needs {', '.join(missing)}", _install(extra))
+    return Ability(name, True, f"{needed[0]} {packages[needed[0]]}")
+
+
+def _install(extra: str) -> str:
+    return f"pip install 'bandrt[{extra}]'"

@@ -1,0 +1,1 @@
+"""Results: what becomes of an input, and how it is kept on disk, read again and converted."""

@@ -1,0 +1,84 @@
+"""Results in other formats: a whole output folder in one file, made part by part.
+
+`selection` says which predictions, `provenance` what a file says of where its numbers come from and in which units; `documents`
+(pymatgen), `hdf5` and `parquet` each write one format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
+from itertools import chain
+from pathlib import Path
+from typing import IO, Literal, get_args
+
+from bandrt.errors import OutputError
+from bandrt.files import replaced
+from bandrt.results.convert.provenance import Facts, provenance
+from bandrt.results.convert.selection import select
+from bandrt.results.prediction import Prediction
+from bandrt.results.store import read_run
+
+Format = Literal["pymatgen", "hdf5", "parquet"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+SUFFIXES: Mapping[Format, tuple[str, ...]] = {
+    "pymatgen": (".jsonl.gz",),
+    "hdf5": (".h5", ".hdf5"),
+    "parquet": (".parquet",),
+}
+"""How names of files end, by format."""
+
+_HOME: Mapping[Format, str] = {
+    "pymatgen": "bandrt.results.convert.documents",
+    "hdf5": "bandrt.results.convert.hdf5",
+    "parquet": "bandrt.results.convert.parquet",
+}
+Write = Callable[[IO[bytes], Iterable[Sequence[Prediction]], Facts], None]
+"""What each of them has as `write`: a file open for writing, predictions part by part, and what is true of all of them."""
+
+
+def convert(
+    folder: Path,
+    target: Path,
+    kind: Format,
+    *,
+    ids: Sequence[str] = (),
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> int:
+    """Write predictions of an output folder to one file, in the order of the folder.
+
+    Args:
+        folder: results of a run, finished or not; what is there now is converted.
+        target: the file; one of that name is replaced at the end, its folder is made.
+        kind: the format.
+        ids: which predictions; none: all.
+        on_progress: called with how many are written, and of how many.
+
+    Returns:
+        How many crystals were written.
+
+    Raises:
+        OutputError: ``output-not-found``, ``part-damaged``, ``run-damaged``, ``engine-differs``, ``unknown-id``,
+            ``no-predictions`` or ``output-unwritable``; the file is then as it was before.
+        MissingPackageError: what writes the format is not installed.
+    """
+    selection = select(folder, ids)
+    write: Write = import_module(_HOME[kind]).write
+
+    def counted(batches: Iterable[list[Prediction]]) -> Iterator[list[Prediction]]:
+        done = 0
+        for batch in batches:
+            yield batch
+            done += len(batch)
+            on_progress(done, selection.n_crystals)
+
+    batches = selection.batches()
+    first = next(batches)
+    facts = provenance(read_run(folder), selection.engine_sha256, first[0].band_structure.rule)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replaced(target, "wb") as file:
+            write(file, counted(chain([first], batches)), facts)
+    except OSError as error:
+        raise OutputError("output-unwritable", f"{target}: cannot be written ({error.strerror or error})") from error
+    return selection.n_crystals

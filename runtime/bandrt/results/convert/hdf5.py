@@ -1,0 +1,96 @@
+"""HDF5: the arrays of all parts in one flat file.
+
+Crystal i is row i of every dataset, as in a part (`bandrt.results.parts` lists them with their shapes), beside the columns of
+``summary.csv``: ``formula``, ``n_atoms``, ``band_gap_ev``, ``is_metal``, ``is_direct``, and ``vbm_ev`` and ``cbm_ev``, NaN for
+metals. The atoms of crystal i are rows ``atom_offsets[i]:atom_offsets[i + 1]`` of ``atomic_numbers`` and ``frac_coords``. Text is
+UTF-8; ``labels`` are padded with empty text and ``label_indices`` with -1. Datasets are chunked, compressed and, text apart,
+checksummed; units are their attribute ``units``, and where the numbers come from is in the attributes of the file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandrt.errors import MissingPackageError
+from bandrt.results.convert.provenance import UNITS, Facts
+from bandrt.results.parts import stacked
+from bandrt.results.prediction import Prediction
+from bandrt.results.summary import summary
+
+_CHUNK_BYTES = 1 << 18
+"""What is decompressed to read one crystal: 42 of 6 bands at 256 k-points."""
+_MAX_CHUNK_ROWS = 4096
+_OFFSETS = "atom_offsets"
+
+
+def write(file: IO[bytes], batches: Iterable[Sequence[Prediction]], facts: Facts) -> None:
+    """Write predictions as one HDF5 file.
+
+    Args:
+        file: open for writing, and with a name that HDF5 can open.
+        batches: predictions, part by part.
+        facts: what is true of all of them.
+
+    Raises:
+        MissingPackageError: h5py is not installed.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise MissingPackageError("h5py", "hdf5", "converting to HDF5") from error
+
+    text = h5py.string_dtype()
+    with h5py.File(file.name, "w") as target:
+        target.attrs.update(facts)
+        for batch in batches:
+            for name, values in _arrays(batch).items():
+                rows = values.astype(text) if values.dtype.kind == "U" else values
+                if name not in target:
+                    _create(target, name, rows)
+                elif name == _OFFSETS:
+                    rows = rows[1:] + target[name][-1]  # the first is where the rows before end
+                _append(target[name], rows)
+
+
+def _arrays(predictions: Sequence[Prediction]) -> dict[str, NDArray[Any]]:
+    rows = [summary(p) for p in predictions]
+    return stacked(predictions) | {
+        "formula": np.array([row["formula"] for row in rows]),
+        "n_atoms": np.array([row["n_atoms"] for row in rows], np.int32),
+        "band_gap_ev": np.array([row["band_gap_ev"] for row in rows]),
+        "is_metal": np.array([row["is_metal"] for row in rows]),
+        "is_direct": np.array([row["is_direct"] for row in rows]),
+        "vbm_ev": np.array([row["vbm_ev"] for row in rows], np.float64),  # None becomes NaN
+        "cbm_ev": np.array([row["cbm_ev"] for row in rows], np.float64),
+    }
+
+
+def _create(target: Any, name: str, rows: NDArray[Any]) -> None:
+    """Make an empty dataset for rows of this kind, which may become more and wider."""
+    row_bytes = rows.dtype.itemsize * math.prod(rows.shape[1:])
+    n_chunk_rows = min(max(_CHUNK_BYTES // row_bytes, 1), _MAX_CHUNK_ROWS)
+    dataset = target.create_dataset(
+        name,
+        shape=(0, *rows.shape[1:]),
+        maxshape=(None,) * rows.ndim,
+        dtype=rows.dtype,
+        chunks=(n_chunk_rows, *rows.shape[1:]),
+        fillvalue=-1 if name == "label_indices" else None,
+        compression="gzip",
+        shuffle=True,
+        fletcher32=rows.dtype.kind != "O",  # text of any length lies outside the chunks
+    )
+    if name in UNITS:
+        dataset.attrs["units"] = UNITS[name]
+
+
+def _append(dataset: Any, rows: NDArray[Any]) -> None:
+    """Add rows; the narrower of those before and these are padded with the fill value."""
+    n_before = len(dataset)
+    dataset.resize((n_before + len(rows), *map(max, dataset.shape[1:], rows.shape[1:])))
+    dataset[(slice(n_before, None), *map(slice, rows.shape[1:]))] = rows

@@ -1,0 +1,72 @@
+"""Results: what becomes of one input, a prediction or a failure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from bandrt.bands.band_structure import BandStructure
+from bandrt.crystal import Crystal
+from bandrt.errors import InputError, Stage
+
+
+class Ticket(NamedTuple):
+    """What follows an input through a run."""
+
+    order: int
+    """Its place among the inputs, from 0."""
+    id: str
+    """Unique within the run."""
+    path: str
+    """Where it was read; empty for an object in memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The predicted band structure of one crystal.
+
+    Attributes:
+        id: the name of the input, unique within a run.
+        path: where it was read; empty for an object in memory.
+        band_structure: the bands, with the standard primitive cell they belong to.
+        warnings: short codes of what the model has not seen or does not describe, e.g. ``magnetic:Fe``.
+        uncertainty_ev: expected mean absolute error of the energies, eV; None from an engine that does not estimate it.
+    """
+
+    id: str
+    path: str
+    band_structure: BandStructure
+    warnings: tuple[str, ...] = ()
+    uncertainty_ev: float | None = None
+
+    @property
+    def crystal(self) -> Crystal:
+        """The standard primitive cell."""
+        return self.band_structure.crystal
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why one input has no prediction.
+
+    Attributes:
+        id: the name of the input, unique within a run.
+        path: where it was read; empty for an object in memory.
+        stage: the step that refused it.
+        code: stable and machine-readable, e.g. ``partial-occupancy``.
+        message: one sentence for people.
+    """
+
+    id: str
+    path: str
+    stage: Stage
+    code: str
+    message: str
+
+    @classmethod
+    def of(cls, error: InputError, ticket: Ticket) -> Failure:
+        """Record an error."""
+        return cls(ticket.id, ticket.path, error.stage, error.code, error.message)
+
+
+Result = Prediction | Failure

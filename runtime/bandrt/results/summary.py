@@ -1,0 +1,70 @@
+"""The summary of a prediction: what a table of many crystals says of each."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from bandrt.results.prediction import Prediction
+
+COLUMNS = (
+    "id", "path", "formula", "space_group", "n_atoms", "band_gap_ev", "is_metal", "is_direct", "vbm_ev", "cbm_ev", "warnings",
+)  # fmt: skip
+UNCERTAINTY_COLUMN = "uncertainty_ev"
+"""Last column of the summary of an engine that estimates it."""
+
+
+class Summary(TypedDict):
+    """Values by column, in their order; energies in eV, None where there is none: band edges of metals, an error not estimated."""
+
+    id: str
+    path: str
+    formula: str
+    space_group: int
+    n_atoms: int
+    band_gap_ev: float
+    is_metal: bool
+    is_direct: bool
+    vbm_ev: float | None
+    cbm_ev: float | None
+    warnings: tuple[str, ...]
+    uncertainty_ev: float | None
+
+
+def summary(prediction: Prediction) -> Summary:
+    """Sum up one crystal."""
+    bands = prediction.band_structure
+    return {
+        "id": prediction.id,
+        "path": prediction.path,
+        "formula": bands.crystal.formula,
+        "space_group": bands.space_group,
+        "n_atoms": bands.crystal.n_atoms,
+        "band_gap_ev": bands.band_gap,
+        "is_metal": bands.is_metal,
+        "is_direct": bands.is_direct,
+        "vbm_ev": None if bands.vbm is None else bands.vbm.energy,
+        "cbm_ev": None if bands.cbm is None else bands.cbm.energy,
+        "warnings": prediction.warnings,
+        "uncertainty_ev": prediction.uncertainty_ev,
+    }
+
+
+def summary_row(prediction: Prediction) -> list[str]:
+    """One line of ``summary.csv``; band edges of metals are empty, and the uncertainty is there if the engine gave it."""
+    values = summary(prediction)
+    columns = COLUMNS if prediction.uncertainty_ev is None else (*COLUMNS, UNCERTAINTY_COLUMN)
+    return [_written(values[column]) for column in columns]  # type: ignore[literal-required]
+
+
+def _written(value: str | int | float | tuple[str, ...] | None) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:.6f}"
+        case tuple():
+            return ";".join(value)
+        case _:
+            return str(value)

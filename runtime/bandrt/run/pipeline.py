@@ -1,0 +1,259 @@
+"""The pipeline: sources are read and featurised, batched by size, run and stored, all at the same time and in bounded memory.
+
+Reading and featurising happen in worker processes, the engine runs in a thread, and this process batches and writes. Which crystals
+share a batch depends on the inputs alone, not on the timing of workers.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from multiprocessing import get_context
+from types import FrameType, TracebackType
+from typing import Any, Literal, NamedTuple, Self
+
+from bandrt.batch import Batcher
+from bandrt.engine.session import available_cores
+from bandrt.errors import BandrtError, InputError, outcome_of
+from bandrt.features import CHUNK, Features, featurize_crystals
+from bandrt.predict import Engine, within_size
+from bandrt.recipe import Recipe
+from bandrt.results.prediction import Failure, Result, Ticket
+from bandrt.results.store import Store
+from bandrt.run.engine_thread import Answer, EngineThread
+from bandrt.sources import Source
+
+POOL_FROM_CHUNKS = 2
+"""Fewer chunks of sources than these are featurised here: starting a worker takes as long as featurising a thousand crystals."""
+CHUNKS_PER_WORKER = 3
+"""Tasks in flight for each worker."""
+BATCHES_IN_FLIGHT = 2
+"""Batches that wait for the engine; it may answer the first of two only when it has both."""
+CORES_PER_WORKER_ON_CPU = 8
+"""A model on the CPU takes so much longer than featurising that one worker feeds this many cores."""
+
+Status = Literal["running", "finished", "interrupted", "stopped"]
+
+
+@dataclass
+class RunReport:
+    """What a run did, up to now.
+
+    Attributes:
+        status: ``stopped`` means by an error.
+        expected: inputs there are; None where only opening tables and archives would tell.
+        found: inputs met, those skipped included.
+        skipped: inputs that an earlier run had dealt with.
+        predicted: predictions of this run.
+        failed: failures of this run.
+        total_predicted: predictions in the output folder.
+        failure_codes: failures in the output folder by code.
+        seconds: by stage; read and featurize add up over the workers, wall is the clock on the wall.
+    """
+
+    status: Status = "running"
+    expected: int | None = None
+    found: int = 0
+    skipped: int = 0
+    predicted: int = 0
+    failed: int = 0
+    total_predicted: int = 0
+    failure_codes: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("read", "featurize", "engine", "store", "wall"), 0.0))
+
+    @property
+    def total_failed(self) -> int:
+        """Failures in the output folder."""
+        return self.failure_codes.total()
+
+    @property
+    def rate(self) -> float:
+        """Predictions of this run per second."""
+        return self.predicted / self.seconds["wall"] if self.seconds["wall"] else 0.0
+
+
+class FeaturizedChunk(NamedTuple):
+    """What a worker gives back."""
+
+    features: list[tuple[Ticket, Features]]
+    failures: list[Failure]
+    read_seconds: float
+    featurize_seconds: float
+
+
+def default_workers(device: str) -> int:
+    """Worker processes that keep a device fed."""
+    cores = available_cores()
+    return max(1, cores // CORES_PER_WORKER_ON_CPU) if device == "cpu" else cores
+
+
+def run(
+    sources: Iterable[Source],
+    engine: Engine,
+    store: Store,
+    *,
+    workers: int,
+    batch_size: int,
+    report: RunReport,
+    on_progress: Callable[[RunReport], None] = lambda report: None,
+) -> None:
+    """Predict every source that the store has not dealt with; an interrupt ends the run after what is in flight.
+
+    Args:
+        sources: what to predict.
+        engine: the open engine.
+        store: the open output folder.
+        workers: processes that read and featurise; 1 works in this process.
+        batch_size: crystals per run of the engine.
+        report: kept up to date while the run goes on.
+        on_progress: called after every batch.
+
+    Raises:
+        BandrtError: ``worker-died``, or what the engine raises. What was predicted before is in the store.
+    """
+    started = time.perf_counter()
+    batcher: Batcher[Ticket] = Batcher(batch_size)
+    in_flight: deque[Future[Answer]] = deque()
+
+    def tick() -> None:
+        report.seconds["wall"] = time.perf_counter() - started
+        report.total_predicted = store.n_predicted
+        report.failure_codes = store.failure_codes
+        on_progress(report)
+
+    def collect(most: int) -> None:
+        while len(in_flight) > most:
+            results, seconds = in_flight.popleft().result()
+            report.seconds["engine"] += seconds
+            _store(results, store, report)
+            tick()
+
+    def submit(batch: list[tuple[Ticket, Features]]) -> None:
+        in_flight.append(runner.submit(batch))
+        collect(BATCHES_IN_FLIGHT)
+
+    wanted = _not_done(sources, store, report)
+    stream = _featurized(wanted, engine.recipe, engine.manifest.profile.max_atoms, workers)
+    with Interrupt() as interrupt, EngineThread(engine) as runner, closing(stream):
+        for chunk in stream:
+            report.seconds["read"] += chunk.read_seconds
+            report.seconds["featurize"] += chunk.featurize_seconds
+            _store([(Ticket(0, f.id, f.path), f) for f in chunk.failures], store, report)
+            for ticket, features in chunk.features:
+                for batch in batcher.add(ticket, features):
+                    submit(batch)
+            tick()
+            if interrupt.requested:
+                break
+        else:
+            for batch in batcher.flush():
+                submit(batch)
+                if interrupt.requested:
+                    break
+        runner.finish()
+        collect(0)
+        store.commit()
+        tick()
+        report.status = "interrupted" if interrupt.requested else "finished"
+
+
+class Interrupt:
+    """Turns the first Ctrl-C, or request to terminate, into a flag, so that no file is left half written; the second raises."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+
+def _store(results: Sequence[tuple[Ticket, Result]], store: Store, report: RunReport) -> None:
+    started = time.perf_counter()
+    for ticket, result in results:
+        if isinstance(result, Failure):
+            store.fail(result)
+            report.failed += 1
+        else:
+            store.add(ticket, result)
+            report.predicted += 1
+    report.seconds["store"] += time.perf_counter() - started
+
+
+def _not_done(sources: Iterable[Source], store: Store, report: RunReport) -> Iterator[tuple[int, Source]]:
+    for order, source in enumerate(sources):
+        report.found += 1
+        if source.id in store.done:
+            report.skipped += 1
+        else:
+            yield order, source
+
+
+def _featurized(
+    sources: Iterator[tuple[int, Source]], recipe: Recipe, max_atoms: int | None, workers: int
+) -> Generator[FeaturizedChunk, None, None]:
+    chunks = iter(lambda: list(islice(sources, CHUNK)), [])
+    first = list(islice(chunks, POOL_FROM_CHUNKS))
+    everything = chain(first, chunks)
+    if workers == 1 or len(first) < POOL_FROM_CHUNKS:
+        yield from (_featurize_chunk(chunk, recipe, max_atoms) for chunk in everything)
+        return
+    # spawned, not forked: a fork would copy the engine's threads in an undefined state
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_leave_interrupts_to_the_parent)
+    in_flight: deque[Future[FeaturizedChunk]] = deque()
+    try:
+        for chunk in everything:
+            in_flight.append(pool.submit(_featurize_chunk, chunk, recipe, max_atoms))
+            if len(in_flight) >= CHUNKS_PER_WORKER * workers:
+                yield in_flight.popleft().result()
+        while in_flight:
+            yield in_flight.popleft().result()
+    except BrokenProcessPool as error:
+        raise BandrtError(
+            "worker-died",
+            "a worker process was killed, probably for its memory; what was predicted is kept: go on with --resume --workers 1",
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _featurize_chunk(chunk: list[tuple[int, Source]], recipe: Recipe, max_atoms: int | None) -> FeaturizedChunk:
+    """Read and featurise some sources; runs in a worker."""
+    started = time.perf_counter()
+    crystals = [outcome_of(source.read) for _, source in chunk]
+    read = time.perf_counter()
+    names = [source.path or source.id for _, source in chunk]
+    outcomes = featurize_crystals(crystals, recipe, names=names)
+    done = FeaturizedChunk([], [], read - started, time.perf_counter() - read)
+    for (order, source), outcome, name in zip(chunk, outcomes, names, strict=True):
+        ticket = Ticket(order, source.id, source.path)
+        outcome = within_size(outcome, max_atoms, name=name)
+        if isinstance(outcome, InputError):
+            done.failures.append(Failure.of(outcome, ticket))
+        else:
+            done.features.append((ticket, outcome))
+    return done
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,1 @@
+"""Symmetry: the space group of a crystal and its standard primitive cell."""

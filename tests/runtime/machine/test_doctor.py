@@ -1,0 +1,105 @@
+"""The doctor names what works, what is missing and the command that adds it."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import PackageNotFoundError
+
+import pytest
+
+from bandrt.cli import run
+from bandrt.engine.cuda_driver import Driver, Gpu, NoDriver
+from bandrt.machine.doctor import CUDA_PROVIDER, PACKAGES, Ability, examine, installed_packages, onnx_providers
+
+NO_DRIVER = NoDriver("this machine has no NVIDIA driver (libcuda.so.1 is not there)")
+DRIVER = Driver(cuda="13.0", gpus=(Gpu("NVIDIA H200", "sm90", 141.0),))
+CPU, CUDA = ("CPUExecutionProvider",), (CUDA_PROVIDER, "CPUExecutionProvider")
+
+
+def abilities(driver: Driver | NoDriver, installed: tuple[str, ...], providers: tuple[str, ...]) -> dict[str, Ability]:
+    packages = {name: "1.2" if name in installed else None for name in PACKAGES}
+    return {ability.name: ability for ability in examine(driver, packages, providers).abilities}
+
+
+def test_a_bare_installation_is_told_how_to_get_each_thing() -> None:
+    found = abilities(NO_DRIVER, ("numpy",), ())
+    assert not any(ability.available for ability in found.values())
+    assert {ability.remedy for ability in found.values()} == {
+        None,
+        "pip install 'bandrt[cpu]'",
+        "pip install 'bandrt[export,tensorrt-rtx]'",
+        "pip install 'bandrt[export]'",
+        "pip install 'bandrt[train]'",
+        "pip install 'bandrt[plot]'",
+        "pip install 'bandrt[pymatgen]'",
+        "pip install 'bandrt[hdf5]'",
+        "pip install 'bandrt[parquet]'",
+    }
+    assert "no NVIDIA driver" in found["run ONNX engines on a GPU"].detail
+    assert "no NVIDIA driver" in found["build TensorRT plans"].detail
+
+
+def test_what_is_complete_has_no_remedy() -> None:
+    found = abilities(DRIVER, tuple(name for name in PACKAGES if name != "onnxruntime"), CUDA)
+    assert found["run ONNX engines on the CPU"] == Ability("run ONNX engines on the CPU", True, "onnxruntime-gpu 1.2")
+    assert found["run ONNX engines on a GPU"] == Ability("run ONNX engines on a GPU", True, "NVIDIA H200, --device cuda")
+    assert found["build TensorRT plans"].available
+    assert found["build TensorRT-RTX plans"].available
+    assert found["train models"].available
+
+
+def test_plans_run_where_a_gpu_and_their_packages_are() -> None:
+    found = abilities(DRIVER, ("tensorrt", "cuda-core", "cuda-bindings", "tensorrt-rtx-cu13"), CUDA)
+    assert found["run TensorRT plans"] == Ability("run TensorRT plans", True, "tensorrt 1.2")
+    assert found["run TensorRT-RTX plans"].available
+    found = abilities(DRIVER, ("tensorrt-rtx-cu13", "cuda-core"), CUDA)
+    assert found["run TensorRT-RTX plans"].detail == "needs cuda-bindings"
+    assert found["run TensorRT-RTX plans"].remedy == "pip install 'bandrt[tensorrt-rtx]'"
+    assert found["run TensorRT plans"].detail == "needs tensorrt, cuda-bindings"
+    assert "no NVIDIA driver" in abilities(NO_DRIVER, PACKAGES, CUDA)["run TensorRT plans"].detail
+
+
+def test_a_gpu_without_its_onnxruntime_is_told_which_to_replace() -> None:
+    one = abilities(DRIVER, ("onnxruntime",), CPU)["run ONNX engines on a GPU"]
+    assert one.remedy == "pip uninstall onnxruntime, then pip install 'bandrt[cuda]'"
+    assert abilities(DRIVER, (), ())["run ONNX engines on a GPU"].remedy == "pip install 'bandrt[cuda]'"
+
+
+def test_two_onnxruntimes_are_one_too_many() -> None:
+    one = abilities(NO_DRIVER, ("onnxruntime", "onnxruntime-gpu"), CPU)["run ONNX engines on the CPU"]
+    assert one.available
+    assert "overwrite each other" in one.detail
+
+
+def test_an_onnxruntime_that_does_not_load_is_not_called_missing() -> None:
+    one = abilities(NO_DRIVER, ("onnxruntime",), ())["run ONNX engines on the CPU"]
+    assert not one.available
+    assert "does not load" in one.detail
+
+
+def test_versions_are_those_of_pip() -> None:
+    def version_of(name: str) -> str:
+        if name == "torch":
+            raise PackageNotFoundError(name)
+        return f"{name}-1"
+
+    found = installed_packages(version_of)
+    assert list(found) == list(PACKAGES)
+    assert found["torch"] is None
+    assert found["numpy"] == "numpy-1"
+
+
+def test_onnx_runtime_is_asked_what_it_runs_on() -> None:
+    pytest.importorskip("onnxruntime")
+    assert "CPUExecutionProvider" in onnx_providers()
+
+
+def test_the_command_reports_for_people_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["doctor"]) == 0
+    text = capsys.readouterr().out
+    assert "yes  run ONNX engines on the CPU" in text
+    assert "no   run TensorRT plans" in text
+    assert run(["doctor", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["packages"]["numpy"]
+    assert {"name", "available", "detail", "remedy"} == set(report["abilities"][0])

@@ -1,0 +1,283 @@
+"""The pipeline: nothing lost, nothing twice, whatever the workers, batches, kills and restarts."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bandrt.crystal import Crystal
+from bandrt.errors import BandrtError, EngineError, InputError
+from bandrt.predict import Engine, load
+from bandrt.results.store import Store, read, read_errors
+from bandrt.run import pipeline
+from bandrt.run.infer import InferOptions, infer, plan
+from bandrt.run.pipeline import Interrupt, RunReport, default_workers, run
+
+ENERGY_TOLERANCE_EV = 1e-5
+"""Rounding of single precision; batches may add in another order."""
+
+
+@dataclass(frozen=True)
+class Cube:
+    """A source that needs no file: a cubic cell with 1 to 4 atoms on its diagonal; every seventh is refused."""
+
+    number: int
+
+    @property
+    def id(self) -> str:
+        return f"cube-{self.number:04d}"
+
+    @property
+    def path(self) -> str:
+        return f"cubes:{self.number}"
+
+    def read(self) -> Crystal:
+        if self.number % 7 == 6:
+            raise InputError("no-atoms", f"{self.path}: every seventh cube is empty")
+        n = 1 + self.number % 4
+        lattice = (4.0 + 0.01 * (self.number % 50)) * np.eye(3)
+        return Crystal.checked(lattice, [11 + self.number % 3] * n, np.arange(n)[:, None] * np.ones(3) / n)
+
+
+@dataclass(frozen=True)
+class Deadly(Cube):
+    """A source that kills the process that reads it."""
+
+    def read(self) -> Crystal:
+        os._exit(9)
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_engine: Path) -> Iterator[Engine]:
+    with load(tiny_engine, threads=1) as engine:
+        yield engine
+
+
+def run_all(sources: Any, engine: Engine, out: Path, *, mode: Any = "new", **options: Any) -> RunReport:
+    report = RunReport()
+    with Store(out, engine_sha256=engine.sha256, mode=mode) as store:
+        store.write_run({})
+        run(sources, engine, store, **{"workers": 1, "batch_size": 4, "report": report} | options)
+    return report
+
+
+def expected_ids(n: int) -> list[str]:
+    return [Cube(i).id for i in range(n) if i % 7 != 6]
+
+
+def test_every_input_becomes_a_prediction_or_a_failure(engine: Engine, tmp_path: Path) -> None:
+    report = run_all(map(Cube, range(50)), engine, tmp_path)
+    assert [p.id for p in read(tmp_path)] == expected_ids(50)
+    assert [f.id for f in read_errors(tmp_path)] == [Cube(i).id for i in range(6, 50, 7)]
+    assert (report.status, report.found, report.predicted, report.failed) == ("finished", 50, 43, 7)
+    assert report.failure_codes == {"no-atoms": 7}
+    assert report.seconds["wall"] > 0
+
+
+def test_predictions_are_those_of_the_engine(engine: Engine, tmp_path: Path) -> None:
+    run_all(map(Cube, range(30)), engine, tmp_path)
+    for stored in read(tmp_path):
+        cube = Cube(int(stored.id.removeprefix("cube-")))
+        assert stored.path == cube.path
+        [alone] = engine.predict([cube.read()])
+        np.testing.assert_allclose(stored.band_structure.energies, alone.band_structure.energies, atol=ENERGY_TOLERANCE_EV)
+        np.testing.assert_array_equal(stored.band_structure.frac_kpoints, alone.band_structure.frac_kpoints)
+
+
+def test_workers_change_nothing(engine: Engine, tmp_path: Path, tiny_engine: Path, rock_salt: Callable[..., str]) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for i in range(70):
+        text = "not a crystal" if i % 10 == 9 else rock_salt(a=3.9 + 0.01 * i)
+        (folder / f"salt-{i:02d}.cif").write_text(text)
+    outs = []
+    for workers in (1, 2):
+        out = tmp_path / f"out-{workers}"
+        report = infer([folder], out, InferOptions(engine=tiny_engine, workers=workers, batch_size=8))
+        assert (report.predicted, report.failed) == (63, 7)
+        outs.append(out)
+    for one, other in zip(read(outs[0]), read(outs[1]), strict=True):
+        assert one.id == other.id
+        np.testing.assert_array_equal(one.band_structure.energies, other.band_structure.energies)
+    assert (outs[0] / "summary.csv").read_bytes() == (outs[1] / "summary.csv").read_bytes()
+    assert read_errors(outs[0]) == read_errors(outs[1])
+
+
+def test_a_worker_that_dies_stops_the_run_and_keeps_what_was_done(engine: Engine, tmp_path: Path) -> None:
+    script = tmp_path / "dies.py"  # a module of its own: spawned workers import what they are sent
+    script.write_text(DYING.format(tests=str(Path(__file__).parent), engine=str(engine.path), out=str(tmp_path / "out")))
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "worker-died", done.stderr
+
+
+DYING = """
+import importlib.util, sys
+from pathlib import Path
+
+def load_module():
+    spec = importlib.util.spec_from_file_location("pipeline_tests", {tests!r} + "/test_pipeline.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["pipeline_tests"] = module
+    spec.loader.exec_module(module)
+    return module
+
+tests = load_module()
+
+if __name__ == "__main__":
+    from bandrt.errors import BandrtError
+    from bandrt.predict import load
+    sources = [tests.Cube(i) for i in range(100)] + [tests.Deadly(100)] + [tests.Cube(i) for i in range(101, 140)]
+    try:
+        tests.run_all(sources, load({engine!r}), Path({out!r}), workers=2)
+    except BandrtError as error:
+        print(error.code)
+"""
+
+
+def test_an_engine_that_fails_stops_the_run_and_keeps_what_was_done(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session_run, calls = engine.session.run, []
+
+    def fail_late(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        calls.append(1)
+        if len(calls) > 3:
+            raise EngineError("engine-failed", "out of memory")
+        return session_run(inputs)
+
+    monkeypatch.setattr(engine.session, "run", fail_late)
+    with pytest.raises(EngineError):
+        run_all(map(Cube, range(50)), engine, tmp_path)
+    assert 0 < len(list(read(tmp_path))) <= 12
+    monkeypatch.undo()
+    run_all(map(Cube, range(50)), engine, tmp_path, mode="resume")
+    assert sorted(p.id for p in read(tmp_path)) == expected_ids(50)
+
+
+def test_an_interrupt_finishes_what_is_in_flight_and_a_resume_does_the_rest(engine: Engine, tmp_path: Path) -> None:
+    def interrupted() -> Iterator[Cube]:
+        for i in range(400):
+            if i == 60:
+                signal.raise_signal(signal.SIGINT)
+            yield Cube(i)
+
+    handler = signal.getsignal(signal.SIGINT)
+    report = run_all(interrupted(), engine, tmp_path)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert report.status == "interrupted"
+    first = [p.id for p in read(tmp_path)]
+    assert 0 < len(first) < 200
+    report = run_all(map(Cube, range(400)), engine, tmp_path, mode="resume")
+    assert report.status == "finished"
+    assert report.skipped >= len(first)
+    assert sorted(p.id for p in read(tmp_path)) == expected_ids(400)
+
+
+def test_the_second_interrupt_stops_at_once() -> None:
+    with Interrupt() as interrupt:
+        signal.raise_signal(signal.SIGINT)
+        assert interrupt.requested
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_the_pipeline_runs_outside_the_main_thread(engine: Engine, tmp_path: Path) -> None:
+    reports: list[RunReport] = []
+    thread = threading.Thread(target=lambda: reports.append(run_all(map(Cube, range(5)), engine, tmp_path)))
+    thread.start()
+    thread.join()
+    assert reports[0].predicted == 5
+
+
+def test_a_killed_run_is_resumed_without_loss_or_repetition(
+    tiny_engine: Path, tmp_path: Path, rock_salt: Callable[..., str]
+) -> None:
+    table = tmp_path / "table.jsonl"
+    with table.open("w") as file:
+        for i in range(600):
+            file.write(json.dumps({"id": f"salt-{i:03d}", "cif": rock_salt(a=3.9 + 0.001 * i)}) + "\n")
+    out = tmp_path / "out"
+    code = (
+        "import sys; from bandrt.results import store; from bandrt.cli import run; store.PART_CRYSTALS = 32;"
+        f"sys.exit(run(['infer', {str(table)!r}, '-o', {str(out)!r}, '--engine', {str(tiny_engine)!r}]))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(out.glob("parts/part-*.npz")) and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    survived = [p.id for p in read(out)]
+    report = infer([table], out, InferOptions(engine=tiny_engine, mode="resume"))
+    assert report.skipped == len(survived) > 0
+    assert sorted(p.id for p in read(out)) == [f"salt-{i:03d}" for i in range(600)]
+    assert json.loads((out / "run.json").read_text())["counts"]["total_predicted"] == 600
+
+
+def test_memory_does_not_grow_with_the_number_of_crystals(tiny_engine: Path, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    code = (
+        "import sys, resource; sys.path.insert(0, {tests!r}); from pathlib import Path; import test_pipeline as t;"
+        "from bandrt.results import store; from bandrt.predict import load; store.PART_CRYSTALS = 64;"
+        "t.run_all(map(t.Cube, range({n})), load({engine!r}, threads=1), Path({out!r}));"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    peaks = []
+    for n in (300, 1500):
+        script = code.format(tests=str(Path(__file__).parent), n=n, engine=str(tiny_engine), out=str(tmp_path / str(n)))
+        peaks.append(int(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout))
+    assert resource.RUSAGE_SELF == 0
+    assert peaks[1] - peaks[0] < 5_000  # kB: 1,200 crystals with 64 k-points would be 12,000 with their features
+
+
+def test_run_json_says_what_was_run(tiny_engine: Path, tmp_path: Path, mixed_folder: Path) -> None:
+    report = infer([mixed_folder], tmp_path / "out", InferOptions(engine=tiny_engine))
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["status"] == "finished"
+    assert record["counts"] == {
+        "found": 7, "skipped": 0, "predicted": 3, "failed": 4, "total_predicted": 3, "total_failed": 4,
+    }  # fmt: skip
+    assert len(record["engine"]["sha256"]) == 64
+    assert set(record["seconds"]) == {"read", "featurize", "engine", "store", "wall"}
+    assert record["recipe"]["kpath"]["n_kpoints"] == 64
+    assert record["versions"]["numpy"]
+    assert report.expected == 7
+
+
+def test_results_inside_the_input_folder_are_not_inputs(tiny_engine: Path, mixed_folder: Path) -> None:
+    infer([mixed_folder], mixed_folder / "out", InferOptions(engine=tiny_engine))
+    report = infer([mixed_folder], mixed_folder / "out", InferOptions(engine=tiny_engine, mode="resume"))
+    assert (report.found, report.skipped) == (7, 7)
+
+
+def test_a_plan_writes_nothing(tiny_engine: Path, tmp_path: Path, mixed_folder: Path) -> None:
+    planned = plan([mixed_folder], tmp_path / "out", InferOptions(engine=tiny_engine))
+    assert planned["inputs"] == 7
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_input_makes_no_folder(tiny_engine: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BandrtError) as caught:
+        infer([tmp_path / "empty"], tmp_path / "out", InferOptions(engine=tiny_engine))
+    assert caught.value.code == "no-input"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_gpu_gets_a_worker_per_core_and_a_cpu_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "available_cores", lambda: 16)
+    assert (default_workers("cpu"), default_workers("cuda:0")) == (2, 16)
+    monkeypatch.setattr(pipeline, "available_cores", lambda: 2)
+    assert default_workers("cpu") == 1

@@ -1,0 +1,182 @@
+"""A TensorRT that is ONNX Runtime, on the GPU of `simulated_gpu`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from bandrt.engine.plan.device import DeviceError
+from bandrt.manifest import Profile
+from tests.support.simulated_gpu import GARBAGE, SCRATCH_PER_ATOM, SimulatedDevice
+
+
+class SimulatedContext:
+    """An ``IExecutionContext``: a shape, addresses, and runs."""
+
+    def __init__(self, engine: SimulatedEngine) -> None:
+        self._engine = engine
+        self._profile: int | None = None
+        self._axes: dict[str, tuple[int, ...]] = {}
+        self._addresses: dict[str, int] = {}
+        self._scratch = 0
+        self._runs = 0
+        self._captured = False
+
+    def set_optimization_profile_async(self, profile: int, stream_handle: int) -> bool:
+        self._profile = profile
+        return profile < self._engine.num_optimization_profiles
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        assert not self._captured, "a context changes its shape after it was captured"
+        assert self._profile is not None
+        bucket = self._engine.profile.buckets[self._profile]
+        fits = bucket.min_batch <= shape[0] <= bucket.max_batch
+        if name != "kpoints":
+            fits = fits and bucket.min_atoms <= shape[1] <= bucket.max_atoms
+        if fits:
+            self._axes[name] = shape
+        else:
+            self._engine.complain(f"{name} {shape} is not in profile {self._profile}")
+        return fits
+
+    def infer_shapes(self) -> list[str]:
+        return [name for name in self._engine.inputs if name not in self._axes]
+
+    def update_device_memory_size_for_shapes(self) -> int:
+        crystals, atoms = self._axes["atomic_numbers"]
+        return SCRATCH_PER_ATOM * crystals * atoms
+
+    def set_device_memory(self, memory: int, size: int) -> None:
+        assert memory % 256 == 0
+        assert size >= self.update_device_memory_size_for_shapes()
+        self._scratch = memory
+
+    def set_tensor_address(self, name: str, memory: int) -> bool:
+        assert memory % 256 == 0
+        self._addresses[name] = memory
+        return True
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        if name in self._axes:
+            return self._axes[name]
+        return (self._axes["atomic_numbers"][0], *self._engine.outputs[name])
+
+    def is_stream_capturable(self, stream: int) -> bool:
+        return self._engine.capturable
+
+    def execute_async_v3(self, stream_handle: int) -> bool:
+        device = self._engine.device
+        [stream] = [one for one in device.streams if one.handle == stream_handle]
+        if stream.captured is not None:
+            assert self._runs, "a context is captured before it has run once"
+            if self._engine.capture_fails:
+                self._engine.complain("operation not permitted when stream is capturing")
+                return False
+            self._captured = True
+        crystals, atoms = self._axes["atomic_numbers"]
+        if self._engine.most_atoms is not None and crystals * atoms > self._engine.most_atoms:
+            self._engine.complain("Error Code 2: OutOfMemory (no further information)")
+            return False
+        self._runs += 1
+        assert set(self._addresses) == {*self._engine.inputs, *self._engine.outputs}
+        addresses, scratch = dict(self._addresses), self._scratch
+        stream.put(lambda: self._compute(addresses, scratch))
+        return True
+
+    def _compute(self, addresses: Mapping[str, int], scratch: int) -> None:
+        device = self._engine.device
+        device.runs += 1
+        if device.runs == device.fails_at_run:
+            raise DeviceError("CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access was encountered")
+        device.at(scratch, self.update_device_memory_size_for_shapes())[:] = GARBAGE
+        feeds = {}
+        for name, dtype in self._engine.inputs.items():
+            axes = self._axes[name]
+            n_bytes = int(np.prod(axes)) * np.dtype(dtype).itemsize
+            feeds[name] = device.at(addresses[name], n_bytes).view(dtype).reshape(axes)
+        for name, array in zip(self._engine.outputs, self._engine.model.run(list(self._engine.outputs), feeds), strict=True):
+            flat = np.ascontiguousarray(array).view(np.uint8).ravel()
+            device.at(addresses[name], len(flat))[:] = flat
+
+
+class SimulatedEngine:
+    """An ``ICudaEngine`` whose plan is an ONNX file."""
+
+    capturable = True
+    capture_fails = False
+    most_atoms: int | None = None
+    """A run of more padded atoms finds no memory when it is enqueued."""
+
+    def __init__(self, trt: SimpleNamespace, content: bytes, complain: Callable[[str], None]) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3
+        self._trt = trt
+        self.device: SimulatedDevice = trt.device
+        self.profile: Profile = trt.profile
+        self.complain = complain
+        self.model = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        types = {"tensor(int32)": np.int32, "tensor(float)": np.float32, "tensor(bool)": np.bool_}
+        self.inputs = {one.name: types[one.type] for one in self.model.get_inputs()}
+        self.outputs = {one.name: tuple(one.shape[1:]) for one in self.model.get_outputs()}
+        self.num_io_tensors = len(self.inputs) + len(self.outputs)
+        self.num_optimization_profiles = len(self.profile.buckets)
+
+    def get_tensor_name(self, index: int) -> str:
+        return [*self.inputs, *self.outputs][index]
+
+    def get_tensor_mode(self, name: str) -> str:
+        return self._trt.TensorIOMode.INPUT if name in self.inputs else self._trt.TensorIOMode.OUTPUT
+
+    def get_tensor_dtype(self, name: str) -> str:
+        kinds = {np.int32: self._trt.DataType.INT32, np.float32: self._trt.DataType.FLOAT, np.bool_: self._trt.DataType.BOOL}
+        return kinds[self.inputs[name]] if name in self.inputs else self._trt.DataType.FLOAT
+
+    def create_runtime_config(self) -> Any:
+        return SimpleNamespace(
+            set_execution_context_allocation_strategy=lambda strategy: None,
+            create_runtime_cache=lambda: "cache",
+            set_runtime_cache=lambda cache: True,
+        )
+
+    def create_execution_context(self, how: Any) -> SimulatedContext:
+        return SimulatedContext(self)
+
+
+def simulated_tensorrt(device: SimulatedDevice, profile: Profile, *, version: str, valid: bool = True) -> SimpleNamespace:
+    """What stands in for the module ``tensorrt`` or ``tensorrt_rtx``; a plan is the ONNX file it would have been built from."""
+
+    class Runtime:
+        def __init__(self, logger: Any) -> None:
+            self._logger = logger
+
+        def get_engine_validity(self, content: bytes) -> tuple[str, list[str]]:
+            return ("VALID", []) if valid else ("INVALID", ["UNSUPPORTED_CC"])
+
+        def deserialize_cuda_engine(self, content: bytes) -> SimulatedEngine | None:
+            if not content.startswith(b"\x08"):
+                self._logger.log(1, "Serialization assertion failed.")
+                return None
+            return SimulatedEngine(trt, content, lambda message: self._logger.log(1, message))
+
+    class ILogger:
+        ERROR = 1
+
+    trt = SimpleNamespace(
+        __version__=version,
+        device=device,
+        profile=profile,
+        Runtime=Runtime,
+        ILogger=ILogger,
+        EngineValidity=SimpleNamespace(INVALID="INVALID"),
+        ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED="USER_MANAGED"),
+        DynamicShapesKernelSpecializationStrategy=SimpleNamespace(EAGER="EAGER"),
+        TensorIOMode=SimpleNamespace(INPUT="INPUT", OUTPUT="OUTPUT"),
+        DataType=SimpleNamespace(FLOAT="FLOAT", INT32="INT32", BOOL="BOOL"),
+    )
+    return trt

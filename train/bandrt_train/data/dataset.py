@@ -1,0 +1,229 @@
+"""The data set on disk: features and targets of many crystals, in parts that are read one at a time.
+
+A folder holds
+    ``dataset.json``     format version, recipe (featurisation, bands, splits), counts, fingerprint of the labels; written last,
+    ``entries.jsonl``    one line per crystal, in order: id, formula, split, space group, path labels, how well it was mapped,
+    ``refused.jsonl``    one line per document that could not be used: id, source, stage, code, message,
+    ``part-00000.npz``…  so many crystals each, see below,
+    ``build.json``       what the folder is built with, and ``parts.jsonl``, one line per part: how many documents, entries and
+                         refusals there were when it was whole, a digest of those documents, the checksum of its file: what an
+                         interrupted build needs to go on (see `bandrt_train.data.writer`).
+No pickles. An entry's split depends on its formula and the seed alone, so it stays where it is when the data grow.
+
+Arrays of a part of C crystals with A atoms in all, D neighbour slots, K k-points and B bands, in the order of ``entries.jsonl``:
+    ``atom_offsets (C + 1,)``  crystal c has the atoms from ``atom_offsets[c]`` up to ``atom_offsets[c + 1]``,
+    ``atomic_numbers (A,)``, ``frac_coords (A, 3)``, ``neighbor_index (A, D)``, ``neighbor_distance (A, D)`` Å,
+    ``neighbor_mask (A, D)``, ``neighbor_image (A, D, 3)``, ``lattice (C, 3, 3)`` Å, ``kpoints (C, K, 3)`` in the recipe's frame,
+    ``frac_kpoints (C, K, 3)``, ``kpoint_distance (C, K)`` 1/Å, ``band_energies (C, B, K)`` eV, ``energy_mask (C, B, K)``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandrt.crystal import Crystal
+from bandrt.errors import InputError
+from bandrt.features import Features
+from bandrt.kpaths.path import KPath
+from bandrt.manifest import BandRule, from_mapping
+from bandrt.recipe import Recipe
+from bandrt_train.data.targets import MappingReport, Targets
+
+FORMAT_VERSION = 2
+PART_SIZE = 32
+"""Crystals in a part of a new data set: what an interrupted build may have to do again."""
+PARTS_IN_MEMORY = 1024
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+ATOM_ARRAYS = ("atomic_numbers", "neighbor_index", "neighbor_distance", "neighbor_mask", "neighbor_image")
+"""Fields of `Features` with one row per atom."""
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """How formulas are dealt to the splits."""
+
+    seed: int = 0
+    validation: float = 0.1
+    test: float = 0.1
+
+    def split(self, formula: str) -> Split:
+        """Where every crystal of a reduced formula goes, whatever else is in the data."""
+        digest = hashlib.sha256(f"{self.seed}:{formula}".encode()).digest()
+        share = int.from_bytes(digest[:8], "big") / 2**64
+        if share < self.test:
+            return "test"
+        return "validation" if share < self.test + self.validation else "train"
+
+
+@dataclass(frozen=True)
+class DatasetRecipe:
+    """Everything that decides what a document becomes."""
+
+    featurization: Recipe = field(default_factory=Recipe)
+    bands: BandRule = field(default_factory=BandRule)
+    splits: SplitRule = field(default_factory=SplitRule)
+    min_mapped_fraction: float = 0.5
+    """Documents that cover less of the path are refused."""
+    max_symmetry_spread_ev: float = 0.05
+    """Documents whose bands differ by more at equivalent k-points are refused: theirs is another symmetry than the one found."""
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One crystal with its labels.
+
+    Attributes:
+        id: identifier, unique in the data set.
+        formula: reduced formula.
+        split: where it belongs.
+        features: what an engine is fed.
+        targets: what it should answer.
+        method: how the labels were computed.
+        document_sha256: checksum of the document they come from.
+    """
+
+    id: str
+    formula: str
+    split: Split
+    features: Features
+    targets: Targets
+    method: str
+    document_sha256: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A document that could not be used, and why."""
+
+    id: str
+    source: str
+    stage: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class DatasetHeader:
+    """What ``dataset.json`` says about the whole."""
+
+    recipe: DatasetRecipe
+    n_entries: int = 0
+    n_refused: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    """Crystals per split."""
+    fingerprint: str = ""
+    """SHA-256 over the labels used, whatever order they came in."""
+    part_size: int = PART_SIZE
+    """Crystals in every part but the last."""
+    format_version: int = FORMAT_VERSION
+
+
+class Dataset:
+    """A data set folder, opened for reading.
+
+    Attributes:
+        folder: where it is.
+        header: what it holds.
+        records: one mapping per entry, the lines of ``entries.jsonl``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Open `folder`.
+
+        Raises:
+            InputError: ``not-a-dataset`` or ``dataset-version``.
+        """
+        self.folder = folder
+        try:
+            values = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+            lines = (folder / "entries.jsonl").read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            raise InputError("not-a-dataset", f"{folder}: not a data set ({error}); make one with: bandrt train dataset") from error
+        if values.get("format_version") != FORMAT_VERSION:
+            raise InputError(
+                "dataset-version",
+                f"{folder}: data set format {values.get('format_version')!r}, this bandrt reads {FORMAT_VERSION}; build it again",
+            )
+        self.header = from_mapping(DatasetHeader, values, source=str(folder / "dataset.json"))
+        self.records: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        self._part = lru_cache(maxsize=PARTS_IN_MEMORY)(self._read_part)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> Entry:
+        part, row = divmod(range(len(self))[index], self.header.part_size)
+        return _unpack(self.records[index], self._part(part), row, self.header.recipe.featurization)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (self[i] for i in range(len(self)))
+
+    def indices(self, split: Split) -> list[int]:
+        """Which entries belong to a split, in order."""
+        return [i for i, record in enumerate(self.records) if record["split"] == split]
+
+    def split(self, split: Split) -> list[Entry]:
+        """The entries of a split, in order."""
+        return [self[i] for i in self.indices(split)]
+
+    def refusals(self) -> list[Refusal]:
+        """The documents that could not be used."""
+        text = (self.folder / "refused.jsonl").read_text(encoding="utf-8")
+        return [Refusal(**json.loads(line)) for line in text.splitlines()]
+
+    def _read_part(self, part: int) -> Mapping[str, NDArray[Any]]:
+        path = self.folder / part_name(part)
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise InputError("dataset-damaged", f"{path}: cannot be read ({error}); build it again with --resume") from error
+
+
+def _unpack(record: dict[str, Any], arrays: Mapping[str, NDArray[Any]], row: int, recipe: Recipe) -> Entry:
+    atoms = slice(*arrays["atom_offsets"][row : row + 2])
+    atom_arrays = {name: arrays[name][atoms] for name in ATOM_ARRAYS}
+    crystal = Crystal(arrays["lattice"][row], atom_arrays["atomic_numbers"], arrays["frac_coords"][atoms])
+    kpath = KPath(
+        recipe.kpath.scheme,
+        arrays["frac_kpoints"][row],
+        arrays["kpoint_distance"][row],
+        tuple(record["path_labels"]),
+        np.array(record["path_label_indices"], dtype=np.int64),
+    )
+    features = Features(
+        crystal=crystal,
+        space_group=record["space_group"],
+        space_group_symbol=record["space_group_symbol"],
+        atom_mask=np.ones(crystal.n_atoms, dtype=bool),
+        kpath=kpath,
+        kpoints=arrays["kpoints"][row],
+        **atom_arrays,
+    )
+    targets = Targets(
+        arrays["band_energies"][row],
+        arrays["energy_mask"][row],
+        record["is_metal"],
+        record["band_gap_ev"],
+        from_mapping(MappingReport, record["mapping"], source=record["id"]),
+    )
+    return Entry(record["id"], record["formula"], record["split"], features, targets, record["method"], record["document_sha256"])
+
+
+def part_name(part: int) -> str:
+    """The file of a part."""
+    return f"part-{part:05d}.npz"

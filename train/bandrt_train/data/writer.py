@@ -1,0 +1,321 @@
+"""A data set folder being written, part by part, so that an interrupted build can go on.
+
+Whenever a part is full its file is written, then the lines of its entries and refusals, then a milestone in ``parts.jsonl``. A
+resumed build keeps the milestones whose part is intact and whose documents are still the first ones of its sources, and forgets the
+rest: what it leaves is what a build from nothing leaves, byte for byte.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandrt import __version__
+from bandrt.errors import OutputError
+from bandrt.files import TEMPORARY_SUFFIX, file_sha256, replaced
+from bandrt_train.data.dataset import (
+    ATOM_ARRAYS,
+    FORMAT_VERSION,
+    PART_SIZE,
+    SPLITS,
+    Dataset,
+    DatasetHeader,
+    DatasetRecipe,
+    Entry,
+    Refusal,
+    part_name,
+)
+
+BUILD, MILESTONES, ENTRIES, REFUSED, HEADER = "build.json", "parts.jsonl", "entries.jsonl", "refused.jsonl", "dataset.json"
+
+
+@dataclass(frozen=True)
+class Milestone:
+    """What there was when a part had been written."""
+
+    documents: int
+    """Documents read so far."""
+    entries: int
+    """Of which became entries,"""
+    refused: int
+    """and were refused."""
+    digest: str
+    """SHA-256 over the digest of the milestone before and the keys of the documents since, see `DatasetWriter.add`."""
+    part_sha256: str
+    """Checksum of the part's file, "" where refusals alone came after the last part."""
+
+
+START = Milestone(0, 0, 0, "", "")
+
+
+class DatasetWriter:
+    """A data set folder being written; `close` makes it readable.
+
+    Entries are held until a part is full, then written and forgotten.
+    """
+
+    def __init__(self, folder: Path, recipe: DatasetRecipe, *, part_size: int = PART_SIZE, resume: bool = False) -> None:
+        """Start a data set, or open one to go on with (then call `keep` first).
+
+        Raises:
+            OutputError: ``output-not-empty``, or when resuming ``output-foreign`` or ``build-differs``.
+        """
+        self.folder = folder
+        self.header = DatasetHeader(recipe, part_size=part_size)
+        self._milestones: list[Milestone] = []
+        self._digest = _after(START)
+        self._n_documents = self._n_entries = self._n_refused = 0
+        self._ids: set[str] = set()
+        self._checksums: list[str] = []
+        self._splits: Counter[str] = Counter()
+        self._held: list[Entry] = []
+        self._held_refusals: list[Refusal] = []
+        build = {
+            "format_version": FORMAT_VERSION,
+            "bandrt": __version__,
+            "part_size": part_size,
+            "recipe": dataclasses.asdict(recipe),
+        }
+        if folder.exists() and any(folder.iterdir()):
+            if not resume:
+                raise OutputError("output-not-empty", f"{folder}: is not empty; add --resume to go on, or choose another folder")
+            _require_same_build(folder, build)
+            self._milestones = [Milestone(**values) for values in _whole_lines(folder / MILESTONES)]
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            with replaced(folder / BUILD) as file:
+                json.dump(build, file, ensure_ascii=False, indent=1)
+
+    def __contains__(self, identifier: object) -> bool:
+        """Whether there is an entry of this id."""
+        return identifier in self._ids
+
+    def keep(self, documents: Iterable[str]) -> int:
+        """Keep what an earlier build made of the first documents, and forget what does not belong to them.
+
+        Args:
+            documents: the key of every document there is now, in order, see `add`; read as far as needed.
+
+        Returns:
+            How many of them are dealt with.
+        """
+        documents, kept, whole = iter(documents), START, list[Milestone]()
+        for milestone in self._milestones:
+            digest = _after(kept)
+            for key in islice(documents, milestone.documents - kept.documents):
+                digest.update(key.encode())
+            if digest.hexdigest() != milestone.digest or not self._is_intact(len(whole), milestone, kept):
+                break
+            kept = milestone
+            whole.append(milestone)
+        if whole and kept.entries != len(whole) * self.header.part_size and next(documents, None) is not None:
+            whole.pop()  # the last part was not full, and there is more now
+        self._restore(whole)
+        return self._last.documents
+
+    def add(self, entry: Entry, document: str = "") -> None:
+        """Append one crystal.
+
+        Args:
+            entry: the crystal.
+            document: key of the document it comes from: what must be the same for a resumed build to keep it.
+        """
+        self._count(document)
+        self._held.append(entry)
+        self._remember(_record(entry))
+        if len(self._held) == self.header.part_size:
+            self._flush()
+
+    def refuse(self, refusal: Refusal, document: str = "") -> None:
+        """Remember a document, of this key, that could not be used."""
+        self._count(document)
+        self._n_refused += 1
+        self._held_refusals.append(refusal)
+
+    def close(self) -> Dataset:
+        """Write what is left and the header, and open the result."""
+        if self._n_documents != self._last.documents or not self._milestones:
+            self._flush()
+        header = dataclasses.replace(
+            self.header,
+            n_entries=self._n_entries,
+            n_refused=self._n_refused,
+            counts={split: self._splits[split] for split in SPLITS},
+            fingerprint=hashlib.sha256("\n".join(sorted(self._checksums)).encode()).hexdigest(),
+        )
+        with replaced(self.folder / HEADER) as file:
+            json.dump(dataclasses.asdict(header), file, ensure_ascii=False, indent=1)
+        return Dataset(self.folder)
+
+    @property
+    def _last(self) -> Milestone:
+        return self._milestones[-1] if self._milestones else START
+
+    def _count(self, document: str) -> None:
+        self._n_documents += 1
+        self._digest.update(document.encode())
+
+    def _remember(self, record: dict[str, Any]) -> None:
+        self._n_entries += 1
+        self._ids.add(record["id"])
+        self._splits[record["split"]] += 1
+        self._checksums.append(f"{record['id']}:{record['document_sha256']}")
+
+    def _flush(self) -> None:
+        checksum = ""
+        if self._held:
+            path = self.folder / part_name((self._n_entries - 1) // self.header.part_size)
+            with replaced(path, "wb") as file:
+                np.savez_compressed(file, allow_pickle=False, **_pack(self._held))
+            checksum = file_sha256(path)
+        _append_lines(self.folder / ENTRIES, [_record(entry) for entry in self._held])
+        _append_lines(self.folder / REFUSED, [dataclasses.asdict(refusal) for refusal in self._held_refusals])
+        milestone = Milestone(self._n_documents, self._n_entries, self._n_refused, self._digest.hexdigest(), checksum)
+        _append_lines(self.folder / MILESTONES, [dataclasses.asdict(milestone)])
+        self._milestones.append(milestone)
+        self._digest = _after(milestone)
+        self._held.clear()
+        self._held_refusals.clear()
+
+    def _is_intact(self, part: int, milestone: Milestone, before: Milestone) -> bool:
+        if milestone.entries == before.entries:
+            return True
+        path = self.folder / part_name(part)
+        return path.is_file() and file_sha256(path) == milestone.part_sha256
+
+    def _restore(self, milestones: list[Milestone]) -> None:
+        """Go back to the last of `milestones`: the folder holds what they say, and nothing else."""
+        (self.folder / HEADER).unlink(missing_ok=True)
+        last = milestones[-1] if milestones else START
+        entries = list(islice(_whole_lines(self.folder / ENTRIES), last.entries))
+        refused = list(islice(_whole_lines(self.folder / REFUSED), last.refused))
+        if (len(entries), len(refused)) != (last.entries, last.refused):
+            milestones, last, entries, refused = [], START, [], []
+        _write_lines(self.folder / MILESTONES, [dataclasses.asdict(milestone) for milestone in milestones])
+        _write_lines(self.folder / ENTRIES, entries)
+        _write_lines(self.folder / REFUSED, refused)
+        known = {part_name(part) for part in range(-(-last.entries // self.header.part_size))}
+        for path in [*self.folder.glob("part-*.npz"), *self.folder.glob(f".*{TEMPORARY_SUFFIX}")]:
+            if path.name not in known:
+                path.unlink()
+        for record in entries:
+            self._remember(record)
+        self._milestones, self._digest = milestones, _after(last)
+        self._n_documents, self._n_refused = last.documents, last.refused
+
+
+def _after(milestone: Milestone) -> hashlib._Hash:
+    """The digest of the documents that follow, none so far."""
+    return hashlib.sha256(milestone.digest.encode())
+
+
+def _require_same_build(folder: Path, build: dict[str, Any]) -> None:
+    """Make sure that going on in a folder means going on with the same.
+
+    Raises:
+        OutputError: ``output-foreign`` or ``build-differs``.
+    """
+    try:
+        found = json.loads((folder / BUILD).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            "output-foreign", f"{folder}: is not empty and no data set being built ({error}); choose another"
+        ) from error
+    there, here = _flat(found), _flat(json.loads(json.dumps(build)))
+    for name in sorted({*there, *here}):
+        if there.get(name) != here.get(name):
+            raise OutputError(
+                "build-differs",
+                f"{folder}: was begun with {name} = {there.get(name)!r}, now it is {here.get(name)!r};"
+                " resume with the same options or choose another folder",
+            )
+
+
+def _flat(values: Any, name: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted names."""
+    if not isinstance(values, dict):
+        return {name: values}
+    return {key: leaf for inner, value in values.items() for key, leaf in _flat(value, f"{name}.{inner}".lstrip(".")).items()}
+
+
+def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a file up to the first that was cut."""
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            try:
+                yield json.loads(line)
+            except ValueError:
+                return
+
+
+def _write_lines(path: Path, values: list[dict[str, Any]]) -> None:
+    with replaced(path) as file:
+        file.writelines(_line(value) for value in values)
+
+
+def _append_lines(path: Path, values: list[dict[str, Any]]) -> None:
+    """Add lines to a file and make sure that they are on disk."""
+    with path.open("a", encoding="utf-8", newline="", errors="backslashreplace") as file:
+        file.writelines(_line(value) for value in values)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _line(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False) + "\n"
+
+
+def _pack(entries: list[Entry]) -> dict[str, NDArray[Any]]:
+    features = [entry.features for entry in entries]
+    arrays = {name: _joined([getattr(f, name) for f in features]) for name in ATOM_ARRAYS}
+    arrays["frac_coords"] = np.concatenate([f.crystal.frac_coords for f in features])
+    arrays["atom_offsets"] = np.cumsum([0, *(f.crystal.n_atoms for f in features)])
+    arrays["lattice"] = np.stack([f.crystal.lattice for f in features])
+    arrays["kpoints"] = np.stack([f.kpoints for f in features])
+    arrays["frac_kpoints"] = np.stack([f.kpath.frac_kpoints for f in features])
+    arrays["kpoint_distance"] = np.stack([f.kpath.kpoint_distance for f in features])
+    arrays["band_energies"] = np.stack([entry.targets.energies for entry in entries])
+    arrays["energy_mask"] = np.stack([entry.targets.mask for entry in entries])
+    return arrays
+
+
+def _record(entry: Entry) -> dict[str, Any]:
+    """Everything about an entry that is not an array."""
+    features, targets = entry.features, entry.targets
+    return {
+        "id": entry.id,
+        "formula": entry.formula,
+        "split": entry.split,
+        "space_group": int(features.space_group),
+        "space_group_symbol": features.space_group_symbol,
+        "n_atoms": features.crystal.n_atoms,
+        "path_labels": list(features.kpath.labels),
+        "path_label_indices": [int(i) for i in features.kpath.label_indices],
+        "is_metal": targets.is_metal,
+        "band_gap_ev": targets.band_gap,
+        "mapping": dataclasses.asdict(targets.report),
+        "method": entry.method,
+        "document_sha256": entry.document_sha256,
+    }
+
+
+def _joined(arrays: list[NDArray[Any]]) -> NDArray[Any]:
+    """Rows of all arrays one after the other; where their second axes differ, the shorter are filled with zeros (False)."""
+    if arrays[0].ndim == 1:
+        return np.concatenate(arrays)
+    width = max(array.shape[1] for array in arrays)
+    fill = [[(0, 0), (0, width - array.shape[1]), *[(0, 0)] * (array.ndim - 2)] for array in arrays]
+    return np.concatenate([np.pad(array, pads) for array, pads in zip(arrays, fill, strict=True)])

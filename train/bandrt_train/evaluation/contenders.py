@@ -1,0 +1,89 @@
+"""The reference model as a contender of `bandrt bench`: PyTorch Geometric, eager or compiled, and the yardstick of its device."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from bandrt.errors import BandrtError
+from bandrt.features import Features
+from bandrt.machine.bench import Clock, Contender, Yardstick, interleave
+from bandrt_train.checkpoint import load_checkpoint
+from bandrt_train.model.graphs import to_batch
+
+PRODUCT_SIZE = {"cpu": 1024, "cuda": 8192}
+"""Rows and columns of the matrices that measure a device: enough to fill it."""
+PRODUCT_SECONDS = 1.0
+
+
+def reference_contenders(
+    checkpoint: Path, *, device: str, threads: int | None, compiled: bool, clock: Clock
+) -> tuple[list[Contender], Yardstick]:
+    """Load a checkpoint to be timed.
+
+    Args:
+        checkpoint: what training wrote.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: CPU threads of torch; None leaves them.
+        compiled: whether to time it under ``torch.compile``, too.
+        clock: what everything is timed by.
+
+    Returns:
+        The eager model, and the compiled one before it if wanted; and what its device could do in fp32.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be used.
+        BandrtError: ``device-unavailable``.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if device != "cpu" and not torch.cuda.is_available():
+        raise BandrtError("device-unavailable", f"torch {torch.__version__} finds no GPU for {device}; time the checkpoint on cpu")
+    loaded = load_checkpoint(checkpoint)
+    model = loaded.build_model().to(device).eval()
+
+    def contender(name: str, call: Callable[..., Any]) -> Contender:
+        def prepare(features: Sequence[Features]) -> Callable[[], object]:
+            batch = to_batch(features).to(device)
+
+            def run() -> object:
+                with torch.inference_mode():
+                    return call(batch).energies.cpu()
+
+            return run
+
+        return Contender(f"{name} {checkpoint.name}", prepare, loaded.recipe)
+
+    def flops(features: Sequence[Features]) -> int:
+        # attention written out, since torch does not count every fused kernel of it
+        with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            model(to_batch(features).to(device))
+        return int(counter.get_total_flops())
+
+    several = [contender("PyG eager", model)]
+    if compiled:
+        logging.getLogger("torch._dynamo").setLevel(logging.ERROR)  # it tells at length which lines it cannot compile
+        several.insert(0, contender("PyG compiled", torch.compile(model, dynamic=True)))
+    return several, Yardstick(matrix_rate(device, clock), flops, loaded.recipe)
+
+
+def matrix_rate(device: str, clock: Clock = perf_counter) -> float:
+    """Measure how fast a device multiplies large fp32 matrices, in FLOP/s; TF32 stays off."""
+    size = PRODUCT_SIZE[device.split(":")[0]]
+    left, right = torch.rand(size, size, device=device), torch.rand(size, size, device=device)
+
+    def product() -> None:
+        torch.matmul(left, right)
+        if device != "cpu":
+            torch.cuda.synchronize(device)
+
+    [taken] = interleave([product], seconds=PRODUCT_SECONDS, clock=clock)
+    return 2.0 * size**3 / median(taken)

@@ -1,0 +1,111 @@
+"""The configuration of a training run: one TOML file, one frozen dataclass, no key that means nothing."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from bandrt.errors import BandrtError
+from bandrt.manifest import from_mapping
+from bandrt_train.model.config import ModelConfig
+from bandrt_train.model.variants import Config, read_model_config
+
+
+class FitError(BandrtError):
+    """A training run that cannot be started or has nothing to learn from."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """How the weights move."""
+
+    learning_rate: float = 1e-3
+    """Peak of the schedule."""
+    weight_decay: float = 0.01
+    """Of AdamW, on weight matrices only."""
+    warmup_epochs: float = 5.0
+    """Linear rise to the peak; after it the rate falls to zero as a cosine over the remaining epochs."""
+    gradient_clip: float = 1.0
+    """Largest norm of the gradient."""
+    ema_decay: float = 0.995
+    """The weights that are validated and kept are an exponential moving average of those that are trained, per step."""
+
+
+@dataclass(frozen=True)
+class GapConfig:
+    """What crystals add of which only the gap is known; nothing without a data set of gaps."""
+
+    weight: float = 0.3
+    """Of their loss (see `gap_loss`) beside that of the bands."""
+    batch_size: int = 16
+    """Crystals of them per step, drawn anew in every epoch."""
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """Where a run happens: what Lightning's trainer is told. Nothing here but the precision says what is learned."""
+
+    accelerator: str = "auto"
+    """``cpu``, ``gpu`` or whatever Lightning knows; ``auto`` takes what the machine has."""
+    devices: int = 1
+    """Processes on each machine, a device each; -1 for all there are. They share the crystals of a step."""
+    num_nodes: int = 1
+    """Machines."""
+    strategy: str = "auto"
+    """How several devices work together, in Lightning's words, e.g. ``ddp``."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Of products in training; heads, k-points and validation stay in fp32."""
+    loader_workers: int = 0
+    """Processes that read the data of each device, for each data set; 0 reads between the steps."""
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """A training run."""
+
+    model: Config = field(default_factory=ModelConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    gaps: GapConfig = field(default_factory=GapConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    epochs: int = 150
+    """At most."""
+    patience: int = 40
+    """Epochs without a better validation energy MAE after which to stop, when the best weights are kept."""
+    keep: Literal["best", "last"] = "best"
+    """Which weights become the checkpoint: those with the lowest validation energy MAE, or those of the last epoch. Where few
+    crystals validate, the lowest of many errors is luck, and what gaps teach late in a run would be thrown away."""
+    batch_size: int = 16
+    """Crystals per step, of all devices together."""
+    dispersion_weight: float = 1.0
+    """The paper's lambda: the loss is ``L1(centre) + lambda L1(dispersion)``."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "patience", "batch_size"):
+            if getattr(self, name) < 1:
+                raise FitError("config-invalid", f"{name} is {getattr(self, name)}, allowed: 1 or more")
+        if self.gaps.batch_size < 1:
+            raise FitError("config-invalid", f"gaps.batch_size is {self.gaps.batch_size}, allowed: 1 or more")
+        if self.trainer.loader_workers < 0:
+            raise FitError("config-invalid", f"trainer.loader_workers is {self.trainer.loader_workers}, allowed: 0 or more")
+        if not 0.0 <= self.optimizer.ema_decay < 1.0:
+            found = self.optimizer.ema_decay
+            raise FitError("config-invalid", f"optimizer.ema_decay is {found}, allowed: from 0 up to, not including, 1")
+
+
+def read_config(path: Path) -> FitConfig:
+    """Read a TOML configuration; keys left out keep their defaults, unknown keys are errors.
+
+    Raises:
+        FitError: ``config-invalid`` for text that is not TOML.
+        ConfigError: ``config-invalid`` for a model that cannot be.
+        ManifestError: for an unknown key or a value of the wrong kind, naming it.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FitError("config-invalid", f"{path}: cannot be read as TOML ({error})") from error
+    model = read_model_config(values.pop("model", {}), source=str(path))
+    return replace(from_mapping(FitConfig, values, source=str(path)), model=model)

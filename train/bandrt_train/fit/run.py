@@ -1,0 +1,277 @@
+"""Training: a data set and a configuration in, the best checkpoint and a log of the way there out, in a `RunFolder`.
+
+The test split is not looked at here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import signal
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning.pytorch as lightning
+import numpy as np
+import torch
+from torch import Tensor
+
+from bandrt.files import replaced
+from bandrt.manifest import BandRule
+from bandrt_train.checkpoint import Checkpoint
+from bandrt_train.data.dataset import Dataset, Split
+from bandrt_train.data.recipes import unmet
+from bandrt_train.evaluation.metrics import Evaluation, evaluate
+from bandrt_train.fit.config import FitConfig, FitError
+from bandrt_train.fit.keep_best import KeepBest, Progress, Steps
+from bandrt_train.fit.loader import BANDS, SplitGraphs, Stream, TrainingData
+from bandrt_train.fit.run_folder import Identity, Row, RunFolder
+from bandrt_train.fit.split import training_domain, training_entries, training_statistics
+from bandrt_train.fit.step import BandFit
+from bandrt_train.model.bandformer import Bandformer, Reference, build_model
+from bandrt_train.model.variants import Config
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a training run came to.
+
+    Attributes:
+        checkpoint: the file with the best weights.
+        rule: with the metal tolerance chosen on the validation split, and on that of the gaps.
+        best_epoch: the epoch whose weights were kept, from 1.
+        validation: errors of the best weights on the validation split.
+        baseline: errors of the training mean on the same crystals.
+    """
+
+    checkpoint: Path
+    rule: BandRule
+    best_epoch: int
+    validation: Evaluation
+    baseline: Evaluation
+
+
+def silent(epoch: int, row: Row) -> None:
+    """Progress that nobody follows."""
+
+
+def silent_steps(epochs: float) -> None:
+    """Steps that nobody counts."""
+
+
+def fit(
+    config: FitConfig,
+    dataset: Dataset,
+    folder: Path,
+    *,
+    start: Checkpoint | None = None,
+    gaps: Dataset | None = None,
+    resume: bool = False,
+    progress: Progress = silent,
+    steps: Steps = silent_steps,
+) -> FitResult:
+    """Train a model.
+
+    On the CPU, the same configuration, data, machine and number of threads give the same weights, bit for bit, whether or not the
+    run was interrupted and resumed. On a GPU they agree within what the order of additions leaves open.
+
+    Args:
+        config: the run.
+        dataset: what to learn from, with its splits.
+        folder: the run folder, new or empty, or one to resume.
+        start: fine-tune the weights of this checkpoint, a model of the same configuration; from nothing without one.
+        gaps: learn from the gaps of its training split too; made by the same recipe, so that its splits are the same.
+        resume: go on with the run in `folder` from the end of its last whole epoch; without one, begin it.
+        progress: told after every epoch, by the first device.
+        steps: told after every step, by the first device.
+
+    Raises:
+        FitError: ``output-exists``, ``not-resumable``, ``other-run``, ``empty-split``, ``no-labels``, ``shape-mismatch``,
+            ``recipe-mismatch``, ``other-recipe``, ``other-model``, ``config-invalid`` or ``diverged``.
+    """
+    _check_data(config, dataset)
+    if gaps is not None:
+        _check_gaps(dataset, gaps)
+    if start is not None:
+        _check_start(config, dataset, start)
+    domain = training_domain(dataset, start, gaps)
+    identity = Identity.of(
+        config,
+        data_sha256=domain.data_sha256,
+        gaps_sha256=gaps.header.fingerprint if gaps else "",
+        parent_sha256=domain.parent_sha256,
+    )
+    run = RunFolder(folder, identity)
+    keeper = KeepBest(dataset, config, domain, run, progress, steps)
+    statistics = training_statistics(entry.targets for entry in training_entries(dataset))
+    streams = {BANDS: Stream(dataset, config.batch_size)}
+    if gaps is not None:
+        streams["gaps"] = Stream(gaps, config.gaps.batch_size)
+    data = TrainingData(streams, seed=config.seed, loader_workers=config.trainer.loader_workers)
+    with _quiet():
+        trainer = _trainer(config, keeper)
+        data.check(trainer.world_size)
+        if trainer.is_global_zero:  # the others are started when the folder is there
+            run.check(resume=resume)
+            run.start(config)
+        if run.last.exists():
+            keeper.load_state_dict(run.state())
+            if trainer.is_global_zero:
+                for epoch, row in enumerate(keeper.rows, 1):
+                    progress(epoch, row)
+        if not keeper.finished:
+            lightning.seed_everything(config.seed, verbose=False)
+            module = BandFit(config, initial_model(config.model, statistics, start), dataset.header.recipe.bands.n_valence)
+            _train(trainer, module, data, run)
+        if gaps is not None and gaps.header.counts["validation"] and trainer.is_global_zero:
+            keeper.choose_tolerance(SplitGraphs(gaps, "validation"))
+    assert keeper.best is not None
+    best = keeper.best
+    mean = np.broadcast_to(statistics[0].numpy()[None, :, None], (len(keeper.targets), *keeper.targets[0].energies.shape))
+    result = FitResult(run.checkpoint, best.rule, best.epoch, best.evaluation, evaluate(mean, keeper.targets, best.rule))
+    if trainer.is_global_zero:
+        _write_summary(result, folder)
+    return result
+
+
+def _trainer(config: FitConfig, keeper: KeepBest) -> lightning.Trainer:
+    choice = config.trainer
+    return lightning.Trainer(
+        accelerator=choice.accelerator,
+        devices=choice.devices,
+        num_nodes=choice.num_nodes,
+        strategy=choice.strategy,
+        precision=choice.precision,
+        max_epochs=config.epochs,
+        gradient_clip_val=config.optimizer.gradient_clip,
+        callbacks=[keeper],
+        use_distributed_sampler=False,  # `EpochSampler` is one
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        deterministic=choice.accelerator == "cpu" or not torch.accelerator.is_available(),
+    )
+
+
+def _train(trainer: lightning.Trainer, module: BandFit, data: TrainingData, run: RunFolder) -> None:
+    """Train to the end, from the last whole epoch if there is one."""
+    start = str(run.last) if run.last.exists() else None
+    interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, data, ckpt_path=start, weights_only=True if start else None)
+    except SystemExit as stop:  # what Lightning makes of an interrupt
+        signal.signal(signal.SIGINT, interrupt)
+        raise KeyboardInterrupt from stop
+
+
+def _write_summary(result: FitResult, folder: Path) -> None:
+    summary = {
+        "best_epoch": result.best_epoch,
+        "bands": dataclasses.asdict(result.rule),
+        "model": result.validation.as_dict(),
+        "training mean": result.baseline.as_dict(),
+    }
+    with replaced(folder / "validation.json") as file:
+        json.dump(summary, file, indent=1)
+
+
+def _check_data(config: FitConfig, dataset: Dataset) -> None:
+    splits: tuple[Split, ...] = ("train", "validation")
+    for split in splits:
+        if not dataset.header.counts.get(split):
+            raise FitError("empty-split", f"{dataset.folder}: the {split} split has no crystals; add data or change the shares")
+        if not any(dataset[i].targets.mask.any() for i in dataset.indices(split)):
+            raise FitError("no-labels", f"{dataset.folder}: the {split} split labels no bands; give gaps alone beside bands")
+    recipe = dataset.header.recipe
+    if missing := unmet(config.model, recipe.featurization):
+        raise FitError(
+            "recipe-mismatch",
+            f"the {config.model.variant} model needs {missing}, and the data set {dataset.folder} is not made so;"
+            f" make one with: bandrt train dataset --variant {config.model.variant}",
+        )
+    for name, wanted, found in (
+        ("n_bands", config.model.n_bands, recipe.bands.n_bands),
+        ("n_kpoints", config.model.n_kpoints, recipe.featurization.kpath.n_kpoints),
+    ):
+        if wanted != found:
+            raise FitError("shape-mismatch", f"the model has {name} = {wanted}, the data set {dataset.folder} {found}")
+
+
+def _check_gaps(dataset: Dataset, gaps: Dataset) -> None:
+    """A gap must be learned on the same k-points, and from no formula that is held out."""
+    own, other = dataset.header.recipe, gaps.header.recipe
+    for name in ("featurization", "bands", "splits"):
+        if getattr(own, name) != getattr(other, name):
+            raise FitError(
+                "other-recipe",
+                f"{gaps.folder}: {name} is {getattr(other, name)}, but {getattr(own, name)} in {dataset.folder}; build both alike",
+            )
+    if not gaps.header.counts.get("train"):
+        raise FitError("empty-split", f"{gaps.folder}: the train split has no crystals")
+
+
+def _check_start(config: FitConfig, dataset: Dataset, start: Checkpoint) -> None:
+    """The weights must fit and mean the same; dropout is free, and so is the number of k-points where no weight depends on it."""
+    if start.ensemble is not None:
+        members = " or ".join(f"{member[:12]}…" for member in start.ensemble.members)
+        raise FitError(
+            "other-model",
+            "the checkpoint to start from is an ensemble, whose members are trained one by one; start from one of its members,"
+            f" the checkpoint.pt of one of the runs it was made of (sha256 {members}), and make a new ensemble in the end",
+        )
+    wanted, found = dataclasses.asdict(config.model), dataclasses.asdict(start.config)
+    if wanted["variant"] != found["variant"]:
+        raise FitError(
+            "other-model",
+            f"model.variant is {wanted['variant']!r}, but {found['variant']!r} in the checkpoint to start from; set it to that,"
+            f" and make the data set with: bandrt train dataset --variant {found['variant']}",
+        )
+    differing = [name for name in wanted if name not in ("dropout", "n_kpoints") and wanted[name] != found[name]]
+    if differing:
+        what = "; ".join(f"model.{name} is {wanted[name]!r}, but {found[name]!r}" for name in differing)
+        raise FitError("other-model", f"{what} in the checkpoint to start from")
+    own, other = dataset.header.recipe.featurization, start.recipe
+    for name, here, there in (("graph", own.graph, other.graph), ("frame", own.kpath.frame, other.kpath.frame)):
+        if here != there:
+            raise FitError(
+                "other-recipe",
+                f"the checkpoint to start from was trained with {name} {there}, the data set {dataset.folder} was made with {here}",
+            )
+    try:
+        build_model(config.model).load_state_dict(start.state)
+    except RuntimeError as error:
+        raise FitError("other-model", f"the weights of the checkpoint to start from do not fit this model: {error}") from error
+
+
+def initial_model(config: Config, statistics: tuple[Tensor, Tensor, Tensor], start: Checkpoint | None) -> Reference:
+    """The model of the checkpoint to go on from, or a fresh one.
+
+    A fresh one knows the statistics of the labels, but for ``released``, which has no place for them.
+    """
+    model = build_model(config)
+    if start is not None:
+        model.load_state_dict(start.state)
+    elif isinstance(model, Bandformer):
+        model.heads.set_statistics(*statistics)
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's advice to itself: what it warns of (few loader workers, no logger) is chosen here."""
+    names = ("lightning.pytorch", "lightning.fabric")
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

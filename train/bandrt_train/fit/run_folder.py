@@ -1,0 +1,135 @@
+"""The folder of a training run, and how far the run in it has come.
+
+    ``config.json``       what is trained, and how,
+    ``checkpoint.pt``     the weights with the lowest validation energy MAE so far,
+    ``log.csv``           one row per epoch,
+    ``last.ckpt``         everything that the next epoch starts from; Lightning's format, safe to load,
+    ``validation.json``   at the end.
+
+Each file is replaced as a whole, and ``last.ckpt`` comes last in every epoch: a run that is killed at any moment goes on from the
+end of an epoch.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bandrt.files import replaced
+from bandrt_train.fit.config import FitConfig, FitError
+
+STATE_KEY = "bandrt"
+"""Where ``last.ckpt`` keeps what is ours."""
+Row = dict[str, float]
+"""One row of the log."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What must be the same for a run to go on: anything else would be another run."""
+
+    config: Mapping[str, Any]
+    """The configuration, without where it runs."""
+    data_sha256: str
+    gaps_sha256: str
+    parent_sha256: str
+
+    @classmethod
+    def of(cls, config: FitConfig, *, data_sha256: str, gaps_sha256: str, parent_sha256: str) -> Identity:
+        """Keep of a configuration what decides the weights."""
+        decisive = dataclasses.asdict(config) | {"trainer": {"precision": config.trainer.precision}}
+        return cls(decisive, data_sha256, gaps_sha256, parent_sha256)
+
+    def differences(self, other: Mapping[str, Any]) -> list[str]:
+        """What was otherwise when `other`, plain values of an identity, was written."""
+        own, found = _flat(json.loads(json.dumps(dataclasses.asdict(self)))), _flat(other)
+        return [f"{name} is {own.get(name)!r}, was {found.get(name)!r}" for name in own | found if own.get(name) != found.get(name)]
+
+
+class RunFolder:
+    """A run folder, opened for writing."""
+
+    def __init__(self, path: Path, identity: Identity) -> None:
+        self.path = path
+        self.identity = identity
+
+    @property
+    def checkpoint(self) -> Path:
+        """The best weights so far."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def last(self) -> Path:
+        """What the next epoch starts from."""
+        return self.path / "last.ckpt"
+
+    def check(self, *, resume: bool) -> None:
+        """Refuse a folder that cannot be written to.
+
+        Raises:
+            FitError: ``output-exists``, or to go on from what is there: ``not-resumable`` or ``other-run``.
+        """
+        if not self.path.exists() or not any(self.path.iterdir()):
+            return
+        if not resume:
+            raise FitError(
+                "output-exists", f"{self.path}: is not empty; go on with the run in it by --resume, or choose another folder"
+            )
+        if not self.last.exists():
+            if (self.path / "validation.json").exists() or not (self.path / "config.json").exists():
+                raise FitError("not-resumable", f"{self.path}: holds no last.ckpt to go on from; choose another folder")
+            return  # stopped within its first epoch
+        if differences := self.identity.differences(json.loads(self.state()["identity"])):
+            raise FitError("other-run", f"{self.path}: holds another run: {'; '.join(differences)}")
+
+    def start(self, config: FitConfig) -> None:
+        """Make the folder and say what is trained in it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with replaced(self.path / "config.json") as file:
+            json.dump(dataclasses.asdict(config), file, indent=1)
+
+    def state(self) -> dict[str, Any]:
+        """What `KeepBest` wrote into ``last.ckpt``.
+
+        Raises:
+            FitError: ``not-resumable`` for a damaged file.
+        """
+        try:
+            state: dict[str, Any] = torch.load(self.last, map_location="cpu", weights_only=True)["callbacks"][STATE_KEY]
+            return {name: state[name] for name in ("identity", "rows", "best")}
+        except Exception as error:  # damaged bytes make torch's reader raise almost anything
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise FitError("not-resumable", f"{self.last}: cannot be read ({reason}); remove it to start over") from error
+
+    def write_log(self, rows: Sequence[Row]) -> None:
+        """Write one line per epoch; what cannot be said of some epochs, such as the F1 of metals that none has, is left empty."""
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        with replaced(self.path / "log.csv") as stream:
+            writer = csv.DictWriter(stream, fieldnames=names)
+            writer.writeheader()
+            writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in rows)
+
+    def temporary(self) -> Path:
+        """Where ``last.ckpt`` is written until `commit`."""
+        return self.last.with_name(".last.ckpt.tmp")
+
+    def commit(self) -> None:
+        """Let the new ``last.ckpt`` take the place of the old."""
+        with self.temporary().open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(self.temporary(), self.last)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat

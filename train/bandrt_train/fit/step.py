@@ -1,0 +1,83 @@
+"""The training step: losses, the optimiser and its schedule, and the moving average of the weights."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning.pytorch as lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+from torch_geometric.data import Batch
+
+from bandrt_train.fit.config import FitConfig
+from bandrt_train.fit.loss import gap_loss
+from bandrt_train.model.bandformer import Reference, band_loss
+
+
+class BandFit(lightning.LightningModule):
+    """A model being trained, and the average of it.
+
+    What a model gathers of batches, the running statistics of ``released``, is averaged as its weights are, over the same steps.
+
+    What a step draws at random, dropout, follows from the seed, the number of the step and the device alone, so that a run can
+    go on from any step.
+    """
+
+    def __init__(self, config: FitConfig, model: Reference, n_valence: int) -> None:
+        super().__init__()
+        self.fit_config = config
+        self.n_valence = n_valence
+        self.model = model
+        self.average = AveragedModel(self.model, avg_fn=self._averaged, use_buffers=True)
+        self.average.requires_grad_(False)
+
+    def on_train_batch_start(self, batch: dict[str, Batch], batch_index: int) -> None:
+        """Seed what the step draws."""
+        words = np.random.SeedSequence([self.fit_config.seed, self.global_step, self.global_rank]).generate_state(1, np.uint64)
+        torch.manual_seed(int(words[0]))
+
+    def training_step(self, batch: dict[str, Batch], batch_index: int) -> Tensor:
+        """The paper's loss on one batch of bands, and the loss of the gaps that come with it."""
+        bands, gaps = batch["bands"], batch.get("gaps")
+        loss = band_loss(self.model(bands), bands.band_energies, bands.energy_mask, self.fit_config.dispersion_weight)
+        shown = {"train/loss": loss.total, "train/center_mae": loss.center, "train/dispersion_mae": loss.dispersion}
+        total = loss.total
+        if gaps is not None:
+            shown["train/gap_loss"] = gap_loss(self.model(gaps).energies, gaps.band_gap, self.n_valence)
+            total = total + self.fit_config.gaps.weight * shown["train/gap_loss"]
+        self.log_dict(shown, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(bands.kpoints))
+        return total
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Move the average towards the trained weights."""
+        self.average.update_parameters(self.model)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, decaying matrices only, with warm-up and cosine."""
+        choice = self.fit_config.optimizer
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in trained if p.ndim >= 2], "weight_decay": choice.weight_decay},
+            {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=choice.learning_rate, betas=(0.9, 0.98))
+        total = float(self.trainer.estimated_stepping_batches)
+        warmup = max(1.0, choice.warmup_epochs * total / self.fit_config.epochs)
+
+        def rate(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / (warmup + 1)
+            return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - warmup) / max(1.0, total - warmup))))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _averaged(self, average: Tensor, current: Tensor, n_averaged: Tensor | int) -> Tensor:
+        if not average.is_floating_point():
+            return current  # a count, of batches
+        n = float(n_averaged)
+        decay = min(self.fit_config.optimizer.ema_decay, (1.0 + n) / (10.0 + n))  # early weights are soon forgotten
+        return average.lerp(current, 1.0 - decay)

@@ -1,0 +1,1 @@
+"""Model: the variants of Bandformer in torch and PyTorch Geometric."""
