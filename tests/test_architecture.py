@@ -1,4 +1,4 @@
-"""The shape of the house: which rooms there are, and who may import what. Read from the source, so imports inside functions count."""
+"""The shape of the house: which rooms there are, and who may import what. Read from the source: imports inside functions count."""
 
 from __future__ import annotations
 
