@@ -61,7 +61,7 @@ class EdgeBiasedAttention(nn.Module):
 
     def split_heads(self, projected: Tensor) -> Tensor:
         """(..., d_model) to (..., n_heads, d_head)."""
-        return projected.unflatten(-1, (self.n_heads, -1))
+        return torch.unflatten(projected, -1, (self.n_heads, -1))
 
 
 class SparseAttention(EdgeBiasedAttention):
@@ -135,8 +135,9 @@ class EncoderLayer(nn.Module):
 
     def forward(self, nodes: Tensor, edges: NamedTuple) -> Tensor:
         """(n_atoms, d_model) to (n_atoms, d_model)."""
-        nodes = nodes + self.attention_norm(self.attention(nodes, edges))
-        return nodes + self.feed_forward_norm(self.feed_forward(nodes))
+        heard: Tensor = nodes + self.attention_norm(self.attention(nodes, edges))
+        updated: Tensor = heard + self.feed_forward_norm(self.feed_forward(heard))
+        return updated
 
 
 class Encoder(nn.Module):
