@@ -108,7 +108,8 @@ class AttentionMessages(MessagePassing):
         score = (query_i * key_j).sum(-1) * self.scale + bias
         weight = self.dropout(softmax(score, index, ptr, size_i))
         said = value_j if carried is None else value_j + carried
-        return weight.unsqueeze(-1) * said
+        brought: Tensor = weight.unsqueeze(-1) * said
+        return brought
 
 
 class FeedForward(nn.Sequential):
