@@ -43,7 +43,7 @@ def test_the_first_command_predicts_the_examples_and_leaves_a_table_and_a_plot(t
 def test_the_second_command_is_what_continuous_integration_runs() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     for step in TEST.split(" && "):
-        assert step.replace("python3 ", "python3.11 ").replace("pip install", "pip install --quiet") in script
+        assert step.replace("python3 ", '"$python" ').replace("pip install", "pip install --quiet") in script
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\((?!https?:|#)([^)#]+)", README))))
