@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,11 +51,12 @@ def test_without_gemmi_moyopy_torch_and_onnxruntime_it_still_runs_on_the_arrays_
     reading = ["gpu_check.py", "--dry", "--engine", str(machine.engine), "--arrays", str(arrays), "-o", str(output)]
     missing = ("gemmi", "moyopy", "torch", "onnxruntime", "tqdm")
     code = (
-        f"import sys, runpy; sys.modules.update(dict.fromkeys({missing!r})); sys.path.insert(0, {str(SCRIPT.parent)!r})\n"
+        f"import sys, runpy; sys.modules.update(dict.fromkeys({missing!r}))\n"
         f"sys.argv = {reading!r}\n"
         f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    beside = os.environ | {"PYTHONPATH": os.pathsep.join([str(SCRIPT.parent), *filter(None, [os.environ.get("PYTHONPATH")])])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=beside)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(output.read_text(encoding="utf-8"))
     assert found["pytorch"]["status"] == found["end to end"]["status"] == "skipped"
