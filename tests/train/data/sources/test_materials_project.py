@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from bandrt.errors import BandrtError, MissingPackageError, OutputError
 from bandrt.recipe import KpathRecipe, Recipe
-from bandrt_train.cli.group import download as download_cli
+import bandrt_train.cli.download
 from bandrt_train.cli.group import group
 from bandrt_train.data.builder import build_dataset
 from bandrt_train.data.dataset import DatasetRecipe
@@ -196,7 +196,7 @@ def test_ids_are_read_with_remarks_and_wrong_ones_named(tmp_path: Path) -> None:
 
 @pytest.fixture
 def served(client: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    monkeypatch.setattr(download_cli, "open_client", lambda key: client if key == "secret" else pytest.fail(key))
+    monkeypatch.setattr(bandrt_train.cli.download, "open_client", lambda key: client if key == "secret" else pytest.fail(key))
     monkeypatch.delenv("MP_API_KEY", raising=False)
     return client
 
