@@ -1,8 +1,21 @@
-"""Typed errors with stable codes: what the pipeline records, and what the command line prints in one line."""
+"""Typed errors with stable codes: what a run records, and what the command line prints in one line.
+
+Every error has a code, a short name that stays (`bandrt.error_codes` and its like in the other packages say what each code means
+and what mends it), and its class says with which exit code a command ends:
+
+- 1, of every class that does not say otherwise: what the command was given cannot be used, or this machine lacks something. A file
+  or folder that was named as input (crystals, an engine, a checkpoint, a data set, a table, a report) and is not there is one of
+  these, and so is a place where nothing can be written.
+- 2, of every `UsageError`: another choice of options avoids it. An output that is in the way of a new one is one of these, and so
+  is an option that does not fit the others or what a file says. Values that an option never takes are refused by the command line
+  itself, with 2 as well.
+
+What was found to be wrong with single crystals does not end a run: `InputError` is recorded, and the command ends with 3.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 Stage = Literal["read", "symmetry", "graph", "kpath", "batch", "predict"]
 
@@ -11,9 +24,12 @@ class BandrtError(Exception):
     """Base of every error this project raises on purpose.
 
     Attributes:
+        exit_code: with which a command ends that this error stops.
         code: stable machine-readable name, lower case with hyphens, e.g. ``partial-occupancy``.
         message: one sentence: what, which file, the value found, the value allowed, what to do.
     """
+
+    exit_code: ClassVar[int] = 1
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -23,6 +39,16 @@ class BandrtError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # the default would call the class with the message alone, which no subclass takes: errors cross process borders
         return _restore, (type(self), self.args, self.__dict__)
+
+
+class UsageError(BandrtError):
+    """Another choice of options avoids it: one does not fit the others, or what a file says."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class NotFoundError(BandrtError):
+    """A file or folder that was named as input is not there."""
 
 
 class InputError(BandrtError):
@@ -50,7 +76,11 @@ class EngineError(BandrtError):
 
 
 class OutputError(BandrtError):
-    """An output folder or file cannot be written or resumed."""
+    """An output folder or file cannot be written, read or resumed."""
+
+
+class OutputInTheWayError(UsageError, OutputError):
+    """Something is where an output should go that must not be replaced, or cannot be gone on with."""
 
 
 class MissingPackageError(BandrtError):

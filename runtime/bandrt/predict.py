@@ -156,6 +156,7 @@ def load(path: str | os.PathLike[str] | None = None, device: str | None = None, 
 
     Raises:
         EngineError: the model cannot be opened or the device not used.
+        UsageError: ``unknown-device``.
         ManifestError: the model carries no manifest, or not one that describes it.
         MissingPackageError: the backend is not installed.
     """
