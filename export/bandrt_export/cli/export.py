@@ -17,7 +17,7 @@ from bandrt_train.model.released.config import Conventions
 from bandrt_train.weights import CheckpointPath
 
 if TYPE_CHECKING:
-    from bandrt_export.plan import PlanBackend
+    from bandrt.engine.plan.tensorrt import PlanBackend
 
 PLAN_OPTIONS = ("--backend", "--target", "--max-atoms", "--max-batch")
 

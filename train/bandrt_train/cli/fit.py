@@ -42,7 +42,7 @@ def fit(
 ) -> None:
     """Train the model that CONFIG, a TOML file, describes; the best checkpoint so far is OUTPUT/checkpoint.pt."""
     import torch
-    from lightning.pytorch.utilities.rank_zero import rank_zero_only
+    from lightning.pytorch.utilities import rank_zero_only
     from tqdm import tqdm
 
     from bandrt_train.checkpoint import load_checkpoint, load_checkpoint_for
