@@ -76,6 +76,10 @@ def onward(outcomes: Sequence[S | InputError], step: Callable[[list[S]], Sequenc
     return [outcome if isinstance(outcome, InputError) else next(reached) for outcome in outcomes]
 
 
+class ArgumentError(BandrtError, ValueError):
+    """A caller gave a function, or a configuration, something that it does not take; the message says what it takes."""
+
+
 class ManifestError(BandrtError):
     """A manifest is missing, of another format version, or does not describe the model beside it."""
 

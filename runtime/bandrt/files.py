@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
+
+from bandrt.arguments import refused
 
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -31,6 +33,30 @@ def replaced(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def path_of(given: str | os.PathLike[str], *, what: str = "path") -> Path:
+    """The path that a caller gave as text or as an object.
+
+    Raises:
+        ArgumentError: ``bad-argument`` for anything else.
+    """
+    if not isinstance(given, str | os.PathLike):
+        raise refused(what, given, "a path (str or Path)")
+    return Path(os.fsdecode(given))
+
+
+def paths_of(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, what: str = "paths") -> list[Path]:
+    """The paths that a caller gave, one or many.
+
+    Raises:
+        ArgumentError: ``bad-argument`` for anything else.
+    """
+    if isinstance(given, str | os.PathLike):
+        return [path_of(given)]
+    if not isinstance(given, Iterable) or isinstance(given, bytes):
+        raise refused(what, given, "paths (str or Path), one or many")
+    return [path_of(path, what=f"each of {what}") for path in given]
 
 
 def file_sha256(path: Path) -> str:
