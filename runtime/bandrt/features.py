@@ -96,9 +96,10 @@ def featurize(item: Any, recipe: Recipe = DEFAULT_RECIPE, *, name: str | None = 
     """
     if is_one(item):
         return only(featurize_many([item], recipe, names=[name]))
+    many = items_of(item, what="item")
     if name is not None:
         raise refused("name", name, "None, for many items; `featurize_many` takes names")
-    return featurize_many(items_of(item, what="item"), recipe)
+    return featurize_many(many, recipe)
 
 
 def featurize_many(
