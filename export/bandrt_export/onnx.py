@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.export import Dim
 
 import bandrt
+from bandrt.arguments import check_choice
 from bandrt.crystal import Crystal
 from bandrt.engine.onnx.session import OnnxSession
 from bandrt.files import replaced
@@ -68,6 +69,7 @@ def export_onnx(
         CheckpointError: the checkpoint cannot be used.
         ExportError: ``parity-failed``, or ``export-not-writable`` for an output folder that cannot be written.
     """
+    check_choice("precision", precision, Precision)
     target = Path(output)
     prepare_folder(target)
     checkpoint = load_checkpoint(checkpoint_path, conventions=conventions)

@@ -18,6 +18,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from bandrt.arguments import check_choice
 from bandrt.batch import MAX_PADDED_ATOMS
 from bandrt.engine.cuda_driver import Driver, NoDriver, find_driver
 from bandrt.engine.onnx.file import manifest_of
@@ -71,6 +72,7 @@ def build_plan(
         ExportError: ``plan-not-parsed``, ``plan-precision``, ``plan-not-built``, or ``device-unavailable`` where
             the backend needs a GPU to build.
     """
+    check_choice("backend", backend, PlanBackend)
     prepare_folder(output)
     manifest = manifest_of(model)
     driver = find_driver()

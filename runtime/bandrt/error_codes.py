@@ -43,6 +43,16 @@ CODES: Mapping[str, ErrorCode] = by_code(
         " crystals were found but none could be used, the message says what is wrong with the first.",
     ),
     ErrorCode(
+        "is-a-folder",
+        "A folder was given where one crystal is read.",
+        "Search it with `bandrt infer FOLDER -o OUT`, or in Python with `bandrt.sources.find(FOLDER)`; or name a file in it.",
+    ),
+    ErrorCode(
+        "bad-argument",
+        "A function, or a configuration, was given a value that it does not take.",
+        "Give one of the values that the message lists.",
+    ),
+    ErrorCode(
         "unreadable",
         "A file, folder, table row or archive member cannot be read: no permission, a password, or damaged data.",
         "Check its permissions; unpack it, or copy or download it again.",
@@ -227,6 +237,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "engine-mismatch",
         "The inputs and outputs of a model are not those that its manifest names.",
         "Export the model again with this version of bandrt; do not edit an engine by hand.",
+    ),
+    ErrorCode(
+        "engine-closed",
+        "An engine was asked for predictions after it was closed; results come lazily.",
+        "Go through the results of `predict` inside the `with` block, or load the engine again.",
     ),
     ErrorCode(
         "engine-failed",

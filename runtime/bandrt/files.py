@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from bandrt.arguments import not_allowed
 from bandrt.errors import NotFoundError
 
 TEMPORARY_SUFFIX = ".tmp"
@@ -44,6 +45,30 @@ def require_there(path: Path) -> Path:
     if not path.exists():
         raise NotFoundError("file-not-found", f"{path}: no such file or folder")
     return path
+
+
+def path_of(given: str | os.PathLike[str], *, what: str = "path") -> Path:
+    """The path that a caller gave as text or as an object.
+
+    Raises:
+        ArgumentError: ``bad-argument`` for anything else.
+    """
+    if not isinstance(given, str | os.PathLike):
+        raise not_allowed(what, given, "a path (str or Path)")
+    return Path(os.fsdecode(given))
+
+
+def paths_of(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, what: str = "paths") -> list[Path]:
+    """The paths that a caller gave, one or many.
+
+    Raises:
+        ArgumentError: ``bad-argument`` for anything else.
+    """
+    if isinstance(given, str | os.PathLike):
+        return [path_of(given)]
+    if not isinstance(given, Iterable) or isinstance(given, bytes):
+        raise not_allowed(what, given, "paths (str or Path), one or many")
+    return [path_of(path, what=f"each of {what}") for path in given]
 
 
 def file_sha256(path: Path) -> str:

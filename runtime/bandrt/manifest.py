@@ -13,7 +13,7 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from bandrt.errors import ManifestError
+from bandrt.errors import ArgumentError, ManifestError
 from bandrt.recipe import Recipe
 
 FORMAT_VERSION = 1
@@ -164,6 +164,12 @@ class Manifest:
     citation: str = "arXiv:2411.16483"
     format_version: int = FORMAT_VERSION
 
+    def __repr__(self) -> str:
+        return (
+            f"Manifest({self.variant}, {self.backend.name} {self.precision}, {self.bands.n_bands} bands x"
+            f" {self.recipe.kpath.n_kpoints} k-points, trained on {self.training.n_crystals} crystals)"
+        )
+
     def to_json(self) -> str:
         """Serialise, with sorted keys, so that equal manifests give equal text."""
         return json.dumps(dataclasses.asdict(self), ensure_ascii=False, sort_keys=True, indent=1)
@@ -210,7 +216,7 @@ def from_mapping(kind: type[_T], values: Any, *, source: str, where: str = "") -
     arguments = {name: _convert(hints[name], value, source=source, where=f"{where}{name}") for name, value in values.items()}
     try:
         return kind(**arguments)
-    except TypeError as error:
+    except (TypeError, ArgumentError) as error:
         raise ManifestError("manifest-invalid", f"{source}: {where or 'top level'}: {error}") from error
 
 

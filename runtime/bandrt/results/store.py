@@ -15,15 +15,16 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, Self
 
+from bandrt.arguments import check_choice, check_kind
 from bandrt.bands.band_structure import BandStructure
 from bandrt.errors import OutputError, OutputInTheWayError
-from bandrt.files import TEMPORARY_SUFFIX, replaced
+from bandrt.files import TEMPORARY_SUFFIX, path_of, paths_of, replaced
 from bandrt.results.parts import BadPartError, part_engine, part_ids, read_part, write_part
 from bandrt.results.prediction import Failure, Prediction, Ticket
 from bandrt.results.summary import COLUMNS, UNCERTAINTY_COLUMN, summary_row
@@ -169,23 +170,38 @@ class Store:
             file.writelines(_json_line(f) for f in failures)
 
 
-def read(folder: Path) -> Iterator[Prediction]:
+def read(folder: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Iterator[Prediction]:
     """Read every prediction in an output folder, one part at a time.
 
+    Args:
+        folder: the output folder; or several, which are read one after the other.
+
     Raises:
-        OutputError: ``output-not-found`` or ``part-damaged``.
+        OutputError: ``output-not-found`` at once; ``part-damaged`` when a part is met that is.
+        ArgumentError: ``bad-argument`` for what is no path.
     """
-    for path in existing_parts(folder):
+    return _predictions([part for one in paths_of(folder, what="folder") for part in existing_parts(one)])
+
+
+def _predictions(parts: Sequence[Path]) -> Iterator[Prediction]:
+    for path in parts:
         with undamaged():
             yield from read_part(path)
 
 
-def read_one(folder: Path, id: str) -> BandStructure:
+def read_one(folder: str | os.PathLike[str], id: str) -> BandStructure:
     """Read the band structure of one crystal.
+
+    Args:
+        folder: the output folder.
+        id: the name of the crystal, as ``summary.csv`` has it.
 
     Raises:
         OutputError: ``output-not-found``, ``part-damaged``, or ``unknown-id`` with the nearest ids there are.
+        ArgumentError: ``bad-argument`` for a folder that is no path, or an id that is no text.
     """
+    folder = path_of(folder, what="folder")
+    check_kind("id", id, str)
     for path in existing_parts(folder):
         with undamaged():
             if id in part_ids(path):
@@ -202,7 +218,8 @@ def unknown_id(folder: Path, id: str) -> OutputError:
 
     known = [known for path in existing_parts(folder) for known in part_ids(path)]
     near = get_close_matches(id, known, n=3) or known[:3]
-    return OutputError("unknown-id", f"{folder}: no prediction for {id!r}; there are {len(known)}, such as {', '.join(near)}")
+    there = f"there are {len(known)}, such as {', '.join(near)}" if known else "there are none"
+    return OutputError("unknown-id", f"{folder}: no prediction for {id!r}; {there}")
 
 
 def existing_parts(folder: Path) -> list[Path]:
@@ -271,7 +288,9 @@ def check_folder(folder: Path, mode: Mode) -> None:
 
     Raises:
         OutputInTheWayError: ``output-not-a-folder``, ``output-not-empty`` or ``output-foreign``.
+        ArgumentError: ``bad-argument`` for a mode that is none.
     """
+    check_choice("mode", mode, Mode)
     if folder.exists() and not folder.is_dir():
         raise OutputInTheWayError("output-not-a-folder", f"{folder}: is a file; results need a folder")
     if not folder.exists() or not any(folder.iterdir()):

@@ -5,44 +5,44 @@ Nothing that was asked for is lost: what cannot be opened becomes a `Source` who
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
-from itertools import count as numbers_from
 from pathlib import Path
 
 from bandrt.errors import BandrtError
-from bandrt.files import require_there
+from bandrt.files import paths_of, require_there
 from bandrt.readers import FORMATS, format_of
 from bandrt.sources.archives import members
 from bandrt.sources.folders import FoundFile, files
 from bandrt.sources.kinds import stem_of
 from bandrt.sources.source import Candidate, Source, refused
 from bandrt.sources.tables import rows, trajectory
-from bandrt.sources.unique import SeenStrings
+from bandrt.sources.unique import SeenStrings, UniqueIds
 
 __all__ = ["Source", "count", "find"]
 
 
-def find(paths: Sequence[Path | str], *, skip: Sequence[Path | str] = ()) -> Iterator[Source]:
+def find(paths: Path | str | Iterable[Path | str], *, skip: Path | str | Iterable[Path | str] = ()) -> Iterator[Source]:
     """Find every crystal below some paths, in the order of the paths and sorted within folders.
 
     Ids: a file has its name without ending, or, where several files share that, its path from the searched folder on; a row of
     a table has the value of its column ``material_id``, ``id`` or ``name``, else ``table:row``; a frame ``file:index``.
-    A row or member whose id is taken gets its place instead.
+    A row or member whose id is taken gets its place instead, and a number if that is taken, too.
 
     Args:
-        paths: files and folders.
+        paths: files and folders, one or many.
         skip: folders not to search, such as the output of this run.
 
     Raises:
+        ArgumentError: ``bad-argument`` for what is no path.
         NotFoundError: ``file-not-found`` if one of the paths does not exist.
         BandrtError: ``no-input`` if there is nothing of a known kind; at once, or, where only opening tells, when the
             iterator ends without a source.
     """
-    for path in paths:
-        require_there(Path(path))
-    given, left_out = [Path(path) for path in paths], [Path(path) for path in skip]
+    given, left_out = paths_of(paths), paths_of(skip, what="skip")
+    for path in given:
+        require_there(path)
     stems, shared_stems, empty = SeenStrings(), set(), True
     for file in files(given, skip=left_out):
         empty = False
@@ -53,10 +53,10 @@ def find(paths: Sequence[Path | str], *, skip: Sequence[Path | str] = ()) -> Ite
     return _with_ids(chain.from_iterable(_candidates(file, shared_stems) for file in files(given, skip=left_out)), given)
 
 
-def count(paths: Sequence[Path | str], *, skip: Sequence[Path | str] = ()) -> int | None:
+def count(paths: Path | str | Iterable[Path | str], *, skip: Path | str | Iterable[Path | str] = ()) -> int | None:
     """How many sources `find` will give; None where only opening tables, trajectories or archives would tell."""
     total = 0
-    for file in files([Path(path) for path in paths], skip=[Path(path) for path in skip]):
+    for file in files(paths_of(paths), skip=paths_of(skip, what="skip")):
         if file.kind not in ("crystal", None):
             return None
         total += 1
@@ -88,13 +88,10 @@ def _candidates(file: FoundFile, shared_stems: set[str]) -> Iterator[Candidate]:
 
 def _with_ids(candidates: Iterator[Candidate], paths: Sequence[Path]) -> Iterator[Source]:
     """Sources with ids that no other has."""
-    taken, empty = SeenStrings(), True
+    ids, empty = UniqueIds(), True
     for candidate in candidates:
         empty = False
-        if taken.add(candidate.source.id):
-            yield candidate.source
-            continue
-        fallbacks = chain([candidate.fallback_id], (f"{candidate.fallback_id}#{number}" for number in numbers_from(2)))
-        yield replace(candidate.source, id=next(fallback for fallback in fallbacks if taken.add(fallback)))
+        unique = ids.unique(candidate.source.id, candidate.fallback_id)
+        yield candidate.source if unique == candidate.source.id else replace(candidate.source, id=unique)
     if empty:
         raise _no_input(paths)

@@ -107,7 +107,7 @@ def test_ids_do_not_depend_on_how_the_folder_is_reached(tmp_path: Path, monkeypa
 def test_ids_of_two_folders_of_one_name_are_still_unique(tmp_path: Path) -> None:
     for name in ("x/runs/POSCAR", "y/runs/POSCAR", "z/runs/POSCAR"):
         write(tmp_path / name, POSCAR)
-    assert ids(*(tmp_path / name / "runs" for name in "xyz")) == ["runs/POSCAR", "runs/POSCAR#2", "runs/POSCAR#3"]
+    assert ids(*(tmp_path / name / "runs" for name in "xyz")) == ["runs/POSCAR", "runs/POSCAR-2", "runs/POSCAR-3"]
 
 
 def test_a_file_reached_twice_comes_once(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Literal, get_args
 
+from bandrt.arguments import check_choice
 from bandrt.errors import OutputError
 from bandrt.files import replaced
 from bandrt.results.convert.provenance import Facts, provenance
@@ -62,7 +63,9 @@ def convert(
             ``output-unwritable``; the file is then as it was before.
         UsageError: ``engine-differs``, for predictions of several engines.
         MissingPackageError: what writes the format is not installed.
+        ArgumentError: ``bad-argument`` for a format that is none.
     """
+    check_choice("kind", kind, Format)
     selection = select(folder, ids)
     write: Write = import_module(_HOME[kind]).write
 
