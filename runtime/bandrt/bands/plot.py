@@ -91,10 +91,8 @@ def draw(bands: BandStructure, *, name: str = "", full_walk: bool = False) -> An
     Raises:
         MissingPackageError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingPackageError("matplotlib", "plot", "drawing a band structure") from error
+    require_matplotlib()
+    from matplotlib.figure import Figure
 
     drawn = branches(bands, full_walk=full_walk)
     marks = ticks(drawn)
@@ -132,6 +130,18 @@ def draw(bands: BandStructure, *, name: str = "", full_walk: bool = False) -> An
     axes.set_title(_title(bands), loc="left", fontsize=12, color=_INK)
     axes.set_title(name, loc="right", fontsize=8, color="#666666")
     return figure
+
+
+def require_matplotlib() -> None:
+    """Find out before the work that figures cannot be drawn.
+
+    Raises:
+        MissingPackageError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise MissingPackageError("matplotlib", "plot", "drawing a band structure") from error
 
 
 def save(bands: BandStructure, path: Path, *, name: str = "", full_walk: bool = False) -> None:

@@ -44,6 +44,11 @@ class Prediction:
         """The standard primitive cell."""
         return self.band_structure.crystal
 
+    @property
+    def warning_codes(self) -> frozenset[str]:
+        """The warnings without what they are about: ``magnetic`` for ``magnetic:Fe``."""
+        return frozenset(warning.partition(":")[0] for warning in self.warnings)
+
 
 @dataclass(frozen=True)
 class Failure:

@@ -17,7 +17,7 @@ from bandrt.engine import DEFAULT_ENGINE, default_device, read_manifest
 from bandrt.engine.session import UNCERTAINTY
 from bandrt.machine.versions import package_versions
 from bandrt.predict import Engine, default_batch_size, load
-from bandrt.results.store import Mode, Store, check_folder
+from bandrt.results.store import Mode, Store, check_store
 from bandrt.run.pipeline import RunReport, default_workers, run
 from bandrt.sources import Source, count, find
 
@@ -62,7 +62,7 @@ def infer(
         BandrtError: there is no input, the engine cannot be opened or fails, or the folder cannot be written. What was
             predicted before is in the folder.
     """
-    check_folder(out, options.mode)
+    check_store(out, options.mode)
     sources = _found(paths, out)
     with load(options.engine, options.device, threads=options.threads) as engine:
         workers = options.workers or default_workers(engine.session.device)
@@ -92,7 +92,7 @@ def plan(paths: Sequence[Path], out: Path, options: InferOptions) -> dict[str, A
     Raises:
         BandrtError: as `infer` would before its first prediction.
     """
-    check_folder(out, options.mode)
+    check_store(out, options.mode)
     manifest = read_manifest(options.engine)
     device = default_device(options.engine) if options.device is None else options.device
     return {
@@ -156,6 +156,7 @@ def outcome(report: RunReport) -> dict[str, Any]:
             "total_failed": report.total_failed,
         },
         "failure_codes": dict(sorted(report.failure_codes.items())),
+        "warning_codes": dict(sorted(report.warning_codes.items())),
         "seconds": {stage: round(seconds, 3) for stage, seconds in report.seconds.items()},
     }
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Literal, get_args
 
 from bandrt.errors import OutputError
-from bandrt.files import replaced
+from bandrt.files import check_file, replaced
 from bandrt.results.convert.provenance import Facts, provenance
 from bandrt.results.convert.selection import select
 from bandrt.results.prediction import Prediction
@@ -59,7 +59,7 @@ def convert(
 
     Raises:
         OutputError: ``output-not-found``, ``part-damaged``, ``run-damaged``, ``engine-differs``, ``unknown-id``,
-            ``no-predictions`` or ``output-unwritable``; the file is then as it was before.
+            ``no-predictions``, ``output-not-a-file`` or ``output-unwritable``; the file is then as it was before.
         MissingPackageError: what writes the format is not installed.
     """
     selection = select(folder, ids)
@@ -72,6 +72,7 @@ def convert(
             done += len(batch)
             on_progress(done, selection.n_crystals)
 
+    check_file(target, overwrite=True)
     batches = selection.batches()
     first = next(batches)
     facts = provenance(read_run(folder), selection.engine_sha256, first[0].band_structure.rule)
