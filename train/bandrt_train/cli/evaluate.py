@@ -21,7 +21,10 @@ DATA = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.command(short_help="Compare a model with the labels of data sets.")
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("data", nargs=-1, required=True, type=DATA)
-@click.option("--split", type=click.Choice(["train", "validation", "test", "all"]), default="validation", show_default=True)
+@click.option(
+    "--split", type=click.Choice(["train", "validation", "test", "all"]), default="validation", show_default=True,
+    help="Which part of each DATA.",
+)  # fmt: skip
 @click.option(
     "--training", multiple=True, type=DATA,
     help="Data set the model was trained on, for baselines and known formulas; by default each DATA. May be given again.",

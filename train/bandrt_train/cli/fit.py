@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from bandrt.cli import options
-from bandrt_train.fit.run_folder import TENSORBOARD, check_run_folder
+from bandrt.files import check_folder
 
 EPOCH_BAR = "{percentage:3.0f}%|{bar}| {n:.2f}/{total_fmt} epochs [{elapsed}<{remaining}{postfix}]"
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -57,7 +57,7 @@ def fit(
     """
     if overwrite and resume:
         raise click.UsageError("--overwrite starts again, --resume goes on; choose one")
-    check_run_folder(out, resume=resume, overwrite=overwrite)
+    check_folder(out)
     import torch
     from lightning.pytorch.utilities.rank_zero import rank_zero_only
     from tqdm import tqdm
@@ -67,9 +67,11 @@ def fit(
     from bandrt_train.evaluation.tables import text_table
     from bandrt_train.fit.config import read_config
     from bandrt_train.fit.run import fit as run
+    from bandrt_train.fit.run_folder import TENSORBOARD, check_run_folder
     from bandrt_train.fit.tensorboard_log import TensorBoardLog
     from bandrt_train.model.released.config import ReleasedConfig
 
+    check_run_folder(out, resume=resume, overwrite=overwrite)
     if threads is not None:
         torch.set_num_threads(threads)
     settings = read_config(config)
