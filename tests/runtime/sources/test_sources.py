@@ -347,3 +347,28 @@ def test_seen_strings_are_remembered_past_the_recent_ones(monkeypatch: pytest.Mo
     assert all(seen.add(str(number)) for number in range(1050))
     assert not any(seen.add(str(number)) for number in range(1050))
     assert seen.add("new")
+
+
+def test_rows_frames_and_members_are_counted_as_they_are_found(tmp_path: Path) -> None:
+    body = [["mp-1", CIF], ["mp-2", "data_x"], ["short"]]
+    write(tmp_path / "t.csv", table(["material_id", "cif"], body) + "\n")
+    (tmp_path / "cut.jsonl.gz").write_bytes(b"no gzip")
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("a.cif", CIF)
+        archive.writestr("notes.txt", "mine")
+        archive.writestr("inner/t.csv", table(["material_id", "cif"], body))
+    assert count([tmp_path]) == len(list(find([tmp_path]))) > 6
+
+
+def test_what_would_take_long_is_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "t.csv", table(["material_id", "cif"], [["mp-1", CIF]]))
+    monkeypatch.setattr("bandrt.sources.COUNTED_BYTES", 10)
+    assert count([tmp_path]) is None
+
+
+def test_paths_that_lead_to_nothing_readable_are_an_error_at_once(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    for missing in ("nowhere", "notes.txt"):
+        with pytest.raises(BandrtError, match=f"{missing}: ") as caught:
+            find([tmp_path / missing])
+        assert caught.value.code == "no-input"
