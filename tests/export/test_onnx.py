@@ -201,6 +201,14 @@ def test_the_command_refuses_a_bad_place_before_it_reads_anything(
 
 
 @pytest.mark.usefixtures("traced")
+def test_an_export_says_how_far_its_comparison_is(exported: Any, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    export_onnx(exported.checkpoint, tmp_path / "model.onnx", on_progress=lambda done, total: told.append((done, total)))
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert {total for _, total in told} == {told[-1][0]}
+
+
+@pytest.mark.usefixtures("traced")
 def test_an_engine_is_replaced_when_asked(exported: Any, tmp_path: Path) -> None:
     engine = tmp_path / "model.onnx"
     engine.write_text("the old one")

@@ -59,7 +59,7 @@ class Progress:
         if self._bar is None and sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(unit=f" {self._unit}", dynamic_ncols=True, leave=False)
+            self._bar = tqdm(total=total, initial=before, unit=f" {self._unit}", dynamic_ncols=True, leave=False)
         if self._bar is not None:
             self._bar.total, self._bar.initial = total, before
             self._bar.set_postfix_str(note, refresh=False)
