@@ -312,6 +312,31 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Go on with what is there by --resume, start again by --overwrite where a command has it, or choose another folder.",
     ),
     ErrorCode(
+        "output-exists",
+        "A file, or a training run, is already where one is to be written.",
+        "Choose another name, or add --overwrite to replace it.",
+    ),
+    ErrorCode(
+        "output-not-a-file",
+        "A folder or a device is where a file is to be written.",
+        "Give the name of a file.",
+    ),
+    ErrorCode(
+        "query-syntax",
+        "A query cannot be understood.",
+        "Compare columns with values by == != < <= > >=, joined by and, or and parentheses; quote the whole query for the shell.",
+    ),
+    ErrorCode(
+        "query-column",
+        "A query names a column that summary.csv does not have.",
+        "Use one of the columns that the message lists.",
+    ),
+    ErrorCode(
+        "query-value",
+        "A query compares a column with a value of another kind, or in a way that the column does not allow.",
+        "Give a number for a number, true or false for a yes or no, and text in quotes.",
+    ),
+    ErrorCode(
         "output-not-a-folder",
         "There is a file where the folder for the results should be.",
         "Choose another name for the folder.",

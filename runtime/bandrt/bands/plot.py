@@ -93,10 +93,8 @@ def draw(bands: BandsOnPath, *, name: str = "", full_walk: bool = False) -> Any:
     Raises:
         MissingPackageError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise _needs_matplotlib() from error
+    require_matplotlib()
+    from matplotlib.figure import Figure
 
     drawn = branches(bands, full_walk=full_walk)
     length = _length(drawn)
@@ -121,11 +119,9 @@ def plot(bands: BandsOnPath, ax: Any = None, *, name: str = "", full_walk: bool 
         ArgumentError: ``bad-argument`` for what is no axes.
         MissingPackageError: matplotlib is not installed.
     """
-    try:
-        from matplotlib import pyplot
-        from matplotlib.axes import Axes
-    except ImportError as error:
-        raise _needs_matplotlib() from error
+    require_matplotlib()
+    from matplotlib import pyplot
+    from matplotlib.axes import Axes
 
     drawn = branches(bands, full_walk=full_walk)
     if ax is None:
@@ -137,6 +133,18 @@ def plot(bands: BandsOnPath, ax: Any = None, *, name: str = "", full_walk: bool 
         raise not_allowed("ax", ax, "None, or axes of matplotlib, such as pyplot.subplots() gives beside the figure")
     _draw_on(ax, bands, drawn, length, name)
     return ax
+
+
+def require_matplotlib() -> None:
+    """Find out before the work that figures cannot be drawn.
+
+    Raises:
+        MissingPackageError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise MissingPackageError("matplotlib", "plot", "drawing a band structure") from error
 
 
 def save(bands: BandsOnPath, path: Path, *, name: str = "", full_walk: bool = False) -> None:
@@ -207,10 +215,6 @@ def _draw_on(axes: Any, bands: BandsOnPath, drawn: list[Branch], inches: float, 
 def _length(drawn: list[Branch]) -> float:
     """Inches that the axes of these branches are long."""
     return float(np.clip(3.4 + 0.42 * len(drawn), 5.2, 14.0)) - _MARGIN_INCHES
-
-
-def _needs_matplotlib() -> MissingPackageError:
-    return MissingPackageError("matplotlib", "plot", "drawing a band structure")
 
 
 def _title(bands: BandsOnPath) -> str:

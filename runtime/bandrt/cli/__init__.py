@@ -33,7 +33,7 @@ COMMANDS = {
     "infer": Entry("bandrt.cli.infer:command", "Predict the band structures of crystals."),
     "plot": Entry("bandrt.cli.plot:command", "Draw predicted band structures."),
     "convert": Entry("bandrt.cli.convert:command", "Write results as pymatgen documents, HDF5 or Parquet."),
-    "inspect": Entry("bandrt.cli.inspect:command", "Say what a model is, what it was trained on and how it was verified."),
+    "inspect": Entry("bandrt.cli.inspect:command", "Say what a model is and how it was verified."),
     "bench": Entry("bandrt.cli.bench:command", "Measure how fast engines are, side by side.", "train"),
     "doctor": Entry("bandrt.cli.doctor:command", "Say what can be done on this machine, and what is missing."),
     "export": Entry("bandrt_export.cli.export:command", "Turn a checkpoint into a verified engine.", "export"),

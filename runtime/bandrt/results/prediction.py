@@ -44,6 +44,11 @@ class Prediction:
         """The standard primitive cell."""
         return self.band_structure.crystal
 
+    @property
+    def warning_codes(self) -> frozenset[str]:
+        """The warnings without what they are about: ``magnetic`` for ``magnetic:Fe``."""
+        return frozenset(warning.partition(":")[0] for warning in self.warnings)
+
     def __repr__(self) -> str:
         more = f", warnings: {' '.join(self.warnings)}" if self.warnings else ""
         return f"Prediction({self.id!r}, {self.crystal.formula}, {self.band_structure.verdict}{more})"

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypedDict
 
 from bandrt.results.prediction import Prediction
+from bandrt.results.query import Kind
 
 COLUMNS = (
     "id", "path", "formula", "space_group", "n_atoms", "band_gap_ev", "is_metal", "is_direct", "vbm_ev", "cbm_ev", "warnings",
 )  # fmt: skip
 UNCERTAINTY_COLUMN = "uncertainty_ev"
 """Last column of the summary of an engine that estimates it."""
+
+KINDS: Mapping[str, Kind] = {
+    "id": "text",
+    "path": "text",
+    "formula": "text",
+    "space_group": "number",
+    "n_atoms": "number",
+    "band_gap_ev": "number",
+    "is_metal": "truth",
+    "is_direct": "truth",
+    "vbm_ev": "number",
+    "cbm_ev": "number",
+    "warnings": "words",
+    UNCERTAINTY_COLUMN: "number",
+}
+"""What a query may ask of each column."""
 
 
 class Summary(TypedDict):

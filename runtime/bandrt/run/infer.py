@@ -19,7 +19,7 @@ from bandrt.engine.session import UNCERTAINTY
 from bandrt.files import path_of, paths_of
 from bandrt.machine.versions import package_versions
 from bandrt.predict import Engine, default_batch_size, load
-from bandrt.results.store import Mode, Store, check_folder
+from bandrt.results.store import Mode, Store, check_store
 from bandrt.run.pipeline import RunReport, default_workers, run
 from bandrt.sources import Source, count, find
 
@@ -77,7 +77,7 @@ def infer(
             predicted before is in the folder.
     """
     paths, out = paths_of(paths), path_of(out, what="out")
-    check_folder(out, options.mode)
+    check_store(out, options.mode)
     sources = _found(paths, out)
     with load(options.engine, options.device, threads=options.threads) as engine:
         workers = options.workers or default_workers(engine.session.device)
@@ -108,7 +108,7 @@ def plan(paths: Path | str | Iterable[Path | str], out: Path | str, options: Inf
         BandrtError: as `infer` would before its first prediction.
     """
     paths, out = paths_of(paths), path_of(out, what="out")
-    check_folder(out, options.mode)
+    check_store(out, options.mode)
     manifest = read_manifest(options.engine)
     device = default_device(options.engine) if options.device is None else options.device
     return {
@@ -172,6 +172,7 @@ def outcome(report: RunReport) -> dict[str, Any]:
             "total_failed": report.total_failed,
         },
         "failure_codes": dict(sorted(report.failure_codes.items())),
+        "warning_codes": dict(sorted(report.warning_codes.items())),
         "seconds": {stage: round(seconds, 3) for stage, seconds in report.seconds.items()},
     }
 

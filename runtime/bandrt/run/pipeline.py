@@ -50,13 +50,14 @@ class RunReport:
 
     Attributes:
         status: ``stopped`` means by an error.
-        expected: inputs there are; None where only opening tables and archives would tell.
+        expected: inputs there are; None where it takes too long to count the rows of large tables and archives.
         found: inputs met, those skipped included.
         skipped: inputs that an earlier run had dealt with.
         predicted: predictions of this run.
         failed: failures of this run.
         total_predicted: predictions in the output folder.
         failure_codes: failures in the output folder by code.
+        warning_codes: predictions in the output folder with a warning, by its code.
         seconds: by stage; read and featurize add up over the workers, wall is the clock on the wall.
     """
 
@@ -68,6 +69,7 @@ class RunReport:
     failed: int = 0
     total_predicted: int = 0
     failure_codes: Counter[str] = field(default_factory=Counter)
+    warning_codes: Counter[str] = field(default_factory=Counter)
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("read", "featurize", "engine", "store", "wall"), 0.0))
 
     @property
@@ -128,6 +130,7 @@ def run(
         report.seconds["wall"] = time.perf_counter() - started
         report.total_predicted = store.n_predicted
         report.failure_codes = store.failure_codes
+        report.warning_codes = store.warning_codes
         on_progress(report)
 
     def collect(most: int) -> None:

@@ -5,13 +5,13 @@ Nothing that was asked for is lost: what cannot be opened becomes a `Source` who
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 from bandrt.errors import BandrtError
-from bandrt.files import paths_of, require_there
+from bandrt.files import paths_of
 from bandrt.readers import FORMATS, format_of
 from bandrt.sources.archives import members
 from bandrt.sources.folders import FoundFile, files
@@ -21,6 +21,9 @@ from bandrt.sources.tables import rows, trajectory
 from bandrt.sources.unique import SeenStrings, UniqueIds
 
 __all__ = ["Source", "count", "find"]
+
+COUNTED_BYTES = 2**27
+"""Of tables, trajectories and archives, that are read once more to know how many crystals they hold; it takes seconds."""
 
 
 def find(paths: Path | str | Iterable[Path | str], *, skip: Path | str | Iterable[Path | str] = ()) -> Iterator[Source]:
@@ -36,39 +39,54 @@ def find(paths: Path | str | Iterable[Path | str], *, skip: Path | str | Iterabl
 
     Raises:
         ArgumentError: ``bad-argument`` for what is no path.
-        NotFoundError: ``file-not-found`` if one of the paths does not exist.
         BandrtError: ``no-input`` if there is nothing of a known kind; at once, or, where only opening tells, when the
             iterator ends without a source.
     """
     given, left_out = paths_of(paths), paths_of(skip, what="skip")
-    for path in given:
-        require_there(path)
-    stems, shared_stems, empty = SeenStrings(), set(), True
+    stems, shared_stems, unusable, empty = SeenStrings(), set[str](), "", True
     for file in files(given, skip=left_out):
+        if file.kind is None:
+            unusable = unusable or f"{file.path}: {file.problem[1]}"
+            continue
         empty = False
         if file.kind == "crystal" and not stems.add(stem_of(file.path.name)):
             shared_stems.add(stem_of(file.path.name))
     if empty:
-        raise _no_input(given)
+        raise _no_input(given, unusable)
     return _with_ids(chain.from_iterable(_candidates(file, shared_stems) for file in files(given, skip=left_out)), given)
 
 
 def count(paths: Path | str | Iterable[Path | str], *, skip: Path | str | Iterable[Path | str] = ()) -> int | None:
-    """How many sources `find` will give; None where only opening tables, trajectories or archives would tell."""
-    total = 0
+    """How many sources `find` will give; None where tables, trajectories and archives are too large to read them twice."""
+    total, budget = 0, COUNTED_BYTES
     for file in files(paths_of(paths), skip=paths_of(skip, what="skip")):
-        if file.kind not in ("crystal", None):
+        if file.kind in ("crystal", None):
+            total += 1
+            continue
+        budget -= _size(file.path)
+        if budget < 0:
             return None
-        total += 1
+        total += sum(1 for _ in _candidates(file, frozenset()))
     return total
 
 
-def _no_input(paths: Sequence[Path]) -> BandrtError:
+def _size(path: Path) -> int:
+    """Bytes of a file; none where it cannot be looked at."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _no_input(paths: Sequence[Path], unusable: str = "") -> BandrtError:
     places = ", ".join(str(path) for path in paths) or "no path"
-    return BandrtError("no-input", f"no crystal in {places}; looked for {FORMATS}, tables .csv and .jsonl, archives .zip and .tar")
+    reason = f" ({unusable})" if unusable else ""
+    return BandrtError(
+        "no-input", f"no crystal in {places}{reason}; looked for {FORMATS}, tables .csv and .jsonl, archives .zip and .tar"
+    )
 
 
-def _candidates(file: FoundFile, shared_stems: set[str]) -> Iterator[Candidate]:
+def _candidates(file: FoundFile, shared_stems: Set[str]) -> Iterator[Candidate]:
     """Crystals of one file."""
     stem, place = stem_of(file.path.name), str(file.path)
     if file.kind is None:

@@ -65,7 +65,7 @@ class BuildReport:
     refused: int
     """By this build."""
     total: int | None
-    """Documents there are; None where that takes more than looking at names."""
+    """Documents there are, if that is known."""
 
 
 class BuildOptions(TypedDict, total=False):
@@ -75,6 +75,8 @@ class BuildOptions(TypedDict, total=False):
     """Processes."""
     resume: bool
     """Go on in the folder; the result is that of a build from nothing."""
+    overwrite: bool
+    """Delete an earlier data set in the folder."""
     part_size: int
     """Crystals in a part."""
     report: Callable[[BuildReport], None] | None
@@ -124,7 +126,8 @@ def build_gap_dataset(
     """
     require_there(table)
     make = partial(make_gap_entry, recipe=recipe)
-    return build(lambda: find_gaps(table), make, folder, recipe, **how)
+    total = sum(1 for _ in find_gaps(table))
+    return build(lambda: find_gaps(table), make, folder, recipe, total=total, **how)
 
 
 def build_released_dataset(
@@ -151,6 +154,7 @@ def build(
     *,
     workers: int = 1,
     resume: bool = False,
+    overwrite: bool = False,
     part_size: int = PART_SIZE,
     total: int | None = None,
     report: Callable[[BuildReport], None] | None = None,
@@ -164,6 +168,7 @@ def build(
         recipe: what is written down as what `make` follows.
         workers: processes.
         resume: go on in `folder`.
+        overwrite: delete an earlier data set in it.
         part_size: crystals in a part.
         total: how many sources there are, if that is known.
         report: told after every one.
@@ -171,7 +176,7 @@ def build(
     Raises:
         BandrtError: ``worker-died``, or what `find` and `DatasetWriter` raise.
     """
-    writer = DatasetWriter(folder, recipe, part_size=part_size, resume=resume)
+    writer = DatasetWriter(folder, recipe, part_size=part_size, resume=resume, overwrite=overwrite)
     kept = writer.keep(_key(source) for source in find()) if resume else 0
     n_refused = 0
     for n, (name, key, made) in enumerate(_made(islice(find(), kept, None), make, workers), start=kept + 1):
