@@ -1,4 +1,4 @@
-"""Checks of what callers hand over: a wrong word, number or kind is refused at once, with what is allowed."""
+"""Checks of what callers hand over: a wrong word, number or kind is not_allowed at once, with what is allowed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def check_choice(what: str, value: object, allowed: Any) -> None:
     """
     options = get_args(allowed)
     if not any(type(value) is type(option) and value == option for option in options):
-        raise refused(what, value, ", ".join(map(repr, options)))
+        raise not_allowed(what, value, ", ".join(map(repr, options)))
 
 
 def check_choices(configuration: Any) -> None:
@@ -44,7 +44,7 @@ def check_kind(what: str, value: object, *kinds: type) -> None:
         ArgumentError: ``bad-argument``.
     """
     if not isinstance(value, kinds):
-        raise refused(what, value, " or ".join(f"a {kind.__name__}" for kind in kinds))
+        raise not_allowed(what, value, " or ".join(f"a {kind.__name__}" for kind in kinds))
 
 
 def checked_whole(what: str, value: Any, *, at_least: int, at_most: int | None = None) -> int:
@@ -59,7 +59,7 @@ def checked_whole(what: str, value: Any, *, at_least: int, at_most: int | None =
     except TypeError:
         number = None
     if number is None or number < at_least or (at_most is not None and number > at_most):
-        raise refused(what, value, f"a whole number, {limits}")
+        raise not_allowed(what, value, f"a whole number, {limits}")
     return number
 
 
@@ -72,10 +72,10 @@ def checked_number(what: str, value: Any, *, above: float | None = None, at_leas
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not (is_number and math.isfinite(value) and value >= at_least and value <= at_most and (above is None or value > above)):
         lowest = f"{at_least:g}" if above is None else f"more than {above:g}"
-        raise refused(what, value, f"a number, {lowest} to {at_most:g}")
+        raise not_allowed(what, value, f"a number, {lowest} to {at_most:g}")
     return float(value)
 
 
-def refused(what: str, value: object, allowed: str) -> ArgumentError:
+def not_allowed(what: str, value: object, allowed: str) -> ArgumentError:
     """The error for an argument, with what was found and what is allowed."""
     return ArgumentError("bad-argument", f"{what} is {reprlib.repr(value)}, allowed: {allowed}")

@@ -10,14 +10,15 @@ from typing import Any, Protocol, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.arguments import check_kind, refused
+from bandrt.arguments import check_kind, not_allowed
 from bandrt.crystal import Crystal
 from bandrt.elements import SYMBOLS
-from bandrt.errors import InputError, only, onward, outcome_of
+from bandrt.errors import InputError
 from bandrt.graph.crystal_graph import CrystalGraph, crystal_graphs
 from bandrt.items import called, crystal_of, is_one, items_of
 from bandrt.kpaths import kpaths_of
 from bandrt.kpaths.path import KPath
+from bandrt.outcomes import only, onward, outcome_of
 from bandrt.recipe import Recipe
 from bandrt.symmetry.standard_cell import StandardCell, standardize_many
 
@@ -98,7 +99,7 @@ def featurize(item: Any, recipe: Recipe = DEFAULT_RECIPE, *, name: str | None = 
         return only(featurize_many([item], recipe, names=[name]))
     many = items_of(item, what="item")
     if name is not None:
-        raise refused("name", name, "None, for many items; `featurize_many` takes names")
+        raise not_allowed("name", name, "None, for many items; `featurize_many` takes names")
     return featurize_many(many, recipe)
 
 
@@ -121,7 +122,7 @@ def featurize_many(
     check_kind("recipe", recipe, Recipe)
     given = list(items_of(items))
     if names is not None and len(names) != len(given):
-        raise refused("names", names, f"a name, or None, for each of {len(given)} items")
+        raise not_allowed("names", names, f"a name, or None, for each of {len(given)} items")
     known = [name or called(item) for item, name in zip(given, names or [None] * len(given), strict=True)]
     crystals = [outcome_of(partial(crystal_of, item, name=name)) for item, name in zip(given, known, strict=True)]
     return featurize_crystals(crystals, recipe, names=known)

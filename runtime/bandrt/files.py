@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and their checksums."""
+"""Files that are either whole or not there, whether they are there at all, and their checksums."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from bandrt.arguments import refused
+from bandrt.arguments import not_allowed
+from bandrt.errors import NotFoundError
 
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -42,7 +43,7 @@ def path_of(given: str | os.PathLike[str], *, what: str = "path") -> Path:
         ArgumentError: ``bad-argument`` for anything else.
     """
     if not isinstance(given, str | os.PathLike):
-        raise refused(what, given, "a path (str or Path)")
+        raise not_allowed(what, given, "a path (str or Path)")
     return Path(os.fsdecode(given))
 
 
@@ -55,8 +56,19 @@ def paths_of(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *
     if isinstance(given, str | os.PathLike):
         return [path_of(given)]
     if not isinstance(given, Iterable) or isinstance(given, bytes):
-        raise refused(what, given, "paths (str or Path), one or many")
+        raise not_allowed(what, given, "paths (str or Path), one or many")
     return [path_of(path, what=f"each of {what}") for path in given]
+
+
+def require_there(path: Path) -> Path:
+    """The path of a file or folder that was named as input, if there is one.
+
+    Raises:
+        NotFoundError: ``file-not-found``.
+    """
+    if not path.exists():
+        raise NotFoundError("file-not-found", f"{path}: no such file or folder")
+    return path
 
 
 def file_sha256(path: Path) -> str:

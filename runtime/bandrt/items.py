@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bandrt.arguments import refused
+from bandrt.arguments import not_allowed
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.readers import to_crystal
@@ -50,17 +50,17 @@ def items_of(given: Any, *, what: str = "items") -> Iterable[Any]:
     if is_one(given):
         return (given,)
     if hasattr(given, "columns") and hasattr(given, "dtypes"):
-        raise refused(what, given, "a column of the table, such as table['path'] or table['cif']")
+        raise not_allowed(what, given, "a column of the table, such as table['path'] or table['cif']")
     if hasattr(given, "read"):
-        raise refused(what, given, "the path of the file, or its text")
+        raise not_allowed(what, given, "the path of the file, or its text")
     if isinstance(given, Mapping):
-        raise refused(what, given, f"{ALLOWED}; of a dictionary of crystals, give its values()")
+        raise not_allowed(what, given, f"{ALLOWED}; of a dictionary of crystals, give its values()")
     if isinstance(given, bytes | bytearray | memoryview | type):
-        raise refused(what, given, ALLOWED)
+        raise not_allowed(what, given, ALLOWED)
     try:
         iter(given)
     except TypeError:
-        raise refused(what, given, ALLOWED) from None
+        raise not_allowed(what, given, ALLOWED) from None
     found: Iterable[Any] = given
     return found
 

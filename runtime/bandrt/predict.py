@@ -14,7 +14,7 @@ from typing import Any, Self, overload
 
 import numpy as np
 
-from bandrt.arguments import check_kind, checked_whole, refused
+from bandrt.arguments import check_kind, checked_whole, not_allowed
 from bandrt.bands.band_structure import BandStructure, in_order
 from bandrt.bands.on_path import Energies
 from bandrt.batch import Batcher
@@ -23,12 +23,13 @@ from bandrt.domain import warnings
 from bandrt.engine import DEFAULT_ENGINE, open_session
 from bandrt.engine.memory import Evaluator, Row
 from bandrt.engine.session import UNCERTAINTY, Session, available_cores
-from bandrt.errors import EngineError, InputError, only, outcome_of
+from bandrt.errors import EngineError, InputError
 from bandrt.features import Features, Many, featurize_crystals
 from bandrt.files import file_sha256
 from bandrt.files import path_of as path_of_file
 from bandrt.items import called, crystal_of, default_name, is_one, items_of, name_of, path_of
 from bandrt.manifest import BandRule, Manifest
+from bandrt.outcomes import only, outcome_of
 from bandrt.readers.text import is_a_folder
 from bandrt.recipe import Recipe
 from bandrt.results.prediction import Failure, Prediction, Result, Ticket
@@ -138,7 +139,7 @@ class Engine:
         """
         given = list(items_of(item, what="item"))
         if name is not None and not is_one(item):
-            raise refused("name", name, "None, for many items")
+            raise not_allowed("name", name, "None, for many items")
         names = [name or called(one) for one in given]
         crystals = [outcome_of(partial(crystal_of, one, name=one_name)) for one, one_name in zip(given, names, strict=True)]
         outcomes = self._featurized(crystals, names=names)
@@ -217,6 +218,7 @@ def load(path: str | os.PathLike[str] | None = None, device: str | None = None, 
     Raises:
         ArgumentError: ``bad-argument`` for what is no path, device or number of threads.
         EngineError: the model cannot be opened or the device not used.
+        UsageError: ``unknown-device``.
         ManifestError: the model carries no manifest, or not one that describes it.
         MissingPackageError: the backend is not installed.
     """

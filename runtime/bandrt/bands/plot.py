@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.arguments import refused
+from bandrt.arguments import not_allowed
 from bandrt.bands.on_path import BandEdge, BandsOnPath
 from bandrt.errors import MissingPackageError
 from bandrt.files import replaced
@@ -134,7 +134,7 @@ def plot(bands: BandsOnPath, ax: Any = None, *, name: str = "", full_walk: bool 
     elif isinstance(ax, Axes):
         length = float(ax.get_window_extent().width / ax.figure.dpi)
     else:
-        raise refused("ax", ax, "None, or axes of matplotlib, such as pyplot.subplots() gives beside the figure")
+        raise not_allowed("ax", ax, "None, or axes of matplotlib, such as pyplot.subplots() gives beside the figure")
     _draw_on(ax, bands, drawn, length, name)
     return ax
 

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 from bandrt.errors import BandrtError
-from bandrt.files import paths_of
+from bandrt.files import paths_of, require_there
 from bandrt.readers import FORMATS, format_of
 from bandrt.sources.archives import members
 from bandrt.sources.folders import FoundFile, files
@@ -36,10 +36,13 @@ def find(paths: Path | str | Iterable[Path | str], *, skip: Path | str | Iterabl
 
     Raises:
         ArgumentError: ``bad-argument`` for what is no path.
+        NotFoundError: ``file-not-found`` if one of the paths does not exist.
         BandrtError: ``no-input`` if there is nothing of a known kind; at once, or, where only opening tells, when the
             iterator ends without a source.
     """
     given, left_out = paths_of(paths), paths_of(skip, what="skip")
+    for path in given:
+        require_there(path)
     stems, shared_stems, empty = SeenStrings(), set(), True
     for file in files(given, skip=left_out):
         empty = False
