@@ -1,4 +1,4 @@
-"""Checks of what callers hand over: a wrong word, number or kind is not_allowed at once, with what is allowed."""
+"""Checks of what callers hand over: a wrong word, number or kind is refused at once, with what is allowed."""
 
 from __future__ import annotations
 
