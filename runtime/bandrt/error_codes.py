@@ -30,12 +30,6 @@ def by_code(*entries: ErrorCode) -> Mapping[str, ErrorCode]:
 
 
 CODES: Mapping[str, ErrorCode] = by_code(
-    # what callers hand over
-    ErrorCode(
-        "bad-argument",
-        "A function, or a configuration, was given a word, a number or an object that it does not take.",
-        "Give one of what the message allows. Of crystals: a path, CIF text, a Structure, Atoms or Crystal, or many of these.",
-    ),
     # finding and opening inputs
     ErrorCode(
         "file-not-found",
@@ -50,8 +44,13 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "is-a-folder",
-        "A folder stands where one crystal is wanted.",
-        "Name a file in it. `bandrt infer` searches folders, and so does `bandrt.sources.find`, whose sources `predict` takes.",
+        "A folder was given where one crystal is read.",
+        "Search it with `bandrt infer FOLDER -o OUT`, or in Python with `bandrt.sources.find(FOLDER)`; or name a file in it.",
+    ),
+    ErrorCode(
+        "bad-argument",
+        "A function, or a configuration, was given a value that it does not take.",
+        "Give one of the values that the message lists.",
     ),
     ErrorCode(
         "unreadable",
@@ -241,8 +240,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "engine-closed",
-        "An engine is used after it was closed; `predict` is lazy, and its results were gone through too late.",
-        "Go through the results inside the `with` block, or make a list of them there; or load the engine again.",
+        "An engine was asked for predictions after it was closed; results come lazily.",
+        "Go through the results of `predict` inside the `with` block, or load the engine again.",
     ),
     ErrorCode(
         "engine-failed",

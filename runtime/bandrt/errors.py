@@ -47,6 +47,10 @@ class UsageError(BandrtError):
     exit_code: ClassVar[int] = 2
 
 
+class ArgumentError(UsageError, ValueError):
+    """A caller gave a function, or a configuration, something that it does not take; the message says what it takes."""
+
+
 class NotFoundError(BandrtError):
     """A file or folder that was named as input is not there."""
 
@@ -65,10 +69,6 @@ class InputError(BandrtError):
     def about(self, name: str) -> InputError:
         """The same error, with the crystal it is about."""
         return InputError(self.code, f"{name}: {self.message}", stage=self.stage)
-
-
-class ArgumentError(UsageError, ValueError):
-    """A caller gave a function, or a configuration, something that it does not take; the message says what it takes."""
 
 
 class ManifestError(BandrtError):

@@ -36,6 +36,17 @@ def replaced(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
         raise
 
 
+def require_there(path: Path) -> Path:
+    """The path of a file or folder that was named as input, if there is one.
+
+    Raises:
+        NotFoundError: ``file-not-found``.
+    """
+    if not path.exists():
+        raise NotFoundError("file-not-found", f"{path}: no such file or folder")
+    return path
+
+
 def path_of(given: str | os.PathLike[str], *, what: str = "path") -> Path:
     """The path that a caller gave as text or as an object.
 
@@ -58,17 +69,6 @@ def paths_of(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *
     if not isinstance(given, Iterable) or isinstance(given, bytes):
         raise not_allowed(what, given, "paths (str or Path), one or many")
     return [path_of(path, what=f"each of {what}") for path in given]
-
-
-def require_there(path: Path) -> Path:
-    """The path of a file or folder that was named as input, if there is one.
-
-    Raises:
-        NotFoundError: ``file-not-found``.
-    """
-    if not path.exists():
-        raise NotFoundError("file-not-found", f"{path}: no such file or folder")
-    return path
 
 
 def file_sha256(path: Path) -> str:
