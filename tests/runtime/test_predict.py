@@ -203,6 +203,8 @@ def test_warnings_tell_what_was_seen_in_gaps_alone_from_what_was_never_seen() ->
 def test_a_missing_engine_is_named(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"none\.onnx"):
         bandrt.load(tmp_path / "none.onnx")
+    with pytest.raises(EngineError, match="is a folder; name the model file in it"):
+        bandrt.load(str(tmp_path))
 
 
 def test_importing_the_package_imports_nothing_else() -> None:
