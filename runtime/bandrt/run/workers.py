@@ -103,8 +103,7 @@ class WorkerPool:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        for _ in self._threads:
-            self._tasks.put(None)
+        self._tasks.put(None)
         if kind is None:
             for thread in self._threads:
                 thread.join(GRACE_SECONDS)
@@ -116,12 +115,14 @@ class WorkerPool:
         atexit.unregister(self._kill)
 
     def _submit(self, function: Callable[[T], R], item: T) -> Future[R]:
+        if self._killed.is_set():
+            raise ValueError("this pool of workers was left")
         result: Future[R] = Future()
         self._tasks.put(_Task(function, item, result))
         if len(self._threads) < self._size:
             thread = Thread(target=self._serve, name=f"bandrt-worker-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)
         return result
 
     def _kill(self) -> None:
@@ -145,7 +146,7 @@ class WorkerPool:
                 failure.__cause__ = error
             for result in sent:
                 result.set_exception(failure)
-            while task := self._tasks.get():  # nobody waits forever, even if this was the last worker
+            while task := self._next(wait=True):  # nobody waits forever, even if this was the last worker
                 if task.result.set_running_or_notify_cancel():
                     task.result.set_exception(failure)
 
@@ -164,6 +165,13 @@ class WorkerPool:
             process.kill()
         return process, ours
 
+    def _next(self, *, wait: bool) -> _Task | None:
+        """The next task; None, now and ever after, when there are no more."""
+        task = self._tasks.get(block=wait)
+        if task is None:
+            self._tasks.put(None)
+        return task
+
     def _exchange(self, connection: Connection, sent: deque[Future[Any]]) -> None:
         """Send tasks and receive results until there are no more tasks.
 
@@ -175,7 +183,7 @@ class WorkerPool:
         while more or sent:
             while more and len(sent) < SENT_AHEAD:
                 try:
-                    task = self._tasks.get(block=not sent)
+                    task = self._next(wait=not sent)
                 except Empty:
                     break
                 if task is None:

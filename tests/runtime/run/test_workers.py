@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Thread
 
@@ -21,12 +21,31 @@ import pytest
 from bandrt.errors import BandrtError, InputError
 from bandrt.run.workers import WorkerPool
 from tests.support import worker_tasks as tasks
-from tests.support.processes import LEAVE_SECONDS, descendants, living, needs_proc, state, wait_until
+from tests.support.processes import DEADLINE_SECONDS, LEAVE_SECONDS, descendants, living, needs_proc, state, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 AHEAD = 3
 N_CRYSTALS = 6000
 """Enough to keep two workers busy for seconds."""
+
+
+@contextmanager
+def script(code: str, **options: int) -> Iterator[subprocess.Popen[str]]:
+    """Python code in a process of its own, the leader of a process group."""
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, text=True, start_new_session=True, **options) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
+@contextmanager
+def busy_parent(task: str, folder: Path) -> Iterator[tuple[subprocess.Popen[str], set[int]]]:
+    """A process whose two workers are busy with a task of `tests.support.worker_tasks`, and these workers."""
+    code = f"from tests.support.worker_tasks import keep_busy; keep_busy({task!r}, {str(folder)!r})"
+    with script(code, stderr=subprocess.PIPE) as parent:
+        assert wait_until(lambda: len(list(folder.glob("busy-*"))) == 2)
+        yield parent, {int(path.name.removeprefix("busy-")) for path in folder.glob("busy-*")}
 
 
 def pool_of(workers: int) -> WorkerPool:
@@ -64,7 +83,8 @@ def test_a_bounded_number_of_items_of_an_endless_stream_is_taken_ahead(workers: 
 
     def endless() -> Iterator[int]:
         nonlocal taken
-        for taken in itertools.count(1):
+        while True:
+            taken += 1
             yield taken
 
     with pool_of(workers) as pool:
@@ -128,10 +148,17 @@ def test_a_killed_worker_is_an_error() -> None:
             list(results)
 
 
+def test_a_pool_that_was_left_takes_nothing_more() -> None:
+    with pool_of(2) as pool:
+        assert list(pool.map(tasks.slow_for_even, range(3))) == [0, 1, 2]
+    with pytest.raises(ValueError, match="was left"):
+        list(pool.map(tasks.slow_for_even, range(3)))
+
+
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt, ValueError])
 def test_no_worker_outlives_the_pool_even_when_it_is_stuck(error: type[BaseException] | None) -> None:
     began = time.monotonic()
-    with pytest.raises(error) if error else pytest.MonkeyPatch.context(), pool_of(2) as pool:
+    with pytest.raises(error) if error else nullcontext(), pool_of(2) as pool:
         results = pool.map(tasks.slow_or_stuck, range(8))
         next(results)
         workers = multiprocessing.active_children()
@@ -159,9 +186,7 @@ def test_workers_outlive_the_thread_that_gave_them_their_first_task() -> None:
 def test_workers_leave_with_a_killed_parent_whatever_they_do(task: str, number: int, tmp_path: Path) -> None:
     if sys.platform != "linux" and task == "hold_the_interpreter":
         pytest.skip("only Linux kills a process with its parent")
-    with script("keep_busy", task, str(tmp_path)) as parent:
-        assert wait_until(lambda: len(list(tmp_path.glob("busy-*"))) == 2)
-        workers = {int(path.name.removeprefix("busy-")) for path in tmp_path.glob("busy-*")}
+    with busy_parent(task, tmp_path) as (parent, workers):
         family = descendants(parent.pid)
         assert workers < family  # there is a resource tracker, too
         if task == "send_much":
@@ -178,12 +203,11 @@ def test_workers_leave_with_a_killed_parent_whatever_they_do(task: str, number: 
 @needs_proc
 @pytest.mark.parametrize("task", ["spin", "hold_the_interpreter"])
 def test_an_interrupt_ends_everything_soon(task: str, tmp_path: Path) -> None:
-    with script("keep_busy", task, str(tmp_path), stderr=subprocess.PIPE) as parent:
-        assert wait_until(lambda: len(list(tmp_path.glob("busy-*"))) == 2)
+    with busy_parent(task, tmp_path) as (parent, _):
         family = descendants(parent.pid)
         os.killpg(parent.pid, signal.SIGINT)  # as a terminal does: workers get it, too
         began = time.monotonic()
-        _, errors = parent.communicate()
+        _, errors = parent.communicate(timeout=DEADLINE_SECONDS)
         assert time.monotonic() - began < LEAVE_SECONDS
         assert parent.returncode == -signal.SIGINT
         assert errors.count("Traceback") == errors.count("KeyboardInterrupt") == 1
@@ -191,8 +215,8 @@ def test_an_interrupt_ends_everything_soon(task: str, tmp_path: Path) -> None:
 
 
 def test_a_process_ends_although_it_left_a_pool_open() -> None:
-    with script("leave_without_closing", stdout=subprocess.PIPE) as parent:
-        output, _ = parent.communicate(timeout=60)
+    with script("from tests.support.worker_tasks import leave_without_closing as f; f()", stdout=subprocess.PIPE) as parent:
+        output, _ = parent.communicate(timeout=DEADLINE_SECONDS)
     assert (parent.returncode, output) == (0, "0\n")
 
 
@@ -205,16 +229,11 @@ def infer_many(tiny_engine: Path, tmp_path: Path, rock_salt: Callable[..., str])
             file.write(json.dumps({"id": f"salt-{i:04d}", "cif": rock_salt(a=3.9 + 0.0001 * i)}) + "\n")
     arguments = ["infer", str(table), "-o", str(out), "--engine", str(tiny_engine), "--workers", "2"]
     code = f"import sys; from bandrt.cli import run; sys.exit(run({arguments!r}))"
-    with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as running:
-        try:
-            # two workers and the resource tracker
-            assert wait_until(lambda: len(descendants(running.pid)) == 3 or running.poll() is not None)
-            assert running.poll() is None
-            yield running
-        finally:
-            running.kill()
+    with script(code, stderr=subprocess.PIPE) as running:
+        # two workers and the resource tracker
+        assert wait_until(lambda: len(descendants(running.pid)) == 3 or running.poll() is not None)
+        assert running.poll() is None
+        yield running
 
 
 @needs_proc
@@ -233,18 +252,8 @@ def test_a_signal_to_the_whole_group_interrupts_infer_and_is_no_death_of_a_worke
 ) -> None:
     family = descendants(infer_many.pid)
     os.killpg(infer_many.pid, number)
-    _, errors = infer_many.communicate()
+    _, errors = infer_many.communicate(timeout=DEADLINE_SECONDS)
     assert infer_many.returncode == 130, errors
     assert "go on with --resume" in errors
     assert "Traceback" not in errors
     assert wait_until(lambda: not living(family), LEAVE_SECONDS)
-
-
-def script(*arguments: str, **options: int) -> subprocess.Popen[str]:
-    """A script of `tests.support.worker_tasks`, as the leader of a process group."""
-    start = partial(subprocess.Popen[str], cwd=ROOT, text=True, start_new_session=True)
-    return start([sys.executable, "-c", f"from tests.support import worker_tasks as tasks; tasks.{call(*arguments)}"], **options)
-
-
-def call(function: str, *arguments: str) -> str:
-    return f"{function}({', '.join(map(repr, arguments))})"
