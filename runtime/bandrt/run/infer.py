@@ -86,7 +86,7 @@ def infer(
     return report
 
 
-def plan(paths: Sequence[Path], out: Path, options: InferOptions) -> dict[str, Any]:
+def dry_run(paths: Sequence[Path], out: Path, options: InferOptions) -> dict[str, Any]:
     """What `infer` would do, writing nothing and running nothing.
 
     Raises:

@@ -42,6 +42,9 @@ BATCHES_IN_FLIGHT = 2
 CORES_PER_WORKER_ON_CPU = 8
 """A model on the CPU takes so much longer than featurising that one worker feeds this many cores."""
 
+STAGES = ("read", "featurize", "engine", "write")
+"""What the time of a run is spent on; they overlap."""
+
 Status = Literal["running", "finished", "interrupted", "stopped"]
 
 
@@ -58,7 +61,8 @@ class RunReport:
         failed: failures of this run.
         total_predicted: predictions in the output folder.
         failure_codes: failures in the output folder by code.
-        seconds: by stage; read and featurize add up over the workers, wall is the clock on the wall.
+        seconds: by the names in `STAGES`, and wall, the clock on the wall. Read and featurize add up over the workers, engine
+            includes padding and transfers, write is the output folder.
     """
 
     status: Status = "running"
@@ -69,7 +73,7 @@ class RunReport:
     failed: int = 0
     total_predicted: int = 0
     failure_codes: Counter[str] = field(default_factory=Counter)
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("read", "featurize", "engine", "store", "wall"), 0.0))
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*STAGES, "wall"), 0.0))
 
     @property
     def total_failed(self) -> int:
@@ -199,7 +203,7 @@ def _store(results: Sequence[tuple[Ticket, Result]], store: Store, report: RunRe
         else:
             store.add(ticket, result)
             report.predicted += 1
-    report.seconds["store"] += time.perf_counter() - started
+    report.seconds["write"] += time.perf_counter() - started
 
 
 def _not_done(sources: Iterable[Source], store: Store, report: RunReport) -> Iterator[tuple[int, Source]]:

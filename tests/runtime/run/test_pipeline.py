@@ -18,7 +18,7 @@ from bandrt.errors import BandrtError, EngineError
 from bandrt.predict import Engine, load
 from bandrt.results.store import read, read_errors
 from bandrt.run import pipeline
-from bandrt.run.infer import InferOptions, infer, plan
+from bandrt.run.infer import InferOptions, dry_run, infer
 from bandrt.run.pipeline import Interrupt, RunReport, default_workers
 from tests.support.cubes import Cube, Deadly, run_all
 
@@ -193,7 +193,7 @@ def test_run_json_says_what_was_run(tiny_engine: Path, tmp_path: Path, mixed_fol
         "found": 7, "skipped": 0, "predicted": 3, "failed": 4, "total_predicted": 3, "total_failed": 4,
     }  # fmt: skip
     assert len(record["engine"]["sha256"]) == 64
-    assert set(record["seconds"]) == {"read", "featurize", "engine", "store", "wall"}
+    assert set(record["seconds"]) == {"read", "featurize", "engine", "write", "wall"}
     assert record["recipe"]["kpath"]["n_kpoints"] == 64
     assert record["versions"]["numpy"]
     assert report.expected == 7
@@ -205,9 +205,9 @@ def test_results_inside_the_input_folder_are_not_inputs(tiny_engine: Path, mixed
     assert (report.found, report.skipped) == (7, 7)
 
 
-def test_a_plan_writes_nothing(tiny_engine: Path, tmp_path: Path, mixed_folder: Path) -> None:
-    planned = plan([mixed_folder], tmp_path / "out", InferOptions(engine=tiny_engine))
-    assert planned["inputs"] == 7
+def test_a_dry_run_writes_nothing(tiny_engine: Path, tmp_path: Path, mixed_folder: Path) -> None:
+    said = dry_run([mixed_folder], tmp_path / "out", InferOptions(engine=tiny_engine))
+    assert said["inputs"] == 7
     assert not (tmp_path / "out").exists()
 
 
