@@ -13,8 +13,8 @@ from bandrt.cli import EXIT_INTERRUPTED, EXIT_SOME_FAILED, options
 from bandrt.cli.progress import Progress
 from bandrt.engine import DEFAULT_ENGINE
 from bandrt.results.store import ERRORS, SUMMARY, Mode
-from bandrt.run.infer import InferOptions, infer, outcome, plan
-from bandrt.run.pipeline import RunReport
+from bandrt.run.infer import InferOptions, dry_run, infer, outcome
+from bandrt.run.pipeline import STAGES, RunReport
 
 
 @click.command("infer", short_help="Predict the band structures of crystals.")
@@ -24,7 +24,7 @@ from bandrt.run.pipeline import RunReport
 @click.option("--resume", is_flag=True, help="Go on with an earlier run in the folder.")
 @options.overwrite("Delete an earlier run in the folder and start again.")
 @click.option("--retry-failed", is_flag=True, help="Go on, and try again what failed before.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
+@click.option("--dry-run", "dry", is_flag=True, help="Say what would be done, and stop.")
 @options.workers("Processes that read and featurise; what keeps the device fed by default.")
 @options.device("cpu, cuda or cuda:N; by default the CPU, for a plan the first GPU.")
 @click.option("--batch-size", type=click.IntRange(1), help="Crystals per run of the model; what suits the device by default.")
@@ -37,7 +37,7 @@ def command(
     resume: bool,
     overwrite: bool,
     retry_failed: bool,
-    dry_run: bool,
+    dry: bool,
     workers: int | None,
     device: str | None,
     batch_size: int | None,
@@ -64,9 +64,9 @@ def command(
         engine=engine, device=device, threads=threads, workers=workers, batch_size=batch_size, mode=mode, retry_failed=retry_failed
     )
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    if dry_run:
-        planned = plan(paths, out, choices)
-        click.echo(json.dumps(planned, indent=1) if as_json else "\n".join(f"{name}: {value}" for name, value in planned.items()))
+    if dry:
+        said = dry_run(paths, out, choices)
+        click.echo(json.dumps(said, indent=1) if as_json else "\n".join(f"{name}: {value}" for name, value in said.items()))
         return 0
     with Progress("crystals") as progress:
         report = infer(paths, out, choices, on_progress=partial(_show, progress))
@@ -100,6 +100,6 @@ def _summary(report: RunReport, out: Path) -> list[str]:
         counts = [f"{n} crystal{'s' if n > 1 else ''} with {first}", *(f"{n} with {code}" for code, n in others)]
         lines.append(f"warnings: {', '.join(counts)}; see the column warnings in {SUMMARY}")
     seconds = report.seconds
-    stages = ", ".join(f"{stage} {seconds[stage]:.1f}" for stage in ("read", "featurize", "engine", "store"))
+    stages = ", ".join(f"{stage} {seconds[stage]:.1f}" for stage in STAGES)
     lines.append(f"{report.rate:.1f} crystals/s ({seconds['wall']:.1f} s; {stages})")
     return lines

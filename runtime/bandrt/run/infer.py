@@ -101,7 +101,7 @@ def infer(
     return report
 
 
-def plan(paths: Path | str | Iterable[Path | str], out: Path | str, options: InferOptions) -> dict[str, Any]:
+def dry_run(paths: Path | str | Iterable[Path | str], out: Path | str, options: InferOptions) -> dict[str, Any]:
     """What `infer` would do, writing nothing and running nothing.
 
     Raises:

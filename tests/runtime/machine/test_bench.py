@@ -151,7 +151,7 @@ def test_a_run_is_split_into_its_stages(small_sources: list[Source], tiny_engine
         )
         split = stage_split(timed, "tiny", small_sources, batch=3, clock=clock)  # type: ignore[arg-type]
     assert batches == [3, 1]
-    assert split.seconds == {stage: 4.0 if stage == "compute" else 0.0 for stage in STAGES}
+    assert split.seconds == {stage: 4.0 if stage == "engine" else 0.0 for stage in STAGES}
     assert split.crystals_per_second == 1.0
 
 
