@@ -60,7 +60,8 @@ def wanted(sizes: tuple[int, ...]) -> Iterator[tuple[int, int]]:
 
 def save(path: Path, batches: dict[str, Inputs]) -> None:
     """Write batches for a machine that cannot make them."""
-    np.savez_compressed(path, **{f"{batch}/{name}": array for batch, arrays in batches.items() for name, array in arrays.items()})
+    named = {f"{batch}/{name}": array for batch, arrays in batches.items() for name, array in arrays.items()}
+    np.savez_compressed(path, allow_pickle=False, **named)
 
 
 def load(path: Path) -> dict[str, Inputs]:

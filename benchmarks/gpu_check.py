@@ -21,6 +21,7 @@ import tempfile
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from types import SimpleNamespace
@@ -43,8 +44,10 @@ from bandrt.files import file_sha256
 from bandrt.machine.versions import package_versions
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("numpy", "gemmi", "moyopy", "torch", "torch_geometric", "onnx", "onnxruntime", "onnxruntime-gpu")
-PACKAGES += ("cuda-core", "cuda-bindings", "tensorrt", "tensorrt-rtx-cu13")
+PACKAGES = (
+    *("numpy", "gemmi", "moyopy", "torch", "torch_geometric", "onnx", "onnxruntime", "onnxruntime-gpu"),
+    *("cuda-core", "cuda-bindings", "tensorrt", "tensorrt-rtx-cu13"),
+)
 BATCH_SIZES, DRY_BATCH_SIZES = (1, 4, 16, 64, 256), (2,)
 MATRIX_SIZE = 8192
 COPIED_BYTES = 256 << 20
@@ -142,7 +145,7 @@ def outcome(step: Callable[..., Json], *arguments: Any) -> Json:
 
 
 def brief(found: Json) -> str:
-    return found["status"] + "".join(f", {found[key]}" for key in ("reason", "error") if key in found)
+    return str(found["status"]) + "".join(f", {found[key]}" for key in ("reason", "error") if key in found)
 
 
 def failed(found: Any) -> bool:
@@ -195,9 +198,13 @@ def matrix_rate(check: Check) -> Json:
     size = 256 if check.dry else MATRIX_SIZE
     for name, dtype in {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}.items():
         a, b = (torch.randn(size, size, device=check.device).to(dtype) for _ in range(2))
-        seconds, *_ = timed(lambda a=a, b=b: synchronized(torch, a @ b), check.repeats)
+        seconds, *_ = timed(partial(product, torch, a, b), check.repeats)
         check.matrix_rates[name] = 2 * size**3 / seconds / 1e12
     return {"size": size, "tflops": check.matrix_rates}
+
+
+def product(torch: Any, a: Any, b: Any) -> Any:
+    return synchronized(torch, a @ b)
 
 
 def pytorch(check: Check) -> Json:
@@ -224,9 +231,9 @@ def pytorch(check: Check) -> Json:
     for name, batch in check.batches.items():
         inputs = [torch.as_tensor(batch[key]).to(check.device) for key in dense.inputs]
         graphs = to_batch([unpadded(batch, row) for row in range(len(batch["kpoints"]))]).to(check.device)
-        runs: dict[str, Callable[[], Any]] = {"pyg": lambda g=graphs: model(g), "dense": lambda i=inputs: dense(*i)}
+        runs: dict[str, Callable[[], Any]] = {"pyg": partial(model, graphs), "dense": partial(dense, *inputs)}
         if compiled is not None:
-            runs["dense compiled"] = lambda i=inputs: compiled(*i)
+            runs["dense compiled"] = partial(compiled, *inputs)
         with torch.inference_mode():
             with FlopCounterMode(display=False) as counter:
                 dense(*inputs)
@@ -305,7 +312,7 @@ def parity(check: Check, session: Session) -> Json:
         (gap_found, metal), (gap_expected, was_metal) = (gaps(in_order(one), rule) for one in (found, expected))
         gap = max(gap, float(np.abs(gap_found - gap_expected)[~(metal | was_metal)].max(initial=0.0)))
         flips += int((metal != was_metal).sum())
-    report = {"max": worst, "mean": total / count, "gap": gap, "metal_flips": int(flips), "limits": LIMITS_EV[precision]}
+    report: Json = {"max": worst, "mean": total / count, "gap": gap, "metal_flips": int(flips), "limits": LIMITS_EV[precision]}
     if any(report[name] > limit for name, limit in LIMITS_EV[precision].items()):
         raise AssertionError(f"beyond the limits: {report}")
     return report

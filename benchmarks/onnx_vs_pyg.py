@@ -22,10 +22,11 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter, process_time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -88,11 +89,11 @@ def main(checkpoint: Path | None, config: Path, batches: str, threads: int, repe
         with engine.open("wb") as file:
             write(proto, describe(loaded, dense, "fp32"), file)
         features = featurize_all(packaged_crystals(), loaded.recipe)
-        rows = []
+        rows: list[dict[str, Any]] = []
         with OnnxSession(engine, threads=threads) as session, torch.inference_mode():
             for chosen in batches_of(features, [int(number) for number in batches.split(",")]):
                 graphs, padded = to_batch(chosen), pad(chosen)
-                pyg, onnx = in_turns([lambda g=graphs: model(g), lambda p=padded: session.run(p)], repeats, threads)
+                pyg, onnx = in_turns([partial(model, graphs), partial(session.run, padded)], repeats, threads)
                 n_atoms = [len(one.atomic_numbers) for one in chosen]
                 rows.append(
                     {

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from bandrt.manifest import Variant
 from bandrt.recipe import Frame, KpathRecipe
 from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.data.builder import build_dataset, build_gap_dataset
@@ -82,7 +83,7 @@ TRIALS = {
 
 def dataset(folder: Path, trial: Trial, source: Path) -> Dataset:
     """The data set of a source for a trial, built if it is not there."""
-    variant = "bloch" if trial.model.variant == "bloch" else "paper"
+    variant: Variant = "bloch" if trial.model.variant == "bloch" else "paper"
     place = folder / "data" / f"{source.name.partition('.')[0]}-{variant}-{trial.frame}"
     if not (place / "dataset.json").exists():
         recipe = DatasetRecipe(default_recipe(variant, KpathRecipe(n_kpoints=N_KPOINTS, frame=trial.frame)))

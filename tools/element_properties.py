@@ -22,9 +22,9 @@ LAST_MEASURED = 103
 def valence_electrons(element: Element) -> int:
     """Electrons outside the noble-gas core, without the filled d and f shells below a later block."""
     core = max((z for z in (0, 2, 10, 18, 36, 54, 86) if z < element.Z), default=0)
-    outside = element.Z - core
+    outside: int = element.Z - core
     if element.block == "p" and element.Z > 2:  # pymatgen puts helium there for its group
-        return element.group - 10
+        return int(element.group) - 10
     if element.block == "d" and element.row >= 6:
         return outside - 14
     return outside

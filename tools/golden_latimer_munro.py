@@ -51,7 +51,7 @@ def rounded(points: Any) -> Any:
 def chosen_rows(table: Path) -> list[dict[str, str]]:
     """The smallest crystals of each space group."""
     csv.field_size_limit(10**9)
-    groups = defaultdict(list)
+    groups: defaultdict[int, list[tuple[int, str, dict[str, str]]]] = defaultdict(list)
     with gzip.open(table, "rt", encoding="utf-8") as rows:
         for row in csv.DictReader(rows):
             try:

@@ -53,7 +53,7 @@ def held(found: float, limit: float | None) -> str:
 def summary(report: ParityReport) -> str:
     """The report in one line for people."""
     sizes = f"{report.n_atoms[0]} to {report.n_atoms[-1]} atoms, batches of {', '.join(map(str, report.batch_sizes))}"
-    figures = (
+    figures: tuple[str, ...] = (
         f"max {held(report.max_energy_error_ev, report.limit_ev)}",
         f"mean {held(report.mean_energy_error_ev, report.mean_limit_ev)}",
         f"gaps within {held(report.max_gap_change_ev, report.gap_limit_ev)}",

@@ -100,19 +100,21 @@ def _head(weights: Mapping[str, Array], name: str, sequence: Array) -> Array:
 
 
 def _linear(weights: Mapping[str, Array], name: str, x: Array) -> Array:
-    return x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+    mapped: Array = x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+    return mapped
 
 
 def _normalize(weights: Mapping[str, Array], name: str, x: Array) -> Array:
     deviation = x - x.mean(axis=1, keepdims=True)
-    return (
-        deviation / np.sqrt((deviation**2).mean(axis=1, keepdims=True) + 1e-5) * weights[f"{name}.weight"] + weights[f"{name}.bias"]
-    )
+    standard = deviation / np.sqrt((deviation**2).mean(axis=1, keepdims=True) + 1e-5)
+    normalized: Array = standard * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+    return normalized
 
 
 def _softmax(score: Array) -> Array:
     weight = np.exp(score - score.max(axis=-1, keepdims=True))
-    return weight / weight.sum(axis=-1, keepdims=True)
+    shares: Array = weight / weight.sum(axis=-1, keepdims=True)
+    return shares
 
 
 def _count(weights: Mapping[str, Array], stack: str) -> int:

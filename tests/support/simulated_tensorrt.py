@@ -93,7 +93,7 @@ class SimulatedContext:
         if device.runs == device.fails_at_run:
             raise DeviceError("CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access was encountered")
         device.at(scratch, self.update_device_memory_size_for_shapes())[:] = GARBAGE
-        feeds = {}
+        feeds: dict[str, np.ndarray] = {}
         for name, dtype in self._engine.inputs.items():
             axes = self._axes[name]
             n_bytes = int(np.prod(axes)) * np.dtype(dtype).itemsize
@@ -129,12 +129,13 @@ class SimulatedEngine:
         self.num_optimization_profiles = len(self.profile.buckets)
 
     def get_tensor_name(self, index: int) -> str:
-        return [*self.inputs, *self.outputs][index]
+        names: list[str] = [*self.inputs, *self.outputs]
+        return names[index]
 
-    def get_tensor_mode(self, name: str) -> str:
+    def get_tensor_mode(self, name: str) -> object:
         return self._trt.TensorIOMode.INPUT if name in self.inputs else self._trt.TensorIOMode.OUTPUT
 
-    def get_tensor_dtype(self, name: str) -> str:
+    def get_tensor_dtype(self, name: str) -> object:
         kinds = {np.int32: self._trt.DataType.INT32, np.float32: self._trt.DataType.FLOAT, np.bool_: self._trt.DataType.BOOL}
         return kinds[self.inputs[name]] if name in self.inputs else self._trt.DataType.FLOAT
 

@@ -72,9 +72,12 @@ def perturbed_released(config: ReleasedConfig = SMALL_RELEASED, *, seed: int = 0
     generator = torch.Generator().manual_seed(seed)
     model = ReleasedBandformer(config).eval()
     with torch.no_grad():
-        for parameter in (*model.parameters(), model.encoder.norm.running_mean):
+        mean, variance = model.encoder.norm.running_mean, model.encoder.norm.running_var
+        assert mean is not None
+        assert variance is not None
+        for parameter in (*model.parameters(), mean):
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
-        model.encoder.norm.running_var.add_(torch.rand(config.d_model, generator=generator))
+        variance.add_(torch.rand(config.d_model, generator=generator))
     return model
 
 

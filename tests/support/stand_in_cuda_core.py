@@ -104,7 +104,8 @@ class Stream:
 
 class Builder:
     def __init__(self, stream: Stream) -> None:
-        self.stream, self.work = stream, []
+        self.stream = stream
+        self.work: list[Callable[[], object]] = []
 
     @like("graph.GraphBuilder.begin_building")
     def begin_building(self, mode: str) -> None:

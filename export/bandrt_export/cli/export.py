@@ -17,13 +17,13 @@ from bandrt_train.model.released.config import Conventions
 from bandrt_train.weights import CheckpointPath
 
 if TYPE_CHECKING:
-    from bandrt_export.plan import PlanBackend
+    from bandrt.engine.plan.tensorrt import PlanBackend
 
 PLAN_OPTIONS = ("--backend", "--target", "--max-atoms", "--max-batch")
 
 
 @click.command("export", short_help="Turn a checkpoint into an engine.")
-@click.argument("source", type=CheckpointPath(exists=True), metavar="CKPT")
+@click.argument("source", type=CheckpointPath(), metavar="CKPT")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True,
     help="Engine to write: model.onnx, or model.plan for TensorRT.",

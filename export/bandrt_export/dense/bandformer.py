@@ -22,7 +22,7 @@ from bandrt_export.dense.released import DenseReleased
 from bandrt_train.model.bandformer import Bandformer
 from bandrt_train.model.config import ModelConfig
 from bandrt_train.model.counts import CrystalCounts
-from bandrt_train.model.decoder import Decoder, Memory, mean_atom
+from bandrt_train.model.decoder import CrossAttention, Decoder, Memory, mean_atom
 from bandrt_train.model.encoder import EdgeBiasedAttention, Encoder, GaussianExpansion
 from bandrt_train.model.heads import BandHeads
 from bandrt_train.model.levels import AtomicLevels
@@ -73,9 +73,13 @@ class DenseBandformer(nn.Module):
     def rearrange(self) -> None:
         """Put in place of trained modules what computes the same faster."""
         for layer in self.encoder.layers:
-            layer.attention = GatheredAttention(layer.attention)
+            attention = layer.attention
+            assert isinstance(attention, EdgeBiasedAttention)
+            layer.attention = GatheredAttention(attention)
         for layer in self.decoder.layers:
-            layer.cross_attention = FoldedCrossAttention(layer.cross_attention)
+            cross_attention = layer.cross_attention
+            assert isinstance(cross_attention, CrossAttention)
+            layer.cross_attention = FoldedCrossAttention(cross_attention)
 
     def forward(
         self,
@@ -151,18 +155,19 @@ class DenseBloch(DenseBandformer):
         neighbor_mask: Tensor,
         atom_mask: Tensor,
         kpoints: Tensor,
-        neighbor_image: Tensor,
+        neighbor_image: Tensor | None = None,
     ) -> DenseBands:
         """Predict the bands of a padded batch; see `DenseBandformer.forward`.
 
         Args:
             neighbor_image: (B, N, D, 3) int32, lattice translations of the neighbours, in the vectors that k-points refer to.
         """
+        assert neighbor_image is not None
         n_crystals, n_atoms = atomic_numbers.shape
         edges = self.edges(neighbor_index, neighbor_distance, neighbor_mask)
         memory = self.atoms(atomic_numbers, atom_mask, edges)
         image = neighbor_image.flatten(1, 2).to(kpoints.dtype)  # (B, N * D, 3)
-        turns = torch.matmul(image, kpoints.transpose(1, 2)).unflatten(1, (n_atoms, -1))  # (B, N, D, K)
+        turns = torch.unflatten(torch.matmul(image, kpoints.transpose(1, 2)), 1, (n_atoms, -1))  # (B, N, D, K)
         bonds = DenseBonds(
             neighbor=edges.neighbor,
             gaussians=edges.gaussians,

@@ -32,11 +32,11 @@ class FoldedCrossAttention(nn.Module):
     def __init__(self, attention: CrossAttention) -> None:
         super().__init__()
         n_heads, d_model = attention.n_heads, attention.query.in_features
-        key, value = attention.key_value.weight.double().unflatten(0, (2, n_heads, -1))  # (n_heads, d_head, d_model) each
-        query = attention.scale * attention.query.weight.double().unflatten(0, (n_heads, -1))
-        query_bias = attention.scale * attention.query.bias.double().unflatten(0, (n_heads, 1, -1))  # (n_heads, 1, d_head)
+        key, value = torch.unflatten(attention.key_value.weight.double(), 0, (2, n_heads, -1))  # (n_heads, d_head, d_model) each
+        query = attention.scale * torch.unflatten(attention.query.weight.double(), 0, (n_heads, -1))
+        query_bias = attention.scale * torch.unflatten(attention.query.bias.double(), 0, (n_heads, 1, -1))  # (n_heads, 1, d_head)
         out = attention.out.weight.double()
-        out_by_head = out.unflatten(1, (n_heads, -1)).transpose(0, 1)  # (n_heads, d_model, d_head)
+        out_by_head = torch.unflatten(out, 1, (n_heads, -1)).transpose(0, 1)  # (n_heads, d_model, d_head)
         self.n_heads = n_heads
         self.keys = nn.Linear(d_model, n_heads * d_model, bias=False)
         self.keys.weight.copy_((query.transpose(1, 2) @ key).flatten(0, 1))
@@ -52,9 +52,9 @@ class FoldedCrossAttention(nn.Module):
         keys = self._by_head(self.keys(nodes))  # (B, n_heads * N, d_model)
         bias = self.biases(nodes).transpose(1, 2) + masked_bias(memory.mask, nodes.dtype).unsqueeze(1)  # (B, n_heads, N)
         score = torch.matmul(sequence, keys.transpose(1, 2)) + bias.flatten(1).unsqueeze(1)  # (B, K, n_heads * N)
-        weight = torch.softmax(score.unflatten(2, (self.n_heads, -1)), dim=-1).flatten(2)
+        weight = torch.softmax(torch.unflatten(score, 2, (self.n_heads, -1)), dim=-1).flatten(2)
         return torch.matmul(weight, self._by_head(self.values(nodes))) + self.bias
 
     def _by_head(self, mapped: Tensor) -> Tensor:
         """(B, N, n_heads * d_model) to (B, n_heads * N, d_model)."""
-        return mapped.unflatten(2, (self.n_heads, -1)).transpose(1, 2).flatten(1, 2)
+        return torch.unflatten(mapped, 2, (self.n_heads, -1)).transpose(1, 2).flatten(1, 2)

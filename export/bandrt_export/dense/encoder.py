@@ -49,7 +49,7 @@ class GatheredAttention(nn.Module):
         asked = self.query_key(nodes).unflatten(1, (self.n_heads, -1))  # (M, n_heads, d_model)
         score = torch.matmul(asked, around.transpose(1, 2)) + self.edge_bias(edges.gaussians).transpose(1, 2)  # (M, n_heads, D)
         weight = masked_softmax(score, edges.mask.unsqueeze(1))
-        gathered = self.value(torch.matmul(weight, around))
+        gathered: Tensor = self.value(torch.matmul(weight, around))
         if self.edge_value is not None:
             gathered = gathered + self.edge_value(torch.matmul(weight, edges.gaussians))
         return gathered
@@ -72,4 +72,4 @@ class HeadMaps(nn.Module):
 
 def _by_head(layer: nn.Linear, n_heads: int) -> Tensor:
     """Weights of a linear map in double precision, (n_heads, d_head, d_in)."""
-    return layer.weight.double().unflatten(0, (n_heads, -1))
+    return torch.unflatten(layer.weight.double(), 0, (n_heads, -1))

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from bandrt.contract import UNCERTAINTY
-from bandrt.manifest import Variant
-from bandrt_export.dense.bandformer import DENSE, Dense
+from bandrt_export.dense.bandformer import DENSE, Dense, DenseBandformer
+from bandrt_export.dense.released import DenseReleased
+from bandrt_train.model.bandformer import Bandformer
 from bandrt_train.model.ensemble import Ensemble, Model, expected_error
+from bandrt_train.model.released.model import ReleasedBandformer
 
 
 class DenseEnsemble(nn.Module):
@@ -20,7 +22,7 @@ class DenseEnsemble(nn.Module):
     def __init__(self, model: Ensemble) -> None:
         super().__init__()
         self.config, self.rule = model.config, model.rule
-        members = [DENSE[self.config.variant].from_reference(member) for member in model.members]
+        members = [_twin(member) for member in model.members]
         kind = type(members[0])
         self.members = nn.ModuleList(members)
         self.inputs = kind.inputs
@@ -53,5 +55,13 @@ def dense_of(model: Model) -> Dense | DenseEnsemble:
     """The dense twin of a reference model."""
     if isinstance(model, Ensemble):
         return DenseEnsemble(model).eval()
-    variant: Variant = model.config.variant
-    return DENSE[variant].from_reference(model)
+    return _twin(model)
+
+
+def _twin(model: nn.Module) -> Dense:
+    if isinstance(model, ReleasedBandformer):
+        return DenseReleased.from_reference(model)
+    assert isinstance(model, Bandformer)
+    kind = DENSE[model.config.variant]
+    assert issubclass(kind, DenseBandformer)
+    return kind.from_reference(model)

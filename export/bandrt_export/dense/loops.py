@@ -49,14 +49,14 @@ class DenseLoops(ClosedLoops):
         own = hopping * (bonds.neighbor == center).to(nodes.dtype).unsqueeze(1)
         member = memberships(bonds.neighbor, present, bonds.n_groups)
         wave = waves(bonds.turns)  # (M, D, K)
-        two_step = [self._two_step(some, wave, member) for some in hopping.split(CHANNELS_AT_ONCE, dim=1)]
+        two_step = [self._two_step(some, wave, member) for some in torch.split(hopping, CHANNELS_AT_ONCE, dim=1)]
         return torch.cat([torch.matmul(own, wave.real), amplitude(torch.cat(two_step, dim=1))], dim=1)
 
     def _two_step(self, hopping: Tensor, wave: Waves, member: Tensor) -> Tensor:
         """Two-step loops of some channels: hoppings (M, channels, D) to (M, channels, K)."""
         to_groups = (hopping.unsqueeze(2) * member.unsqueeze(1)).flatten(1, 2)  # (M, channels * G, D)
         real, imaginary = (torch.matmul(to_groups, part) for part in wave)  # (M, channels * G, K)
-        return (real * real + imaginary * imaginary).unflatten(1, (-1, member.shape[1])).sum(dim=2)
+        return torch.unflatten(real * real + imaginary * imaginary, 1, (-1, member.shape[1])).sum(dim=2)
 
 
 def memberships(neighbor: Tensor, present: Tensor, n_groups: int) -> Tensor:

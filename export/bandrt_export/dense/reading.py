@@ -22,9 +22,11 @@ class PooledReading(nn.Module):
         self.n_heads = reading.n_heads
         self.loops = linear(reading.loops.weight)
         self.atom = linear(reading.atom.weight, reading.atom.bias + reading.loops.bias)
-        self.mix = nn.Sequential(*(layer for layer in reading.mix[:-1] if not isinstance(layer, nn.Dropout)))
-        self.score = linear(product(reading.score, reading.mix[-1]).weight)  # a bias moves all atoms alike: no softmax sees it
-        self.value = HeadValues(product(reading.value, reading.mix[-1]), reading.n_heads)
+        *hidden, last = reading.mix
+        assert isinstance(last, nn.Linear)
+        self.mix = nn.Sequential(*(layer for layer in hidden if not isinstance(layer, nn.Dropout)))
+        self.score = linear(product(reading.score, last).weight)  # a bias moves all atoms alike: no softmax sees it
+        self.value = HeadValues(product(reading.value, last), reading.n_heads)
         self.bands = LoopBands(reading)
 
     def forward(self, nodes: Tensor, loops: Tensor, mask: Tensor, loop_weight: Tensor | None = None) -> LoopFeatures:
@@ -52,7 +54,7 @@ class HeadValues(nn.Module):
 
     def __init__(self, value: nn.Linear, n_heads: int) -> None:
         super().__init__()
-        self.register_buffer("weight", value.weight.unflatten(0, (n_heads, -1)).transpose(1, 2).contiguous())
+        self.register_buffer("weight", torch.unflatten(value.weight, 0, (n_heads, -1)).transpose(1, 2).contiguous())
         self.register_buffer("bias", value.bias.clone())
 
     def forward(self, pooled: Tensor) -> Tensor:

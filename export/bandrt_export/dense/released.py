@@ -59,11 +59,12 @@ class DenseGatv2(nn.Module):
         n_slots = neighbors.mask.shape[1]
         said = self.lin_l(nodes).index_select(0, neighbors.speaker).unflatten(0, (-1, n_slots))  # (M, D + 1, d_model)
         heard = said + self.lin_r(nodes).unsqueeze(1) + self.lin_edge(neighbors.edges)
-        heard = nn.functional.leaky_relu(heard, NEGATIVE_SLOPE).unflatten(-1, (self.n_heads, -1))
+        heard = torch.unflatten(nn.functional.leaky_relu(heard, NEGATIVE_SLOPE), -1, (self.n_heads, -1))
         score = (heard * self.att).sum(dim=-1).transpose(1, 2)  # (M, n_heads, D + 1)
         weight = masked_softmax(score, neighbors.mask.unsqueeze(1)).unsqueeze(2)
         value = said.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)  # (M, n_heads, D + 1, d_head)
-        return torch.matmul(weight, value).flatten(1) + self.res(nodes) + self.bias
+        gathered: Tensor = torch.matmul(weight, value).flatten(1) + self.res(nodes) + self.bias
+        return gathered
 
 
 class DenseEncoderLayer(nn.Module):
@@ -85,6 +86,8 @@ class FixedBatchNorm(nn.BatchNorm1d):
 
     def forward(self, nodes: Tensor) -> Tensor:
         """(M, d_model) to (M, d_model)."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
         scale = self.weight * torch.rsqrt(self.running_var + self.eps)
         return (nodes - self.running_mean) * scale + self.bias
 
@@ -136,7 +139,7 @@ class PackedAttention(nn.Module):
         rows = slice(first * self.d_model, (last + 1) * self.d_model)
         projected = nn.functional.linear(source, self.in_proj_weight[rows], self.in_proj_bias[rows])
         parts = projected.chunk(last - first + 1, dim=-1)
-        return [part.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for part in parts]
+        return [torch.unflatten(part, -1, (self.n_heads, -1)).transpose(1, 2) for part in parts]
 
     def combine(self, weight: Tensor, value: Tensor) -> Tensor:
         """Sum values (B, n_heads, N, d_head) by weights (B, n_heads, L, N) and mix the heads, to (B, L, d_model)."""
@@ -181,7 +184,8 @@ class DenseDecoderLayer(nn.Module):
         """(B, n_modes, d_model) to the same."""
         sequence = sequence + self.self_attn(self.norm1(sequence))
         sequence = sequence + self.multihead_attn(self.norm2(sequence), memory, present)
-        return sequence + self.linear2(torch.relu(self.linear1(self.norm3(sequence))))
+        updated: Tensor = sequence + self.linear2(torch.relu(self.linear1(self.norm3(sequence))))
+        return updated
 
 
 class DenseDecoder(nn.Module):

@@ -12,7 +12,7 @@ from bandrt.results.store import CONVERTED
 
 
 @click.command("convert")
-@click.argument("out", metavar="OUT", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--to", "kind", required=True, type=click.Choice(FORMATS), help="What to make of the results.")
 @click.option(

@@ -12,7 +12,7 @@ from bandrt.results.store import PLOTS, read_one
 
 
 @click.command("plot")
-@click.argument("out", metavar="OUT", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Figure file (for one ID) or folder; OUT/plots by default.")
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="png by default, or what the file name says.")

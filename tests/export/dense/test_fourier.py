@@ -21,8 +21,10 @@ from bandrt_train.model.graphs import to_batch
 from tests.support.small_models import PORTABLE_OPS, RECIPE, SMALL, perturbed, real_features
 
 FOURIER = replace(SMALL, variant="fourier", n_modes=10)
-TOLERANCE_EV = 1e-5
+TOLERANCE_EV = 2e-5
 """fp32 rounding on energies of a few eV, summed in another order."""
+RELATIVE_TOLERANCE = 1e-6
+"""The same for energies of ten eV and more, which perturbed weights give."""
 
 
 @pytest.mark.parametrize("shape", [{}, {"n_atoms": 64, "batch_size": 30}])
@@ -36,9 +38,9 @@ def test_dense_and_reference_agree_on_real_crystals_whatever_the_padding(shape: 
         expected = model(to_batch(features))
         found = dense(*(torch.from_numpy(batch[name]) for name in REQUIRED_INPUTS))
     n = len(features)
-    torch.testing.assert_close(found.band_energies[:n], expected.energies, atol=TOLERANCE_EV, rtol=0)
-    torch.testing.assert_close(found.band_center[:n], expected.center, atol=TOLERANCE_EV, rtol=0)
-    torch.testing.assert_close(found.band_dispersion[:n], expected.dispersion, atol=TOLERANCE_EV, rtol=0)
+    torch.testing.assert_close(found.band_energies[:n], expected.energies, atol=TOLERANCE_EV, rtol=RELATIVE_TOLERANCE)
+    torch.testing.assert_close(found.band_center[:n], expected.center, atol=TOLERANCE_EV, rtol=RELATIVE_TOLERANCE)
+    torch.testing.assert_close(found.band_dispersion[:n], expected.dispersion, atol=TOLERANCE_EV, rtol=RELATIVE_TOLERANCE)
     assert all(torch.isfinite(output).all() for output in found)
 
 

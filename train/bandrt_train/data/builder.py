@@ -17,8 +17,9 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Protocol, TypedDict, TypeVar, Unpack
 
-from bandrt.errors import BandrtError, InputError, OutputError
+from bandrt.errors import BandrtError, InputError, OutputInTheWayError
 from bandrt.features import Features, featurize_cell, featurize_crystal
+from bandrt.files import require_there
 from bandrt.symmetry.standard_cell import standardize
 from bandrt_train.data.dataset import PART_SIZE, Dataset, DatasetRecipe, Entry, Refusal
 from bandrt_train.data.documents import DocumentText
@@ -95,11 +96,14 @@ def build_dataset(
         how: see `BuildOptions`.
 
     Raises:
+        NotFoundError: ``file-not-found``.
         BandrtError: ``output-in-source``, ``no-input``, or what `build` raises.
     """
     for source in sources:
         if source.is_dir() and folder.resolve().is_relative_to(source.resolve()):
-            raise OutputError("output-in-source", f"{folder}: lies among the sources, in {source}; choose a folder elsewhere")
+            raise OutputInTheWayError(
+                "output-in-source", f"{folder}: lies among the sources, in {source}; choose a folder elsewhere"
+            )
     make = partial(make_entry, recipe=recipe)
     return build(lambda: find_documents(sources), make, folder, recipe, total=count_documents(sources), **how)
 
@@ -113,7 +117,12 @@ def build_gap_dataset(
     """Turn every row of a table of gaps (see `gap_labels`) into an entry that labels no band, or a refusal.
 
     Formulas go to the same splits as in a data set of bands with the same rule.
+
+    Raises:
+        NotFoundError: ``file-not-found``.
+        BandrtError: what `build` raises.
     """
+    require_there(table)
     make = partial(make_gap_entry, recipe=recipe)
     return build(lambda: find_gaps(table), make, folder, recipe, **how)
 

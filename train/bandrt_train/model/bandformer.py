@@ -132,7 +132,11 @@ def build_model(config: ModelConfig) -> Bandformer: ...
 def build_model(config: ReleasedConfig) -> ReleasedBandformer: ...
 def build_model(config: Config) -> Reference:
     """Make the reference model of the configured variant, freshly initialised."""
-    return REFERENCES[config.variant](config)
+    if isinstance(config, ReleasedConfig):
+        return ReleasedBandformer(config)
+    kind = REFERENCES[config.variant]
+    assert issubclass(kind, Bandformer)
+    return kind(config)
 
 
 def band_loss(output: BandOutput, targets: Tensor, mask: Tensor, dispersion_weight: float = 1.0) -> BandLoss:

@@ -64,7 +64,7 @@ class Attention(nn.Module):
 
     def split_heads(self, projected: Tensor) -> Tensor:
         """(B, L, d_model) to (B, n_heads, L, d_head)."""
-        return projected.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+        return torch.unflatten(projected, -1, (self.n_heads, -1)).transpose(1, 2)
 
     def join_heads(self, attended: Tensor) -> Tensor:
         """(B, n_heads, L, d_head) to (B, L, d_model), mixed by the output layer."""
@@ -120,7 +120,8 @@ class DecoderLayer(nn.Module):
         """(B, K, d_model) to (B, K, d_model)."""
         sequence = sequence + self.dropout(self.self_attention(self.self_norm(sequence)))
         sequence = sequence + self.dropout(self.cross_attention(self.cross_norm(sequence), memory))
-        return sequence + self.dropout(self.feed_forward(self.feed_forward_norm(sequence)))
+        updated: Tensor = sequence + self.dropout(self.feed_forward(self.feed_forward_norm(sequence)))
+        return updated
 
 
 class Decoder(nn.Module):

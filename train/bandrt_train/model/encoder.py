@@ -61,7 +61,7 @@ class EdgeBiasedAttention(nn.Module):
 
     def split_heads(self, projected: Tensor) -> Tensor:
         """(..., d_model) to (..., n_heads, d_head)."""
-        return projected.unflatten(-1, (self.n_heads, -1))
+        return torch.unflatten(projected, -1, (self.n_heads, -1))
 
 
 class SparseAttention(EdgeBiasedAttention):
@@ -108,7 +108,8 @@ class AttentionMessages(MessagePassing):
         score = (query_i * key_j).sum(-1) * self.scale + bias
         weight = self.dropout(softmax(score, index, ptr, size_i))
         said = value_j if carried is None else value_j + carried
-        return weight.unsqueeze(-1) * said
+        brought: Tensor = weight.unsqueeze(-1) * said
+        return brought
 
 
 class FeedForward(nn.Sequential):
@@ -135,8 +136,9 @@ class EncoderLayer(nn.Module):
 
     def forward(self, nodes: Tensor, edges: NamedTuple) -> Tensor:
         """(n_atoms, d_model) to (n_atoms, d_model)."""
-        nodes = nodes + self.attention_norm(self.attention(nodes, edges))
-        return nodes + self.feed_forward_norm(self.feed_forward(nodes))
+        heard: Tensor = nodes + self.attention_norm(self.attention(nodes, edges))
+        updated: Tensor = heard + self.feed_forward_norm(self.feed_forward(heard))
+        return updated
 
 
 class Encoder(nn.Module):

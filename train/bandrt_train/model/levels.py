@@ -121,7 +121,7 @@ def fill(energy: Tensor, degeneracy: Tensor, electrons: Tensor, n_levels: int) -
     middle = found[:, n_levels // 2 - 1 : n_levels // 2]
     odd = electrons - 2.0 * torch.floor(0.5 * electrons)
     zero = torch.where(odd > 0.0, middle, 0.5 * (middle + found[:, n_levels // 2 : n_levels // 2 + 1]))
-    return Filling(found - zero, shares.unflatten(2, energy.shape[1:]))
+    return Filling(found - zero, torch.unflatten(shares, 2, energy.shape[1:]))
 
 
 class LevelFeatures(NamedTuple):
@@ -155,10 +155,11 @@ class AtomicLevels(nn.Module):
         self.n_bands = config.n_bands
         d_model, n_loops = config.d_model, 2 * config.n_hoppings
         self.scale = nn.Parameter(torch.ones(len(SLOTS)))
-        self.shift = nn.Sequential(nn.Linear(d_model, d_model), nn.GELU(), nn.Linear(d_model, len(SLOTS)))
-        nn.init.normal_(self.shift[-1].weight, std=0.02)
+        first, last = nn.Linear(d_model, d_model), nn.Linear(d_model, len(SLOTS))
+        nn.init.normal_(last.weight, std=0.02)
         with torch.no_grad():
-            self.shift[-1].bias.copy_(torch.tensor([slot.splitting for slot in SLOTS]))
+            last.bias.copy_(torch.tensor([slot.splitting for slot in SLOTS]))
+        self.shift = nn.Sequential(first, nn.GELU(), last)
         self.whole = nn.Sequential(nn.Linear(2 * config.n_bands, d_model), nn.GELU(), nn.Linear(d_model, d_model))
         self.reach = nn.Linear(d_model, config.n_bands - config.n_bands // 2 + 1)
         self.orbital = nn.Parameter(0.1 * torch.randn(len(SLOTS), d_model))
@@ -183,7 +184,7 @@ class AtomicLevels(nn.Module):
         crystal = self.whole(compressed)
         reach = torch.softmax(self.reach(mean_atom(Memory(nodes, mask)) + crystal), dim=-1)  # (B, n_shifts)
         energies, shares = self._reached(filling.energies, reach), self._reached(filling.shares.flatten(2), reach)
-        shares = shares.unflatten(2, energy.shape[1:])  # (B, n_bands, N, n_slots)
+        shares = torch.unflatten(shares, 2, energy.shape[1:])  # (B, n_bands, N, n_slots)
         character = torch.matmul(shares.sum(dim=2), self.orbital) + torch.matmul(shares.sum(dim=3), self.atom(nodes))
         loop_weight = torch.matmul(shares, self.orbital_loops) * self.atom_loops(nodes).unsqueeze(1)
         return LevelFeatures(crystal, energies, character, loop_weight)

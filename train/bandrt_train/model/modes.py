@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from bandrt_train.model.config import ModelConfig
 from bandrt_train.model.decoder import CrossAttention, DecoderLayer, KpointEncoding, Memory, SelfAttention
 from bandrt_train.model.heads import BandHeads
+from bandrt_train.model.levels import LevelFeatures
 from bandrt_train.model.loops import LoopFeatures
 from bandrt_train.model.output import BandOutput
 
@@ -100,7 +101,9 @@ class ModeHeads(BandHeads):
         super().__init__(config)
         self.register_buffer("synthesis", synthesis(config), persistent=False)
 
-    def forward(self, sequence: Tensor, crystal: Tensor, loops: LoopFeatures | None = None) -> BandOutput:
+    def forward(
+        self, sequence: Tensor, crystal: Tensor, loops: LoopFeatures | None = None, levels: LevelFeatures | None = None
+    ) -> BandOutput:
         """Read the bands from the modes (B, n_modes, d_model) and the crystal feature (B, d_model)."""
         even, odd = self.dispersion(sequence).chunk(2, dim=-1)  # (B, n_modes, n_bands) each
         modes = torch.cat([even, odd], dim=1).transpose(1, 2)  # (B, n_bands, 2 * n_modes)

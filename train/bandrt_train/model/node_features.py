@@ -30,7 +30,9 @@ def valence_electrons() -> NDArray[np.float32]:
 def element_table() -> NDArray[np.float32]:
     """Properties of the elements, (119, n_properties), by atomic number; unknown quantities hold the mean, 0, and a flag."""
     rows = element_properties()
-    columns = [[float(row[name] == str(value)) for row in rows] for name, values in CATEGORIES.items() for value in values]
+    columns = [
+        np.array([float(row[name] == str(value)) for row in rows]) for name, values in CATEGORIES.items() for value in values
+    ]
     for name in QUANTITIES:
         known = np.array([float(row[name]) if row[name] else np.nan for row in rows])
         missing = np.isnan(known)

@@ -46,7 +46,7 @@ def read_structure(file: Path, reciprocal: NDArray[np.float64]) -> Crystal:
         InputError: ``structure-conflict``, ``structure-ambiguous``, or what `to_crystal` and `standardize` raise.
     """
     cell = standardize(to_crystal(file), name=str(file))
-    lattice = 2.0 * np.pi * np.linalg.inv(reciprocal).T
+    lattice = (2.0 * np.pi * np.linalg.inv(reciprocal).T).astype(np.float64)
     wanted, found = lattice @ lattice.T, cell.crystal.lattice @ cell.crystal.lattice.T
     if np.abs(wanted - found).max() > SHAPE_TOLERANCE * wanted.max():
         raise InputError("structure-conflict", f"{file}: its standard primitive cell is not the one of the bands beside it")

@@ -1,0 +1,9 @@
+"""What the tests of benchmarks share with those of the packages."""
+
+from __future__ import annotations
+
+from tests.export.conftest import exported
+from tests.runtime.conftest import machine, make_engine, tiny_engine
+from tests.train.conftest import label_texts
+
+__all__ = ["exported", "label_texts", "machine", "make_engine", "tiny_engine"]

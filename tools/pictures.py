@@ -1,0 +1,121 @@
+"""Draw the README's pictures: ``python tools/pictures.py``.
+
+The first is the crystal whose error is the median of the test split, predicted and by DFT: neither the best nor the worst. The
+second is a shortlist: the example crystals whose predicted gap lies nearest to 1.5 eV.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tempfile
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+import bandrt
+from bandrt.bands.plot import branches, pretty_formula, pretty_label, ticks
+from bandrt.predict import band_structure
+from bandrt_train.data.builder import build_dataset
+from bandrt_train.data.dataset import DatasetRecipe, Entry
+from bandrt_train.evaluation.report import read_report
+
+ROOT = Path(__file__).resolve().parents[1]
+IMAGES = ROOT / "docs" / "images"
+PREDICTED, DFT = "#D55E00", "#333333"
+WANTED_GAP_EV, N_SHORTLISTED = 1.5, 6
+LABEL_SPACE = 0.035
+"""Of the width of the axes, what a letter of a label needs; labels with less are left out."""
+
+
+def main() -> None:
+    """Draw both."""
+    mpl.rcParams["svg.hashsalt"] = "bandrt"
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with bandrt.load(threads=1) as engine:
+        predicted_beside_dft(engine).savefig(IMAGES / "predicted-beside-dft.png", dpi=130)
+        shortlist(engine).savefig(IMAGES / "shortlist.png", dpi=130)
+
+
+def predicted_beside_dft(engine: bandrt.Engine) -> Figure:
+    """The median crystal of the test split, predicted beside its label and over it."""
+    crystals = read_report(ROOT / "train" / "results" / "test.json")["sets"][0]["crystals"]
+    median = sorted(crystals, key=lambda one: one["energy_mae_ev"])[len(crystals) // 2]
+    entry = labelled(median["id"], DatasetRecipe(engine.recipe, engine.manifest.bands))
+    [result] = engine.predict([entry.features.crystal])
+    assert isinstance(result, bandrt.Prediction)
+    predicted = result.band_structure
+    computed = band_structure(entry.features, entry.targets.energies, engine.manifest.bands)
+    figure = Figure(figsize=(9.6, 3.9), layout="constrained")
+    axes = figure.subplots(1, 3, sharey=True)
+    lines(axes[0], predicted, PREDICTED)
+    axes[0].set_title("predicted", fontsize=10)
+    lines(axes[1], computed, DFT)
+    axes[1].set_title("DFT-PBE", fontsize=10)
+    lines(axes[2], computed, DFT)
+    lines(axes[2], predicted, PREDICTED)
+    axes[2].set_title("both", fontsize=10)
+    axes[0].set_ylabel("energy (eV)")
+    figure.suptitle(
+        f"{pretty_formula(predicted.crystal.formula)}, never trained on: gap {predicted.band_gap:.2f} eV predicted,"
+        f" {median['band_gap_ev']:.2f} eV by DFT; energies {median['energy_mae_ev']:.2f} eV off on average"
+        f" (the median of {len(crystals)} test crystals)",
+        fontsize=10,
+    )
+    return figure
+
+
+def shortlist(engine: bandrt.Engine) -> Figure:
+    """The examples with the predicted gaps nearest to the one that is wanted."""
+    paths = sorted(path for path in (ROOT / "examples" / "crystals").iterdir() if path.suffix in (".cif", ".vasp"))
+    found = [result for result in engine.predict(paths) if isinstance(result, bandrt.Prediction)]
+    found.sort(key=lambda one: abs(one.band_structure.band_gap - WANTED_GAP_EV))
+    figure = Figure(figsize=(9.6, 5.0), layout="constrained")
+    for axes, one in zip(figure.subplots(2, N_SHORTLISTED // 2).flat, found[:N_SHORTLISTED], strict=True):
+        bands = one.band_structure
+        lines(axes, bands, PREDICTED)
+        kind = "direct" if bands.is_direct else "indirect"
+        formula, gap = pretty_formula(bands.crystal.formula), f"{bands.band_gap:.2f} eV {kind}"
+        axes.set_title(f"{formula}  {gap}, error {one.uncertainty_ev:.1f} eV", fontsize=9)
+        axes.tick_params(labelsize=8)
+    figure.suptitle(
+        f"Gap near {WANTED_GAP_EV} eV: first of {len(found)} examples, with the error that the engine expects", fontsize=10
+    )
+    return figure
+
+
+def labelled(material_id: str, recipe: DatasetRecipe) -> Entry:
+    """One crystal of `train/labels` with its DFT bands on the path of the engine."""
+    for shard in sorted((ROOT / "train" / "labels").glob("*.jsonl.gz")):
+        with gzip.open(shard, "rt", encoding="utf-8") as file:
+            for line in file:
+                if json.loads(line)["id"] != material_id:
+                    continue
+                with tempfile.TemporaryDirectory() as folder:
+                    document = Path(folder) / "label.jsonl"
+                    document.write_text(line, encoding="utf-8")
+                    return build_dataset([document], Path(folder) / "data", recipe)[0]
+    raise KeyError(f"train/labels holds no {material_id}")
+
+
+def lines(axes: Axes, bands: bandrt.BandStructure, color: str) -> None:
+    """Draw bands along their path, each line of it once."""
+    drawn = branches(bands)
+    marks = ticks(drawn)
+    for branch in drawn:
+        axes.plot(branch.distance, bands.energies[:, branch.kpoints].T, color=color, linewidth=1.2)
+        axes.axvline(branch.distance[0], color="#BBBBBB", linewidth=0.6, zorder=1)
+    axes.axhline(0.0, color="#888888", linewidth=0.7, linestyle=":")
+    axes.set_xlim(0.0, marks[-1][0])
+    named, width = [marks[0]], marks[-1][0]
+    for place, name in marks[1:]:
+        if place - named[-1][0] > LABEL_SPACE * width * len(name):
+            named.append((place, name))
+    axes.set_xticks([place for place, _ in named], [pretty_label(name) for _, name in named], fontsize=8)
+    axes.tick_params(axis="x", length=0)
+
+
+if __name__ == "__main__":
+    main()
