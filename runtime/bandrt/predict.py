@@ -6,26 +6,28 @@ import math
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from bandrt.bands.band_structure import BandStructure, Energies, in_order
 from bandrt.batch import Batcher
 from bandrt.contract import BAND_ENERGIES, UNCERTAINTY
+from bandrt.crystal import Crystal
 from bandrt.domain import warnings
 from bandrt.engine import DEFAULT_ENGINE, open_session
 from bandrt.engine.memory import Evaluator, Row
 from bandrt.engine.session import Session, available_cores
 from bandrt.errors import EngineError, InputError
-from bandrt.features import Features, featurize_many
+from bandrt.features import Features, featurize_crystals, featurize_many
 from bandrt.files import file_sha256
 from bandrt.manifest import BandRule, Manifest
-from bandrt.outcomes import only
+from bandrt.outcomes import only, outcome_of
+from bandrt.readers import to_crystal
 from bandrt.recipe import Recipe
 from bandrt.results.prediction import Failure, Prediction, Result, Ticket
 
@@ -33,6 +35,13 @@ CPU_BATCH_PER_CORE, GPU_BATCH_SIZE = 4, 64
 """Crystals per run: a CPU core takes a slice of a few at a time; a GPU wants many."""
 WINDOW_BATCHES = 4
 """`Engine.predict` looks this many batches ahead for crystals of one size."""
+
+
+class Featurized(NamedTuple):
+    """Inputs that an engine can take, and why the others cannot be used; each list in the order of the inputs."""
+
+    features: list[tuple[Ticket, Features]]
+    failures: list[tuple[Ticket, Failure]]
 
 
 class Engine:
@@ -75,15 +84,17 @@ class Engine:
             batcher: Batcher[Ticket] = Batcher(batch_size)
             batches: list[list[tuple[Ticket, Features]]] = []
             tickets = [_ticket(item, order) for order, item in window]
-            outcomes = self.featurize_many([item for _, item in window], names=[ticket.path or ticket.id for ticket in tickets])
-            for ticket, outcome in zip(tickets, outcomes, strict=True):
-                if isinstance(outcome, InputError):
-                    results[ticket.order] = Failure.of(outcome, ticket)
-                else:
-                    batches += batcher.add(ticket, outcome)
+            crystals = [
+                outcome_of(partial(to_crystal, item, name=ticket.path or ticket.id))
+                for (_, item), ticket in zip(window, tickets, strict=True)
+            ]
+            found = featurize_inputs(tickets, crystals, self.recipe, max_atoms=self.manifest.profile.max_atoms)
+            results |= {ticket.order: failure for ticket, failure in found.failures}
+            for ticket, features in found.features:
+                batches += batcher.add(ticket, features)
             batches += batcher.flush()
-            for batch, found in zip(batches, self.run_many(batches), strict=True):
-                results |= {ticket.order: result for (ticket, _), result in zip(batch, found, strict=True)}
+            for batch, predicted in zip(batches, self.run_many(batches), strict=True):
+                results |= {ticket.order: result for (ticket, _), result in zip(batch, predicted, strict=True)}
             yield from (results[order] for order, _ in window)
 
     def featurize(self, item: Any, *, name: str | None = None) -> Features:
@@ -185,6 +196,28 @@ def band_structure(features: Features, energies: Energies, rule: BandRule) -> Ba
 def default_batch_size(device: str) -> int:
     """Crystals per run that suit a device."""
     return CPU_BATCH_PER_CORE * available_cores() if device == "cpu" else GPU_BATCH_SIZE
+
+
+def featurize_inputs(
+    tickets: Sequence[Ticket], crystals: Sequence[Crystal | InputError], recipe: Recipe, *, max_atoms: int | None
+) -> Featurized:
+    """Make the features of inputs, refuse those that an engine has no room for, and tell features from failures.
+
+    Args:
+        tickets: of each input; an error calls it by its path, or else by its id.
+        crystals: of each input, or why it cannot be read.
+        recipe: the choices the engine was trained with.
+        max_atoms: of the largest primitive cell that the engine holds; None: any.
+    """
+    names = [ticket.path or ticket.id for ticket in tickets]
+    done = Featurized([], [])
+    for ticket, outcome, name in zip(tickets, featurize_crystals(crystals, recipe, names=names), names, strict=True):
+        one = within_size(outcome, max_atoms, name=name)
+        if isinstance(one, InputError):
+            done.failures.append((ticket, Failure.of(one, ticket)))
+        else:
+            done.features.append((ticket, one))
+    return done
 
 
 def within_size(outcome: Features | InputError, max_atoms: int | None, *, name: str) -> Features | InputError:
