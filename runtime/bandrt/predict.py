@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, overload
+from typing import Any, NamedTuple, Self, overload
 
 import numpy as np
 
@@ -18,11 +18,12 @@ from bandrt.arguments import check_kind, checked_whole, not_allowed
 from bandrt.bands.band_structure import BandStructure, in_order
 from bandrt.bands.on_path import Energies
 from bandrt.batch import Batcher
+from bandrt.contract import BAND_ENERGIES, UNCERTAINTY
 from bandrt.crystal import Crystal
 from bandrt.domain import warnings
 from bandrt.engine import DEFAULT_ENGINE, open_session
 from bandrt.engine.memory import Evaluator, Row
-from bandrt.engine.session import UNCERTAINTY, Session, available_cores
+from bandrt.engine.session import Session, available_cores
 from bandrt.errors import EngineError, InputError
 from bandrt.features import Features, Many, featurize_crystals
 from bandrt.files import file_sha256
@@ -41,6 +42,13 @@ MAX_THREADS = 4096
 """No machine has more cores; each is a thread that is started."""
 WINDOW_BATCHES = 4
 """`Engine.predict` looks this many batches ahead for crystals of one size."""
+
+
+class Featurized(NamedTuple):
+    """Inputs that an engine can take, and why the others cannot be used; each list in the order of the inputs."""
+
+    features: list[tuple[Ticket, Features]]
+    failures: list[tuple[Ticket, Failure]]
 
 
 class Engine:
@@ -111,15 +119,13 @@ class Engine:
                 Ticket(order, ids.unique(name_of(item) or default_name(item, crystal)), path_of(item))
                 for (order, item), crystal in zip(window, crystals, strict=True)
             ]
-            outcomes = self._featurized(crystals, names=[ticket.path or ticket.id for ticket in tickets])
-            for ticket, outcome in zip(tickets, outcomes, strict=True):
-                if isinstance(outcome, InputError):
-                    results[ticket.order] = Failure.of(outcome, ticket)
-                else:
-                    batches += batcher.add(ticket, outcome)
+            found = featurize_inputs(tickets, crystals, self.recipe, max_atoms=self.manifest.profile.max_atoms)
+            results |= {ticket.order: failure for ticket, failure in found.failures}
+            for ticket, features in found.features:
+                batches += batcher.add(ticket, features)
             batches += batcher.flush()
-            for batch, found in zip(batches, self.run_many(batches), strict=True):
-                results |= {ticket.order: result for (ticket, _), result in zip(batch, found, strict=True)}
+            for batch, predicted in zip(batches, self.run_many(batches), strict=True):
+                results |= {ticket.order: result for (ticket, _), result in zip(batch, predicted, strict=True)}
             yield from (results[order] for order, _ in window)
 
     @overload
@@ -179,7 +185,7 @@ class Engine:
         name = ticket.path or ticket.id
         if isinstance(row, EngineError):
             return Failure.of(InputError(row.code, f"{name}: {row.message}", stage="predict"), ticket)
-        energies = row["band_energies"]  # (n_bands, n_kpoints)
+        energies = row[BAND_ENERGIES]  # (n_bands, n_kpoints)
         uncertainty = float(row[UNCERTAINTY]) if UNCERTAINTY in row else None
         if not (np.isfinite(energies).all() and (uncertainty is None or math.isfinite(uncertainty))):
             message = f"{name}: the engine gave energies that are not finite numbers"
@@ -250,6 +256,28 @@ def band_structure(features: Features, energies: Energies, rule: BandRule) -> Ba
 def default_batch_size(device: str) -> int:
     """Crystals per run that suit a device."""
     return CPU_BATCH_PER_CORE * available_cores() if device == "cpu" else GPU_BATCH_SIZE
+
+
+def featurize_inputs(
+    tickets: Sequence[Ticket], crystals: Sequence[Crystal | InputError], recipe: Recipe, *, max_atoms: int | None
+) -> Featurized:
+    """Make the features of inputs, refuse those that an engine has no room for, and tell features from failures.
+
+    Args:
+        tickets: of each input; an error calls it by its path, or else by its id.
+        crystals: of each input, or why it cannot be read.
+        recipe: the choices the engine was trained with.
+        max_atoms: of the largest primitive cell that the engine holds; None: any.
+    """
+    names = [ticket.path or ticket.id for ticket in tickets]
+    done = Featurized([], [])
+    for ticket, outcome, name in zip(tickets, featurize_crystals(crystals, recipe, names=names), names, strict=True):
+        one = within_size(outcome, max_atoms, name=name)
+        if isinstance(one, InputError):
+            done.failures.append((ticket, Failure.of(one, ticket)))
+        else:
+            done.features.append((ticket, one))
+    return done
 
 
 def within_size(outcome: Features | InputError, max_atoms: int | None, *, name: str) -> Features | InputError:

@@ -15,9 +15,11 @@ import pytest
 import bandrt
 from bandrt import Crystal, Failure, Prediction
 from bandrt.domain import warnings
-from bandrt.errors import EngineError
+from bandrt.errors import EngineError, InputError
 from bandrt.manifest import Profile, TrainingDomain
-from bandrt.predict import Engine, load
+from bandrt.predict import Engine, featurize_inputs, load
+from bandrt.recipe import Recipe
+from bandrt.results.prediction import Ticket
 from bandrt.run.infer import InferOptions, infer
 
 ENERGY_TOLERANCE_EV = 1e-5
@@ -163,6 +165,21 @@ def test_a_crystal_too_large_for_the_engine_is_a_failure(make_engine: Callable[.
     assert isinstance(large, Failure)
     assert large.code == "too-many-atoms"
     assert "--max-atoms 3" in large.message
+
+
+def test_features_and_failures_are_told_apart_in_the_order_of_the_inputs() -> None:
+    unreadable = InputError("empty-file", "b.cif: is empty")
+    crystals = [cubic(6.0, [11, 17, 19]), unreadable, cubic(4.0, [11, 17]), cubic(4.0, [11])]
+    tickets = [
+        Ticket(order, name, path) for order, (name, path) in enumerate((("a", ""), ("b", "b.cif"), ("c", ""), ("d", "d.cif")))
+    ]
+    found = featurize_inputs(tickets, crystals, Recipe(), max_atoms=2)
+    assert [ticket.id for ticket, _ in found.features] == ["c", "d"]
+    [(first, large), (second, empty)] = found.failures
+    assert (first.id, large.code, large.stage) == ("a", "too-many-atoms", "batch")
+    assert large.message == ("a: 3 atoms in the primitive cell, this engine holds at most 2; export it again with --max-atoms 3")
+    assert (second.id, empty.path, empty.code, empty.stage) == ("b", "b.cif", "empty-file", "read")
+    assert len(featurize_inputs(tickets, crystals, Recipe(), max_atoms=None).features) == 3
 
 
 def test_bands_are_in_order_at_every_kpoint(engine: Engine) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 from bandrt import __version__
 from bandrt.arguments import check_choices, check_kind, checked_whole
+from bandrt.contract import UNCERTAINTY
 from bandrt.engine import DEFAULT_ENGINE, default_device, read_manifest
-from bandrt.engine.session import UNCERTAINTY
 from bandrt.files import path_of, paths_of
 from bandrt.machine.versions import package_versions
 from bandrt.predict import Engine, default_batch_size, load

@@ -21,10 +21,9 @@ from typing import Any, Literal, NamedTuple, Self
 
 from bandrt.batch import Batcher
 from bandrt.engine.session import available_cores
-from bandrt.errors import InputError
-from bandrt.features import CHUNK, Features, featurize_crystals
+from bandrt.features import CHUNK, Features
 from bandrt.outcomes import outcome_of
-from bandrt.predict import Engine, within_size
+from bandrt.predict import Engine, featurize_inputs
 from bandrt.recipe import Recipe
 from bandrt.results.prediction import Failure, Result, Ticket
 from bandrt.results.store import Store
@@ -93,7 +92,7 @@ class FeaturizedChunk(NamedTuple):
     """What a worker gives back."""
 
     features: list[tuple[Ticket, Features]]
-    failures: list[Failure]
+    failures: list[tuple[Ticket, Failure]]
     read_seconds: float
     featurize_seconds: float
 
@@ -156,7 +155,7 @@ def run(
         for chunk in stream:
             report.seconds["read"] += chunk.read_seconds
             report.seconds["featurize"] += chunk.featurize_seconds
-            _store([(Ticket(0, f.id, f.path), f) for f in chunk.failures], store, report)
+            _store(chunk.failures, store, report)
             for ticket, features in chunk.features:
                 for batch in batcher.add(ticket, features):
                     submit(batch)
@@ -234,14 +233,6 @@ def _featurize_chunk(chunk: list[tuple[int, Source]], recipe: Recipe, max_atoms:
     started = time.perf_counter()
     crystals = [outcome_of(source.read) for _, source in chunk]
     read = time.perf_counter()
-    names = [source.path or source.id for _, source in chunk]
-    outcomes = featurize_crystals(crystals, recipe, names=names)
-    done = FeaturizedChunk([], [], read - started, time.perf_counter() - read)
-    for (order, source), outcome, name in zip(chunk, outcomes, names, strict=True):
-        ticket = Ticket(order, source.id, source.path)
-        outcome = within_size(outcome, max_atoms, name=name)
-        if isinstance(outcome, InputError):
-            done.failures.append(Failure.of(outcome, ticket))
-        else:
-            done.features.append((ticket, outcome))
-    return done
+    tickets = [Ticket(order, source.id, source.path) for order, source in chunk]
+    done = featurize_inputs(tickets, crystals, recipe, max_atoms=max_atoms)
+    return FeaturizedChunk(done.features, done.failures, read - started, time.perf_counter() - read)
