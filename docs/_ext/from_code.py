@@ -142,7 +142,7 @@ class Tabular(SphinxDirective):
         """Blocks of text."""
         holder = nodes.container()
         self.state.nested_parse(StringList(text.splitlines(), self.arguments[0]), self.content_offset, holder)
-        return holder.children
+        return list(holder.children)
 
 
 class ErrorCodes(Tabular):
@@ -203,7 +203,10 @@ class Fields(Tabular):
         inner = {name: list(inner_dataclasses(hint)) for name, hint in hints.items()}
         shown = [name for name in hints if not ("keys" in self.options and inner[name])]
         header = ["name", "type", "default", "meaning"]
-        rows = [[f"`{name}`", written_type(hints[name]), _default(kind, name), said.get(name, "")] for name in shown]
+        rows = [
+            [f"`{name}`", written_type(hints[name]), _default(kind, name), said.get(name) or _first_line(inner[name])]
+            for name in shown
+        ]
         if "columns" in self.options:
             for row in (header, *rows):
                 del row[2]
@@ -217,6 +220,11 @@ class Fields(Tabular):
                 if one not in seen:
                     found += self._tables(one, title=f"[{name}]" if "keys" in self.options else one.__name__, seen=seen)
         return found
+
+
+def _first_line(kinds: list[type]) -> str:
+    """What the one class in a field says of itself."""
+    return (inspect.getdoc(kinds[0]) or "").partition("\n")[0] if len(kinds) == 1 else ""
 
 
 def _default(kind: type, name: str) -> str:
@@ -257,7 +265,7 @@ class PublicApi(SphinxDirective):
         text = "\n".join(lines)
         holder = nodes.container()
         self.state.nested_parse(StringList(["```{eval-rst}", *text.splitlines(), "```"], "public-api"), self.content_offset, holder)
-        return holder.children
+        return list(holder.children)
 
 
 class Predicted(SphinxDirective):
@@ -273,12 +281,11 @@ class Predicted(SphinxDirective):
 
         crystal = ROOT / "examples" / "crystals" / self.arguments[0]
         path = GENERATED / f"{crystal.stem}.svg"
-        if not path.exists():
-            GENERATED.mkdir(exist_ok=True)
-            with bandrt.load() as engine:
-                [result] = engine.predict([crystal])
-            assert isinstance(result, bandrt.Prediction)
-            save(result.band_structure, path, name=result.id)
+        GENERATED.mkdir(exist_ok=True)
+        with bandrt.load() as engine:
+            [result] = engine.predict([crystal])
+        assert isinstance(result, bandrt.Prediction)
+        save(result.band_structure, path, name=result.id)
         caption = " ".join(self.content)
         inline, messages = self.parse_inline(caption)
         image = nodes.image(

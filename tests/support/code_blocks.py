@@ -98,7 +98,8 @@ def check_command(words: list[str]) -> None:
         given = values.get(parameter.name or "")
         if parameter.required and not (isinstance(given, str | list | tuple) and given):
             raise click.UsageError(f"{shlex.join(words)}: {parameter.name} is missing")
-        if isinstance(parameter.type, click.Choice | click.IntRange | click.FloatRange):
+        kind: click.ParamType = parameter.type
+        if isinstance(kind, click.Choice | click.IntRange | click.FloatRange):
             for value in given if isinstance(given, list | tuple) else [given]:
                 if isinstance(value, str) and "$" not in value:
-                    parameter.type.convert(value, parameter, context)
+                    kind.convert(value, parameter, context)
