@@ -2,6 +2,7 @@
 
 - ``error-codes MODULE:TABLE``: codes with cause and mend;
 - ``graph-contract MODULE:TABLE``: arrays with their dimensions, type, unit, meaning and padding;
+- ``dimensions MODULE:TABLE``: what their axes count;
 - ``fields MODULE:CLASS``: the fields of a class, those of dataclasses in its fields below;
 - ``about MODULE``: what a module says of itself;
 - ``public-api MODULE``: every public name of a package;
@@ -177,6 +178,15 @@ class GraphContract(Tabular):
         return [self.table(("array", "dimensions", "type", "unit", "meaning", "padding"), rows)]
 
 
+class Dimensions(Tabular):
+    """``dimensions MODULE:TABLE``."""
+
+    def run(self) -> list[nodes.Node]:
+        """The table, in its own order."""
+        rows = [(f"`{one.symbol}`", one.meaning, one.size) for one in entries(lookup(self.arguments[0]))]
+        return [self.table(("dimension", "counts", "size"), rows)]
+
+
 def _name(kind: Any) -> str:
     return str(getattr(kind, "__name__", kind))
 
@@ -348,6 +358,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.setup_extension("sphinx_click")  # whose event is used below
     app.add_directive("error-codes", ErrorCodes)
     app.add_directive("graph-contract", GraphContract)
+    app.add_directive("dimensions", Dimensions)
     app.add_directive("fields", Fields)
     app.add_directive("about", About)
     app.add_directive("public-api", PublicApi)

@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Iterator
 from itertools import dropwhile, groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
@@ -98,7 +98,7 @@ def check_command(words: list[str]) -> None:
         given = values.get(parameter.name or "")
         if parameter.required and not (isinstance(given, str | list | tuple) and given):
             raise click.UsageError(f"{shlex.join(words)}: {parameter.name} is missing")
-        kind: click.ParamType = parameter.type
+        kind: Any = parameter.type
         if isinstance(kind, click.Choice | click.IntRange | click.FloatRange):
             for value in given if isinstance(given, list | tuple) else [given]:
                 if isinstance(value, str) and "$" not in value:
