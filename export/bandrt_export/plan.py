@@ -23,6 +23,7 @@ from bandrt.engine.cuda_driver import Driver, NoDriver, find_driver
 from bandrt.engine.onnx.file import manifest_of
 from bandrt.engine.plan.file import sidecar, timings
 from bandrt.engine.plan.tensorrt import PlanBackend, import_backend, make_logger
+from bandrt.errors import UsageError
 from bandrt.files import replaced
 from bandrt.manifest import Backend, Bucket, Manifest, Precision, Profile
 from bandrt_export.errors import ExportError
@@ -66,7 +67,8 @@ def build_plan(
 
     Raises:
         MissingPackageError: the backend is not installed.
-        ExportError: ``plan-target``, ``plan-not-parsed``, ``plan-precision``, ``plan-not-built``, or ``device-unavailable`` where
+        UsageError: ``target-unusable``.
+        ExportError: ``plan-not-parsed``, ``plan-precision``, ``plan-not-built``, or ``device-unavailable`` where
             the backend needs a GPU to build.
     """
     prepare_folder(output)
@@ -111,7 +113,7 @@ def prepare(output: Path, *, backend: PlanBackend, targets: Sequence[str] = ()) 
     """Find out before a long export, not after it, that no plan can be built or written.
 
     Raises:
-        MissingPackageError, ExportError: as `build_plan`, or ``export-not-writable``.
+        MissingPackageError, UsageError, ExportError: as `build_plan`, or ``export-not-writable``.
     """
     prepare_folder(output)
     PlanBuilder(backend, find_driver()).targets(targets)
@@ -182,14 +184,14 @@ class PlanBuilder:
         if self.backend == "tensorrt":
             assert isinstance(self.driver, Driver)
             if wanted:
-                raise ExportError("plan-target", "tensorrt builds for the GPU of this machine; --target is for tensorrt-rtx")
+                raise UsageError("target-unusable", "tensorrt builds for the GPU of this machine; --target is for tensorrt-rtx")
             return {self.driver.gpus[0].target: None}
         known = {name.lower(): value for name, value in self.trt.ComputeCapability.__members__.items() if name.startswith("SM")}
         usable = {name: value for name, value in known.items() if int(name.removeprefix("sm")) >= OLDEST_FP32_TARGET}
         if unusable := [name for name in wanted if name not in usable]:
             why = "has no fp32 products in" if unusable[0] in known else "is not a target of"
-            raise ExportError(
-                "plan-target", f"target {unusable[0]} {why} tensorrt-rtx {self.version}; choose among {', '.join(usable)}"
+            raise UsageError(
+                "target-unusable", f"target {unusable[0]} {why} tensorrt-rtx {self.version}; choose among {', '.join(usable)}"
             )
         return {name: usable[name] for name in wanted or usable}
 

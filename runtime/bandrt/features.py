@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
 from bandrt.elements import SYMBOLS
-from bandrt.errors import InputError, only, onward, outcome_of
+from bandrt.errors import InputError
 from bandrt.graph.crystal_graph import CrystalGraph, crystal_graphs
 from bandrt.kpaths import kpaths_of
 from bandrt.kpaths.path import KPath
+from bandrt.outcomes import only, onward, outcome_of
 from bandrt.readers import to_crystal
 from bandrt.recipe import Recipe
 from bandrt.symmetry.standard_cell import StandardCell, standardize_many

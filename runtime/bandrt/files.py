@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and their checksums."""
+"""Files that are either whole or not there, whether they are there at all, and their checksums."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
+
+from bandrt.errors import NotFoundError
 
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -31,6 +33,17 @@ def replaced(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def require_there(path: Path) -> Path:
+    """The path of a file or folder that was named as input, if there is one.
+
+    Raises:
+        NotFoundError: ``file-not-found``.
+    """
+    if not path.exists():
+        raise NotFoundError("file-not-found", f"{path}: no such file or folder")
+    return path
 
 
 def file_sha256(path: Path) -> str:

@@ -20,10 +20,11 @@ from bandrt.domain import warnings
 from bandrt.engine import DEFAULT_ENGINE, open_session
 from bandrt.engine.memory import Evaluator, Row
 from bandrt.engine.session import UNCERTAINTY, Session, available_cores
-from bandrt.errors import EngineError, InputError, only
+from bandrt.errors import EngineError, InputError
 from bandrt.features import Features, featurize_many
 from bandrt.files import file_sha256
 from bandrt.manifest import BandRule, Manifest
+from bandrt.outcomes import only
 from bandrt.recipe import Recipe
 from bandrt.results.prediction import Failure, Prediction, Result, Ticket
 
@@ -155,6 +156,7 @@ def load(path: str | os.PathLike[str] | None = None, device: str | None = None, 
 
     Raises:
         EngineError: the model cannot be opened or the device not used.
+        UsageError: ``unknown-device``.
         ManifestError: the model carries no manifest, or not one that describes it.
         MissingPackageError: the backend is not installed.
     """

@@ -21,7 +21,7 @@ from bandrt.batch import MAX_PADDED_ATOMS
 from bandrt.engine import DEFAULT_ENGINE, read_manifest
 from bandrt.engine.cuda_driver import Driver, Gpu, NoDriver
 from bandrt.engine.plan.file import sidecar
-from bandrt.errors import MissingPackageError
+from bandrt.errors import MissingPackageError, UsageError
 from bandrt.files import file_sha256
 from bandrt.manifest import METADATA_KEY, Backend, Bucket, Profile
 from bandrt_export.cli.export import command
@@ -40,7 +40,7 @@ def rtx() -> Any:
 
 
 def refused(code: str, model: Path, output: Path, backend: PlanBackend = "tensorrt-rtx", **options: Any) -> str:
-    with pytest.raises(ExportError) as caught:
+    with pytest.raises((ExportError, UsageError)) as caught:
         build_plan(model, output, backend=backend, **options)
     assert caught.value.code == code
     assert "\n" not in caught.value.message
@@ -179,7 +179,7 @@ def test_a_missing_package_is_named_with_its_extra(
     ("target", "why"), [("sm90", "is not a target of"), ("SM89", "is not"), ("sm75", "has no fp32 products in")]
 )
 def test_a_target_that_can_not_be_built_for_is_refused(rtx: Any, exported: Any, tmp_path: Path, target: str, why: str) -> None:
-    message = refused("plan-target", exported.engine, tmp_path / "model.plan", targets=["sm89", target])
+    message = refused("target-unusable", exported.engine, tmp_path / "model.plan", targets=["sm89", target])
     assert f"target {target} {why}" in message
     assert "choose among sm80, sm86, sm89" in message
 

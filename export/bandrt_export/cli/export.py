@@ -23,7 +23,7 @@ PLAN_OPTIONS = ("--backend", "--target", "--max-atoms", "--max-batch")
 
 
 @click.command("export", short_help="Turn a checkpoint into an engine.")
-@click.argument("source", type=CheckpointPath(exists=True), metavar="CKPT")
+@click.argument("source", type=CheckpointPath(), metavar="CKPT")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True,
     help="Engine to write: model.onnx, or model.plan for TensorRT.",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
 @click.option(
-    "--against", required=True, metavar="CKPT|MODEL", type=CheckpointPath(exists=False),
+    "--against", required=True, metavar="CKPT|MODEL", type=CheckpointPath(),
     help="The checkpoint MODEL was made from (shipped: that of the shipped engine), or another engine, which runs on the CPU.",
 )  # fmt: skip
 @click.option("--device", help="Where MODEL runs: cpu, cuda or cuda:N; by default the CPU, for a plan the first GPU.")

@@ -14,11 +14,7 @@ import click
 from bandrt import __version__
 from bandrt.errors import BandrtError, MissingPackageError
 
-EXIT_FATAL, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_INTERRUPTED = 1, 2, 3, 130
-USAGE_CODES = frozenset(
-    {"output-not-empty", "output-not-a-folder", "output-foreign", "output-in-source", "build-differs", "conventions-unused"}
-)
-"""Errors that another choice of options avoids."""
+EXIT_FATAL, EXIT_SOME_FAILED, EXIT_INTERRUPTED = BandrtError.exit_code, 3, 130
 CRASH_LOG = "bandrt-error.log"
 
 
@@ -102,7 +98,7 @@ def _report(error: Exception, arguments: list[str]) -> int:
         error = _explained(error, arguments[0])
     if isinstance(error, BandrtError):
         click.echo(f"error [{error.code}]: {error.message}", err=True)
-        return EXIT_USAGE if error.code in USAGE_CODES else EXIT_FATAL
+        return error.exit_code
     log = _write_traceback(error, arguments)
     click.echo(f"error [bug]: {type(error).__name__}: {error}; the traceback is in {log}", err=True)
     return EXIT_FATAL

@@ -19,7 +19,6 @@ from bandrt import __version__
 from bandrt.cli import EXIT_SOME_FAILED
 from bandrt.engine import DEFAULT_ENGINE
 from bandrt.engine.cuda_driver import Driver, find_driver
-from bandrt.errors import EngineError
 from bandrt.machine import bench
 from bandrt.machine.doctor import installed_packages
 from bandrt.machine.versions import processor
@@ -154,9 +153,7 @@ def _require_batches(engines: dict[str, Engine], batch_sizes: Sequence[int]) -> 
     for name, engine in engines.items():
         most = engine.manifest.profile.max_batch
         if most is not None and batch_sizes[-1] > most:
-            raise EngineError(
-                "batch-too-large", f"{name}: batches of {batch_sizes[-1]}, this engine holds at most {most}; use --batch {most}"
-            )
+            raise click.UsageError(f"{name}: batches of {batch_sizes[-1]}, this engine holds at most {most}; use --batch {most}")
 
 
 def _described(name: str, engine: Engine) -> dict[str, Any]:

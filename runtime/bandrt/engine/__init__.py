@@ -38,6 +38,7 @@ def open_session(path: Path, *, device: str | None = None, threads: int | None =
 
     Raises:
         EngineError: ``engine-not-found``, ``engine-format``, or what the backend finds.
+        UsageError: ``unknown-device``.
     """
     device = default_device(path) if device is None else device
     if _suffix(path) == ".plan":

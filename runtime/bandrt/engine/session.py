@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 
 from numpy.typing import NDArray
 
-from bandrt.errors import EngineError
+from bandrt.errors import EngineError, UsageError
 from bandrt.manifest import Manifest
 
 INPUT_TYPES = {
@@ -98,12 +98,12 @@ def parse_device(device: str) -> tuple[str, int]:
     """Split ``cpu``, ``cuda`` or ``cuda:N`` into kind and index.
 
     Raises:
-        EngineError: ``unknown-device``.
+        UsageError: ``unknown-device``.
     """
     kind, _, index = device.partition(":")
     if (kind == "cpu" and not index) or (kind == "cuda" and (not index or index.isdecimal()) and device != "cuda:"):
         return kind, int(index or 0)
-    raise EngineError("unknown-device", f"device {device!r} is not known; use cpu, cuda or cuda:N")
+    raise UsageError("unknown-device", f"device {device!r} is not known; use cpu, cuda or cuda:N")
 
 
 def available_cores() -> int:

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from bandrt.errors import InputError, only, onward, outcome_of
+from bandrt.errors import InputError
 from bandrt.kpaths import latimer_munro, setyawan_curtarolo
 from bandrt.kpaths.path import KPath, sample_walks
+from bandrt.outcomes import only, onward, outcome_of
 from bandrt.readers import to_crystal
 from bandrt.recipe import KpathRecipe, Scheme
 from bandrt.symmetry.standard_cell import StandardCell, standardize

@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.errors import InputError, only, onward
+from bandrt.errors import InputError
+from bandrt.outcomes import only, onward
 from bandrt.recipe import Scheme
 
 TIE_TOLERANCE = 1e-3

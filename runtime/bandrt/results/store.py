@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import IO, Any, Literal, Self
 
 from bandrt.bands.band_structure import BandStructure
-from bandrt.errors import OutputError
+from bandrt.errors import OutputError, OutputInTheWayError
 from bandrt.files import TEMPORARY_SUFFIX, replaced
 from bandrt.results.parts import BadPartError, part_engine, part_ids, read_part, write_part
 from bandrt.results.prediction import Failure, Prediction, Ticket
@@ -56,7 +56,8 @@ class Store:
             uncertainty: whether this engine estimates its errors.
 
         Raises:
-            OutputError: ``output-not-empty``, ``output-foreign``, ``output-locked``, ``output-unwritable`` or ``engine-differs``.
+            OutputInTheWayError: what `check_folder` raises, or ``engine-differs``.
+            OutputError: ``output-locked`` or ``output-unwritable``.
         """
         self.folder = folder
         self.done: set[str] = set()
@@ -148,7 +149,7 @@ class Store:
                 self._next_part = int(path.stem.removeprefix("part-")) + 1
                 try:
                     if part_engine(path) != self._engine_sha256:
-                        raise OutputError(
+                        raise OutputInTheWayError(
                             "engine-differs",
                             f"{self.folder}: holds predictions of another engine ({part_engine(path)[:12]}, this one is"
                             f" {self._engine_sha256[:12]}); resume with that engine or write to another folder",
@@ -269,19 +270,23 @@ def check_folder(folder: Path, mode: Mode) -> None:
     """Refuse a folder that a run in this mode may not write to; changes nothing.
 
     Raises:
-        OutputError: ``output-not-a-folder``, ``output-not-empty`` or ``output-foreign``.
+        OutputInTheWayError: ``output-not-a-folder``, ``output-not-empty`` or ``output-foreign``.
     """
     if folder.exists() and not folder.is_dir():
-        raise OutputError("output-not-a-folder", f"{folder}: is a file; results need a folder")
+        raise OutputInTheWayError("output-not-a-folder", f"{folder}: is a file; results need a folder")
     if not folder.exists() or not any(folder.iterdir()):
         return
     if mode == "new":
-        raise OutputError("output-not-empty", f"{folder}: is not empty; add --resume to go on or --overwrite to start again")
+        raise OutputInTheWayError(
+            "output-not-empty", f"{folder}: is not empty; add --resume to go on or --overwrite to start again"
+        )
     if not (folder / RUN).is_file():
-        raise OutputError("output-foreign", f"{folder}: is not empty and has no {RUN}, so it is no output of bandrt")
+        raise OutputInTheWayError("output-foreign", f"{folder}: is not empty and has no {RUN}, so it is no output of bandrt")
     foreign = next((p for p in sorted(folder.rglob("*")) if not _is_ours(p.relative_to(folder))), None)
     if mode == "overwrite" and foreign is not None:
-        raise OutputError("output-foreign", f"{folder}: holds {foreign.name}, which bandrt did not write; nothing was deleted")
+        raise OutputInTheWayError(
+            "output-foreign", f"{folder}: holds {foreign.name}, which bandrt did not write; nothing was deleted"
+        )
 
 
 def _is_ours(path: Path) -> bool:

@@ -22,8 +22,9 @@ from typing import Any, Literal, NamedTuple, Self
 
 from bandrt.batch import Batcher
 from bandrt.engine.session import available_cores
-from bandrt.errors import BandrtError, InputError, outcome_of
+from bandrt.errors import BandrtError, InputError
 from bandrt.features import CHUNK, Features, featurize_crystals
+from bandrt.outcomes import outcome_of
 from bandrt.predict import Engine, within_size
 from bandrt.recipe import Recipe
 from bandrt.results.prediction import Failure, Result, Ticket

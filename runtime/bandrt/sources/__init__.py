@@ -12,6 +12,7 @@ from itertools import count as numbers_from
 from pathlib import Path
 
 from bandrt.errors import BandrtError
+from bandrt.files import require_there
 from bandrt.readers import FORMATS, format_of
 from bandrt.sources.archives import members
 from bandrt.sources.folders import FoundFile, files
@@ -35,9 +36,12 @@ def find(paths: Sequence[Path | str], *, skip: Sequence[Path | str] = ()) -> Ite
         skip: folders not to search, such as the output of this run.
 
     Raises:
+        NotFoundError: ``file-not-found`` if one of the paths does not exist.
         BandrtError: ``no-input`` if there is nothing of a known kind; at once, or, where only opening tells, when the
             iterator ends without a source.
     """
+    for path in paths:
+        require_there(Path(path))
     given, left_out = [Path(path) for path in paths], [Path(path) for path in skip]
     stems, shared_stems, empty = SeenStrings(), set(), True
     for file in files(given, skip=left_out):

@@ -73,11 +73,11 @@ def test_wrong_usage_is_exit_2(arguments: list[str], capsys: Captured) -> None:
     assert "Usage" in capsys.readouterr().err
 
 
-def test_a_wrong_device_or_engine_is_fatal_in_one_line(
+def test_a_device_that_is_none_is_wrong_usage_and_a_lost_engine_is_fatal_in_one_line(
     tiny_engine: Path, mixed_folder: Path, tmp_path: Path, capsys: Captured
 ) -> None:
     arguments = ["infer", str(mixed_folder), "-o", str(tmp_path / "out"), "--engine"]
-    assert run([*arguments, str(tiny_engine), "--device", "gpu"]) == 1
+    assert run([*arguments, str(tiny_engine), "--device", "gpu"]) == 2
     assert run([*arguments, str(tmp_path / "none.onnx")]) == 1
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith("error [unknown-device]: ")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from bandrt.errors import BandrtError, InputError
+from bandrt.errors import BandrtError, InputError, NotFoundError
 from bandrt.readers import to_crystal
 from bandrt.sources import Source, count, find
 from bandrt.sources.tables import rows
@@ -127,12 +127,24 @@ def test_a_folder_to_skip_is_not_searched(tmp_path: Path) -> None:
 
 
 def test_what_was_named_and_can_not_be_used_is_reported(tmp_path: Path) -> None:
+    sources = list(find([write(tmp_path / "notes.txt"), write(tmp_path / "empty.cif", "")]))
+    assert codes(sources) == ["unsupported-format", "empty-file"]
+    assert len({source.id for source in sources}) == 2
+
+
+@pytest.mark.parametrize("name", ["lost.cif", "lost", "dangling.cif"])
+def test_what_was_named_and_is_not_there_is_an_error_at_once(tmp_path: Path, name: str) -> None:
     (tmp_path / "dangling.cif").symlink_to(tmp_path / "nowhere")
-    sources = list(
-        find([tmp_path / "lost.cif", write(tmp_path / "notes.txt"), write(tmp_path / "empty.cif", ""), tmp_path / "dangling.cif"])
-    )
-    assert codes(sources) == ["file-not-found", "unsupported-format", "empty-file", "file-not-found"]
-    assert len({source.id for source in sources}) == 4
+    with pytest.raises(NotFoundError, match=rf"{name}: no such file or folder") as caught:
+        find([write(tmp_path / "Cu.cif"), tmp_path / name])
+    assert caught.value.code == "file-not-found"
+
+
+def test_what_was_there_and_is_gone_is_reported(tmp_path: Path) -> None:
+    gone, kept = write(tmp_path / "a.cif"), write(tmp_path / "b.cif")
+    sources = find([gone, kept])
+    gone.unlink()
+    assert codes(sources) == ["file-not-found", "ok"]
 
 
 def test_a_dangling_link_in_a_folder_is_reported(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from click.testing import CliRunner
 
 from bandrt.elements import SYMBOLS
-from bandrt.errors import ManifestError
+from bandrt.errors import ManifestError, OutputInTheWayError
 from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.cli.group import group
@@ -237,7 +237,7 @@ def test_a_bloch_model_is_not_trained_on_neighbours_that_break_its_symmetry(data
 
 
 def test_a_run_folder_with_something_in_it_is_not_written_to(data: Dataset, run: FitResult) -> None:
-    with pytest.raises(FitError, match="not empty"):
+    with pytest.raises(OutputInTheWayError, match="not empty"):
         fit(CONFIG, data, run.checkpoint.parent)
 
 

@@ -27,7 +27,7 @@ GAP_TABLES, RELEASED = (".csv", ".csv.gz"), ".pt"
 
 
 @click.command()
-@click.argument("sources", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Data set folder to write.")
 @click.option(
     "--variant", type=click.Choice(get_args(Variant)), default="paper", show_default=True,

@@ -11,6 +11,7 @@ import click
 
 from bandrt.cli import EXIT_SOME_FAILED
 from bandrt.cli.progress import Progress
+from bandrt.files import require_there
 from bandrt_train.data.sources.materials_project import (
     FAILED,
     DownloadReport,
@@ -30,9 +31,7 @@ KEY_PAGE = "https://next-gen.materialsproject.org/api"
 
 @click.command("download")
 @click.option("-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for the documents.")
-@click.option(
-    "--ids", "ids_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="File with ids, such as mp-149."
-)
+@click.option("--ids", "ids_file", type=click.Path(path_type=Path), help="File with ids, such as mp-149.")
 @click.option("--elements", help="Search for crystals that have all of these elements, e.g. Ga,As.")
 @click.option("--chemsys", help="Search for crystals of these elements and no others, e.g. Ga-As.")
 @click.option("--all", "everything", is_flag=True, help="Search for all crystals.")
@@ -41,7 +40,7 @@ KEY_PAGE = "https://next-gen.materialsproject.org/api"
 @click.option("--max", "limit", type=click.IntRange(1), help="At most so many of what a search finds.")
 @click.option("--path", "path_type", type=click.Choice(get_args(PathType)), default="setyawan_curtarolo", show_default=True)
 @click.option(
-    "--key-file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    "--key-file", type=click.Path(path_type=Path),
     help=f"File with your key, from {KEY_PAGE}; by default it is taken from {KEY_VARIABLE} in the environment.",
 )  # fmt: skip
 def command(
@@ -62,7 +61,7 @@ def command(
     """
     if sum((ids_file is not None, bool(elements or chemsys), everything)) > 1:
         raise click.UsageError("--ids, --all and a search by --elements or --chemsys exclude each other")
-    key = (os.environ.get(KEY_VARIABLE, "") if key_file is None else key_file.read_text(encoding="utf-8")).strip()
+    key = (os.environ.get(KEY_VARIABLE, "") if key_file is None else require_there(key_file).read_text(encoding="utf-8")).strip()
     if not key:
         raise click.UsageError(f"a key is needed: set {KEY_VARIABLE} or give --key-file; it is free, see {KEY_PAGE}")
     searching = bool(elements or chemsys or everything)

@@ -12,14 +12,13 @@ if TYPE_CHECKING:
     from bandrt_train.data.dataset import Entry
     from bandrt_train.fit.combine import EnsembleResult
 
-DATA = click.Path(exists=True, file_okay=False, path_type=Path)
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("members", nargs=-1, required=True, type=FILE, metavar="CKPT CKPT...")
-@click.option("--data", required=True, type=DATA, help="Data set of bands that the members were trained on.")
-@click.option("--gaps", type=DATA, help="Data set of gaps, split alike, to tell metals on too.")
+@click.argument("members", nargs=-1, required=True, type=PATH, metavar="CKPT CKPT...")
+@click.option("--data", required=True, type=PATH, help="Data set of bands that the members were trained on.")
+@click.option("--gaps", type=PATH, help="Data set of gaps, split alike, to tell metals on too.")
 @click.option(
     "-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Checkpoint to write."
 )  # fmt: skip

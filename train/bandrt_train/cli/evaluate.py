@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from bandrt_train.data.dataset import Entry
     from bandrt_train.evaluation.judgement import Judgement, SplitChoice
 
-DATA = click.Path(exists=True, file_okay=False, path_type=Path)
+PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("data", nargs=-1, required=True, type=DATA)
+@click.argument("model", type=PATH)
+@click.argument("data", nargs=-1, required=True, type=PATH)
 @click.option("--split", type=click.Choice(["train", "validation", "test", "all"]), default="validation", show_default=True)
 @click.option(
-    "--training", multiple=True, type=DATA,
+    "--training", multiple=True, type=PATH,
     help="Data set the model was trained on, for baselines and known formulas; by default each DATA. May be given again.",
 )  # fmt: skip
 @click.option(
@@ -84,10 +84,8 @@ def compare(runs: tuple[str, ...], as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("engine", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument(
-    "reports", nargs=-1, required=True, metavar="REPORT...", type=click.Path(exists=True, dir_okay=False, path_type=Path)
-)
+@click.argument("engine", type=PATH)
+@click.argument("reports", nargs=-1, required=True, metavar="REPORT...", type=PATH)
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Markdown file to write.")
 @click.option("--sources", default="", help="Where the training data are from, and their licence.")
 def card(engine: Path, reports: tuple[Path, ...], output: Path, sources: str) -> None:

@@ -9,23 +9,22 @@ from pathlib import Path
 import click
 
 EPOCH_BAR = "{percentage:3.0f}%|{bar}| {n:.2f}/{total_fmt} epochs [{elapsed}<{remaining}{postfix}]"
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-DATA = click.Path(exists=True, file_okay=False, path_type=Path)
+PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("config", type=FILE)
-@click.option("--data", required=True, type=DATA, help="Data set folder.")
+@click.argument("config", type=PATH)
+@click.option("--data", required=True, type=PATH, help="Data set folder.")
 @click.option(
     "-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Run folder to write, new or empty."
 )
 @click.option(
     "--from",
     "start",
-    type=FILE,
+    type=PATH,
     help="Checkpoint to fine-tune, ours or, for released, one of the authors' code: what that leaves unsaid, the data set says.",
 )
-@click.option("--gaps", type=DATA, help="Data set of gaps to learn from too.")
+@click.option("--gaps", type=PATH, help="Data set of gaps to learn from too.")
 @click.option("--seed", type=click.IntRange(0), help="In the place of the configuration's, for the members of an ensemble.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads; by default every core.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run, to the same result; begin it if there is none.")

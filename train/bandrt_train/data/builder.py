@@ -17,7 +17,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Protocol, TypedDict, TypeVar, Unpack
 
-from bandrt.errors import BandrtError, InputError, OutputError
+from bandrt.errors import BandrtError, InputError, OutputInTheWayError
 from bandrt.features import Features, featurize_cell, featurize_crystal
 from bandrt.symmetry.standard_cell import standardize
 from bandrt_train.data.dataset import PART_SIZE, Dataset, DatasetRecipe, Entry, Refusal
@@ -99,7 +99,9 @@ def build_dataset(
     """
     for source in sources:
         if source.is_dir() and folder.resolve().is_relative_to(source.resolve()):
-            raise OutputError("output-in-source", f"{folder}: lies among the sources, in {source}; choose a folder elsewhere")
+            raise OutputInTheWayError(
+                "output-in-source", f"{folder}: lies among the sources, in {source}; choose a folder elsewhere"
+            )
     make = partial(make_entry, recipe=recipe)
     return build(lambda: find_documents(sources), make, folder, recipe, total=count_documents(sources), **how)
 

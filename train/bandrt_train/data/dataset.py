@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
-from bandrt.errors import InputError
+from bandrt.errors import InputError, NotFoundError
 from bandrt.features import Features
 from bandrt.kpaths.path import KPath
 from bandrt.manifest import BandRule, from_mapping
@@ -145,9 +145,12 @@ class Dataset:
         """Open `folder`.
 
         Raises:
+            NotFoundError: ``dataset-not-found``.
             InputError: ``not-a-dataset`` or ``dataset-version``.
         """
         self.folder = folder
+        if not folder.exists():
+            raise NotFoundError("dataset-not-found", f"{folder}: there is no such data set; make one with: bandrt train dataset")
         try:
             values = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
             lines = (folder / "entries.jsonl").read_text(encoding="utf-8").splitlines()

@@ -18,6 +18,7 @@ import numpy as np
 
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
+from bandrt.files import require_there
 from bandrt.readers import read_cif
 from bandrt_train.data.documents import DocumentText
 from bandrt_train.data.targets import MappingReport, Targets
@@ -31,8 +32,10 @@ def find_gaps(table: Path) -> Iterator[DocumentText]:
     """Yield the rows of a table that have a gap, one at a time.
 
     Raises:
+        NotFoundError: ``file-not-found``.
         InputError: ``not-a-gap-table`` when it cannot be read or has other columns.
     """
+    require_there(table)
     try:
         with (
             gzip.open(table, "rt", encoding="utf-8", newline="")

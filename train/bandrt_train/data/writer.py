@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt import __version__
-from bandrt.errors import OutputError
+from bandrt.errors import OutputInTheWayError
 from bandrt.files import TEMPORARY_SUFFIX, file_sha256, replaced
 from bandrt_train.data.dataset import (
     ATOM_ARRAYS,
@@ -69,7 +69,7 @@ class DatasetWriter:
         """Start a data set, or open one to go on with (then call `keep` first).
 
         Raises:
-            OutputError: ``output-not-empty``, or when resuming ``output-foreign`` or ``build-differs``.
+            OutputInTheWayError: ``output-not-empty``, or when resuming ``output-foreign`` or ``build-differs``.
         """
         self.folder = folder
         self.header = DatasetHeader(recipe, part_size=part_size)
@@ -89,7 +89,9 @@ class DatasetWriter:
         }
         if folder.exists() and any(folder.iterdir()):
             if not resume:
-                raise OutputError("output-not-empty", f"{folder}: is not empty; add --resume to go on, or choose another folder")
+                raise OutputInTheWayError(
+                    "output-not-empty", f"{folder}: is not empty; add --resume to go on, or choose another folder"
+                )
             _require_same_build(folder, build)
             self._milestones = [Milestone(**values) for values in _whole_lines(folder / MILESTONES)]
         else:
@@ -224,18 +226,18 @@ def _require_same_build(folder: Path, build: dict[str, Any]) -> None:
     """Make sure that going on in a folder means going on with the same.
 
     Raises:
-        OutputError: ``output-foreign`` or ``build-differs``.
+        OutputInTheWayError: ``output-foreign`` or ``build-differs``.
     """
     try:
         found = json.loads((folder / BUILD).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise OutputError(
+        raise OutputInTheWayError(
             "output-foreign", f"{folder}: is not empty and no data set being built ({error}); choose another"
         ) from error
     there, here = _flat(found), _flat(json.loads(json.dumps(build)))
     for name in sorted({*there, *here}):
         if there.get(name) != here.get(name):
-            raise OutputError(
+            raise OutputInTheWayError(
                 "build-differs",
                 f"{folder}: was begun with {name} = {there.get(name)!r}, now it is {here.get(name)!r};"
                 " resume with the same options or choose another folder",

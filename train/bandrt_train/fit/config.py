@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from bandrt.errors import BandrtError
+from bandrt.files import require_there
 from bandrt.manifest import from_mapping
 from bandrt_train.model.config import ModelConfig
 from bandrt_train.model.variants import Config, read_model_config
@@ -100,12 +101,13 @@ def read_config(path: Path) -> FitConfig:
     """Read a TOML configuration; keys left out keep their defaults, unknown keys are errors.
 
     Raises:
+        NotFoundError: ``file-not-found``.
         FitError: ``config-invalid`` for text that is not TOML.
         ConfigError: ``config-invalid`` for a model that cannot be.
         ManifestError: for an unknown key or a value of the wrong kind, naming it.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(require_there(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise FitError("config-invalid", f"{path}: cannot be read as TOML ({error})") from error
     model = read_model_config(values.pop("model", {}), source=str(path))

@@ -90,8 +90,9 @@ def fit(
         steps: told after every step, by the first device.
 
     Raises:
-        FitError: ``output-exists``, ``not-resumable``, ``other-run``, ``empty-split``, ``no-labels``, ``shape-mismatch``,
-            ``recipe-mismatch``, ``other-recipe``, ``other-model``, ``config-invalid`` or ``diverged``.
+        OutputInTheWayError: ``output-not-empty``, ``not-resumable`` or ``other-run``.
+        FitError: ``empty-split``, ``no-labels``, ``shape-mismatch``, ``recipe-mismatch``, ``other-recipe``, ``other-model``,
+            ``config-invalid`` or ``diverged``.
     """
     _check_data(config, dataset)
     if gaps is not None:

@@ -23,8 +23,9 @@ from typing import Any
 
 import torch
 
+from bandrt.errors import OutputInTheWayError
 from bandrt.files import replaced
-from bandrt_train.fit.config import FitConfig, FitError
+from bandrt_train.fit.config import FitConfig
 
 STATE_KEY = "bandrt"
 """Where ``last.ckpt`` keeps what is ours."""
@@ -75,20 +76,20 @@ class RunFolder:
         """Refuse a folder that cannot be written to.
 
         Raises:
-            FitError: ``output-exists``, or to go on from what is there: ``not-resumable`` or ``other-run``.
+            OutputInTheWayError: ``output-not-empty``, or to go on from what is there: ``not-resumable`` or ``other-run``.
         """
         if not self.path.exists() or not any(self.path.iterdir()):
             return
         if not resume:
-            raise FitError(
-                "output-exists", f"{self.path}: is not empty; go on with the run in it by --resume, or choose another folder"
+            raise OutputInTheWayError(
+                "output-not-empty", f"{self.path}: is not empty; go on with the run in it by --resume, or choose another folder"
             )
         if not self.last.exists():
             if (self.path / "validation.json").exists() or not (self.path / "config.json").exists():
-                raise FitError("not-resumable", f"{self.path}: holds no last.ckpt to go on from; choose another folder")
+                raise OutputInTheWayError("not-resumable", f"{self.path}: holds no last.ckpt to go on from; choose another folder")
             return  # stopped within its first epoch
         if differences := self.identity.differences(json.loads(self.state()["identity"])):
-            raise FitError("other-run", f"{self.path}: holds another run: {'; '.join(differences)}")
+            raise OutputInTheWayError("other-run", f"{self.path}: holds another run: {'; '.join(differences)}")
 
     def start(self, config: FitConfig) -> None:
         """Make the folder and say what is trained in it."""
@@ -100,14 +101,16 @@ class RunFolder:
         """What `KeepBest` wrote into ``last.ckpt``.
 
         Raises:
-            FitError: ``not-resumable`` for a damaged file.
+            OutputInTheWayError: ``not-resumable`` for a damaged file.
         """
         try:
             state: dict[str, Any] = torch.load(self.last, map_location="cpu", weights_only=True)["callbacks"][STATE_KEY]
             return {name: state[name] for name in ("identity", "rows", "best")}
         except Exception as error:  # damaged bytes make torch's reader raise almost anything
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise FitError("not-resumable", f"{self.last}: cannot be read ({reason}); remove it to start over") from error
+            raise OutputInTheWayError(
+                "not-resumable", f"{self.last}: cannot be read ({reason}); remove it to start over"
+            ) from error
 
     def write_log(self, rows: Sequence[Row]) -> None:
         """Write one line per epoch; what cannot be said of some epochs, such as the F1 of metals that none has, is left empty."""

@@ -52,7 +52,8 @@ class OnnxSession:
                 it in slices, which is faster.
 
         Raises:
-            EngineError: ``engine-unreadable``, ``engine-mismatch``, ``unknown-device`` or ``device-unavailable``.
+            EngineError: ``engine-unreadable``, ``engine-mismatch`` or ``device-unavailable``.
+            UsageError: ``unknown-device``.
             ManifestError: the model carries no manifest, or not one that describes it.
             MissingPackageError: ONNX Runtime is not installed.
         """

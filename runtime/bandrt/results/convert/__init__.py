@@ -58,8 +58,9 @@ def convert(
         How many crystals were written.
 
     Raises:
-        OutputError: ``output-not-found``, ``part-damaged``, ``run-damaged``, ``engine-differs``, ``unknown-id``,
-            ``no-predictions`` or ``output-unwritable``; the file is then as it was before.
+        OutputError: ``output-not-found``, ``part-damaged``, ``run-damaged``, ``unknown-id``, ``no-predictions`` or
+            ``output-unwritable``; the file is then as it was before.
+        UsageError: ``engine-differs``, for predictions of several engines.
         MissingPackageError: what writes the format is not installed.
     """
     selection = select(folder, ids)
