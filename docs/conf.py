@@ -35,6 +35,7 @@ nb_execution_show_tb = True
 nb_merge_streams = True
 
 default_role = "code"
+smartquotes = False  # or two dashes of an option become one
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_class_signature = "mixed"

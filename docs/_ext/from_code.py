@@ -155,8 +155,13 @@ class ErrorCodes(Tabular):
         """The table, by code."""
         found = sorted(entries(lookup(self.arguments[0])), key=lambda entry: str(entry.code))
         ids = [f"{self.options.get('prefix', '')}{entry.code}" for entry in found]
-        rows = [(f"`{entry.code}`", entry.cause, entry.mend) for entry in found]
+        rows = [(f"`{entry.code}`", _marked(entry.cause), _marked(entry.mend)) for entry in found]
         return [self.table(("code", "cause", "what mends it"), rows, ids)]
+
+
+def _marked(text: str) -> str:
+    """A sentence as it is, its options as code: stars are no emphasis."""
+    return re.sub(r"(?<![\w`-])--[a-z][a-z-]+", r"`\g<0>`", text.replace("*", "\\*"))
 
 
 class GraphContract(Tabular):
@@ -257,7 +262,7 @@ class About(Tabular):
 
 
 class PublicApi(SphinxDirective):
-    """``public-api MODULE``: autodoc of everything in ``__all__``, or of the names in the content, one a line."""
+    """``public-api MODULE``: autodoc of everything in ``__all__``, or of the names in the content, one a line, see `_named`."""
 
     required_arguments = 1
     has_content = True
@@ -267,7 +272,7 @@ class PublicApi(SphinxDirective):
         module = import_module(self.arguments[0])
         names = [f"{module.__name__}.{name}" for name in sorted(set(module.__all__) - {"__version__"}, key=str.lower)]
         lines: list[str] = []
-        for name in list(self.content) or names:
+        for name in [every for name in self.content for every in _named(name)] or names:
             home, _, last = name.rpartition(".")
             what = getattr(import_module(home), last)
             kind = "function" if not isinstance(what, type) else "exception" if issubclass(what, Exception) else "class"
@@ -276,6 +281,18 @@ class PublicApi(SphinxDirective):
         holder = nodes.container()
         self.state.nested_parse(StringList(["```{eval-rst}", *text.splitlines(), "```"], "public-api"), self.content_offset, holder)
         return list(holder.children)
+
+
+def _named(name: str) -> list[str]:
+    """A name as it is; for ``MODULE:errors`` those of its errors that `bandrt` itself does not have."""
+    module, _, errors = name.partition(":")
+    if not errors:
+        return [name]
+    import bandrt
+
+    found = vars(import_module(module)).items()
+    kinds = [one for one, kind in found if isinstance(kind, type) and issubclass(kind, bandrt.BandrtError)]
+    return [f"{module}.{one}" for one in kinds if one not in bandrt.__all__]
 
 
 class Predicted(SphinxDirective):

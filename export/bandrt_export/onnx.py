@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.export import Dim
 
 import bandrt
+from bandrt.contract import ANY_SLOTS, DIMENSIONS, TENSORS
 from bandrt.crystal import Crystal
 from bandrt.engine.onnx.session import OnnxSession
 from bandrt.files import replaced
@@ -105,11 +106,11 @@ def trace(dense: Dense | DenseEnsemble, *, n_slots: int) -> ModelProto:
     """
     # two different sizes, neither 1 nor equal to another axis: torch.export would tie or freeze those
     example = example_inputs(dense, n_crystals=3, n_atoms=5, n_slots=n_slots)
-    batch, atoms = Dim("batch", min=1, max=MAX_SIZE), Dim("atoms", min=1, max=MAX_SIZE)
-    axes = {0: batch, 1: atoms, 2: Dim("slots", min=1, max=MAX_SIZE) if dense.dynamic_slots else None}
+    symbols = "BND" if dense.config.variant in ANY_SLOTS else "BN"
+    free = {symbol: Dim(DIMENSIONS[symbol].name, min=1, max=MAX_SIZE) for symbol in symbols}
     shapes = tuple(
-        {0: batch} if name == "kpoints" else {axis: axes[axis] for axis in range(min(tensor.ndim, 3)) if axes[axis]}
-        for name, tensor in zip(dense.inputs, example, strict=True)
+        {axis: free[dim] for axis, dim in enumerate(TENSORS[name].dims) if isinstance(dim, str) and dim in free}
+        for name in dense.inputs
     )
     with _quiet_exporter():
         program = torch.onnx.export(
@@ -137,18 +138,9 @@ def without_traces(proto: ModelProto) -> ModelProto:
 
 
 def example_inputs(dense: Dense | DenseEnsemble, *, n_crystals: int, n_atoms: int, n_slots: int) -> tuple[Tensor, ...]:
-    """Zeros in the shapes and types of the graph contract, in the order of the model's inputs."""
-    slots = (n_crystals, n_atoms, n_slots)
-    examples = {
-        "atomic_numbers": torch.zeros(slots[:2], dtype=torch.int32),
-        "neighbor_index": torch.zeros(slots, dtype=torch.int32),
-        "neighbor_distance": torch.zeros(slots),
-        "neighbor_mask": torch.ones(slots, dtype=torch.bool),
-        "atom_mask": torch.ones(slots[:2], dtype=torch.bool),
-        "kpoints": torch.zeros(n_crystals, dense.config.n_kpoints, 3),
-        "neighbor_image": torch.zeros((*slots, 3), dtype=torch.int32),
-    }
-    return tuple(examples[name] for name in dense.inputs)
+    """A batch of nothing but padding, in the order of the model's inputs."""
+    sizes = {"B": n_crystals, "N": n_atoms, "D": n_slots, "K": dense.config.n_kpoints}
+    return tuple(torch.from_numpy(TENSORS[name].padded(sizes)) for name in dense.inputs)
 
 
 def describe(checkpoint: Checkpoint, dense: Dense | DenseEnsemble, precision: Precision) -> Manifest:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from bandrt.bands.band_structure import gaps, in_order
 from bandrt.batch import pad
+from bandrt.contract import BAND_ENERGIES, UNCERTAINTY
 from bandrt.crystal import Crystal
-from bandrt.engine.session import UNCERTAINTY, Session
+from bandrt.engine.session import Session
 from bandrt.features import Features, featurize_crystal
 from bandrt.manifest import BandRule, ParityReport, Precision
 from bandrt.recipe import Recipe
@@ -96,11 +97,11 @@ def compare(
         worst = max(worst, *differences.values())
         if UNCERTAINTY in differences:
             doubt = max(doubt or 0.0, differences[UNCERTAINTY])
-        total += float(np.abs(exported["band_energies"] - expected["band_energies"]).sum())
-        count += exported["band_energies"].size
-        _, is_metal = gaps(in_order(exported["band_energies"]), rule)
-        _, was_metal = gaps(in_order(expected["band_energies"]), rule)
-        moved = np.abs(_edge_distance(exported["band_energies"], rule) - _edge_distance(expected["band_energies"], rule))
+        total += float(np.abs(exported[BAND_ENERGIES] - expected[BAND_ENERGIES]).sum())
+        count += exported[BAND_ENERGIES].size
+        _, is_metal = gaps(in_order(exported[BAND_ENERGIES]), rule)
+        _, was_metal = gaps(in_order(expected[BAND_ENERGIES]), rule)
+        moved = np.abs(_edge_distance(exported[BAND_ENERGIES], rule) - _edge_distance(expected[BAND_ENERGIES], rule))
         gap_change = max(gap_change, float(moved[~(is_metal & was_metal)].max(initial=0.0)))
         flips += int((is_metal != was_metal).sum())
     return ParityReport(
@@ -126,7 +127,7 @@ def _outputs(model: Model | Session, batch: Sequence[Features]) -> dict[str, NDA
     with torch.inference_mode():
         output = model(to_batch(batch))
     named = {
-        "band_energies": output.energies,
+        BAND_ENERGIES: output.energies,
         "band_center": output.center,
         "band_dispersion": output.dispersion,
         UNCERTAINTY: output.uncertainty,

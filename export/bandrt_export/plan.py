@@ -19,6 +19,7 @@ from time import perf_counter
 from typing import Any
 
 from bandrt.batch import MAX_PADDED_ATOMS
+from bandrt.contract import TENSORS
 from bandrt.engine.cuda_driver import Driver, NoDriver, find_driver
 from bandrt.engine.onnx.file import manifest_of
 from bandrt.engine.plan.file import sidecar, timings
@@ -217,7 +218,7 @@ class PlanBuilder:
     def takes_any_slots(self, network: Any) -> bool:
         """Whether the number of neighbour slots is free."""
         inputs = [network.get_input(index) for index in range(network.num_inputs)]
-        return any(tensor.shape[2] == -1 for tensor in inputs if tensor.name == "neighbor_index")
+        return any("D" in _free(tensor) for tensor in inputs)
 
     def build(
         self, network: Any, profile: Profile, targets: dict[str, Any], n_slots: int, *, timings: bytes = b""
@@ -262,17 +263,20 @@ class PlanBuilder:
 
     def _profile(self, network: Any, bucket: Bucket, slots: tuple[int, int, int]) -> Any:
         ranges = {
-            "batch": (bucket.min_batch, bucket.max_batch, bucket.max_batch),
-            "atoms": (bucket.min_atoms, bucket.max_atoms, bucket.max_atoms),
-            "slots": slots,
+            "B": (bucket.min_batch, bucket.max_batch, bucket.max_batch),
+            "N": (bucket.min_atoms, bucket.max_atoms, bucket.max_atoms),
+            "D": slots,
         }
         profile = self.builder.create_optimization_profile()
         for tensor in (network.get_input(index) for index in range(network.num_inputs)):
-            axes = [
-                ranges[tensor.get_dimension_name(axis)] if size == -1 else (size,) * 3 for axis, size in enumerate(tensor.shape)
-            ]
+            axes = [(size,) * 3 if dim is None else ranges[dim] for size, dim in zip(tensor.shape, _free(tensor), strict=True)]
             profile.set_shape(tensor.name, *zip(*axes, strict=True))
         return profile
+
+
+def _free(tensor: Any) -> list[str | int | None]:
+    """What each axis of an input counts whose size is free; None for the others."""
+    return [dim if size == -1 else None for size, dim in zip(tensor.shape, TENSORS[tensor.name].dims, strict=True)]
 
 
 def _bytes_of(path: Path) -> bytes:

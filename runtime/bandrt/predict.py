@@ -16,10 +16,11 @@ import numpy as np
 
 from bandrt.bands.band_structure import BandStructure, Energies, in_order
 from bandrt.batch import Batcher
+from bandrt.contract import BAND_ENERGIES, UNCERTAINTY
 from bandrt.domain import warnings
 from bandrt.engine import DEFAULT_ENGINE, open_session
 from bandrt.engine.memory import Evaluator, Row
-from bandrt.engine.session import UNCERTAINTY, Session, available_cores
+from bandrt.engine.session import Session, available_cores
 from bandrt.errors import EngineError, InputError
 from bandrt.features import Features, featurize_many
 from bandrt.files import file_sha256
@@ -126,7 +127,7 @@ class Engine:
         name = ticket.path or ticket.id
         if isinstance(row, EngineError):
             return Failure.of(InputError(row.code, f"{name}: {row.message}", stage="predict"), ticket)
-        energies = row["band_energies"]  # (n_bands, n_kpoints)
+        energies = row[BAND_ENERGIES]  # (n_bands, n_kpoints)
         uncertainty = float(row[UNCERTAINTY]) if UNCERTAINTY in row else None
         if not (np.isfinite(energies).all() and (uncertainty is None or math.isfinite(uncertainty))):
             message = f"{name}: the engine gave energies that are not finite numbers"

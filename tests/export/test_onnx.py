@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 import bandrt_export.onnx
 from bandrt.batch import pad
+from bandrt.contract import REQUIRED_INPUTS
 from bandrt.engine.onnx.session import OnnxSession
 from bandrt.files import file_sha256
 from bandrt.manifest import METADATA_KEY, BandRule, Manifest
 from bandrt_export.cli.export import command
-from bandrt_export.contract import INPUTS
 from bandrt_export.dense.bandformer import DENSE, DenseBands
 from bandrt_export.errors import ExportError
 from bandrt_export.onnx import OPSET, export_onnx, trace, without_traces
@@ -103,7 +103,7 @@ def test_names_types_and_axes_are_those_of_the_graph_contract(exported: Any) -> 
         for value in [*graph.input, *graph.output]
     }
     assert found == CONTRACT
-    assert list(found) == [*INPUTS, *DenseBands._fields]
+    assert list(found) == [*REQUIRED_INPUTS, *DenseBands._fields]
 
 
 def test_the_graph_is_plain_onnx_in_one_file(exported: Any) -> None:

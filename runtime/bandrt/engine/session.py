@@ -12,26 +12,10 @@ from numpy.typing import NDArray
 from bandrt.errors import EngineError, UsageError
 from bandrt.manifest import Manifest
 
-INPUT_TYPES = {
-    "atomic_numbers": "int32",
-    "neighbor_index": "int32",
-    "neighbor_distance": "float32",
-    "neighbor_mask": "bool",
-    "neighbor_image": "int32",
-    "atom_mask": "bool",
-    "kpoints": "float32",
-}
-"""Every input of the graph contract; an engine takes those that its manifest lists."""
-UNCERTAINTY = "uncertainty_ev"
-"""Output (B,): expected mean absolute error of a crystal's energies, eV; of engines that estimate it."""
-OUTPUT_TYPES = {"band_energies": "float32", "band_center": "float32", "band_dispersion": "float32", UNCERTAINTY: "float32"}
-"""Every output of the graph contract; ``band_energies`` is always there."""
-
-
 Inputs = dict[str, NDArray[Any]]
-"""A padded batch, by the names of the graph contract."""
+"""A padded batch, by the names of `bandrt.contract.INPUTS`."""
 Outputs = dict[str, NDArray[Any]]
-"""What a model gives for a batch, by the names of its manifest."""
+"""What a model gives for a batch: those of `bandrt.contract.OUTPUTS` that its manifest lists, by name."""
 
 
 class OutOfMemoryError(EngineError):

@@ -20,6 +20,7 @@ import numpy as np
 
 from bandrt.bands.band_structure import in_order
 from bandrt.batch import pad
+from bandrt.contract import BAND_ENERGIES
 from bandrt.errors import BandrtError, InputError
 from bandrt.features import Features, featurize_crystal
 from bandrt.predict import Engine, band_structure
@@ -274,7 +275,7 @@ def stage_split(engine: Engine, name: str, sources: Sequence[Source], *, batch: 
         for start in range(0, len(order), batch):
             members = order[start : start + batch]
             padded = timed("copy", pad, [features[i] for i in members])
-            energies = timed("compute", engine.session.run, padded)["band_energies"]
+            energies = timed("compute", engine.session.run, padded)[BAND_ENERGIES]
             for i, row in zip(members, in_order(energies), strict=True):
                 ticket = Ticket(i, sources[i].id, sources[i].path)
                 bands = band_structure(features[i], row, engine.manifest.bands)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from bandrt import __version__
+from bandrt.contract import UNCERTAINTY
 from bandrt.engine import DEFAULT_ENGINE, default_device, read_manifest
-from bandrt.engine.session import UNCERTAINTY
 from bandrt.machine.versions import package_versions
 from bandrt.predict import Engine, default_batch_size, load
 from bandrt.results.store import Mode, Store, check_folder

@@ -32,6 +32,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from bandrt.contract import INPUTS
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError, NotFoundError
 from bandrt.features import Features
@@ -48,8 +49,8 @@ PARTS_IN_MEMORY = 1024
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
-ATOM_ARRAYS = ("atomic_numbers", "neighbor_index", "neighbor_distance", "neighbor_mask", "neighbor_image")
-"""Fields of `Features` with one row per atom."""
+ATOM_ARRAYS = tuple(tensor.name for tensor in INPUTS if "N" in tensor.dims and tensor.name != "atom_mask")
+"""Fields of `Features` with one row per atom, but for the mask, which without padding says nothing."""
 
 
 @dataclass(frozen=True)
