@@ -169,18 +169,22 @@ class GraphContract(Tabular):
 
     def run(self) -> list[nodes.Node]:
         """The table, in the order of the engine."""
+        found = entries(lookup(self.arguments[0]))
+        padded = any(one.padding is not None for one in found)
+        header = ("array", "dimensions", "type", *(("padding",) if padded else ()), "unit", "meaning")
         rows = [
-            (
-                f"`{one.name}`",
-                f"({', '.join(map(str, one.dims))})",
-                f"`{_name(one.dtype)}`",
-                one.unit or "",
-                one.meaning,
-                _padding(one),
-            )
-            for one in entries(lookup(self.arguments[0]))
+            (f"`{one.name}`", one.written(), f"`{one.dtype}`", *((_padding(one),) if padded else ()), one.unit, _meaning(one))
+            for one in found
         ]
-        return [self.table(("array", "dimensions", "type", "unit", "meaning", "padding"), rows)]
+        return [self.table(header, rows)]
+
+
+def _padding(array: Any) -> str:
+    return "" if array.padding is None else f"`{str(array.padding).lower()}`"
+
+
+def _meaning(array: Any) -> str:
+    return f"{array.meaning}; only in engines whose manifest lists it" if array.optional else str(array.meaning)
 
 
 class Dimensions(Tabular):
@@ -190,14 +194,6 @@ class Dimensions(Tabular):
         """The table, in its own order."""
         rows = [(f"`{one.symbol}`", one.meaning, one.size) for one in entries(lookup(self.arguments[0]))]
         return [self.table(("dimension", "counts", "size"), rows)]
-
-
-def _name(kind: Any) -> str:
-    return str(getattr(kind, "__name__", kind))
-
-
-def _padding(array: Any) -> str:
-    return "" if array.padding is None else str(array.padding)
 
 
 class Fields(Tabular):
@@ -272,7 +268,8 @@ class PublicApi(SphinxDirective):
         module = import_module(self.arguments[0])
         names = [f"{module.__name__}.{name}" for name in sorted(set(module.__all__) - {"__version__"}, key=str.lower)]
         lines: list[str] = []
-        for name in [every for name in self.content for every in _named(name)] or names:
+        asked = [name for line in self.content for name in _named(line)]
+        for name in asked or names:
             home, _, last = name.rpartition(".")
             what = getattr(import_module(home), last)
             kind = "function" if not isinstance(what, type) else "exception" if issubclass(what, Exception) else "class"

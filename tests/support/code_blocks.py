@@ -99,7 +99,7 @@ def check_command(words: list[str]) -> None:
         if parameter.required and not (isinstance(given, str | list | tuple) and given):
             raise click.UsageError(f"{shlex.join(words)}: {parameter.name} is missing")
         kind: Any = parameter.type
-        if isinstance(kind, click.Choice | click.IntRange | click.FloatRange):
+        if isinstance(parameter.type, click.Choice | click.IntRange | click.FloatRange):
             for value in given if isinstance(given, list | tuple) else [given]:
                 if isinstance(value, str) and "$" not in value:
                     kind.convert(value, parameter, context)
