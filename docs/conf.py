@@ -50,7 +50,7 @@ nitpick_ignore_regex = [  # of other packages, whose pages are elsewhere
     ("py:.*", r"(numpy|np|collections|os|pathlib|typing|types|click)\..*"),
     ("py:class", r"(tuple|dict)\[str"),  # Sphinx takes a default value apart
     ("py:class", r"NDArray|floating|float32|float64|int32|int64|bool_"),
-    ("py:class", r"bandrt\.(engine\.session\.Session|results\.prediction\.Ticket)"),  # inside an engine
+    ("py:class", r"bandrt\.(engine\.session\.Session|results\.prediction\.Ticket|features\.Column)"),  # not public
 ]
 
 html_theme = "furo"
