@@ -143,14 +143,19 @@ class Manifest:
     """Everything that must be known about a model before its first number is trusted."""
 
     variant: Variant
+    """Which architecture."""
     model: dict[str, Any]
     """Model configuration: widths, layers, heads, node features."""
     checkpoint_sha256: str
+    """Checksum of the checkpoint it was made from."""
     recipe: Recipe
     bands: BandRule
     inputs: tuple[str, ...]
+    """Names of the arrays it is fed, in order."""
     outputs: tuple[str, ...]
+    """Names of the arrays it gives, in order."""
     precision: Precision = "fp32"
+    """Of matrix products; all else is fp32."""
     profile: Profile = field(default_factory=Profile)
     backend: Backend = field(default_factory=Backend)
     training: TrainingDomain = field(default_factory=TrainingDomain)
@@ -160,9 +165,12 @@ class Manifest:
     energy_unit: Literal["eV"] = "eV"
     length_unit: Literal["Å"] = "Å"
     bandrt_version: str = ""
+    """What wrote it."""
     licence: str = "MIT"
+    """Of the weights."""
     citation: str = "arXiv:2411.16483"
     format_version: int = FORMAT_VERSION
+    """Of the manifest itself; another one is refused."""
 
     def __repr__(self) -> str:
         return (

@@ -35,17 +35,29 @@ class Summary(TypedDict):
     """Values by column, in their order; energies in eV, None where there is none: band edges of metals, an error not estimated."""
 
     id: str
+    """Name of the input, unique within a run."""
     path: str
+    """Where it was read; empty for an object in memory."""
     formula: str
+    """Reduced formula."""
     space_group: int
+    """1 to 230."""
     n_atoms: int
+    """Atoms in the standard primitive cell."""
     band_gap_ev: float
+    """Fundamental gap, eV; 0 for a metal."""
     is_metal: bool
+    """Whether the halves overlap or a band crosses zero by more than the tolerance."""
     is_direct: bool
+    """Whether both band edges lie at one k-point; false for a metal."""
     vbm_ev: float | None
+    """Valence-band maximum, eV."""
     cbm_ev: float | None
+    """Conduction-band minimum, eV."""
     warnings: tuple[str, ...]
+    """Codes of what the model has not seen or does not describe, e.g. ``magnetic:Fe``."""
     uncertainty_ev: float | None
+    """Mean absolute error to expect of the energies, eV; only from engines that estimate it."""
 
 
 def summary(prediction: Prediction) -> Summary:

@@ -86,6 +86,7 @@ class FitConfig:
     dispersion_weight: float = 1.0
     """The paper's lambda: the loss is ``L1(centre) + lambda L1(dispersion)``."""
     seed: int = 0
+    """Of the first weights, the order of crystals and dropout."""
 
     def __post_init__(self) -> None:
         check_choices(self)
