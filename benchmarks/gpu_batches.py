@@ -8,12 +8,22 @@ from pathlib import Path
 import numpy as np
 
 from bandrt.batch import MAX_PADDED_ATOMS, pad
-from bandrt.engine.session import INPUT_TYPES, Inputs
+from bandrt.contract import INPUTS
+from bandrt.engine.session import Inputs
 from bandrt.manifest import Manifest
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "crystals"
 ATOMS = (4, 12, 30)
 """Sizes of crystals that batches are made of."""
+BETWEEN = {
+    "atomic_numbers": (1, 84),
+    "neighbor_distance": (2, 6),
+    "neighbor_mask": (1, 2),
+    "atom_mask": (1, 2),
+    "kpoints": (-0.5, 0.5),
+    "neighbor_image": (-1, 2),
+}
+"""What random numbers lie between, whole ones rounded down; masks are true everywhere."""
 MOST_DIFFERENT = 8
 """Different crystals in a batch; larger batches repeat them."""
 
@@ -34,17 +44,12 @@ def random_batches(manifest: Manifest, sizes: tuple[int, ...]) -> dict[str, Inpu
     """Batches of numbers that no crystal has, of the right shapes and types."""
     rng, slots, made = np.random.default_rng(0), manifest.recipe.graph.n_neighbors, {}
     for atoms, size in wanted(sizes):
-        axes = (size, atoms, slots)
-        values = {
-            "atomic_numbers": rng.integers(1, 84, axes[:2]),
-            "neighbor_index": rng.integers(0, atoms, axes),
-            "neighbor_distance": rng.uniform(2, 6, axes),
-            "neighbor_mask": np.ones(axes),
-            "neighbor_image": rng.integers(-1, 2, (*axes, 3)),
-            "atom_mask": np.ones(axes[:2]),
-            "kpoints": rng.uniform(-0.5, 0.5, (size, manifest.recipe.kpath.n_kpoints, 3)),
+        lengths = {"B": size, "N": atoms, "D": slots, "K": manifest.recipe.kpath.n_kpoints}
+        between = BETWEEN | {"neighbor_index": (0, atoms)}
+        values = {one.name: rng.uniform(*between[one.name], one.axes(lengths)) for one in INPUTS}
+        made[f"{size}x{atoms}"] = {
+            one.name: (np.floor(values[one.name]) if one.dtype == "int32" else values[one.name]).astype(one.dtype) for one in INPUTS
         }
-        made[f"{size}x{atoms}"] = {name: array.astype(INPUT_TYPES[name]) for name, array in values.items()}
     return made
 
 

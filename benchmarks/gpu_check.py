@@ -33,6 +33,7 @@ import gpu_layer
 import numpy as np
 
 from bandrt.bands.band_structure import gaps, in_order
+from bandrt.contract import BAND_ENERGIES, TENSORS
 from bandrt.engine import DEFAULT_ENGINE, open_session, read_manifest
 from bandrt.engine.cuda_driver import Driver, find_driver
 from bandrt.engine.plan.file import RTX_TARGETS
@@ -181,7 +182,7 @@ def batches(check: Check) -> Json:
     for path in check.engines:
         if read_manifest(path).precision == "fp32":
             with open_session(path, device="cpu") as session:
-                check.expected = {name: session.run(batch)["band_energies"] for name, batch in check.batches.items()}
+                check.expected = {name: session.run(batch)[BAND_ENERGIES] for name, batch in check.batches.items()}
             break
     return {"source": source, "shapes": {name: batch["neighbor_index"].shape for name, batch in check.batches.items()}}
 
@@ -247,7 +248,9 @@ def pytorch(check: Check) -> Json:
 def unpadded(batch: Inputs, row: int) -> Any:
     """One crystal of a batch, as `to_batch` wants features: PyG takes no padding."""
     count = int(batch["atom_mask"][row].sum())
-    return SimpleNamespace(**{name: array[row] if name == "kpoints" else array[row, :count] for name, array in batch.items()})
+    return SimpleNamespace(
+        **{name: array[row, :count] if "N" in TENSORS[name].dims else array[row] for name, array in batch.items()}
+    )
 
 
 def torch_latency(check: Check, torch: Any, run: Callable[[], Any], batch: Inputs) -> Json:
@@ -341,7 +344,7 @@ def energies(outputs: Outputs | OutOfMemoryError) -> np.ndarray:
     """Band energies, eV; a batch without memory is an error here."""
     if isinstance(outputs, OutOfMemoryError):
         raise outputs
-    return outputs["band_energies"]
+    return outputs[BAND_ENERGIES]
 
 
 def end_to_end(check: Check) -> Json:

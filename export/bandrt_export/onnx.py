@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from time import perf_counter
 from typing import IO, TYPE_CHECKING
 
 import torch
@@ -16,14 +15,16 @@ from torch import Tensor
 from torch.export import Dim
 
 import bandrt
+from bandrt.arguments import check_choice
+from bandrt.contract import ANY_SLOTS, DIMENSIONS, TENSORS
 from bandrt.crystal import Crystal
 from bandrt.engine.onnx.session import OnnxSession
-from bandrt.files import replaced
+from bandrt.files import check_file, replaced
 from bandrt.manifest import METADATA_KEY, Backend, Manifest, ParityReport, Precision
 from bandrt_export.dense.bandformer import Dense
 from bandrt_export.dense.ensemble import DenseEnsemble, dense_of
 from bandrt_export.half import with_half_products, with_rounding_spelled_out
-from bandrt_export.output import prepare_folder, summary
+from bandrt_export.output import heartbeat, summary
 from bandrt_export.parity import compare, featurize_all, limits_of, packaged_crystals, require
 from bandrt_train.checkpoint import Checkpoint, load_checkpoint
 from bandrt_train.model.released.config import Conventions
@@ -47,6 +48,7 @@ def export_onnx(
     conventions: Conventions | None = None,
     crystals: Sequence[Crystal] | None = None,
     limit_ev: float | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Manifest:
     """Export a checkpoint to an ONNX engine.
 
@@ -60,36 +62,38 @@ def export_onnx(
         crystals: to check parity on; None takes those that come with this package.
         limit_ev: eV, largest energy difference allowed; None takes what rounding may cost the variant in fp32, and judges fp16 by
             the mean and the gaps alone.
+        on_progress: called with how many predictions were compared, and of how many.
 
     Returns:
         The manifest written inside, parity report included.
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
-        ExportError: ``parity-failed``, or ``export-not-writable`` for an output folder that cannot be written.
+        OutputError: ``output-not-a-file`` or ``output-unwritable``, before the work.
+        ExportError: ``parity-failed``.
     """
+    check_choice("precision", precision, Precision)
     target = Path(output)
-    prepare_folder(target)
+    check_file(target, overwrite=True)
     checkpoint = load_checkpoint(checkpoint_path, conventions=conventions)
     reference = checkpoint.build_model()
     dense = dense_of(reference)
-    started = perf_counter()
-    log.info("tracing the %s model", checkpoint.config.variant)
-    proto = trace(dense, n_slots=checkpoint.recipe.graph.n_neighbors)
-    if precision == "fp16":
-        proto = with_half_products(proto, full_precision=dense.full_precision)
-    proto = without_traces(proto)
-    log.info("traced in %.1f s", perf_counter() - started)
+    with heartbeat(f"tracing the {checkpoint.config.variant} model"):
+        proto = trace(dense, n_slots=checkpoint.recipe.graph.n_neighbors)
+        if precision == "fp16":
+            proto = with_half_products(proto, full_precision=dense.full_precision)
+        proto = without_traces(proto)
     features = featurize_all(packaged_crystals() if crystals is None else crystals, checkpoint.recipe)
     manifest = describe(checkpoint, dense, precision)
     limits = limits_of(precision, rounding_ev=dense.parity_limit_ev, limit_ev=limit_ev)
+    target.parent.mkdir(parents=True, exist_ok=True)
     with replaced(target, "wb") as file:
         log.info("comparing with the reference on %d crystals", len(features))
         reports: list[ParityReport] = []
         for judged in (proto, with_rounding_spelled_out(proto)) if precision == "fp16" else (proto,):
             write(judged, manifest, file)
             with OnnxSession(Path(file.name), whole_batches=True) as session:
-                reports.append(compare(reference, session, features, rule=checkpoint.bands, limits=limits))
+                reports.append(compare(reference, session, features, rule=checkpoint.bands, limits=limits, on_progress=on_progress))
             require(reports[-1], name=target.name)
         log.info(summary(reports[-1]))
         manifest = dataclasses.replace(manifest, parity=reports[-1])
@@ -105,11 +109,11 @@ def trace(dense: Dense | DenseEnsemble, *, n_slots: int) -> ModelProto:
     """
     # two different sizes, neither 1 nor equal to another axis: torch.export would tie or freeze those
     example = example_inputs(dense, n_crystals=3, n_atoms=5, n_slots=n_slots)
-    batch, atoms = Dim("batch", min=1, max=MAX_SIZE), Dim("atoms", min=1, max=MAX_SIZE)
-    axes = {0: batch, 1: atoms, 2: Dim("slots", min=1, max=MAX_SIZE) if dense.dynamic_slots else None}
+    symbols = "BND" if dense.config.variant in ANY_SLOTS else "BN"
+    free = {symbol: Dim(DIMENSIONS[symbol].name, min=1, max=MAX_SIZE) for symbol in symbols}
     shapes = tuple(
-        {0: batch} if name == "kpoints" else {axis: axes[axis] for axis in range(min(tensor.ndim, 3)) if axes[axis]}
-        for name, tensor in zip(dense.inputs, example, strict=True)
+        {axis: free[dim] for axis, dim in enumerate(TENSORS[name].dims) if isinstance(dim, str) and dim in free}
+        for name in dense.inputs
     )
     with _quiet_exporter():
         program = torch.onnx.export(
@@ -137,18 +141,9 @@ def without_traces(proto: ModelProto) -> ModelProto:
 
 
 def example_inputs(dense: Dense | DenseEnsemble, *, n_crystals: int, n_atoms: int, n_slots: int) -> tuple[Tensor, ...]:
-    """Zeros in the shapes and types of the graph contract, in the order of the model's inputs."""
-    slots = (n_crystals, n_atoms, n_slots)
-    examples = {
-        "atomic_numbers": torch.zeros(slots[:2], dtype=torch.int32),
-        "neighbor_index": torch.zeros(slots, dtype=torch.int32),
-        "neighbor_distance": torch.zeros(slots),
-        "neighbor_mask": torch.ones(slots, dtype=torch.bool),
-        "atom_mask": torch.ones(slots[:2], dtype=torch.bool),
-        "kpoints": torch.zeros(n_crystals, dense.config.n_kpoints, 3),
-        "neighbor_image": torch.zeros((*slots, 3), dtype=torch.int32),
-    }
-    return tuple(examples[name] for name in dense.inputs)
+    """A batch of nothing but padding, in the order of the model's inputs."""
+    sizes = {"B": n_crystals, "N": n_atoms, "D": n_slots, "K": dense.config.n_kpoints}
+    return tuple(torch.from_numpy(TENSORS[name].padded(sizes)) for name in dense.inputs)
 
 
 def describe(checkpoint: Checkpoint, dense: Dense | DenseEnsemble, precision: Precision) -> Manifest:

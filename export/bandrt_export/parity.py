@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from bandrt.bands.band_structure import gaps, in_order
 from bandrt.batch import pad
+from bandrt.contract import BAND_ENERGIES, UNCERTAINTY
 from bandrt.crystal import Crystal
-from bandrt.engine.session import UNCERTAINTY, Session
+from bandrt.engine.session import Session
 from bandrt.features import Features, featurize_crystal
 from bandrt.manifest import BandRule, ParityReport, Precision
 from bandrt.recipe import Recipe
@@ -76,6 +77,7 @@ def compare(
     rule: BandRule,
     limits: Limits,
     reference: str = REFERENCE,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ParityReport:
     """Measure how far a session's bands are from the reference model's, in batches of several sizes and paddings.
 
@@ -86,7 +88,9 @@ def compare(
         rule: what decides between metal and insulator.
         limits: recorded in the report; `require` judges by them.
         reference: what the report calls the reference.
+        on_progress: called with how many predictions were compared, and of how many.
     """
+    done, n_predictions = 0, len(features) * len(_batch_sizes(len(features)))
     worst, total, count, gap_change, flips = 0.0, 0.0, 0, 0.0, 0
     doubt: float | None = None
     for batch, n_atoms in _batches(features):
@@ -96,13 +100,15 @@ def compare(
         worst = max(worst, *differences.values())
         if UNCERTAINTY in differences:
             doubt = max(doubt or 0.0, differences[UNCERTAINTY])
-        total += float(np.abs(exported["band_energies"] - expected["band_energies"]).sum())
-        count += exported["band_energies"].size
-        _, is_metal = gaps(in_order(exported["band_energies"]), rule)
-        _, was_metal = gaps(in_order(expected["band_energies"]), rule)
-        moved = np.abs(_edge_distance(exported["band_energies"], rule) - _edge_distance(expected["band_energies"], rule))
+        total += float(np.abs(exported[BAND_ENERGIES] - expected[BAND_ENERGIES]).sum())
+        count += exported[BAND_ENERGIES].size
+        _, is_metal = gaps(in_order(exported[BAND_ENERGIES]), rule)
+        _, was_metal = gaps(in_order(expected[BAND_ENERGIES]), rule)
+        moved = np.abs(_edge_distance(exported[BAND_ENERGIES], rule) - _edge_distance(expected[BAND_ENERGIES], rule))
         gap_change = max(gap_change, float(moved[~(is_metal & was_metal)].max(initial=0.0)))
         flips += int((is_metal != was_metal).sum())
+        done += len(batch)
+        on_progress(done, n_predictions)
     return ParityReport(
         reference=reference,
         n_crystals=len(features),
@@ -126,7 +132,7 @@ def _outputs(model: Model | Session, batch: Sequence[Features]) -> dict[str, NDA
     with torch.inference_mode():
         output = model(to_batch(batch))
     named = {
-        "band_energies": output.energies,
+        BAND_ENERGIES: output.energies,
         "band_center": output.center,
         "band_dispersion": output.dispersion,
         UNCERTAINTY: output.uncertainty,

@@ -10,23 +10,23 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
+from bandrt.arguments import check_choice
 from bandrt.batch import MAX_PADDED_ATOMS
+from bandrt.contract import TENSORS
 from bandrt.engine.cuda_driver import Driver, NoDriver, find_driver
 from bandrt.engine.onnx.file import manifest_of
 from bandrt.engine.plan.file import sidecar, timings
 from bandrt.engine.plan.tensorrt import PlanBackend, import_backend, make_logger
-from bandrt.files import replaced
+from bandrt.errors import UsageError
+from bandrt.files import check_file, replaced
 from bandrt.manifest import Backend, Bucket, Manifest, Precision, Profile
 from bandrt_export.errors import ExportError
-from bandrt_export.output import prepare_folder
+from bandrt_export.output import heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,6 @@ OLDEST_FP32_TARGET = 80
 """TensorRT-RTX 1.7 has no fp32 products for compute capability 7.5, and every model has some."""
 SLOTS_FACTOR = 4
 """How many times the recipe's neighbours an atom may have in a plan, where edges run from the centre and their ends pile up."""
-HEARTBEAT_S = 10.0
-"""How often a long build says that it is alive."""
 
 
 def build_plan(
@@ -66,10 +64,13 @@ def build_plan(
 
     Raises:
         MissingPackageError: the backend is not installed.
-        ExportError: ``plan-target``, ``plan-not-parsed``, ``plan-precision``, ``plan-not-built``, or ``device-unavailable`` where
+        UsageError: ``target-unusable``.
+        OutputError: ``output-not-a-file`` or ``output-unwritable``, before the work.
+        ExportError: ``plan-not-parsed``, ``plan-precision``, ``plan-not-built``, or ``device-unavailable`` where
             the backend needs a GPU to build.
     """
-    prepare_folder(output)
+    check_choice("backend", backend, PlanBackend)
+    check_file(output, overwrite=True)
     manifest = manifest_of(model)
     driver = find_driver()
     builder = PlanBuilder(backend, driver)
@@ -80,10 +81,8 @@ def build_plan(
     n_slots = manifest.recipe.graph.n_neighbors
     if builder.takes_any_slots(network):
         profile = dataclasses.replace(profile, max_slots=SLOTS_FACTOR * n_slots)
-    started = perf_counter()
     with heartbeat(f"building {output.name} with {backend} {builder.version}"):
         content, cache = builder.build(network, profile, compute_capabilities, n_slots, timings=_bytes_of(timings(output)))
-    log.info("built in %.1f s", perf_counter() - started)
     manifest = dataclasses.replace(
         manifest,
         profile=profile,
@@ -97,6 +96,7 @@ def build_plan(
             timing_cache_sha256=hashlib.sha256(cache).hexdigest() if cache is not None else None,
         ),
     )
+    output.parent.mkdir(parents=True, exist_ok=True)
     with replaced(output, "wb") as plan, replaced(sidecar(output)) as beside:
         plan.write(content)
         beside.write(manifest.to_json())
@@ -111,9 +111,9 @@ def prepare(output: Path, *, backend: PlanBackend, targets: Sequence[str] = ()) 
     """Find out before a long export, not after it, that no plan can be built or written.
 
     Raises:
-        MissingPackageError, ExportError: as `build_plan`, or ``export-not-writable``.
+        MissingPackageError, OutputError, UsageError, ExportError: as `build_plan`.
     """
-    prepare_folder(output)
+    check_file(output, overwrite=True)
     PlanBuilder(backend, find_driver()).targets(targets)
 
 
@@ -182,14 +182,14 @@ class PlanBuilder:
         if self.backend == "tensorrt":
             assert isinstance(self.driver, Driver)
             if wanted:
-                raise ExportError("plan-target", "tensorrt builds for the GPU of this machine; --target is for tensorrt-rtx")
+                raise UsageError("target-unusable", "tensorrt builds for the GPU of this machine; --target is for tensorrt-rtx")
             return {self.driver.gpus[0].target: None}
         known = {name.lower(): value for name, value in self.trt.ComputeCapability.__members__.items() if name.startswith("SM")}
         usable = {name: value for name, value in known.items() if int(name.removeprefix("sm")) >= OLDEST_FP32_TARGET}
         if unusable := [name for name in wanted if name not in usable]:
             why = "has no fp32 products in" if unusable[0] in known else "is not a target of"
-            raise ExportError(
-                "plan-target", f"target {unusable[0]} {why} tensorrt-rtx {self.version}; choose among {', '.join(usable)}"
+            raise UsageError(
+                "target-unusable", f"target {unusable[0]} {why} tensorrt-rtx {self.version}; choose among {', '.join(usable)}"
             )
         return {name: usable[name] for name in wanted or usable}
 
@@ -215,7 +215,7 @@ class PlanBuilder:
     def takes_any_slots(self, network: Any) -> bool:
         """Whether the number of neighbour slots is free."""
         inputs = [network.get_input(index) for index in range(network.num_inputs)]
-        return any(tensor.shape[2] == -1 for tensor in inputs if tensor.name == "neighbor_index")
+        return any("D" in _free(tensor) for tensor in inputs)
 
     def build(
         self, network: Any, profile: Profile, targets: dict[str, Any], n_slots: int, *, timings: bytes = b""
@@ -260,37 +260,21 @@ class PlanBuilder:
 
     def _profile(self, network: Any, bucket: Bucket, slots: tuple[int, int, int]) -> Any:
         ranges = {
-            "batch": (bucket.min_batch, bucket.max_batch, bucket.max_batch),
-            "atoms": (bucket.min_atoms, bucket.max_atoms, bucket.max_atoms),
-            "slots": slots,
+            "B": (bucket.min_batch, bucket.max_batch, bucket.max_batch),
+            "N": (bucket.min_atoms, bucket.max_atoms, bucket.max_atoms),
+            "D": slots,
         }
         profile = self.builder.create_optimization_profile()
         for tensor in (network.get_input(index) for index in range(network.num_inputs)):
-            axes = [
-                ranges[tensor.get_dimension_name(axis)] if size == -1 else (size,) * 3 for axis, size in enumerate(tensor.shape)
-            ]
+            axes = [(size,) * 3 if dim is None else ranges[dim] for size, dim in zip(tensor.shape, _free(tensor), strict=True)]
             profile.set_shape(tensor.name, *zip(*axes, strict=True))
         return profile
 
 
+def _free(tensor: Any) -> list[str | None]:
+    """What each axis of an input counts whose size is free; None for the others."""
+    return [str(dim) if size == -1 else None for size, dim in zip(tensor.shape, TENSORS[tensor.name].dims, strict=True)]
+
+
 def _bytes_of(path: Path) -> bytes:
     return path.read_bytes() if path.is_file() else b""
-
-
-@contextmanager
-def heartbeat(doing: str) -> Iterator[None]:
-    """Say what is being done, and every `HEARTBEAT_S` that it still is."""
-    started, done = perf_counter(), threading.Event()
-
-    def beat() -> None:
-        while not done.wait(HEARTBEAT_S):
-            log.info("%s, %.0f s", doing, perf_counter() - started)
-
-    log.info(doing)
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,10 @@ from bandrt.crystal import Crystal
 from bandrt.engine import open_session
 from bandrt.engine.session import Session
 from bandrt.errors import BandrtError, InputError
-from bandrt.features import Features, featurize_crystals
+from bandrt.features import Features
 from bandrt.manifest import BandRule, Manifest, ParityReport
-from bandrt.predict import within_size
+from bandrt.outcomes import outcome_of
+from bandrt.predict import featurize_inputs
 from bandrt.recipe import Recipe
 from bandrt.results.prediction import Failure, Ticket
 from bandrt.sources import find
@@ -66,7 +67,13 @@ class _Standard:
 
 
 def verify(
-    model: Path, against: Path, paths: Sequence[Path] = (), *, device: str | None = None, limit_ev: float | None = None
+    model: Path,
+    against: Path,
+    paths: Sequence[Path] = (),
+    *,
+    device: str | None = None,
+    limit_ev: float | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Verification:
     """Compare an engine with a checkpoint or another engine.
 
@@ -77,6 +84,7 @@ def verify(
         device: where `model` runs; None: where its kind of engine does.
         limit_ev: eV, largest energy difference allowed; None takes what rounding may cost the variant in fp32, and judges fp16 by
             the mean and the gaps alone.
+        on_progress: called with how many predictions were compared, and of how many.
 
     Raises:
         BandrtError: a model cannot be opened; ``not-comparable`` for models that are not fed alike; ``no-input`` when no
@@ -97,6 +105,7 @@ def verify(
             rule=manifest.bands,
             limits=limits_of(manifest.precision, rounding_ev=DENSE[manifest.variant].parity_limit_ev, limit_ev=limit_ev),
             reference=standard.name,
+            on_progress=on_progress,
         )
     return Verification(report, manifest, manifest.checkpoint_sha256 == standard.checkpoint_sha256, tuple(failures))
 
@@ -133,17 +142,11 @@ def _require_equal(where: str, ours: dict[str, Any], theirs: dict[str, Any], bot
 
 def _featurize(paths: Sequence[Path], manifest: Manifest) -> tuple[list[Features], list[Failure]]:
     """The crystals that the engine can take, smallest first, and those that it cannot."""
-    inputs = list(_crystals(paths))
-    called = [path or name for name, path, _ in inputs]
-    outcomes = featurize_crystals([crystal for _, _, crystal in inputs], manifest.recipe, names=called)
-    features: list[Features] = []
-    failures: list[Failure] = []
-    for order, (outcome, (name, path, _)) in enumerate(zip(outcomes, inputs, strict=True)):
-        one = within_size(outcome, manifest.profile.max_atoms, name=path or name)
-        if isinstance(one, InputError):
-            failures.append(Failure.of(one, Ticket(order, name, path)))
-        else:
-            features.append(one)
+    named = list(_crystals(paths))
+    tickets = [Ticket(order, name, path) for order, (name, path, _) in enumerate(named)]
+    found = featurize_inputs(tickets, [crystal for *_, crystal in named], manifest.recipe, max_atoms=manifest.profile.max_atoms)
+    features = [one for _, one in found.features]
+    failures = [one for _, one in found.failures]
     if not features:
         first = f", the first: {failures[0].message}" if failures else ""
         raise BandrtError("no-input", f"none of {len(failures)} crystals can be used{first}")
@@ -156,7 +159,4 @@ def _crystals(paths: Sequence[Path]) -> Iterator[tuple[str, str, Crystal | Input
         yield from ((crystal.formula, "", crystal) for crystal in packaged_crystals())
         return
     for source in find(paths):
-        try:
-            yield source.id, source.path, source.read()
-        except InputError as error:
-            yield source.id, source.path, error
+        yield source.id, source.path, outcome_of(source.read)

@@ -1,37 +1,17 @@
-"""Batches: crystals of similar size side by side, padded to one shape.
-
-| input | shape | dtype | on padding |
-|---|---|---|---|
-| atomic_numbers | (B, N) | int32 | 0 |
-| neighbor_index | (B, N, D) | int32, index of the neighbour within its crystal | 0 |
-| neighbor_distance | (B, N, D) | float32, Å | 0 |
-| neighbor_mask | (B, N, D) | bool | false |
-| atom_mask | (B, N) | bool | false |
-| neighbor_image | (B, N, D, 3) | int32, in cell vectors | 0 |
-| kpoints | (B, K, 3) | float32, in the recipe's frame | 0 |
-"""
+"""Batches: crystals of similar size side by side, padded to one shape of the graph contract (`bandrt.contract`)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
+
+from bandrt.contract import INPUTS
 
 if TYPE_CHECKING:  # what runs an engine on arrays needs no crystals
     from bandrt.features import Features
 
-INPUT_NAMES: Final = (
-    "atomic_numbers",
-    "neighbor_index",
-    "neighbor_distance",
-    "neighbor_mask",
-    "atom_mask",
-    "neighbor_image",
-    "kpoints",
-)
-"""Inputs of an engine; a manifest may list fewer."""
 MAX_PADDED_ATOMS: Final = 2048
 """Atoms in one batch, padding included, so that large crystals make small batches."""
 HELD_BATCHES: Final = 16
@@ -52,7 +32,7 @@ def pad(
         batch_size: B, by default the number of crystals; further rows are all padding.
 
     Returns:
-        One array per name in `INPUT_NAMES`, as the table of this module says.
+        One array for each of `bandrt.contract.INPUTS`; an engine may take fewer.
 
     Raises:
         ValueError: the crystals do not fit.
@@ -67,25 +47,14 @@ def pad(
     )
     if size < needed[0] or atoms < needed[1] or slots < needed[2]:
         raise ValueError(f"crystals, atoms and slots {needed} do not fit in {(size, atoms, slots)}")
-    n_kpoints = len(features[0].kpoints)
-    batch: dict[str, NDArray[Any]] = {
-        "atomic_numbers": np.zeros((size, atoms), dtype=np.int32),
-        "neighbor_index": np.zeros((size, atoms, slots), dtype=np.int32),
-        "neighbor_distance": np.zeros((size, atoms, slots), dtype=np.float32),
-        "neighbor_mask": np.zeros((size, atoms, slots), dtype=np.bool_),
-        "atom_mask": np.zeros((size, atoms), dtype=np.bool_),
-        "neighbor_image": np.zeros((size, atoms, slots, 3), dtype=np.int32),
-        "kpoints": np.zeros((size, n_kpoints, 3), dtype=np.float32),
-    }
-    for row, one in enumerate(features):
-        n, d = one.neighbor_index.shape
-        batch["atomic_numbers"][row, :n] = one.atomic_numbers
-        batch["neighbor_index"][row, :n, :d] = one.neighbor_index
-        batch["neighbor_distance"][row, :n, :d] = one.neighbor_distance
-        batch["neighbor_mask"][row, :n, :d] = one.neighbor_mask
-        batch["atom_mask"][row, :n] = one.atom_mask
-        batch["neighbor_image"][row, :n, :d] = one.neighbor_image
-        batch["kpoints"][row] = one.kpoints
+    sizes = {"B": size, "N": atoms, "D": slots, "K": len(features[0].kpoints)}
+    batch: dict[str, NDArray[Any]] = {}
+    for tensor in INPUTS:
+        batch[tensor.name] = rows = tensor.padded(sizes)
+        grows = [dim in ("N", "D") for dim in tensor.dims[1:]]
+        for row, one in enumerate(features):
+            values: NDArray[Any] = getattr(one, tensor.name)
+            rows[row][tuple(slice(length if free else None) for free, length in zip(grows, values.shape, strict=True))] = values
     return batch
 
 

@@ -1,22 +1,35 @@
-"""Typed errors with stable codes: what the pipeline records, and what the command line prints in one line."""
+"""Typed errors with stable codes: what a run records, and what the command line prints in one line.
+
+Every error has a code, a short name that stays (`bandrt.error_codes` and its like in the other packages say what each code means
+and what mends it), and its class says with which exit code a command ends:
+
+- 1, of every class that does not say otherwise: what the command was given cannot be used, or this machine lacks something. A file
+  or folder that was named as input (an engine, a checkpoint, a data set, a table, a report, the only crystals) and is not there is
+  one of these, and so is a place where nothing can be written.
+- 2, of every `UsageError`: another choice of options avoids it. An output that is in the way of a new one is one of these, and so
+  is an option that does not fit the others or what a file says. Values that an option never takes are refused by the command line
+  itself, with 2 as well.
+
+What was found to be wrong with single crystals does not end a run: `InputError` is recorded, and the command ends with 3.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 Stage = Literal["read", "symmetry", "graph", "kpath", "batch", "predict"]
-S = TypeVar("S")
-T = TypeVar("T")
 
 
 class BandrtError(Exception):
     """Base of every error this project raises on purpose.
 
     Attributes:
+        exit_code: with which a command ends that this error stops.
         code: stable machine-readable name, lower case with hyphens, e.g. ``partial-occupancy``.
         message: one sentence: what, which file, the value found, the value allowed, what to do.
     """
+
+    exit_code: ClassVar[int] = 1
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -26,6 +39,20 @@ class BandrtError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # the default would call the class with the message alone, which no subclass takes: errors cross process borders
         return _restore, (type(self), self.args, self.__dict__)
+
+
+class UsageError(BandrtError):
+    """Another choice of options avoids it: one does not fit the others, or what a file says."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class ArgumentError(UsageError, ValueError):
+    """A caller gave a function, or a configuration, something that it does not take; the message says what it takes."""
+
+
+class NotFoundError(BandrtError):
+    """A file or folder that was named as input is not there."""
 
 
 class InputError(BandrtError):
@@ -44,38 +71,6 @@ class InputError(BandrtError):
         return InputError(self.code, f"{name}: {self.message}", stage=self.stage)
 
 
-def outcome_of(call: Callable[[], T]) -> T | InputError:
-    """What a call returns, or the `InputError` that it raises, as a value: one crystal's error does no harm to the others."""
-    try:
-        return call()
-    except InputError as error:
-        return error
-
-
-def only(outcomes: Sequence[T | InputError]) -> T:
-    """The one outcome of a chunk of one crystal.
-
-    Raises:
-        InputError: if that is what it is.
-    """
-    (outcome,) = outcomes
-    if isinstance(outcome, InputError):
-        raise outcome
-    return outcome
-
-
-def onward(outcomes: Sequence[S | InputError], step: Callable[[list[S]], Sequence[T | InputError]]) -> list[T | InputError]:
-    """Apply a step for a chunk of crystals to what the steps before it have not refused; errors keep their places.
-
-    Args:
-        outcomes: of the steps before.
-        step: from the inputs that passed, of which there is at least one, to as many outcomes.
-    """
-    passed = [outcome for outcome in outcomes if not isinstance(outcome, InputError)]
-    reached = iter(step(passed) if passed else ())
-    return [outcome if isinstance(outcome, InputError) else next(reached) for outcome in outcomes]
-
-
 class ManifestError(BandrtError):
     """A manifest is missing, of another format version, or does not describe the model beside it."""
 
@@ -85,7 +80,11 @@ class EngineError(BandrtError):
 
 
 class OutputError(BandrtError):
-    """An output folder or file cannot be written or resumed."""
+    """An output folder or file cannot be written, read or resumed."""
+
+
+class OutputInTheWayError(UsageError, OutputError):
+    """Something is where an output should go that must not be replaced, or cannot be gone on with."""
 
 
 class MissingPackageError(BandrtError):

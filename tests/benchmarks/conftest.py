@@ -1,8 +1,9 @@
-"""What benchmarks run on in tests: the tiny engine and the simulated GPU of the runtime's tests, documents of the training ones."""
+"""What the tests of benchmarks share with those of the packages."""
 
 from __future__ import annotations
 
+from tests.export.conftest import exported
 from tests.runtime.conftest import machine, make_engine, tiny_engine
 from tests.train.conftest import label_texts
 
-__all__ = ["label_texts", "machine", "make_engine", "tiny_engine"]
+__all__ = ["exported", "label_texts", "machine", "make_engine", "tiny_engine"]

@@ -15,9 +15,9 @@ from onnx.reference import ReferenceEvaluator
 
 import bandrt_export.onnx
 from bandrt.batch import pad
+from bandrt.contract import REQUIRED_INPUTS
 from bandrt.engine.onnx.session import OnnxSession
 from bandrt_export.cli.export import command
-from bandrt_export.contract import INPUTS
 from bandrt_export.errors import ExportError
 from bandrt_export.half import PRODUCTS, half_products, with_half_products, with_rounding_spelled_out
 from bandrt_export.onnx import export_onnx
@@ -84,7 +84,7 @@ def test_the_gate_computes_what_fp16_hardware_does(exported: Any, copied: onnx.M
     half = with_half_products(copied, full_precision=["node_features", "heads"])
     rounded = with_rounding_spelled_out(half)
     batch = pad(real_features()[:2])
-    feeds = {name: batch[name] for name in INPUTS}
+    feeds = {name: batch[name] for name in REQUIRED_INPUTS}
 
     def energies(proto: onnx.ModelProto) -> Any:
         session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])

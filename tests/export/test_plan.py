@@ -16,17 +16,19 @@ import pytest
 from click.testing import CliRunner
 
 import bandrt_export.onnx
+import bandrt_export.output
 import bandrt_export.plan
 from bandrt.batch import MAX_PADDED_ATOMS
 from bandrt.engine import DEFAULT_ENGINE, read_manifest
 from bandrt.engine.cuda_driver import Driver, Gpu, NoDriver
 from bandrt.engine.plan.file import sidecar
-from bandrt.errors import MissingPackageError
+from bandrt.errors import MissingPackageError, UsageError
 from bandrt.files import file_sha256
 from bandrt.manifest import METADATA_KEY, Backend, Bucket, Profile
 from bandrt_export.cli.export import command
 from bandrt_export.errors import ExportError
-from bandrt_export.plan import PlanBackend, PlanBuilder, build_plan, heartbeat, profile_of
+from bandrt_export.output import heartbeat
+from bandrt_export.plan import PlanBackend, PlanBuilder, build_plan, profile_of
 from bandrt_train.weights import SHIPPED
 
 NO_DRIVER = NoDriver("this machine has no NVIDIA driver (libcuda.so.1 is not there)")
@@ -40,7 +42,7 @@ def rtx() -> Any:
 
 
 def refused(code: str, model: Path, output: Path, backend: PlanBackend = "tensorrt-rtx", **options: Any) -> str:
-    with pytest.raises(ExportError) as caught:
+    with pytest.raises((ExportError, UsageError)) as caught:
         build_plan(model, output, backend=backend, **options)
     assert caught.value.code == code
     assert "\n" not in caught.value.message
@@ -66,7 +68,7 @@ def test_a_plan_is_built_in_both_precisions_and_its_manifest_reads_back(
     assert replace(manifest, backend=source.backend, profile=source.profile) == source
     products = {"fp32": "0 of 25 matrix products in fp16", "fp16": "20 of 25 matrix products in fp16"}[precision]
     assert f"{precision}, strongly typed: {products}" in caplog.text
-    assert "built in" in caplog.text
+    assert "done in" in caplog.text
 
 
 def test_the_checkpoint_becomes_a_plan_in_one_command(
@@ -179,7 +181,7 @@ def test_a_missing_package_is_named_with_its_extra(
     ("target", "why"), [("sm90", "is not a target of"), ("SM89", "is not"), ("sm75", "has no fp32 products in")]
 )
 def test_a_target_that_can_not_be_built_for_is_refused(rtx: Any, exported: Any, tmp_path: Path, target: str, why: str) -> None:
-    message = refused("plan-target", exported.engine, tmp_path / "model.plan", targets=["sm89", target])
+    message = refused("target-unusable", exported.engine, tmp_path / "model.plan", targets=["sm89", target])
     assert f"target {target} {why}" in message
     assert "choose among sm80, sm86, sm89" in message
 
@@ -220,8 +222,8 @@ def test_a_build_that_fails_says_why_and_leaves_the_old_plan(
 
 def test_a_build_says_that_it_is_alive(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     twice = threading.Semaphore(0)
-    monkeypatch.setattr(bandrt_export.plan, "HEARTBEAT_S", 0.001)
-    monkeypatch.setattr(bandrt_export.plan, "perf_counter", lambda: twice.release() or 3.0)
+    monkeypatch.setattr(bandrt_export.output, "HEARTBEAT_S", 0.001)
+    monkeypatch.setattr(bandrt_export.output, "perf_counter", lambda: twice.release() or 3.0)
     with caplog.at_level(logging.INFO, logger="bandrt_export"), heartbeat("building"):
         for _ in range(3):  # once at the start, then with every beat
             assert twice.acquire(timeout=30)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bandrt.batch import INPUT_NAMES
+from bandrt.contract import BAND_ENERGIES, INPUT_NAMES, TENSORS, known_sizes
 from bandrt.engine import read_manifest
 from bandrt.engine.cuda_driver import Driver, Gpu
 from bandrt.engine.plan.file import sidecar
@@ -29,7 +29,7 @@ TINY_MANIFEST = Manifest(
     recipe=Recipe(graph=GraphRecipe(n_neighbors=12), kpath=KpathRecipe(n_kpoints=64)),
     bands=BandRule(n_bands=6, n_valence=3, metal_tolerance_ev=0.1),
     inputs=INPUT_NAMES,
-    outputs=("band_energies",),
+    outputs=(BAND_ENERGIES,),
     training=TrainingDomain(n_crystals=3, elements=("Na", "Cl", "Si", "Fe", "Pb", "Te", "Ga", "As"), max_atoms=4, functional="PBE"),
 )
 
@@ -43,16 +43,11 @@ def tiny_model(manifest: Manifest) -> Any:
     """
     from onnx import TensorProto, helper, numpy_helper
 
-    k, d = manifest.recipe.kpath.n_kpoints, manifest.recipe.graph.n_neighbors
-    shapes: dict[str, tuple[int, list[Any]]] = {
-        "atomic_numbers": (TensorProto.INT32, ["B", "N"]),
-        "neighbor_index": (TensorProto.INT32, ["B", "N", d]),
-        "neighbor_distance": (TensorProto.FLOAT, ["B", "N", d]),
-        "neighbor_mask": (TensorProto.BOOL, ["B", "N", d]),
-        "atom_mask": (TensorProto.BOOL, ["B", "N"]),
-        "neighbor_image": (TensorProto.INT32, ["B", "N", d, 3]),
-        "kpoints": (TensorProto.FLOAT, ["B", k, 3]),
-    }
+    types = {"int32": TensorProto.INT32, "float32": TensorProto.FLOAT, "bool": TensorProto.BOOL}
+
+    def value_info(name: str) -> Any:
+        return helper.make_tensor_value_info(name, types[TENSORS[name].dtype], TENSORS[name].shape(known_sizes(manifest)))
+
     constants = {
         "levels": np.array([-3, -2, -1, 1, 2, 3], np.float32).reshape(1, 6, 1),
         "slopes": np.array([0.1, 0.1, 0.2, -0.2, 0.1, 0.1], np.float32).reshape(1, 6, 1),
@@ -89,12 +84,11 @@ def tiny_model(manifest: Manifest) -> Any:
         ("Add", ["unshifted", "shift"], "band_energies"),
         ("Squeeze", ["stretch", "all_slots"], "uncertainty_ev"),  # (B,)
     ]
-    output_shapes = {"band_energies": ["B", manifest.bands.n_bands, k], "uncertainty_ev": ["B"]}
     graph = helper.make_graph(
         [helper.make_node(op, inputs, [output], **(more[0] if more else {})) for op, inputs, output, *more in steps],
         "tiny",
-        [helper.make_tensor_value_info(name, *shapes[name]) for name in manifest.inputs],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, output_shapes[name]) for name in manifest.outputs],
+        [value_info(name) for name in manifest.inputs],
+        [value_info(name) for name in manifest.outputs],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bandrt.batch import INPUT_NAMES, Batcher, bucket_size, pad
+from bandrt.batch import Batcher, bucket_size, pad
+from bandrt.contract import INPUT_NAMES
 from bandrt.crystal import Crystal
 from bandrt.features import Features
 from bandrt.kpaths.path import KPath

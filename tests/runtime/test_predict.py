@@ -15,9 +15,11 @@ import pytest
 import bandrt
 from bandrt import Crystal, Failure, Prediction
 from bandrt.domain import warnings
-from bandrt.errors import EngineError
+from bandrt.errors import EngineError, InputError
 from bandrt.manifest import Profile, TrainingDomain
-from bandrt.predict import Engine, load
+from bandrt.predict import Engine, featurize_inputs, load
+from bandrt.recipe import Recipe
+from bandrt.results.prediction import Ticket
 from bandrt.run.infer import InferOptions, infer
 
 ENERGY_TOLERANCE_EV = 1e-5
@@ -53,7 +55,7 @@ def test_every_kind_of_input_gives_the_same_bands(engine: Engine, tmp_path: Path
         Crystal.checked(lattice, [11, 17], coords),
     ]
     results = list(engine.predict(items))
-    assert [r.id for r in results] == ["salt", "salt", "item-2", "item-3", "item-4", "item-5"]
+    assert [r.id for r in results] == ["salt", "salt-2", "rock_salt", "NaCl", "NaCl-2", "NaCl-3"]
     assert [r.path for r in results] == [str(path), str(path), "", "", "", ""]
     for result in results:
         assert isinstance(result, Prediction)
@@ -65,7 +67,7 @@ def test_results_come_in_input_order_and_do_not_depend_on_the_batch(engine: Engi
     alone = [next(iter(engine.predict([c]))) for c in crystals]
     for batch_size in (1, 3, 16):
         together = list(engine.predict(crystals, batch_size=batch_size))
-        assert [r.id for r in together] == [f"item-{i}" for i in range(23)]
+        assert len({r.id for r in together}) == 23
         for one, other in zip(alone, together, strict=True):
             assert isinstance(one, Prediction)
             assert isinstance(other, Prediction)
@@ -99,7 +101,7 @@ def test_a_bug_is_not_a_failure(engine: Engine, monkeypatch: pytest.MonkeyPatch)
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("bandrt.predict.featurize_many", broken)
+    monkeypatch.setattr("bandrt.predict.featurize_crystals", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         list(engine.predict([cubic(4.0, [11])]))
 
@@ -165,6 +167,21 @@ def test_a_crystal_too_large_for_the_engine_is_a_failure(make_engine: Callable[.
     assert "--max-atoms 3" in large.message
 
 
+def test_features_and_failures_are_told_apart_in_the_order_of_the_inputs() -> None:
+    unreadable = InputError("empty-file", "b.cif: is empty")
+    crystals = [cubic(6.0, [11, 17, 19]), unreadable, cubic(4.0, [11, 17]), cubic(4.0, [11])]
+    tickets = [
+        Ticket(order, name, path) for order, (name, path) in enumerate((("a", ""), ("b", "b.cif"), ("c", ""), ("d", "d.cif")))
+    ]
+    found = featurize_inputs(tickets, crystals, Recipe(), max_atoms=2)
+    assert [ticket.id for ticket, _ in found.features] == ["c", "d"]
+    [(first, large), (second, empty)] = found.failures
+    assert (first.id, large.code, large.stage) == ("a", "too-many-atoms", "batch")
+    assert large.message == ("a: 3 atoms in the primitive cell, this engine holds at most 2; export it again with --max-atoms 3")
+    assert (second.id, empty.path, empty.code, empty.stage) == ("b", "b.cif", "empty-file", "read")
+    assert len(featurize_inputs(tickets, crystals, Recipe(), max_atoms=None).features) == 3
+
+
 def test_bands_are_in_order_at_every_kpoint(engine: Engine) -> None:
     [result] = engine.predict([cubic(4.0, [11])])
     assert isinstance(result, Prediction)
@@ -203,6 +220,8 @@ def test_warnings_tell_what_was_seen_in_gaps_alone_from_what_was_never_seen() ->
 def test_a_missing_engine_is_named(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"none\.onnx"):
         bandrt.load(tmp_path / "none.onnx")
+    with pytest.raises(EngineError, match="is a folder; name the model file in it"):
+        bandrt.load(str(tmp_path))
 
 
 def test_importing_the_package_imports_nothing_else() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bandrt.contract import TENSORS
 from bandrt.engine.plan.device import DeviceError
 from bandrt.manifest import Profile
 from tests.support.simulated_gpu import GARBAGE, SCRATCH_PER_ATOM, SimulatedDevice
@@ -34,7 +35,7 @@ class SimulatedContext:
         assert self._profile is not None
         bucket = self._engine.profile.buckets[self._profile]
         fits = bucket.min_batch <= shape[0] <= bucket.max_batch
-        if name != "kpoints":
+        if "N" in TENSORS[name].dims:
             fits = fits and bucket.min_atoms <= shape[1] <= bucket.max_atoms
         if fits:
             self._axes[name] = shape

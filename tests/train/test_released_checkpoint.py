@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from bandrt.errors import UsageError
 from bandrt.files import file_sha256
 from bandrt.manifest import BandRule, TrainingDomain
 from bandrt.recipe import KpathRecipe, Recipe
@@ -71,7 +72,7 @@ def test_a_checkpoint_of_our_own_takes_no_conventions(tmp_path: Path) -> None:
     path, model = tmp_path / "model.ckpt", perturbed()
     recipe = Recipe(kpath=KpathRecipe(n_kpoints=48))
     save_checkpoint(path, model=model, config=model.config, recipe=recipe, bands=BandRule(), training=TrainingDomain())
-    with pytest.raises(CheckpointError, match="says what it was trained on") as refused:
+    with pytest.raises(UsageError, match="says what it was trained on") as refused:
         load_checkpoint(path, conventions=Conventions())
     assert refused.value.code == "conventions-unused"
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bandrt.errors import BandrtError
+from bandrt.errors import BandrtError, UsageError
 from bandrt.files import file_sha256, replaced
 from bandrt.manifest import BandRule, EnsembleRule, TrainingDomain, from_mapping
 from bandrt.recipe import Recipe
@@ -119,8 +119,8 @@ def load_checkpoint(path: str | Path, *, conventions: Conventions | None = None)
         conventions: what a released checkpoint leaves unsaid; None takes the defaults. Ours say everything.
 
     Raises:
-        CheckpointError: ``checkpoint-not-found``, ``checkpoint-invalid``, ``checkpoint-version``, or ``conventions-unused`` when
-            conventions are given for a checkpoint that states its own.
+        CheckpointError: ``checkpoint-not-found``, ``checkpoint-invalid`` or ``checkpoint-version``.
+        UsageError: ``conventions-unused`` when conventions are given for a checkpoint that states its own.
     """
     source = Path(path)
     content = _read(source)
@@ -131,7 +131,7 @@ def load_checkpoint(path: str | Path, *, conventions: Conventions | None = None)
             "checkpoint-invalid", f"{source}: a torch file, but not a {KIND}, nor one in the layout of the released code"
         )
     if conventions is not None:
-        raise CheckpointError(
+        raise UsageError(
             "conventions-unused",
             f"{source}: this checkpoint says what it was trained on; edges, k-point frame, species index and k-path scheme"
             " can be chosen only for checkpoints of the released code",
@@ -168,10 +168,8 @@ def load_checkpoint_for(path: str | Path, recipe: Recipe, species_index: Species
     """
     try:
         return load_checkpoint(path, conventions=Conventions.of(recipe, species_index))
-    except CheckpointError as error:
-        if error.code != "conventions-unused":  # it says them itself
-            raise
-    return load_checkpoint(path)
+    except UsageError:  # it says them itself
+        return load_checkpoint(path)
 
 
 def _released(content: dict[str, Any], conventions: Conventions, source: Path) -> Checkpoint:

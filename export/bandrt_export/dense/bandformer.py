@@ -12,8 +12,8 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from bandrt.contract import INPUT_NAMES, REQUIRED_INPUTS
 from bandrt.manifest import Variant
-from bandrt_export.contract import INPUTS
 from bandrt_export.dense.decoder import ExplicitSelfAttention, FoldedCrossAttention
 from bandrt_export.dense.encoder import DenseEdges, GatheredAttention
 from bandrt_export.dense.loops import DenseBonds, DenseLoops
@@ -47,9 +47,8 @@ class DenseBandformer(nn.Module):
 
     decoder_type: ClassVar[type[Decoder | ModeDecoder]] = Decoder
     heads_type: ClassVar[type[BandHeads]] = BandHeads
-    inputs: ClassVar[tuple[str, ...]] = INPUTS
+    inputs: ClassVar[tuple[str, ...]] = REQUIRED_INPUTS
     outputs: ClassVar[tuple[str, ...]] = DenseBands._fields
-    dynamic_slots: ClassVar[bool] = False
     parity_limit_ev: ClassVar[float] = 1e-4  # measured exports stay a hundred times below
     full_precision: ClassVar[frozenset[str]] = frozenset({"node_features", "expansion", "counts", "decoder.encoding", "heads"})
 
@@ -133,7 +132,7 @@ class DenseFourier(DenseBandformer):
 class DenseBloch(DenseBandformer):
     """Our variant with the inputs and outputs of the graph contract; it takes the images of the neighbours, too."""
 
-    inputs = (*INPUTS, "neighbor_image")
+    inputs = INPUT_NAMES
     full_precision = DenseBandformer.full_precision | {"levels", "loops", "reading.loops", "reading.bands"}
 
     def __init__(self, config: ModelConfig) -> None:
@@ -186,9 +185,8 @@ class DenseBloch(DenseBandformer):
 
 Dense = DenseBandformer | DenseReleased
 """The dense model of any variant. Besides `forward`, each class says which tensors of the graph contract it takes, in the order of
-`forward` (`inputs`), and gives (`outputs`), whether crystals may bring any number of neighbour slots or just those of the graph
-recipe (`dynamic_slots`), how many eV fp32 rounding may cost (`parity_limit_ev`), and which modules and constants keep their
-products in fp32 in fp16 (`full_precision`)."""
+`forward` (`inputs`), and gives (`outputs`), how many eV fp32 rounding may cost (`parity_limit_ev`), and which modules and constants
+keep their products in fp32 in fp16 (`full_precision`)."""
 DENSE: dict[Variant, type[Dense]] = {
     "paper": DenseBandformer,
     "fourier": DenseFourier,

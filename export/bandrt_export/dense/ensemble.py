@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bandrt.engine.session import UNCERTAINTY
+from bandrt.contract import UNCERTAINTY
 from bandrt_export.dense.bandformer import DENSE, Dense, DenseBandformer
 from bandrt_export.dense.released import DenseReleased
 from bandrt_train.model.bandformer import Bandformer
@@ -27,7 +27,6 @@ class DenseEnsemble(nn.Module):
         self.members = nn.ModuleList(members)
         self.inputs = kind.inputs
         self.outputs = (*kind.outputs, UNCERTAINTY)
-        self.dynamic_slots = kind.dynamic_slots
         self.parity_limit_ev = kind.parity_limit_ev
         self.full_precision = frozenset(f"members.{i}.{name}" for i in range(len(members)) for name in kind.full_precision)
 
@@ -46,9 +45,9 @@ class DenseEnsemble(nn.Module):
         Returns:
             The members' outputs, averaged, ``band_energies`` first, and ``uncertainty_ev`` (B,).
         """
-        inputs = (atomic_numbers, neighbor_index, neighbor_distance, neighbor_mask, atom_mask, kpoints)
-        images = () if neighbor_image is None else (neighbor_image,)
-        outputs = [torch.stack(parts) for parts in zip(*(member(*inputs, *images) for member in self.members), strict=True)]
+        given = (atomic_numbers, neighbor_index, neighbor_distance, neighbor_mask, atom_mask, kpoints, neighbor_image)
+        inputs = given[: len(self.inputs)]
+        outputs = [torch.stack(parts) for parts in zip(*(member(*inputs) for member in self.members), strict=True)]
         return (*(output.mean(dim=0) for output in outputs), expected_error(outputs[0], self.rule))
 
 

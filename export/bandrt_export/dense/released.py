@@ -11,7 +11,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bandrt_export.contract import INPUTS
+from bandrt.contract import REQUIRED_INPUTS
 from bandrt_export.dense.masking import masked_softmax
 from bandrt_train.model.released.config import ReleasedConfig
 from bandrt_train.model.released.decoder import KpointEncoding, ModeEncoding
@@ -215,10 +215,9 @@ class DenseDecoder(nn.Module):
 class DenseReleased(nn.Module):
     """The released model with the inputs and the output of the graph contract."""
 
-    inputs: ClassVar[tuple[str, ...]] = INPUTS
+    inputs: ClassVar[tuple[str, ...]] = REQUIRED_INPUTS
     outputs: ClassVar = DenseBandEnergies._fields
     full_precision: ClassVar = frozenset({"decoder.kpe", "decoder.analysis", "mlp1", "mlp2"})
-    dynamic_slots: ClassVar = True
     parity_limit_ev: ClassVar = 1e-3  # rounding of all modes adds up where they are in phase, in energies of up to 80 eV
     synthesis: Tensor
 

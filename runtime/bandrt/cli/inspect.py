@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
+from bandrt.cli import options
+from bandrt.contract import TENSORS, described, known_sizes, require_names
 from bandrt.engine import DEFAULT_ENGINE, read_manifest
 from bandrt.manifest import Bucket, EnsembleRule, Manifest, ParityReport, TrainingDomain
 
 
-@click.command("inspect")
+@click.command("inspect", short_help="Say what a model is and how it was verified.")
 @click.argument("model", default=DEFAULT_ENGINE, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
+@options.as_json("the manifest, with the contract of its inputs and outputs")
 def command(model: Path, as_json: bool) -> None:
-    """Say what MODEL is, what it was trained on and how it was verified; the shipped engine by default."""
+    """Say what MODEL is, what it was trained on and how it was verified.
+
+    MODEL is an engine, model.onnx or model.plan; the shipped one by default.
+
+    Exit codes: 0 said, 1 it cannot be read, 2 wrong usage.
+    """
     manifest = read_manifest(model)
     if as_json:
-        click.echo(manifest.to_json())
+        click.echo(json.dumps(json.loads(manifest.to_json()) | {"contract": described(manifest, source=str(model))}, indent=1))
         return
+    require_names(manifest, source=str(model))
     for title, rows in _sections(model, manifest):
         click.echo(title)
         width = max(len(name) for name, _ in rows)
@@ -51,7 +60,7 @@ def _sections(path: Path, manifest: Manifest) -> list[tuple[str, list[tuple[str,
         (
             "what it is fed",
             [
-                ("inputs", ", ".join(manifest.inputs)),
+                *((name, _tensor(name, manifest)) for name in manifest.inputs),
                 ("k-path", f"{recipe.kpath.scheme}, {recipe.kpath.n_kpoints} points, {recipe.kpath.frame}"),
                 (
                     "graph",
@@ -64,7 +73,7 @@ def _sections(path: Path, manifest: Manifest) -> list[tuple[str, list[tuple[str,
         (
             "what it gives",
             [
-                ("outputs", ", ".join(manifest.outputs)),
+                *((name, _tensor(name, manifest)) for name in manifest.outputs),
                 *(_ensemble(manifest.ensemble) if manifest.ensemble else []),
                 ("bands", f"{bands.n_bands}, the lower {bands.n_valence} of them valence"),
                 ("metal", f"halves overlap, or a band crosses zero by more than {bands.metal_tolerance_ev:g} eV"),
@@ -82,6 +91,14 @@ def _sections(path: Path, manifest: Manifest) -> list[tuple[str, list[tuple[str,
         ),
         ("how it was verified", _parity(parity, manifest) if parity else [("parity", "not verified")]),
     ]
+
+
+def _tensor(name: str, manifest: Manifest) -> str:
+    """Shape, type and meaning of an input or output, e.g. ``(B, N) int32: atomic number of each atom; 0 on padding``."""
+    tensor = TENSORS[name]
+    unit = f", {tensor.unit}" if tensor.unit else ""
+    padding = "" if tensor.padding is None else f"; {json.dumps(tensor.padding)} on padding"
+    return f"{tensor.written(known_sizes(manifest))} {tensor.dtype}: {tensor.meaning}{unit}{padding}"
 
 
 def _ensemble(rule: EnsembleRule) -> list[tuple[str, str]]:

@@ -38,6 +38,7 @@ def open_session(path: Path, *, device: str | None = None, threads: int | None =
 
     Raises:
         EngineError: ``engine-not-found``, ``engine-format``, or what the backend finds.
+        UsageError: ``unknown-device``.
     """
     device = default_device(path) if device is None else device
     if _suffix(path) == ".plan":
@@ -65,7 +66,8 @@ def read_manifest(path: Path) -> Manifest:
 def _suffix(path: Path) -> str:
     """``.onnx`` or ``.plan``, of a file that is there."""
     if not path.is_file():
-        raise EngineError("engine-not-found", f"{path}: there is no such model file")
+        why = "is a folder; name the model file in it" if path.is_dir() else "there is no such model file"
+        raise EngineError("engine-not-found", f"{path}: {why}")
     suffix = path.suffix.lower()
     if suffix not in (".onnx", ".plan"):
         raise EngineError(

@@ -9,29 +9,13 @@ from typing import Any, Protocol, Self
 
 from numpy.typing import NDArray
 
-from bandrt.errors import EngineError
+from bandrt.errors import EngineError, UsageError
 from bandrt.manifest import Manifest
 
-INPUT_TYPES = {
-    "atomic_numbers": "int32",
-    "neighbor_index": "int32",
-    "neighbor_distance": "float32",
-    "neighbor_mask": "bool",
-    "neighbor_image": "int32",
-    "atom_mask": "bool",
-    "kpoints": "float32",
-}
-"""Every input of the graph contract; an engine takes those that its manifest lists."""
-UNCERTAINTY = "uncertainty_ev"
-"""Output (B,): expected mean absolute error of a crystal's energies, eV; of engines that estimate it."""
-OUTPUT_TYPES = {"band_energies": "float32", "band_center": "float32", "band_dispersion": "float32", UNCERTAINTY: "float32"}
-"""Every output of the graph contract; ``band_energies`` is always there."""
-
-
 Inputs = dict[str, NDArray[Any]]
-"""A padded batch, by the names of the graph contract."""
+"""A padded batch, by the names of `bandrt.contract.INPUTS`."""
 Outputs = dict[str, NDArray[Any]]
-"""What a model gives for a batch, by the names of its manifest."""
+"""What a model gives for a batch: those of `bandrt.contract.OUTPUTS` that its manifest lists, by name."""
 
 
 class OutOfMemoryError(EngineError):
@@ -98,12 +82,12 @@ def parse_device(device: str) -> tuple[str, int]:
     """Split ``cpu``, ``cuda`` or ``cuda:N`` into kind and index.
 
     Raises:
-        EngineError: ``unknown-device``.
+        UsageError: ``unknown-device``.
     """
     kind, _, index = device.partition(":")
     if (kind == "cpu" and not index) or (kind == "cuda" and (not index or index.isdecimal()) and device != "cuda:"):
         return kind, int(index or 0)
-    raise EngineError("unknown-device", f"device {device!r} is not known; use cpu, cuda or cuda:N")
+    raise UsageError("unknown-device", f"device {device!r} is not known; use cpu, cuda or cuda:N")
 
 
 def available_cores() -> int:

@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.batch import bucket_size
+from bandrt.contract import TENSORS, Axes, known_sizes
 from bandrt.errors import EngineError
 from bandrt.manifest import Bucket, Manifest
 
 ALIGNMENT = 256
 """Bytes: where CUDA and TensorRT want arrays to begin."""
-
-Axes = tuple[int, ...]
 
 
 class BatchShape(NamedTuple):
@@ -85,17 +84,8 @@ def _holds(bucket: Bucket, crystals: int, atoms: int) -> bool:
 
 def input_axes(manifest: Manifest, shape: BatchShape) -> dict[str, Axes]:
     """Shapes of the manifest's inputs, by the graph contract."""
-    _, crystals, atoms, slots = shape
-    contract = {
-        "atomic_numbers": (crystals, atoms),
-        "neighbor_index": (crystals, atoms, slots),
-        "neighbor_distance": (crystals, atoms, slots),
-        "neighbor_mask": (crystals, atoms, slots),
-        "atom_mask": (crystals, atoms),
-        "neighbor_image": (crystals, atoms, slots, 3),
-        "kpoints": (crystals, manifest.recipe.kpath.n_kpoints, 3),
-    }
-    return {name: contract[name] for name in manifest.inputs}
+    sizes = known_sizes(manifest) | {"B": shape.crystals, "N": shape.atoms, "D": shape.slots}
+    return {name: TENSORS[name].axes(sizes) for name in manifest.inputs}
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal, cofactors
-from bandrt.errors import InputError, only
+from bandrt.errors import InputError
 from bandrt.graph.neighbors import Reach, neighbors_within
 from bandrt.graph.shells import OPEN, SHORT, TIED, choose_slots, doubts
+from bandrt.outcomes import only
 from bandrt.recipe import GraphRecipe
 
 DEFAULT_RECIPE = GraphRecipe()

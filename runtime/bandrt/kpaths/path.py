@@ -17,12 +17,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.errors import InputError, only, onward
+from bandrt.errors import InputError
+from bandrt.outcomes import only, onward
 from bandrt.recipe import Scheme
 
 TIE_TOLERANCE = 1e-3
 """Grid steps: a vertex this close below the middle between two grid points counts as on it, so that rounding noise in
 the lattice (1e-6 relative, times 255 steps) cannot move a point."""
+
+
+_SHOWN_LABELS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +61,10 @@ class KPath:
     kpoint_distance: NDArray[np.float64]
     labels: tuple[str, ...]
     label_indices: NDArray[np.int64]
+
+    def __repr__(self) -> str:
+        walk = "-".join(self.labels[:_SHOWN_LABELS]) + ("-..." if len(self.labels) > _SHOWN_LABELS else "")
+        return f"KPath({self.scheme}, {len(self.frac_kpoints)} k-points, {walk})"
 
 
 class Walk(NamedTuple):

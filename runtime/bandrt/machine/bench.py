@@ -20,9 +20,12 @@ import numpy as np
 
 from bandrt.bands.band_structure import in_order
 from bandrt.batch import pad
+from bandrt.contract import BAND_ENERGIES
+from bandrt.crystal import Crystal
 from bandrt.errors import BandrtError, InputError
 from bandrt.features import Features, featurize_crystal
-from bandrt.predict import Engine, band_structure
+from bandrt.outcomes import outcome_of
+from bandrt.predict import Engine, band_structure, featurize_inputs
 from bandrt.recipe import Recipe
 from bandrt.results.prediction import Failure, Prediction, Ticket
 from bandrt.results.store import Store
@@ -32,7 +35,7 @@ WARM_UP = 3
 """Runs that are not counted, of each contender and batch: memory is found, kernels are chosen."""
 MIN_RUNS, MAX_RUNS = 5, 500
 """Counted runs of each contender and batch."""
-STAGES = ("read", "featurize", "copy", "compute", "write")
+STAGES = ("read", "featurize", "pad", "engine", "write")
 
 T = TypeVar("T")
 Clock = Callable[[], float]
@@ -125,8 +128,8 @@ class StageSplit:
         contender: whose run.
         batch: crystals in a batch at most.
         n_crystals: in all.
-        seconds: by the names in `STAGES`; copy lays crystals side by side in a batch, compute is the engine, transfers to a GPU
-            included, write is the output folder.
+        seconds: by the names in `STAGES`, those of ``run.json``: pad lays crystals side by side in a batch, which a run counts
+            as engine; engine runs the model, transfers to a GPU included; write is the output folder.
         crystals_per_second: end to end.
     """
 
@@ -162,20 +165,20 @@ def featurize_sources(sources: Sequence[Source], recipes: Sequence[Recipe], *, m
     Raises:
         BandrtError: ``no-input`` when nothing is left.
     """
-    made = Crystals([], [], {recipe: [] for recipe in recipes})
-    for order, source in enumerate(sources):
-        try:
-            crystal = source.read()
-            features = [featurize_crystal(crystal, recipe, name=source.path) for recipe in made.features]
-            n_atoms = len(features[0].atomic_numbers)
-            if max_atoms is not None and n_atoms > max_atoms:
-                raise InputError("too-many-atoms", f"{source.path}: {n_atoms} atoms, an engine holds {max_atoms}", stage="batch")
-        except InputError as error:
-            made.failures.append(Failure.of(error, Ticket(order, source.id, source.path)))
-            continue
-        made.sources.append(source)
-        for known, one in zip(made.features.values(), features, strict=True):
-            known.append(one)
+    tickets = [Ticket(order, source.id, source.path) for order, source in enumerate(sources)]
+    crystals: list[Crystal | InputError] = [outcome_of(source.read) for source in sources]
+    features: dict[Recipe, dict[Ticket, Features]] = {}
+    failures: dict[Ticket, Failure] = {}
+    for recipe in recipes:
+        found = featurize_inputs(tickets, crystals, recipe, max_atoms=max_atoms)
+        features[recipe] = dict(found.features)
+        failures = dict(found.failures) | failures
+    taken = [ticket for ticket in tickets if ticket not in failures]
+    made = Crystals(
+        [sources[ticket.order] for ticket in taken],
+        [failures[ticket] for ticket in tickets if ticket in failures],
+        {recipe: [of_recipe[ticket] for ticket in taken] for recipe, of_recipe in features.items()},
+    )
     if not made.sources:
         raise BandrtError("no-input", f"none of {len(sources)} crystals can be timed; the first: {made.failures[0].message}")
     return made
@@ -273,8 +276,8 @@ def stage_split(engine: Engine, name: str, sources: Sequence[Source], *, batch: 
     with tempfile.TemporaryDirectory(prefix="bandrt-bench-") as folder, Store(Path(folder), engine_sha256=engine.sha256) as store:
         for start in range(0, len(order), batch):
             members = order[start : start + batch]
-            padded = timed("copy", pad, [features[i] for i in members])
-            energies = timed("compute", engine.session.run, padded)["band_energies"]
+            padded = timed("pad", pad, [features[i] for i in members])
+            energies = timed("engine", engine.session.run, padded)[BAND_ENERGIES]
             for i, row in zip(members, in_order(energies), strict=True):
                 ticket = Ticket(i, sources[i].id, sources[i].path)
                 bands = band_structure(features[i], row, engine.manifest.bands)

@@ -25,7 +25,8 @@ from moyopy import Setting as FinderSetting
 from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
-from bandrt.errors import InputError, only, onward
+from bandrt.errors import InputError
+from bandrt.outcomes import only, onward
 from bandrt.recipe import SymmetryRecipe
 from bandrt.symmetry.prototypes import VOLUME_PER_ATOM, Prototype, prototype_of
 from bandrt.symmetry.standard_lattice import Setting, conventional_lattice, primitive_vectors, settings

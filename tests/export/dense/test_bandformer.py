@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from bandrt.batch import pad
+from bandrt.contract import REQUIRED_INPUTS
 from bandrt.features import Features
-from bandrt_export.contract import INPUTS
 from bandrt_export.dense.bandformer import DENSE, DenseBandformer, DenseBands
 from bandrt_export.dense.decoder import FoldedCrossAttention
 from bandrt_export.dense.masking import masked_bias, masked_softmax
@@ -27,7 +27,7 @@ TOLERANCE_EV = 1e-5
 def dense_bands(dense: DenseBandformer, features: list[Features], **shape: int) -> DenseBands:
     batch = pad(features, **shape)
     with torch.no_grad():
-        return dense(*(torch.from_numpy(batch[name]) for name in INPUTS))
+        return dense(*(torch.from_numpy(batch[name]) for name in REQUIRED_INPUTS))
 
 
 def random_features(rng: np.random.Generator, n_atoms: int) -> Features:
@@ -95,7 +95,7 @@ def test_padding_changes_nothing_and_gives_finite_numbers() -> None:
 def test_what_padding_holds_does_not_matter() -> None:
     dense = DenseBandformer.from_reference(perturbed())
     batch = pad(real_features()[5:8], n_atoms=20)
-    clean = [torch.from_numpy(batch[name]) for name in INPUTS]
+    clean = [torch.from_numpy(batch[name]) for name in REQUIRED_INPUTS]
     numbers, index, distance, mask, atoms, kpoints = (tensor.clone() for tensor in clean)
     numbers[~atoms] = 77
     index[~mask] = 19

@@ -20,12 +20,12 @@ import bandrt_export.onnx
 from bandrt.batch import pad
 from bandrt.cli import run
 from bandrt.cli.inspect import command as inspect
+from bandrt.contract import REQUIRED_INPUTS
 from bandrt.engine import read_manifest
 from bandrt.engine.onnx.session import OnnxSession
 from bandrt.features import Features
 from bandrt.manifest import BandRule, Bucket, Manifest, Precision, Profile, TrainingDomain
 from bandrt_export.cli.export import command
-from bandrt_export.contract import INPUTS
 from bandrt_export.dense.bandformer import DENSE
 from bandrt_export.dense.released import DenseReleased, analysis_matrix, synthesis_matrix
 from bandrt_export.onnx import export_onnx
@@ -125,7 +125,7 @@ def golden_features(golden: Any, number: int) -> Features:
 def dense_energies(dense: DenseReleased, features: Sequence[Features], **shape: int) -> torch.Tensor:
     batch = pad(features, **shape)
     with torch.no_grad():
-        return dense(*(torch.from_numpy(batch[name]) for name in INPUTS)).band_energies
+        return dense(*(torch.from_numpy(batch[name]) for name in REQUIRED_INPUTS)).band_energies
 
 
 def reference_energies(model: ReleasedBandformer, features: Sequence[Features]) -> torch.Tensor:
@@ -194,7 +194,7 @@ def test_padding_changes_nothing_whatever_it_holds() -> None:
     assert torch.isfinite(found).all()
     torch.testing.assert_close(found[:3], expected, atol=TOLERANCE_EV, rtol=0)
     batch = pad(features, n_atoms=25, n_slots=19)
-    numbers, index, distance, mask, atoms, kpoints = (torch.from_numpy(batch[name].copy()) for name in INPUTS)
+    numbers, index, distance, mask, atoms, kpoints = (torch.from_numpy(batch[name].copy()) for name in REQUIRED_INPUTS)
     numbers[~atoms], index[~mask], distance[~mask] = 77, 24, 3.0
     with torch.no_grad():
         dirty = dense(numbers, index, distance, mask, atoms, kpoints).band_energies

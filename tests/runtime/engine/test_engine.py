@@ -14,7 +14,7 @@ from bandrt.engine import open_session, read_manifest
 from bandrt.engine.cuda_driver import NoDriver
 from bandrt.engine.onnx.session import OnnxSession
 from bandrt.engine.session import OutOfMemoryError, available_cores, parse_device
-from bandrt.errors import BandrtError, EngineError, ManifestError, MissingPackageError
+from bandrt.errors import BandrtError, EngineError, ManifestError, MissingPackageError, UsageError
 from bandrt.manifest import METADATA_KEY, BandRule
 from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe
 
@@ -151,7 +151,7 @@ def test_a_manifest_that_does_not_describe_the_model_is_refused(tiny_engine: Pat
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "cpu:0", "", "cuda:-1"])
 def test_an_unknown_device_is_refused(tiny_engine: Path, device: str) -> None:
-    refused(EngineError, "unknown-device", tiny_engine, device=device)
+    refused(UsageError, "unknown-device", tiny_engine, device=device)
 
 
 def test_devices_are_parsed() -> None:

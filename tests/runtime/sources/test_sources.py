@@ -107,7 +107,7 @@ def test_ids_do_not_depend_on_how_the_folder_is_reached(tmp_path: Path, monkeypa
 def test_ids_of_two_folders_of_one_name_are_still_unique(tmp_path: Path) -> None:
     for name in ("x/runs/POSCAR", "y/runs/POSCAR", "z/runs/POSCAR"):
         write(tmp_path / name, POSCAR)
-    assert ids(*(tmp_path / name / "runs" for name in "xyz")) == ["runs/POSCAR", "runs/POSCAR#2", "runs/POSCAR#3"]
+    assert ids(*(tmp_path / name / "runs" for name in "xyz")) == ["runs/POSCAR", "runs/POSCAR-2", "runs/POSCAR-3"]
 
 
 def test_a_file_reached_twice_comes_once(tmp_path: Path) -> None:
@@ -127,12 +127,22 @@ def test_a_folder_to_skip_is_not_searched(tmp_path: Path) -> None:
 
 
 def test_what_was_named_and_can_not_be_used_is_reported(tmp_path: Path) -> None:
+    sources = list(find([write(tmp_path / "notes.txt"), write(tmp_path / "empty.cif", "")]))
+    assert codes(sources) == ["unsupported-format", "empty-file"]
+    assert len({source.id for source in sources}) == 2
+
+
+@pytest.mark.parametrize("name", ["lost.cif", "lost", "dangling.cif"])
+def test_what_was_named_and_is_not_there_costs_only_itself(tmp_path: Path, name: str) -> None:
     (tmp_path / "dangling.cif").symlink_to(tmp_path / "nowhere")
-    sources = list(
-        find([tmp_path / "lost.cif", write(tmp_path / "notes.txt"), write(tmp_path / "empty.cif", ""), tmp_path / "dangling.cif"])
-    )
-    assert codes(sources) == ["file-not-found", "unsupported-format", "empty-file", "file-not-found"]
-    assert len({source.id for source in sources}) == 4
+    assert codes(find([write(tmp_path / "Cu.cif"), tmp_path / name])) == ["ok", "file-not-found"]
+
+
+def test_what_was_there_and_is_gone_is_reported(tmp_path: Path) -> None:
+    gone, kept = write(tmp_path / "a.cif"), write(tmp_path / "b.cif")
+    sources = find([gone, kept])
+    gone.unlink()
+    assert codes(sources) == ["file-not-found", "ok"]
 
 
 def test_a_dangling_link_in_a_folder_is_reported(tmp_path: Path) -> None:
@@ -166,7 +176,7 @@ def test_rows_of_a_table_are_crystals(tmp_path: Path, ending: str) -> None:
     assert [source.id for source in sources] == ["mp-1", "mp-2", "t:3"]
     assert [source.path for source in sources] == [f"{path}:{row}" for row in (1, 2, 3)]
     assert codes(sources) == ["ok", "not-a-crystal", "ok"]
-    assert count([path]) is None
+    assert count([path]) == 3
 
 
 @pytest.mark.parametrize("header", [["material_id", "cif", "id"], ["cif", "id", "name"], ["name", "cif", "other"]])
@@ -347,3 +357,28 @@ def test_seen_strings_are_remembered_past_the_recent_ones(monkeypatch: pytest.Mo
     assert all(seen.add(str(number)) for number in range(1050))
     assert not any(seen.add(str(number)) for number in range(1050))
     assert seen.add("new")
+
+
+def test_rows_frames_and_members_are_counted_as_they_are_found(tmp_path: Path) -> None:
+    body = [["mp-1", CIF], ["mp-2", "data_x"], ["short"]]
+    write(tmp_path / "t.csv", table(["material_id", "cif"], body) + "\n")
+    (tmp_path / "cut.jsonl.gz").write_bytes(b"no gzip")
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("a.cif", CIF)
+        archive.writestr("notes.txt", "mine")
+        archive.writestr("inner/t.csv", table(["material_id", "cif"], body))
+    assert count([tmp_path]) == len(list(find([tmp_path]))) > 6
+
+
+def test_what_would_take_long_is_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "t.csv", table(["material_id", "cif"], [["mp-1", CIF]]))
+    monkeypatch.setattr("bandrt.sources.COUNTED_BYTES", 10)
+    assert count([tmp_path]) is None
+
+
+def test_paths_that_lead_to_nothing_readable_are_an_error_at_once(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    for missing in ("nowhere", "notes.txt"):
+        with pytest.raises(BandrtError, match=f"{missing}: ") as caught:
+            find([tmp_path / missing])
+        assert caught.value.code == "no-input"

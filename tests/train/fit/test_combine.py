@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from scipy.optimize import nnls
 
+from bandrt.errors import BandrtError, UsageError
 from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_train.checkpoint import load_checkpoint, save_checkpoint
 from bandrt_train.cli.group import group
@@ -109,9 +110,9 @@ def test_metals_are_told_on_the_gaps_held_out_too(members: list[Path], data: Dat
     assert result.rule.n_crystals == len(data.split("validation"))  # a gap is no energy to fit the uncertainty to
 
 
-def refused(code: str, paths: list[Path], data: Dataset, **options: Any) -> str:
+def refused(code: str, paths: list[Path], data: Dataset, *, kind: type[BandrtError] = EnsembleError, **options: Any) -> str:
     output = paths[0].parent / "refused.pt"
-    with pytest.raises(EnsembleError) as caught:
+    with pytest.raises(kind) as caught:
         build_ensemble(paths, data, output, **options)
     assert caught.value.code == code
     assert not output.exists()
@@ -124,7 +125,7 @@ def test_checkpoints_that_are_no_members_of_one_ensemble_are_refused(
     first, second = members
     member = load_checkpoint(second)
     other = tmp_path / "other.pt"
-    refused("too-few-members", [first], data)
+    refused("too-few-members", [first], data, kind=UsageError)
     assert str(built.checkpoint) in refused("nested-ensemble", [first, built.checkpoint], data)
     assert "different seeds" in refused("same-member", [first, second, changed(first, other)], data)
     dropped = dataclasses.replace(member.config, dropout=0.3)

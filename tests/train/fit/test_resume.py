@@ -15,10 +15,11 @@ import torch
 from click.testing import CliRunner
 
 from bandrt.cli import EXIT_INTERRUPTED, run
+from bandrt.errors import OutputInTheWayError
 from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.cli.group import group
 from bandrt_train.data.dataset import Dataset
-from bandrt_train.fit.config import FitConfig, FitError, GapConfig, TrainerConfig
+from bandrt_train.fit.config import FitConfig, GapConfig, TrainerConfig
 from bandrt_train.fit.run import fit
 from bandrt_train.fit.run_folder import RunFolder
 from tests.support.small_fits import CONFIG, N_KPOINTS, TINY, assert_same_run
@@ -111,13 +112,13 @@ def test_resuming_what_was_never_begun_begins_it(data: Dataset, gaps: Dataset, w
 def test_another_configuration_does_not_go_on_with_a_run(
     data: Dataset, gaps: Dataset, whole: Path, changed: FitConfig, named: str
 ) -> None:
-    with pytest.raises(FitError, match=named) as caught:
+    with pytest.raises(OutputInTheWayError, match=named) as caught:
         fit(changed, data, whole, gaps=gaps, resume=True)
     assert caught.value.code == "other-run"
 
 
 def test_other_data_do_not_go_on_with_a_run_but_another_machine_does(data: Dataset, gaps: Dataset, whole: Path) -> None:
-    with pytest.raises(FitError, match="gaps_sha256 is ''"):
+    with pytest.raises(OutputInTheWayError, match="gaps_sha256 is ''"):
         fit(DROPPING, data, whole, resume=True)
     elsewhere = dataclasses.replace(DROPPING, trainer=TrainerConfig(accelerator="cpu", loader_workers=1))
     assert fit(elsewhere, data, whole, gaps=gaps, resume=True).best_epoch >= 1
@@ -129,12 +130,12 @@ def test_a_damaged_state_is_refused_and_says_what_to_do(data: Dataset, gaps: Dat
     (folder / "config.json").write_bytes((whole / "config.json").read_bytes())
     content = (whole / "last.ckpt").read_bytes()
     (folder / "last.ckpt").write_bytes(content[: len(content) // 2])
-    with pytest.raises(FitError, match="remove it to start over") as caught:
+    with pytest.raises(OutputInTheWayError, match="remove it to start over") as caught:
         fit(DROPPING, data, folder, gaps=gaps, resume=True)
     assert caught.value.code == "not-resumable"
     (folder / "last.ckpt").unlink()
     (folder / "validation.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(FitError, match=r"no last\.ckpt"):
+    with pytest.raises(OutputInTheWayError, match=r"no last\.ckpt"):
         fit(DROPPING, data, folder, gaps=gaps, resume=True)
 
 
@@ -166,7 +167,7 @@ def test_the_command_line_resumes_a_run_that_was_killed(data: Dataset, tmp_path:
     assert process.returncode == -signal.SIGKILL, complaint.decode()
     assert log.read_text(encoding="utf-8").count("\n") < 11, "the run was over before it was killed"
     refused = CliRunner().invoke(group, arguments("killed"))
-    assert isinstance(refused.exception, FitError)
+    assert isinstance(refused.exception, OutputInTheWayError)
     assert "--resume" in refused.exception.message
     resumed = call(*arguments("killed"), "--resume")
     assert resumed.replace("killed", "whole") == call(*arguments("whole"))

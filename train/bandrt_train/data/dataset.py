@@ -32,8 +32,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from bandrt.arguments import check_choice
+from bandrt.contract import INPUTS
 from bandrt.crystal import Crystal
-from bandrt.errors import InputError
+from bandrt.errors import InputError, NotFoundError
 from bandrt.features import Features
 from bandrt.kpaths.path import KPath
 from bandrt.manifest import BandRule, from_mapping
@@ -48,8 +50,8 @@ PARTS_IN_MEMORY = 1024
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
-ATOM_ARRAYS = ("atomic_numbers", "neighbor_index", "neighbor_distance", "neighbor_mask", "neighbor_image")
-"""Fields of `Features` with one row per atom."""
+ATOM_ARRAYS = tuple(tensor.name for tensor in INPUTS if "N" in tensor.dims and tensor.name != "atom_mask")
+"""Fields of `Features` with one row per atom, but for the mask, which without padding says nothing."""
 
 
 @dataclass(frozen=True)
@@ -145,9 +147,12 @@ class Dataset:
         """Open `folder`.
 
         Raises:
+            NotFoundError: ``dataset-not-found``.
             InputError: ``not-a-dataset`` or ``dataset-version``.
         """
         self.folder = folder
+        if not folder.exists():
+            raise NotFoundError("dataset-not-found", f"{folder}: there is no such data set; make one with: bandrt train dataset")
         try:
             values = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
             lines = (folder / "entries.jsonl").read_text(encoding="utf-8").splitlines()
@@ -173,7 +178,12 @@ class Dataset:
         return (self[i] for i in range(len(self)))
 
     def indices(self, split: Split) -> list[int]:
-        """Which entries belong to a split, in order."""
+        """Which entries belong to a split, in order.
+
+        Raises:
+            ArgumentError: ``bad-argument`` for a split that is none.
+        """
+        check_choice("split", split, Split)
         return [i for i, record in enumerate(self.records) if record["split"] == split]
 
     def split(self, split: Split) -> list[Entry]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bandrt.errors import BandrtError
+from bandrt.files import require_there
 from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.evaluation.tables import METRICS, markdown_table
 
@@ -76,11 +77,12 @@ def read_run(folder: Path, name: str = "") -> Run:
         name: what its row is to be called; empty: how it differs from the first row.
 
     Raises:
+        NotFoundError: ``file-not-found``.
         AblationError: ``not-a-run``.
         CheckpointError: the checkpoint cannot be read.
     """
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((require_there(folder) / "config.json").read_text(encoding="utf-8"))
         validation = json.loads((folder / "validation.json").read_text(encoding="utf-8"))
         metrics = {name: validation["model"]["total"].get(name) for name in METRICS}
         seed = int(config.pop("seed"))

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch_geometric.data import Batch, Data
 
 from bandrt.batch import pad
+from bandrt.contract import BAND_ENERGIES, UNCERTAINTY
 from bandrt.engine import open_session
-from bandrt.engine.session import UNCERTAINTY, Session
+from bandrt.engine.session import Session
 from bandrt.errors import BandrtError
 from bandrt.features import Features
 from bandrt.files import file_sha256
@@ -137,7 +138,7 @@ def predict_entries(path: Path, dataset: Dataset, entries: Iterable[Entry]) -> P
         outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         sha256 = file_sha256(path)
         facts = ModelFacts(sha256, manifest.checkpoint_sha256, manifest.variant, manifest.bands, manifest.training)
-        return Predictions(outputs["band_energies"], outputs.get(UNCERTAINTY), facts)
+        return Predictions(outputs[BAND_ENERGIES], outputs.get(UNCERTAINTY), facts)
     checkpoint = load_checkpoint(path)
     check_recipe(path, checkpoint.recipe, checkpoint.bands, dataset)
     model = checkpoint.build_model()

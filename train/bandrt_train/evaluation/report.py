@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bandrt import __version__
-from bandrt.files import replaced
+from bandrt.files import replaced, require_there
 from bandrt_train.evaluation.breakdown import by_crystal_system, by_element, crystal_system, quintiles
 from bandrt_train.evaluation.calibration import calibration
 from bandrt_train.evaluation.judgement import MODEL, Judgement
@@ -113,10 +113,11 @@ def read_report(path: Path) -> dict[str, Any]:
     """Read a ``report.json``.
 
     Raises:
+        NotFoundError: ``file-not-found``.
         EvaluationError: ``not-a-report``, for another format, too.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(require_there(path).read_text(encoding="utf-8"))
         version = values["format_version"]
         found = version == FORMAT_VERSION and values["sets"] and values["model"]
     except (OSError, ValueError, KeyError, TypeError) as error:

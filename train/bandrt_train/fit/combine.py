@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bandrt.errors import BandrtError
+from bandrt.errors import BandrtError, UsageError
 from bandrt.manifest import BandRule, EnsembleRule
 from bandrt_train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from bandrt_train.data.dataset import Dataset
@@ -99,8 +99,9 @@ def build_ensemble(
         progress: wraps the entries as they are predicted.
 
     Raises:
-        EnsembleError: ``too-few-members``, ``nested-ensemble``, ``same-member``, ``other-model``, ``other-recipe``,
-            ``other-bands``, ``other-data``, ``empty-split`` or ``too-few-crystals``.
+        UsageError: ``too-few-members``.
+        EnsembleError: ``nested-ensemble``, ``same-member``, ``other-model``, ``other-recipe``, ``other-bands``, ``other-data``,
+            ``empty-split`` or ``too-few-crystals``.
         EvaluationError: ``recipe-mismatch``.
         CheckpointError: a checkpoint cannot be read.
     """
@@ -202,7 +203,7 @@ def _predict(models: Sequence[Reference], dataset: Dataset, progress: Progress) 
 def _check_members(paths: Sequence[Path], members: Sequence[Checkpoint]) -> None:
     """Members must be alike in all but their weights, and in these they must differ."""
     if len(members) < 2:
-        raise EnsembleError("too-few-members", f"{len(members)} checkpoint makes no ensemble; give two or more")
+        raise UsageError("too-few-members", f"{len(members)} checkpoint makes no ensemble; give two or more")
     for number, (path, member) in enumerate(zip(paths, members, strict=True)):
         if member.ensemble is not None:
             raise EnsembleError("nested-ensemble", f"{path}: is an ensemble; give its members")

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from bandrt.arguments import check_choices
 from bandrt.errors import BandrtError
+from bandrt.files import require_there
 from bandrt.manifest import from_mapping
 from bandrt_train.model.config import ModelConfig
 from bandrt_train.model.variants import Config, read_model_config
@@ -60,6 +62,9 @@ class TrainerConfig:
     loader_workers: int = 0
     """Processes that read the data of each device, for each data set; 0 reads between the steps."""
 
+    def __post_init__(self) -> None:
+        check_choices(self)
+
 
 @dataclass(frozen=True)
 class FitConfig:
@@ -81,8 +86,10 @@ class FitConfig:
     dispersion_weight: float = 1.0
     """The paper's lambda: the loss is ``L1(centre) + lambda L1(dispersion)``."""
     seed: int = 0
+    """Of the first weights, the order of crystals and dropout."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in ("epochs", "patience", "batch_size"):
             if getattr(self, name) < 1:
                 raise FitError("config-invalid", f"{name} is {getattr(self, name)}, allowed: 1 or more")
@@ -99,12 +106,13 @@ def read_config(path: Path) -> FitConfig:
     """Read a TOML configuration; keys left out keep their defaults, unknown keys are errors.
 
     Raises:
+        NotFoundError: ``file-not-found``.
         FitError: ``config-invalid`` for text that is not TOML.
         ConfigError: ``config-invalid`` for a model that cannot be.
         ManifestError: for an unknown key or a value of the wrong kind, naming it.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(require_there(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise FitError("config-invalid", f"{path}: cannot be read as TOML ({error})") from error
     model = read_model_config(values.pop("model", {}), source=str(path))

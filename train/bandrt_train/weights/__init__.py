@@ -15,8 +15,8 @@ NAME: Final = "shipped"
 class CheckpointPath(click.Path):
     """A file, or the word ``shipped`` for the checkpoint that comes with bandrt, where no file is called so."""
 
-    def __init__(self, *, exists: bool) -> None:
-        super().__init__(exists=exists, dir_okay=False, path_type=Path)
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Turn an argument into a path."""

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from bandrt.engine.session import INPUT_TYPES, Inputs, Outputs
+from bandrt.contract import DTYPES
+from bandrt.engine.session import Inputs, Outputs
 
 MOST_SHAPES = 32
 """Sets of buffers that are kept; of more than these, the one that was not needed for longest is given up."""
@@ -72,7 +73,7 @@ class BoundRunner:
 
         binding, buffers = self._session.io_binding(), {}
         for name, shape in zip(self._inputs, shapes, strict=True):
-            dtype = np.dtype(INPUT_TYPES[name])
+            dtype = np.dtype(DTYPES[name])
             buffers[name] = onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, dtype, self._kind, self._index)
             binding.bind_ortvalue_input(name, buffers[name])
         for name in self._outputs:

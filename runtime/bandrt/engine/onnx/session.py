@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from bandrt.contract import DTYPES, TENSORS, Dtype, known_sizes, require_names
 from bandrt.engine.cuda_driver import require_gpu
 from bandrt.engine.onnx.binding import BoundRunner, load_cuda_libraries
 from bandrt.engine.onnx.file import manifest_of
 from bandrt.engine.onnx.slices import SlicedRunner
-from bandrt.engine.session import (
-    INPUT_TYPES,
-    OUTPUT_TYPES,
-    Inputs,
-    OutOfMemoryError,
-    Outputs,
-    available_cores,
-    parse_device,
-    run_in_turn,
-)
-from bandrt.errors import EngineError, ManifestError, MissingPackageError
+from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs, available_cores, parse_device, run_in_turn
+from bandrt.engine.shapes import shape_of
+from bandrt.errors import EngineError, MissingPackageError
 from bandrt.manifest import Manifest
 
-_ELEMENT_TYPES = {"int32": "tensor(int32)", "float32": "tensor(float)", "bool": "tensor(bool)"}
+_ELEMENT_TYPES: dict[Dtype, str] = {"int32": "tensor(int32)", "float32": "tensor(float)", "bool": "tensor(bool)"}
 _ERRORS_ONLY = 3
 """ONNX Runtime's log severity: warnings about its own optimiser are nothing a user can act on."""
 OUT_OF_MEMORY = ("Failed to allocate memory", "out of memory", "ALLOC_FAILED", "bad_alloc", "bad allocation")
@@ -52,7 +45,8 @@ class OnnxSession:
                 it in slices, which is faster.
 
         Raises:
-            EngineError: ``engine-unreadable``, ``engine-mismatch``, ``unknown-device`` or ``device-unavailable``.
+            EngineError: ``engine-unreadable``, ``engine-mismatch`` or ``device-unavailable``.
+            UsageError: ``unknown-device``.
             ManifestError: the model carries no manifest, or not one that describes it.
             MissingPackageError: ONNX Runtime is not installed.
         """
@@ -121,7 +115,7 @@ class OnnxSession:
                 return self._bound.run(feeds)
             return self._evaluate(self._session, feeds) if self._sliced is None else self._sliced.run(feeds)
         except Exception as error:
-            crystals, atoms = inputs["atomic_numbers"].shape
+            crystals, atoms, _ = shape_of(inputs)
             if any(words in str(error) for words in OUT_OF_MEMORY) or isinstance(error, MemoryError):
                 if self._bound is not None:
                     self._bound.forget()
@@ -152,20 +146,16 @@ class OnnxSession:
 
     def _compare_with_manifest(self) -> None:
         manifest = self._manifest
+        require_names(manifest, source=str(self._path))
         inputs = {i.name: i for i in self._session.get_inputs()}
         outputs = {o.name: o for o in self._session.get_outputs()}
         self._compare("inputs", set(inputs), set(manifest.inputs))
-        if "band_energies" not in manifest.outputs:
-            raise ManifestError("manifest-invalid", f"{self._path}: the manifest lists no output band_energies")
         self._compare("outputs", set(outputs) & set(manifest.outputs), set(manifest.outputs))
-        for name, known in [*((n, INPUT_TYPES) for n in manifest.inputs), *((n, OUTPUT_TYPES) for n in manifest.outputs)]:
-            found = (inputs | outputs)[name].type
-            if name not in known or found != _ELEMENT_TYPES[known[name]]:
-                wanted = _ELEMENT_TYPES[known[name]] if name in known else "no such name in this version"
-                raise EngineError("engine-mismatch", f"{self._path}: {name} is {found}, expected {wanted}")
-        self._compare_size("kpoints", inputs, 1, manifest.recipe.kpath.n_kpoints)
-        self._compare_size("neighbor_index", inputs, 2, manifest.recipe.graph.n_neighbors)
-        self._compare_size("band_energies", outputs, 1, manifest.bands.n_bands)
+        for name in (*manifest.inputs, *manifest.outputs):
+            found, expected = (inputs | outputs)[name], _ELEMENT_TYPES[DTYPES[name]]
+            if found.type != expected:
+                raise EngineError("engine-mismatch", f"{self._path}: {name} is {found.type}, expected {expected}")
+            self._compare_shape(name, found.shape, TENSORS[name].shape(known_sizes(manifest)))
 
     def _compare(self, what: str, found: set[str], expected: set[str]) -> None:
         if found != expected:
@@ -174,12 +164,13 @@ class OnnxSession:
                 f"{self._path}: the model's {what} are {', '.join(sorted(found))}, its manifest says {', '.join(sorted(expected))}",
             )
 
-    def _compare_size(self, name: str, tensors: dict[str, Any], axis: int, expected: int) -> None:
-        found = tensors[name].shape[axis] if name in tensors else expected
-        if isinstance(found, int) and found != expected:
-            raise EngineError(
-                "engine-mismatch", f"{self._path}: axis {axis} of {name} has size {found}, its manifest says {expected}"
-            )
+    def _compare_shape(self, name: str, found: Sequence[Any], expected: tuple[str | int, ...]) -> None:
+        """Compare the sizes that both the model and its manifest have fixed."""
+        for axis, (size, said) in enumerate(zip(found, expected, strict=False)):
+            if isinstance(size, int) and isinstance(said, int) and size != said:
+                raise EngineError(
+                    "engine-mismatch", f"{self._path}: axis {axis} of {name} has size {size}, its manifest says {said}"
+                )
 
 
 def _options(threads: int) -> Any:

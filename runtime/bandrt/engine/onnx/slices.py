@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bandrt.contract import TENSORS
+
 MAX_CRYSTALS = 4
 """Crystals of a slice at most: enough to share the cost of calling each operation."""
 MAX_ATOMS = 24
@@ -33,9 +35,10 @@ class Slice(NamedTuple):
     """Atoms of the largest, 1 or more."""
 
     def of(self, batch: Tensors) -> Tensors:
-        """Their part of a batch; every tensor but ``kpoints`` has atoms along its second axis."""
+        """Their part of a batch."""
         return {
-            name: tensor[self.rows] if name == "kpoints" else tensor[self.rows, : self.n_atoms] for name, tensor in batch.items()
+            name: tensor[self.rows, : self.n_atoms] if "N" in TENSORS[name].dims else tensor[self.rows]
+            for name, tensor in batch.items()
         }
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from bandrt.contract import DTYPES, require_names
 from bandrt.engine.plan.device import Device, DeviceError, OutOfDeviceMemoryError
 from bandrt.engine.plan.lane import Flight, Lane, Pools, Streams
 from bandrt.engine.plan.tensorrt import Plan
-from bandrt.engine.session import INPUT_TYPES, OUTPUT_TYPES, Inputs, OutOfMemoryError, Outputs
+from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs
 from bandrt.engine.shapes import BatchShape, Layout, choose_shape, input_axes, shape_of
 from bandrt.errors import EngineError
 from bandrt.manifest import Manifest
@@ -34,8 +35,8 @@ class Program:
         self._lanes: list[Lane] = []
         axes = input_axes(manifest, shape)
         self._context = plan.context(shape.profile, axes, streams.compute)
-        self._inputs = Layout.of(axes, INPUT_TYPES)
-        self._outputs = Layout.of({name: self._context.shape(name) for name in manifest.outputs}, OUTPUT_TYPES)
+        self._inputs = Layout.of(axes, DTYPES)
+        self._outputs = Layout.of({name: self._context.shape(name) for name in manifest.outputs}, DTYPES)
         self._scratch = pools.scratch.take(self._context.scratch_bytes)
 
     def free_lane(self) -> Lane:
@@ -82,6 +83,7 @@ class PlanSession:
 
         Raises:
             EngineError: ``engine-mismatch`` when the plan is not what its manifest says.
+            ManifestError: the manifest lists no band energies.
         """
         self._path = path
         self._manifest = manifest
@@ -211,8 +213,8 @@ class PlanSession:
 
     def _compare_with_manifest(self, plan: Plan) -> None:
         manifest, found = self._manifest, plan.tensors()
-        expected = {name: (True, INPUT_TYPES[name]) for name in manifest.inputs}
-        expected |= {name: (False, OUTPUT_TYPES[name]) for name in manifest.outputs}
+        require_names(manifest, source=str(self._path))
+        expected = {name: (name in manifest.inputs, DTYPES[name]) for name in (*manifest.inputs, *manifest.outputs)}
         if found != expected or plan.n_profiles != len(manifest.profile.buckets):
             raise EngineError(
                 "engine-mismatch",
@@ -221,5 +223,5 @@ class PlanSession:
             )
 
 
-def _listed(tensors: dict[str, tuple[bool, str]]) -> str:
+def _listed(tensors: Mapping[str, tuple[bool, str]]) -> str:
     return ", ".join(f"{name} ({'in' if is_input else 'out'}, {kind})" for name, (is_input, kind) in sorted(tensors.items()))

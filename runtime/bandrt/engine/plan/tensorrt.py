@@ -12,9 +12,9 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from bandrt.contract import Axes
 from bandrt.engine.plan.cuda_device import device_error
 from bandrt.engine.plan.device import DeviceBuffer, Stream
-from bandrt.engine.shapes import Axes
 from bandrt.errors import MissingPackageError
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from bandrt.errors import OutputError
+from bandrt.errors import OutputError, UsageError
 from bandrt.results.parts import part_engine, part_ids, read_part
 from bandrt.results.prediction import Prediction
 from bandrt.results.store import existing_parts, undamaged, unknown_id
@@ -56,7 +56,8 @@ def select(folder: Path, ids: Sequence[str] = ()) -> Selection:
         ids: which; none: all.
 
     Raises:
-        OutputError: ``output-not-found``, ``part-damaged``, ``engine-differs``, ``unknown-id`` or ``no-predictions``.
+        OutputError: ``output-not-found``, ``part-damaged``, ``unknown-id`` or ``no-predictions``.
+        UsageError: ``engine-differs``.
     """
     wanted, missing = frozenset(ids), set(ids)
     portions: list[Portion] = []
@@ -78,7 +79,10 @@ def select(folder: Path, ids: Sequence[str] = ()) -> Selection:
         raise OutputError("no-predictions", f"{folder}: holds no predictions; what became of the inputs is in its errors.jsonl")
     if len(engines) > 1:
         found = ", ".join(f"{engine[:12]} in {path.name}" for engine, path in engines.items())
-        raise OutputError("engine-differs", f"{folder}: holds predictions of several engines ({found}); one file is of one engine")
+        raise UsageError(
+            "engine-differs",
+            f"{folder}: holds predictions of several engines ({found}); one file is of one engine: give the ids of one",
+        )
     return Selection(tuple(portions), n_crystals, *engines)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bandrt.batch import INPUT_NAMES, pad
+from bandrt.batch import pad
+from bandrt.contract import INPUT_NAMES
 from bandrt.engine.onnx.session import OnnxSession
 from bandrt.engine.onnx.slices import MAX_ATOMS, MAX_CRYSTALS, MAX_PADDING, SlicedRunner, Tensors, slices
 from bandrt.features import featurize

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from bandrt.cli import run
-from bandrt.errors import MissingPackageError, OutputError
+from bandrt.errors import BandrtError, MissingPackageError, OutputError
 from bandrt.results.convert import FORMATS, SUFFIXES, Format, convert, selection
 from bandrt.results.parts import read_part
 from bandrt.results.prediction import Prediction
@@ -59,7 +59,7 @@ def damage_energies(part: Path) -> None:
 def refused(code: str, out: Path, kind: Format = "pymatgen", *, ids: tuple[str, ...] = ()) -> str:
     """The message of the refusal, after which nothing has changed."""
     target = target_of(kind, out.parent)
-    with pytest.raises(OutputError) as caught:
+    with pytest.raises(BandrtError) as caught:
         convert(out, target, kind, ids=ids)
     assert caught.value.code == code
     assert target.read_bytes() == OLD

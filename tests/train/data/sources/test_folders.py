@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bandrt.errors import InputError
+from bandrt.errors import InputError, NotFoundError
 from bandrt_train.data.documents import DocumentText, parse_document
 from bandrt_train.data.sources.folders import count_documents, find_documents, read_documents
 
@@ -32,18 +32,20 @@ def test_a_document_without_an_id_is_called_after_its_file(tmp_path: Path, label
 
 
 def test_an_empty_or_missing_source_is_an_error(tmp_path: Path) -> None:
-    for source in (tmp_path, tmp_path / "nowhere.json"):
-        with pytest.raises(InputError, match="no band documents") as caught:
-            list(find_documents([source]))
-        assert caught.value.code == "no-input"
+    with pytest.raises(InputError, match="no band documents") as empty:
+        list(find_documents([tmp_path]))
+    assert empty.value.code == "no-input"
+    with pytest.raises(NotFoundError, match=r"nowhere\.json: no such file") as lost:
+        list(find_documents([tmp_path / "nowhere.json"]))
+    assert lost.value.code == "file-not-found"
 
 
-def test_documents_are_counted_where_names_tell_how_many_there_are(tmp_path: Path, label_texts: list[DocumentText]) -> None:
+def test_documents_are_counted_without_parsing_them(tmp_path: Path, label_texts: list[DocumentText]) -> None:
     for name in ("a.json", "b.json", ".hidden.json", "failed.jsonl"):
         (tmp_path / name).write_text(label_texts[0].text, encoding="utf-8")
     assert count_documents([tmp_path, tmp_path / "a.json"]) == 3
-    (tmp_path / "lines.jsonl").write_text(label_texts[0].text, encoding="utf-8")
-    assert count_documents([tmp_path]) is None
+    (tmp_path / "lines.jsonl").write_text(f"{label_texts[0].text}\n\nno document\n", encoding="utf-8")
+    assert count_documents([tmp_path]) == len(list(find_documents([tmp_path]))) == 4
 
 
 def test_a_truncated_file_is_refused_and_the_next_one_read(tmp_path: Path, label_texts: list[DocumentText]) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from bandrt.errors import BandrtError, MissingPackageError, OutputError
+import bandrt_train.cli.download as download_cli
+from bandrt.errors import BandrtError, MissingPackageError, UsageError
 from bandrt.recipe import KpathRecipe, Recipe
-from bandrt_train.cli.group import download as download_cli
 from bandrt_train.cli.group import group
 from bandrt_train.data.builder import build_dataset
 from bandrt_train.data.dataset import DatasetRecipe
@@ -190,7 +190,7 @@ def test_ids_are_read_with_remarks_and_wrong_ones_named(tmp_path: Path) -> None:
     file.write_text("mp-149\n../../etc/passwd\n", encoding="utf-8")
     with pytest.raises(BandrtError, match=r"'\.\./\.\./etc/passwd' is not an id"):
         read_ids(file)
-    with pytest.raises(OutputError, match="no download was begun"):
+    with pytest.raises(UsageError, match="no download was begun"):
         remembered_ids(tmp_path / "nowhere")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from bandrt.errors import InputError
-from bandrt.files import file_sha256
+from bandrt.files import file_sha256, require_there
 from bandrt_train.data.documents import BandDocument, DocumentText, Reading
 from bandrt_train.data.sources.structure_beside import MARK as STRUCTURE_MARK
 from bandrt_train.data.sources.structure_beside import read_structure, structure_beside
@@ -87,7 +87,8 @@ def find_documents(sources: Sequence[Path]) -> Iterator[BandSource]:
     """Yield every document under files and folders, in sorted order.
 
     Raises:
-        InputError: ``no-input`` when a source does not exist or holds no documents at all.
+        NotFoundError: ``file-not-found`` when a source does not exist.
+        InputError: ``no-input`` when one holds no documents at all.
     """
     for source in sources:
         for file in find_files(source):
@@ -103,24 +104,26 @@ def find_files(source: Path) -> list[Path]:
     """The files of a folder, or a file itself, that hold band data.
 
     Raises:
+        NotFoundError: ``file-not-found``.
         InputError: ``no-input``.
     """
-    files = sorted(file for file in source.rglob("*") if _holds_bands(file)) if source.is_dir() else [source]
-    if not files or not source.exists():
+    files = sorted(file for file in source.rglob("*") if _holds_bands(file)) if require_there(source).is_dir() else [source]
+    if not files:
         raise InputError(
             "no-input", f"{source}: no band documents here ({', '.join((*DOCUMENT_SUFFIXES, *LINES_SUFFIXES))}, vasprun.xml)"
         )
     return files
 
 
-def count_documents(sources: Sequence[Path]) -> int | None:
-    """How many documents there are, or None where that takes more than looking at names.
+def count_documents(sources: Sequence[Path]) -> int:
+    """How many documents there are: files with one each, and lines, which are not parsed.
 
     Raises:
+        NotFoundError: ``file-not-found``.
         InputError: ``no-input``.
     """
     files = [file for source in sources for file in find_files(source)]
-    return None if any(file.name.endswith(LINES_SUFFIXES) for file in files) else len(files)
+    return sum(sum(1 for _ in _lines_of(file)) if file.name.endswith(LINES_SUFFIXES) else 1 for file in files)
 
 
 def read_documents(*sources: Path) -> Iterator[BandDocument]:

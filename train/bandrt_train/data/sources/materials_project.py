@@ -15,8 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from bandrt.errors import BandrtError, MissingPackageError, OutputError
-from bandrt.files import replaced
+from bandrt.arguments import check_choice
+from bandrt.errors import BandrtError, MissingPackageError, UsageError
+from bandrt.files import replaced, require_there
 
 PathType = Literal["setyawan_curtarolo", "latimer_munro", "hinuma"]
 """Whose lines the Materials Project computed."""
@@ -123,9 +124,10 @@ def read_ids(file: Path) -> list[str]:
     """The ids in a file, one a line or separated by white space or commas, each once; what follows ``#`` is a remark.
 
     Raises:
+        NotFoundError: ``file-not-found``.
         BandrtError: ``bad-id``.
     """
-    lines = (line.split("#")[0] for line in file.read_text(encoding="utf-8").splitlines())
+    lines = (line.split("#")[0] for line in require_there(file).read_text(encoding="utf-8").splitlines())
     ids = list(dict.fromkeys(word for line in lines for word in line.replace(",", " ").split()))
     wrong = next((i for i in ids if not ID.fullmatch(i)), None)
     if wrong is not None:
@@ -137,10 +139,10 @@ def remembered_ids(folder: Path) -> list[str]:
     """What an earlier download into a folder was asked for.
 
     Raises:
-        OutputError: ``nothing-to-resume``.
+        UsageError: ``nothing-to-resume``.
     """
     if not (folder / IDS).is_file():
-        raise OutputError("nothing-to-resume", f"{folder}: no download was begun here; say what to fetch")
+        raise UsageError("nothing-to-resume", f"{folder}: no download was begun here; say what to fetch")
     return read_ids(folder / IDS)
 
 
@@ -164,6 +166,7 @@ def download(
     Raises:
         BandrtError: ``materials-project-refused`` after `MAX_FAILURES_IN_A_ROW`.
     """
+    check_choice("path_type", path_type, PathType)
     folder.mkdir(parents=True, exist_ok=True)
     with replaced(folder / IDS) as file:
         file.writelines(f"{identifier}\n" for identifier in ids)

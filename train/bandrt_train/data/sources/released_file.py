@@ -22,6 +22,7 @@ from bandrt.crystal import Crystal
 from bandrt.elements import MAX_ATOMIC_NUMBER
 from bandrt.errors import InputError
 from bandrt.features import Features
+from bandrt.files import require_there
 from bandrt.kpaths.path import KPath
 from bandrt.recipe import Recipe
 from bandrt_train.data.dataset import DatasetRecipe, Entry, Refusal
@@ -59,12 +60,13 @@ def open_released(file: Path) -> list[Any]:
     """Open a file without running pickled code and without reading its numbers yet.
 
     Raises:
+        NotFoundError: ``file-not-found``.
         InputError: ``unsafe-pickle`` when it holds more than lists, mappings and tensors, ``not-a-released-data-set``.
     """
     import torch
 
     try:
-        items = torch.load(str(file), map_location="cpu", weights_only=True, mmap=True)
+        items = torch.load(str(require_there(file)), map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError("unsafe-pickle", f"{file}: torch's safe loader refuses it, and nothing else is used ({reason})") from error

@@ -1,0 +1,430 @@
+"""What every error code and every warning means, and what mends it: data, that the documentation is made from.
+
+A code stands in the table of the package that raises it; one that several raise, in that of the lowest. `tests/test_error_codes.py`
+holds the tables against the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+
+class ErrorCode(NamedTuple):
+    """One code, for people."""
+
+    code: str
+    """As it stands between brackets on standard error, in ``errors.jsonl`` and in `BandrtError.code`."""
+    cause: str
+    """What was found, in one sentence."""
+    mend: str
+    """What the user can do, in one or two sentences."""
+
+
+def by_code(*entries: ErrorCode) -> Mapping[str, ErrorCode]:
+    """A table of codes, in the order given."""
+    table = {entry.code: entry for entry in entries}
+    assert len(table) == len(entries), "a code stands here twice"
+    return MappingProxyType(table)
+
+
+CODES: Mapping[str, ErrorCode] = by_code(
+    # finding and opening inputs
+    ErrorCode(
+        "file-not-found",
+        "A file or folder that was named does not exist, or was gone when it was to be read.",
+        "Check the spelling, and the folder that the path starts from.",
+    ),
+    ErrorCode(
+        "no-input",
+        "Nothing that was named holds a crystal, or band data, that can be used.",
+        "Name files of the formats in the message, or a folder that holds some; hidden files in a folder are passed over. Where"
+        " crystals were found but none could be used, the message says what is wrong with the first.",
+    ),
+    ErrorCode(
+        "is-a-folder",
+        "A folder was given where one crystal is read.",
+        "Search it with `bandrt infer FOLDER -o OUT`, or in Python with `bandrt.sources.find(FOLDER)`; or name a file in it.",
+    ),
+    ErrorCode(
+        "bad-argument",
+        "A function, or a configuration, was given a value that it does not take.",
+        "Give one of the values that the message lists.",
+    ),
+    ErrorCode(
+        "unreadable",
+        "A file, folder, table row or archive member cannot be read: no permission, a password, or damaged data.",
+        "Check its permissions; unpack it, or copy or download it again.",
+    ),
+    ErrorCode(
+        "unsupported-format",
+        "The name of a file, or the kind of an object, is none that crystals are read from.",
+        "Give the file the ending of what it holds, such as .cif, .vasp, .json or .extxyz; unpack an archive inside an archive.",
+    ),
+    ErrorCode(
+        "too-large",
+        "One crystal, or one line of a table, takes more than 64 MiB.",
+        "Check that the file is one crystal and not a collection; give each crystal a file or a row of its own.",
+    ),
+    ErrorCode(
+        "empty-file",
+        "A file, table or archive member is empty, or a row of a table has no text in its column cif.",
+        "Write or download the file again, or leave it out.",
+    ),
+    ErrorCode(
+        "no-cif-column",
+        "A table has no column named cif, or a line of JSON has no text under the key cif.",
+        "Give the column or key with the CIF texts the name cif.",
+    ),
+    ErrorCode(
+        "bad-row",
+        "A row of a table has more or fewer values than the table has columns.",
+        "Write the table again with a CSV writer, which puts texts with commas and line breaks into quotes.",
+    ),
+    # what files of each format say
+    ErrorCode(
+        "not-a-crystal",
+        "A file can be read, but there is no crystal in it: no data block or atom sites in a CIF, no structure in a JSON file.",
+        "Check that this is the file you mean; a JSON file has to hold a pymatgen structure, with lattice and sites.",
+    ),
+    ErrorCode(
+        "several-blocks",
+        "A CIF holds several crystals.",
+        "Write one file for each crystal, or a table with one CIF a row.",
+    ),
+    ErrorCode(
+        "several-frames",
+        "An extended XYZ file with several frames was given where one crystal is wanted.",
+        "Give the file itself to bandrt infer, which reads every frame, or choose a frame with ASE first.",
+    ),
+    ErrorCode(
+        "cif-syntax",
+        "The text is not a well-formed CIF.",
+        "Look at the place that the message names. A file that was cut short has to be copied or downloaded again.",
+    ),
+    ErrorCode(
+        "cif-incomplete",
+        "A CIF lacks a cell parameter or a coordinate, or counts hydrogen atoms that it does not place.",
+        "Add what the message names, or take the structure from another source.",
+    ),
+    ErrorCode(
+        "poscar-syntax",
+        "A line of a POSCAR file is not what the format wants there.",
+        "Mend the line that the message names; see the description of POSCAR in the VASP manual.",
+    ),
+    ErrorCode(
+        "extxyz-syntax",
+        "A frame of an extended XYZ file does not begin with its number of atoms, is cut short, or cannot be read.",
+        "Write the file again, for instance with ASE; a file that was cut short has to be copied again.",
+    ),
+    ErrorCode(
+        "json-syntax",
+        "A file, or a line of a table, is not well-formed JSON.",
+        "Write it again. A file that was cut short has to be copied or downloaded again.",
+    ),
+    ErrorCode(
+        "unknown-species",
+        "A site holds something that is not a chemical element, or a file does not say which elements it holds.",
+        "Write the symbol of one element at every site: H for deuterium, nothing for a vacancy. A POSCAR needs the line of symbols"
+        " before the numbers of atoms.",
+    ),
+    ErrorCode(
+        "partial-occupancy",
+        "A site is shared by several elements, or is not always filled.",
+        "Bands are predicted for ordered crystals only: use an ordered supercell or an ordered approximant.",
+    ),
+    ErrorCode(
+        "not-periodic",
+        "A structure has no lattice, or is not periodic along all three axes.",
+        "Give a crystal; a surface or a layer needs a cell with vacuum that repeats in all three directions.",
+    ),
+    ErrorCode(
+        "bad-symmetry",
+        "The symmetry of a CIF cannot be used: an operation or a symbol cannot be read, or the operations are not a group or do not"
+        " fit the cell.",
+        "List the operations in the file, or write the structure in space group P1 with all atoms of the cell.",
+    ),
+    ErrorCode(
+        "ambiguous-symmetry",
+        "A CIF names a space group with two choices of origin, and both fit what it says.",
+        "List the symmetry operations in the file, or write the structure in space group P1.",
+    ),
+    ErrorCode(
+        "composition-mismatch",
+        "The atoms that symmetry makes of the sites of a CIF are not those of the formula that it states.",
+        "Check that the file was not cut short, and that its symmetry and its formula are right; mend or remove the formula.",
+    ),
+    # crystals
+    ErrorCode(
+        "no-atoms",
+        "A structure has a cell, but no atoms in it.",
+        "Check that the file is whole; it may have been cut short.",
+    ),
+    ErrorCode(
+        "bad-lattice",
+        "The cell is none: a parameter is not a number, the vectors span no volume, or there is too little room for the atoms.",
+        "Check the cell and its unit, which is Å.",
+    ),
+    ErrorCode(
+        "bad-coordinates",
+        "A coordinate is not a finite number, or there are more or fewer positions than species.",
+        "Mend the site that the message names.",
+    ),
+    ErrorCode(
+        "overlapping-atoms",
+        "Two atoms are so close to each other that they cannot both be there.",
+        "Remove the atom that is there twice, and check the cell and its unit, which is Å.",
+    ),
+    ErrorCode(
+        "symmetry-failed",
+        "No space group was found for a crystal.",
+        "Check whether atoms, or the whole cell, are nearly repeated; reduce the crystal to its primitive cell first.",
+    ),
+    ErrorCode(
+        "lattice-too-skewed",
+        "The cell is so long, thin or skewed that too many of its images lie near an atom.",
+        "Use a reduced cell (Niggli or Delaunay), and check that the cell is not far too small or too large.",
+    ),
+    ErrorCode(
+        "kpath-failed",
+        "No path of k-points could be laid through the Brillouin zone: too few points for its segments, no length, or a symmetry"
+        " that does not fit the zone.",
+        "Ask for more k-points if the message says so; otherwise symmetrise the crystal, or take another k-path scheme.",
+    ),
+    ErrorCode(
+        "unsupported-element",
+        "A crystal holds an element that is heavier than any the model knows.",
+        "Use an engine that knows it; bandrt inspect says what an engine was trained on.",
+    ),
+    ErrorCode(
+        "too-many-atoms",
+        "The primitive cell of a crystal has more atoms than the engine takes.",
+        "Export the engine again with a larger --max-atoms, or use an ONNX engine, which takes any number.",
+    ),
+    ErrorCode(
+        "too-many-neighbors",
+        "An atom has more neighbours than a TensorRT plan takes.",
+        "Run the ONNX engine for this crystal.",
+    ),
+    ErrorCode(
+        "out-of-memory",
+        "A crystal does not fit into the memory of the device, even alone.",
+        "Run it on a device with more memory, or on the CPU.",
+    ),
+    ErrorCode(
+        "non-finite-energies",
+        "The model gave energies for a crystal that are not finite numbers.",
+        "Check the crystal. If it is sound, report the problem with its file; an fp32 engine may do better than one in fp16.",
+    ),
+    # engines
+    ErrorCode(
+        "engine-not-found",
+        "There is no model file of the name that was given.",
+        "Check the path, or leave the engine out to use the one that comes with bandrt.",
+    ),
+    ErrorCode(
+        "engine-format",
+        "A model file is neither *.onnx nor *.plan.",
+        "Give an engine; one is made of a checkpoint by bandrt export.",
+    ),
+    ErrorCode(
+        "engine-unreadable",
+        "A model file is truncated, not an ONNX model, or one that ONNX Runtime cannot load.",
+        "Copy the file again, or export it again.",
+    ),
+    ErrorCode(
+        "engine-mismatch",
+        "The inputs and outputs of a model are not those that its manifest names.",
+        "Export the model again with this version of bandrt; do not edit an engine by hand.",
+    ),
+    ErrorCode(
+        "engine-closed",
+        "An engine was asked for predictions after it was closed; results come lazily.",
+        "Go through the results of `predict` inside the `with` block, or load the engine again.",
+    ),
+    ErrorCode(
+        "engine-failed",
+        "ONNX Runtime or TensorRT gave up while it ran a batch.",
+        "Read the reason in the message; what was predicted before is kept. Try a smaller --batch-size, or the CPU with --resume.",
+    ),
+    ErrorCode(
+        "batch-too-large",
+        "No optimisation profile of a TensorRT plan takes a batch of this shape.",
+        "Build the plan again with larger --max-atoms and --max-batch, or run smaller batches.",
+    ),
+    ErrorCode(
+        "manifest-missing",
+        "A model carries no manifest of bandrt, or the manifest of a plan does not lie beside it.",
+        "Copy model.plan.json to where the plan is, or make the model with bandrt export.",
+    ),
+    ErrorCode(
+        "manifest-invalid",
+        "A manifest, or a configuration or data set that is read by the same rules, has an unknown key, lacks one, or holds a value"
+        " that is not allowed.",
+        "Change the key that the message names; a manifest is not edited by hand, but made again by bandrt export.",
+    ),
+    ErrorCode(
+        "manifest-version",
+        "The manifest of a model is of another format than this version of bandrt reads.",
+        "Export the checkpoint again with this version, or use the version of bandrt that made the model.",
+    ),
+    ErrorCode(
+        "plan-changed",
+        "A TensorRT plan is not the file that the manifest beside it describes.",
+        "Copy both files again, or build the plan again.",
+    ),
+    ErrorCode(
+        "plan-target",
+        "A TensorRT plan was built for other GPUs than the one it is to run on.",
+        "Build it again for this GPU, with the command in the message, or run the ONNX engine.",
+    ),
+    ErrorCode(
+        "plan-version",
+        "A TensorRT plan was built with another release of TensorRT than the one that is installed.",
+        "Install the release that the message names, or build the plan again with this one.",
+    ),
+    ErrorCode(
+        "plan-not-loaded",
+        "TensorRT does not load a plan on this GPU.",
+        "Read the reason in the message, and build the plan again on this machine.",
+    ),
+    ErrorCode(
+        "device-unavailable",
+        "The device that was asked for cannot be used here: no GPU, no driver, or no package that reaches it.",
+        "Do what the message names, or choose another device; bandrt doctor says what works on this machine. The CPU never takes"
+        " the place of a GPU by itself.",
+    ),
+    ErrorCode(
+        "unknown-device",
+        "The name of a device is not one that there is.",
+        "Write cpu, cuda or cuda:N, with the number of the GPU for N.",
+    ),
+    ErrorCode(
+        "missing-package",
+        "An optional package that is needed for this is not installed.",
+        "Install the extra that the message names, for instance: pip install 'bandrt[plot]'.",
+    ),
+    # outputs
+    ErrorCode(
+        "output-not-empty",
+        "The folder for the results is not empty.",
+        "Go on with what is there by --resume, start again by --overwrite where a command has it, or choose another folder.",
+    ),
+    ErrorCode(
+        "output-exists",
+        "A file, or a training run, is already where one is to be written.",
+        "Choose another name, or add --overwrite to replace it.",
+    ),
+    ErrorCode(
+        "output-not-a-file",
+        "A folder or a device is where a file is to be written.",
+        "Give the name of a file.",
+    ),
+    ErrorCode(
+        "query-syntax",
+        "A query cannot be understood.",
+        "Compare columns with values by == != < <= > >=, joined by and, or and parentheses; quote the whole query for the shell.",
+    ),
+    ErrorCode(
+        "query-column",
+        "A query names a column that summary.csv does not have.",
+        "Use one of the columns that the message lists.",
+    ),
+    ErrorCode(
+        "query-value",
+        "A query compares a column with a value of another kind, or in a way that the column does not allow.",
+        "Give a number for a number, true or false for a yes or no, and text in quotes.",
+    ),
+    ErrorCode(
+        "output-not-a-folder",
+        "There is a file where the folder for the results should be.",
+        "Choose another name for the folder.",
+    ),
+    ErrorCode(
+        "output-foreign",
+        "The folder for the results holds files that bandrt did not write there.",
+        "Choose another folder; nothing was deleted.",
+    ),
+    ErrorCode(
+        "output-unwritable",
+        "A folder or file cannot be written: no permission, no space, or a part of its path is a file.",
+        "Mend that, or choose another place.",
+    ),
+    ErrorCode(
+        "output-locked",
+        "Another run is writing to the same folder.",
+        "Wait until it has ended, or choose another folder.",
+    ),
+    ErrorCode(
+        "engine-differs",
+        "An output folder holds predictions of another engine than the one of this run, or of several engines.",
+        "Resume with the engine that the folder was begun with, or write to another one; to convert, name crystals of one engine.",
+    ),
+    ErrorCode(
+        "output-not-found",
+        "The folder that results are to be read from is not an output folder of bandrt infer, or not there.",
+        "Give the folder that was the OUT of bandrt infer.",
+    ),
+    ErrorCode(
+        "unknown-id",
+        "There is no prediction of this name in the output folder.",
+        "Take an id from summary.csv; the message names the nearest ones, or why the crystal failed.",
+    ),
+    ErrorCode(
+        "no-predictions",
+        "An output folder holds no predictions.",
+        "Look into its errors.jsonl, which says what became of every input.",
+    ),
+    ErrorCode(
+        "part-damaged",
+        "A file of predictions is damaged.",
+        "Run the same command again with --resume, which discards the file and predicts its crystals again.",
+    ),
+    ErrorCode(
+        "run-damaged",
+        "The record of a run, run.json, cannot be read.",
+        "Run the same command again with --resume, which writes it anew.",
+    ),
+    ErrorCode(
+        "worker-died",
+        "A worker process was ended from outside, most often for want of memory.",
+        "Go on with --resume --workers 1, which keeps what was done; or give the machine more memory.",
+    ),
+)
+"""Codes of the runtime, which the other packages raise, too."""
+
+WARNINGS: Mapping[str, ErrorCode] = by_code(
+    ErrorCode(
+        "unseen-element",
+        "The crystal holds an element that no training crystal had.",
+        "Take the bands as a guess, and compute this crystal before you rely on them.",
+    ),
+    ErrorCode(
+        "gap-only-element",
+        "The crystal holds an element that only training crystals had whose gap alone was learned.",
+        "The gap rests on known crystals, the shape of the bands does not; compute the bands before you rely on them.",
+    ),
+    ErrorCode(
+        "more-atoms",
+        "The primitive cell has more atoms than that of any training crystal.",
+        "Expect larger errors; compute some crystals of this size to see how large.",
+    ),
+    ErrorCode(
+        "gap-only-atoms",
+        "The primitive cell has more atoms than that of any training crystal with bands, though not than those whose gap alone was"
+        " learned.",
+        "The gap rests on known crystals, the shape of the bands does not; expect larger errors of the bands.",
+    ),
+    ErrorCode(
+        "magnetic",
+        "The crystal holds an element that is often magnetic, and the predicted bands know nothing of spin.",
+        "If the crystal is magnetic, compute its bands with spin; a predicted metal may well be an insulator.",
+    ),
+    ErrorCode(
+        "spin-orbit",
+        "The crystal holds a heavy element, whose spin-orbit coupling moves bands by tenths of an eV and is not in the prediction.",
+        "Compute the bands with spin-orbit coupling where such shifts matter, as for narrow gaps and topology.",
+    ),
+)
+"""Warnings of predictions, by what stands before the colon: ``magnetic`` for ``magnetic:Fe``."""

@@ -1,0 +1,283 @@
+"""What every error code of data sets, training and evaluation means, and what mends it; see `bandrt.error_codes`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bandrt.error_codes import ErrorCode, by_code
+
+CODES: Mapping[str, ErrorCode] = by_code(
+    # downloads
+    ErrorCode(
+        "materials-project-refused",
+        "The Materials Project cannot be reached with this key, did not answer a search, or failed many times in a row.",
+        "Check the key and the network, and give the command again later; what was fetched is kept.",
+    ),
+    ErrorCode(
+        "bad-id",
+        "A file of ids holds a word that is not an id of the Materials Project.",
+        "Write ids such as mp-149, one a line or separated by commas; remarks begin with #.",
+    ),
+    ErrorCode(
+        "nothing-to-resume",
+        "A download was to be gone on with in a folder where none was begun.",
+        "Say what to fetch, by --ids, --elements, --chemsys or --all, or name the folder of the earlier download.",
+    ),
+    ErrorCode(
+        "no-band-structure",
+        "The Materials Project has no band structure along lines for this crystal, or one without its structure.",
+        "Leave it out, or ask for the lines of another scheme with --path.",
+    ),
+    ErrorCode(
+        "download-failed",
+        "A band structure could not be fetched.",
+        "Give the same command again later; it fetches what is missing and nothing else.",
+    ),
+    # band data and data sets
+    ErrorCode(
+        "malformed",
+        "A document, a VASP run, a row of a table of gaps or an item of a data set file is not what it should be, or is damaged.",
+        "Read in the message what was found; write or download the data again.",
+    ),
+    ErrorCode(
+        "noncollinear",
+        "A VASP run has bands of spinors: it was made with LSORBIT or LNONCOLLINEAR.",
+        "Compute the bands without spin-orbit coupling.",
+    ),
+    ErrorCode(
+        "not-line-mode",
+        "A VASP run does not say which of its k-points lie on lines.",
+        "Compute the bands with a line-mode KPOINTS file, or put one that labels the ends of lines beside vasprun.xml.",
+    ),
+    ErrorCode(
+        "spin-polarised",
+        "The spin channels of a band structure differ.",
+        "Leave the crystal out: the model has bands without spin, and magnetic crystals do not train it.",
+    ),
+    ErrorCode(
+        "too-few-bands",
+        "A band structure has fewer bands below or above its Fermi level than the data set is to have.",
+        "Compute more bands, or build the data set with a smaller --n-bands.",
+    ),
+    ErrorCode(
+        "fermi-level-conflict",
+        "The Fermi level of a document contradicts what it says of its occupied bands, or that it is an insulator.",
+        "Correct the Fermi level or the number of occupied bands in the document.",
+    ),
+    ErrorCode(
+        "no-structure",
+        "A band document holds no structure, and none lies beside it.",
+        "Put the structure into the document, or beside it in a file of the same name.",
+    ),
+    ErrorCode(
+        "not-primitive",
+        "Bands were computed for another lattice than that of the primitive cell.",
+        "Compute them for the primitive cell.",
+    ),
+    ErrorCode(
+        "structure-conflict",
+        "The structure beside a band document is not the crystal that the bands were computed for.",
+        "Put the right structure there.",
+    ),
+    ErrorCode(
+        "structure-ambiguous",
+        "The structure beside a band document can lie in the lattice of the bands in several ways, with other bands in each.",
+        "Use a document with its structure inside.",
+    ),
+    ErrorCode(
+        "symmetry-conflict",
+        "Bands at k-points that symmetry makes equivalent differ by more than is allowed.",
+        "Check that the structure is the one that the bands were computed for, relaxed and with its symmetry kept.",
+    ),
+    ErrorCode(
+        "path-not-covered",
+        "The computed bands cover too little of the k-path of the data set.",
+        "Choose with --scheme the path that the bands were computed on, or accept less of it with --min-mapped.",
+    ),
+    ErrorCode(
+        "no-labels",
+        "A document, or a whole split of a data set, has no band energies to learn from.",
+        "Add crystals with bands; a data set of gaps goes beside one of bands, with fit --gaps.",
+    ),
+    ErrorCode(
+        "duplicate-id",
+        "A document has the id of one that came before it, and was left out.",
+        "Give documents different ids, or take out the one that is there twice.",
+    ),
+    ErrorCode(
+        "not-a-gap-table",
+        "A table of gaps cannot be read, or lacks one of the columns material_id, cif and band_gap_pbe_ev.",
+        "Give the columns these names; gaps are in eV, 0 for metals and empty where they are not known.",
+    ),
+    ErrorCode(
+        "not-a-released-data-set",
+        "A *.pt file is not a data set of the authors' released code: a list of mappings of tensors.",
+        "Give the file that their code wrote for training, not a checkpoint.",
+    ),
+    ErrorCode(
+        "unsafe-pickle",
+        "A *.pt file holds Python objects beside lists, mappings and tensors; opening it could run code, so it was not opened.",
+        "Load it where you trust it, and save plain lists, dictionaries and tensors with torch.save.",
+    ),
+    ErrorCode(
+        "edge-direction",
+        "Atoms in a data set file of the released code have more neighbours than its graphs can have, read in this direction.",
+        "Choose the other direction with --edges.",
+    ),
+    ErrorCode(
+        "output-in-source",
+        "The data set would be written into a folder that it is made from.",
+        "Choose a folder outside the sources.",
+    ),
+    ErrorCode(
+        "build-differs",
+        "A data set was begun with other options, or another version of bandrt, than it is to be gone on with.",
+        "Resume with the options that the message names, or choose another folder.",
+    ),
+    ErrorCode(
+        "dataset-not-found",
+        "There is no data set folder of this name.",
+        "Check the path; a data set is made by bandrt train dataset.",
+    ),
+    ErrorCode(
+        "not-a-dataset",
+        "A folder or file is not a data set, or not a finished one.",
+        "Make one with bandrt train dataset; finish an interrupted one with the same command and --resume.",
+    ),
+    ErrorCode(
+        "dataset-version",
+        "A data set is of another format than this version of bandrt reads.",
+        "Build it again.",
+    ),
+    ErrorCode(
+        "dataset-damaged",
+        "A file of a data set is missing or damaged.",
+        "Give the command that made the data set again, with --resume, which keeps what is whole before the damage.",
+    ),
+    # checkpoints
+    ErrorCode(
+        "checkpoint-not-found",
+        "There is no checkpoint of the name that was given.",
+        "Check the path. Training writes checkpoint.pt into its run folder; the word shipped names the one that comes with bandrt.",
+    ),
+    ErrorCode(
+        "checkpoint-invalid",
+        "A file is not a checkpoint, is damaged, is not safe to load, or has parts that do not describe one model.",
+        "Copy it again, or take the checkpoint of a finished run. Nothing in it was run.",
+    ),
+    ErrorCode(
+        "checkpoint-version",
+        "A checkpoint is of another format than this version of bandrt reads.",
+        "Update bandrt, or train again.",
+    ),
+    ErrorCode(
+        "conventions-unused",
+        "Options that only checkpoints of the released code need were given for one that says everything itself.",
+        "Leave out --edges, --kpoint-frame, --species-index and --kpath-scheme.",
+    ),
+    ErrorCode(
+        "layout-invalid",
+        "A checkpoint looks like one of the released code, but its arguments or weights are not laid out so.",
+        "Give the file that their training wrote, unchanged.",
+    ),
+    # training
+    ErrorCode(
+        "config-invalid",
+        "A configuration is not TOML, or holds a value that is not allowed.",
+        "Change the key that the message names to a value that it allows.",
+    ),
+    ErrorCode(
+        "empty-split",
+        "The training, validation or test split that is needed has no crystals.",
+        "Add data, or build the data set with other shares, by --validation and --test.",
+    ),
+    ErrorCode(
+        "recipe-mismatch",
+        "A data set was not made with the graphs, paths or bands that the model needs.",
+        "Build it again by the recipe of the model, with --variant for a new one.",
+    ),
+    ErrorCode(
+        "shape-mismatch",
+        "The model has other numbers of bands or k-points than the data set.",
+        "Set n_bands and n_kpoints under [model] to those of the data set, or build the data set with those of the model.",
+    ),
+    ErrorCode(
+        "other-recipe",
+        "Data sets, or a data set and a checkpoint, that should go together were made by different recipes.",
+        "Build them with the same options.",
+    ),
+    ErrorCode(
+        "other-model",
+        "A checkpoint, report or engine is about another model than the one it should go with.",
+        "Start from a checkpoint of the same configuration, put only such into an ensemble, and evaluate the engine that a card is"
+        " for.",
+    ),
+    ErrorCode(
+        "other-data",
+        "Runs, members or data sets that should go together were made of different data.",
+        "Use what was trained on one data set, and that data set.",
+    ),
+    ErrorCode(
+        "diverged",
+        "The validation error of a training run is no longer a finite number.",
+        "Lower optimizer.learning_rate in the configuration, and begin again.",
+    ),
+    ErrorCode(
+        "not-resumable",
+        "A folder holds no state to go on from, or a damaged one.",
+        "Choose another folder. To start over in this one, remove what the message names.",
+    ),
+    ErrorCode(
+        "other-run",
+        "A run was to be gone on with by another configuration, other data or another starting checkpoint than it was begun with.",
+        "Resume with what the message says it was, or choose another folder.",
+    ),
+    # ensembles
+    ErrorCode(
+        "too-few-members",
+        "An ensemble was to be made of a single checkpoint.",
+        "Give two or more, trained alike with different seeds.",
+    ),
+    ErrorCode(
+        "nested-ensemble",
+        "A member of an ensemble is an ensemble itself.",
+        "Give the checkpoints that it was made of.",
+    ),
+    ErrorCode(
+        "same-member",
+        "Two members of an ensemble have the same weights.",
+        "Train them with different seeds, by fit --seed.",
+    ),
+    ErrorCode(
+        "other-bands",
+        "Members of an ensemble predict different bands.",
+        "Train them on one data set.",
+    ),
+    ErrorCode(
+        "too-few-crystals",
+        "Too few crystals of the validation split have bands to fit the uncertainty of an ensemble to.",
+        "Build the data set with a larger share to validate on, by --validation.",
+    ),
+    # evaluation
+    ErrorCode(
+        "not-a-report",
+        "A file is not a report of bandrt train evaluate, or one of another format.",
+        "Evaluate again with this version, and give the report.json that it writes.",
+    ),
+    ErrorCode(
+        "not-a-run",
+        "A folder is not a finished run of bandrt train fit.",
+        "Give run folders; finish an interrupted run with fit --resume.",
+    ),
+    ErrorCode(
+        "same-run",
+        "A run of one configuration and seed was given twice to be compared.",
+        "Give each run once.",
+    ),
+    ErrorCode(
+        "other-configuration",
+        "Runs of different configurations were given one name to be compared under.",
+        "Give each configuration a name of its own; runs of one name differ in the seed alone.",
+    ),
+)
+"""Codes that this package raises and the runtime does not."""
