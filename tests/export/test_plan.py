@@ -124,7 +124,7 @@ def test_full_tensorrt_goes_the_same_way_on_the_gpu_of_the_machine(
     kept = tmp_path / "model.plan.timings"
     assert manifest.backend.timing_cache_sha256 == file_sha256(kept)
     assert read_manifest(tmp_path / "model.plan") == manifest
-    with pytest.raises(ExportError, match="--target is for tensorrt-rtx"):
+    with pytest.raises(UsageError, match="--target is for tensorrt-rtx"):
         build_plan(exported.engine, tmp_path / "other.plan", backend="tensorrt", targets=["sm89"])
 
 
