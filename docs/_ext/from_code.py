@@ -380,5 +380,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", mend_docstring, priority=400)  # before napoleon
     app.connect("autodoc-process-signature", shorten_signature)
     app.connect("sphinx-click-process-description", mend_help)
+    app.connect("sphinx-click-process-options", mend_help)
     app.add_role("repo", RepositoryFile())
     return {"parallel_read_safe": False, "parallel_write_safe": True}
