@@ -32,8 +32,6 @@ from bandrt_train.model.released.config import Conventions
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-log = logging.getLogger(__name__)
-
 OPSET = 20
 """The newest that TensorRT, TensorRT-RTX and ONNX Runtime all take in full."""
 MAX_SIZE = 4096
@@ -69,6 +67,7 @@ def export_onnx(
         CheckpointError: the checkpoint cannot be used.
         ExportError: ``parity-failed``, or ``export-not-writable`` for an output folder that cannot be written.
     """
+    log = logging.getLogger(__name__)
     target = Path(output)
     prepare_folder(target)
     checkpoint = load_checkpoint(checkpoint_path, conventions=conventions)

@@ -30,8 +30,6 @@ from bandrt.manifest import Backend, Bucket, Manifest, Precision, Profile
 from bandrt_export.errors import ExportError
 from bandrt_export.output import prepare_folder
 
-log = logging.getLogger(__name__)
-
 DEFAULT_MAX_ATOMS = 128
 DEFAULT_MAX_BATCH = 64
 ATOM_BUCKETS = (16, 64, 256, 1024)
@@ -72,6 +70,7 @@ def build_plan(
         ExportError: ``plan-not-parsed``, ``plan-precision``, ``plan-not-built``, or ``device-unavailable`` where
             the backend needs a GPU to build.
     """
+    log = logging.getLogger(__name__)
     prepare_folder(output)
     manifest = manifest_of(model)
     driver = find_driver()
@@ -159,7 +158,7 @@ def check_precision(found: tuple[int, int], model: Path, precision: Precision) -
             f"{model.name}: {found[1]} of {found[0]} matrix products of the network are fp16, {expected[1]} of {expected[0]} in the"
             f" graph, whose manifest says {precision}; nothing was written",
         )
-    log.info("%s, strongly typed: %d of %d matrix products in fp16", precision, found[1], found[0])
+    logging.getLogger(__name__).info("%s, strongly typed: %d of %d matrix products in fp16", precision, found[1], found[0])
 
 
 class PlanBuilder:
@@ -256,7 +255,7 @@ class PlanBuilder:
         """The timing cache of a build: an earlier one if it is of this GPU and release, else a new one."""
         cache = config.create_timing_cache(timings)
         if cache is None or not config.set_timing_cache(cache, False):
-            log.info("the timing cache is of another GPU or release, and is made again")
+            logging.getLogger(__name__).info("the timing cache is of another GPU or release, and is made again")
             cache = config.create_timing_cache(b"")
             config.set_timing_cache(cache, False)
         return cache
@@ -286,7 +285,7 @@ def _bytes_of(path: Path) -> bytes:
 @contextmanager
 def heartbeat(doing: str) -> Iterator[None]:
     """Say what is being done, and every `HEARTBEAT_S` that it still is."""
-    started, done = perf_counter(), threading.Event()
+    log, started, done = logging.getLogger(__name__), perf_counter(), threading.Event()
 
     def beat() -> None:
         while not done.wait(HEARTBEAT_S):

@@ -28,8 +28,6 @@ from bandrt.results.parts import BadPartError, part_engine, part_ids, read_part,
 from bandrt.results.prediction import Failure, Prediction, Ticket
 from bandrt.results.summary import COLUMNS, UNCERTAINTY_COLUMN, summary_row
 
-log = logging.getLogger(__name__)
-
 PARTS, SUMMARY, ERRORS, RUN, PLOTS, CRASH_LOG = "parts", "summary.csv", "errors.jsonl", "run.json", "plots", "bandrt-error.log"
 CONVERTED = {"pymatgen": "bands.jsonl.gz", "hdf5": "bands.h5", "parquet": "bands.parquet"}
 """Results in other formats, by what they are converted to."""
@@ -156,7 +154,7 @@ class Store:
                         )
                     predictions = list(read_part(path))
                 except BadPartError as error:
-                    log.warning("discarded a damaged part, its crystals are predicted again: %s", error)
+                    logging.getLogger(__name__).warning("discarded a damaged part, its crystals are predicted again: %s", error)
                     path.unlink()
                     continue
                 rows.writerows(summary_row(p) for p in predictions)
@@ -257,7 +255,7 @@ def read_errors(folder: Path) -> list[Failure]:
         try:
             failures.append(Failure(**json.loads(line)))
         except (ValueError, TypeError):
-            log.warning("%s: passed over an unfinished line", path)
+            logging.getLogger(__name__).warning("%s: passed over an unfinished line", path)
     return failures
 
 
