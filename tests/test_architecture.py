@@ -20,9 +20,9 @@ PACKAGES = {
 """From the ground up: a package imports only itself and those before it."""
 ROOMS = {
     "bandrt": (
-        *("errors", "error_codes", "outcomes", "elements", "files", "recipe", "crystal", "manifest", "contract"),
-        *("readers", "sources", "symmetry", "graph", "kpaths", "features", "batch"),
-        *("bands", "domain", "engine", "results", "predict", "machine", "run", "cli"),
+        *("errors", "error_codes", "outcomes", "arguments", "elements", "files", "recipe", "crystal", "manifest", "contract"),
+        *("readers", "sources", "items", "symmetry", "graph", "kpaths", "features", "batch"),
+        *("bands", "domain", "engine", "results", "predict", "machine", "run", "cli", "__main__"),
     ),
     "bandrt_train": ("error_codes", "tables", "model", "checkpoint", "weights", "data", "evaluation", "fit", "cli"),
     "bandrt_export": ("errors", "error_codes", "output", "dense", "half", "parity", "onnx", "plan", "verify", "cli"),

@@ -8,11 +8,6 @@ from bandrt.error_codes import ErrorCode, by_code
 
 CODES: Mapping[str, ErrorCode] = by_code(
     ErrorCode(
-        "export-not-writable",
-        "The engine cannot be written where it should go: its folder cannot be made or written to, or its name is a folder's.",
-        "Choose another place, or mend the permissions.",
-    ),
-    ErrorCode(
         "parity-failed",
         "The exported engine does not agree with the model of the checkpoint within the limits; nothing was written.",
         "Export with --precision fp32 if it was fp16. A larger --limit-ev accepts a larger difference of energies; judge first"

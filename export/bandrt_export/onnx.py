@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from time import perf_counter
 from typing import IO, TYPE_CHECKING
 
 import torch
@@ -16,15 +15,16 @@ from torch import Tensor
 from torch.export import Dim
 
 import bandrt
+from bandrt.arguments import check_choice
 from bandrt.contract import ANY_SLOTS, DIMENSIONS, TENSORS
 from bandrt.crystal import Crystal
 from bandrt.engine.onnx.session import OnnxSession
-from bandrt.files import replaced
+from bandrt.files import check_file, replaced
 from bandrt.manifest import METADATA_KEY, Backend, Manifest, ParityReport, Precision
 from bandrt_export.dense.bandformer import Dense
 from bandrt_export.dense.ensemble import DenseEnsemble, dense_of
 from bandrt_export.half import with_half_products, with_rounding_spelled_out
-from bandrt_export.output import prepare_folder, summary
+from bandrt_export.output import heartbeat, summary
 from bandrt_export.parity import compare, featurize_all, limits_of, packaged_crystals, require
 from bandrt_train.checkpoint import Checkpoint, load_checkpoint
 from bandrt_train.model.released.config import Conventions
@@ -46,6 +46,7 @@ def export_onnx(
     conventions: Conventions | None = None,
     crystals: Sequence[Crystal] | None = None,
     limit_ev: float | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Manifest:
     """Export a checkpoint to an ONNX engine.
 
@@ -59,37 +60,39 @@ def export_onnx(
         crystals: to check parity on; None takes those that come with this package.
         limit_ev: eV, largest energy difference allowed; None takes what rounding may cost the variant in fp32, and judges fp16 by
             the mean and the gaps alone.
+        on_progress: called with how many predictions were compared, and of how many.
 
     Returns:
         The manifest written inside, parity report included.
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
-        ExportError: ``parity-failed``, or ``export-not-writable`` for an output folder that cannot be written.
+        OutputError: ``output-not-a-file`` or ``output-unwritable``, before the work.
+        ExportError: ``parity-failed``.
     """
+    check_choice("precision", precision, Precision)
     log = logging.getLogger(__name__)
     target = Path(output)
-    prepare_folder(target)
+    check_file(target, overwrite=True)
     checkpoint = load_checkpoint(checkpoint_path, conventions=conventions)
     reference = checkpoint.build_model()
     dense = dense_of(reference)
-    started = perf_counter()
-    log.info("tracing the %s model", checkpoint.config.variant)
-    proto = trace(dense, n_slots=checkpoint.recipe.graph.n_neighbors)
-    if precision == "fp16":
-        proto = with_half_products(proto, full_precision=dense.full_precision)
-    proto = without_traces(proto)
-    log.info("traced in %.1f s", perf_counter() - started)
+    with heartbeat(f"tracing the {checkpoint.config.variant} model"):
+        proto = trace(dense, n_slots=checkpoint.recipe.graph.n_neighbors)
+        if precision == "fp16":
+            proto = with_half_products(proto, full_precision=dense.full_precision)
+        proto = without_traces(proto)
     features = featurize_all(packaged_crystals() if crystals is None else crystals, checkpoint.recipe)
     manifest = describe(checkpoint, dense, precision)
     limits = limits_of(precision, rounding_ev=dense.parity_limit_ev, limit_ev=limit_ev)
+    target.parent.mkdir(parents=True, exist_ok=True)
     with replaced(target, "wb") as file:
         log.info("comparing with the reference on %d crystals", len(features))
         reports: list[ParityReport] = []
         for judged in (proto, with_rounding_spelled_out(proto)) if precision == "fp16" else (proto,):
             write(judged, manifest, file)
             with OnnxSession(Path(file.name), whole_batches=True) as session:
-                reports.append(compare(reference, session, features, rule=checkpoint.bands, limits=limits))
+                reports.append(compare(reference, session, features, rule=checkpoint.bands, limits=limits, on_progress=on_progress))
             require(reports[-1], name=target.name)
         log.info(summary(reports[-1]))
         manifest = dataclasses.replace(manifest, parity=reports[-1])

@@ -1,22 +1,38 @@
-"""The output of an export: the place it goes to, and what is said of it."""
+"""What an export says: while it works, and of what it wrote."""
 
 from __future__ import annotations
 
-import os
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from time import perf_counter
 
 from bandrt.manifest import Manifest, ParityReport, TrainingDomain
-from bandrt_export.errors import ExportError
+
+HEARTBEAT_S = 10.0
+"""How often a long step says that it is alive."""
 
 
-def prepare_folder(target: Path) -> None:
-    """Find out before the work, not after it, that the file cannot be written."""
+@contextmanager
+def heartbeat(doing: str) -> Iterator[None]:
+    """Say what is being done, every `HEARTBEAT_S` that it still is, and at the end how long it took."""
+    log, started, done = logging.getLogger(__name__), perf_counter(), threading.Event()
+
+    def beat() -> None:
+        while not done.wait(HEARTBEAT_S):
+            log.info("%s, %.0f s", doing, perf_counter() - started)
+
+    log.info(doing)
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ExportError("export-not-writable", f"{target}: its folder cannot be made ({error.strerror})") from error
-    if target.is_dir() or not os.access(target.parent, os.W_OK):
-        raise ExportError("export-not-writable", f"{target}: is a folder, or lies in one that cannot be written to")
+        yield
+    finally:
+        done.set()
+        thread.join()
+    log.info("%s: done in %.1f s", doing, perf_counter() - started)
 
 
 def describe(manifest: Manifest, output: Path) -> str:

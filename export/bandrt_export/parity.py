@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -77,6 +77,7 @@ def compare(
     rule: BandRule,
     limits: Limits,
     reference: str = REFERENCE,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ParityReport:
     """Measure how far a session's bands are from the reference model's, in batches of several sizes and paddings.
 
@@ -87,7 +88,9 @@ def compare(
         rule: what decides between metal and insulator.
         limits: recorded in the report; `require` judges by them.
         reference: what the report calls the reference.
+        on_progress: called with how many predictions were compared, and of how many.
     """
+    done, n_predictions = 0, len(features) * len(_batch_sizes(len(features)))
     worst, total, count, gap_change, flips = 0.0, 0.0, 0, 0.0, 0
     doubt: float | None = None
     for batch, n_atoms in _batches(features):
@@ -104,6 +107,8 @@ def compare(
         moved = np.abs(_edge_distance(exported[BAND_ENERGIES], rule) - _edge_distance(expected[BAND_ENERGIES], rule))
         gap_change = max(gap_change, float(moved[~(is_metal & was_metal)].max(initial=0.0)))
         flips += int((is_metal != was_metal).sum())
+        done += len(batch)
+        on_progress(done, n_predictions)
     return ParityReport(
         reference=reference,
         n_crystals=len(features),

@@ -10,14 +10,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
+from bandrt.arguments import check_choice
 from bandrt.batch import MAX_PADDED_ATOMS
 from bandrt.contract import TENSORS
 from bandrt.engine.cuda_driver import Driver, NoDriver, find_driver
@@ -25,10 +23,10 @@ from bandrt.engine.onnx.file import manifest_of
 from bandrt.engine.plan.file import sidecar, timings
 from bandrt.engine.plan.tensorrt import PlanBackend, import_backend, make_logger
 from bandrt.errors import UsageError
-from bandrt.files import replaced
+from bandrt.files import check_file, replaced
 from bandrt.manifest import Backend, Bucket, Manifest, Precision, Profile
 from bandrt_export.errors import ExportError
-from bandrt_export.output import prepare_folder
+from bandrt_export.output import heartbeat
 
 DEFAULT_MAX_ATOMS = 128
 DEFAULT_MAX_BATCH = 64
@@ -38,8 +36,6 @@ OLDEST_FP32_TARGET = 80
 """TensorRT-RTX 1.7 has no fp32 products for compute capability 7.5, and every model has some."""
 SLOTS_FACTOR = 4
 """How many times the recipe's neighbours an atom may have in a plan, where edges run from the centre and their ends pile up."""
-HEARTBEAT_S = 10.0
-"""How often a long build says that it is alive."""
 
 
 def build_plan(
@@ -67,11 +63,13 @@ def build_plan(
     Raises:
         MissingPackageError: the backend is not installed.
         UsageError: ``target-unusable``.
+        OutputError: ``output-not-a-file`` or ``output-unwritable``, before the work.
         ExportError: ``plan-not-parsed``, ``plan-precision``, ``plan-not-built``, or ``device-unavailable`` where
             the backend needs a GPU to build.
     """
+    check_choice("backend", backend, PlanBackend)
+    check_file(output, overwrite=True)
     log = logging.getLogger(__name__)
-    prepare_folder(output)
     manifest = manifest_of(model)
     driver = find_driver()
     builder = PlanBuilder(backend, driver)
@@ -82,10 +80,8 @@ def build_plan(
     n_slots = manifest.recipe.graph.n_neighbors
     if builder.takes_any_slots(network):
         profile = dataclasses.replace(profile, max_slots=SLOTS_FACTOR * n_slots)
-    started = perf_counter()
     with heartbeat(f"building {output.name} with {backend} {builder.version}"):
         content, cache = builder.build(network, profile, compute_capabilities, n_slots, timings=_bytes_of(timings(output)))
-    log.info("built in %.1f s", perf_counter() - started)
     manifest = dataclasses.replace(
         manifest,
         profile=profile,
@@ -99,6 +95,7 @@ def build_plan(
             timing_cache_sha256=hashlib.sha256(cache).hexdigest() if cache is not None else None,
         ),
     )
+    output.parent.mkdir(parents=True, exist_ok=True)
     with replaced(output, "wb") as plan, replaced(sidecar(output)) as beside:
         plan.write(content)
         beside.write(manifest.to_json())
@@ -113,9 +110,9 @@ def prepare(output: Path, *, backend: PlanBackend, targets: Sequence[str] = ()) 
     """Find out before a long export, not after it, that no plan can be built or written.
 
     Raises:
-        MissingPackageError, UsageError, ExportError: as `build_plan`, or ``export-not-writable``.
+        MissingPackageError, OutputError, UsageError, ExportError: as `build_plan`.
     """
-    prepare_folder(output)
+    check_file(output, overwrite=True)
     PlanBuilder(backend, find_driver()).targets(targets)
 
 
@@ -280,22 +277,3 @@ def _free(tensor: Any) -> list[str | None]:
 
 def _bytes_of(path: Path) -> bytes:
     return path.read_bytes() if path.is_file() else b""
-
-
-@contextmanager
-def heartbeat(doing: str) -> Iterator[None]:
-    """Say what is being done, and every `HEARTBEAT_S` that it still is."""
-    log, started, done = logging.getLogger(__name__), perf_counter(), threading.Event()
-
-    def beat() -> None:
-        while not done.wait(HEARTBEAT_S):
-            log.info("%s, %.0f s", doing, perf_counter() - started)
-
-    log.info(doing)
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()

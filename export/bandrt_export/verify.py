@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +67,13 @@ class _Standard:
 
 
 def verify(
-    model: Path, against: Path, paths: Sequence[Path] = (), *, device: str | None = None, limit_ev: float | None = None
+    model: Path,
+    against: Path,
+    paths: Sequence[Path] = (),
+    *,
+    device: str | None = None,
+    limit_ev: float | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Verification:
     """Compare an engine with a checkpoint or another engine.
 
@@ -78,6 +84,7 @@ def verify(
         device: where `model` runs; None: where its kind of engine does.
         limit_ev: eV, largest energy difference allowed; None takes what rounding may cost the variant in fp32, and judges fp16 by
             the mean and the gaps alone.
+        on_progress: called with how many predictions were compared, and of how many.
 
     Raises:
         BandrtError: a model cannot be opened; ``not-comparable`` for models that are not fed alike; ``no-input`` when no
@@ -98,6 +105,7 @@ def verify(
             rule=manifest.bands,
             limits=limits_of(manifest.precision, rounding_ev=DENSE[manifest.variant].parity_limit_ev, limit_ev=limit_ev),
             reference=standard.name,
+            on_progress=on_progress,
         )
     return Verification(report, manifest, manifest.checkpoint_sha256 == standard.checkpoint_sha256, tuple(failures))
 

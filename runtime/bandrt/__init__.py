@@ -5,13 +5,15 @@ Everything public is reached from here, and imported only when asked for.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from bandrt.bands.band_structure import BandEdge, BandStructure
+    from bandrt.bands.band_structure import BandStructure
+    from bandrt.bands.on_path import BandEdge
     from bandrt.crystal import Crystal
     from bandrt.errors import BandrtError, InputError
     from bandrt.features import Features, featurize, featurize_many
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from bandrt.results.store import read, read_one
 
 _HOME = {
-    "BandEdge": "bandrt.bands.band_structure",
+    "BandEdge": "bandrt.bands.on_path",
     "BandStructure": "bandrt.bands.band_structure",
     "BandrtError": "bandrt.errors",
     "Crystal": "bandrt.crystal",
@@ -67,7 +69,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'bandrt' has no attribute {name!r}")
+    raise AttributeError(f"module 'bandrt' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
 
 
 def __dir__() -> list[str]:

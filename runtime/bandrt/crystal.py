@@ -37,6 +37,20 @@ class Crystal:
     atomic_numbers: NDArray[np.int32]
     frac_coords: NDArray[np.float64]
 
+    def __post_init__(self) -> None:
+        """Make arrays of lists; whether they are a crystal's is for `checked` to say."""
+        if not isinstance(self.lattice, np.ndarray):
+            object.__setattr__(self, "lattice", _floats(self.lattice, "bad-lattice", "the lattice", "crystal"))
+        if not isinstance(self.atomic_numbers, np.ndarray):
+            object.__setattr__(self, "atomic_numbers", _whole_numbers(self.atomic_numbers, "crystal"))
+        if not isinstance(self.frac_coords, np.ndarray):
+            object.__setattr__(self, "frac_coords", _floats(self.frac_coords, "bad-coordinates", "positions", "crystal"))
+
+    def __repr__(self) -> str:
+        if self.n_atoms == 0:
+            return "Crystal(no atoms)"
+        return f"Crystal({self.formula}, {self.n_atoms} atom{'s' if self.n_atoms > 1 else ''}, {self.volume:.1f} Å^3)"
+
     @classmethod
     def checked(cls, lattice: Any, atomic_numbers: Any, frac_coords: Any, *, name: str = "crystal") -> Crystal:
         """Build a crystal from array-likes, refusing what cannot be one.
@@ -50,16 +64,17 @@ class Crystal:
         Raises:
             InputError: ``no-atoms``, ``unknown-species``, ``bad-lattice``, ``bad-coordinates`` or ``overlapping-atoms``.
         """
-        cell = np.array(lattice, dtype=np.float64).reshape(3, 3)
-        numbers = np.array(atomic_numbers, dtype=np.int32).reshape(-1)
-        coords = np.array(frac_coords, dtype=np.float64).reshape(-1, 3)
+        cell = _floats(lattice, "bad-lattice", "the lattice", name)
+        numbers = _whole_numbers(atomic_numbers, name)
+        coords = _floats(frac_coords, "bad-coordinates", "positions", name)
         if len(numbers) == 0:
             raise InputError("no-atoms", f"{name}: holds no atoms")
+        if cell.shape != (3, 3):
+            raise InputError("bad-lattice", f"{name}: a lattice of shape {cell.shape}; (3, 3) is needed, vectors in rows, in Å")
+        if coords.ndim != 2 or coords.shape[1] != 3:
+            raise InputError("bad-coordinates", f"{name}: positions of shape {coords.shape}; ({len(numbers)}, 3) is needed")
         if len(numbers) != len(coords):
             raise InputError("bad-coordinates", f"{name}: {len(numbers)} species but {len(coords)} positions")
-        wrong = [number for number in numbers.tolist() if not 1 <= number <= MAX_ATOMIC_NUMBER]
-        if wrong:
-            raise InputError("unknown-species", f"{name}: atomic number {wrong[0]} is not an element (1 to {MAX_ATOMIC_NUMBER})")
         if not np.isfinite(coords).all():
             raise InputError("bad-coordinates", f"{name}: a fractional coordinate is not a finite number")
         volume = abs(cofactors(cell)[1])
@@ -139,6 +154,38 @@ class Crystal:
                 best = float(squared[nearest])
                 pair = (nearest // n + start, nearest % n)
         return math.sqrt(best), pair
+
+
+def _floats(values: Any, code: str, what: str, name: str) -> NDArray[np.float64]:
+    """Values as a new array of numbers.
+
+    Raises:
+        InputError: with this code, for what is none.
+    """
+    try:
+        return np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(code, f"{name}: {what} cannot be read as numbers: {error}") from None
+
+
+def _whole_numbers(values: Any, name: str) -> NDArray[np.int32]:
+    """Atomic numbers as a new array, (n_atoms,).
+
+    Raises:
+        InputError: ``unknown-species`` for what is none, such as symbols.
+    """
+    try:
+        numbers = np.array(values).reshape(-1)
+    except ValueError as error:
+        raise InputError("unknown-species", f"{name}: atomic numbers cannot be read as numbers: {error}") from None
+    if numbers.dtype.kind not in "iuf":
+        raise InputError(
+            "unknown-species", f"{name}: {numbers.tolist()[0]!r} is no atomic number; whole numbers are needed, 11 for Na"
+        )
+    wrong = numbers[~((numbers >= 1) & (numbers <= MAX_ATOMIC_NUMBER) & (numbers % 1 == 0))]
+    if len(wrong):
+        raise InputError("unknown-species", f"{name}: atomic number {wrong[0]} is not an element (1 to {MAX_ATOMIC_NUMBER})")
+    return numbers.astype(np.int32)
 
 
 def cofactors(lattice: NDArray[np.float64]) -> tuple[list[list[float]], float]:

@@ -43,6 +43,16 @@ CODES: Mapping[str, ErrorCode] = by_code(
         " crystals were found but none could be used, the message says what is wrong with the first.",
     ),
     ErrorCode(
+        "is-a-folder",
+        "A folder was given where one crystal is read.",
+        "Search it with `bandrt infer FOLDER -o OUT`, or in Python with `bandrt.sources.find(FOLDER)`; or name a file in it.",
+    ),
+    ErrorCode(
+        "bad-argument",
+        "A function, or a configuration, was given a value that it does not take.",
+        "Give one of the values that the message lists.",
+    ),
+    ErrorCode(
         "unreadable",
         "A file, folder, table row or archive member cannot be read: no permission, a password, or damaged data.",
         "Check its permissions; unpack it, or copy or download it again.",
@@ -229,6 +239,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Export the model again with this version of bandrt; do not edit an engine by hand.",
     ),
     ErrorCode(
+        "engine-closed",
+        "An engine was asked for predictions after it was closed; results come lazily.",
+        "Go through the results of `predict` inside the `with` block, or load the engine again.",
+    ),
+    ErrorCode(
         "engine-failed",
         "ONNX Runtime or TensorRT gave up while it ran a batch.",
         "Read the reason in the message; what was predicted before is kept. Try a smaller --batch-size, or the CPU with --resume.",
@@ -295,6 +310,31 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "output-not-empty",
         "The folder for the results is not empty.",
         "Go on with what is there by --resume, start again by --overwrite where a command has it, or choose another folder.",
+    ),
+    ErrorCode(
+        "output-exists",
+        "A file, or a training run, is already where one is to be written.",
+        "Choose another name, or add --overwrite to replace it.",
+    ),
+    ErrorCode(
+        "output-not-a-file",
+        "A folder or a device is where a file is to be written.",
+        "Give the name of a file.",
+    ),
+    ErrorCode(
+        "query-syntax",
+        "A query cannot be understood.",
+        "Compare columns with values by == != < <= > >=, joined by and, or and parentheses; quote the whole query for the shell.",
+    ),
+    ErrorCode(
+        "query-column",
+        "A query names a column that summary.csv does not have.",
+        "Use one of the columns that the message lists.",
+    ),
+    ErrorCode(
+        "query-value",
+        "A query compares a column with a value of another kind, or in a way that the column does not allow.",
+        "Give a number for a number, true or false for a yes or no, and text in quotes.",
     ),
     ErrorCode(
         "output-not-a-folder",

@@ -4,8 +4,8 @@ Every error has a code, a short name that stays (`bandrt.error_codes` and its li
 and what mends it), and its class says with which exit code a command ends:
 
 - 1, of every class that does not say otherwise: what the command was given cannot be used, or this machine lacks something. A file
-  or folder that was named as input (crystals, an engine, a checkpoint, a data set, a table, a report) and is not there is one of
-  these, and so is a place where nothing can be written.
+  or folder that was named as input (an engine, a checkpoint, a data set, a table, a report, the only crystals) and is not there is
+  one of these, and so is a place where nothing can be written.
 - 2, of every `UsageError`: another choice of options avoids it. An output that is in the way of a new one is one of these, and so
   is an option that does not fit the others or what a file says. Values that an option never takes are refused by the command line
   itself, with 2 as well.
@@ -45,6 +45,10 @@ class UsageError(BandrtError):
     """Another choice of options avoids it: one does not fit the others, or what a file says."""
 
     exit_code: ClassVar[int] = 2
+
+
+class ArgumentError(UsageError, ValueError):
+    """A caller gave a function, or a configuration, something that it does not take; the message says what it takes."""
 
 
 class NotFoundError(BandrtError):

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bandrt.arguments import check_kind, not_allowed
 from bandrt.crystal import Crystal
 from bandrt.elements import SYMBOLS
 from bandrt.errors import InputError
 from bandrt.graph.crystal_graph import CrystalGraph, crystal_graphs
+from bandrt.items import called, crystal_of, is_one, items_of
 from bandrt.kpaths import kpaths_of
 from bandrt.kpaths.path import KPath
 from bandrt.outcomes import only, onward, outcome_of
-from bandrt.readers import to_crystal
 from bandrt.recipe import Recipe
 from bandrt.symmetry.standard_cell import StandardCell, standardize_many
 
@@ -57,37 +57,75 @@ class Features:
     kpath: KPath
     kpoints: NDArray[np.float32]
 
+    def __repr__(self) -> str:
+        return (
+            f"Features({self.crystal.formula}, {self.crystal.n_atoms} atoms, {self.space_group_symbol} ({self.space_group}),"
+            f" {self.neighbor_index.shape[1]} neighbour slots, {len(self.kpoints)} k-points)"
+        )
 
-def featurize(item: Any, recipe: Recipe = DEFAULT_RECIPE, *, name: str | None = None) -> Features:
+
+class Column(Protocol):
+    """A column of a table, of pandas or Polars."""
+
+    def to_list(self) -> list[Any]:
+        """Its values."""
+
+
+Many = list[Any] | tuple[Any, ...] | Iterator[Any] | NDArray[Any] | Column
+"""Several items, as far as a type can tell: an ASE or pymatgen object gives its sites one after the other, and is one item."""
+
+
+@overload
+def featurize(item: Many, recipe: Recipe = ..., *, name: None = ...) -> list[Features | InputError]: ...
+@overload
+def featurize(item: Any, recipe: Recipe = ..., *, name: str | None = ...) -> Features: ...
+def featurize(item: Any, recipe: Recipe = DEFAULT_RECIPE, *, name: str | None = None) -> Features | list[Features | InputError]:
     """Read a crystal and make its features.
 
     Args:
-        item: anything `bandrt.readers.to_crystal` takes: a path, CIF text, a pymatgen or ASE object, a `Crystal`.
+        item: a path, CIF text, a pymatgen or ASE object, a `Crystal`, a `Source`; or many of them: a list, tuple, generator, array
+            or column.
         recipe: the choices the engine was trained with.
         name: what to call it in an error; the file name for a path.
 
+    Returns:
+        The features of one item; of many a list, as `featurize_many` makes it.
+
     Raises:
-        InputError: the crystal cannot be read or used; its ``code`` and ``stage`` say why and where.
+        InputError: the one crystal cannot be read or used; its ``code`` and ``stage`` say why and where.
+        ArgumentError: ``bad-argument`` for what is neither an item nor many.
     """
-    return only(featurize_many([item], recipe, names=[name]))
+    if is_one(item):
+        return only(featurize_many([item], recipe, names=[name]))
+    many = items_of(item, what="item")
+    if name is not None:
+        raise not_allowed("name", name, "None, for many items; `featurize_many` takes names")
+    return featurize_many(many, recipe)
 
 
 def featurize_many(
-    items: Sequence[Any], recipe: Recipe = DEFAULT_RECIPE, *, names: Sequence[str | None] | None = None
+    items: Iterable[Any], recipe: Recipe = DEFAULT_RECIPE, *, names: Sequence[str | None] | None = None
 ) -> list[Features | InputError]:
     """Read crystals and make their features: to the last bit what `featurize` makes of each, but faster.
 
     Args:
-        items: as `featurize` takes them.
+        items: as `featurize` takes them; one alone is taken as a list of one.
         recipe: the choices the engine was trained with.
         names: what to call each in an error; the file name for a path.
 
     Returns:
         Features of each item, or the error that `featurize` would raise: a bad item does no harm to the others.
+
+    Raises:
+        ArgumentError: ``bad-argument`` for what is neither an item nor many, or names that are not as many.
     """
-    called = list(map(_called, items, names or [None] * len(items)))
-    crystals = [outcome_of(partial(to_crystal, item, name=name)) for item, name in zip(items, called, strict=True)]
-    return featurize_crystals(crystals, recipe, names=[name or "crystal" for name in called])
+    check_kind("recipe", recipe, Recipe)
+    given = list(items_of(items))
+    if names is not None and len(names) != len(given):
+        raise not_allowed("names", names, f"a name, or None, for each of {len(given)} items")
+    known = [name or called(item) for item, name in zip(given, names or [None] * len(given), strict=True)]
+    crystals = [outcome_of(partial(crystal_of, item, name=name)) for item, name in zip(given, known, strict=True)]
+    return featurize_crystals(crystals, recipe, names=known)
 
 
 def featurize_crystal(crystal: Crystal, recipe: Recipe = DEFAULT_RECIPE, *, name: str = "crystal") -> Features:
@@ -138,13 +176,6 @@ def featurize_cells(
         outcome.about(name) if isinstance(outcome, InputError) and outcome is not cell else outcome
         for cell, outcome, name in zip(cells, outcomes, names, strict=True)
     ]
-
-
-def _called(item: Any, name: str | None) -> str | None:
-    """What to call an item: its file name, if it is a path and has no other."""
-    if name is None and (isinstance(item, os.PathLike) or (isinstance(item, str) and "\n" not in item)):
-        return os.path.basename(os.fspath(item))
-    return name
 
 
 def _features_of(cells: list[StandardCell], recipe: Recipe) -> list[Features | InputError]:

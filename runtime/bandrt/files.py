@@ -1,15 +1,16 @@
-"""Files that are either whole or not there, whether they are there at all, and their checksums."""
+"""Files that are either whole or not there, whether they are there or can be written where they are wanted, and their checksums."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from bandrt.errors import NotFoundError
+from bandrt.arguments import not_allowed
+from bandrt.errors import NotFoundError, OutputError, OutputInTheWayError
 
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -46,7 +47,117 @@ def require_there(path: Path) -> Path:
     return path
 
 
+def path_of(given: str | os.PathLike[str], *, what: str = "path") -> Path:
+    """The path that a caller gave as text or as an object.
+
+    Raises:
+        ArgumentError: ``bad-argument`` for anything else.
+    """
+    if not isinstance(given, str | os.PathLike):
+        raise not_allowed(what, given, "a path (str or Path)")
+    return Path(os.fsdecode(given))
+
+
+def paths_of(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, what: str = "paths") -> list[Path]:
+    """The paths that a caller gave, one or many.
+
+    Raises:
+        ArgumentError: ``bad-argument`` for anything else.
+    """
+    if isinstance(given, str | os.PathLike):
+        return [path_of(given)]
+    if not isinstance(given, Iterable) or isinstance(given, bytes):
+        raise not_allowed(what, given, "paths (str or Path), one or many")
+    return [path_of(path, what=f"each of {what}") for path in given]
+
+
 def file_sha256(path: Path) -> str:
     """Checksum of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_file(path: Path, *, overwrite: bool = False) -> None:
+    """Find out before the work, not after it, that a file cannot be written; missing folders above it count as writable.
+
+    Args:
+        path: the file that will be written.
+        overwrite: whether it may replace one that is there.
+
+    Raises:
+        OutputError: ``output-not-a-file``, ``output-exists`` or ``output-unwritable``.
+    """
+    with _unwritable(path):
+        if path.is_dir():
+            raise OutputInTheWayError("output-not-a-file", f"{path}: is a folder; a file is written here")
+        if path.exists() and not path.is_file():
+            raise OutputInTheWayError("output-not-a-file", f"{path}: is a device, which a file would take the place of")
+        if os.path.lexists(path) and not overwrite:
+            raise OutputInTheWayError(
+                "output-exists", f"{path}: is there already; choose another name, or add --overwrite to replace it"
+            )
+        _try_in(path.parent, path.name)
+
+
+def check_folder(path: Path) -> None:
+    """Find out before the work that files cannot be written into a folder, which is made later if it is not there.
+
+    Raises:
+        OutputError: ``output-not-a-folder`` or ``output-unwritable``.
+    """
+    with _unwritable(path):
+        if os.path.lexists(path) and not path.is_dir():
+            raise OutputInTheWayError("output-not-a-folder", f"{path}: is a file; a folder is written here")
+        _try_in(path, path.name)
+
+
+def check_cleared(folder: Path, is_ours: Callable[[Path], bool]) -> None:
+    """Refuse to clear a folder that holds what we did not write.
+
+    Args:
+        folder: the folder.
+        is_ours: whether a file or folder in it, by its path inside it, is one that we write.
+
+    Raises:
+        OutputError: ``output-foreign``.
+    """
+    if (foreign := first_foreign(folder, is_ours)) is not None:
+        raise OutputInTheWayError(
+            "output-foreign", f"{folder}: holds {foreign}, which bandrt did not write; nothing was deleted; choose another folder"
+        )
+
+
+def first_foreign(folder: Path, is_ours: Callable[[Path], bool]) -> Path | None:
+    """The first path inside a folder, relative to it, that is not ours; unfinished temporary files always are."""
+    inside = (path.relative_to(folder) for path in sorted(folder.rglob("*")))
+    return next((path for path in inside if not _is_temporary(path.name) and not is_ours(path)), None)
+
+
+def clear(folder: Path) -> None:
+    """Delete everything in a folder; see `check_cleared`."""
+    for path in sorted(folder.rglob("*"), reverse=True):  # contents before their folders
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        else:
+            path.unlink()
+
+
+def _is_temporary(name: str) -> bool:
+    return name.startswith(".") and name.endswith(TEMPORARY_SUFFIX)
+
+
+@contextmanager
+def _unwritable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError("output-unwritable", f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def _try_in(folder: Path, name: str) -> None:
+    """Write an empty file, and delete it, where the folder is or would be made: permissions alone do not tell."""
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    attempt = folder / f".{name}.{os.getpid()}{TEMPORARY_SUFFIX}"
+    attempt.touch(exist_ok=False)
+    attempt.unlink()

@@ -13,7 +13,7 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from bandrt.errors import ManifestError
+from bandrt.errors import ArgumentError, ManifestError
 from bandrt.recipe import Recipe
 
 FORMAT_VERSION = 1
@@ -143,14 +143,19 @@ class Manifest:
     """Everything that must be known about a model before its first number is trusted."""
 
     variant: Variant
+    """Which architecture."""
     model: dict[str, Any]
     """Model configuration: widths, layers, heads, node features."""
     checkpoint_sha256: str
+    """Checksum of the checkpoint it was made from."""
     recipe: Recipe
     bands: BandRule
     inputs: tuple[str, ...]
+    """Names of the arrays it is fed, in order."""
     outputs: tuple[str, ...]
+    """Names of the arrays it gives, in order."""
     precision: Precision = "fp32"
+    """Of matrix products; all else is fp32."""
     profile: Profile = field(default_factory=Profile)
     backend: Backend = field(default_factory=Backend)
     training: TrainingDomain = field(default_factory=TrainingDomain)
@@ -160,9 +165,18 @@ class Manifest:
     energy_unit: Literal["eV"] = "eV"
     length_unit: Literal["Å"] = "Å"
     bandrt_version: str = ""
+    """What wrote it."""
     licence: str = "MIT"
+    """Of the weights."""
     citation: str = "arXiv:2411.16483"
     format_version: int = FORMAT_VERSION
+    """Of the manifest itself; another one is refused."""
+
+    def __repr__(self) -> str:
+        return (
+            f"Manifest({self.variant}, {self.backend.name} {self.precision}, {self.bands.n_bands} bands x"
+            f" {self.recipe.kpath.n_kpoints} k-points, trained on {self.training.n_crystals} crystals)"
+        )
 
     def to_json(self) -> str:
         """Serialise, with sorted keys, so that equal manifests give equal text."""
@@ -210,7 +224,7 @@ def from_mapping(kind: type[_T], values: Any, *, source: str, where: str = "") -
     arguments = {name: _convert(hints[name], value, source=source, where=f"{where}{name}") for name, value in values.items()}
     try:
         return kind(**arguments)
-    except TypeError as error:
+    except (TypeError, ArgumentError) as error:
         raise ManifestError("manifest-invalid", f"{source}: {where or 'top level'}: {error}") from error
 
 

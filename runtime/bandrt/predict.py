@@ -10,11 +10,13 @@ from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, overload
 
 import numpy as np
 
-from bandrt.bands.band_structure import BandStructure, Energies, in_order
+from bandrt.arguments import check_kind, checked_whole, not_allowed
+from bandrt.bands.band_structure import BandStructure, in_order
+from bandrt.bands.on_path import Energies
 from bandrt.batch import Batcher
 from bandrt.contract import BAND_ENERGIES, UNCERTAINTY
 from bandrt.crystal import Crystal
@@ -23,16 +25,21 @@ from bandrt.engine import DEFAULT_ENGINE, open_session
 from bandrt.engine.memory import Evaluator, Row
 from bandrt.engine.session import Session, available_cores
 from bandrt.errors import EngineError, InputError
-from bandrt.features import Features, featurize_crystals, featurize_many
+from bandrt.features import Features, Many, featurize_crystals
 from bandrt.files import file_sha256
+from bandrt.files import path_of as path_of_file
+from bandrt.items import called, crystal_of, default_name, is_one, items_of, name_of, path_of
 from bandrt.manifest import BandRule, Manifest
 from bandrt.outcomes import only, outcome_of
-from bandrt.readers import to_crystal
+from bandrt.readers.text import is_a_folder
 from bandrt.recipe import Recipe
 from bandrt.results.prediction import Failure, Prediction, Result, Ticket
+from bandrt.sources.unique import UniqueIds
 
 CPU_BATCH_PER_CORE, GPU_BATCH_SIZE = 4, 64
 """Crystals per run: a CPU core takes a slice of a few at a time; a GPU wants many."""
+MAX_THREADS = 4096
+"""No machine has more cores; each is a thread that is started."""
 WINDOW_BATCHES = 4
 """`Engine.predict` looks this many batches ahead for crystals of one size."""
 
@@ -51,6 +58,12 @@ class Engine:
         self.session = session
         self.path = path
         self._evaluator = Evaluator(session)
+        self._closed = False
+
+    def __repr__(self) -> str:
+        manifest = self.manifest
+        state = "closed" if self._closed else f"on {self.session.device}"
+        return f"Engine({self.path.name}, {manifest.variant}, {manifest.bands.n_bands} bands, {manifest.precision}, {state})"
 
     @property
     def manifest(self) -> Manifest:
@@ -67,26 +80,44 @@ class Engine:
         """Checksum of the model file."""
         return file_sha256(self.path)
 
-    def predict(self, items: Iterable[Any], *, batch_size: int | None = None) -> Iterator[Result]:
+    def predict(self, items: Any, *, batch_size: int | None = None) -> Iterator[Result]:
         """Predict band structures, lazily and in input order.
 
+        Ids are the names of files, else the ``material_id``, ``id`` or ``name`` that an object carries, else the formula; the
+        second of a name is ``NaCl-2``.
+
         Args:
-            items: paths, CIF text, pymatgen or ASE objects, `Crystal`s; may be endless.
+            items: a path, CIF text, a pymatgen or ASE object, a `Crystal`, a `bandrt.sources.Source`; or many of them: a list,
+                tuple, array, column, or a generator, which may be endless.
             batch_size: crystals per run of the model; None takes what suits the device.
 
-        Yields:
-            A `Prediction`, or a `Failure` for an input that cannot be used. Anything else that goes wrong is raised.
+        Returns:
+            An iterator over as many results as there are items: a `Prediction`, or a `Failure` for an input that cannot be used.
+            Anything else that goes wrong is raised.
+
+        Raises:
+            ArgumentError: ``bad-argument`` for what is neither an item nor many, at once.
+            InputError: ``is-a-folder`` for the path of a folder alone, at once: `bandrt.sources.find` finds the crystals in it.
+            EngineError: ``engine-closed``, ``engine-failed``.
         """
-        batch_size = batch_size or default_batch_size(self.session.device)
-        numbered = enumerate(items)
+        if batch_size is not None:
+            batch_size = checked_whole("batch_size", batch_size, at_least=1)
+        given = items_of(items)
+        if (path := path_of(items)) and os.path.isdir(path):
+            raise is_a_folder(path)
+        self._require_open()
+        return self._predicted(iter(given), batch_size or default_batch_size(self.session.device))
+
+    def _predicted(self, items: Iterator[Any], batch_size: int) -> Iterator[Result]:
+        numbered, ids = enumerate(items), UniqueIds()
         while window := list(islice(numbered, WINDOW_BATCHES * batch_size)):
             results: dict[int, Result] = {}
             batcher: Batcher[Ticket] = Batcher(batch_size)
             batches: list[list[tuple[Ticket, Features]]] = []
-            tickets = [_ticket(item, order) for order, item in window]
-            crystals = [
-                outcome_of(partial(to_crystal, item, name=ticket.path or ticket.id))
-                for (_, item), ticket in zip(window, tickets, strict=True)
+            crystals = [outcome_of(partial(crystal_of, item, name=path_of(item) or called(item))) for _, item in window]
+            tickets = [
+                Ticket(order, ids.unique(name_of(item) or default_name(item, crystal)), path_of(item))
+                for (order, item), crystal in zip(window, crystals, strict=True)
             ]
             found = featurize_inputs(tickets, crystals, self.recipe, max_atoms=self.manifest.profile.max_atoms)
             results |= {ticket.order: failure for ticket, failure in found.failures}
@@ -97,19 +128,34 @@ class Engine:
                 results |= {ticket.order: result for (ticket, _), result in zip(batch, predicted, strict=True)}
             yield from (results[order] for order, _ in window)
 
-    def featurize(self, item: Any, *, name: str | None = None) -> Features:
-        """Featurise by this engine's recipe, refusing a crystal it has no room for.
+    @overload
+    def featurize(self, item: Many, *, name: None = ...) -> list[Features | InputError]: ...
+    @overload
+    def featurize(self, item: Any, *, name: str | None = ...) -> Features: ...
+    def featurize(self, item: Any, *, name: str | None = None) -> Features | list[Features | InputError]:
+        """Featurise by this engine's recipe, as `bandrt.featurize` does, refusing a crystal it has no room for.
+
+        Args:
+            item: a crystal, or many, as `predict` takes them.
+            name: what to call one in an error.
 
         Raises:
-            InputError: the crystal cannot be used, or ``too-many-atoms``.
+            InputError: the one crystal cannot be used, or ``too-many-atoms``.
+            ArgumentError: ``bad-argument`` for what is neither an item nor many.
         """
-        return only(self.featurize_many([item], names=[name]))
+        given = list(items_of(item, what="item"))
+        if name is not None and not is_one(item):
+            raise not_allowed("name", name, "None, for many items")
+        names = [name or called(one) for one in given]
+        crystals = [outcome_of(partial(crystal_of, one, name=one_name)) for one, one_name in zip(given, names, strict=True)]
+        outcomes = self._featurized(crystals, names=names)
+        return only(outcomes) if is_one(item) else outcomes
 
-    def featurize_many(self, items: Sequence[Any], *, names: Sequence[str | None]) -> list[Features | InputError]:
-        """Do as `featurize` for each of several items, faster; an error is given back in the place of the features."""
-        outcomes = featurize_many(items, self.recipe, names=names)
+    def _featurized(self, crystals: Sequence[Crystal | InputError], *, names: Sequence[str]) -> list[Features | InputError]:
+        """Features of crystals that were read, and have room; an error is given back in the place of the features."""
+        outcomes = featurize_crystals(crystals, self.recipe, names=names)
         max_atoms = self.manifest.profile.max_atoms
-        return [within_size(outcome, max_atoms, name=name or "crystal") for outcome, name in zip(outcomes, names, strict=True)]
+        return [within_size(outcome, max_atoms, name=name) for outcome, name in zip(outcomes, names, strict=True)]
 
     def run_many(self, batches: Iterable[Sequence[tuple[Ticket, Features]]]) -> Iterator[list[Result]]:
         """Run the model on batches, lazily and in order; a GPU copies one while it computes another.
@@ -122,8 +168,9 @@ class Engine:
             into memory even alone. What does not fit together is taken in smaller batches.
 
         Raises:
-            EngineError: ``engine-failed``, after the results of the batches before.
+            EngineError: ``engine-failed``, after the results of the batches before; ``engine-closed``.
         """
+        self._require_open()
         taken: deque[Sequence[tuple[Ticket, Features]]] = deque()
 
         def crystals() -> Iterator[list[Features]]:
@@ -148,7 +195,15 @@ class Engine:
 
     def close(self) -> None:
         """Free the model."""
+        self._closed = True
         self.session.close()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise EngineError(
+                "engine-closed",
+                f"{self.path}: is closed; go through the results of `predict` inside the `with` block, or load it again",
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -167,12 +222,17 @@ def load(path: str | os.PathLike[str] | None = None, device: str | None = None, 
         threads: CPU threads; None takes every core this process may use.
 
     Raises:
+        ArgumentError: ``bad-argument`` for what is no path, device or number of threads.
         EngineError: the model cannot be opened or the device not used.
         UsageError: ``unknown-device``.
         ManifestError: the model carries no manifest, or not one that describes it.
         MissingPackageError: the backend is not installed.
     """
-    file = DEFAULT_ENGINE if path is None else Path(path)
+    file = DEFAULT_ENGINE if path is None else path_of_file(path)
+    if device is not None:
+        check_kind("device", device, str)
+    if threads is not None:
+        threads = checked_whole("threads", threads, at_least=1, at_most=MAX_THREADS)
     return Engine(open_session(file, device=device, threads=threads), file)
 
 
@@ -231,9 +291,3 @@ def within_size(outcome: Features | InputError, max_atoms: int | None, *, name: 
         f" export it again with --max-atoms {n_atoms}",
         stage="batch",
     )
-
-
-def _ticket(item: Any, order: int) -> Ticket:
-    if isinstance(item, os.PathLike) or (isinstance(item, str) and "\n" not in item):
-        return Ticket(order, Path(item).stem, os.fspath(item))
-    return Ticket(order, f"item-{order}", "")

@@ -9,11 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bandrt.arguments import check_choices, check_kind, checked_number, checked_whole
 from bandrt.elements import MAX_ATOMIC_NUMBER
 
 Scheme = Literal["latimer_munro", "setyawan_curtarolo"]
 Frame = Literal["fractional", "cartesian"]
 Direction = Literal["to_center", "from_center"]
+
+MAX_SYMPREC = 1.0
+"""Å: atoms that are moved further are other atoms."""
+MAX_CUTOFF = 100.0
+"""Å: a sphere of this size around an atom holds hundreds of thousands."""
+MAX_NEIGHBORS = 10_000
+MAX_KPOINTS = 100_000
+"""Points of one path; more is a slip of the pen, and would fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +31,11 @@ class SymmetryRecipe:
 
     finder: Literal["moyopy"] = "moyopy"
     symprec: float = 0.01
-    """Å: how far an atom may lie from its symmetric place."""
+    """Å: how far an atom may lie from its symmetric place; more than 0, at most `MAX_SYMPREC`."""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        object.__setattr__(self, "symprec", checked_number("symprec", self.symprec, above=0.0, at_most=MAX_SYMPREC))
 
 
 @dataclass(frozen=True)
@@ -45,6 +58,14 @@ class GraphRecipe:
     neighbours, so it hears all atoms that have it among theirs, in slots as needed; which of several equally far neighbours are
     the nearest then matters, and with ``site_invariant`` ties bands may depend on the order of the atoms."""
 
+    def __post_init__(self) -> None:
+        check_choices(self)
+        check_kind("self_images", self.self_images, bool)
+        object.__setattr__(self, "cutoff", checked_number("cutoff", self.cutoff, above=0.0, at_most=MAX_CUTOFF))
+        object.__setattr__(self, "n_neighbors", checked_whole("n_neighbors", self.n_neighbors, at_least=1, at_most=MAX_NEIGHBORS))
+        tolerance = checked_number("tie_tolerance", self.tie_tolerance, at_least=0.0, at_most=self.cutoff)
+        object.__setattr__(self, "tie_tolerance", tolerance)
+
 
 @dataclass(frozen=True)
 class KpathRecipe:
@@ -57,6 +78,10 @@ class KpathRecipe:
     smoothing: Literal["none"] = "none"
     """Bands are never smoothed across a corner of the path."""
 
+    def __post_init__(self) -> None:
+        check_choices(self)
+        object.__setattr__(self, "n_kpoints", checked_whole("n_kpoints", self.n_kpoints, at_least=2, at_most=MAX_KPOINTS))
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -67,3 +92,14 @@ class Recipe:
     kpath: KpathRecipe = field(default_factory=KpathRecipe)
     max_atomic_number: int = MAX_ATOMIC_NUMBER
     """The heaviest element an engine has numbers for."""
+
+    def __post_init__(self) -> None:
+        check_kind("symmetry", self.symmetry, SymmetryRecipe)
+        check_kind("graph", self.graph, GraphRecipe)
+        check_kind("kpath", self.kpath, KpathRecipe)
+        heaviest = checked_whole("max_atomic_number", self.max_atomic_number, at_least=1, at_most=MAX_ATOMIC_NUMBER)
+        object.__setattr__(self, "max_atomic_number", heaviest)
+
+    def __repr__(self) -> str:
+        graph, kpath = self.graph, self.kpath
+        return f"Recipe({kpath.scheme}, {kpath.n_kpoints} k-points, {graph.n_neighbors} neighbours within {graph.cutoff:g} Å)"

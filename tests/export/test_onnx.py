@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 import bandrt_export.onnx
 from bandrt.batch import pad
 from bandrt.contract import REQUIRED_INPUTS
+from bandrt.engine import read_manifest
 from bandrt.engine.onnx.session import OnnxSession
+from bandrt.errors import OutputError
 from bandrt.files import file_sha256
 from bandrt.manifest import METADATA_KEY, BandRule, Manifest
 from bandrt_export.cli.export import command
@@ -172,12 +174,47 @@ def test_an_engine_that_was_there_survives_a_failed_export(exported: Any, tmp_pa
     assert os.listdir(tmp_path) == ["model.onnx"]
 
 
-def test_a_place_that_can_not_be_written_is_found_out_first(exported: Any, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_found_out_first(exported: Any, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for place in (tmp_path, tmp_path / "file" / "model.onnx"):
-        with pytest.raises(ExportError) as refused:
+    for place, code in ((tmp_path, "output-not-a-file"), (tmp_path / "file" / "model.onnx", "output-unwritable")):
+        with pytest.raises(OutputError) as refused:
             export_onnx(exported.checkpoint, place)
-        assert refused.value.code == "export-not-writable"
+        assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("old.onnx", "output-exists"), ("old.plan", "output-exists"), ("old.onnx/x.onnx", "output-unwritable")]
+)
+def test_the_command_refuses_a_bad_place_before_it_reads_anything(
+    name: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reads(*_: object, **__: object) -> None:
+        pytest.fail("it began to work")
+
+    monkeypatch.setattr("bandrt_export.onnx.load_checkpoint", reads)
+    for old in ("old.onnx", "old.plan.json", "model.ckpt"):
+        (tmp_path / old).write_text("the old one")
+    arguments = [str(tmp_path / "model.ckpt"), "-o", str(tmp_path / name), "--backend", "tensorrt-rtx"]
+    result = CliRunner().invoke(command, arguments)
+    assert isinstance(result.exception, OutputError)
+    assert result.exception.code == code
+
+
+@pytest.mark.usefixtures("traced")
+def test_an_export_says_how_far_its_comparison_is(exported: Any, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    export_onnx(exported.checkpoint, tmp_path / "model.onnx", on_progress=lambda done, total: told.append((done, total)))
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert {total for _, total in told} == {told[-1][0]}
+
+
+@pytest.mark.usefixtures("traced")
+def test_an_engine_is_replaced_when_asked(exported: Any, tmp_path: Path) -> None:
+    engine = tmp_path / "model.onnx"
+    engine.write_text("the old one")
+    result = CliRunner().invoke(command, [str(exported.checkpoint), "-o", str(engine), "--overwrite"], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert read_manifest(engine).variant == "paper"
 
 
 @pytest.mark.usefixtures("traced")

@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 import bandrt_export.onnx
+import bandrt_export.output
 import bandrt_export.plan
 from bandrt.batch import MAX_PADDED_ATOMS
 from bandrt.engine import DEFAULT_ENGINE, read_manifest
@@ -26,7 +27,8 @@ from bandrt.files import file_sha256
 from bandrt.manifest import METADATA_KEY, Backend, Bucket, Profile
 from bandrt_export.cli.export import command
 from bandrt_export.errors import ExportError
-from bandrt_export.plan import PlanBackend, PlanBuilder, build_plan, heartbeat, profile_of
+from bandrt_export.output import heartbeat
+from bandrt_export.plan import PlanBackend, PlanBuilder, build_plan, profile_of
 from bandrt_train.weights import SHIPPED
 
 NO_DRIVER = NoDriver("this machine has no NVIDIA driver (libcuda.so.1 is not there)")
@@ -66,7 +68,7 @@ def test_a_plan_is_built_in_both_precisions_and_its_manifest_reads_back(
     assert replace(manifest, backend=source.backend, profile=source.profile) == source
     products = {"fp32": "0 of 25 matrix products in fp16", "fp16": "20 of 25 matrix products in fp16"}[precision]
     assert f"{precision}, strongly typed: {products}" in caplog.text
-    assert "built in" in caplog.text
+    assert "done in" in caplog.text
 
 
 def test_the_checkpoint_becomes_a_plan_in_one_command(
@@ -122,7 +124,7 @@ def test_full_tensorrt_goes_the_same_way_on_the_gpu_of_the_machine(
     kept = tmp_path / "model.plan.timings"
     assert manifest.backend.timing_cache_sha256 == file_sha256(kept)
     assert read_manifest(tmp_path / "model.plan") == manifest
-    with pytest.raises(ExportError, match="--target is for tensorrt-rtx"):
+    with pytest.raises(UsageError, match="--target is for tensorrt-rtx"):
         build_plan(exported.engine, tmp_path / "other.plan", backend="tensorrt", targets=["sm89"])
 
 
@@ -220,8 +222,8 @@ def test_a_build_that_fails_says_why_and_leaves_the_old_plan(
 
 def test_a_build_says_that_it_is_alive(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     twice = threading.Semaphore(0)
-    monkeypatch.setattr(bandrt_export.plan, "HEARTBEAT_S", 0.001)
-    monkeypatch.setattr(bandrt_export.plan, "perf_counter", lambda: twice.release() or 3.0)
+    monkeypatch.setattr(bandrt_export.output, "HEARTBEAT_S", 0.001)
+    monkeypatch.setattr(bandrt_export.output, "perf_counter", lambda: twice.release() or 3.0)
     with caplog.at_level(logging.INFO, logger="bandrt_export"), heartbeat("building"):
         for _ in range(3):  # once at the start, then with every beat
             assert twice.acquire(timeout=30)

@@ -179,10 +179,8 @@ def same_to_the_last_bit(one: Any, other: Any) -> bool:
 
 
 def alone(item: Any, recipe: Recipe, name: str) -> Features | InputError:
-    try:
-        return featurize(item, recipe, name=name)
-    except InputError as error:
-        return error
+    [outcome] = featurize_many([item], recipe, names=[name])
+    return outcome
 
 
 RECIPES = {

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bandrt.cli import options
+from bandrt.cli.progress import Progress
 from bandrt.engine import read_manifest
+from bandrt.engine.plan.file import sidecar
+from bandrt.files import check_file
 from bandrt.manifest import Manifest, Precision
 from bandrt_export.output import describe
 from bandrt_train.cli.conventions import conventions_options
@@ -22,12 +26,10 @@ if TYPE_CHECKING:
 PLAN_OPTIONS = ("--backend", "--target", "--max-atoms", "--max-batch")
 
 
-@click.command("export", short_help="Turn a checkpoint into an engine.")
+@click.command("export", short_help="Turn a checkpoint into a verified engine.")
 @click.argument("source", type=CheckpointPath(), metavar="CKPT")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True,
-    help="Engine to write: model.onnx, or model.plan for TensorRT.",
-)  # fmt: skip
+@options.out("Engine to write: model.onnx, or model.plan for TensorRT.", required=True)
+@options.overwrite("Replace the engine if it is there already.")
 @click.option(
     "--precision", type=click.Choice(["fp32", "fp16"]),
     help="Of the matrix products; all else is fp32. fp32 by default.",
@@ -48,7 +50,8 @@ PLAN_OPTIONS = ("--backend", "--target", "--max-atoms", "--max-batch")
 @click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
 def command(
     source: Path,
-    output: Path,
+    out: Path,
+    overwrite: bool,
     precision: Precision | None,
     limit_ev: float | None,
     backend: PlanBackend | None,
@@ -58,49 +61,61 @@ def command(
     conventions: Conventions | None,
     quiet: bool,
 ) -> None:
-    """Turn the checkpoint CKPT into an engine: one of `bandrt train`, one of the authors' released code, or the word `shipped`
-    for that of the engine which comes with bandrt.
+    """Turn the checkpoint CKPT into a verified engine.
 
-    The engine is compared with the checkpoint's model on real crystals of several sizes, and written only if it agrees within
-    the limits. A plan is built from such an ONNX engine; CKPT may also be one that is already there.
+    CKPT is a checkpoint of `bandrt train`, one of the authors' released code, or the word `shipped` for that of the engine which
+    comes with bandrt. The engine is compared with the checkpoint's model on real crystals of several sizes, and written only if it
+    agrees within the limits. A plan is built from such an ONNX engine; CKPT may also be one that is already there.
 
     A checkpoint of the released code does not say how its data were laid out; --edges, --kpoint-frame, --species-index and
     --kpath-scheme say it. They are written into the engine. A wrong choice gives wrong bands, and no error.
+
+    \b
+    Examples:
+      bandrt export run/checkpoint.pt -o model.onnx
+      bandrt export shipped -o model.plan --backend tensorrt-rtx
+
+    Exit codes: 0 written, 1 stopped by an error, such as an engine that differs too much, 2 wrong usage.
     """
+    for path in {".onnx": (out,), ".plan": (out, sidecar(out))}.get(out.suffix, ()):
+        check_file(path, overwrite=overwrite)
     _log_progress(quiet)
-    if output.suffix == ".onnx":
+    if out.suffix == ".onnx":
         for name, value in zip(PLAN_OPTIONS, (backend, targets, max_atoms, max_batch), strict=True):
             if value:
-                raise click.UsageError(f"{name} is for plans; {output.name} is none")
+                raise click.UsageError(f"{name} is for plans; {out.name} is none")
         if source.suffix == ".onnx":
             raise click.UsageError(f"{source.name} is an ONNX engine already; give the checkpoint that it was made from")
-        manifest = _export_onnx(source, output, precision=precision, conventions=conventions, limit_ev=limit_ev)
-    elif output.suffix == ".plan":
+        manifest = _export_onnx(source, out, precision=precision, conventions=conventions, limit_ev=limit_ev, quiet=quiet)
+    elif out.suffix == ".plan":
         if backend is None:
             raise click.UsageError("a plan needs --backend: tensorrt-rtx (builds without a GPU), or tensorrt (builds on the GPU)")
         from bandrt_export import plan
 
         sizes = {"max_atoms": max_atoms or plan.DEFAULT_MAX_ATOMS, "max_batch": max_batch or plan.DEFAULT_MAX_BATCH}
-        plan.prepare(output, backend=backend, targets=targets)
+        plan.prepare(out, backend=backend, targets=targets)
         if source.suffix == ".onnx":
             _require_as_it_is(source, precision, limit_ev)
-            manifest = plan.build_plan(source, output, backend=backend, targets=targets, **sizes)
+            manifest = plan.build_plan(source, out, backend=backend, targets=targets, **sizes)
         else:
             with TemporaryDirectory() as folder:
-                model = Path(folder) / f"{output.stem}.onnx"
-                _export_onnx(source, model, precision=precision, conventions=conventions, limit_ev=limit_ev)
-                manifest = plan.build_plan(model, output, backend=backend, targets=targets, **sizes)
+                model = Path(folder) / f"{out.stem}.onnx"
+                _export_onnx(source, model, precision=precision, conventions=conventions, limit_ev=limit_ev, quiet=quiet)
+                manifest = plan.build_plan(model, out, backend=backend, targets=targets, **sizes)
     else:
-        raise click.UsageError(f"{output.name}: name the engine *.onnx or *.plan")
-    click.echo(describe(manifest, output))
+        raise click.UsageError(f"{out.name}: name the engine *.onnx or *.plan")
+    click.echo(describe(manifest, out))
 
 
 def _export_onnx(
-    source: Path, output: Path, *, precision: Precision | None, conventions: Conventions | None, limit_ev: float | None
+    source: Path, out: Path, *, precision: Precision | None, conventions: Conventions | None, limit_ev: float | None, quiet: bool
 ) -> Manifest:
     from bandrt_export.onnx import export_onnx  # torch takes seconds to import
 
-    return export_onnx(source, output, precision=precision or "fp32", conventions=conventions, limit_ev=limit_ev)
+    with Progress("predictions compared", quiet=quiet) as progress:
+        return export_onnx(
+            source, out, precision=precision or "fp32", conventions=conventions, limit_ev=limit_ev, on_progress=progress.show
+        )
 
 
 def _require_as_it_is(model: Path, precision: Precision | None, limit_ev: float | None) -> None:

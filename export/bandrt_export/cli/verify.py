@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bandrt.cli import EXIT_FATAL, EXIT_SOME_FAILED
+from bandrt.cli import EXIT_FATAL, EXIT_SOME_FAILED, options
+from bandrt.cli.progress import Progress
 from bandrt_export.output import held
 from bandrt_train.weights import CheckpointPath
 
@@ -24,23 +25,29 @@ if TYPE_CHECKING:
     "--against", required=True, metavar="CKPT|MODEL", type=CheckpointPath(),
     help="The checkpoint MODEL was made from (shipped: that of the shipped engine), or another engine, which runs on the CPU.",
 )  # fmt: skip
-@click.option("--device", help="Where MODEL runs: cpu, cuda or cuda:N; by default the CPU, for a plan the first GPU.")
+@options.device("Where MODEL runs: cpu, cuda or cuda:N; by default the CPU, for a plan the first GPU.")
 @click.option(
     "--limit-ev", type=click.FloatRange(min=0.0, min_open=True), default=None, show_default="1e-4, released variant 1e-3",
     help="Largest energy difference, in eV; fp16 is judged by the mean (5 meV) and by the gaps (20 meV).",
 )  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+@options.as_json("the outcome")
 def command(model: Path, paths: tuple[Path, ...], against: Path, device: str | None, limit_ev: float | None, as_json: bool) -> int:
-    """Compare the engine MODEL with what it was made from, on the crystals under PATH..., as in `bandrt infer`.
+    """Compare the engine MODEL with what it was made from, crystal by crystal.
 
-    Without a PATH, crystals of 1 to 40 atoms that come with bandrt are taken. Every crystal is compared in batches of several
-    sizes.
+    PATH is what `bandrt infer` takes. Without a PATH, crystals of 1 to 40 atoms that come with bandrt are taken. Every crystal is
+    compared in batches of several sizes.
 
-    Exit codes: 0 the two agree within the limits, 1 they do not, 3 they do, but some inputs could not be used.
+    \b
+    Examples:
+      bandrt verify model.onnx --against run/checkpoint.pt
+      bandrt verify model.plan --against model.onnx crystals
+
+    Exit codes: 0 the two agree within the limits, 1 they do not, 2 wrong usage, 3 they do, but some inputs could not be used.
     """
     from bandrt_export.verify import verify  # torch takes seconds to import
 
-    found = verify(model, against, paths, device=device, limit_ev=limit_ev)
+    with Progress("predictions compared") as progress:
+        found = verify(model, against, paths, device=device, limit_ev=limit_ev, on_progress=progress.show)
     for failure in found.failures:
         click.echo(f"left out [{failure.code}]: {failure.message}", err=True)
     click.echo(json.dumps(_as_dict(found), indent=1) if as_json else "\n".join(_lines(found, model)))

@@ -13,27 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bandrt.bands.on_path import BandEdge, Energies
 from bandrt.crystal import Crystal
 from bandrt.manifest import BandRule
 from bandrt.recipe import Scheme
 
 DEGENERACY_EV = 1e-4
 """eV: energies that differ by less are equal, which is what engines guarantee (the parity limit of fp32)."""
-
-Energies = NDArray[np.floating[Any]]
-
-
-class BandEdge(NamedTuple):
-    """A valence-band maximum or a conduction-band minimum."""
-
-    energy: float
-    """eV."""
-    kpoint_index: int
-    """Where on the path."""
-    frac_kpoint: tuple[float, float, float]
-    """Fractional in the reciprocal of the standard primitive cell."""
-    label: str | None
-    """Name of the k-point when it is a labelled one."""
 
 
 def in_order(energies: Energies) -> Energies:
@@ -152,6 +138,48 @@ class BandStructure:
     def band_dispersion(self) -> NDArray[np.float64]:
         """Energies relative to their band's centre, (n_bands, n_kpoints), eV."""
         return self.energies - self.band_center[:, None]
+
+    def __repr__(self) -> str:
+        n_bands, n_kpoints = self.energies.shape
+        return f"BandStructure({self.crystal.formula}, {n_bands} bands x {n_kpoints} k-points, {self.verdict})"
+
+    @property
+    def verdict(self) -> str:
+        """Metal or gap in words: ``metal``, ``gap 5.01 eV direct``, ``gap 1.17 eV indirect``."""
+        return "metal" if self.is_metal else f"gap {self.band_gap:.2f} eV {'direct' if self.is_direct else 'indirect'}"
+
+    def _repr_html_(self) -> str:
+        from bandrt.bands.html import shown
+
+        return shown("BandStructure", self.facts, self)
+
+    def facts(self) -> dict[str, str]:
+        """What a short table says of it: values as text, by name."""
+        edges = {"valence maximum": self.vbm, "conduction minimum": self.cbm}
+        return {
+            "formula": self.crystal.formula,
+            "space group": f"{self.space_group_symbol} ({self.space_group})",
+            "atoms": str(self.crystal.n_atoms),
+            "bands": self.verdict,
+            **{name: str(edge) for name, edge in edges.items() if edge},
+            "path": f"{self.scheme}, {self.energies.shape[1]} k-points",
+        }
+
+    def plot(self, ax: Any = None, *, name: str = "", full_walk: bool = False) -> Any:
+        """Draw it on axes of matplotlib, which are returned; on new ones if none are given.
+
+        Args:
+            ax: the axes to draw on; None makes a figure with ``pyplot``.
+            name: shown beside the formula, usually the id.
+            full_walk: draw segments as often as the walk passes them.
+
+        Raises:
+            ArgumentError: ``bad-argument`` for what is no axes.
+            MissingPackageError: matplotlib is not installed.
+        """
+        from bandrt.bands.plot import plot
+
+        return plot(self, ax, name=name, full_walk=full_walk)
 
     def to_pymatgen(self) -> Any:
         """Convert to a pymatgen ``BandStructureSymmLine`` that keeps every branch and label and agrees on gap and metal.

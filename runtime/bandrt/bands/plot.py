@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.bands.band_structure import BandEdge, BandStructure
+from bandrt.arguments import not_allowed
+from bandrt.bands.on_path import BandEdge, BandsOnPath
 from bandrt.errors import MissingPackageError
 from bandrt.files import replaced
 
@@ -21,6 +22,7 @@ _SAME_KPOINT = 1e-6
 """Fractional: k-points closer than this are one."""
 _VALENCE, _CONDUCTION = "#0072B2", "#D55E00"  # blue and vermilion: told apart by every kind of colour vision, and in grey
 _INK, _FAINT = "#222222", "#B0B0B0"
+_HEIGHT_INCHES = 4.4
 _LETTER_INCHES, _MARGIN_INCHES = 0.08, 0.9
 """Width of a letter of a label, and of what stands left and right of the axes."""
 
@@ -50,7 +52,7 @@ class _Line(NamedTuple):
         return _Line(self.kpoints[::-1], self.labels[::-1], self.ends[::-1])
 
 
-def branches(bands: BandStructure, *, full_walk: bool = False) -> list[Branch]:
+def branches(bands: BandsOnPath, *, full_walk: bool = False) -> list[Branch]:
     """Choose what is drawn, and in which order.
 
     The walk is closed, so it passes some lines twice. Each line is drawn once: from Γ along lines not yet drawn, in the order of
@@ -80,7 +82,7 @@ def ticks(drawn: list[Branch]) -> list[tuple[float, str]]:
     return marks
 
 
-def draw(bands: BandStructure, *, name: str = "", full_walk: bool = False) -> Any:
+def draw(bands: BandsOnPath, *, name: str = "", full_walk: bool = False) -> Any:
     """Draw a band structure as a matplotlib ``Figure``.
 
     Args:
@@ -91,50 +93,61 @@ def draw(bands: BandStructure, *, name: str = "", full_walk: bool = False) -> An
     Raises:
         MissingPackageError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingPackageError("matplotlib", "plot", "drawing a band structure") from error
+    require_matplotlib()
+    from matplotlib.figure import Figure
 
     drawn = branches(bands, full_walk=full_walk)
-    marks = ticks(drawn)
-    length = marks[-1][0]
-    width = float(np.clip(3.4 + 0.42 * len(drawn), 5.2, 14.0))
-    figure = Figure(figsize=(width, 4.4), layout="constrained")
-    axes = figure.add_subplot()
-    for branch in drawn:
-        for index, energies in enumerate(bands.energies[:, branch.kpoints]):
-            color = _VALENCE if index < bands.rule.n_valence else _CONDUCTION
-            axes.plot(branch.distance, energies, color=color, linewidth=1.4, solid_capstyle="butt", zorder=3)
-    for branch in drawn[1:]:
-        axes.axvline(branch.distance[0], color=_FAINT if branch.joined else _INK, linewidth=0.6 if branch.joined else 0.9, zorder=1)
-    axes.axhline(bands.efermi, color=_INK, linewidth=0.8, linestyle=(0, (5, 4)), zorder=2)
-    axes.text(
-        1.01, bands.efermi, "$E_\\mathrm{F}$" if bands.is_metal else "mid-gap", color=_INK, fontsize=8, va="center",
-        transform=axes.get_yaxis_transform(),
-    )  # fmt: skip
-    if bands.vbm is not None and bands.cbm is not None:
-        axes.axhspan(bands.vbm.energy, bands.cbm.energy, color=_FAINT, alpha=0.18, linewidth=0, zorder=0)
-        for edge, color in ((bands.vbm, _VALENCE), (bands.cbm, _CONDUCTION)):
-            places = _places(bands, drawn, edge)
-            axes.plot(
-                places, [edge.energy] * len(places), "o", color=color, markersize=5.5, markeredgecolor="white", markeredgewidth=0.9,
-                zorder=4, clip_on=False,
-            )  # fmt: skip
-    axes.set_xlim(0.0, length)
-    axes.margins(y=0.04)
-    axes.set_xticks([position for position, _ in marks], _tick_texts(marks, (width - _MARGIN_INCHES) / length), fontsize=10)
-    axes.set_ylabel("energy (eV)", color=_INK)
-    axes.tick_params(axis="x", length=0, pad=5)
-    axes.tick_params(axis="y", direction="in", labelsize=9)
-    for side in axes.spines.values():
-        side.set_linewidth(0.8)
-    axes.set_title(_title(bands), loc="left", fontsize=12, color=_INK)
-    axes.set_title(name, loc="right", fontsize=8, color="#666666")
+    length = _length(drawn)
+    figure = Figure(figsize=(length + _MARGIN_INCHES, _HEIGHT_INCHES), layout="constrained")
+    _draw_on(figure.add_subplot(), bands, drawn, length, name)
     return figure
 
 
-def save(bands: BandStructure, path: Path, *, name: str = "", full_walk: bool = False) -> None:
+def plot(bands: BandsOnPath, ax: Any = None, *, name: str = "", full_walk: bool = False) -> Any:
+    """Draw a band structure on axes of matplotlib.
+
+    Args:
+        bands: the band structure.
+        ax: the axes to draw on; None makes a figure with ``pyplot``, which notebooks and ``pyplot.show()`` show.
+        name: shown beside the formula, usually the id.
+        full_walk: draw segments as often as the walk passes them.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ArgumentError: ``bad-argument`` for what is no axes.
+        MissingPackageError: matplotlib is not installed.
+    """
+    require_matplotlib()
+    from matplotlib import pyplot
+    from matplotlib.axes import Axes
+
+    drawn = branches(bands, full_walk=full_walk)
+    if ax is None:
+        length = _length(drawn)
+        _, ax = pyplot.subplots(figsize=(length + _MARGIN_INCHES, _HEIGHT_INCHES), layout="constrained")
+    elif isinstance(ax, Axes):
+        length = float(ax.get_window_extent().width / ax.figure.dpi)
+    else:
+        raise not_allowed("ax", ax, "None, or axes of matplotlib, such as pyplot.subplots() gives beside the figure")
+    _draw_on(ax, bands, drawn, length, name)
+    return ax
+
+
+def require_matplotlib() -> None:
+    """Find out before the work that figures cannot be drawn.
+
+    Raises:
+        MissingPackageError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise MissingPackageError("matplotlib", "plot", "drawing a band structure") from error
+
+
+def save(bands: BandsOnPath, path: Path, *, name: str = "", full_walk: bool = False) -> None:
     """Draw a band structure into a file, whose suffix says the format: png, svg or pdf; equal bands give equal files.
 
     Raises:
@@ -164,7 +177,47 @@ def pretty_space_group(symbol: str) -> str:
     return "$" + re.sub(r"_(\d)", r"_{\1}", re.sub(r"-(\d)", r"\\bar{\1}", symbol)) + "$"
 
 
-def _title(bands: BandStructure) -> str:
+def _draw_on(axes: Any, bands: BandsOnPath, drawn: list[Branch], inches: float, name: str) -> None:
+    """Draw branches on axes so many inches long."""
+    marks = ticks(drawn)
+    length = marks[-1][0]
+    for branch in drawn:
+        for index, energies in enumerate(bands.energies[:, branch.kpoints]):
+            color = _VALENCE if index < bands.rule.n_valence else _CONDUCTION
+            axes.plot(branch.distance, energies, color=color, linewidth=1.4, solid_capstyle="butt", zorder=3)
+    for branch in drawn[1:]:
+        axes.axvline(branch.distance[0], color=_FAINT if branch.joined else _INK, linewidth=0.6 if branch.joined else 0.9, zorder=1)
+    axes.axhline(bands.efermi, color=_INK, linewidth=0.8, linestyle=(0, (5, 4)), zorder=2)
+    axes.text(
+        1.01, bands.efermi, "$E_\\mathrm{F}$" if bands.is_metal else "mid-gap", color=_INK, fontsize=8, va="center",
+        transform=axes.get_yaxis_transform(),
+    )  # fmt: skip
+    if bands.vbm is not None and bands.cbm is not None:
+        axes.axhspan(bands.vbm.energy, bands.cbm.energy, color=_FAINT, alpha=0.18, linewidth=0, zorder=0)
+        for edge, color in ((bands.vbm, _VALENCE), (bands.cbm, _CONDUCTION)):
+            places = _places(bands, drawn, edge)
+            axes.plot(
+                places, [edge.energy] * len(places), "o", color=color, markersize=5.5, markeredgecolor="white", markeredgewidth=0.9,
+                zorder=4, clip_on=False,
+            )  # fmt: skip
+    axes.set_xlim(0.0, length)
+    axes.margins(y=0.04)
+    axes.set_xticks([position for position, _ in marks], _tick_texts(marks, inches / length), fontsize=10)
+    axes.set_ylabel("energy (eV)", color=_INK)
+    axes.tick_params(axis="x", length=0, pad=5)
+    axes.tick_params(axis="y", direction="in", labelsize=9)
+    for side in axes.spines.values():
+        side.set_linewidth(0.8)
+    axes.set_title(_title(bands), loc="left", fontsize=12, color=_INK)
+    axes.set_title(name, loc="right", fontsize=8, color="#666666", parse_math=False)
+
+
+def _length(drawn: list[Branch]) -> float:
+    """Inches that the axes of these branches are long."""
+    return float(np.clip(3.4 + 0.42 * len(drawn), 5.2, 14.0)) - _MARGIN_INCHES
+
+
+def _title(bands: BandsOnPath) -> str:
     gap = f"{bands.band_gap:.2f} eV {'direct' if bands.is_direct else 'indirect'} gap"
     verdict = "metal" if bands.is_metal else gap
     return f"{pretty_formula(bands.crystal.formula)}   {pretty_space_group(bands.space_group_symbol)}   {verdict}"
@@ -181,7 +234,7 @@ def _tick_texts(marks: list[tuple[float, str]], inches: float) -> list[str]:
     return texts
 
 
-def _lines(bands: BandStructure) -> list[_Line]:
+def _lines(bands: BandsOnPath) -> list[_Line]:
     vertices = zip(bands.label_indices.tolist(), bands.labels, strict=True)
     return [
         _Line(np.arange(start, end + 1), (first, last), (_place(bands, start), _place(bands, end)))
@@ -209,12 +262,12 @@ def _each_once(walked: list[_Line]) -> list[_Line]:
     return ordered
 
 
-def _place(bands: BandStructure, index: int) -> _Place:
+def _place(bands: BandsOnPath, index: int) -> _Place:
     a, b, c = np.round(bands.frac_kpoints[index] / _SAME_KPOINT).astype(np.int64).tolist()
     return a, b, c
 
 
-def _places(bands: BandStructure, drawn: list[Branch], edge: BandEdge) -> list[float]:
+def _places(bands: BandsOnPath, drawn: list[Branch], edge: BandEdge) -> list[float]:
     """Where on the axis the k-point of a band edge is drawn."""
     wanted = _place(bands, edge.kpoint_index)
     places: set[float] = set()

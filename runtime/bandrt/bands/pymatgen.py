@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from bandrt.bands.on_path import BandsOnPath
 from bandrt.errors import MissingPackageError
-
-if TYPE_CHECKING:
-    from bandrt.bands.band_structure import BandStructure
 
 _SAME_KPOINT = 1e-4
 """Fractional: pymatgen gives a k-point the label of any labelled point this close."""
@@ -17,7 +15,7 @@ _SAME_KPOINT = 1e-4
 _GREEK = {"Γ": "\\Gamma", "Σ": "\\Sigma", "Λ": "\\Lambda", "Δ": "\\Delta"}
 
 
-def band_structure_to_pymatgen(bands: BandStructure) -> Any:
+def band_structure_to_pymatgen(bands: BandsOnPath) -> Any:
     """Convert to a ``BandStructureSymmLine``.
 
     pymatgen finds branches where two labelled points are neighbours, so each branch repeats its end points. A branch of two
@@ -55,7 +53,7 @@ def band_structure_to_pymatgen(bands: BandStructure) -> Any:
     )
 
 
-def _labelled_points(bands: BandStructure) -> dict[str, Any]:
+def _labelled_points(bands: BandsOnPath) -> dict[str, Any]:
     """Fractional coordinates by unique name, Greek letters as pymatgen writes them."""
     points: dict[str, Any] = {}
     for label, index in zip(bands.labels, bands.label_indices, strict=True):

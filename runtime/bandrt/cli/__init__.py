@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
 from bandrt import __version__
 from bandrt.errors import BandrtError, MissingPackageError
@@ -32,7 +33,7 @@ COMMANDS = {
     "infer": Entry("bandrt.cli.infer:command", "Predict the band structures of crystals."),
     "plot": Entry("bandrt.cli.plot:command", "Draw predicted band structures."),
     "convert": Entry("bandrt.cli.convert:command", "Write results as pymatgen documents, HDF5 or Parquet."),
-    "inspect": Entry("bandrt.cli.inspect:command", "Say what a model is, what it was trained on and how it was verified."),
+    "inspect": Entry("bandrt.cli.inspect:command", "Say what a model is and how it was verified."),
     "bench": Entry("bandrt.cli.bench:command", "Measure how fast engines are, side by side.", "train"),
     "doctor": Entry("bandrt.cli.doctor:command", "Say what can be done on this machine, and what is missing."),
     "export": Entry("bandrt_export.cli.export:command", "Turn a checkpoint into a verified engine.", "export"),
@@ -56,6 +57,11 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the names of commands, and options, without importing a command."""
+        names = [CompletionItem(name, help=entry.help) for name, entry in COMMANDS.items() if name.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""

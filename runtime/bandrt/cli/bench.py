@@ -16,7 +16,7 @@ from typing import Any, Literal
 import click
 
 from bandrt import __version__
-from bandrt.cli import EXIT_SOME_FAILED
+from bandrt.cli import EXIT_SOME_FAILED, options
 from bandrt.engine import DEFAULT_ENGINE
 from bandrt.engine.cuda_driver import Driver, find_driver
 from bandrt.machine import bench
@@ -46,14 +46,28 @@ class BatchSizes(click.ParamType[tuple[int, ...]]):
         return sizes
 
 
-@click.command("bench")
+@click.command("bench", short_help="Measure how fast engines are, side by side.")
 @click.argument("paths", nargs=-1, metavar="[PATH...]", type=click.Path(path_type=Path))
-@click.option("--engine", "engines", multiple=True, type=click.Path(path_type=Path), help="Model file; the shipped one by default.")
+@click.option(
+    "--engine",
+    "engines",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Model file, may be given again; the shipped one by default.",
+)
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Time this checkpoint in PyTorch Geometric, too; needs torch.")
 @click.option("--compile", "compiled", is_flag=True, help="Time the checkpoint under torch.compile, too.")
-@click.option("--batch", "batch_sizes", default="1,16,64", show_default=True, type=BatchSizes(), help="Crystals in a batch.")
-@click.option("--device", help="cpu, cuda or cuda:N; what suits the engine by default.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads; all cores by default.")
+@click.option(
+    "--batch-size",
+    "--batch",
+    "batch_sizes",
+    default="1,16,64",
+    show_default=True,
+    type=BatchSizes(),
+    help="Crystals in a batch, several sizes between commas.",
+)
+@options.device("cpu, cuda or cuda:N; what suits the engine by default.")
+@options.threads()
 @click.option("--seconds", default=1.0, show_default=True, type=click.FloatRange(0), help="To time each batch for.")
 @click.option(
     "--clock",
@@ -62,7 +76,7 @@ class BatchSizes(click.ParamType[tuple[int, ...]]):
     type=click.Choice(list(CLOCKS)),
     help="processor, for a busy machine: leaves out what other programs take, adds up threads, and sees no GPU.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON on standard output.")
+@options.as_json("everything")
 def command(
     paths: tuple[Path, ...],
     engines: tuple[Path, ...],
@@ -75,10 +89,16 @@ def command(
     clock: Literal["wall", "processor"],
     as_json: bool,
 ) -> int:
-    """Measure how fast engines are, side by side: by batch size and number of atoms, and by stage of a whole run.
+    """Measure how fast engines are, side by side.
 
-    PATH is what `bandrt infer` takes; without any, a few textbook crystals of up to 40 atoms. Several engines, and the checkpoint,
-    take turns on the same crystals. Ratios are to the checkpoint, or else to the last engine.
+    Latencies are by batch size and number of atoms, the time of a whole run by its stages. PATH is what `bandrt infer` takes;
+    without any, a few textbook crystals of up to 40 atoms. Several engines, and the checkpoint, take turns on the same crystals.
+    Ratios are to the checkpoint, or else to the last engine.
+
+    \b
+    Examples:
+      bandrt bench
+      bandrt bench --engine half.onnx --engine model.onnx --batch-size 1,16 crystals
 
     Exit codes: 0 measured, 1 stopped by an error, 2 wrong usage, 3 measured, but some inputs could not be used.
     """
@@ -153,7 +173,9 @@ def _require_batches(engines: dict[str, Engine], batch_sizes: Sequence[int]) -> 
     for name, engine in engines.items():
         most = engine.manifest.profile.max_batch
         if most is not None and batch_sizes[-1] > most:
-            raise click.UsageError(f"{name}: batches of {batch_sizes[-1]}, this engine holds at most {most}; use --batch {most}")
+            raise click.UsageError(
+                f"{name}: batches of {batch_sizes[-1]}, this engine holds at most {most}; use --batch-size {most}"
+            )
 
 
 def _described(name: str, engine: Engine) -> dict[str, Any]:

@@ -6,30 +6,45 @@ from pathlib import Path
 
 import click
 
+from bandrt.cli import options
 from bandrt.cli.progress import Progress
+from bandrt.files import check_file
+from bandrt.results.choice import choose
 from bandrt.results.convert import FORMATS, SUFFIXES, Format, convert
-from bandrt.results.store import CONVERTED
+from bandrt.results.query import parse_query
+from bandrt.results.store import CONVERTED, existing_parts
+from bandrt.results.summary import KINDS
 
 
-@click.command("convert")
-@click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
+@click.command("convert", short_help="Write results as pymatgen documents, HDF5 or Parquet.")
+@click.argument("results", metavar="OUT", type=click.Path(path_type=Path))
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--to", "kind", required=True, type=click.Choice(FORMATS), help="What to make of the results.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help=f"File to write; by default {', '.join(f'OUT/{name}' for name in CONVERTED.values())}.",
-)
-def command(out: Path, ids: tuple[str, ...], kind: Format, output: Path | None) -> None:
-    """Write the results in OUT, or those of crystals ID..., to one file; its name is printed.
+@click.option("--where", metavar="QUERY", help="Those whose columns of summary.csv satisfy this, as in `bandrt plot`.")
+@options.out(f"File to write; by default {', '.join(f'OUT/{name}' for name in CONVERTED.values())}.")
+@options.overwrite("Replace the file if it is there already.")
+def command(results: Path, ids: tuple[str, ...], kind: Format, where: str | None, out: Path | None, overwrite: bool) -> None:
+    """Write the results in OUT, or those of crystals ID..., to one file.
+
+    Its name is printed. ID is the id of a crystal, or a pattern such as "mp-1*".
 
     pymatgen: a BandStructureSymmLine document a line, with its crystal and summary, which `bandrt train dataset` reads, too.
     hdf5: the arrays of all crystals, one after the other. parquet: a row for each crystal.
+
+    \b
+    Examples:
+      bandrt convert bands --to parquet
+      bandrt convert bands --to pymatgen --where "band_gap_ev > 1" -o gapped.jsonl.gz
+
+    Exit codes: 0 written, 1 stopped by an error, 2 wrong usage.
     """
-    path = out / CONVERTED[kind] if output is None else output
+    path = results / CONVERTED[kind] if out is None else out
     if not path.name.endswith(SUFFIXES[kind]):
         raise click.UsageError(f"{path} is no {kind} file; its name ends in {' or '.join(SUFFIXES[kind])}")
+    existing_parts(results)
+    query = None if where is None else parse_query(where, KINDS)
+    wanted = [one.id for one in choose(results, ids, query)] if ids or query is not None else ()
+    check_file(path, overwrite=overwrite)
     with Progress("crystals") as progress:
-        convert(out, path, kind, ids=ids, on_progress=progress.show)
+        convert(results, path, kind, ids=wanted, on_progress=progress.show)
     click.echo(str(path))

@@ -7,12 +7,13 @@ import json
 
 import click
 
+from bandrt.cli import options
 from bandrt.engine.cuda_driver import NoDriver, find_driver
 from bandrt.machine.doctor import Diagnosis, examine, installed_packages, onnx_providers
 
 
-@click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.command("doctor", short_help="Say what can be done on this machine, and what is missing.")
+@options.as_json("everything")
 def command(as_json: bool) -> None:
     """Say what this installation can do on this machine, and which command adds what it cannot."""
     diagnosis = examine(find_driver(), installed_packages(), onnx_providers())

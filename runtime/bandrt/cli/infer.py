@@ -9,27 +9,27 @@ from pathlib import Path
 
 import click
 
-from bandrt.cli import EXIT_INTERRUPTED, EXIT_SOME_FAILED
+from bandrt.cli import EXIT_INTERRUPTED, EXIT_SOME_FAILED, options
 from bandrt.cli.progress import Progress
 from bandrt.engine import DEFAULT_ENGINE
 from bandrt.results.store import ERRORS, SUMMARY, Mode
-from bandrt.run.infer import InferOptions, infer, outcome, plan
-from bandrt.run.pipeline import RunReport
+from bandrt.run.infer import InferOptions, dry_run, infer, outcome
+from bandrt.run.pipeline import STAGES, RunReport
 
 
-@click.command("infer")
+@click.command("infer", short_help="Predict the band structures of crystals.")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
-@click.option("-o", "--out", required=True, metavar="OUT", type=click.Path(path_type=Path), help="Folder for the results.")
+@options.out("Folder for the results, new or empty.", required=True)
 @click.option("--engine", default=DEFAULT_ENGINE, type=click.Path(path_type=Path), help="Model file; the shipped one by default.")
-@click.option("--resume", is_flag=True, help="Go on with an earlier run in OUT.")
-@click.option("--overwrite", is_flag=True, help="Delete an earlier run in OUT and start again.")
+@click.option("--resume", is_flag=True, help="Go on with an earlier run in the folder.")
+@options.overwrite("Delete an earlier run in the folder and start again.")
 @click.option("--retry-failed", is_flag=True, help="Go on, and try again what failed before.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
-@click.option("--workers", type=click.IntRange(1), help="Processes that read and featurise; what keeps the device fed by default.")
-@click.option("--device", help="cpu, cuda or cuda:N; by default the CPU, for a plan the first GPU.")
+@click.option("--dry-run", "dry", is_flag=True, help="Say what would be done, and stop.")
+@options.workers("Processes that read and featurise; what keeps the device fed by default.")
+@options.device("cpu, cuda or cuda:N; by default the CPU, for a plan the first GPU.")
 @click.option("--batch-size", type=click.IntRange(1), help="Crystals per run of the model; what suits the device by default.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads of the model; all cores by default.")
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON on standard output.")
+@options.threads()
+@options.as_json("the outcome")
 def command(
     paths: tuple[Path, ...],
     out: Path,
@@ -37,7 +37,7 @@ def command(
     resume: bool,
     overwrite: bool,
     retry_failed: bool,
-    dry_run: bool,
+    dry: bool,
     workers: int | None,
     device: str | None,
     batch_size: int | None,
@@ -47,23 +47,29 @@ def command(
     """Predict the band structures of every crystal under PATH...
 
     PATH is a folder (searched), a CIF, POSCAR, CONTCAR, *.vasp, pymatgen JSON or extended XYZ file, a table (.csv, .jsonl) with a
-    `cif` column, or an archive (.zip, .tar) of those.
+    `cif` column, or an archive (.zip, .tar) of those. The folder of the results has summary.csv, a row for each crystal;
+    errors.jsonl, a line for each input that failed; run.json, what was run; and parts/, the bands.
+
+    \b
+    Examples:
+      bandrt infer crystals -o bands
+      bandrt infer table.csv.gz more.zip -o bands --resume
 
     Exit codes: 0 all predicted, 1 stopped by an error, 2 wrong usage, 3 finished but some inputs failed, 130 interrupted.
     """
     if overwrite and (resume or retry_failed):
         raise click.UsageError("--overwrite starts again, --resume and --retry-failed go on; choose one")
     mode: Mode = "overwrite" if overwrite else "resume" if resume or retry_failed else "new"
-    options = InferOptions(
+    choices = InferOptions(
         engine=engine, device=device, threads=threads, workers=workers, batch_size=batch_size, mode=mode, retry_failed=retry_failed
     )
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    if dry_run:
-        planned = plan(paths, out, options)
-        click.echo(json.dumps(planned, indent=1) if as_json else "\n".join(f"{name}: {value}" for name, value in planned.items()))
+    if dry:
+        said = dry_run(paths, out, choices)
+        click.echo(json.dumps(said, indent=1) if as_json else "\n".join(f"{name}: {value}" for name, value in said.items()))
         return 0
     with Progress("crystals") as progress:
-        report = infer(paths, out, options, on_progress=partial(_show, progress))
+        report = infer(paths, out, choices, on_progress=partial(_show, progress))
     for line in _summary(report, out):
         click.echo(line, err=True)
     if as_json:
@@ -89,7 +95,11 @@ def _summary(report: RunReport, out: Path) -> list[str]:
         lines.append(f"{report.skipped} inputs were done by earlier runs")
     width = max((len(str(count)) for count in report.failure_codes.values()), default=0)
     lines += [f"  {count:>{width}}  {code}" for code, count in report.failure_codes.most_common()]
+    if report.warning_codes:
+        (first, n), *others = report.warning_codes.most_common()
+        counts = [f"{n} crystal{'s' if n > 1 else ''} with {first}", *(f"{n} with {code}" for code, n in others)]
+        lines.append(f"warnings: {', '.join(counts)}; see the column warnings in {SUMMARY}")
     seconds = report.seconds
-    stages = ", ".join(f"{stage} {seconds[stage]:.1f}" for stage in ("read", "featurize", "engine", "store"))
+    stages = ", ".join(f"{stage} {seconds[stage]:.1f}" for stage in STAGES)
     lines.append(f"{report.rate:.1f} crystals/s ({seconds['wall']:.1f} s; {stages})")
     return lines

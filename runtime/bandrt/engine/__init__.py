@@ -66,7 +66,8 @@ def read_manifest(path: Path) -> Manifest:
 def _suffix(path: Path) -> str:
     """``.onnx`` or ``.plan``, of a file that is there."""
     if not path.is_file():
-        raise EngineError("engine-not-found", f"{path}: there is no such model file")
+        why = "is a folder; name the model file in it" if path.is_dir() else "there is no such model file"
+        raise EngineError("engine-not-found", f"{path}: {why}")
     suffix = path.suffix.lower()
     if suffix not in (".onnx", ".plan"):
         raise EngineError(

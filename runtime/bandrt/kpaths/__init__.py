@@ -12,10 +12,10 @@ from functools import partial
 from typing import Any
 
 from bandrt.errors import InputError
+from bandrt.items import called, crystal_of
 from bandrt.kpaths import latimer_munro, setyawan_curtarolo
 from bandrt.kpaths.path import KPath, sample_walks
 from bandrt.outcomes import only, onward, outcome_of
-from bandrt.readers import to_crystal
 from bandrt.recipe import KpathRecipe, Scheme
 from bandrt.symmetry.standard_cell import StandardCell, standardize
 
@@ -50,12 +50,15 @@ def kpath(item: Any, scheme: Scheme = "latimer_munro", *, n_kpoints: int = 256) 
     Args:
         item: a path, CIF text, a pymatgen or ASE object, a `bandrt.Crystal`.
         scheme: which convention selects the lines.
-        n_kpoints: how many points.
+        n_kpoints: how many points, 2 to 100,000.
 
     Returns:
         The path, fractional in the reciprocal of the standard primitive cell; `bandrt.featurize` gives that cell as well.
 
     Raises:
         InputError: the crystal cannot be read or used.
+        ArgumentError: ``bad-argument`` for a scheme or a number of points that cannot be.
     """
-    return kpath_of(standardize(to_crystal(item)), KpathRecipe(scheme=scheme, n_kpoints=n_kpoints))
+    recipe = KpathRecipe(scheme=scheme, n_kpoints=n_kpoints)
+    name = called(item)
+    return kpath_of(standardize(crystal_of(item, name=name), name=name), recipe)

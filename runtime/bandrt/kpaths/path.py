@@ -26,6 +26,9 @@ TIE_TOLERANCE = 1e-3
 the lattice (1e-6 relative, times 255 steps) cannot move a point."""
 
 
+_SHOWN_LABELS = 8
+
+
 @dataclass(frozen=True, eq=False)
 class Segments:
     """The straight lines a scheme selects in the Brillouin zone.
@@ -58,6 +61,10 @@ class KPath:
     kpoint_distance: NDArray[np.float64]
     labels: tuple[str, ...]
     label_indices: NDArray[np.int64]
+
+    def __repr__(self) -> str:
+        walk = "-".join(self.labels[:_SHOWN_LABELS]) + ("-..." if len(self.labels) > _SHOWN_LABELS else "")
+        return f"KPath({self.scheme}, {len(self.frac_kpoints)} k-points, {walk})"
 
 
 class Walk(NamedTuple):

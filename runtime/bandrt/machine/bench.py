@@ -35,7 +35,7 @@ WARM_UP = 3
 """Runs that are not counted, of each contender and batch: memory is found, kernels are chosen."""
 MIN_RUNS, MAX_RUNS = 5, 500
 """Counted runs of each contender and batch."""
-STAGES = ("read", "featurize", "copy", "compute", "write")
+STAGES = ("read", "featurize", "pad", "engine", "write")
 
 T = TypeVar("T")
 Clock = Callable[[], float]
@@ -128,8 +128,8 @@ class StageSplit:
         contender: whose run.
         batch: crystals in a batch at most.
         n_crystals: in all.
-        seconds: by the names in `STAGES`; copy lays crystals side by side in a batch, compute is the engine, transfers to a GPU
-            included, write is the output folder.
+        seconds: by the names in `STAGES`, those of ``run.json``: pad lays crystals side by side in a batch, which a run counts
+            as engine; engine runs the model, transfers to a GPU included; write is the output folder.
         crystals_per_second: end to end.
     """
 
@@ -276,8 +276,8 @@ def stage_split(engine: Engine, name: str, sources: Sequence[Source], *, batch: 
     with tempfile.TemporaryDirectory(prefix="bandrt-bench-") as folder, Store(Path(folder), engine_sha256=engine.sha256) as store:
         for start in range(0, len(order), batch):
             members = order[start : start + batch]
-            padded = timed("copy", pad, [features[i] for i in members])
-            energies = timed("compute", engine.session.run, padded)[BAND_ENERGIES]
+            padded = timed("pad", pad, [features[i] for i in members])
+            energies = timed("engine", engine.session.run, padded)[BAND_ENERGIES]
             for i, row in zip(members, in_order(energies), strict=True):
                 ticket = Ticket(i, sources[i].id, sources[i].path)
                 bands = band_structure(features[i], row, engine.manifest.bands)

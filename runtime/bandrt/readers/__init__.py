@@ -5,20 +5,22 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from os.path import splitext
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from bandrt.arguments import check_choice
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.readers.cif import read_cif
 from bandrt.readers.documents import crystal_of_document, read_pymatgen_json
 from bandrt.readers.extxyz import read_extxyz
-from bandrt.readers.objects import crystal_of_ase, crystal_of_pymatgen, is_ase_atoms, is_pymatgen_structure
+from bandrt.readers.objects import crystal_of_object
 from bandrt.readers.poscar import read_poscar
-from bandrt.readers.text import read_file
+from bandrt.readers.text import SEARCH, is_a_folder, read_file
 
 __all__ = ["FORMATS", "Format", "format_of", "parse", "read_cif", "read_extxyz", "read_poscar", "read_pymatgen_json", "to_crystal"]
 
@@ -67,7 +69,9 @@ def parse(text: str, file_format: Format, *, name: str = "crystal") -> Crystal:
 
     Raises:
         InputError: what is wrong with it, by a stable code.
+        ArgumentError: ``bad-argument`` for a format that is none.
     """
+    check_choice("file_format", file_format, Format)
     return _READERS[file_format](text, name=name)
 
 
@@ -75,8 +79,8 @@ def to_crystal(item: Any, *, name: str | None = None) -> Crystal:
     """Crystal of anything that holds one.
 
     Args:
-        item: a path (str or Path) to a file, the text of a CIF, a pymatgen `Structure` or its dictionary, an ASE `Atoms`, or
-            a `Crystal`.
+        item: a path (str or Path) to a file, the text of a CIF, a pymatgen `Structure`, its dictionary or an object
+            that holds it as ``structure``, an ASE `Atoms`, or a `Crystal`.
         name: what to call it in an error; the file name for a path.
 
     Raises:
@@ -88,24 +92,23 @@ def to_crystal(item: Any, *, name: str | None = None) -> Crystal:
                 "unsupported-format", f"{name or 'text'}: text is read as a CIF, and there is no data_ block in this one"
             )
         return read_cif(item, name=name or "CIF text")
-    if isinstance(item, str | Path):
-        return _read_path(Path(item), name or Path(item).name)
+    if isinstance(item, str | os.PathLike):
+        path = os.fsdecode(item)
+        if not path:
+            raise InputError("file-not-found", f"{name or 'path'}: is empty, there is no such file")
+        return _read_path(Path(path), name or os.path.basename(path) or repr(path))
     name = name or "crystal"
     if isinstance(item, Crystal):
         return Crystal.checked(item.lattice, item.atomic_numbers, item.frac_coords, name=name)
     if isinstance(item, Mapping):
         return crystal_of_document(item, name=name)
-    if is_ase_atoms(item):
-        return crystal_of_ase(item, name=name)
-    if is_pymatgen_structure(item):
-        return crystal_of_pymatgen(item, name=name)
-    raise InputError(
-        "unsupported-format", f"{name}: a {type(item).__name__} is no path, CIF text, pymatgen Structure, ASE Atoms or Crystal"
-    )
+    return crystal_of_object(item, name=name)
 
 
 def _read_path(path: Path, name: str) -> Crystal:
     file_format = format_of(path.name)
     if file_format is None:
-        raise InputError("unsupported-format", f"{name}: this file name says no format that can be read: {FORMATS}")
+        if path.is_dir():
+            raise is_a_folder(name)
+        raise InputError("unsupported-format", f"{name}: this file name says no format that can be read: {FORMATS}; {SEARCH}")
     return parse(read_file(path, name=name), file_format, name=name)

@@ -18,9 +18,45 @@ def is_pymatgen_structure(item: Any) -> bool:
     return hasattr(getattr(item, "lattice", None), "matrix") and hasattr(item, "sites")
 
 
+def is_pymatgen_molecule(item: Any) -> bool:
+    """Whether it looks like a pymatgen `Molecule`: sites without a lattice."""
+    return hasattr(item, "sites") and hasattr(item, "species") and not hasattr(item, "lattice")
+
+
 def is_ase_atoms(item: Any) -> bool:
     """Whether it looks like an ASE `Atoms`."""
     return hasattr(item, "get_scaled_positions") and hasattr(item, "get_atomic_numbers")
+
+
+def structure_within(item: Any) -> Any | None:
+    """The pymatgen structure that a document of the Materials Project or an entry of pymatgen holds; None for anything else."""
+    structure = getattr(item, "structure", None)
+    return structure if is_pymatgen_structure(structure) else None
+
+
+def crystal_of_object(item: Any, *, name: str = "crystal") -> Crystal:
+    """Crystal of an object of pymatgen or ASE.
+
+    Raises:
+        InputError: ``unsupported-format`` for another object, ``not-a-crystal`` for one that does not keep what it promises,
+            ``not-periodic``, ``partial-occupancy``, ``unknown-species``, or what `Crystal.checked` raises.
+    """
+    if isinstance(item, type):
+        raise InputError("unsupported-format", f"{name}: the class {item.__name__}, not one of its objects")
+    if is_pymatgen_molecule(item):
+        raise InputError("not-periodic", f"{name}: a {type(item).__name__} has no lattice; a molecule has no bands")
+    try:
+        if is_ase_atoms(item):
+            return crystal_of_ase(item, name=name)
+        structure = item if is_pymatgen_structure(item) else structure_within(item)
+        if structure is not None:
+            return crystal_of_pymatgen(structure, name=name)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise InputError("not-a-crystal", f"{name}: this {type(item).__name__} cannot be read: {error!r}") from error
+    raise InputError(
+        "unsupported-format",
+        f"{name}: a {type(item).__name__} is no path, CIF text, pymatgen Structure, ASE Atoms or Crystal",
+    )
 
 
 def crystal_of_pymatgen(structure: Any, *, name: str = "crystal") -> Crystal:

@@ -13,6 +13,9 @@ MAX_CRYSTAL_BYTES = 64 * 1024 * 1024
 """One crystal in a larger file is a mistake or an attack; a CIF of 100,000 atoms has 8 MB."""
 
 
+SEARCH = "folders, tables and archives are searched by `bandrt infer`, and in Python by `bandrt.sources.find`"
+
+
 class ByteStream(Protocol):
     """Anything that bytes are read from: a file, a member of an archive."""
 
@@ -45,7 +48,7 @@ def read_file(path: Path, *, name: str) -> str:
     """Text of a file; one whose name ends in ``.gz`` is decompressed.
 
     Raises:
-        InputError: ``file-not-found``, ``unreadable`` or ``too-large``.
+        InputError: ``file-not-found``, ``is-a-folder``, ``unreadable`` or ``too-large``.
     """
     try:
         with path.open("rb") as file:
@@ -55,5 +58,12 @@ def read_file(path: Path, *, name: str) -> str:
                 return decoded(limited(unpacked, name=name))
     except FileNotFoundError:
         raise InputError("file-not-found", f"{name}: no such file") from None
-    except (OSError, EOFError, zlib.error) as error:
+    except IsADirectoryError:
+        raise is_a_folder(name) from None
+    except (OSError, EOFError, zlib.error, ValueError) as error:  # a ValueError is for a name that no file can have
         raise InputError("unreadable", f"{name}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def is_a_folder(name: str) -> InputError:
+    """Why a folder is not read as a crystal."""
+    return InputError("is-a-folder", f"{name}: is a folder, not a crystal; {SEARCH}")

@@ -44,6 +44,29 @@ class Prediction:
         """The standard primitive cell."""
         return self.band_structure.crystal
 
+    @property
+    def warning_codes(self) -> frozenset[str]:
+        """The warnings without what they are about: ``magnetic`` for ``magnetic:Fe``."""
+        return frozenset(warning.partition(":")[0] for warning in self.warnings)
+
+    def __repr__(self) -> str:
+        more = f", warnings: {' '.join(self.warnings)}" if self.warnings else ""
+        return f"Prediction({self.id!r}, {self.crystal.formula}, {self.band_structure.verdict}{more})"
+
+    def _repr_html_(self) -> str:
+        from bandrt.bands.html import shown
+
+        return shown(self.id, self._facts, self.band_structure, name=self.id)
+
+    def _facts(self) -> dict[str, str]:
+        error = "" if self.uncertainty_ev is None else f"{self.uncertainty_ev:.3f} eV"
+        return {
+            **self.band_structure.facts(),
+            "expected error": error,
+            "warnings": ", ".join(self.warnings),
+            "read from": self.path,
+        }
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -62,6 +85,9 @@ class Failure:
     stage: Stage
     code: str
     message: str
+
+    def __repr__(self) -> str:
+        return f"Failure({self.id!r}, {self.code}: {self.message})"
 
     @classmethod
     def of(cls, error: InputError, ticket: Ticket) -> Failure:

@@ -15,15 +15,16 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, Self
 
+from bandrt.arguments import check_choice, check_kind
 from bandrt.bands.band_structure import BandStructure
 from bandrt.errors import OutputError, OutputInTheWayError
-from bandrt.files import TEMPORARY_SUFFIX, replaced
+from bandrt.files import check_cleared, check_folder, clear, first_foreign, path_of, paths_of, replaced
 from bandrt.results.parts import BadPartError, part_engine, part_ids, read_part, write_part
 from bandrt.results.prediction import Failure, Prediction, Ticket
 from bandrt.results.summary import COLUMNS, UNCERTAINTY_COLUMN, summary_row
@@ -54,7 +55,7 @@ class Store:
             uncertainty: whether this engine estimates its errors.
 
         Raises:
-            OutputInTheWayError: what `check_folder` raises, or ``engine-differs``.
+            OutputInTheWayError: what `check_store` raises, or ``engine-differs``.
             OutputError: ``output-locked`` or ``output-unwritable``.
         """
         self.folder = folder
@@ -64,12 +65,14 @@ class Store:
         """Predictions in the folder, earlier runs included."""
         self.failure_codes: Counter[str] = Counter()
         """Recorded failures by code, earlier runs included."""
+        self.warning_codes: Counter[str] = Counter()
+        """Predictions with a warning by its code, earlier runs included."""
         self._engine_sha256 = engine_sha256
         self._columns = (*COLUMNS, UNCERTAINTY_COLUMN) if uncertainty else COLUMNS
         self._pending: list[tuple[int, Prediction]] = []
         self._pending_since = 0.0
         self._next_part = 0
-        check_folder(folder, mode)
+        check_store(folder, mode)
         try:
             (folder / PARTS).mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -77,7 +80,7 @@ class Store:
         self._lock = _lock(folder)
         try:
             if mode == "overwrite":
-                _clear(folder)
+                clear(folder)
                 (folder / PARTS).mkdir()
             self._load(retry_failed=retry_failed)
             self._errors: IO[str] = (folder / ERRORS).open("a", encoding="utf-8", errors="backslashreplace")
@@ -90,6 +93,7 @@ class Store:
         if not self._pending:
             self._pending_since = time.monotonic()
         self._pending.append((ticket.order, prediction))
+        self.warning_codes.update(prediction.warning_codes)
         if len(self._pending) >= PART_CRYSTALS or time.monotonic() - self._pending_since > PART_SECONDS:
             self.commit()
 
@@ -159,6 +163,7 @@ class Store:
                     continue
                 rows.writerows(summary_row(p) for p in predictions)
                 self.done.update(p.id for p in predictions)
+                self.warning_codes.update(code for p in predictions for code in p.warning_codes)
         self.n_predicted = len(self.done)
         failures = [] if retry_failed else [f for f in read_errors(self.folder) if f.id not in self.done]
         self.done.update(f.id for f in failures)
@@ -167,23 +172,38 @@ class Store:
             file.writelines(_json_line(f) for f in failures)
 
 
-def read(folder: Path) -> Iterator[Prediction]:
+def read(folder: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Iterator[Prediction]:
     """Read every prediction in an output folder, one part at a time.
 
+    Args:
+        folder: the output folder; or several, which are read one after the other.
+
     Raises:
-        OutputError: ``output-not-found`` or ``part-damaged``.
+        OutputError: ``output-not-found`` at once; ``part-damaged`` when a part is met that is.
+        ArgumentError: ``bad-argument`` for what is no path.
     """
-    for path in existing_parts(folder):
+    return _predictions([part for one in paths_of(folder, what="folder") for part in existing_parts(one)])
+
+
+def _predictions(parts: Sequence[Path]) -> Iterator[Prediction]:
+    for path in parts:
         with undamaged():
             yield from read_part(path)
 
 
-def read_one(folder: Path, id: str) -> BandStructure:
+def read_one(folder: str | os.PathLike[str], id: str) -> BandStructure:
     """Read the band structure of one crystal.
+
+    Args:
+        folder: the output folder.
+        id: the name of the crystal, as ``summary.csv`` has it.
 
     Raises:
         OutputError: ``output-not-found``, ``part-damaged``, or ``unknown-id`` with the nearest ids there are.
+        ArgumentError: ``bad-argument`` for a folder that is no path, or an id that is no text.
     """
+    folder = path_of(folder, what="folder")
+    check_kind("id", id, str)
     for path in existing_parts(folder):
         with undamaged():
             if id in part_ids(path):
@@ -200,7 +220,8 @@ def unknown_id(folder: Path, id: str) -> OutputError:
 
     known = [known for path in existing_parts(folder) for known in part_ids(path)]
     near = get_close_matches(id, known, n=3) or known[:3]
-    return OutputError("unknown-id", f"{folder}: no prediction for {id!r}; there are {len(known)}, such as {', '.join(near)}")
+    there = f"there are {len(known)}, such as {', '.join(near)}" if known else "there are none"
+    return OutputError("unknown-id", f"{folder}: no prediction for {id!r}; {there}")
 
 
 def existing_parts(folder: Path) -> list[Path]:
@@ -264,48 +285,37 @@ def part_files(folder: Path) -> list[Path]:
     return sorted((folder / PARTS).glob("part-[0-9]*.npz"))
 
 
-def check_folder(folder: Path, mode: Mode) -> None:
+def check_store(folder: Path, mode: Mode) -> None:
     """Refuse a folder that a run in this mode may not write to; changes nothing.
 
     Raises:
         OutputInTheWayError: ``output-not-a-folder``, ``output-not-empty`` or ``output-foreign``.
+        OutputError: ``output-unwritable``.
+        ArgumentError: ``bad-argument`` for a mode that is none.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OutputInTheWayError("output-not-a-folder", f"{folder}: is a file; results need a folder")
+    check_choice("mode", mode, Mode)
+    check_folder(folder)
     if not folder.exists() or not any(folder.iterdir()):
         return
-    if mode == "new":
-        raise OutputInTheWayError(
-            "output-not-empty", f"{folder}: is not empty; add --resume to go on or --overwrite to start again"
-        )
     if not (folder / RUN).is_file():
-        raise OutputInTheWayError("output-foreign", f"{folder}: is not empty and has no {RUN}, so it is no output of bandrt")
-    foreign = next((p for p in sorted(folder.rglob("*")) if not _is_ours(p.relative_to(folder))), None)
-    if mode == "overwrite" and foreign is not None:
         raise OutputInTheWayError(
-            "output-foreign", f"{folder}: holds {foreign.name}, which bandrt did not write; nothing was deleted"
+            "output-foreign", f"{folder}: is not empty and no output of bandrt (it has no {RUN}); choose another folder"
         )
+    if mode == "new":
+        clearable = first_foreign(folder, _is_ours) is None
+        again = "--overwrite to start again" if clearable else "choose another folder"
+        raise OutputInTheWayError("output-not-empty", f"{folder}: is not empty; add --resume to go on, or {again}")
+    if mode == "overwrite":
+        check_cleared(folder, _is_ours)
 
 
 def _is_ours(path: Path) -> bool:
     names = path.parts
-    if names[-1].startswith(".") and names[-1].endswith(TEMPORARY_SUFFIX):
-        return True
     if len(names) == 1:
         return names[0] in (PARTS, SUMMARY, ERRORS, RUN, PLOTS, CRASH_LOG, *CONVERTED.values())
     if names[0] == PARTS:
         return len(names) == 2 and path.match("part-*.npz")
     return names[0] == PLOTS and path.suffix in (".png", ".svg", ".pdf")
-
-
-def _clear(folder: Path) -> None:
-    """Delete what runs, plots and conversions left; `check_folder` has seen that there is nothing else."""
-    entries = sorted(folder.rglob("*"), reverse=True)  # contents before their folders
-    for path in entries:
-        if path.is_dir():
-            path.rmdir()
-        else:
-            path.unlink()
 
 
 def _lock(folder: Path) -> int | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypedDict
 
 from bandrt.results.prediction import Prediction
+from bandrt.results.query import Kind
 
 COLUMNS = (
     "id", "path", "formula", "space_group", "n_atoms", "band_gap_ev", "is_metal", "is_direct", "vbm_ev", "cbm_ev", "warnings",
@@ -12,22 +14,50 @@ COLUMNS = (
 UNCERTAINTY_COLUMN = "uncertainty_ev"
 """Last column of the summary of an engine that estimates it."""
 
+KINDS: Mapping[str, Kind] = {
+    "id": "text",
+    "path": "text",
+    "formula": "text",
+    "space_group": "number",
+    "n_atoms": "number",
+    "band_gap_ev": "number",
+    "is_metal": "truth",
+    "is_direct": "truth",
+    "vbm_ev": "number",
+    "cbm_ev": "number",
+    "warnings": "words",
+    UNCERTAINTY_COLUMN: "number",
+}
+"""What a query may ask of each column."""
+
 
 class Summary(TypedDict):
     """Values by column, in their order; energies in eV, None where there is none: band edges of metals, an error not estimated."""
 
     id: str
+    """Name of the input, unique within a run."""
     path: str
+    """Where it was read; empty for an object in memory."""
     formula: str
+    """Reduced formula."""
     space_group: int
+    """1 to 230."""
     n_atoms: int
+    """Atoms in the standard primitive cell."""
     band_gap_ev: float
+    """Fundamental gap, eV; 0 for a metal."""
     is_metal: bool
+    """Whether the halves overlap or a band crosses zero by more than the tolerance."""
     is_direct: bool
+    """Whether both band edges lie at one k-point; false for a metal."""
     vbm_ev: float | None
+    """Valence-band maximum, eV."""
     cbm_ev: float | None
+    """Conduction-band minimum, eV."""
     warnings: tuple[str, ...]
+    """Codes of what the model has not seen or does not describe, e.g. ``magnetic:Fe``."""
     uncertainty_ev: float | None
+    """Mean absolute error to expect of the energies, eV; only from engines that estimate it."""
 
 
 def summary(prediction: Prediction) -> Summary:

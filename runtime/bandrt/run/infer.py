@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from bandrt import __version__
+from bandrt.arguments import check_choices, check_kind, checked_whole
 from bandrt.contract import UNCERTAINTY
 from bandrt.engine import DEFAULT_ENGINE, default_device, read_manifest
+from bandrt.files import path_of, paths_of
 from bandrt.machine.versions import package_versions
 from bandrt.predict import Engine, default_batch_size, load
-from bandrt.results.store import Mode, Store, check_folder
+from bandrt.results.store import Mode, Store, check_store
 from bandrt.run.pipeline import RunReport, default_workers, run
 from bandrt.sources import Source, count, find
 
@@ -46,14 +48,26 @@ class InferOptions:
     mode: Mode = "new"
     retry_failed: bool = False
 
+    def __post_init__(self) -> None:
+        check_choices(self)
+        check_kind("retry_failed", self.retry_failed, bool)
+        object.__setattr__(self, "engine", path_of(self.engine, what="engine"))
+        for name in ("threads", "workers", "batch_size"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, checked_whole(name, getattr(self, name), at_least=1))
+
 
 def infer(
-    paths: Sequence[Path], out: Path, options: InferOptions, *, on_progress: Callable[[RunReport], None] = lambda report: None
+    paths: Path | str | Iterable[Path | str],
+    out: Path | str,
+    options: InferOptions,
+    *,
+    on_progress: Callable[[RunReport], None] = lambda report: None,
 ) -> RunReport:
     """Predict every crystal that is found and write the results.
 
     Args:
-        paths: files, folders, tables and archives.
+        paths: files, folders, tables and archives, one or many.
         out: the output folder.
         options: choices of this run.
         on_progress: called with the report as the run goes on.
@@ -62,7 +76,8 @@ def infer(
         BandrtError: there is no input, the engine cannot be opened or fails, or the folder cannot be written. What was
             predicted before is in the folder.
     """
-    check_folder(out, options.mode)
+    paths, out = paths_of(paths), path_of(out, what="out")
+    check_store(out, options.mode)
     sources = _found(paths, out)
     with load(options.engine, options.device, threads=options.threads) as engine:
         workers = options.workers or default_workers(engine.session.device)
@@ -86,13 +101,14 @@ def infer(
     return report
 
 
-def plan(paths: Sequence[Path], out: Path, options: InferOptions) -> dict[str, Any]:
+def dry_run(paths: Path | str | Iterable[Path | str], out: Path | str, options: InferOptions) -> dict[str, Any]:
     """What `infer` would do, writing nothing and running nothing.
 
     Raises:
         BandrtError: as `infer` would before its first prediction.
     """
-    check_folder(out, options.mode)
+    paths, out = paths_of(paths), path_of(out, what="out")
+    check_store(out, options.mode)
     manifest = read_manifest(options.engine)
     device = default_device(options.engine) if options.device is None else options.device
     return {
@@ -156,6 +172,7 @@ def outcome(report: RunReport) -> dict[str, Any]:
             "total_failed": report.total_failed,
         },
         "failure_codes": dict(sorted(report.failure_codes.items())),
+        "warning_codes": dict(sorted(report.warning_codes.items())),
         "seconds": {stage: round(seconds, 3) for stage, seconds in report.seconds.items()},
     }
 

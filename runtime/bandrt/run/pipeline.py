@@ -11,18 +11,16 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
-from multiprocessing import get_context
 from types import FrameType, TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
 from bandrt.batch import Batcher
 from bandrt.engine.session import available_cores
-from bandrt.errors import BandrtError
 from bandrt.features import CHUNK, Features
 from bandrt.outcomes import outcome_of
 from bandrt.predict import Engine, featurize_inputs
@@ -30,16 +28,22 @@ from bandrt.recipe import Recipe
 from bandrt.results.prediction import Failure, Result, Ticket
 from bandrt.results.store import Store
 from bandrt.run.engine_thread import Answer, EngineThread
+from bandrt.run.workers import WorkerPool
 from bandrt.sources import Source
 
 POOL_FROM_CHUNKS = 2
 """Fewer chunks of sources than these are featurised here: starting a worker takes as long as featurising a thousand crystals."""
 CHUNKS_PER_WORKER = 3
-"""Tasks in flight for each worker."""
+"""Chunks in flight for each worker."""
+ADVICE = "what was predicted is kept: go on with --resume --workers 1"
+"""What to do when a worker died."""
 BATCHES_IN_FLIGHT = 2
 """Batches that wait for the engine; it may answer the first of two only when it has both."""
 CORES_PER_WORKER_ON_CPU = 8
 """A model on the CPU takes so much longer than featurising that one worker feeds this many cores."""
+
+STAGES = ("read", "featurize", "engine", "write")
+"""What the time of a run is spent on; they overlap."""
 
 Status = Literal["running", "finished", "interrupted", "stopped"]
 
@@ -50,14 +54,16 @@ class RunReport:
 
     Attributes:
         status: ``stopped`` means by an error.
-        expected: inputs there are; None where only opening tables and archives would tell.
+        expected: inputs there are; None where it takes too long to count the rows of large tables and archives.
         found: inputs met, those skipped included.
         skipped: inputs that an earlier run had dealt with.
         predicted: predictions of this run.
         failed: failures of this run.
         total_predicted: predictions in the output folder.
         failure_codes: failures in the output folder by code.
-        seconds: by stage; read and featurize add up over the workers, wall is the clock on the wall.
+        warning_codes: predictions in the output folder with a warning, by its code.
+        seconds: by the names in `STAGES`, and wall, the clock on the wall. Read and featurize add up over the workers, engine
+            includes padding and transfers, write is the output folder.
     """
 
     status: Status = "running"
@@ -68,7 +74,8 @@ class RunReport:
     failed: int = 0
     total_predicted: int = 0
     failure_codes: Counter[str] = field(default_factory=Counter)
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("read", "featurize", "engine", "store", "wall"), 0.0))
+    warning_codes: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*STAGES, "wall"), 0.0))
 
     @property
     def total_failed(self) -> int:
@@ -128,6 +135,7 @@ def run(
         report.seconds["wall"] = time.perf_counter() - started
         report.total_predicted = store.n_predicted
         report.failure_codes = store.failure_codes
+        report.warning_codes = store.warning_codes
         on_progress(report)
 
     def collect(most: int) -> None:
@@ -198,7 +206,7 @@ def _store(results: Sequence[tuple[Ticket, Result]], store: Store, report: RunRe
         else:
             store.add(ticket, result)
             report.predicted += 1
-    report.seconds["store"] += time.perf_counter() - started
+    report.seconds["write"] += time.perf_counter() - started
 
 
 def _not_done(sources: Iterable[Source], store: Store, report: RunReport) -> Iterator[tuple[int, Source]]:
@@ -215,27 +223,9 @@ def _featurized(
 ) -> Generator[FeaturizedChunk, None, None]:
     chunks = iter(lambda: list(islice(sources, CHUNK)), [])
     first = list(islice(chunks, POOL_FROM_CHUNKS))
-    everything = chain(first, chunks)
-    if workers == 1 or len(first) < POOL_FROM_CHUNKS:
-        yield from (_featurize_chunk(chunk, recipe, max_atoms) for chunk in everything)
-        return
-    # spawned, not forked: a fork would copy the engine's threads in an undefined state
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_leave_interrupts_to_the_parent)
-    in_flight: deque[Future[FeaturizedChunk]] = deque()
-    try:
-        for chunk in everything:
-            in_flight.append(pool.submit(_featurize_chunk, chunk, recipe, max_atoms))
-            if len(in_flight) >= CHUNKS_PER_WORKER * workers:
-                yield in_flight.popleft().result()
-        while in_flight:
-            yield in_flight.popleft().result()
-    except BrokenProcessPool as error:
-        raise BandrtError(
-            "worker-died",
-            "a worker process was killed, probably for its memory; what was predicted is kept: go on with --resume --workers 1",
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+    featurize = partial(_featurize_chunk, recipe=recipe, max_atoms=max_atoms)
+    with WorkerPool(workers if len(first) == POOL_FROM_CHUNKS else 1, ahead=CHUNKS_PER_WORKER, advice=ADVICE) as pool:
+        yield from pool.map(featurize, chain(first, chunks))
 
 
 def _featurize_chunk(chunk: list[tuple[int, Source]], recipe: Recipe, max_atoms: int | None) -> FeaturizedChunk:
@@ -246,7 +236,3 @@ def _featurize_chunk(chunk: list[tuple[int, Source]], recipe: Recipe, max_atoms:
     tickets = [Ticket(order, source.id, source.path) for order, source in chunk]
     done = featurize_inputs(tickets, crystals, recipe, max_atoms=max_atoms)
     return FeaturizedChunk(done.features, done.failures, read - started, time.perf_counter() - read)
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

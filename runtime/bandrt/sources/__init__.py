@@ -5,70 +5,88 @@ Nothing that was asked for is lost: what cannot be opened becomes a `Source` who
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 from itertools import chain
-from itertools import count as numbers_from
 from pathlib import Path
 
 from bandrt.errors import BandrtError
-from bandrt.files import require_there
+from bandrt.files import paths_of
 from bandrt.readers import FORMATS, format_of
 from bandrt.sources.archives import members
 from bandrt.sources.folders import FoundFile, files
 from bandrt.sources.kinds import stem_of
 from bandrt.sources.source import Candidate, Source, refused
 from bandrt.sources.tables import rows, trajectory
-from bandrt.sources.unique import SeenStrings
+from bandrt.sources.unique import SeenStrings, UniqueIds
 
 __all__ = ["Source", "count", "find"]
 
+COUNTED_BYTES = 2**27
+"""Of tables, trajectories and archives, that are read once more to know how many crystals they hold; it takes seconds."""
 
-def find(paths: Sequence[Path | str], *, skip: Sequence[Path | str] = ()) -> Iterator[Source]:
+
+def find(paths: Path | str | Iterable[Path | str], *, skip: Path | str | Iterable[Path | str] = ()) -> Iterator[Source]:
     """Find every crystal below some paths, in the order of the paths and sorted within folders.
 
     Ids: a file has its name without ending, or, where several files share that, its path from the searched folder on; a row of
     a table has the value of its column ``material_id``, ``id`` or ``name``, else ``table:row``; a frame ``file:index``.
-    A row or member whose id is taken gets its place instead.
+    A row or member whose id is taken gets its place instead, and a number if that is taken, too.
 
     Args:
-        paths: files and folders.
+        paths: files and folders, one or many.
         skip: folders not to search, such as the output of this run.
 
     Raises:
-        NotFoundError: ``file-not-found`` if one of the paths does not exist.
+        ArgumentError: ``bad-argument`` for what is no path.
         BandrtError: ``no-input`` if there is nothing of a known kind; at once, or, where only opening tells, when the
             iterator ends without a source.
     """
-    for path in paths:
-        require_there(Path(path))
-    given, left_out = [Path(path) for path in paths], [Path(path) for path in skip]
-    stems, shared_stems, empty = SeenStrings(), set(), True
+    given, left_out = paths_of(paths), paths_of(skip, what="skip")
+    stems, shared_stems, unusable, empty = SeenStrings(), set[str](), "", True
     for file in files(given, skip=left_out):
+        if file.kind is None:
+            unusable = unusable or f"{file.path}: {file.problem[1]}"
+            continue
         empty = False
         if file.kind == "crystal" and not stems.add(stem_of(file.path.name)):
             shared_stems.add(stem_of(file.path.name))
     if empty:
-        raise _no_input(given)
+        raise _no_input(given, unusable)
     return _with_ids(chain.from_iterable(_candidates(file, shared_stems) for file in files(given, skip=left_out)), given)
 
 
-def count(paths: Sequence[Path | str], *, skip: Sequence[Path | str] = ()) -> int | None:
-    """How many sources `find` will give; None where only opening tables, trajectories or archives would tell."""
-    total = 0
-    for file in files([Path(path) for path in paths], skip=[Path(path) for path in skip]):
-        if file.kind not in ("crystal", None):
+def count(paths: Path | str | Iterable[Path | str], *, skip: Path | str | Iterable[Path | str] = ()) -> int | None:
+    """How many sources `find` will give; None where tables, trajectories and archives are too large to read them twice."""
+    total, budget = 0, COUNTED_BYTES
+    for file in files(paths_of(paths), skip=paths_of(skip, what="skip")):
+        if file.kind in ("crystal", None):
+            total += 1
+            continue
+        budget -= _size(file.path)
+        if budget < 0:
             return None
-        total += 1
+        total += sum(1 for _ in _candidates(file, frozenset()))
     return total
 
 
-def _no_input(paths: Sequence[Path]) -> BandrtError:
+def _size(path: Path) -> int:
+    """Bytes of a file; none where it cannot be looked at."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _no_input(paths: Sequence[Path], unusable: str = "") -> BandrtError:
     places = ", ".join(str(path) for path in paths) or "no path"
-    return BandrtError("no-input", f"no crystal in {places}; looked for {FORMATS}, tables .csv and .jsonl, archives .zip and .tar")
+    reason = f" ({unusable})" if unusable else ""
+    return BandrtError(
+        "no-input", f"no crystal in {places}{reason}; looked for {FORMATS}, tables .csv and .jsonl, archives .zip and .tar"
+    )
 
 
-def _candidates(file: FoundFile, shared_stems: set[str]) -> Iterator[Candidate]:
+def _candidates(file: FoundFile, shared_stems: Set[str]) -> Iterator[Candidate]:
     """Crystals of one file."""
     stem, place = stem_of(file.path.name), str(file.path)
     if file.kind is None:
@@ -88,13 +106,10 @@ def _candidates(file: FoundFile, shared_stems: set[str]) -> Iterator[Candidate]:
 
 def _with_ids(candidates: Iterator[Candidate], paths: Sequence[Path]) -> Iterator[Source]:
     """Sources with ids that no other has."""
-    taken, empty = SeenStrings(), True
+    ids, empty = UniqueIds(), True
     for candidate in candidates:
         empty = False
-        if taken.add(candidate.source.id):
-            yield candidate.source
-            continue
-        fallbacks = chain([candidate.fallback_id], (f"{candidate.fallback_id}#{number}" for number in numbers_from(2)))
-        yield replace(candidate.source, id=next(fallback for fallback in fallbacks if taken.add(fallback)))
+        unique = ids.unique(candidate.source.id, candidate.fallback_id)
+        yield candidate.source if unique == candidate.source.id else replace(candidate.source, id=unique)
     if empty:
         raise _no_input(paths)

@@ -1,4 +1,4 @@
-"""Sets of strings for millions of members, at eight bytes each."""
+"""Sets of strings for millions of members, at eight bytes each, and ids that no other input of a run has."""
 
 from __future__ import annotations
 
@@ -28,3 +28,22 @@ class SeenStrings:
             self._older = np.union1d(self._older, np.fromiter(self._recent, dtype=np.uint64, count=len(self._recent)))
             self._recent.clear()
         return True
+
+
+class UniqueIds:
+    """Gives each input of a run an id of its own."""
+
+    def __init__(self) -> None:
+        self._taken = SeenStrings()
+        self._numbers: dict[str, int] = {}
+
+    def unique(self, *wanted: str) -> str:
+        """The first of some names that no other input has; if all are taken, the last with a number: ``NaCl``, ``NaCl-2``."""
+        for name in wanted:
+            if self._taken.add(name):
+                return name
+        number = self._numbers.get(wanted[-1], 2)
+        while not self._taken.add(f"{wanted[-1]}-{number}"):
+            number += 1
+        self._numbers[wanted[-1]] = number + 1
+        return f"{wanted[-1]}-{number}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,8 +11,9 @@ import numpy as np
 import pytest
 
 from bandrt.bands.band_structure import BandStructure
-from bandrt.bands.plot import branches, draw, pretty_formula, pretty_label, pretty_space_group, save, ticks
+from bandrt.bands.plot import branches, draw, plot, pretty_formula, pretty_label, pretty_space_group, save, ticks
 from bandrt.crystal import Crystal
+from bandrt.errors import ArgumentError, MissingPackageError
 from bandrt.features import featurize_crystal
 from bandrt.manifest import BandRule
 from bandrt.recipe import KpathRecipe, Recipe
@@ -122,3 +125,63 @@ def test_names_are_set_as_the_field_prints_them() -> None:
     assert pretty_formula("Al2O3") == "Al$_{2}$O$_{3}$"
     assert pretty_space_group("F-43m") == r"$F\bar{4}3m$"
     assert pretty_space_group("P6_3/mmc") == "$P6_{3}/mmc$"
+
+
+@pytest.fixture
+def closed_figures() -> Iterator[None]:
+    """Forgets the figures that `pyplot` keeps."""
+    from matplotlib import pyplot
+
+    before = pyplot.get_backend()
+    pyplot.switch_backend("agg")
+    yield
+    pyplot.close("all")
+    pyplot.switch_backend(before)
+
+
+@pytest.mark.usefixtures("closed_figures")
+def test_a_band_structure_draws_itself_on_new_axes() -> None:
+    from matplotlib import pyplot
+
+    bands = bands_of(FCC)
+    axes = bands.plot(name="GaAs")
+    assert axes.figure is pyplot.gcf(), "what pyplot.show() shows"
+    expected = draw(bands, name="GaAs").axes[0]
+    assert len(axes.lines) == len(expected.lines)
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == [tick.get_text() for tick in expected.get_xticklabels()]
+    assert axes.get_title(loc="right") == "GaAs"
+    assert len(bands.plot(full_walk=True).lines) > len(axes.lines)
+
+
+@pytest.mark.usefixtures("closed_figures")
+def test_a_band_structure_draws_itself_on_axes_that_are_there() -> None:
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2)
+    assert bands_of(FCC).plot(left) is left
+    assert bands_of(FCC).plot(ax=right) is right
+    assert len(left.lines) == len(right.lines) > 0
+    assert pyplot.get_fignums() == [figure.number]
+    inset = figure.subfigures(1, 2)[1].subplots()
+    assert plot(bands_of(FCC), inset) is inset
+
+
+def test_what_is_no_axes_is_refused() -> None:
+    from matplotlib.figure import Figure
+
+    for wrong in (Figure(), "axes", np.array([Figure().subplots()])):
+        with pytest.raises(ArgumentError, match=r"ax is .*, allowed: None, or axes of matplotlib"):
+            bands_of(FCC).plot(wrong)
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("matplotlib", "matplotlib.pyplot", "matplotlib.figure"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for call in (bands_of(FCC).plot, lambda: draw(bands_of(FCC))):
+        with pytest.raises(MissingPackageError, match=r"pip install 'bandrt\[plot\]'"):
+            call()
+
+
+def test_a_name_with_dollars_is_no_formula(tmp_path: Path) -> None:
+    save(bands_of(FCC), tmp_path / "a.svg", name="$x^{$")
+    assert (tmp_path / "a.svg").stat().st_size > 0

@@ -206,3 +206,174 @@ def test_the_installed_command_says_its_version() -> None:
         pytest.skip("the console script is not beside this Python")
     done = subprocess.run([str(command), "--version"], capture_output=True, text=True, check=True)
     assert bandrt.__version__ in done.stdout
+
+
+@pytest.fixture
+def predicted_out(tiny_engine: Path, mixed_folder: Path, tmp_path: Path, capsys: Captured) -> Path:
+    """An output folder with predictions for a-salt, f-galena and POSCAR."""
+    out = tmp_path / "out"
+    assert run(["infer", str(mixed_folder), "-o", str(out), "--engine", str(tiny_engine)]) == 3
+    capsys.readouterr()
+    return out
+
+
+@pytest.mark.parametrize("name", ["nosuch", "nosuch.cif", "notes.txt"])
+def test_inputs_none_of_which_can_be_read_leave_no_output(name: str, tiny_engine: Path, tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    assert run(["infer", str(tmp_path / name), "-o", str(tmp_path / "out"), "--engine", str(tiny_engine)]) == 1
+    assert capsys.readouterr().err.startswith(f"error [no-input]: no crystal in {tmp_path / name} (")
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_input_that_is_missing_beside_others_is_a_failure_of_its_own(
+    tiny_engine: Path, mixed_folder: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    inputs = [str(mixed_folder / "POSCAR"), str(tmp_path / "nosuch.cif")]
+    assert run(["infer", *inputs, "-o", str(tmp_path / "out"), "--engine", str(tiny_engine)]) == 3
+    assert "file-not-found" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("how", [[], ["--resume"], ["--overwrite"], ["--dry-run"]], ids=str)
+def test_advice_for_a_foreign_folder_does_not_lead_in_circles(
+    how: list[str], tiny_engine: Path, mixed_folder: Path, capsys: Captured
+) -> None:
+    arguments = ["infer", str(mixed_folder / "POSCAR"), "-o", str(mixed_folder), "--engine", str(tiny_engine)]
+    assert run([*arguments, *how]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error [output-foreign]: ")
+    assert "choose another folder" in message
+    assert "--" not in message
+
+
+def test_a_run_beside_files_of_the_user_is_not_told_to_overwrite(
+    predicted_out: Path, mixed_folder: Path, tiny_engine: Path, capsys: Captured
+) -> None:
+    (predicted_out / "notes.txt").write_text("mine")
+    arguments = ["infer", str(mixed_folder), "-o", str(predicted_out), "--engine", str(tiny_engine)]
+    assert run(arguments) == 2
+    assert "--overwrite" not in capsys.readouterr().err
+    assert run([*arguments, "--overwrite"]) == 2
+    assert "notes.txt" in capsys.readouterr().err
+    assert run([*arguments, "--resume"]) == 3
+
+
+def test_warnings_are_counted_by_code_at_the_end(
+    make_engine: Callable[..., Path], rock_salt: Callable[..., str], tmp_path: Path, capsys: Captured
+) -> None:
+    engine = make_engine(training=TrainingDomain(n_crystals=3, elements=("Na", "Cl")))
+    for name, first, second in (("salt", "Na", "Cl"), ("galena", "Pb", "Te"), ("wustite", "Fe", "O"), ("again", "Fe", "O")):
+        (tmp_path / f"{name}.cif").write_text(rock_salt(first=first, second=second))
+    arguments = ["infer", str(tmp_path), "-o", str(tmp_path / "out"), "--engine", str(engine), "--json"]
+    line = "warnings: 3 crystals with unseen-element, 2 with magnetic, 1 with spin-orbit; see the column warnings in summary.csv"
+    assert run(arguments) == 0
+    captured = capsys.readouterr()
+    assert line in captured.err.splitlines()
+    assert json.loads(captured.out)["warning_codes"] == {"magnetic": 2, "spin-orbit": 1, "unseen-element": 3}
+    assert run([*arguments, "--resume"]) == 0
+    assert line in capsys.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize("suffix", ["gif", "jpg", "onnx"])
+def test_a_figure_of_an_unknown_kind_is_refused_with_those_there_are(suffix: str, predicted_out: Path, capsys: Captured) -> None:
+    target = predicted_out.parent / f"x.{suffix}"
+    assert run(["plot", str(predicted_out), "a-salt", "-o", str(target)]) == 2
+    assert "*.png, *.svg, *.pdf" in capsys.readouterr().err
+    assert not target.exists()
+
+
+def test_figures_of_an_earlier_time_are_replaced_only_when_asked(predicted_out: Path, capsys: Captured) -> None:
+    pytest.importorskip("matplotlib")
+    plots = predicted_out / "plots"
+    assert run(["plot", str(predicted_out), "f-galena"]) == 0
+    before = (plots / "f-galena.png").stat().st_mtime_ns
+    assert run(["plot", str(predicted_out), "a-salt", "f-galena"]) == 2
+    assert "error [output-exists]: " in capsys.readouterr().err
+    assert [path.name for path in plots.iterdir()] == ["f-galena.png"]
+    assert run(["plot", str(predicted_out), "a-salt", "f-galena", "--overwrite"]) == 0
+    assert (plots / "f-galena.png").stat().st_mtime_ns > before
+    assert len(list(plots.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("choice", "names"),
+    [
+        (["f-*", "POSCAR"], ["f-galena", "POSCAR"]),
+        (["*a*", "a-salt"], ["a-salt", "f-galena"]),
+        (["--all"], ["POSCAR", "a-salt", "f-galena"]),
+        (["--where", "formula == Si or formula == TePb"], ["f-galena", "POSCAR"]),
+        (["*-*", "--where", "n_atoms == 2 and warnings == spin-orbit"], ["f-galena"]),
+    ],
+    ids=str,
+)
+def test_figures_are_of_ids_patterns_and_queries(
+    choice: list[str], names: list[str], predicted_out: Path, capsys: Captured
+) -> None:
+    pytest.importorskip("matplotlib")
+    assert run(["plot", str(predicted_out), *choice]) == 0
+    drawn = [Path(line).stem for line in capsys.readouterr().out.splitlines()]
+    assert sorted(drawn) == sorted(names)
+    assert {path.stem for path in (predicted_out / "plots").iterdir()} == set(names)
+
+
+@pytest.mark.parametrize(
+    ("choice", "exit_code", "words"),
+    [
+        ([], 2, "--where"),
+        (["z*"], 1, "[unknown-id]"),
+        (["--where", "gap > 1"], 2, "band_gap_ev"),
+        (["--where", "band_gap_ev > 100"], 1, "[no-predictions]"),
+        (["a-salt", "POSCAR", "-o", "x.png"], 2, "one figure"),
+    ],
+    ids=str,
+)
+def test_a_choice_of_nothing_is_an_error(
+    choice: list[str], exit_code: int, words: str, predicted_out: Path, capsys: Captured
+) -> None:
+    pytest.importorskip("matplotlib")
+    assert run(["plot", str(predicted_out), *choice]) == exit_code
+    assert words in capsys.readouterr().err
+    assert not (predicted_out / "plots").exists()
+
+
+def test_many_figures_have_to_be_asked_for(predicted_out: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr("bandrt.cli.plot.UNASKED", 1)
+    assert run(["plot", str(predicted_out), "*a*"]) == 2
+    assert "2 figures; add --all" in capsys.readouterr().err
+    assert run(["plot", str(predicted_out), "*a*", "--all"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [(["plot", "a-salt"], "x.png"), (["plot", "a-salt"], "figures"), (["convert", "--to", "hdf5"], "x.h5")],
+    ids=str,
+)
+def test_where_nothing_can_be_written_is_said_before_the_work(
+    command: list[str], name: str, predicted_out: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+
+    def works(*_: object, **__: object) -> None:
+        pytest.fail("it worked")
+
+    monkeypatch.setattr("bandrt.cli.plot.save", works)
+    monkeypatch.setattr("bandrt.cli.convert.convert", works)
+    blocked = predicted_out / "summary.csv" / name
+    assert run([command[0], str(predicted_out), *command[1:], "-o", str(blocked)]) == 1
+    assert "error [output-unwritable]: " in capsys.readouterr().err
+
+
+def test_a_conversion_replaces_a_file_only_when_asked_and_takes_queries(predicted_out: Path, capsys: Captured) -> None:
+    h5py = pytest.importorskip("h5py")
+    arguments = ["convert", str(predicted_out), "--to", "hdf5"]
+    assert run([*arguments, "--where", "formula == TePb"]) == 0
+    target = predicted_out / "bands.h5"
+    assert capsys.readouterr().out == f"{target}\n"
+    with h5py.File(target) as file:
+        assert len(file["id"]) == 1
+    assert run(arguments) == 2
+    assert "error [output-exists]: " in capsys.readouterr().err
+    assert run([*arguments, "--overwrite"]) == 0
+    with h5py.File(target) as file:
+        assert len(file["id"]) == 3

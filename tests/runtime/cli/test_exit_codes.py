@@ -43,15 +43,15 @@ def test_a_run_without_its_engine_is_fatal_and_leaves_nothing(crystal: str, tmp_
 @pytest.mark.parametrize("name", ["lost.cif", "lost", "lost.csv", "lost.zip"])
 @pytest.mark.parametrize("more", [[], ["--dry-run"]], ids=["run", "dry run"])
 def test_a_lost_input_is_fatal_and_leaves_nothing(
-    name: str, more: list[str], crystal: str, tiny_engine: Path, tmp_path: Path, capsys: Captured
+    name: str, more: list[str], tiny_engine: Path, tmp_path: Path, capsys: Captured
 ) -> None:
-    arguments = ["infer", crystal, str(tmp_path / name), "-o", str(tmp_path / "out"), "--engine", str(tiny_engine), *more]
-    assert refused(arguments, capsys) == (1, "file-not-found")
+    arguments = ["infer", str(tmp_path / name), "-o", str(tmp_path / "out"), "--engine", str(tiny_engine), *more]
+    assert refused(arguments, capsys) == (1, "no-input")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_lost_crystal_to_time_is_fatal(tiny_engine: Path, tmp_path: Path, capsys: Captured) -> None:
-    assert refused(["bench", str(tmp_path / "lost.cif"), "--engine", str(tiny_engine)], capsys) == (1, "file-not-found")
+    assert refused(["bench", str(tmp_path / "lost.cif"), "--engine", str(tiny_engine)], capsys) == (1, "no-input")
 
 
 @pytest.mark.parametrize("command", [["plot", "{}", "a"], ["convert", "{}", "--to", "pymatgen"]], ids=lambda c: c[0])

@@ -151,7 +151,7 @@ def test_a_run_is_split_into_its_stages(small_sources: list[Source], tiny_engine
         )
         split = stage_split(timed, "tiny", small_sources, batch=3, clock=clock)  # type: ignore[arg-type]
     assert batches == [3, 1]
-    assert split.seconds == {stage: 4.0 if stage == "compute" else 0.0 for stage in STAGES}
+    assert split.seconds == {stage: 4.0 if stage == "engine" else 0.0 for stage in STAGES}
     assert split.crystals_per_second == 1.0
 
 
@@ -187,7 +187,7 @@ def test_textbook_crystals_are_what_the_textbook_says(name: str, n_atoms: int, s
 
 
 def test_the_command_prints_a_table_and_a_split(tiny_engine: Path, examples: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = [str(examples / "GaAs_mp-8883.cif"), "--engine", str(tiny_engine), "--batch", "1,2", "--seconds", "0"]
+    arguments = [str(examples / "GaAs_mp-8883.cif"), "--engine", str(tiny_engine), "--batch-size", "1,2", "--seconds", "0"]
     assert run(["bench", *arguments]) == 0
     table = capsys.readouterr().out.splitlines()
     assert table[0].split() == ["batch", "atoms", "p50", "ms", "p90", "ms", "p99", "ms", "crystals/s", "ratio"]
@@ -202,7 +202,7 @@ def test_json_says_what_was_measured_where_and_with_what(
     again.parent.mkdir()
     again.write_bytes(tiny_engine.read_bytes())
     engines = ["--engine", str(tiny_engine), "--engine", str(again)]
-    options = ["--batch", "2", "--seconds", "0", "--threads", "1", "--clock", "processor", "--json"]
+    options = ["--batch-size", "2", "--seconds", "0", "--threads", "1", "--clock", "processor", "--json"]
     assert run(["bench", str(mixed_folder), *engines, *options]) == 3  # four of its files are no crystals
     report = json.loads(capsys.readouterr().out)
     assert report["crystals"] == 3
@@ -217,7 +217,7 @@ def test_json_says_what_was_measured_where_and_with_what(
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(["--batch", "1,x"], 2), (["--batch", "0"], 2), (["--compile"], 2), (["--engine", "nowhere.onnx"], 1)],
+    [(["--batch-size", "1,x"], 2), (["--batch-size", "0"], 2), (["--compile"], 2), (["--engine", "nowhere.onnx"], 1)],
 )
 def test_wrong_usage_and_missing_engines_have_their_exit_codes(
     arguments: list[str], code: int, capsys: pytest.CaptureFixture[str]
@@ -231,4 +231,4 @@ def test_a_batch_that_an_engine_does_not_hold_is_refused(make_engine: Any, capsy
 
     engine = make_engine(profile=Profile(max_batch=4))
     assert run(["bench", "--engine", str(engine), "--batch", "1,8"]) == 2
-    assert "use --batch 4" in capsys.readouterr().err
+    assert "use --batch-size 4" in capsys.readouterr().err

@@ -190,7 +190,7 @@ def test_a_crystal_is_checked_again() -> None:
         ('{"lattice": {"matrix": [[3, 0, 0], [0, 3, 0], [0, 0, 3]]}, "sites": []}', "no-atoms"),
         (
             '{"lattice": {"matrix": [[3, 0], [0, 3]]}, "sites": [{"species": [{"element": "Cu"}], "abc": [0, 0, 0]}]}',
-            "not-a-crystal",
+            "bad-lattice",
         ),
         ('{"lattice": 3, "sites": []}', "not-periodic"),
     ],
@@ -219,7 +219,7 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "folder.cif").mkdir()
     with pytest.raises(InputError) as caught:
         to_crystal(tmp_path / "folder.cif")
-    assert caught.value.code == "unreadable"
+    assert caught.value.code == "is-a-folder"
 
 
 def test_a_gz_that_was_cut_short_is_refused(tmp_path: Path, examples: Path) -> None:

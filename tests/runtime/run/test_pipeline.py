@@ -3,74 +3,35 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from bandrt.crystal import Crystal
-from bandrt.errors import BandrtError, EngineError, InputError
+from bandrt.errors import BandrtError, EngineError
 from bandrt.predict import Engine, load
-from bandrt.results.store import Store, read, read_errors
+from bandrt.results.store import read, read_errors
 from bandrt.run import pipeline
-from bandrt.run.infer import InferOptions, infer, plan
-from bandrt.run.pipeline import Interrupt, RunReport, default_workers, run
+from bandrt.run.infer import InferOptions, dry_run, infer
+from bandrt.run.pipeline import Interrupt, RunReport, default_workers
+from tests.support.cubes import Cube, Deadly, run_all
+
+ROOT = Path(__file__).resolve().parents[3]
 
 ENERGY_TOLERANCE_EV = 1e-5
 """Rounding of single precision; batches may add in another order."""
-
-
-@dataclass(frozen=True)
-class Cube:
-    """A source that needs no file: a cubic cell with 1 to 4 atoms on its diagonal; every seventh is refused."""
-
-    number: int
-
-    @property
-    def id(self) -> str:
-        return f"cube-{self.number:04d}"
-
-    @property
-    def path(self) -> str:
-        return f"cubes:{self.number}"
-
-    def read(self) -> Crystal:
-        if self.number % 7 == 6:
-            raise InputError("no-atoms", f"{self.path}: every seventh cube is empty")
-        n = 1 + self.number % 4
-        lattice = (4.0 + 0.01 * (self.number % 50)) * np.eye(3)
-        return Crystal.checked(lattice, [11 + self.number % 3] * n, np.arange(n)[:, None] * np.ones(3) / n)
-
-
-@dataclass(frozen=True)
-class Deadly(Cube):
-    """A source that kills the process that reads it."""
-
-    def read(self) -> Crystal:
-        os._exit(9)
 
 
 @pytest.fixture(scope="module")
 def engine(tiny_engine: Path) -> Iterator[Engine]:
     with load(tiny_engine, threads=1) as engine:
         yield engine
-
-
-def run_all(sources: Any, engine: Engine, out: Path, *, mode: Any = "new", **options: Any) -> RunReport:
-    report = RunReport()
-    with Store(out, engine_sha256=engine.sha256, mode=mode) as store:
-        store.write_run({})
-        run(sources, engine, store, **{"workers": 1, "batch_size": 4, "report": report} | options)
-    return report
 
 
 def expected_ids(n: int) -> list[str]:
@@ -116,34 +77,15 @@ def test_workers_change_nothing(engine: Engine, tmp_path: Path, tiny_engine: Pat
 
 
 def test_a_worker_that_dies_stops_the_run_and_keeps_what_was_done(engine: Engine, tmp_path: Path) -> None:
-    script = tmp_path / "dies.py"  # a module of its own: spawned workers import what they are sent
-    script.write_text(DYING.format(tests=str(Path(__file__).parent), engine=str(engine.path), out=str(tmp_path / "out")))
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
-    assert done.stdout.strip() == "worker-died", done.stderr
-
-
-DYING = """
-import importlib.util, sys
-from pathlib import Path
-
-def load_module():
-    spec = importlib.util.spec_from_file_location("pipeline_tests", {tests!r} + "/test_pipeline.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["pipeline_tests"] = module
-    spec.loader.exec_module(module)
-    return module
-
-tests = load_module()
-
-if __name__ == "__main__":
-    from bandrt.errors import BandrtError
-    from bandrt.predict import load
-    sources = [tests.Cube(i) for i in range(100)] + [tests.Deadly(100)] + [tests.Cube(i) for i in range(101, 140)]
-    try:
-        tests.run_all(sources, load({engine!r}), Path({out!r}), workers=2)
-    except BandrtError as error:
-        print(error.code)
-"""
+    sources = [Cube(i) for i in range(500)] + [Deadly(500)] + [Cube(i) for i in range(501, 540)]
+    with pytest.raises(BandrtError) as caught:
+        run_all(sources, engine, tmp_path, workers=2)
+    assert caught.value.code == "worker-died"
+    assert caught.value.message.endswith("what was predicted is kept: go on with --resume --workers 1")
+    kept = [prediction.id for prediction in read(tmp_path)]
+    assert len(kept) > 300
+    run_all(map(Cube, range(540)), engine, tmp_path, mode="resume")
+    assert sorted(prediction.id for prediction in read(tmp_path)) == expected_ids(540)
 
 
 def test_an_engine_that_fails_stops_the_run_and_keeps_what_was_done(
@@ -229,15 +171,16 @@ def test_a_killed_run_is_resumed_without_loss_or_repetition(
 def test_memory_does_not_grow_with_the_number_of_crystals(tiny_engine: Path, tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     code = (
-        "import sys, resource; sys.path.insert(0, {tests!r}); from pathlib import Path; import test_pipeline as t;"
+        "import resource; from pathlib import Path; from tests.support.cubes import Cube, run_all;"
         "from bandrt.results import store; from bandrt.predict import load; store.PART_CRYSTALS = 64;"
-        "t.run_all(map(t.Cube, range({n})), load({engine!r}, threads=1), Path({out!r}));"
+        "run_all(map(Cube, range({n})), load({engine!r}, threads=1), Path({out!r}));"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     peaks = []
     for n in (300, 1500):
-        script = code.format(tests=str(Path(__file__).parent), n=n, engine=str(tiny_engine), out=str(tmp_path / str(n)))
-        peaks.append(int(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout))
+        script = code.format(n=n, engine=str(tiny_engine), out=str(tmp_path / str(n)))
+        done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+        peaks.append(int(done.stdout))
     assert resource.RUSAGE_SELF == 0
     assert peaks[1] - peaks[0] < 5_000  # kB: 1,200 crystals with 64 k-points would be 12,000 with their features
 
@@ -250,7 +193,7 @@ def test_run_json_says_what_was_run(tiny_engine: Path, tmp_path: Path, mixed_fol
         "found": 7, "skipped": 0, "predicted": 3, "failed": 4, "total_predicted": 3, "total_failed": 4,
     }  # fmt: skip
     assert len(record["engine"]["sha256"]) == 64
-    assert set(record["seconds"]) == {"read", "featurize", "engine", "store", "wall"}
+    assert set(record["seconds"]) == {"read", "featurize", "engine", "write", "wall"}
     assert record["recipe"]["kpath"]["n_kpoints"] == 64
     assert record["versions"]["numpy"]
     assert report.expected == 7
@@ -262,9 +205,9 @@ def test_results_inside_the_input_folder_are_not_inputs(tiny_engine: Path, mixed
     assert (report.found, report.skipped) == (7, 7)
 
 
-def test_a_plan_writes_nothing(tiny_engine: Path, tmp_path: Path, mixed_folder: Path) -> None:
-    planned = plan([mixed_folder], tmp_path / "out", InferOptions(engine=tiny_engine))
-    assert planned["inputs"] == 7
+def test_a_dry_run_writes_nothing(tiny_engine: Path, tmp_path: Path, mixed_folder: Path) -> None:
+    said = dry_run([mixed_folder], tmp_path / "out", InferOptions(engine=tiny_engine))
+    assert said["inputs"] == 7
     assert not (tmp_path / "out").exists()
 
 

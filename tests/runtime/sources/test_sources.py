@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from bandrt.errors import BandrtError, InputError, NotFoundError
+from bandrt.errors import BandrtError, InputError
 from bandrt.readers import to_crystal
 from bandrt.sources import Source, count, find
 from bandrt.sources.tables import rows
@@ -107,7 +107,7 @@ def test_ids_do_not_depend_on_how_the_folder_is_reached(tmp_path: Path, monkeypa
 def test_ids_of_two_folders_of_one_name_are_still_unique(tmp_path: Path) -> None:
     for name in ("x/runs/POSCAR", "y/runs/POSCAR", "z/runs/POSCAR"):
         write(tmp_path / name, POSCAR)
-    assert ids(*(tmp_path / name / "runs" for name in "xyz")) == ["runs/POSCAR", "runs/POSCAR#2", "runs/POSCAR#3"]
+    assert ids(*(tmp_path / name / "runs" for name in "xyz")) == ["runs/POSCAR", "runs/POSCAR-2", "runs/POSCAR-3"]
 
 
 def test_a_file_reached_twice_comes_once(tmp_path: Path) -> None:
@@ -133,11 +133,9 @@ def test_what_was_named_and_can_not_be_used_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["lost.cif", "lost", "dangling.cif"])
-def test_what_was_named_and_is_not_there_is_an_error_at_once(tmp_path: Path, name: str) -> None:
+def test_what_was_named_and_is_not_there_costs_only_itself(tmp_path: Path, name: str) -> None:
     (tmp_path / "dangling.cif").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(NotFoundError, match=rf"{name}: no such file or folder") as caught:
-        find([write(tmp_path / "Cu.cif"), tmp_path / name])
-    assert caught.value.code == "file-not-found"
+    assert codes(find([write(tmp_path / "Cu.cif"), tmp_path / name])) == ["ok", "file-not-found"]
 
 
 def test_what_was_there_and_is_gone_is_reported(tmp_path: Path) -> None:
@@ -178,7 +176,7 @@ def test_rows_of_a_table_are_crystals(tmp_path: Path, ending: str) -> None:
     assert [source.id for source in sources] == ["mp-1", "mp-2", "t:3"]
     assert [source.path for source in sources] == [f"{path}:{row}" for row in (1, 2, 3)]
     assert codes(sources) == ["ok", "not-a-crystal", "ok"]
-    assert count([path]) is None
+    assert count([path]) == 3
 
 
 @pytest.mark.parametrize("header", [["material_id", "cif", "id"], ["cif", "id", "name"], ["name", "cif", "other"]])
@@ -359,3 +357,28 @@ def test_seen_strings_are_remembered_past_the_recent_ones(monkeypatch: pytest.Mo
     assert all(seen.add(str(number)) for number in range(1050))
     assert not any(seen.add(str(number)) for number in range(1050))
     assert seen.add("new")
+
+
+def test_rows_frames_and_members_are_counted_as_they_are_found(tmp_path: Path) -> None:
+    body = [["mp-1", CIF], ["mp-2", "data_x"], ["short"]]
+    write(tmp_path / "t.csv", table(["material_id", "cif"], body) + "\n")
+    (tmp_path / "cut.jsonl.gz").write_bytes(b"no gzip")
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("a.cif", CIF)
+        archive.writestr("notes.txt", "mine")
+        archive.writestr("inner/t.csv", table(["material_id", "cif"], body))
+    assert count([tmp_path]) == len(list(find([tmp_path]))) > 6
+
+
+def test_what_would_take_long_is_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "t.csv", table(["material_id", "cif"], [["mp-1", CIF]]))
+    monkeypatch.setattr("bandrt.sources.COUNTED_BYTES", 10)
+    assert count([tmp_path]) is None
+
+
+def test_paths_that_lead_to_nothing_readable_are_an_error_at_once(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    for missing in ("nowhere", "notes.txt"):
+        with pytest.raises(BandrtError, match=f"{missing}: ") as caught:
+            find([tmp_path / missing])
+        assert caught.value.code == "no-input"

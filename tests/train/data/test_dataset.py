@@ -213,10 +213,28 @@ def test_a_folder_with_something_in_it_is_not_written_to(texts: list[str], tmp_p
     (tmp_path / "one.json").write_text(texts[0], encoding="utf-8")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "mine.txt").write_text("precious", encoding="utf-8")
-    for resume, code in ((False, "output-not-empty"), (True, "output-foreign")):
-        with pytest.raises(OutputError) as caught:
-            build_dataset([tmp_path / "one.json"], tmp_path / "data", RECIPE, resume=resume)
-        assert caught.value.code == code
+    for how in ({}, {"resume": True}, {"overwrite": True}):
+        with pytest.raises(OutputError, match="choose another") as caught:
+            build_dataset([tmp_path / "one.json"], tmp_path / "data", RECIPE, **how)  # type: ignore[arg-type]
+        assert caught.value.code == "output-foreign"
     with pytest.raises(OutputError, match="among the sources"):
         build_dataset([tmp_path], tmp_path / "data" / "inner", RECIPE)
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["mine.txt"]
+
+
+def test_a_data_set_is_built_anew_only_when_asked(texts: list[str], tmp_path: Path) -> None:
+    for number, text in enumerate(texts[:3]):
+        (tmp_path / f"{number}.json").write_text(text, encoding="utf-8")
+    folder = tmp_path / "data"
+    first = build_dataset([tmp_path / "0.json", tmp_path / "1.json"], folder, RECIPE, part_size=1)
+    with pytest.raises(OutputError, match="--overwrite") as caught:
+        build_dataset([tmp_path / "2.json"], folder, RECIPE)
+    assert caught.value.code == "output-not-empty"
+    assert len(Dataset(folder)) == len(first) == 2
+    assert len(build_dataset([tmp_path / "2.json"], folder, RECIPE, overwrite=True)) == 1
+    assert len(list(folder.glob("part-*.npz"))) == 1
+    (folder / "notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(OutputError, match=r"notes\.txt") as caught:
+        build_dataset([tmp_path / "0.json"], folder, RECIPE, overwrite=True)
+    assert caught.value.code == "output-foreign"
+    assert len(Dataset(folder)) == 1

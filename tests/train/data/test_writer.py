@@ -19,6 +19,7 @@ from bandrt_train.data.builder import BuildReport, build_dataset
 from bandrt_train.data.dataset import ATOM_ARRAYS, Dataset, DatasetRecipe, SplitRule
 from bandrt_train.data.documents import DocumentText
 from bandrt_train.data.writer import DatasetWriter
+from tests.support.processes import DEADLINE_SECONDS, LEAVE_SECONDS, descendants, living, needs_proc, wait_until
 
 RECIPE = DatasetRecipe(Recipe(kpath=KpathRecipe(n_kpoints=32)))
 PART_SIZE = 4
@@ -187,6 +188,7 @@ def test_neighbour_lists_of_different_lengths_share_a_part(whole: Dataset, tmp_p
     assert (second.features.neighbor_index == full.features.neighbor_index).all()
 
 
+@needs_proc
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_command_that_is_stopped_ends_with_its_workers_and_goes_on_with_resume(
     number: int, label_texts: list[DocumentText], tmp_path: Path
@@ -199,8 +201,11 @@ def test_a_command_that_is_stopped_ends_with_its_workers_and_goes_on_with_resume
         try:
             while not (folder / "parts.jsonl").exists() and running.poll() is None:
                 time.sleep(POLL_SECONDS)
+            family = descendants(running.pid)
+            assert len(family) == 3  # two workers and the resource tracker
             running.send_signal(number)
-            _, errors = running.communicate()  # waits for the workers too: they write to the same pipe
+            _, errors = running.communicate(timeout=DEADLINE_SECONDS)
+            assert wait_until(lambda: not living(family), LEAVE_SECONDS)
         finally:
             running.kill()
     assert running.returncode == (INTERRUPTED if number == signal.SIGINT else -signal.SIGKILL)

@@ -13,7 +13,7 @@ import torch
 from click.testing import CliRunner
 
 from bandrt.elements import SYMBOLS
-from bandrt.errors import ManifestError, OutputInTheWayError
+from bandrt.errors import ManifestError, OutputError, OutputInTheWayError
 from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.cli.group import group
@@ -25,6 +25,7 @@ from bandrt_train.evaluation.metrics import choose_metal_tolerance, evaluate
 from bandrt_train.evaluation.predictions import EvaluationError, predict_entries
 from bandrt_train.fit.config import FitConfig, FitError, GapConfig, OptimizerConfig, read_config
 from bandrt_train.fit.run import FitResult, fit
+from bandrt_train.fit.run_folder import Identity, RunFolder
 from bandrt_train.fit.split import training_statistics
 from tests.support.small_fits import CONFIG, N_KPOINTS, RECIPE, TINY
 
@@ -237,8 +238,30 @@ def test_a_bloch_model_is_not_trained_on_neighbours_that_break_its_symmetry(data
 
 
 def test_a_run_folder_with_something_in_it_is_not_written_to(data: Dataset, run: FitResult) -> None:
-    with pytest.raises(OutputInTheWayError, match="not empty"):
+    with pytest.raises(OutputInTheWayError, match="holds a run") as caught:
         fit(CONFIG, data, run.checkpoint.parent)
+    assert caught.value.code == "output-exists"
+
+
+def test_overwriting_deletes_a_run_and_nothing_else(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run", Identity({}, "", "", ""))
+    run.start(CONFIG)
+    run.checkpoint.write_bytes(b"")
+    (run.path / "tensorboard").mkdir()
+    (run.path / "tensorboard" / "events.0").write_bytes(b"")
+    (run.path / "notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(OutputError, match=r"notes\.txt") as caught:
+        run.check(resume=False, overwrite=True)
+    assert caught.value.code == "output-foreign"
+    assert run.checkpoint.exists()
+    (run.path / "notes.txt").unlink()
+    run.check(resume=False, overwrite=True)
+    assert list(run.path.iterdir()) == []
+    (run.path / "notes.txt").write_text("mine", encoding="utf-8")
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match="choose another folder") as caught:
+            run.check(resume=False, overwrite=overwrite)
+        assert caught.value.code == "output-foreign"
 
 
 def test_a_checkpoint_is_not_judged_on_data_made_by_another_recipe(

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from bandrt.cli import options
 from bandrt.cli.progress import Progress
+from bandrt.files import check_folder
 from bandrt.manifest import BandRule, Variant
 from bandrt.recipe import Frame, KpathRecipe, Scheme
 from bandrt_train.cli.conventions import conventions_options
@@ -26,9 +28,10 @@ GAP_TABLES, RELEASED = (".csv", ".csv.gz"), ".pt"
 """Names of files that make a data set of their own."""
 
 
-@click.command()
+@click.command(short_help="Build a data set from band structures or a table of gaps.")
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Data set folder to write.")
+@options.out("Data set folder to write, new or empty.", required=True)
+@options.overwrite("Delete an earlier data set in the folder and build again.")
 @click.option(
     "--variant", type=click.Choice(get_args(Variant)), default="paper", show_default=True,
     help="Model to train on it: decides neighbours and points of the path.",
@@ -44,21 +47,22 @@ GAP_TABLES, RELEASED = (".csv", ".csv.gz"), ".pt"
 @click.option("--test", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of formulas held back.")
 @click.option("--seed", default=0, show_default=True, help="Deals formulas to the splits.")
 @click.option("--min-mapped", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Refuse what covers less of it.")
-@click.option("--resume", is_flag=True, help="Go on with OUTPUT: keep what is built of the same documents, do the rest.")
+@click.option("--resume", is_flag=True, help="Go on with the folder: keep what is built of the same documents, do the rest.")
 @click.option(
     "--part-size", type=click.IntRange(1),
     help="Crystals in a file, 32 by default: what an interruption costs. From other files training draws in another order.",
 )  # fmt: skip
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+@options.workers("Processes that make entries of documents.", default=1)
 @partial(
     conventions_options,
     fields=("direction", "species_index"),
     only_for="--variant released and data set files of the released code",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the header of the data set as JSON.")
+@options.as_json("the header of the data set")
 def dataset(
     sources: tuple[Path, ...],
-    output: Path,
+    out: Path,
+    overwrite: bool,
     variant: Variant,
     scheme: Scheme,
     frame: Frame,
@@ -80,11 +84,20 @@ def dataset(
     (vasprun.xml, vasprun.xml.gz). A single table (.csv, .csv.gz) with columns material_id, cif and band_gap_pbe_ev becomes a
     data set of gaps, for fit --gaps; a single data set file (.pt) of the Bandformer authors' released code, graphs and
     bands without crystals, one of its own; what it leaves unsaid are options.
+
+    \b
+    Examples:
+      bandrt train dataset mp -o data --variant bloch --workers 4
+      bandrt train dataset table.csv.gz -o gaps --variant bloch
+
+    Exit codes: 0 built, documents that were refused are counted and listed; 1 stopped by an error, 2 wrong usage.
     """
     from bandrt_train.data.builder import build_dataset, build_gap_dataset, build_released_dataset
     from bandrt_train.data.dataset import DatasetRecipe, SplitRule
     from bandrt_train.data.recipes import default_recipe, unmet
 
+    if overwrite and resume:
+        raise click.UsageError("--overwrite starts again, --resume goes on; choose one")
     if n_bands % 2:
         raise click.UsageError(f"--n-bands is {n_bands}: an even number is needed, half of them below the Fermi level")
     if validation + test >= 1.0:
@@ -105,21 +118,22 @@ def dataset(
         raise click.UsageError(f"the {variant} variant needs {missing}")
     bands, splits = BandRule(n_bands=n_bands, n_valence=n_bands // 2), SplitRule(seed, validation, test)
     recipe = DatasetRecipe(featurization, bands, splits, min_mapped)
+    check_folder(out)
     try:
         with Progress("documents") as progress:
-            how: BuildOptions = {"workers": workers, "resume": resume, "report": partial(_show, progress)}
+            how: BuildOptions = {"workers": workers, "resume": resume, "overwrite": overwrite, "report": partial(_show, progress)}
             if part_size is not None:
                 how["part_size"] = part_size
             if released is not None:
-                built = build_released_dataset(released, output, recipe, conventions, **how)
+                built = build_released_dataset(released, out, recipe, conventions, **how)
             elif alone is not None:
-                built = build_gap_dataset(alone, output, recipe, **how)
+                built = build_gap_dataset(alone, out, recipe, **how)
             else:
-                built = build_dataset(sources, output, recipe, **how)
+                built = build_dataset(sources, out, recipe, **how)
     except KeyboardInterrupt:
-        click.echo(f"{output}: what is built is kept; go on with the same command and --resume", err=True)
+        click.echo(f"{out}: what is built is kept; go on with the same command and --resume", err=True)
         raise
-    click.echo((output / "dataset.json").read_text(encoding="utf-8") if as_json else _summary(built))
+    click.echo((out / "dataset.json").read_text(encoding="utf-8") if as_json else _summary(built))
 
 
 def _show(progress: Progress, report: BuildReport) -> None:

@@ -9,9 +9,9 @@ from typing import get_args
 
 import click
 
-from bandrt.cli import EXIT_SOME_FAILED
+from bandrt.cli import EXIT_SOME_FAILED, options
 from bandrt.cli.progress import Progress
-from bandrt.files import require_there
+from bandrt.files import check_folder, require_there
 from bandrt_train.data.sources.materials_project import (
     FAILED,
     DownloadReport,
@@ -29,8 +29,8 @@ KEY_VARIABLE = "MP_API_KEY"
 KEY_PAGE = "https://next-gen.materialsproject.org/api"
 
 
-@click.command("download")
-@click.option("-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for the documents.")
+@click.command("download", short_help="Download band structures of the Materials Project.")
+@options.out("Folder for the documents; those that are there are kept.", required=True)
 @click.option("--ids", "ids_file", type=click.Path(path_type=Path), help="File with ids, such as mp-149.")
 @click.option("--elements", help="Search for crystals that have all of these elements, e.g. Ga,As.")
 @click.option("--chemsys", help="Search for crystals of these elements and no others, e.g. Ga-As.")
@@ -38,13 +38,20 @@ KEY_PAGE = "https://next-gen.materialsproject.org/api"
 @click.option("--max-atoms", type=click.IntRange(1), default=30, show_default=True, help="Of the cell, in a search.")
 @click.option("--magnetic", is_flag=True, help="Search for magnetic crystals too; bands with spin do not train.")
 @click.option("--max", "limit", type=click.IntRange(1), help="At most so many of what a search finds.")
-@click.option("--path", "path_type", type=click.Choice(get_args(PathType)), default="setyawan_curtarolo", show_default=True)
+@click.option(
+    "--path",
+    "path_type",
+    type=click.Choice(get_args(PathType)),
+    default="setyawan_curtarolo",
+    show_default=True,
+    help="Whose lines of k-points.",
+)
 @click.option(
     "--key-file", type=click.Path(path_type=Path),
     help=f"File with your key, from {KEY_PAGE}; by default it is taken from {KEY_VARIABLE} in the environment.",
 )  # fmt: skip
 def command(
-    output: Path,
+    out: Path,
     ids_file: Path | None,
     elements: str | None,
     chemsys: str | None,
@@ -55,17 +62,25 @@ def command(
     path_type: PathType,
     key_file: Path | None,
 ) -> int:
-    """Download band structures of the Materials Project into a folder that train dataset reads.
+    """Download band structures of the Materials Project.
 
-    The same command again fetches what is missing, and nothing twice; without a selection it goes on with the last one.
+    The folder is what `bandrt train dataset` reads. The same command again fetches what is missing, and nothing twice; without a
+    selection it goes on with the last one.
+
+    \b
+    Example:
+      bandrt train download --elements Ga,As -o mp
+
+    Exit codes: 0 all there, 1 stopped by an error, 2 wrong usage, 3 finished but some could not be had, 130 interrupted.
     """
+    check_folder(out)
     if sum((ids_file is not None, bool(elements or chemsys), everything)) > 1:
         raise click.UsageError("--ids, --all and a search by --elements or --chemsys exclude each other")
     key = (os.environ.get(KEY_VARIABLE, "") if key_file is None else require_there(key_file).read_text(encoding="utf-8")).strip()
     if not key:
         raise click.UsageError(f"a key is needed: set {KEY_VARIABLE} or give --key-file; it is free, see {KEY_PAGE}")
     searching = bool(elements or chemsys or everything)
-    ids = [] if searching else remembered_ids(output) if ids_file is None else read_ids(ids_file)
+    ids = [] if searching else remembered_ids(out) if ids_file is None else read_ids(ids_file)
     client = open_client(key)
     if searching:
         wanted = tuple(word.strip() for word in (elements or "").split(",") if word.strip())
@@ -73,16 +88,16 @@ def command(
         click.echo(f"{len(ids)} crystals found", err=True)
     try:
         with Progress("band structures") as progress:
-            done = download(ids, output, client, path_type=path_type, report=lambda state: _show(progress, state))
+            done = download(ids, out, client, path_type=path_type, report=lambda state: _show(progress, state))
     except KeyboardInterrupt:
-        click.echo(f"{output}: what is fetched is kept; go on with: bandrt train download -o {output}", err=True)
+        click.echo(f"{out}: what is fetched is kept; go on with: bandrt train download -o {out}", err=True)
         raise
-    click.echo(f"{done.kept + done.fetched} of {done.total} band structures in {output}, {done.fetched} of them new")
+    click.echo(f"{done.kept + done.fetched} of {done.total} band structures in {out}, {done.fetched} of them new")
     if not done.failed:
         return 0
-    failures = failed_downloads(output)
+    failures = failed_downloads(out)
     examples = {failure.code: failure for failure in reversed(failures)}
-    click.echo(f"{done.failed} could not be had, all of them in {output / FAILED}; run again to try them again:")
+    click.echo(f"{done.failed} could not be had, all of them in {out / FAILED}; run again to try them again:")
     for code, n in Counter(failure.code for failure in failures).most_common():
         click.echo(f"  {n} {code}, such as {examples[code].id}: {examples[code].message}")
     return EXIT_SOME_FAILED

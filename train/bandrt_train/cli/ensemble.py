@@ -2,44 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from bandrt.cli import options
+from bandrt.cli.progress import Progress
+from bandrt.files import check_file
+
 if TYPE_CHECKING:
-    from bandrt_train.data.dataset import Entry
     from bandrt_train.fit.combine import EnsembleResult
 
 PATH = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command(short_help="Put several trained models into one checkpoint.")
 @click.argument("members", nargs=-1, required=True, type=PATH, metavar="CKPT CKPT...")
 @click.option("--data", required=True, type=PATH, help="Data set of bands that the members were trained on.")
 @click.option("--gaps", type=PATH, help="Data set of gaps, split alike, to tell metals on too.")
-@click.option(
-    "-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Checkpoint to write."
-)  # fmt: skip
-@click.option("--threads", type=click.IntRange(1), help="CPU threads; by default every core.")
-def ensemble(members: tuple[Path, ...], data: Path, gaps: Path | None, output: Path, threads: int | None) -> None:
-    """Put trained members, each CKPT of the same configuration and data and a seed of its own, into one checkpoint.
+@options.out("Checkpoint to write.", required=True)
+@options.overwrite("Replace the checkpoint if it is there already.")
+@options.threads("of the models")
+def ensemble(members: tuple[Path, ...], data: Path, gaps: Path | None, out: Path, overwrite: bool, threads: int | None) -> None:
+    """Put trained models, the members of an ensemble, into one checkpoint.
 
-    It predicts the mean of their bands, and from how far they disagree the error to expect: uncertainty_ev. That, and what makes a
-    metal, are found on the validation splits.
+    Each CKPT is of the same configuration and data, and of a seed of its own. The ensemble predicts the mean of their bands, and
+    from how far they disagree the error to expect: uncertainty_ev. That, and what makes a metal, are found on the validation
+    splits.
+
+    \b
+    Example:
+      bandrt train ensemble run-0/checkpoint.pt run-1/checkpoint.pt --data data -o ensemble.pt
+
+    Exit codes: 0 written, 1 stopped by an error, 2 wrong usage.
     """
+    if len(members) < 2:
+        raise click.UsageError("one checkpoint makes no ensemble; give two or more")
+    check_file(out, overwrite=overwrite)
     import torch
 
     from bandrt_train.data.dataset import Dataset
     from bandrt_train.fit.combine import build_ensemble
 
-    if len(members) < 2:
-        raise click.UsageError("one checkpoint makes no ensemble; give two or more")
     if threads is not None:
         torch.set_num_threads(threads)
     known_gaps = None if gaps is None else Dataset(gaps)
-    result = build_ensemble(members, Dataset(data), output, gaps=known_gaps, progress=_shown)
+    with Progress("crystals") as progress:
+        result = build_ensemble(members, Dataset(data), out, gaps=known_gaps, progress=progress.counted)
     click.echo(f"validation split of {data}:")
     click.echo(_described(members, result))
 
@@ -58,10 +68,3 @@ def _described(members: tuple[Path, ...], result: EnsembleResult) -> str:
             f"checkpoint: {result.checkpoint}",
         ]
     )
-
-
-def _shown(entries: Iterable[Entry], n: int) -> Iterable[Entry]:
-    from tqdm import tqdm
-
-    counted: Iterable[Entry] = tqdm(entries, total=n, unit="crystal", disable=None)
-    return counted

@@ -3,58 +3,80 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from bandrt.cli import options
+from bandrt.cli.progress import Progress
+from bandrt.files import check_file, check_folder
+
 if TYPE_CHECKING:
-    from bandrt_train.data.dataset import Entry
     from bandrt_train.evaluation.judgement import Judgement, SplitChoice
 
 PATH = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command(short_help="Compare a model with the labels of data sets.")
 @click.argument("model", type=PATH)
 @click.argument("data", nargs=-1, required=True, type=PATH)
-@click.option("--split", type=click.Choice(["train", "validation", "test", "all"]), default="validation", show_default=True)
+@click.option(
+    "--split", type=click.Choice(["train", "validation", "test", "all"]), default="validation", show_default=True,
+    help="Which part of each DATA.",
+)  # fmt: skip
 @click.option(
     "--training", multiple=True, type=PATH,
     help="Data set the model was trained on, for baselines and known formulas; by default each DATA. May be given again.",
 )  # fmt: skip
-@click.option(
-    "-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for report.json, report.html and crystals.csv."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead of a table.")
+@options.out("Folder for report.json, report.html and crystals.csv.")
+@options.overwrite("Replace an earlier report in the folder.")
+@options.as_json("the report")
 def evaluate(
-    model: Path, data: tuple[Path, ...], split: SplitChoice, training: tuple[Path, ...], output: Path | None, as_json: bool
+    model: Path,
+    data: tuple[Path, ...],
+    split: SplitChoice,
+    training: tuple[Path, ...],
+    out: Path | None,
+    overwrite: bool,
+    as_json: bool,
 ) -> None:
-    """Compare MODEL, a checkpoint or an engine, with the labels of each DATA, beside the training mean and the nearest neighbour.
+    """Compare MODEL, a checkpoint or an engine, with the labels of each DATA.
 
-    DATA are data sets of bands or of gaps. The nearest neighbour is the training crystal of the most similar composition.
+    DATA are data sets of bands or of gaps. Beside the model stand the training mean and the nearest neighbour. The nearest
+    neighbour is the training crystal of the most similar composition.
+
+    \b
+    Example:
+      bandrt train evaluate run/checkpoint.pt data --split test -o report
+
+    Exit codes: 0 compared, 1 stopped by an error, 2 wrong usage.
     """
+    if out is not None:
+        check_folder(out)
     from bandrt_train.data.dataset import Dataset
     from bandrt_train.evaluation.judgement import judge
     from bandrt_train.evaluation.markdown import calibration_line
     from bandrt_train.evaluation.metrics import table_one
-    from bandrt_train.evaluation.report import summary, write_report
+    from bandrt_train.evaluation.report import CRYSTALS, PAGE, REPORT, summary, write_report
     from bandrt_train.evaluation.tables import text_table
 
-    if output is not None:
+    if out is not None:
         from bandrt_train.evaluation.plots import require_matplotlib
 
         require_matplotlib()
+        for name in (REPORT, PAGE, CRYSTALS):
+            check_file(out / name, overwrite=overwrite)
     teachers = [Dataset(folder) for folder in training or (data if split != "all" else ())]
-    judgements = [judge(model, Dataset(folder), split, training=teachers, progress=_counted) for folder in data]
+    with Progress("crystals") as progress:
+        judgements = [judge(model, Dataset(folder), split, training=teachers, progress=progress.counted) for folder in data]
     for judgement in judgements:
         _note(model, judgement)
     values = summary(model, judgements)
-    if output is not None:
+    if out is not None:
         from bandrt_train.evaluation.page import page
 
-        write_report(output, values, judgements, page(values, judgements))
+        write_report(out, values, judgements, page(values, judgements))
     if as_json:
         click.echo(json.dumps(values, ensure_ascii=False, indent=1))
         return
@@ -64,17 +86,22 @@ def evaluate(
         click.echo(text_table({who: table_one(errors) for who, errors in judgement.errors.items()}))
         if line := calibration_line(one):
             click.echo(line)
-    if output is not None:
-        click.echo(f"report: {output / 'report.html'}")
+    if out is not None:
+        click.echo(f"report: {out / PAGE}")
 
 
-@click.command()
+@click.command(short_help="Compare training runs, as a table.")
 @click.argument("runs", nargs=-1, required=True, metavar="[NAME=]RUN...")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@options.as_json("the rows")
 def compare(runs: tuple[str, ...], as_json: bool) -> None:
-    """Compare run folders on their validation split, as a Markdown table: mean and spread of those that differ in the seed alone.
+    """Compare run folders on their validation split, as a Markdown table.
 
-    A row is called NAME, or by how it differs from the first run.
+    Runs that differ in the seed alone share a row, with mean and spread. A row is called NAME, or by how it differs from the first
+    run.
+
+    \b
+    Example:
+      bandrt train compare run-0 run-1 smaller=other-run
     """
     from bandrt_train.evaluation import ablation
 
@@ -83,20 +110,30 @@ def compare(runs: tuple[str, ...], as_json: bool) -> None:
     click.echo(json.dumps(rows, ensure_ascii=False, indent=1) if as_json else ablation.table(rows))
 
 
-@click.command()
+@click.command(short_help="Write the model card of an engine.")
 @click.argument("engine", type=PATH)
 @click.argument("reports", nargs=-1, required=True, metavar="REPORT...", type=PATH)
-@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Markdown file to write.")
+@options.out("Markdown file to write.", required=True)
+@options.overwrite("Replace the file if it is there already.")
 @click.option("--sources", default="", help="Where the training data are from, and their licence.")
-def card(engine: Path, reports: tuple[Path, ...], output: Path, sources: str) -> None:
-    """Write the model card of ENGINE from its manifest and from each REPORT, a report.json of bandrt train evaluate."""
+def card(engine: Path, reports: tuple[Path, ...], out: Path, overwrite: bool, sources: str) -> None:
+    """Write the model card of ENGINE from its manifest and its reports.
+
+    Each REPORT is a report.json of `bandrt train evaluate`.
+
+    \b
+    Example:
+      bandrt train card model.onnx report/report.json -o CARD.md
+    """
+    check_file(out, overwrite=overwrite)
     from bandrt.engine import read_manifest
     from bandrt.files import file_sha256, replaced
     from bandrt_train.evaluation.card import card as written
     from bandrt_train.evaluation.report import read_report
 
     text = written(read_manifest(engine), file_sha256(engine), [read_report(path) for path in reports], sources=sources)
-    with replaced(output) as file:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with replaced(out) as file:
         file.write(text)
 
 
@@ -107,10 +144,3 @@ def _note(model: Path, judgement: Judgement) -> None:
         click.echo(f"note: {n} of {len(judgement.indices)} crystals of {folder} have formulas of training crystals", err=True)
     elif not judgement.training_known:
         click.echo(f"note: {model} was trained on data not given here; formulas of {folder} may be among them", err=True)
-
-
-def _counted(entries: Iterable[Entry], n: int) -> Iterable[Entry]:
-    from tqdm import tqdm
-
-    counted: Iterable[Entry] = tqdm(entries, total=n, unit="crystal", disable=None)
-    return counted

@@ -8,16 +8,18 @@ from pathlib import Path
 
 import click
 
+from bandrt.cli import options
+from bandrt.files import check_folder
+
 EPOCH_BAR = "{percentage:3.0f}%|{bar}| {n:.2f}/{total_fmt} epochs [{elapsed}<{remaining}{postfix}]"
 PATH = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command(short_help="Train a model on a data set.")
 @click.argument("config", type=PATH)
 @click.option("--data", required=True, type=PATH, help="Data set folder.")
-@click.option(
-    "-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Run folder to write, new or empty."
-)
+@options.out("Run folder to write, new or empty.", required=True)
+@options.overwrite("Delete an earlier run in the folder and start again.")
 @click.option(
     "--from",
     "start",
@@ -26,13 +28,14 @@ PATH = click.Path(path_type=Path)
 )
 @click.option("--gaps", type=PATH, help="Data set of gaps to learn from too.")
 @click.option("--seed", type=click.IntRange(0), help="In the place of the configuration's, for the members of an ensemble.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads; by default every core.")
+@options.threads("of training")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run, to the same result; begin it if there is none.")
-@click.option("--tensorboard", is_flag=True, help="Write OUTPUT/tensorboard, too.")
+@click.option("--tensorboard", is_flag=True, help="Write a log for TensorBoard into the folder, too.")
 def fit(
     config: Path,
     data: Path,
-    output: Path,
+    out: Path,
+    overwrite: bool,
     start: Path | None,
     gaps: Path | None,
     seed: int | None,
@@ -40,7 +43,20 @@ def fit(
     resume: bool,
     tensorboard: bool,
 ) -> None:
-    """Train the model that CONFIG, a TOML file, describes; the best checkpoint so far is OUTPUT/checkpoint.pt."""
+    """Train the model that CONFIG, a TOML file, describes.
+
+    The best checkpoint so far is checkpoint.pt in the run folder, beside log.csv with a row for each epoch.
+
+    \b
+    Examples:
+      bandrt train fit train/configs/bloch.toml --data data -o run
+      bandrt train fit train/configs/finish.toml --data data --from run/checkpoint.pt -o finished
+
+    Exit codes: 0 trained, 1 stopped by an error, 2 wrong usage, 130 interrupted; then the same command with --resume goes on.
+    """
+    if overwrite and resume:
+        raise click.UsageError("--overwrite starts again, --resume goes on; choose one")
+    check_folder(out)
     import torch
     from lightning.pytorch.utilities import rank_zero_only
     from tqdm import tqdm
@@ -50,9 +66,11 @@ def fit(
     from bandrt_train.evaluation.tables import text_table
     from bandrt_train.fit.config import read_config
     from bandrt_train.fit.run import fit as run
+    from bandrt_train.fit.run_folder import TENSORBOARD, check_run_folder
     from bandrt_train.fit.tensorboard_log import TensorBoardLog
     from bandrt_train.model.released.config import ReleasedConfig
 
+    check_run_folder(out, resume=resume, overwrite=overwrite)
     if threads is not None:
         torch.set_num_threads(threads)
     settings = read_config(config)
@@ -67,7 +85,7 @@ def fit(
     known_gaps = None if gaps is None else Dataset(gaps)
     first = getattr(rank_zero_only, "rank", 0) == 0  # of several devices, each in a process of its own
     with ExitStack() as stack:
-        board = stack.enter_context(closing(TensorBoardLog(output / "tensorboard"))) if tensorboard else None
+        board = stack.enter_context(closing(TensorBoardLog(out / TENSORBOARD))) if tensorboard else None
         bar = stack.enter_context(tqdm(total=settings.epochs, bar_format=EPOCH_BAR, disable=None if first else True))
         best = float("inf")
 
@@ -84,9 +102,11 @@ def fit(
                 board(epoch, row)
 
         try:
-            result = run(settings, bands, output, start=parent, gaps=known_gaps, resume=resume, progress=show, steps=count)
+            result = run(
+                settings, bands, out, start=parent, gaps=known_gaps, resume=resume, overwrite=overwrite, progress=show, steps=count
+            )
         except KeyboardInterrupt:
-            click.echo(f"{output}: to go on, give the same command with --resume", err=True)
+            click.echo(f"{out}: to go on, give the same command with --resume", err=True)
             raise
     if not first:
         return

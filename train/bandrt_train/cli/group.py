@@ -11,9 +11,17 @@ from bandrt_train.cli.evaluate import card, compare, evaluate
 from bandrt_train.cli.fit import fit
 
 
-@click.group()
+@click.group(short_help="Make data sets, train and evaluate models.")
 def group() -> None:
-    """Train models on DFT band structures: download, dataset, fit, ensemble, evaluate, and what to say of them: compare, card."""
+    """Make data sets, train models of band structures, and evaluate them.
+
+    \b
+    From your band structures to an engine:
+      bandrt train dataset my-bands -o data
+      bandrt train fit train/configs/bloch.toml --data data -o run
+      bandrt train evaluate run/checkpoint.pt data
+      bandrt export run/checkpoint.pt -o model.onnx
+    """
 
 
 for command in (download, dataset, fit, ensemble, evaluate, compare, card):

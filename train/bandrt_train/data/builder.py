@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Protocol, TypedDict, TypeVar, Unpack
 
-from bandrt.errors import BandrtError, InputError, OutputInTheWayError
+from bandrt.errors import InputError, OutputInTheWayError
 from bandrt.features import Features, featurize_cell, featurize_crystal
 from bandrt.files import require_there
+from bandrt.run.workers import WorkerPool
 from bandrt.symmetry.standard_cell import standardize
 from bandrt_train.data.dataset import PART_SIZE, Dataset, DatasetRecipe, Entry, Refusal
 from bandrt_train.data.documents import DocumentText
@@ -32,6 +25,8 @@ from bandrt_train.model.released.config import Conventions
 
 AHEAD = 8
 """Documents that wait for each worker process: what is held in memory."""
+ADVICE = "what was built is kept: go on with --resume --workers 1"
+"""What to do when a worker died."""
 
 
 class Source(Protocol):
@@ -65,7 +60,7 @@ class BuildReport:
     refused: int
     """By this build."""
     total: int | None
-    """Documents there are; None where that takes more than looking at names."""
+    """Documents there are, if that is known."""
 
 
 class BuildOptions(TypedDict, total=False):
@@ -75,6 +70,8 @@ class BuildOptions(TypedDict, total=False):
     """Processes."""
     resume: bool
     """Go on in the folder; the result is that of a build from nothing."""
+    overwrite: bool
+    """Delete an earlier data set in the folder."""
     part_size: int
     """Crystals in a part."""
     report: Callable[[BuildReport], None] | None
@@ -124,7 +121,8 @@ def build_gap_dataset(
     """
     require_there(table)
     make = partial(make_gap_entry, recipe=recipe)
-    return build(lambda: find_gaps(table), make, folder, recipe, **how)
+    total = sum(1 for _ in find_gaps(table))
+    return build(lambda: find_gaps(table), make, folder, recipe, total=total, **how)
 
 
 def build_released_dataset(
@@ -151,6 +149,7 @@ def build(
     *,
     workers: int = 1,
     resume: bool = False,
+    overwrite: bool = False,
     part_size: int = PART_SIZE,
     total: int | None = None,
     report: Callable[[BuildReport], None] | None = None,
@@ -164,6 +163,7 @@ def build(
         recipe: what is written down as what `make` follows.
         workers: processes.
         resume: go on in `folder`.
+        overwrite: delete an earlier data set in it.
         part_size: crystals in a part.
         total: how many sources there are, if that is known.
         report: told after every one.
@@ -171,19 +171,21 @@ def build(
     Raises:
         BandrtError: ``worker-died``, or what `find` and `DatasetWriter` raise.
     """
-    writer = DatasetWriter(folder, recipe, part_size=part_size, resume=resume)
+    writer = DatasetWriter(folder, recipe, part_size=part_size, resume=resume, overwrite=overwrite)
     kept = writer.keep(_key(source) for source in find()) if resume else 0
     n_refused = 0
-    for n, (name, key, made) in enumerate(_made(islice(find(), kept, None), make, workers), start=kept + 1):
-        if isinstance(made, Entry) and made.id in writer:
-            made = Refusal(made.id, name, "read", "duplicate-id", f"{name}: {made.id} was there already")
-        if isinstance(made, Refusal):
-            writer.refuse(made, key)
-            n_refused += 1
-        else:
-            writer.add(made, key)
-        if report is not None:
-            report(BuildReport(n, kept, n_refused, total))
+    with WorkerPool(workers, ahead=AHEAD, advice=ADVICE) as pool:
+        new = pool.map(partial(_make_one, make=make), islice(find(), kept, None))
+        for n, (name, key, made) in enumerate(new, start=kept + 1):
+            if isinstance(made, Entry) and made.id in writer:
+                made = Refusal(made.id, name, "read", "duplicate-id", f"{name}: {made.id} was there already")
+            if isinstance(made, Refusal):
+                writer.refuse(made, key)
+                n_refused += 1
+            else:
+                writer.add(made, key)
+            if report is not None:
+                report(BuildReport(n, kept, n_refused, total))
     return writer.close()
 
 
@@ -241,39 +243,5 @@ def _key(source: Source) -> str:
     return f"{source.name}\0{source.stamp()}\n"
 
 
-def _made(sources: Iterator[AnySource], make: Callable[[AnySource], Entry | Refusal], workers: int) -> Iterator[Made]:
-    """Make everything, in order."""
-    if workers <= 1:
-        yield from ((source.name, _key(source), make(source)) for source in sources)
-        return
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
-    waiting: deque[tuple[str, str, Future[Entry | Refusal]]] = deque()
-    try:
-        for source in sources:
-            waiting.append((source.name, _key(source), pool.submit(make, source)))
-            if len(waiting) >= AHEAD * workers:
-                name, key, future = waiting.popleft()
-                yield name, key, future.result()
-        while waiting:
-            name, key, future = waiting.popleft()
-            yield name, key, future.result()
-    except BrokenProcessPool as error:
-        raise BandrtError(
-            "worker-died",
-            "a worker process was killed, probably for its memory; what was built is kept: go on with --resume --workers 1",
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """Leave interrupts to the parent, and leave with it however it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-
-
-def _leave_with_parent() -> None:
-    parent = parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
+def _make_one(source: AnySource, make: Callable[[AnySource], Entry | Refusal]) -> Made:
+    return source.name, _key(source), make(source)

@@ -32,6 +32,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from bandrt.arguments import check_choice
 from bandrt.contract import INPUTS
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError, NotFoundError
@@ -177,7 +178,12 @@ class Dataset:
         return (self[i] for i in range(len(self)))
 
     def indices(self, split: Split) -> list[int]:
-        """Which entries belong to a split, in order."""
+        """Which entries belong to a split, in order.
+
+        Raises:
+            ArgumentError: ``bad-argument`` for a split that is none.
+        """
+        check_choice("split", split, Split)
         return [i for i, record in enumerate(self.records) if record["split"] == split]
 
     def split(self, split: Split) -> list[Entry]:

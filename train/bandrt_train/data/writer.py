@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bandrt import __version__
 from bandrt.errors import OutputInTheWayError
-from bandrt.files import TEMPORARY_SUFFIX, file_sha256, replaced
+from bandrt.files import TEMPORARY_SUFFIX, check_cleared, check_folder, clear, file_sha256, replaced
 from bandrt_train.data.dataset import (
     ATOM_ARRAYS,
     FORMAT_VERSION,
@@ -65,11 +65,14 @@ class DatasetWriter:
     Entries are held until a part is full, then written and forgotten.
     """
 
-    def __init__(self, folder: Path, recipe: DatasetRecipe, *, part_size: int = PART_SIZE, resume: bool = False) -> None:
-        """Start a data set, or open one to go on with (then call `keep` first).
+    def __init__(
+        self, folder: Path, recipe: DatasetRecipe, *, part_size: int = PART_SIZE, resume: bool = False, overwrite: bool = False
+    ) -> None:
+        """Start a data set, where wanted in the place of an earlier one, or open one to go on with (then call `keep` first).
 
         Raises:
-            OutputInTheWayError: ``output-not-empty``, or when resuming ``output-foreign`` or ``build-differs``.
+            OutputInTheWayError: ``output-foreign``, ``output-not-empty``, ``build-differs`` or ``output-not-a-folder``.
+            OutputError: ``output-unwritable``.
         """
         self.folder = folder
         self.header = DatasetHeader(recipe, part_size=part_size)
@@ -87,17 +90,22 @@ class DatasetWriter:
             "part_size": part_size,
             "recipe": dataclasses.asdict(recipe),
         }
+        check_folder(folder)
         if folder.exists() and any(folder.iterdir()):
-            if not resume:
+            begun = _begun(folder)
+            if resume:
+                _require_same(folder, begun, build)
+                self._milestones = [Milestone(**values) for values in _whole_lines(folder / MILESTONES)]
+                return
+            if not overwrite:
                 raise OutputInTheWayError(
-                    "output-not-empty", f"{folder}: is not empty; add --resume to go on, or choose another folder"
+                    "output-not-empty", f"{folder}: is not empty; add --resume to go on, or --overwrite to start again"
                 )
-            _require_same_build(folder, build)
-            self._milestones = [Milestone(**values) for values in _whole_lines(folder / MILESTONES)]
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            with replaced(folder / BUILD) as file:
-                json.dump(build, file, ensure_ascii=False, indent=1)
+            check_cleared(folder, _is_ours)
+            clear(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with replaced(folder / BUILD) as file:
+            json.dump(build, file, ensure_ascii=False, indent=1)
 
     def __contains__(self, identifier: object) -> bool:
         """Whether there is an entry of this id."""
@@ -222,11 +230,16 @@ def _after(milestone: Milestone) -> hashlib._Hash:
     return hashlib.sha256(milestone.digest.encode())
 
 
-def _require_same_build(folder: Path, build: dict[str, Any]) -> None:
-    """Make sure that going on in a folder means going on with the same.
+def _is_ours(path: Path) -> bool:
+    """Whether a path inside a data set is one that a writer makes."""
+    return len(path.parts) == 1 and (path.name in (BUILD, MILESTONES, ENTRIES, REFUSED, HEADER) or path.match("part-*.npz"))
+
+
+def _begun(folder: Path) -> dict[str, Any]:
+    """What a data set was begun with.
 
     Raises:
-        OutputInTheWayError: ``output-foreign`` or ``build-differs``.
+        OutputInTheWayError: ``output-foreign`` where none was begun.
     """
     try:
         found = json.loads((folder / BUILD).read_text(encoding="utf-8"))
@@ -234,6 +247,16 @@ def _require_same_build(folder: Path, build: dict[str, Any]) -> None:
         raise OutputInTheWayError(
             "output-foreign", f"{folder}: is not empty and no data set being built ({error}); choose another"
         ) from error
+    assert isinstance(found, dict)
+    return found
+
+
+def _require_same(folder: Path, found: dict[str, Any], build: dict[str, Any]) -> None:
+    """Make sure that going on in a folder means going on with the same.
+
+    Raises:
+        OutputError: ``build-differs``.
+    """
     there, here = _flat(found), _flat(json.loads(json.dumps(build)))
     for name in sorted({*there, *here}):
         if there.get(name) != here.get(name):

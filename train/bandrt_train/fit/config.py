@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from bandrt.arguments import check_choices
 from bandrt.errors import BandrtError
 from bandrt.files import require_there
 from bandrt.manifest import from_mapping
@@ -61,6 +62,9 @@ class TrainerConfig:
     loader_workers: int = 0
     """Processes that read the data of each device, for each data set; 0 reads between the steps."""
 
+    def __post_init__(self) -> None:
+        check_choices(self)
+
 
 @dataclass(frozen=True)
 class FitConfig:
@@ -82,8 +86,10 @@ class FitConfig:
     dispersion_weight: float = 1.0
     """The paper's lambda: the loss is ``L1(centre) + lambda L1(dispersion)``."""
     seed: int = 0
+    """Of the first weights, the order of crystals and dropout."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in ("epochs", "patience", "batch_size"):
             if getattr(self, name) < 1:
                 raise FitError("config-invalid", f"{name} is {getattr(self, name)}, allowed: 1 or more")

@@ -71,6 +71,7 @@ def fit(
     start: Checkpoint | None = None,
     gaps: Dataset | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     progress: Progress = silent,
     steps: Steps = silent_steps,
 ) -> FitResult:
@@ -86,13 +87,15 @@ def fit(
         start: fine-tune the weights of this checkpoint, a model of the same configuration; from nothing without one.
         gaps: learn from the gaps of its training split too; made by the same recipe, so that its splits are the same.
         resume: go on with the run in `folder` from the end of its last whole epoch; without one, begin it.
+        overwrite: delete an earlier run in `folder`.
         progress: told after every epoch, by the first device.
         steps: told after every step, by the first device.
 
     Raises:
-        OutputInTheWayError: ``output-not-empty``, ``not-resumable`` or ``other-run``.
-        FitError: ``empty-split``, ``no-labels``, ``shape-mismatch``, ``recipe-mismatch``, ``other-recipe``, ``other-model``,
-            ``config-invalid`` or ``diverged``.
+        OutputError: as `check_run_folder`.
+    OutputInTheWayError: ``not-resumable`` or ``other-run``.
+    FitError: ``empty-split``, ``no-labels``, ``shape-mismatch``, ``recipe-mismatch``, ``other-recipe``, ``other-model``,
+        ``config-invalid`` or ``diverged``.
     """
     _check_data(config, dataset)
     if gaps is not None:
@@ -117,7 +120,7 @@ def fit(
         trainer = _trainer(config, keeper)
         data.check(trainer.world_size)
         if trainer.is_global_zero:  # the others are started when the folder is there
-            run.check(resume=resume)
+            run.check(resume=resume, overwrite=overwrite)
             run.start(config)
         if run.last.exists():
             keeper.load_state_dict(run.state())

@@ -24,13 +24,16 @@ from typing import Any
 import torch
 
 from bandrt.errors import OutputInTheWayError
-from bandrt.files import replaced
+from bandrt.files import check_cleared, check_folder, clear, replaced
 from bandrt_train.fit.config import FitConfig
 
 STATE_KEY = "bandrt"
 """Where ``last.ckpt`` keeps what is ours."""
 Row = dict[str, float]
 """One row of the log."""
+CONFIG, CHECKPOINT, LOG, LAST, VALIDATION = "config.json", "checkpoint.pt", "log.csv", "last.ckpt", "validation.json"
+TENSORBOARD = "tensorboard"
+"""Folder of the log for TensorBoard."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,29 @@ class Identity:
         return [f"{name} is {own.get(name)!r}, was {found.get(name)!r}" for name in own | found if own.get(name) != found.get(name)]
 
 
+def check_run_folder(path: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse a folder that no run can be written to, before any data are read; changes nothing.
+
+    Raises:
+        OutputError: ``output-not-a-folder``, ``output-unwritable``, ``output-exists`` or ``output-foreign``.
+    """
+    check_folder(path)
+    if resume or not path.exists() or not any(path.iterdir()):
+        return
+    if not (path / CONFIG).is_file():
+        raise OutputInTheWayError(
+            "output-foreign", f"{path}: is not empty and no training run (it has no {CONFIG}); choose another folder"
+        )
+    if not overwrite:
+        raise OutputInTheWayError("output-exists", f"{path}: holds a run; add --resume to go on, or --overwrite to start again")
+    check_cleared(path, _is_ours)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a path inside a run folder is one that training makes."""
+    return path.parts[0] == TENSORBOARD or (len(path.parts) == 1 and path.name in (CONFIG, CHECKPOINT, LOG, LAST, VALIDATION))
+
+
 class RunFolder:
     """A run folder, opened for writing."""
 
@@ -65,27 +91,28 @@ class RunFolder:
     @property
     def checkpoint(self) -> Path:
         """The best weights so far."""
-        return self.path / "checkpoint.pt"
+        return self.path / CHECKPOINT
 
     @property
     def last(self) -> Path:
         """What the next epoch starts from."""
-        return self.path / "last.ckpt"
+        return self.path / LAST
 
-    def check(self, *, resume: bool) -> None:
-        """Refuse a folder that cannot be written to.
+    def check(self, *, resume: bool, overwrite: bool = False) -> None:
+        """Refuse a folder that cannot be written to; where wanted, delete an earlier run in it.
 
         Raises:
-            OutputInTheWayError: ``output-not-empty``, or to go on from what is there: ``not-resumable`` or ``other-run``.
+            OutputError: as `check_run_folder`.
+            OutputInTheWayError: to go on from what is there: ``not-resumable`` or ``other-run``.
         """
+        check_run_folder(self.path, resume=resume, overwrite=overwrite)
         if not self.path.exists() or not any(self.path.iterdir()):
             return
-        if not resume:
-            raise OutputInTheWayError(
-                "output-not-empty", f"{self.path}: is not empty; go on with the run in it by --resume, or choose another folder"
-            )
+        if overwrite:
+            clear(self.path)
+            return
         if not self.last.exists():
-            if (self.path / "validation.json").exists() or not (self.path / "config.json").exists():
+            if (self.path / VALIDATION).exists() or not (self.path / CONFIG).exists():
                 raise OutputInTheWayError("not-resumable", f"{self.path}: holds no last.ckpt to go on from; choose another folder")
             return  # stopped within its first epoch
         if differences := self.identity.differences(json.loads(self.state()["identity"])):
@@ -94,7 +121,7 @@ class RunFolder:
     def start(self, config: FitConfig) -> None:
         """Make the folder and say what is trained in it."""
         self.path.mkdir(parents=True, exist_ok=True)
-        with replaced(self.path / "config.json") as file:
+        with replaced(self.path / CONFIG) as file:
             json.dump(dataclasses.asdict(config), file, indent=1)
 
     def state(self) -> dict[str, Any]:
@@ -115,7 +142,7 @@ class RunFolder:
     def write_log(self, rows: Sequence[Row]) -> None:
         """Write one line per epoch; what cannot be said of some epochs, such as the F1 of metals that none has, is left empty."""
         names = list(dict.fromkeys(name for row in rows for name in row))
-        with replaced(self.path / "log.csv") as stream:
+        with replaced(self.path / LOG) as stream:
             writer = csv.DictWriter(stream, fieldnames=names)
             writer.writeheader()
             writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from bandrt.arguments import check_choices
 from bandrt.errors import BandrtError
 
 NodeFeatureKind = Literal["one_hot", "elemental"]
@@ -21,6 +22,7 @@ class ModelConfig:
 
     Raises:
         ConfigError: ``config-invalid``, naming the field, the value found and what is allowed.
+        ArgumentError: ``bad-argument`` for a word that is none of a field's.
     """
 
     variant: OwnVariant = "paper"
@@ -65,6 +67,7 @@ class ModelConfig:
     """Points of the path."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in (
             "d_model",
             "n_heads",

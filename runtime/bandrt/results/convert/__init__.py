@@ -12,8 +12,9 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Literal, get_args
 
+from bandrt.arguments import check_choice
 from bandrt.errors import OutputError
-from bandrt.files import replaced
+from bandrt.files import check_file, replaced
 from bandrt.results.convert.provenance import Facts, provenance
 from bandrt.results.convert.selection import select
 from bandrt.results.prediction import Prediction
@@ -59,10 +60,13 @@ def convert(
 
     Raises:
         OutputError: ``output-not-found``, ``part-damaged``, ``run-damaged``, ``unknown-id``, ``no-predictions`` or
-            ``output-unwritable``; the file is then as it was before.
-        UsageError: ``engine-differs``, for predictions of several engines.
+        ``output-unwritable``; the file is then as it was before.
+    OutputInTheWayError: ``output-not-a-file``.
+    UsageError: ``engine-differs``, for predictions of several engines.
         MissingPackageError: what writes the format is not installed.
+        ArgumentError: ``bad-argument`` for a format that is none.
     """
+    check_choice("kind", kind, Format)
     selection = select(folder, ids)
     write: Write = import_module(_HOME[kind]).write
 
@@ -73,6 +77,7 @@ def convert(
             done += len(batch)
             on_progress(done, selection.n_crystals)
 
+    check_file(target, overwrite=True)
     batches = selection.batches()
     first = next(batches)
     facts = provenance(read_run(folder), selection.engine_sha256, first[0].band_structure.rule)

@@ -40,12 +40,12 @@ def test_an_empty_or_missing_source_is_an_error(tmp_path: Path) -> None:
     assert lost.value.code == "file-not-found"
 
 
-def test_documents_are_counted_where_names_tell_how_many_there_are(tmp_path: Path, label_texts: list[DocumentText]) -> None:
+def test_documents_are_counted_without_parsing_them(tmp_path: Path, label_texts: list[DocumentText]) -> None:
     for name in ("a.json", "b.json", ".hidden.json", "failed.jsonl"):
         (tmp_path / name).write_text(label_texts[0].text, encoding="utf-8")
     assert count_documents([tmp_path, tmp_path / "a.json"]) == 3
-    (tmp_path / "lines.jsonl").write_text(label_texts[0].text, encoding="utf-8")
-    assert count_documents([tmp_path]) is None
+    (tmp_path / "lines.jsonl").write_text(f"{label_texts[0].text}\n\nno document\n", encoding="utf-8")
+    assert count_documents([tmp_path]) == len(list(find_documents([tmp_path]))) == 4
 
 
 def test_a_truncated_file_is_refused_and_the_next_one_read(tmp_path: Path, label_texts: list[DocumentText]) -> None:

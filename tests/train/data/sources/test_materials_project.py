@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+import bandrt_train.cli.download as download_cli
 from bandrt.errors import BandrtError, MissingPackageError, UsageError
 from bandrt.recipe import KpathRecipe, Recipe
-from bandrt_train.cli import download as download_cli
 from bandrt_train.cli.group import group
 from bandrt_train.data.builder import build_dataset
 from bandrt_train.data.dataset import DatasetRecipe

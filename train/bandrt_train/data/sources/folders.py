@@ -115,15 +115,15 @@ def find_files(source: Path) -> list[Path]:
     return files
 
 
-def count_documents(sources: Sequence[Path]) -> int | None:
-    """How many documents there are, or None where that takes more than looking at names.
+def count_documents(sources: Sequence[Path]) -> int:
+    """How many documents there are: files with one each, and lines, which are not parsed.
 
     Raises:
         NotFoundError: ``file-not-found``.
         InputError: ``no-input``.
     """
     files = [file for source in sources for file in find_files(source)]
-    return None if any(file.name.endswith(LINES_SUFFIXES) for file in files) else len(files)
+    return sum(sum(1 for _ in _lines_of(file)) if file.name.endswith(LINES_SUFFIXES) else 1 for file in files)
 
 
 def read_documents(*sources: Path) -> Iterator[BandDocument]:

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from bandrt.arguments import check_choice
 from bandrt.errors import BandrtError, MissingPackageError, UsageError
 from bandrt.files import replaced, require_there
 
@@ -165,6 +166,7 @@ def download(
     Raises:
         BandrtError: ``materials-project-refused`` after `MAX_FAILURES_IN_A_ROW`.
     """
+    check_choice("path_type", path_type, PathType)
     folder.mkdir(parents=True, exist_ok=True)
     with replaced(folder / IDS) as file:
         file.writelines(f"{identifier}\n" for identifier in ids)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from bandrt.arguments import check_choices
 from bandrt.recipe import Direction, Frame, GraphRecipe, KpathRecipe, Recipe, Scheme
 from bandrt_train.model.config import ConfigError
 
@@ -22,6 +23,7 @@ class ReleasedConfig:
 
     Raises:
         ConfigError: ``config-invalid``, naming the field, the value found and what is allowed.
+        ArgumentError: ``bad-argument`` for a word that is none of a field's.
     """
 
     variant: Literal["released"] = "released"
@@ -46,6 +48,7 @@ class ReleasedConfig:
     """Points of the path."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in ("d_model", "encoder_heads", "decoder_heads", "n_bands"):
             self._require(name, getattr(self, name) >= 1, "1 or more")
         for name in ("encoder_layers", "decoder_layers"):
@@ -91,6 +94,9 @@ class Conventions:
     """Which row of the species table an element has."""
     scheme: Scheme = "latimer_munro"
     """Which path the k-points lie on."""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
 
     @classmethod
     def of(cls, recipe: Recipe, species_index: SpeciesIndex) -> Conventions:

@@ -1,0 +1,136 @@
+"""Items: what callers hand over to be read, one or many; what each of them is called, and its crystal."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bandrt.arguments import not_allowed
+from bandrt.crystal import Crystal
+from bandrt.errors import InputError
+from bandrt.readers import to_crystal
+from bandrt.readers.objects import is_ase_atoms, is_pymatgen_molecule, is_pymatgen_structure, structure_within
+from bandrt.sources.kinds import stem_of
+from bandrt.sources.source import Source
+from bandrt.sources.tables import ID_COLUMNS
+
+ALLOWED = (
+    "a path (str or Path), CIF text, a pymatgen Structure, an ASE Atoms, a Crystal, a Source, or a list, tuple, generator, array or"
+    " column of these"
+)
+"""What can be read, for people."""
+
+_BLOCK = re.compile(r"^data_(\S+)", re.IGNORECASE | re.MULTILINE)
+
+
+def is_one(given: Any) -> bool:
+    """Whether it is one item; a structure is, though one could go through its sites, and so are a path and a text."""
+    return (
+        isinstance(given, str | os.PathLike | Crystal | Source)
+        or (isinstance(given, Mapping) and _is_document(given))
+        or is_ase_atoms(given)
+        or is_pymatgen_structure(given)
+        or is_pymatgen_molecule(given)
+        or structure_within(given) is not None
+    )
+
+
+def items_of(given: Any, *, what: str = "items") -> Iterable[Any]:
+    """The items of what was handed over: one item alone, or many as they come.
+
+    Args:
+        given: one item, or anything that gives items when one goes through it.
+        what: the argument, as the caller knows it.
+
+    Raises:
+        ArgumentError: ``bad-argument`` for what is neither: a dictionary of crystals, an open file, bytes, a whole table, nothing.
+    """
+    if is_one(given):
+        return (given,)
+    if hasattr(given, "columns") and hasattr(given, "dtypes"):
+        raise not_allowed(what, given, "a column of the table, such as table['path'] or table['cif']")
+    if hasattr(given, "read"):
+        raise not_allowed(what, given, "the path of the file, or its text")
+    if isinstance(given, Mapping):
+        raise not_allowed(what, given, f"{ALLOWED}; of a dictionary of crystals, give its values()")
+    if isinstance(given, bytes | bytearray | memoryview | type):
+        raise not_allowed(what, given, ALLOWED)
+    try:
+        iter(given)
+    except TypeError:
+        raise not_allowed(what, given, ALLOWED) from None
+    found: Iterable[Any] = given
+    return found
+
+
+def crystal_of(item: Any, *, name: str | None = None) -> Crystal:
+    """The crystal of one item.
+
+    Args:
+        item: anything `bandrt.readers.to_crystal` takes, or a `Source`.
+        name: what to call it in an error; the file name for a path.
+
+    Raises:
+        InputError: stage ``read``, by a stable code.
+    """
+    return item.read() if isinstance(item, Source) else to_crystal(item, name=name)
+
+
+def path_of(item: Any) -> str:
+    """Where an item is read; empty for an object in memory."""
+    if isinstance(item, Source):
+        return item.path
+    is_path = isinstance(item, os.PathLike) or (isinstance(item, str) and "\n" not in item)
+    return os.fsdecode(item) if is_path else ""
+
+
+def name_of(item: Any) -> str:
+    """What an item is called, by itself; empty for one that does not say.
+
+    That is the id of a source; the name of a file, without its ending, as `bandrt infer` calls it; the ``material_id``, ``id`` or
+    ``name`` that an object carries (pymatgen: its ``properties``; ASE: its ``info``); the data block of a CIF's text.
+    """
+    if isinstance(item, Source):
+        return item.id
+    if path := path_of(item):
+        return stem_of(os.path.basename(path))
+    if isinstance(item, str):
+        return next((block for block in _BLOCK.findall(item[:100_000]) if block.lower() != "global"), "")
+    if isinstance(item, Crystal):
+        return ""
+    if isinstance(item, Mapping):
+        return _carried(item) or _carried(item.get("properties"))
+    if is_ase_atoms(item):
+        return _carried(getattr(item, "info", None))
+    if (structure := structure_within(item)) is not None:
+        columns = {column: getattr(item, column, None) for column in ID_COLUMNS}
+        return _carried(columns) or _carried(getattr(structure, "properties", None))
+    return _carried(getattr(item, "properties", None))
+
+
+def called(item: Any) -> str:
+    """What to call an item in an error: its file name, the place it was found at, or the name it carries."""
+    if isinstance(item, Source):
+        return item.path
+    return os.path.basename(path_of(item)) or name_of(item) or "crystal"
+
+
+def default_name(item: Any, crystal: Crystal | InputError) -> str:
+    """What to call an item that does not say: by its formula, or, where it has none, by what it is."""
+    return type(item).__name__ if isinstance(crystal, InputError) else crystal.formula
+
+
+def _carried(values: Any) -> str:
+    """The id among some values."""
+    if not isinstance(values, Mapping):
+        return ""
+    written = (str(values[column]).strip() for column in ID_COLUMNS if values.get(column) is not None)
+    return next((text for text in written if text and text.isprintable()), "")
+
+
+def _is_document(given: Mapping[Any, Any]) -> bool:
+    """Whether it is what `Structure.as_dict` gives, alone or under the key ``structure``."""
+    inner = given.get("structure")
+    return "sites" in given or (isinstance(inner, Mapping) and "sites" in inner)

@@ -1,0 +1,65 @@
+"""Predictions of an output folder chosen by id, by pattern, and by what their summary says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import NamedTuple
+
+from bandrt.errors import OutputError
+from bandrt.results.parts import part_ids, read_part
+from bandrt.results.query import Query
+from bandrt.results.store import existing_parts, undamaged, unknown_id
+from bandrt.results.summary import summary
+
+
+class Chosen(NamedTuple):
+    """A prediction that was chosen."""
+
+    id: str
+    part: Path
+    """The file that holds it."""
+
+
+def choose(folder: Path, names: Sequence[str] = (), query: Query | None = None) -> list[Chosen]:
+    """Find predictions, in the order of the names, and of the folder where a pattern or the query chooses; each once.
+
+    Args:
+        folder: the output folder.
+        names: ids, and patterns of ids such as ``mp-1*``, where ``*``, ``?`` and ``[...]`` stand for any letters, one, and one of
+            some; what is an id is taken for one. None: every prediction.
+        query: which of them, by their summary.
+
+    Raises:
+        OutputError: ``output-not-found``, ``part-damaged``, ``unknown-id`` for a name that is no prediction or a pattern that fits
+            none, or ``no-predictions`` where there are none, or none that the query wants.
+    """
+    part_of: dict[str, Path] = {}
+    for path in existing_parts(folder):
+        with undamaged():
+            part_of |= dict.fromkeys(part_ids(path), path)
+    named: dict[str, Path] = {}
+    for name in names:
+        found = [name] if name in part_of else [id for id in part_of if _is_pattern(name) and fnmatchcase(id, name)]
+        if not found:
+            raise unknown_id(folder, name)
+        named |= {id: part_of[id] for id in found}
+    candidates = named if names else part_of
+    wanted = candidates if query is None else _satisfying(candidates, query)
+    if not wanted:
+        of = f" of {len(candidates)} predictions none satisfies the query" if candidates else " holds no predictions"
+        raise OutputError("no-predictions", f"{folder}:{of}")
+    return [Chosen(id, path) for id, path in wanted.items()]
+
+
+def _is_pattern(name: str) -> bool:
+    return any(sign in name for sign in "*?[")
+
+
+def _satisfying(candidates: dict[str, Path], query: Query) -> dict[str, Path]:
+    satisfying: set[str] = set()
+    for path in dict.fromkeys(candidates.values()):
+        with undamaged():
+            satisfying.update(p.id for p in read_part(path) if p.id in candidates and query.matches(summary(p)))
+    return {id: path for id, path in candidates.items() if id in satisfying}

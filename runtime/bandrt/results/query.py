@@ -1,0 +1,213 @@
+"""Queries on columns of a table of results, such as ``band_gap_ev > 1 and is_metal == false``.
+
+A query is comparisons joined by ``and`` and ``or``, of which ``and`` binds closer, with parentheses. A comparison is a column, one
+of ``== != < <= > >=``, and a value: a number, ``true`` or ``false``, a text in quotes or a bare word, or ``none``. Texts are equal
+as they stand. Of a column of words, such as ``warnings``, ``==`` asks whether the word, or the part of it before a colon, is among
+them. A value that is missing, such as the band edges of a metal, is ``none``, and satisfies no other comparison.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from bandrt.errors import UsageError
+
+Kind = Literal["number", "truth", "text", "words"]
+"""What a column holds."""
+Value = float | bool | str | None
+Row = Mapping[str, Any]
+"""One crystal, by column: numbers, truths, texts or tuples of words as its `Kind` says, None where a value is missing."""
+
+_COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+_TOKEN = re.compile(
+    r"""\s*(?:(?P<comparison>==|!=|<=|>=|<|>)|(?P<bracket>[()])|(?P<quoted>"[^"]*"|'[^']*')|(?P<word>[^\s()<>=!"']+))""", re.VERBOSE
+)
+_TRUTHS = {"true": True, "false": False}
+_MAX_DEPTH = 50
+"""Parentheses inside each other."""
+
+
+class QueryError(UsageError):
+    """A query cannot be understood: ``query-syntax``, ``query-column`` or ``query-value``."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One column compared with one value."""
+
+    column: str
+    kind: Kind
+    sign: str
+    value: Value
+
+    def matches(self, row: Row) -> bool:
+        """Whether a crystal satisfies it."""
+        found = row[self.column]
+        if self.value is None:
+            return (found is None or found == ()) == (self.sign == "==")
+        if found is None:
+            return False
+        if self.kind == "words":
+            among = any(self.value in (word, word.partition(":")[0]) for word in found)
+            return among == (self.sign == "==")
+        return _COMPARISONS[self.sign](found, self.value)
+
+
+@dataclass(frozen=True)
+class Either:
+    """Satisfied by what satisfies any of its parts."""
+
+    parts: tuple[Query, ...]
+
+    def matches(self, row: Row) -> bool:
+        """Whether a crystal satisfies it."""
+        return any(part.matches(row) for part in self.parts)
+
+
+@dataclass(frozen=True)
+class All:
+    """Satisfied by what satisfies every one of its parts."""
+
+    parts: tuple[Query, ...]
+
+    def matches(self, row: Row) -> bool:
+        """Whether a crystal satisfies it."""
+        return all(part.matches(row) for part in self.parts)
+
+
+Query = Comparison | Either | All
+
+
+def parse_query(text: str, columns: Mapping[str, Kind]) -> Query:
+    """Understand a query; nothing of it is ever run as code.
+
+    Args:
+        text: the query.
+        columns: which there are, and what they hold.
+
+    Raises:
+        QueryError: ``query-syntax``; ``query-column`` with the columns there are; ``query-value`` for a value that the column
+            cannot be compared with.
+    """
+    parser = _Parser(text, _tokens(text), columns)
+    query = parser.either(0)
+    parser.end()
+    return query
+
+
+class _Token(NamedTuple):
+    kind: str
+    """``comparison``, ``bracket``, ``quoted``, ``word`` or ``end``."""
+    text: str
+
+
+def _tokens(text: str) -> list[_Token]:
+    tokens, position, end = list[_Token](), 0, len(text.rstrip())
+    while position < end:
+        match = _TOKEN.match(text, position)
+        if match is None:
+            raise QueryError("query-syntax", f"{text!r}: cannot be understood from {text[position:].strip()!r} on")
+        assert match.lastgroup is not None
+        tokens.append(_Token(match.lastgroup, match[match.lastgroup]))
+        position = match.end()
+    return [*tokens, _Token("end", "")]
+
+
+class _Parser:
+    """Goes through the tokens of a query once, from left to right."""
+
+    def __init__(self, text: str, tokens: list[_Token], columns: Mapping[str, Kind]) -> None:
+        self._text, self._tokens, self._columns = text, tokens, columns
+        self._next = 0
+
+    def either(self, depth: int) -> Query:
+        """Parts joined by ``or``."""
+        parts = [self._all(depth)]
+        while self._takes_word("or"):
+            parts.append(self._all(depth))
+        return parts[0] if len(parts) == 1 else Either(tuple(parts))
+
+    def end(self) -> None:
+        """Nothing may follow."""
+        if self._token.kind != "end":
+            raise self._misunderstood("and, or, or the end")
+
+    def _all(self, depth: int) -> Query:
+        parts = [self._part(depth)]
+        while self._takes_word("and"):
+            parts.append(self._part(depth))
+        return parts[0] if len(parts) == 1 else All(tuple(parts))
+
+    def _part(self, depth: int) -> Query:
+        if self._token != ("bracket", "("):
+            return self._comparison()
+        if depth == _MAX_DEPTH:
+            raise QueryError("query-syntax", f"a query may have {_MAX_DEPTH} parentheses inside each other at most")
+        self._next += 1
+        inside = self.either(depth + 1)
+        if self._token != ("bracket", ")"):
+            raise self._misunderstood("and, or, or )")
+        self._next += 1
+        return inside
+
+    def _comparison(self) -> Comparison:
+        column = self._take("word", "a column").text
+        if column not in self._columns:
+            raise QueryError("query-column", f"there is no column {column!r}; there are {_listed(self._columns)}")
+        sign = self._take("comparison", "a comparison (== != < <= > >=)").text
+        if self._token.kind not in ("word", "quoted"):
+            raise self._misunderstood("a value")
+        token, kind = self._tokens[self._next], self._columns[column]
+        self._next += 1
+        value = None if token == ("word", "none") else _value(column, kind, token)
+        if sign not in ("==", "!=") and (value is None or kind != "number"):
+            raise QueryError("query-value", f"{column} {sign} {token.text}: only numbers are smaller or larger; use == or !=")
+        return Comparison(column, kind, sign, value)
+
+    @property
+    def _token(self) -> _Token:
+        return self._tokens[self._next]
+
+    def _takes_word(self, word: str) -> bool:
+        found = self._token.kind == "word" and self._token.text.lower() == word
+        self._next += found
+        return found
+
+    def _take(self, kind: str, wanted: str) -> _Token:
+        if self._token.kind != kind:
+            raise self._misunderstood(wanted)
+        self._next += 1
+        return self._tokens[self._next - 1]
+
+    def _misunderstood(self, wanted: str) -> QueryError:
+        found = "the end" if self._token.kind == "end" else repr(self._token.text)
+        return QueryError("query-syntax", f"{self._text!r}: {wanted} is needed where {found} stands")
+
+
+def _value(column: str, kind: Kind, token: _Token) -> Value:
+    word = token.text[1:-1] if token.kind == "quoted" else token.text
+    if kind in ("text", "words"):
+        return word
+    if kind == "truth":
+        if word.lower() in _TRUTHS:
+            return _TRUTHS[word.lower()]
+        raise QueryError("query-value", f"{column} is true or false, not {word!r}")
+    try:
+        return float(word)
+    except ValueError:
+        raise QueryError("query-value", f"{column} is a number, and {word!r} is none") from None
+
+
+def _listed(columns: Collection[str]) -> str:
+    return ", ".join(columns)

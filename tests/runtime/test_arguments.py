@@ -1,0 +1,121 @@
+"""What callers hand over is checked when they do: a wrong word, number or kind is refused with what is allowed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bandrt
+from bandrt.crystal import Crystal
+from bandrt.errors import ArgumentError, BandrtError, ManifestError
+from bandrt.manifest import Manifest
+from bandrt.readers import parse
+from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe, SymmetryRecipe
+from bandrt.results.convert import convert
+from bandrt.results.store import Store, check_folder
+from bandrt.run.infer import InferOptions, infer, plan
+from bandrt.sources import count, find
+from tests.runtime.conftest import TINY_MANIFEST
+
+SALT = Crystal.checked(2.82 * (np.ones((3, 3)) - np.eye(3)), [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
+
+BOTH_SCHEMES = "'latimer_munro', 'setyawan_curtarolo'"
+WRONG: dict[str, tuple[Callable[[], Any], str]] = {
+    "kpath scheme": (lambda: bandrt.kpath(SALT, scheme="banana"), f"scheme is 'banana', allowed: {BOTH_SCHEMES}"),
+    "kpath no points": (lambda: bandrt.kpath(SALT, n_kpoints=0), "n_kpoints is 0, allowed: a whole number, 2 to 100000"),
+    "kpath many points": (lambda: bandrt.kpath(SALT, n_kpoints=10**9), "n_kpoints is 1000000000, allowed"),
+    "kpath half a point": (lambda: bandrt.kpath(SALT, n_kpoints=256.0), "n_kpoints is 256.0, allowed: a whole number"),
+    "finder": (lambda: SymmetryRecipe(finder="spglib"), "finder is 'spglib', allowed: 'moyopy'"),
+    "symprec": (lambda: SymmetryRecipe(symprec=0.0), "symprec is 0.0, allowed: a number, more than 0 to 1"),
+    "symprec in no unit": (lambda: SymmetryRecipe(symprec=float("nan")), "symprec is nan"),
+    "tie rule": (lambda: GraphRecipe(tie_rule="none"), "allowed: 'site_invariant', 'complete_shells'"),
+    "direction": (lambda: GraphRecipe(direction=None), "direction is None, allowed: 'to_center', 'from_center'"),
+    "neighbours": (lambda: GraphRecipe(n_neighbors=-1), "n_neighbors is -1, allowed: a whole number, 1 to 10000"),
+    "a flag for a number": (lambda: GraphRecipe(n_neighbors=True), "n_neighbors is True"),
+    "cutoff": (lambda: GraphRecipe(cutoff="8"), "cutoff is '8', allowed: a number, more than 0 to 100"),
+    "tie tolerance": (lambda: GraphRecipe(tie_tolerance=-1.0), "tie_tolerance is -1.0"),
+    "self images": (lambda: GraphRecipe(self_images="no"), "self_images is 'no', allowed: a bool"),
+    "frame": (lambda: KpathRecipe(frame="reduced"), "allowed: 'fractional', 'cartesian'"),
+    "smoothing": (lambda: KpathRecipe(smoothing="spline"), "smoothing is 'spline', allowed: 'none'"),
+    "a part of a recipe": (lambda: Recipe(kpath="latimer_munro"), "kpath is 'latimer_munro', allowed: a KpathRecipe"),
+    "heaviest element": (lambda: Recipe(max_atomic_number=119), "max_atomic_number is 119, allowed: a whole number, 1 to 118"),
+    "featurize recipe": (lambda: bandrt.featurize(SALT, "latimer_munro"), "recipe is 'latimer_munro', allowed: a Recipe"),
+    "load path": (lambda: bandrt.load(5), "path is 5, allowed: a path"),
+    "load device": (lambda: bandrt.load(device=0), "device is 0, allowed: a str"),
+    "load threads": (lambda: bandrt.load(threads=-1), "threads is -1, allowed: a whole number, 1 to"),
+    "load threads as text": (lambda: bandrt.load(threads="4"), "threads is '4'"),
+    "mode": (lambda: check_folder(Path("out"), "append"), "mode is 'append', allowed: 'new', 'resume', 'overwrite'"),
+    "mode of a store": (lambda: Store(Path("nosuch"), engine_sha256="", mode="append"), "mode is 'append'"),
+    "mode of a run": (lambda: InferOptions(mode="append"), "mode is 'append'"),
+    "workers": (lambda: InferOptions(workers=0), "workers is 0, allowed: a whole number, 1 or more"),
+    "retry": (lambda: InferOptions(retry_failed="yes"), "retry_failed is 'yes'"),
+    "format to read": (lambda: parse("", "pdb"), "file_format is 'pdb', allowed: 'cif', 'poscar', 'json', 'extxyz'"),
+    "format to write": (
+        lambda: convert(Path("out"), Path("f"), "excel"),
+        "kind is 'excel', allowed: 'pymatgen', 'hdf5', 'parquet'",
+    ),
+    "sources": (lambda: find(5), "paths is 5, allowed: paths"),
+    "a source": (lambda: count(["a.cif", None]), "each of paths is None, allowed: a path"),
+    "out": (lambda: plan("a.cif", None, InferOptions()), "out is None, allowed: a path"),
+    "results": (lambda: bandrt.read(None), "folder is None, allowed: paths"),
+    "an id": (lambda: bandrt.read_one("out", 5), "id is 5, allowed: a str"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_not_allowed_is_refused_with_what_is(case: str) -> None:
+    call, message = WRONG[case]
+    with pytest.raises(ArgumentError) as caught:
+        call()
+    assert message in caught.value.message
+    assert caught.value.code == "bad-argument"
+    assert isinstance(caught.value, BandrtError)
+    assert isinstance(caught.value, ValueError), "what Python calls it"
+    assert pickle.loads(pickle.dumps(caught.value)).message == caught.value.message
+
+
+def test_the_value_found_is_told_in_short() -> None:
+    with pytest.raises(ArgumentError) as caught:
+        KpathRecipe(scheme="x" * 10_000)
+    assert len(caught.value.message) < 200
+
+
+def test_numbers_of_numpy_are_numbers_and_stay_plain_in_a_recipe() -> None:
+    recipe = Recipe(
+        SymmetryRecipe(symprec=1), GraphRecipe(cutoff=np.float64(6), n_neighbors=np.int64(8)), KpathRecipe(n_kpoints=np.int32(50))
+    )
+    assert json.loads(json.dumps(dataclasses.asdict(recipe)))["graph"]["n_neighbors"] == 8
+    assert bandrt.kpath(SALT, n_kpoints=np.int64(50)).frac_kpoints.shape == (50, 3)
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value"),
+    [("kpath", "scheme", "banana"), ("kpath", "n_kpoints", 0), ("graph", "n_neighbors", -1), ("symmetry", "symprec", 0.0)],
+)
+def test_a_manifest_with_an_impossible_recipe_is_a_manifest_error(part: str, field: str, value: Any) -> None:
+    values = json.loads(TINY_MANIFEST.to_json())
+    values["recipe"][part][field] = value
+    with pytest.raises(ManifestError, match=field) as caught:
+        Manifest.from_json(json.dumps(values))
+    assert caught.value.code == "manifest-invalid"
+
+
+def test_paths_of_a_run_may_be_text_and_one_alone(tiny_engine: Path, tmp_path: Path, rock_salt: Callable[..., str]) -> None:
+    path = tmp_path / "salt.cif"
+    path.write_text(rock_salt())
+    options = InferOptions(engine=str(tiny_engine), workers=1, threads=1)  # type: ignore[arg-type]
+    assert plan(str(path), str(tmp_path / "out"), options)["inputs"] == 1
+    assert infer(str(path), str(tmp_path / "out"), options).predicted == 1
+    assert [source.id for source in find(str(path))] == ["salt"]
+    assert count(path) == 1
+    out = str(tmp_path / "out")
+    assert [p.id for p in bandrt.read(out)] == [p.id for p in bandrt.read(Path(out))] == ["salt"]
+    assert [p.id for p in bandrt.read([out, out])] == ["salt", "salt"]
+    assert bandrt.read_one(out, "salt").n_bands == 6

@@ -1,0 +1,58 @@
+"""Crystals that need no file, and a run of the pipeline on them: worker processes and scripts of tests import this module."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bandrt.crystal import Crystal
+from bandrt.errors import InputError
+from bandrt.predict import Engine
+from bandrt.results.store import Mode, Store
+from bandrt.run.pipeline import RunReport, run
+
+
+@dataclass(frozen=True)
+class Cube:
+    """A source that needs no file: a cubic cell with 1 to 4 atoms on its diagonal; every seventh is refused."""
+
+    number: int
+
+    @property
+    def id(self) -> str:
+        return f"cube-{self.number:04d}"
+
+    @property
+    def path(self) -> str:
+        return f"cubes:{self.number}"
+
+    def read(self) -> Crystal:
+        if self.number % 7 == 6:
+            raise InputError("no-atoms", f"{self.path}: every seventh cube is empty")
+        n = 1 + self.number % 4
+        lattice = (4.0 + 0.01 * (self.number % 50)) * np.eye(3)
+        return Crystal.checked(lattice, [11 + self.number % 3] * n, np.arange(n)[:, None] * np.ones(3) / n)
+
+
+@dataclass(frozen=True)
+class Deadly(Cube):
+    """A source that kills the process that reads it."""
+
+    def read(self) -> Crystal:
+        os._exit(9)
+
+
+def run_all(
+    sources: Iterable[Any], engine: Engine, out: Path, *, mode: Mode = "new", workers: int = 1, batch_size: int = 4
+) -> RunReport:
+    """A run of the pipeline into a folder, with one worker unless told otherwise."""
+    report = RunReport()
+    with Store(out, engine_sha256=engine.sha256, mode=mode) as store:
+        store.write_run({})
+        run(sources, engine, store, workers=workers, batch_size=batch_size, report=report)
+    return report

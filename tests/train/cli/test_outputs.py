@@ -1,0 +1,79 @@
+"""Commands of training find out before they work that they cannot write, and replace nothing unasked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bandrt.cli import run
+from bandrt.engine import DEFAULT_ENGINE
+from bandrt_train.data.dataset import Dataset
+
+Captured = pytest.CaptureFixture[str]
+Arguments = Callable[[str], list[str]]
+
+
+@pytest.fixture
+def arguments(data: Dataset, tmp_path: Path) -> Arguments:
+    """A command that would work if it got that far, all but its ``-o``."""
+    for name in ("a.pt", "b.pt", "labels.jsonl", "report.json", "config.toml", "key"):
+        (tmp_path / name).write_text("{}\n", encoding="utf-8")
+    words = {
+        "dataset": [tmp_path / "labels.jsonl"],
+        "fit": [tmp_path / "config.toml", "--data", data.folder],
+        "ensemble": [tmp_path / "a.pt", tmp_path / "b.pt", "--data", data.folder],
+        "evaluate": [tmp_path / "a.pt", data.folder],
+        "card": [DEFAULT_ENGINE, tmp_path / "report.json"],
+        "download": ["--all", "--key-file", tmp_path / "key"],
+    }
+    return lambda command: ["train", command, *map(str, words[command])]
+
+
+@pytest.mark.parametrize("command", ["dataset", "fit", "ensemble", "evaluate", "card", "download"])
+def test_a_place_inside_a_file_is_refused(command: str, arguments: Arguments, tmp_path: Path, capsys: Captured) -> None:
+    assert run([*arguments(command), "-o", str(tmp_path / "a.pt" / "out")]) == 1
+    assert capsys.readouterr().err.startswith("error [output-unwritable]: ")
+
+
+@pytest.mark.parametrize("command", ["dataset", "fit", "evaluate", "download"])
+def test_a_file_is_refused_where_a_folder_is_written(command: str, arguments: Arguments, tmp_path: Path, capsys: Captured) -> None:
+    assert run([*arguments(command), "-o", str(tmp_path / "a.pt")]) == 2
+    assert capsys.readouterr().err.startswith("error [output-not-a-folder]: ")
+
+
+@pytest.mark.parametrize("command", ["ensemble", "card"])
+def test_what_is_there_is_kept(command: str, arguments: Arguments, tmp_path: Path, capsys: Captured) -> None:
+    assert run([*arguments(command), "-o", str(tmp_path / "b.pt")]) == 2
+    assert capsys.readouterr().err.startswith("error [output-exists]: ")
+    assert run([*arguments(command), "-o", str(tmp_path), "--overwrite"]) == 2
+    assert capsys.readouterr().err.startswith("error [output-not-a-file]: ")
+    assert (tmp_path / "b.pt").read_text(encoding="utf-8") == "{}\n"
+
+
+def test_a_report_that_is_there_is_kept(arguments: Arguments, tmp_path: Path, capsys: Captured) -> None:
+    pytest.importorskip("matplotlib")
+    assert run([*arguments("evaluate"), "-o", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith(f"error [output-exists]: {tmp_path / 'report.json'}")
+
+
+@pytest.mark.parametrize("command", ["dataset", "fit"])
+def test_a_foreign_folder_is_refused_whatever_is_asked(
+    command: str, arguments: Arguments, tmp_path: Path, capsys: Captured
+) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "notes.txt").write_text("mine", encoding="utf-8")
+    for how in ([], ["--overwrite"]):
+        assert run([*arguments(command), "-o", str(tmp_path / "theirs"), *how]) == 2
+        message = capsys.readouterr().err
+        assert message.startswith("error [output-foreign]: ")
+        assert "choose another" in message
+    assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["notes.txt"]
+
+
+def test_a_table_that_is_none_leaves_no_data_set_behind(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    assert run(["train", "dataset", str(tmp_path / "table.csv"), "-o", str(tmp_path / "gaps")]) == 1
+    assert capsys.readouterr().err.startswith("error [not-a-gap-table]: ")
+    assert not (tmp_path / "gaps").exists()
