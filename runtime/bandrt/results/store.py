@@ -24,12 +24,12 @@ from typing import IO, Any, Literal, Self
 from bandrt.arguments import check_choice, check_kind
 from bandrt.bands.band_structure import BandStructure
 from bandrt.errors import OutputError, OutputInTheWayError
-from bandrt.files import check_cleared, check_folder, clear, first_foreign, path_of, paths_of, replaced
+from bandrt.files import CRASH_LOG, check_cleared, check_folder, clear, first_foreign, path_of, paths_of, replaced
 from bandrt.results.parts import BadPartError, part_engine, part_ids, read_part, write_part
 from bandrt.results.prediction import Failure, Prediction, Ticket
 from bandrt.results.summary import COLUMNS, UNCERTAINTY_COLUMN, summary_row
 
-PARTS, SUMMARY, ERRORS, RUN, PLOTS, CRASH_LOG = "parts", "summary.csv", "errors.jsonl", "run.json", "plots", "bandrt-error.log"
+PARTS, SUMMARY, ERRORS, RUN, PLOTS = "parts", "summary.csv", "errors.jsonl", "run.json", "plots"
 CONVERTED = {"pymatgen": "bands.jsonl.gz", "hdf5": "bands.h5", "parquet": "bands.parquet"}
 """Results in other formats, by what they are converted to."""
 PART_CRYSTALS = 512

@@ -91,7 +91,7 @@ def test_a_bug_is_one_line_and_a_traceback_in_a_file(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("bandrt.run.pipeline.featurize_crystals", broken)
+    monkeypatch.setattr("bandrt.run.pipeline.featurize_inputs", broken)
     out = tmp_path / "out"
     assert run(["infer", str(mixed_folder), "-o", str(out), "--engine", str(tiny_engine)]) == 1
     [line] = capsys.readouterr().err.splitlines()
