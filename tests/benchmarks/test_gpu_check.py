@@ -25,6 +25,7 @@ def script() -> Any:
     return load_script(SCRIPT)
 
 
+@pytest.mark.slow
 def test_the_dry_run_takes_every_step_that_needs_no_gpu(tmp_path: Path) -> None:
     output = tmp_path / "new" / "check.json"
     done = subprocess.run([sys.executable, str(SCRIPT), "--dry", "-o", str(output)], capture_output=True, text=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from bandrt.manifest import BandRule, TrainingDomain
@@ -13,6 +14,7 @@ from tests.support.scripts import load_script
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "onnx_vs_pyg.py"
 
 
+@pytest.mark.slow
 def test_it_times_both_sides_of_a_checkpoint(tmp_path: Path) -> None:
     # here and not above: torch is imported when a test needs it, under the warning filters of the tests
     from bandrt_train.checkpoint import save_checkpoint

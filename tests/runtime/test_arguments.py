@@ -19,8 +19,8 @@ from bandrt.manifest import Manifest
 from bandrt.readers import parse
 from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe, SymmetryRecipe
 from bandrt.results.convert import convert
-from bandrt.results.store import Store, check_folder
-from bandrt.run.infer import InferOptions, infer, plan
+from bandrt.results.store import Store, check_store
+from bandrt.run.infer import InferOptions, dry_run, infer
 from bandrt.sources import count, find
 from tests.runtime.conftest import TINY_MANIFEST
 
@@ -51,7 +51,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "load device": (lambda: bandrt.load(device=0), "device is 0, allowed: a str"),
     "load threads": (lambda: bandrt.load(threads=-1), "threads is -1, allowed: a whole number, 1 to"),
     "load threads as text": (lambda: bandrt.load(threads="4"), "threads is '4'"),
-    "mode": (lambda: check_folder(Path("out"), "append"), "mode is 'append', allowed: 'new', 'resume', 'overwrite'"),
+    "mode": (lambda: check_store(Path("out"), "append"), "mode is 'append', allowed: 'new', 'resume', 'overwrite'"),
     "mode of a store": (lambda: Store(Path("nosuch"), engine_sha256="", mode="append"), "mode is 'append'"),
     "mode of a run": (lambda: InferOptions(mode="append"), "mode is 'append'"),
     "workers": (lambda: InferOptions(workers=0), "workers is 0, allowed: a whole number, 1 or more"),
@@ -63,7 +63,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "sources": (lambda: find(5), "paths is 5, allowed: paths"),
     "a source": (lambda: count(["a.cif", None]), "each of paths is None, allowed: a path"),
-    "out": (lambda: plan("a.cif", None, InferOptions()), "out is None, allowed: a path"),
+    "out": (lambda: dry_run("a.cif", None, InferOptions()), "out is None, allowed: a path"),
     "results": (lambda: bandrt.read(None), "folder is None, allowed: paths"),
     "an id": (lambda: bandrt.read_one("out", 5), "id is 5, allowed: a str"),
 }
@@ -111,7 +111,7 @@ def test_paths_of_a_run_may_be_text_and_one_alone(tiny_engine: Path, tmp_path: P
     path = tmp_path / "salt.cif"
     path.write_text(rock_salt())
     options = InferOptions(engine=str(tiny_engine), workers=1, threads=1)  # type: ignore[arg-type]
-    assert plan(str(path), str(tmp_path / "out"), options)["inputs"] == 1
+    assert dry_run(str(path), str(tmp_path / "out"), options)["inputs"] == 1
     assert infer(str(path), str(tmp_path / "out"), options).predicted == 1
     assert [source.id for source in find(str(path))] == ["salt"]
     assert count(path) == 1

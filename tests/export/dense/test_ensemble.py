@@ -122,6 +122,7 @@ def test_the_dense_ensemble_says_what_the_reference_says(variant: str) -> None:
     np.testing.assert_allclose(outputs["uncertainty_ev"][:6], expected.uncertainty, atol=limit)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sizes", "shape"), [((1,), {}), ((2, 7, 10), {"n_atoms": 17}), ((3, 3, 40), {"batch_size": 5})])
 def test_shapes_never_seen_when_tracing_agree_with_torch(
     made: Made, session: OnnxSession, sizes: tuple[int, ...], shape: dict[str, int]
@@ -137,6 +138,7 @@ def test_shapes_never_seen_when_tracing_agree_with_torch(
         np.testing.assert_allclose(outputs[name][: len(features)], wanted, atol=TOLERANCE_EV, rtol=0, err_msg=name)
 
 
+@pytest.mark.slow
 def test_the_graph_is_portable_and_names_its_outputs(made: Made) -> None:
     model = onnx.load(made.engine)
     onnx.checker.check_model(model, full_check=True)
@@ -145,6 +147,7 @@ def test_the_graph_is_portable_and_names_its_outputs(made: Made) -> None:
     assert [axis.dim_param for axis in uncertainty.type.tensor_type.shape.dim] == ["batch"]
 
 
+@pytest.mark.slow
 def test_the_manifest_says_how_the_members_are_put_together(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = read_manifest(made.engine)
     assert manifest.ensemble == RULE
@@ -159,6 +162,7 @@ def test_the_manifest_says_how_the_members_are_put_together(made: Made, capsys: 
     assert "0.25 eV + 1.5 times their disagreement, fitted to 9 held-out crystals" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shift", "limits"), [(2e-4, Limits(max_energy_ev=1e-4)), (0.03, HALF_LIMITS)])
 def test_the_gate_finds_a_wrong_uncertainty_in_both_precisions(
     made: Made, session: OnnxSession, shift: float, limits: Limits, monkeypatch: pytest.MonkeyPatch
@@ -179,6 +183,7 @@ def test_the_gate_finds_a_wrong_uncertainty_in_both_precisions(
     assert caught.value.code == "parity-failed"
 
 
+@pytest.mark.slow
 def test_every_member_has_its_products_in_half_where_it_would_have_them_alone(made: Made) -> None:
     graph = onnx.load(made.half).graph
     halves = {tensor.name for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT16}
@@ -189,6 +194,7 @@ def test_every_member_has_its_products_in_half_where_it_would_have_them_alone(ma
     assert half_products(onnx.load(made.half)) > 2 * len(first)
 
 
+@pytest.mark.slow
 def test_k_points_meet_lattice_vectors_in_full_precision(made: Made) -> None:
     graph = onnx.load(made.half).graph
     turned = {name for node in graph.node if node.op_type == "Transpose" and "kpoints" in node.input for name in node.output}
@@ -196,6 +202,7 @@ def test_k_points_meet_lattice_vectors_in_full_precision(made: Made) -> None:
     assert {node.op_type for node in graph.node if turned & set(node.input)} == {"MatMul"}  # and no cast to half before it
 
 
+@pytest.mark.slow
 def test_crystals_go_to_a_table_with_their_uncertainty(made: Made, examples: Path, tmp_path: Path) -> None:
     shutil.copy(examples / "AlAs_mp-2172.cif", tmp_path)
     assert run(["infer", "--engine", str(made.engine), str(tmp_path / "AlAs_mp-2172.cif"), "-o", str(tmp_path / "bands")]) == 0
@@ -207,6 +214,7 @@ def test_crystals_go_to_a_table_with_their_uncertainty(made: Made, examples: Pat
     assert expected > RULE.floor_ev
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_verified_against_its_checkpoint(made: Made, examples: Path, capsys: pytest.CaptureFixture[str]) -> None:
     crystals = [str(path) for path in sorted(examples.glob("*.cif"))[:3]]
     assert run(["verify", str(made.half), "--against", str(made.checkpoint), *crystals]) == 0
@@ -215,6 +223,7 @@ def test_an_ensemble_is_verified_against_its_checkpoint(made: Made, examples: Pa
     assert "passed" in text
 
 
+@pytest.mark.slow
 def test_a_plan_of_an_ensemble_is_built(made: Made, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu13 is not installed: pip install 'bandrt[tensorrt-rtx]'")
     from bandrt_export.plan import build_plan

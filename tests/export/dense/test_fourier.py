@@ -44,6 +44,7 @@ def test_dense_and_reference_agree_on_real_crystals_whatever_the_padding(shape: 
     assert all(torch.isfinite(output).all() for output in found)
 
 
+@pytest.mark.slow
 def test_the_engine_passes_parity_and_transforms_by_products(tmp_path: Path) -> None:
     parts = {"config": FOURIER, "recipe": RECIPE, "bands": BandRule(), "training": TrainingDomain()}
     save_checkpoint(tmp_path / "model.ckpt", model=perturbed(FOURIER), **parts)

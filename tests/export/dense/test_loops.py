@@ -160,6 +160,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[BlochBandformer,
     return model, folder / "model.onnx"
 
 
+@pytest.mark.slow
 def test_the_engine_passed_parity_and_says_that_it_takes_images(exported: tuple[BlochBandformer, Path]) -> None:
     with OnnxSession(exported[1]) as session:
         manifest = session.manifest
@@ -171,12 +172,14 @@ def test_the_engine_passed_parity_and_says_that_it_takes_images(exported: tuple[
     assert manifest.parity.max_energy_error_ev < TOLERANCE_EV
 
 
+@pytest.mark.slow
 def test_the_engine_uses_only_operations_that_every_backend_takes(exported: tuple[BlochBandformer, Path]) -> None:
     model = onnx.load(exported[1])
     onnx.checker.check_model(model, full_check=True)
     assert {node.op_type for node in model.graph.node} <= PORTABLE_OPS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sizes", "shape"), [((1,), {}), ((2, 7, 10), {"n_atoms": 17}), ((1, 40), {"batch_size": 3})])
 def test_shapes_never_seen_when_tracing_agree_with_torch(
     exported: tuple[BlochBandformer, Path], sizes: tuple[int, ...], shape: dict[str, int]
@@ -191,6 +194,7 @@ def test_shapes_never_seen_when_tracing_agree_with_torch(
     np.testing.assert_allclose(found[: len(features)], expected, atol=TOLERANCE_EV, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_user_predicts_with_it_like_with_any_engine(exported: tuple[BlochBandformer, Path], examples: Path) -> None:
     with bandrt.load(exported[1]) as engine:
         [result] = engine.predict([examples / "GaAs_mp-8883.cif"])

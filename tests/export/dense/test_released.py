@@ -226,6 +226,7 @@ def test_constant_matrices_are_the_fourier_transforms(n_kpoints: int) -> None:
     np.testing.assert_allclose(np.concatenate([real, imag], axis=1) @ synthesis_matrix(config).numpy(), bands, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_shapes_never_seen_when_tracing_agree_with_torch(exported: Exported, session: OnnxSession) -> None:
     rng = np.random.default_rng(1)
     kpoints = rng.uniform(-0.5, 0.5, (128, 3)).astype(np.float32)
@@ -235,12 +236,14 @@ def test_shapes_never_seen_when_tracing_agree_with_torch(exported: Exported, ses
         np.testing.assert_allclose(found, reference_energies(exported.model, features), atol=TOLERANCE_EV, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_batch_of_nothing_but_padding_is_finite(session: OnnxSession) -> None:
     features = [replace(one, kpoints=np.zeros((128, 3), np.float32)) for one in real_features()[:3]]
     batch = {name: np.zeros_like(array) for name, array in pad(features).items()}
     assert np.isfinite(session.run(batch)["band_energies"]).all()
 
 
+@pytest.mark.slow
 def test_names_types_and_axes_are_those_of_the_graph_contract(exported: Exported) -> None:
     graph = onnx.load(exported.engine).graph
     slots = ["batch", "atoms", "slots"]
@@ -261,6 +264,7 @@ def test_names_types_and_axes_are_those_of_the_graph_contract(exported: Exported
     }
 
 
+@pytest.mark.slow
 def test_the_graph_is_plain_onnx(exported: Exported) -> None:
     model = onnx.load(exported.engine)
     onnx.checker.check_model(model, full_check=True)
@@ -269,6 +273,7 @@ def test_the_graph_is_plain_onnx(exported: Exported) -> None:
     assert all(np.isfinite(value).all() for value in values)
 
 
+@pytest.mark.slow
 def test_the_manifest_says_what_was_assumed_and_what_is_unknown(exported: Exported, session: OnnxSession) -> None:
     manifest = session.manifest
     assert manifest == exported.manifest
@@ -282,6 +287,7 @@ def test_the_manifest_says_what_was_assumed_and_what_is_unknown(exported: Export
     assert manifest.parity.limit_ev == 1e-3
 
 
+@pytest.mark.slow
 def test_infer_runs_on_real_crystals(exported: Exported, examples: Path, tmp_path: Path) -> None:
     assert run(["infer", "--engine", str(exported.engine), str(examples), "-o", str(tmp_path / "bands"), "--workers", "1"]) == 0
     with (tmp_path / "bands" / "summary.csv").open(encoding="utf-8") as file:
@@ -291,6 +297,7 @@ def test_infer_runs_on_real_crystals(exported: Exported, examples: Path, tmp_pat
         assert part["energies"].shape[1:] == (6, 128)
 
 
+@pytest.mark.slow
 def test_verify_takes_from_the_engine_what_the_checkpoint_leaves_unsaid(exported: Exported) -> None:
     found = verify(exported.engine, exported.checkpoint)
     assert found.passed
@@ -299,6 +306,7 @@ def test_verify_takes_from_the_engine_what_the_checkpoint_leaves_unsaid(exported
     assert found.report.limit_ev == 1e-3
 
 
+@pytest.mark.slow
 def test_verify_takes_a_released_model_saved_as_our_checkpoint(exported: Exported, tmp_path: Path) -> None:
     path, model, manifest = tmp_path / "model.ckpt", exported.model, exported.manifest
     save_checkpoint(path, model=model, config=model.config, recipe=manifest.recipe, bands=manifest.bands, training=TrainingDomain())
@@ -314,6 +322,7 @@ def traced(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bandrt_export.onnx, "trace", lambda dense, *, n_slots: proto)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("traced")
 def test_the_command_takes_the_conventions_and_says_what_it_assumed(exported: Exported, tmp_path: Path) -> None:
     engine = tmp_path / "model.onnx"
@@ -328,6 +337,7 @@ def test_the_command_takes_the_conventions_and_says_what_it_assumed(exported: Ex
         assert session.manifest.recipe.kpath.frame == "cartesian"
 
 
+@pytest.mark.slow
 def test_inspect_says_that_the_training_data_are_unknown(exported: Exported) -> None:
     text = CliRunner().invoke(inspect, [str(exported.engine)], catch_exceptions=False).stdout
     assert "edges from_center" in text

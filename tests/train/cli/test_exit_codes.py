@@ -76,7 +76,7 @@ def test_a_folder_that_is_not_empty_is_in_the_way(
 ) -> None:
     names["out"].mkdir()
     (names["out"] / "notes.txt").write_text("mine", encoding="utf-8")
-    assert refused(command, names | {"labels": labels}, capsys) == (2, "output-not-empty")
+    assert refused(command, names | {"labels": labels}, capsys) == (2, "output-foreign")
     resumed = refused(f"{command} --resume", names | {"labels": labels}, capsys)
     assert resumed == (2, "not-resumable" if " fit " in command else "output-foreign")
     assert [path.name for path in names["out"].iterdir()] == ["notes.txt"]

@@ -188,6 +188,7 @@ def test_neighbour_lists_of_different_lengths_share_a_part(whole: Dataset, tmp_p
     assert (second.features.neighbor_index == full.features.neighbor_index).all()
 
 
+@pytest.mark.slow
 @needs_proc
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_command_that_is_stopped_ends_with_its_workers_and_goes_on_with_resume(

@@ -139,6 +139,7 @@ def test_a_damaged_state_is_refused_and_says_what_to_do(data: Dataset, gaps: Dat
         fit(DROPPING, data, folder, gaps=gaps, resume=True)
 
 
+@pytest.mark.slow
 def test_the_command_line_resumes_a_run_that_was_killed(data: Dataset, tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(
         "epochs = 10\nbatch_size = 4\n[model]\nd_model = 12\nn_heads = 2\nencoder_layers = 1\ndecoder_layers = 1\ndropout = 0.2\n"

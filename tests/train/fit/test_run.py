@@ -107,6 +107,7 @@ def test_weights_learned_on_another_number_of_k_points_can_be_fine_tuned(
     assert load_checkpoint(result.checkpoint).config.n_kpoints == 48
 
 
+@pytest.mark.slow
 def test_gaps_move_the_predicted_band_edges(data: Dataset, gaps: Dataset, tmp_path: Path) -> None:
     faster = dataclasses.replace(CONFIG.optimizer, learning_rate=1e-2)
     config = dataclasses.replace(CONFIG, optimizer=faster, epochs=10, patience=10, gaps=GapConfig(weight=20.0, batch_size=8))

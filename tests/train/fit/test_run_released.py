@@ -186,6 +186,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end(crystals: Dataset, run: Path
     assert_same_run(tmp_path / "run", run)
 
 
+@pytest.mark.slow
 def test_an_engine_made_of_a_run_passes_parity_and_is_verified(run: Path, tmp_path: Path) -> None:
     manifest = export_onnx(run / "checkpoint.pt", tmp_path / "model.onnx")
     trained = load_checkpoint(run / "checkpoint.pt")

@@ -70,7 +70,9 @@ def fit(
     from bandrt_train.fit.tensorboard_log import TensorBoardLog
     from bandrt_train.model.released.config import ReleasedConfig
 
-    check_run_folder(out, resume=resume, overwrite=overwrite)
+    first = getattr(rank_zero_only, "rank", 0) == 0  # of several devices, each in a process of its own
+    if first:
+        check_run_folder(out, resume=resume, overwrite=overwrite)
     if threads is not None:
         torch.set_num_threads(threads)
     settings = read_config(config)
@@ -83,7 +85,6 @@ def fit(
     elif start is not None:
         parent = load_checkpoint(start)
     known_gaps = None if gaps is None else Dataset(gaps)
-    first = getattr(rank_zero_only, "rank", 0) == 0  # of several devices, each in a process of its own
     with ExitStack() as stack:
         board = stack.enter_context(closing(TensorBoardLog(out / TENSORBOARD))) if tensorboard else None
         bar = stack.enter_context(tqdm(total=settings.epochs, bar_format=EPOCH_BAR, disable=None if first else True))
