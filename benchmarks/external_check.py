@@ -12,7 +12,6 @@ Documents with a structure, and those for which none is found, are passed on as 
 
 from __future__ import annotations
 
-import csv
 import gzip
 import json
 import re
@@ -27,6 +26,7 @@ from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.readers import read_cif
 from bandrt.readers.documents import crystal_of_document
+from bandrt.sources.tables import csv_records
 from bandrt.symmetry.standard_cell import standardize
 
 TOLERANCE = 0.01
@@ -93,9 +93,8 @@ def documents(folder: Path) -> Iterator[Path]:
 
 def read_table(table: Path, wanted: set[str]) -> dict[str, str]:
     """CIF texts of some materials."""
-    csv.field_size_limit(2**31 - 1)
     with gzip.open(table, "rt", encoding="utf-8", newline="") as stream:
-        return {row["material_id"]: row["cif"] for row in csv.DictReader(stream) if row["material_id"] in wanted}
+        return {row["material_id"]: row["cif"] for row in csv_records(stream)[1] if row["material_id"] in wanted}
 
 
 def read_json(path: Path) -> dict[str, Any]:

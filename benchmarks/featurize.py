@@ -14,7 +14,6 @@ pymatgen one after the other, we once in this way and once in chunks.
 
 from __future__ import annotations
 
-import csv
 import gzip
 import json
 import os
@@ -269,9 +268,10 @@ def show(report: dict[str, Any]) -> None:
 
 
 def tables_cifs(table: Path) -> Iterator[str]:
-    csv.field_size_limit(1 << 30)
+    from bandrt.sources.tables import csv_records
+
     with gzip.open(table, "rt", encoding="utf-8") if table.suffix == ".gz" else table.open(encoding="utf-8") as lines:
-        yield from (row["cif"] for row in csv.DictReader(lines))
+        yield from (row["cif"] for row in csv_records(lines)[1])
 
 
 def example_cifs() -> Iterator[str]:

@@ -10,7 +10,6 @@ path. Needs pymatgen, which the tests that read the file do not. Crystals for wh
 
 from __future__ import annotations
 
-import csv
 import gzip
 import json
 import sys
@@ -27,6 +26,7 @@ from pymatgen.symmetry.kpath import KPathLatimerMunro
 
 from bandrt.errors import InputError
 from bandrt.readers.cif import read_cif
+from bandrt.sources.tables import csv_records
 from bandrt.symmetry.standard_cell import standardize
 
 OUTPUT = Path(__file__).resolve().parents[1] / "tests" / "runtime" / "kpaths" / "golden" / "latimer_munro_segments.json.gz"
@@ -50,10 +50,9 @@ def rounded(points: Any) -> Any:
 
 def chosen_rows(table: Path) -> list[dict[str, str]]:
     """The smallest crystals of each space group."""
-    csv.field_size_limit(10**9)
     groups: defaultdict[int, list[tuple[int, str, dict[str, str]]]] = defaultdict(list)
     with gzip.open(table, "rt", encoding="utf-8") as rows:
-        for row in csv.DictReader(rows):
+        for row in csv_records(rows)[1]:
             try:
                 cell = standardize(read_cif(row["cif"]))
             except InputError:

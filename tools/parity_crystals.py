@@ -6,7 +6,6 @@ is taken for each wanted size, all of different elements as far as that goes, an
 
 from __future__ import annotations
 
-import csv
 import gzip
 import json
 import re
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from bandrt.crystal import Crystal
 from bandrt.readers.cif import read_cif
+from bandrt.sources.tables import csv_records
 from bandrt.symmetry.standard_cell import standardize
 
 OUTPUT = Path(__file__).resolve().parents[1] / "export" / "bandrt_export" / "parity_crystals.json"
@@ -27,10 +27,9 @@ PER_SIZE = 60
 
 def main(table: Path) -> None:
     """Choose and write."""
-    csv.field_size_limit(sys.maxsize)
     candidates: dict[int, list[dict[str, str]]] = defaultdict(list)
     with gzip.open(table, "rt", encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
+        for row in csv_records(stream)[1]:
             candidates[int(row["n_sites"])].append(row)
     elements: set[str] = set()
     groups: set[int] = set()

@@ -11,7 +11,6 @@ only comparable on the machine that made it.
 from __future__ import annotations
 
 import argparse
-import csv
 import gzip
 import hashlib
 import json
@@ -22,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import bandrt
+from bandrt.sources.tables import csv_records
 
 ROOT = Path(__file__).resolve().parents[1]
 N_CRYSTALS = 500
@@ -65,9 +65,8 @@ def digests(table: Path) -> Iterator[tuple[str, str]]:
 
 
 def _rows(table: Path) -> list[tuple[str, str]]:
-    csv.field_size_limit(2**27)
     with gzip.open(table, "rt", encoding="utf-8", newline="") as file:
-        return [(row["material_id"], row["cif"]) for row in csv.DictReader(file)]
+        return [(row["material_id"], row["cif"]) for row in csv_records(file)[1]]
 
 
 if __name__ == "__main__":

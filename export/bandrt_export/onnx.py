@@ -32,8 +32,6 @@ from bandrt_train.model.released.config import Conventions
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-log = logging.getLogger(__name__)
-
 OPSET = 20
 """The newest that TensorRT, TensorRT-RTX and ONNX Runtime all take in full."""
 MAX_SIZE = 4096
@@ -73,6 +71,7 @@ def export_onnx(
         ExportError: ``parity-failed``.
     """
     check_choice("precision", precision, Precision)
+    log = logging.getLogger(__name__)
     target = Path(output)
     check_file(target, overwrite=True)
     checkpoint = load_checkpoint(checkpoint_path, conventions=conventions)

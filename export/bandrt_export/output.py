@@ -11,9 +11,6 @@ from time import perf_counter
 
 from bandrt.manifest import Manifest, ParityReport, TrainingDomain
 
-log = logging.getLogger(__name__)
-
-
 HEARTBEAT_S = 10.0
 """How often a long step says that it is alive."""
 
@@ -21,7 +18,7 @@ HEARTBEAT_S = 10.0
 @contextmanager
 def heartbeat(doing: str) -> Iterator[None]:
     """Say what is being done, every `HEARTBEAT_S` that it still is, and at the end how long it took."""
-    started, done = perf_counter(), threading.Event()
+    log, started, done = logging.getLogger(__name__), perf_counter(), threading.Event()
 
     def beat() -> None:
         while not done.wait(HEARTBEAT_S):

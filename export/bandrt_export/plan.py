@@ -28,8 +28,6 @@ from bandrt.manifest import Backend, Bucket, Manifest, Precision, Profile
 from bandrt_export.errors import ExportError
 from bandrt_export.output import heartbeat
 
-log = logging.getLogger(__name__)
-
 DEFAULT_MAX_ATOMS = 128
 DEFAULT_MAX_BATCH = 64
 ATOM_BUCKETS = (16, 64, 256, 1024)
@@ -71,6 +69,7 @@ def build_plan(
     """
     check_choice("backend", backend, PlanBackend)
     check_file(output, overwrite=True)
+    log = logging.getLogger(__name__)
     manifest = manifest_of(model)
     driver = find_driver()
     builder = PlanBuilder(backend, driver)
@@ -156,7 +155,7 @@ def check_precision(found: tuple[int, int], model: Path, precision: Precision) -
             f"{model.name}: {found[1]} of {found[0]} matrix products of the network are fp16, {expected[1]} of {expected[0]} in the"
             f" graph, whose manifest says {precision}; nothing was written",
         )
-    log.info("%s, strongly typed: %d of %d matrix products in fp16", precision, found[1], found[0])
+    logging.getLogger(__name__).info("%s, strongly typed: %d of %d matrix products in fp16", precision, found[1], found[0])
 
 
 class PlanBuilder:
@@ -253,7 +252,7 @@ class PlanBuilder:
         """The timing cache of a build: an earlier one if it is of this GPU and release, else a new one."""
         cache = config.create_timing_cache(timings)
         if cache is None or not config.set_timing_cache(cache, False):
-            log.info("the timing cache is of another GPU or release, and is made again")
+            logging.getLogger(__name__).info("the timing cache is of another GPU or release, and is made again")
             cache = config.create_timing_cache(b"")
             config.set_timing_cache(cache, False)
         return cache

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bandrt.crystal import Crystal
-from bandrt.engine import open_session
+from bandrt.engine import ONNX_SUFFIX, open_session
 from bandrt.engine.session import Session
 from bandrt.errors import BandrtError, InputError
 from bandrt.features import Features
 from bandrt.manifest import BandRule, Manifest, ParityReport
+from bandrt.nested import differences
 from bandrt.outcomes import outcome_of
 from bandrt.predict import featurize_inputs
 from bandrt.recipe import Recipe
@@ -26,8 +26,6 @@ from bandrt_export.parity import REFERENCE, compare, limits_of, objection, packa
 from bandrt_train.checkpoint import Checkpoint, load_checkpoint, load_checkpoint_for
 from bandrt_train.model.ensemble import Model
 
-ENGINE_SUFFIXES = (".onnx",)
-"""What is opened as an engine; anything else is read as a checkpoint."""
 OWN_ERROR = "validation/energy_mae_ev"
 """The metric of training that says how wrong the model itself is."""
 
@@ -96,7 +94,10 @@ def verify(
             ("recipe", manifest.recipe, standard.recipe),
             ("bands", manifest.bands, standard.bands),
         ):
-            _require_equal(what, dataclasses.asdict(ours), dataclasses.asdict(theirs), f"{model} and {against}")
+            if found := differences(dataclasses.asdict(ours), dataclasses.asdict(theirs)):
+                name, here, there = found[0]
+                both = f"{model} and {against} are made for different input"
+                raise ExportError("not-comparable", f"{both}: {what}.{name} is {here} and {there}")
         features, failures = _featurize(paths, manifest)
         report = compare(
             standard.model,
@@ -112,7 +113,7 @@ def verify(
 
 @contextmanager
 def _standard(path: Path, manifest: Manifest) -> Iterator[_Standard]:
-    if path.suffix.lower() in ENGINE_SUFFIXES:
+    if path.suffix.lower() == ONNX_SUFFIX:  # anything else is read as a checkpoint
         with open_session(path) as session:
             of = session.manifest
             name = f"{path.name} ({of.backend.name}, {of.precision}, {session.device})"
@@ -128,16 +129,6 @@ def _checkpoint(path: Path, manifest: Manifest) -> Checkpoint:
     if manifest.variant == "released":
         return load_checkpoint_for(path, manifest.recipe, manifest.model["species_index"])
     return load_checkpoint(path)
-
-
-def _require_equal(where: str, ours: dict[str, Any], theirs: dict[str, Any], both: str) -> None:
-    for name, value in ours.items():
-        if isinstance(value, dict):
-            _require_equal(f"{where}.{name}", value, theirs[name], both)
-        elif value != theirs[name]:
-            raise ExportError(
-                "not-comparable", f"{both} are made for different input: {where}.{name} is {value} and {theirs[name]}"
-            )
 
 
 def _featurize(paths: Sequence[Path], manifest: Manifest) -> tuple[list[Features], list[Failure]]:

@@ -48,13 +48,13 @@ def pad(
     if size < needed[0] or atoms < needed[1] or slots < needed[2]:
         raise ValueError(f"crystals, atoms and slots {needed} do not fit in {(size, atoms, slots)}")
     sizes = {"B": size, "N": atoms, "D": slots, "K": len(features[0].kpoints)}
+    places: list[tuple[int | slice, ...]] = [(row, *map(slice, one.neighbor_index.shape)) for row, one in enumerate(features)]
     batch: dict[str, NDArray[Any]] = {}
     for tensor in INPUTS:
         batch[tensor.name] = rows = tensor.padded(sizes)
-        grows = [dim in ("N", "D") for dim in tensor.dims[1:]]
-        for row, one in enumerate(features):
-            values: NDArray[Any] = getattr(one, tensor.name)
-            rows[row][tuple(slice(length if free else None) for free, length in zip(grows, values.shape, strict=True))] = values
+        axes = 1 + sum(dim in ("N", "D") for dim in tensor.dims)  # the crystal, and what is as long as it has atoms and slots
+        for place, one in zip(places, features, strict=True):
+            rows[place[:axes]] = getattr(one, tensor.name)
     return batch
 
 

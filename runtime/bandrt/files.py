@@ -13,6 +13,8 @@ from bandrt.arguments import not_allowed
 from bandrt.errors import NotFoundError, OutputError, OutputInTheWayError
 
 TEMPORARY_SUFFIX = ".tmp"
+CRASH_LOG = "bandrt-error.log"
+"""Where the traceback of a bug is written, in the output folder if there is one."""
 
 
 @contextmanager

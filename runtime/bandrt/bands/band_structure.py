@@ -7,8 +7,8 @@ are numbered by energy at each k-point, so a band structure's bands never cross;
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,20 +88,15 @@ class BandStructure:
         """Number of bands."""
         return len(self.energies)
 
-    @cached_property
-    def _gap(self) -> tuple[float, bool]:
-        gap, metal = gaps(self.energies, self.rule)
-        return float(gap), bool(metal)
-
     @property
     def band_gap(self) -> float:
         """Fundamental gap in eV, 0 for a metal."""
-        return self._gap[0]
+        return _extremes(self).gap
 
     @property
     def is_metal(self) -> bool:
         """Whether the halves overlap or a band crosses zero by more than the tolerance."""
-        return self._gap[1]
+        return _extremes(self).is_metal
 
     @property
     def is_direct(self) -> bool:
@@ -219,13 +214,13 @@ class BandStructure:
             "cbm": None if self.cbm is None else self.cbm._asdict(),
         }
 
-    @cached_property
+    @property
     def _valence_top(self) -> NDArray[np.float64]:
-        return np.asarray(self.energies[: self.rule.n_valence].max(axis=0), np.float64)  # (n_kpoints,)
+        return _extremes(self).valence_top
 
-    @cached_property
+    @property
     def _conduction_bottom(self) -> NDArray[np.float64]:
-        return np.asarray(self.energies[self.rule.n_valence :].min(axis=0), np.float64)  # (n_kpoints,)
+        return _extremes(self).conduction_bottom
 
     @property
     def _vertical_gaps(self) -> NDArray[np.float64]:
@@ -237,3 +232,23 @@ class BandStructure:
         named = np.flatnonzero(self.label_indices == kpoint_index)
         a, b, c = (float(f) for f in self.frac_kpoints[kpoint_index])
         return BandEdge(energy, kpoint_index, (a, b, c), self.labels[named[0]] if len(named) else None)
+
+
+class _Extremes(NamedTuple):
+    """What gap and band edges are read from."""
+
+    gap: float
+    is_metal: bool
+    valence_top: NDArray[np.float64]
+    """(n_kpoints,): the highest of the lower bands at each k-point."""
+    conduction_bottom: NDArray[np.float64]
+    """(n_kpoints,): the lowest of the upper bands at each k-point."""
+
+
+@lru_cache(maxsize=1)
+def _extremes(bands: BandStructure) -> _Extremes:
+    """Remembered for the one band structure that was asked last: a summary asks a dozen times in a row."""
+    gap, metal = gaps(bands.energies, bands.rule)
+    top = np.asarray(bands.energies[: bands.rule.n_valence].max(axis=0), np.float64)
+    bottom = np.asarray(bands.energies[bands.rule.n_valence :].min(axis=0), np.float64)
+    return _Extremes(float(gap), bool(metal), top, bottom)

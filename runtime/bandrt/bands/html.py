@@ -12,8 +12,6 @@ from bandrt.bands.on_path import BandsOnPath
 from bandrt.bands.plot import draw
 from bandrt.errors import MissingPackageError
 
-log = logging.getLogger(__name__)
-
 _LEFT = ' style="text-align:left"'
 _DOTS_PER_INCH = 144
 """Twice what the figure is shown at, for sharp lines on fine screens."""
@@ -33,7 +31,7 @@ def shown(title: str, facts: Callable[[], Mapping[str, str]], bands: BandsOnPath
     try:
         rows = facts()
     except Exception:
-        log.debug("no table", exc_info=True)
+        logging.getLogger(__name__).debug("no table", exc_info=True)
         rows = {}
     lines = [f"<tr><th{_LEFT}>{_escaped(name)}</th><td{_LEFT}>{_escaped(value)}</td></tr>" for name, value in rows.items() if value]
     table = f"<table><caption>{_escaped(title)}</caption>{''.join(lines)}</table>"
@@ -54,7 +52,7 @@ def _figure(bands: BandsOnPath, *, name: str = "") -> str:
     except MissingPackageError:
         return ""
     except Exception:
-        log.debug("no figure", exc_info=True)
+        logging.getLogger(__name__).debug("no figure", exc_info=True)
         return ""
     content = base64.b64encode(image.getvalue()).decode("ascii")
     return f'<img alt="band structure" style="max-width:100%" width="{_SHOWN_WIDTH}" src="data:image/png;base64,{content}"/>'

@@ -16,7 +16,6 @@ from bandrt import __version__
 from bandrt.errors import BandrtError, MissingPackageError
 
 EXIT_FATAL, EXIT_SOME_FAILED, EXIT_INTERRUPTED = BandrtError.exit_code, 3, 130
-CRASH_LOG = "bandrt-error.log"
 
 
 class Entry(NamedTuple):
@@ -122,6 +121,8 @@ def _write_traceback(error: Exception, arguments: list[str]) -> Path:
     """Write what went wrong beside the results if there is a folder for them, else among temporary files."""
     import tempfile
     import traceback
+
+    from bandrt.files import CRASH_LOG
 
     follows_out = [Path(value) for option, value in pairwise(arguments) if option in ("-o", "--out")]
     in_temporary = Path(tempfile.gettempdir()) / f"{os.getpid()}-{CRASH_LOG}"

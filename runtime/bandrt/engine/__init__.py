@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from bandrt.manifest import Manifest
 
 
+ONNX_SUFFIX, PLAN_SUFFIX = ".onnx", ".plan"
+"""What model files are called, in lower case: ONNX files and TensorRT plans."""
 DEFAULT_ENGINE = Path(__file__).parents[1] / "models" / "default.onnx"
 """The model that ships with this package."""
 
 
 def default_device(path: Path) -> str:
     """Where an engine runs unless it is said: ONNX files on the CPU, plans on the first GPU, since they run nowhere else."""
-    return "cuda:0" if path.suffix.lower() == ".plan" else "cpu"
+    return "cuda:0" if path.suffix.lower() == PLAN_SUFFIX else "cpu"
 
 
 def open_session(path: Path, *, device: str | None = None, threads: int | None = None) -> Session:
@@ -41,7 +43,7 @@ def open_session(path: Path, *, device: str | None = None, threads: int | None =
         UsageError: ``unknown-device``.
     """
     device = default_device(path) if device is None else device
-    if _suffix(path) == ".plan":
+    if _suffix(path) == PLAN_SUFFIX:
         from bandrt.engine.plan.open import open_plan
 
         return open_plan(path, device=device)
@@ -60,7 +62,7 @@ def read_manifest(path: Path) -> Manifest:
     from bandrt.engine.onnx import file as onnx_file
     from bandrt.engine.plan import file as plan_file
 
-    return plan_file.manifest_of(path) if _suffix(path) == ".plan" else onnx_file.manifest_of(path)
+    return plan_file.manifest_of(path) if _suffix(path) == PLAN_SUFFIX else onnx_file.manifest_of(path)
 
 
 def _suffix(path: Path) -> str:
@@ -69,7 +71,7 @@ def _suffix(path: Path) -> str:
         why = "is a folder; name the model file in it" if path.is_dir() else "there is no such model file"
         raise EngineError("engine-not-found", f"{path}: {why}")
     suffix = path.suffix.lower()
-    if suffix not in (".onnx", ".plan"):
+    if suffix not in (ONNX_SUFFIX, PLAN_SUFFIX):
         raise EngineError(
             "engine-format", f"{path}: {path.suffix or 'a file without suffix'} is no model format known here; use .onnx or .plan"
         )

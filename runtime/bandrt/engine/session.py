@@ -24,6 +24,31 @@ class OutOfMemoryError(EngineError):
     def __init__(self, message: str) -> None:
         super().__init__("out-of-memory", message)
 
+    @classmethod
+    def of_batch(cls, device: str, crystals: int, atoms: int, *, reason: str = "") -> OutOfMemoryError:
+        """The error of a batch for which a device has no memory.
+
+        Args:
+            device: ``cpu`` or ``cuda:N``.
+            crystals: in the batch.
+            atoms: of the largest crystal.
+            reason: what the device says.
+        """
+        because = f" ({reason})" if reason else ""
+        return cls(f"{device} has no memory for {crystals} crystals of up to {atoms} atoms{because}")
+
+
+OUT_OF_MEMORY = (
+    *("Failed to allocate memory", "out of memory", "ALLOC_FAILED", "bad_alloc", "bad allocation"),  # ONNX Runtime
+    *("OUT_OF_MEMORY", "OutOfMemory"),  # CUDA, TensorRT
+)
+"""How backends spell in their messages that memory is short; not all have a class of its own for this."""
+
+
+def tells_of_memory(message: str) -> bool:
+    """Whether a message of a backend says that there is not enough memory."""
+    return any(words in message for words in OUT_OF_MEMORY)
+
 
 class Session(Protocol):
     """An open model."""

@@ -16,10 +16,7 @@ from bandrt.elements import SYMBOLS
 from bandrt.errors import InputError
 from bandrt.readers.cif_plain import plain_cif
 from bandrt.readers.cif_symmetry import IDENTITY, Operations, expand, fits_cell, named_operations, parse_operations
-from bandrt.readers.species import label_number, partial_occupancy, species_number, unknown_species
-
-OCCUPANCY_TOLERANCE = 1e-3
-"""A site filled to within this is full."""
+from bandrt.readers.species import is_full, label_number, partial_occupancy, species_number, unknown_species
 
 _COSINES = {90.0: 0.0, 120.0: -0.5, 60.0: 0.5}  # exact, so that right angles stay right
 _COORDINATES = ("_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z")
@@ -185,7 +182,7 @@ def _check_full(columns: dict[str, list[str]], labels: list[str], name: str) -> 
     """Refuse partial occupancy and hydrogen atoms that are counted but not placed."""
     occupancies = columns.get("_atom_site_occupancy", [])
     for token in set(occupancies) - {"1", "1.0", "?", "."}:
-        if not abs(_number(token) - 1.0) <= OCCUPANCY_TOLERANCE:
+        if not is_full(_number(token)):
             raise partial_occupancy(token, name=name, site=_place(labels, occupancies.index(token)))
     hydrogens = columns.get("_atom_site_attached_hydrogens", [])
     for token in set(hydrogens) - {"0", "?", "."}:

@@ -8,10 +8,7 @@ from typing import Any
 
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
-from bandrt.readers.species import partial_occupancy, species_number, unknown_species
-
-OCCUPANCY_TOLERANCE = 1e-3
-"""A site filled to within this is full."""
+from bandrt.readers.species import is_full, partial_occupancy, species_number, unknown_species
 
 
 def read_pymatgen_json(text: str, *, name: str = "crystal") -> Crystal:
@@ -64,7 +61,7 @@ def _site_number(site: Mapping[str, Any], index: int, name: str) -> int:
     """Atomic number of a site with one full species."""
     species = site["species"]
     place = f"site {index + 1} ({site.get('label') or species[0]['element']})"
-    if len(species) != 1 or abs(float(species[0].get("occu", 1)) - 1.0) > OCCUPANCY_TOLERANCE:
+    if len(species) != 1 or not is_full(float(species[0].get("occu", 1))):
         amounts = ", ".join(f"{entry['element']} {entry.get('occu', 1)}" for entry in species)
         raise partial_occupancy(amounts, name=name, site=place)
     number = species_number(species[0]["element"])

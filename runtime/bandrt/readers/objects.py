@@ -9,8 +9,7 @@ import numpy as np
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.readers.cartesian import fractional
-from bandrt.readers.documents import OCCUPANCY_TOLERANCE
-from bandrt.readers.species import partial_occupancy, species_number, unknown_species
+from bandrt.readers.species import is_full, partial_occupancy, species_number, unknown_species
 
 
 def is_pymatgen_structure(item: Any) -> bool:
@@ -72,7 +71,7 @@ def crystal_of_pymatgen(structure: Any, *, name: str = "crystal") -> Crystal:
     for index, site in enumerate(structure.sites):
         species = [(str(getattr(kind, "symbol", kind)), float(amount)) for kind, amount in site.species.items()]
         place = f"site {index + 1} ({site.label})"
-        if len(species) != 1 or abs(species[0][1] - 1.0) > OCCUPANCY_TOLERANCE:
+        if len(species) != 1 or not is_full(species[0][1]):
             raise partial_occupancy(", ".join(f"{symbol} {amount:g}" for symbol, amount in species), name=name, site=place)
         numbers.append(species_number(species[0][0]))
         if not numbers[-1]:

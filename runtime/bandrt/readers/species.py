@@ -11,6 +11,8 @@ from bandrt.errors import InputError
 _CHARGED = re.compile(r"([A-Za-z]{1,2})(?:\d*\.?\d*[+-]|[+-]\d*\.?\d*|\d+)?")
 _LABEL = re.compile(r"[A-Za-z]+")
 _ISOTOPES = {"D": "deuterium", "T": "tritium"}
+OCCUPANCY_TOLERANCE = 1e-3
+"""A site filled to within this is full."""
 
 
 @lru_cache(maxsize=4096)
@@ -38,6 +40,11 @@ def unknown_species(symbol: str, *, name: str, site: str) -> InputError:
     isotope = _ISOTOPES.get(symbol.rstrip("0123456789+-"))
     advice = f"write H for {isotope}" if isotope else "every site needs the symbol of one element"
     return InputError("unknown-species", f"{name}: {site} holds {symbol!r}, which is not an element; {advice}")
+
+
+def is_full(occupancy: float) -> bool:
+    """Whether a site is filled by one atom, to within `OCCUPANCY_TOLERANCE`."""
+    return abs(occupancy - 1.0) <= OCCUPANCY_TOLERANCE  # so that what is not a number is not full
 
 
 def partial_occupancy(occupancy: str, *, name: str, site: str) -> InputError:

@@ -29,6 +29,7 @@ from bandrt.crystal import Crystal
 from bandrt.files import replaced
 from bandrt.manifest import BandRule
 from bandrt.results.prediction import Prediction
+from bandrt.results.summary import UNCERTAINTY_COLUMN
 
 FORMAT_VERSION = 1
 
@@ -37,7 +38,6 @@ _PER_CRYSTAL = (
     "energies", "frac_kpoints", "kpoint_distance", "labels", "label_indices", "lattice",
 )  # fmt: skip
 _PER_ATOM = ("atomic_numbers", "frac_coords")
-_UNCERTAINTY = "uncertainty_ev"
 _SCALARS = ("n_valence", "metal_tolerance_ev", "engine_sha256", "format_version")
 
 
@@ -94,7 +94,7 @@ def stacked(predictions: Sequence[Prediction]) -> dict[str, NDArray[Any]]:
         "frac_coords": np.concatenate([c.frac_coords for c in crystals]),
     }
     if predictions[0].uncertainty_ev is not None:
-        arrays[_UNCERTAINTY] = np.array([p.uncertainty_ev for p in predictions], np.float32)
+        arrays[UNCERTAINTY_COLUMN] = np.array([p.uncertainty_ev for p in predictions], np.float32)
     return arrays
 
 
@@ -147,7 +147,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     with _opened(path) as archive:
         if (damaged := archive.zip.testzip()) is not None:  # checksums before shapes are believed
             raise BadPartError(f"{path}: {damaged} has a wrong checksum")
-        estimated = [name for name in (_UNCERTAINTY,) if name in archive.files]
+        estimated = [name for name in (UNCERTAINTY_COLUMN,) if name in archive.files]
         arrays = {name: archive[name] for name in (*_PER_CRYSTAL, *estimated, *_PER_ATOM, "atom_offsets", *_SCALARS)}
     n_crystals, offsets = len(arrays["id"]), arrays["atom_offsets"]
     if int(arrays["format_version"]) != FORMAT_VERSION:
@@ -179,5 +179,5 @@ def _prediction(arrays: dict[str, NDArray[Any]], index: int, rule: BandRule) -> 
         path=str(arrays["path"][index]),
         band_structure=bands,
         warnings=tuple(codes.split(";")) if codes else (),
-        uncertainty_ev=float(arrays[_UNCERTAINTY][index]) if _UNCERTAINTY in arrays else None,
+        uncertainty_ev=float(arrays[UNCERTAINTY_COLUMN][index]) if UNCERTAINTY_COLUMN in arrays else None,
     )

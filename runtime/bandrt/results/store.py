@@ -24,14 +24,12 @@ from typing import IO, Any, Literal, Self
 from bandrt.arguments import check_choice, check_kind
 from bandrt.bands.band_structure import BandStructure
 from bandrt.errors import OutputError, OutputInTheWayError
-from bandrt.files import check_cleared, check_folder, clear, first_foreign, path_of, paths_of, replaced
+from bandrt.files import CRASH_LOG, check_cleared, check_folder, clear, first_foreign, path_of, paths_of, replaced
 from bandrt.results.parts import BadPartError, part_engine, part_ids, read_part, write_part
 from bandrt.results.prediction import Failure, Prediction, Ticket
 from bandrt.results.summary import COLUMNS, UNCERTAINTY_COLUMN, summary_row
 
-log = logging.getLogger(__name__)
-
-PARTS, SUMMARY, ERRORS, RUN, PLOTS, CRASH_LOG = "parts", "summary.csv", "errors.jsonl", "run.json", "plots", "bandrt-error.log"
+PARTS, SUMMARY, ERRORS, RUN, PLOTS = "parts", "summary.csv", "errors.jsonl", "run.json", "plots"
 CONVERTED = {"pymatgen": "bands.jsonl.gz", "hdf5": "bands.h5", "parquet": "bands.parquet"}
 """Results in other formats, by what they are converted to."""
 PART_CRYSTALS = 512
@@ -160,7 +158,7 @@ class Store:
                         )
                     predictions = list(read_part(path))
                 except BadPartError as error:
-                    log.warning("discarded a damaged part, its crystals are predicted again: %s", error)
+                    logging.getLogger(__name__).warning("discarded a damaged part, its crystals are predicted again: %s", error)
                     path.unlink()
                     continue
                 rows.writerows(summary_row(p) for p in predictions)
@@ -278,7 +276,7 @@ def read_errors(folder: Path) -> list[Failure]:
         try:
             failures.append(Failure(**json.loads(line)))
         except (ValueError, TypeError):
-            log.warning("%s: passed over an unfinished line", path)
+            logging.getLogger(__name__).warning("%s: passed over an unfinished line", path)
     return failures
 
 

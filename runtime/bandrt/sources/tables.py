@@ -8,6 +8,7 @@ import io
 import json
 import zlib
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from typing import IO, Any
 
 from bandrt.errors import InputError
@@ -56,10 +57,36 @@ def rows(stream: IO[bytes], file_name: str, path: str, label: str) -> Iterator[C
         )
 
 
+def csv_rows(table: IO[str]) -> Iterator[list[str]]:
+    """The rows of a CSV table, the header first, whose fields may be as long as a crystal.
+
+    Python's limit of a field is one for the whole process: it is raised for as long as a row is read, and then as it was.
+    """
+    reader = csv.reader(table)
+    while True:
+        before = csv.field_size_limit(MAX_CRYSTAL_BYTES)
+        try:
+            row = next(reader, None)
+        finally:
+            csv.field_size_limit(before)
+        if row is None:
+            return
+        yield row
+
+
+def csv_records(table: IO[str]) -> tuple[list[str], Iterator[dict[str, str]]]:
+    """The columns of a CSV table, and its rows by column, read one at a time.
+
+    What a short row lacks is empty, blank lines are passed over.
+    """
+    lines = csv_rows(table)
+    columns = next(lines, [])
+    return columns, (dict(zip_longest(columns, line[: len(columns)], fillvalue="")) for line in lines if line)
+
+
 def _csv_rows(table: IO[str]) -> Iterator[tuple[str, str | InputError]]:
     """Id (may be empty) and CIF of each row."""
-    csv.field_size_limit(MAX_CRYSTAL_BYTES)
-    reader = csv.reader(table)
+    reader = csv_rows(table)
     header = next(reader, None)
     if header is None:
         raise InputError("empty-file", "the table is empty")

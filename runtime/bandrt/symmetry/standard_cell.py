@@ -13,7 +13,8 @@ Crystals are rotated, never mirrored: a chiral crystal keeps its hand.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from itertools import accumulate, product
@@ -30,8 +31,6 @@ from bandrt.outcomes import only, onward
 from bandrt.recipe import SymmetryRecipe
 from bandrt.symmetry.prototypes import VOLUME_PER_ATOM, Prototype, prototype_of
 from bandrt.symmetry.standard_lattice import Setting, conventional_lattice, primitive_vectors, settings
-
-logging.getLogger("moyo").setLevel(logging.ERROR)  # it warns about every supercell, where nothing is wrong
 
 WRAP_TOLERANCE: Final = 1e-8
 """Fractional: coordinates this little below zero are zero, not almost one."""
@@ -105,11 +104,24 @@ def standardize_many(
         recipe: finder and tolerance.
         names: what to call each in an error.
     """
-    found = [
-        crystal if isinstance(crystal, InputError) else _like_prototype(crystal, recipe) or _found(crystal, recipe, name)
-        for crystal, name in zip(crystals, names, strict=True)
-    ]
+    with _finder_silent():
+        found = [
+            crystal if isinstance(crystal, InputError) else _like_prototype(crystal, recipe) or _found(crystal, recipe, name)
+            for crystal, name in zip(crystals, names, strict=True)
+        ]
     return onward(found, _completed)
+
+
+@contextmanager
+def _finder_silent() -> Iterator[None]:
+    """Keep the finder's warnings from people: it gives one for every supercell, where nothing is wrong."""
+    logger = logging.getLogger("moyo")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _completed(found: Sequence[StandardCell | MoyoDataset]) -> list[StandardCell]:

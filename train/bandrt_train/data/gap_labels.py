@@ -19,6 +19,7 @@ import numpy as np
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.readers import read_cif
+from bandrt.sources.tables import csv_records
 from bandrt_train.data.documents import DocumentText
 from bandrt_train.data.targets import MappingReport, Targets
 
@@ -39,8 +40,8 @@ def find_gaps(table: Path) -> Iterator[DocumentText]:
             if table.suffix == ".gz"
             else table.open(encoding="utf-8", newline="") as stream
         ):
-            rows = csv.DictReader(stream)
-            missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
+            columns, rows = csv_records(stream)
+            missing = [name for name in COLUMNS if name not in columns]
             if missing:
                 raise InputError("not-a-gap-table", f"{table}: has no column {missing[0]!r}; needed: {', '.join(COLUMNS)}")
             for number, row in enumerate(rows, start=1):

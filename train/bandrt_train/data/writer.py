@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from bandrt import __version__
 from bandrt.errors import OutputInTheWayError
 from bandrt.files import TEMPORARY_SUFFIX, check_cleared, check_folder, clear, file_sha256, replaced
+from bandrt.nested import differences
 from bandrt_train.data.dataset import (
     ATOM_ARRAYS,
     FORMAT_VERSION,
@@ -257,21 +258,13 @@ def _require_same(folder: Path, found: dict[str, Any], build: dict[str, Any]) ->
     Raises:
         OutputError: ``build-differs``.
     """
-    there, here = _flat(found), _flat(json.loads(json.dumps(build)))
-    for name in sorted({*there, *here}):
-        if there.get(name) != here.get(name):
-            raise OutputInTheWayError(
-                "build-differs",
-                f"{folder}: was begun with {name} = {there.get(name)!r}, now it is {here.get(name)!r};"
-                " resume with the same options or choose another folder",
-            )
-
-
-def _flat(values: Any, name: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with dotted names."""
-    if not isinstance(values, dict):
-        return {name: values}
-    return {key: leaf for inner, value in values.items() for key, leaf in _flat(value, f"{name}.{inner}".lstrip(".")).items()}
+    if unlike := differences(found if isinstance(found, dict) else {"": found}, json.loads(json.dumps(build))):
+        name, before, now = min(unlike)
+        raise OutputInTheWayError(
+            "build-differs",
+            f"{folder}: was begun with {name} = {before!r}, now it is {now!r};"
+            " resume with the same options or choose another folder",
+        )
 
 
 def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:

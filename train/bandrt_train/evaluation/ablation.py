@@ -13,6 +13,7 @@ import numpy as np
 
 from bandrt.errors import BandrtError
 from bandrt.files import require_there
+from bandrt.nested import differences, flat
 from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.evaluation.tables import METRICS, markdown_table
 
@@ -90,7 +91,7 @@ def read_run(folder: Path, name: str = "") -> Run:
         raise AblationError("not-a-run", f"{folder}: not a finished run of bandrt train fit ({error!r})") from error
     checkpoint = load_checkpoint(folder / "checkpoint.pt")
     domain = checkpoint.training
-    settings = _flat(config) | {"gaps": domain.n_gaps, "pretraining": " then ".join(domain.pretraining) or "none"}
+    settings = flat(config) | {"gaps": domain.n_gaps, "pretraining": " then ".join(domain.pretraining) or "none"}
     if not domain.n_gaps:  # what is said of gaps means nothing without any
         settings = {name: value for name, value in settings.items() if not name.startswith("gaps.")}
     n_parameters = sum(tensor.numel() for tensor in checkpoint.state.values() if tensor.is_floating_point())
@@ -156,7 +157,7 @@ def _difference(settings: dict[str, Any], first: dict[str, Any]) -> str:
     if settings == first:
         words = (first.get("model.variant", "model"), first.get("model.node_features"), first["gaps"] and f"{first['gaps']} gaps")
         return ", ".join(word for word in words if word)
-    names = sorted(name for name in settings.keys() | first.keys() if settings.get(name) != first.get(name))
+    names = sorted(one.name for one in differences(settings, first))
     return ", ".join(f"{name} {settings.get(name, '-')}" for name in names)
 
 
@@ -165,10 +166,3 @@ def _cell(mean: float | None, spread: float | None, best: float) -> str:
         return "-"
     text = f"{mean:.3f}" if spread is None else f"{mean:.3f} ± {spread:.3f}"
     return f"**{text}**" if mean == best else text
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat

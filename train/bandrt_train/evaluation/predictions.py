@@ -15,7 +15,7 @@ from torch_geometric.data import Batch, Data
 
 from bandrt.batch import pad
 from bandrt.contract import BAND_ENERGIES, UNCERTAINTY
-from bandrt.engine import open_session
+from bandrt.engine import ONNX_SUFFIX, open_session
 from bandrt.engine.session import Session
 from bandrt.errors import BandrtError
 from bandrt.features import Features
@@ -31,7 +31,6 @@ from bandrt_train.model.output import BandOutput
 BATCH_SIZE = 16
 CHUNK = 32 * BATCH_SIZE
 """Entries in memory at a time, sorted by size to fill batches well."""
-ENGINE_SUFFIXES = (".onnx",)
 
 
 class EvaluationError(BandrtError):
@@ -130,7 +129,7 @@ def predict_entries(path: Path, dataset: Dataset, entries: Iterable[Entry]) -> P
     Raises:
         EvaluationError: ``recipe-mismatch`` when the data set was featurised in another way than the model needs.
     """
-    if path.suffix.lower() in ENGINE_SUFFIXES:
+    if path.suffix.lower() == ONNX_SUFFIX:
         with open_session(path) as session:
             manifest = session.manifest
             check_recipe(path, manifest.recipe, manifest.bands, dataset)

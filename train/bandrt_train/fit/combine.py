@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from bandrt.errors import BandrtError, UsageError
 from bandrt.manifest import BandRule, EnsembleRule
+from bandrt.nested import differences
 from bandrt_train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from bandrt_train.data.dataset import Dataset
 from bandrt_train.data.targets import Targets
@@ -213,8 +214,10 @@ def _check_members(paths: Sequence[Path], members: Sequence[Checkpoint]) -> None
             ("other-bands", "bands", _counted(member.bands), _counted(members[0].bands)),
             ("other-data", "training", _seen(member), _seen(members[0])),
         ):
-            if difference := _difference(what, dataclasses.asdict(ours), dataclasses.asdict(theirs)):
-                raise EnsembleError(code, f"{path} and {paths[0]} are not members of one ensemble: {difference}")
+            if found := differences(dataclasses.asdict(ours), dataclasses.asdict(theirs)):
+                name, here, there = min(found)
+                both = f"{path} and {paths[0]} are not members of one ensemble"
+                raise EnsembleError(code, f"{both}: {what}.{name} is {here!r} and {there!r}")
         for twin, other in zip(paths[:number], members[:number], strict=True):
             if all(torch.equal(tensor, other.state[name]) for name, tensor in member.state.items()):
                 raise EnsembleError("same-member", f"{path} and {twin} have the same weights; train them with different seeds")
@@ -227,18 +230,6 @@ def _counted(bands: BandRule) -> BandRule:
 def _seen(member: Checkpoint) -> Any:
     """What a member was trained on; the checkpoint that it started from may have had a seed of its own."""
     return dataclasses.replace(member.training, metrics={}, parent_sha256="")
-
-
-def _difference(where: str, ours: dict[str, Any], theirs: dict[str, Any]) -> str | None:
-    """The first field in which two descriptions differ."""
-    for name in sorted(ours.keys() | theirs.keys()):
-        one, other = ours.get(name), theirs.get(name)
-        if isinstance(one, dict) and isinstance(other, dict):
-            if difference := _difference(f"{where}.{name}", one, other):
-                return difference
-        elif one != other:
-            return f"{where}.{name} is {one!r} and {other!r}"
-    return None
 
 
 def _check_data(path: Path, member: Checkpoint, dataset: Dataset, gaps: Dataset | None) -> None:

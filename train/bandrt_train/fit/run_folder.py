@@ -25,6 +25,7 @@ import torch
 
 from bandrt.errors import OutputInTheWayError
 from bandrt.files import check_cleared, check_folder, clear, replaced
+from bandrt.nested import differences
 from bandrt_train.fit.config import FitConfig
 
 STATE_KEY = "bandrt"
@@ -54,8 +55,8 @@ class Identity:
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
         """What was otherwise when `other`, plain values of an identity, was written."""
-        own, found = _flat(json.loads(json.dumps(dataclasses.asdict(self)))), _flat(other)
-        return [f"{name} is {own.get(name)!r}, was {found.get(name)!r}" for name in own | found if own.get(name) != found.get(name)]
+        own = json.loads(json.dumps(dataclasses.asdict(self)))
+        return [f"{name} is {now!r}, was {before!r}" for name, now, before in differences(own, other)]
 
 
 def check_run_folder(path: Path, *, resume: bool, overwrite: bool) -> None:
@@ -156,10 +157,3 @@ class RunFolder:
         with self.temporary().open("rb") as file:
             os.fsync(file.fileno())
         os.replace(self.temporary(), self.last)
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return flat

@@ -13,7 +13,7 @@ from bandrt.engine.cuda_driver import require_gpu
 from bandrt.engine.onnx.binding import BoundRunner, load_cuda_libraries
 from bandrt.engine.onnx.file import manifest_of
 from bandrt.engine.onnx.slices import SlicedRunner
-from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs, available_cores, parse_device, run_in_turn
+from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs, available_cores, parse_device, run_in_turn, tells_of_memory
 from bandrt.engine.shapes import shape_of
 from bandrt.errors import EngineError, MissingPackageError
 from bandrt.manifest import Manifest
@@ -21,8 +21,6 @@ from bandrt.manifest import Manifest
 _ELEMENT_TYPES: dict[Dtype, str] = {"int32": "tensor(int32)", "float32": "tensor(float)", "bool": "tensor(bool)"}
 _ERRORS_ONLY = 3
 """ONNX Runtime's log severity: warnings about its own optimiser are nothing a user can act on."""
-OUT_OF_MEMORY = ("Failed to allocate memory", "out of memory", "ALLOC_FAILED", "bad_alloc", "bad allocation")
-"""How ONNX Runtime's messages spell it; it has no class of its own for this."""
 CUDA_OPTIONS = {"use_tf32": "0", "arena_extend_strategy": "kSameAsRequested"}
 """True fp32, and memory no faster than shapes ask for it, since they change from batch to batch."""
 
@@ -116,10 +114,10 @@ class OnnxSession:
             return self._evaluate(self._session, feeds) if self._sliced is None else self._sliced.run(feeds)
         except Exception as error:
             crystals, atoms, _ = shape_of(inputs)
-            if any(words in str(error) for words in OUT_OF_MEMORY) or isinstance(error, MemoryError):
+            if tells_of_memory(str(error)) or isinstance(error, MemoryError):
                 if self._bound is not None:
                     self._bound.forget()
-                raise OutOfMemoryError(f"{self._device} has no memory for {crystals} crystals of up to {atoms} atoms") from error
+                raise OutOfMemoryError.of_batch(self._device, crystals, atoms) from error
             raise EngineError(
                 "engine-failed", f"{self._path}: failed on {crystals} crystals of up to {atoms} atoms ({_first_line(error)})"
             ) from error

@@ -15,10 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.engine.plan.device import DeviceBuffer, DeviceError, Event, Graph, HostBuffer, OutOfDeviceMemoryError
+from bandrt.engine.session import tells_of_memory
 from bandrt.errors import MissingPackageError
-
-OUT_OF_MEMORY = ("OUT_OF_MEMORY", "out of memory", "OutOfMemory")
-"""How CUDA's and TensorRT's messages spell it."""
 
 
 class CudaDevice:
@@ -194,4 +192,4 @@ def cuda_errors() -> Iterator[None]:
 def device_error(message: str) -> DeviceError:
     """The error that a message of CUDA or TensorRT stands for."""
     first = message.strip().splitlines()[0]
-    return OutOfDeviceMemoryError(first) if any(words in message for words in OUT_OF_MEMORY) else DeviceError(first)
+    return OutOfDeviceMemoryError(first) if tells_of_memory(message) else DeviceError(first)

@@ -16,8 +16,6 @@ from bandrt.engine.plan.tensorrt import PlanContext
 from bandrt.engine.session import Inputs, Outputs
 from bandrt.engine.shapes import Layout
 
-log = logging.getLogger(__name__)
-
 RUNS_BEFORE_CAPTURE = 1
 """The first run makes a context ready, and cannot be part of a graph."""
 
@@ -145,7 +143,7 @@ class Lane:
         except OutOfDeviceMemoryError:
             raise
         except DeviceError as error:  # slower, and as right
-            log.warning("runs without CUDA graphs: %s", error)
+            logging.getLogger(__name__).warning("runs without CUDA graphs: %s", error)
             self._context.give_up_capture()
             return None
 

@@ -168,7 +168,7 @@ class PlanSession:
             except DeviceError as error:
                 raise self._failed(error, f"{crystals} crystals of up to {atoms} atoms") from error
             if not self._make_room(shape):
-                return OutOfMemoryError(f"{self._name} has no memory for {crystals} crystals of up to {atoms} atoms ({reason})")
+                return OutOfMemoryError.of_batch(self._name, crystals, atoms, reason=str(reason))
 
     def _landed(self, flight: Flight | OutOfMemoryError) -> Outputs | OutOfMemoryError:
         if isinstance(flight, OutOfMemoryError):

@@ -17,8 +17,6 @@ from bandrt.engine.plan.cuda_device import device_error
 from bandrt.engine.plan.device import DeviceBuffer, Stream
 from bandrt.errors import MissingPackageError
 
-log = logging.getLogger(__name__)
-
 PlanBackend = Literal["tensorrt", "tensorrt-rtx"]
 PACKAGES: dict[PlanBackend, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 """What each backend is imported as; its extra has the backend's name."""
@@ -49,7 +47,7 @@ def make_logger(trt: Any, problems: list[str]) -> Any:
         def log(self, severity: Any, message: str) -> None:
             if severity <= trt.ILogger.ERROR:
                 problems.append(message.strip())
-            log.debug("%s: %s", severity, message)
+            logging.getLogger(__name__).debug("%s: %s", severity, message)
 
     return Logger()
 
