@@ -222,7 +222,7 @@ def pytorch(check: Check) -> Json:
     manifest = read_manifest(check.engines[0])
     if manifest.variant == "released":
         raise SkipError("the released variant is timed from its checkpoint")
-    config, rule = from_mapping(ModelConfig, manifest.model, source="manifest"), manifest.ensemble
+    config, rule = from_mapping(ModelConfig, manifest.model, name="manifest"), manifest.ensemble
     model = Ensemble([build_model(config) for _ in rule.members], rule) if rule else build_model(config)
     dense = dense_of(model.eval()).eval().to(check.device)
     model = model.to(check.device)

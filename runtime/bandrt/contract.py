@@ -162,29 +162,29 @@ def known_sizes(manifest: Manifest) -> dict[str, int]:
     return sizes if manifest.variant in ANY_SLOTS else {"D": manifest.recipe.graph.n_neighbors} | sizes
 
 
-def require_names(manifest: Manifest, *, source: str) -> None:
+def require_names(manifest: Manifest, *, name: str) -> None:
     """Refuse a manifest whose inputs and outputs are none of this contract.
 
     Args:
         manifest: of a model.
-        source: its file, for messages.
+        name: of its file, for messages.
 
     Raises:
         ManifestError: ``manifest-invalid``, for a manifest without band energies.
         EngineError: ``engine-mismatch``, for a name that this version does not know.
     """
     if BAND_ENERGIES not in manifest.outputs:
-        raise ManifestError("manifest-invalid", f"{source}: the manifest lists no output {BAND_ENERGIES}")
+        raise ManifestError("manifest-invalid", f"{name}: the manifest lists no output {BAND_ENERGIES}")
     for what, listed, known in (("input", manifest.inputs, INPUT_NAMES), ("output", manifest.outputs, OUTPUT_NAMES)):
-        for name in listed:
-            if name not in known:
+        for tensor in listed:
+            if tensor not in known:
                 raise EngineError(
                     "engine-mismatch",
-                    f"{source}: this version knows no {what} {name}, which the model's manifest lists; known: {', '.join(known)}",
+                    f"{name}: this version knows no {what} {tensor}, which the model's manifest lists; known: {', '.join(known)}",
                 )
 
 
-def described(manifest: Manifest, *, source: str) -> dict[str, list[dict[str, Any]]]:
+def described(manifest: Manifest, *, name: str) -> dict[str, list[dict[str, Any]]]:
     """The contract of one model as plain JSON values: ``inputs`` and ``outputs``, each with the fields of its `TensorSpec`.
 
     ``shape`` is `TensorSpec.dims` with the sizes that the model has fixed.
@@ -192,9 +192,9 @@ def described(manifest: Manifest, *, source: str) -> dict[str, list[dict[str, An
     Raises:
         ManifestError, EngineError: as `require_names`.
     """
-    require_names(manifest, source=source)
+    require_names(manifest, name=name)
     sizes = known_sizes(manifest)
     return {
-        what: [dataclasses.asdict(TENSORS[name]) | {"shape": TENSORS[name].shape(sizes)} for name in names]
-        for what, names in (("inputs", manifest.inputs), ("outputs", manifest.outputs))
+        what: [dataclasses.asdict(TENSORS[tensor]) | {"shape": TENSORS[tensor].shape(sizes)} for tensor in tensors]
+        for what, tensors in (("inputs", manifest.inputs), ("outputs", manifest.outputs))
     }

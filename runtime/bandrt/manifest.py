@@ -183,7 +183,7 @@ class Manifest:
         return json.dumps(dataclasses.asdict(self), ensure_ascii=False, sort_keys=True, indent=1)
 
     @classmethod
-    def from_json(cls, text: str, *, source: str = "manifest") -> Manifest:
+    def from_json(cls, text: str, *, name: str = "manifest") -> Manifest:
         """Parse and check.
 
         Raises:
@@ -192,64 +192,64 @@ class Manifest:
         try:
             values = json.loads(text)
         except ValueError as error:
-            raise ManifestError("manifest-invalid", f"{source}: the manifest is not JSON ({error})") from error
+            raise ManifestError("manifest-invalid", f"{name}: the manifest is not JSON ({error})") from error
         if not isinstance(values, dict):
-            raise ManifestError("manifest-invalid", f"{source}: the manifest is a {type(values).__name__}, not an object")
+            raise ManifestError("manifest-invalid", f"{name}: the manifest is a {type(values).__name__}, not an object")
         version = values.get("format_version")
         if version != FORMAT_VERSION:
             raise ManifestError(
                 "manifest-version",
-                f"{source}: manifest format {version!r}, this bandrt reads {FORMAT_VERSION};"
+                f"{name}: manifest format {version!r}, this bandrt reads {FORMAT_VERSION};"
                 " export the checkpoint again with this version",
             )
-        return from_mapping(cls, values, source=source)
+        return from_mapping(cls, values, name=name)
 
 
 _T = TypeVar("_T")
 
 
-def from_mapping(kind: type[_T], values: Any, *, source: str, where: str = "") -> _T:
+def from_mapping(kind: type[_T], values: Any, *, name: str, where: str = "") -> _T:
     """Build the dataclass `kind` from plain JSON or TOML values, nested ones included; unknown and missing keys are errors.
 
     Raises:
         ManifestError: ``manifest-invalid``, naming the key and what was found.
     """
     if not isinstance(values, dict):
-        raise ManifestError("manifest-invalid", f"{source}: {where or 'top level'} is {values!r}, expected an object")
+        raise ManifestError("manifest-invalid", f"{name}: {where or 'top level'} is {values!r}, expected an object")
     fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(values) - set(fields))
     if unknown:
-        raise ManifestError("manifest-invalid", f"{source}: unknown key {where + unknown[0]!r}; known: {', '.join(sorted(fields))}")
+        raise ManifestError("manifest-invalid", f"{name}: unknown key {where + unknown[0]!r}; known: {', '.join(sorted(fields))}")
     hints = typing.get_type_hints(kind)
-    arguments = {name: _convert(hints[name], value, source=source, where=f"{where}{name}") for name, value in values.items()}
+    arguments = {key: _convert(hints[key], value, name=name, where=f"{where}{key}") for key, value in values.items()}
     try:
         return kind(**arguments)
     except (TypeError, ArgumentError) as error:
-        raise ManifestError("manifest-invalid", f"{source}: {where or 'top level'}: {error}") from error
+        raise ManifestError("manifest-invalid", f"{name}: {where or 'top level'}: {error}") from error
 
 
-def _convert(hint: Any, value: Any, *, source: str, where: str) -> Any:
+def _convert(hint: Any, value: Any, *, name: str, where: str) -> Any:
     origin, options = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return value
     if dataclasses.is_dataclass(hint):
-        return from_mapping(typing.cast(type, hint), value, source=source, where=f"{where}.")
+        return from_mapping(typing.cast(type, hint), value, name=name, where=f"{where}.")
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in options:
             return None
         [inner] = [o for o in options if o is not type(None)]
-        return _convert(inner, value, source=source, where=where)
+        return _convert(inner, value, name=name, where=where)
     if origin is Literal:
         if value in options:
             return value
-        raise ManifestError("manifest-invalid", f"{source}: {where} is {value!r}, allowed: {', '.join(map(repr, options))}")
+        raise ManifestError("manifest-invalid", f"{name}: {where} is {value!r}, allowed: {', '.join(map(repr, options))}")
     if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_convert(options[0], item, source=source, where=where) for item in value)
+        return tuple(_convert(options[0], item, name=name, where=where) for item in value)
     if origin is dict and isinstance(value, dict):
-        return {str(k): _convert(options[1], item, source=source, where=f"{where}.{k}") for k, item in value.items()}
+        return {str(k): _convert(options[1], item, name=name, where=f"{where}.{k}") for k, item in value.items()}
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if isinstance(hint, type) and isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
         return value
     expected = getattr(hint, "__name__", str(hint))
-    raise ManifestError("manifest-invalid", f"{source}: {where} is {value!r}, expected {expected}")
+    raise ManifestError("manifest-invalid", f"{name}: {where} is {value!r}, expected {expected}")

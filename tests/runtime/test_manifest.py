@@ -50,7 +50,7 @@ def test_equal_manifests_give_equal_text() -> None:
 def test_what_is_not_a_manifest_is_refused_by_the_name_of_the_key(change: dict[str, object], code: str, names: str) -> None:
     text = json.dumps({**json.loads(MANIFEST.to_json()), **change})
     with pytest.raises(ManifestError, match=names) as caught:
-        Manifest.from_json(text, source="model.onnx")
+        Manifest.from_json(text, name="model.onnx")
     assert caught.value.code == code
     assert caught.value.message.startswith("model.onnx: ")
 

@@ -104,7 +104,7 @@ def save_checkpoint(
         "description": json.dumps(description.as_dict(), ensure_ascii=False, sort_keys=True),
         "state": state,
     }
-    _check_agreement(config, ensemble, recipe, bands, state, str(target))
+    _check_agreement(config, ensemble, recipe, bands, state, target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with replaced(target, "wb") as stream:
         torch.save(content, stream)
@@ -122,32 +122,32 @@ def load_checkpoint(path: str | Path, *, conventions: Conventions | None = None)
         CheckpointError: ``checkpoint-not-found``, ``checkpoint-invalid`` or ``checkpoint-version``.
         UsageError: ``conventions-unused`` when conventions are given for a checkpoint that states its own.
     """
-    source = Path(path)
-    content = _read(source)
+    file = Path(path)
+    content = _read(file)
     if is_released(content):
-        return _released(content, conventions or Conventions(), source)
+        return _released(content, conventions or Conventions(), file)
     if not isinstance(content, dict) or content.get("kind") != KIND:
         raise CheckpointError(
-            "checkpoint-invalid", f"{source}: a torch file, but not a {KIND}, nor one in the layout of the released code"
+            "checkpoint-invalid", f"{file}: a torch file, but not a {KIND}, nor one in the layout of the released code"
         )
     if conventions is not None:
         raise UsageError(
             "conventions-unused",
-            f"{source}: this checkpoint says what it was trained on; edges, k-point frame, species index and k-path scheme"
+            f"{file}: this checkpoint says what it was trained on; edges, k-point frame, species index and k-path scheme"
             " can be chosen only for checkpoints of the released code",
         )
     version = content.get("format_version")
     if version != FORMAT_VERSION:
         raise CheckpointError(
-            "checkpoint-version", f"{source}: checkpoint format {version!r}, this bandrt reads {FORMAT_VERSION}; update bandrt"
+            "checkpoint-version", f"{file}: checkpoint format {version!r}, this bandrt reads {FORMAT_VERSION}; update bandrt"
         )
     try:
-        description = from_mapping(_Description, json.loads(content["description"]), source=str(source))
-        config = read_model_config(description.model, source=str(source))
+        description = from_mapping(_Description, json.loads(content["description"]), name=str(file))
+        config = read_model_config(description.model, name=str(file))
         state = content["state"]
     except (BandrtError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError("checkpoint-invalid", f"{source}: {error}") from error
-    _check_agreement(config, description.ensemble, description.recipe, description.bands, state, str(source))
+        raise CheckpointError("checkpoint-invalid", f"{file}: {error}") from error
+    _check_agreement(config, description.ensemble, description.recipe, description.bands, state, file)
     return Checkpoint(
         config,
         description.recipe,
@@ -155,7 +155,7 @@ def load_checkpoint(path: str | Path, *, conventions: Conventions | None = None)
         description.training,
         description.metrics,
         state,
-        file_sha256(source),
+        file_sha256(file),
         description.ensemble,
     )
 
@@ -172,14 +172,14 @@ def load_checkpoint_for(path: str | Path, recipe: Recipe, species_index: Species
         return load_checkpoint(path)
 
 
-def _released(content: dict[str, Any], conventions: Conventions, source: Path) -> Checkpoint:
+def _released(content: dict[str, Any], conventions: Conventions, file: Path) -> Checkpoint:
     try:
         released = read_released(content, conventions)
     except BandrtError as error:
-        raise CheckpointError("checkpoint-invalid", f"{source}: {error}") from error
+        raise CheckpointError("checkpoint-invalid", f"{file}: {error}") from error
     recipe, bands = conventions.recipe(released.config), BandRule(n_bands=released.config.n_bands)
-    _check_agreement(released.config, None, recipe, bands, released.state, str(source))
-    return Checkpoint(released.config, recipe, bands, TrainingDomain(), released.metrics, released.state, file_sha256(source))
+    _check_agreement(released.config, None, recipe, bands, released.state, file)
+    return Checkpoint(released.config, recipe, bands, TrainingDomain(), released.metrics, released.state, file_sha256(file))
 
 
 def _fresh(config: Config, ensemble: EnsembleRule | None) -> Model:
@@ -187,27 +187,27 @@ def _fresh(config: Config, ensemble: EnsembleRule | None) -> Model:
     return build_model(config) if ensemble is None else Ensemble([build_model(config) for _ in ensemble.members], ensemble)
 
 
-def _read(source: Path) -> Any:
+def _read(file: Path) -> Any:
     """The content of a torch file, of strings, numbers and tensors only."""
-    if not source.is_file():
-        raise CheckpointError("checkpoint-not-found", f"{source}: there is no such file")
-    if not zipfile.is_zipfile(source):
-        raise CheckpointError("checkpoint-invalid", f"{source}: not a checkpoint, or a truncated one: it is no zip archive")
+    if not file.is_file():
+        raise CheckpointError("checkpoint-not-found", f"{file}: there is no such file")
+    if not zipfile.is_zipfile(file):
+        raise CheckpointError("checkpoint-invalid", f"{file}: not a checkpoint, or a truncated one: it is no zip archive")
     try:
-        return torch.load(source, map_location="cpu", weights_only=True)
+        return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes make torch's reader raise almost anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise CheckpointError("checkpoint-invalid", f"{source}: not a checkpoint that is safe to load ({reason})") from error
+        raise CheckpointError("checkpoint-invalid", f"{file}: not a checkpoint that is safe to load ({reason})") from error
 
 
 def _check_agreement(
-    config: Config, ensemble: EnsembleRule | None, recipe: Recipe, bands: BandRule, state: Any, source: str
+    config: Config, ensemble: EnsembleRule | None, recipe: Recipe, bands: BandRule, state: Any, file: Path
 ) -> None:
     """Refuse parts that do not describe one model."""
     pairs = {"bands": (config.n_bands, bands.n_bands), "k-points": (config.n_kpoints, recipe.kpath.n_kpoints)}
     for what, (modelled, described) in pairs.items():
         if modelled != described:
-            raise CheckpointError("checkpoint-invalid", f"{source}: the model has {modelled} {what}, the recipe says {described}")
+            raise CheckpointError("checkpoint-invalid", f"{file}: the model has {modelled} {what}, the recipe says {described}")
     with torch.device("meta"):  # names and shapes only: no memory, no initialisation
         expected = {name: tuple(tensor.shape) for name, tensor in _fresh(config, ensemble).state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in state.items()} if isinstance(state, dict) else {}
@@ -215,9 +215,9 @@ def _check_agreement(
         if expected.get(name) != found.get(name):
             raise CheckpointError(
                 "checkpoint-invalid",
-                f"{source}: parameter {name} has shape {found.get(name, 'missing')},"
+                f"{file}: parameter {name} has shape {found.get(name, 'missing')},"
                 f" the model configuration says {expected.get(name, 'none')}",
             )
     for name, tensor in state.items():
         if not torch.isfinite(tensor).all():
-            raise CheckpointError("checkpoint-invalid", f"{source}: parameter {name} holds numbers that are not finite")
+            raise CheckpointError("checkpoint-invalid", f"{file}: parameter {name} holds numbers that are not finite")

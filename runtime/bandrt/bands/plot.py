@@ -135,8 +135,12 @@ def plot(bands: BandsOnPath, ax: Any = None, *, name: str = "", full_walk: bool 
     return ax
 
 
-def require_matplotlib() -> None:
+def require_matplotlib(*, extra: str = "plot", what: str = "drawing a band structure") -> None:
     """Find out before the work that figures cannot be drawn.
+
+    Args:
+        extra: of this package, that installs matplotlib.
+        what: needs it.
 
     Raises:
         MissingPackageError: matplotlib is not installed.
@@ -144,7 +148,7 @@ def require_matplotlib() -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise MissingPackageError("matplotlib", "plot", "drawing a band structure") from error
+        raise MissingPackageError("matplotlib", extra, what) from error
 
 
 def save(bands: BandsOnPath, path: Path, *, name: str = "", full_walk: bool = False) -> None:

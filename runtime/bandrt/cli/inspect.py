@@ -25,9 +25,9 @@ def command(model: Path, as_json: bool) -> None:
     """
     manifest = read_manifest(model)
     if as_json:
-        click.echo(json.dumps(json.loads(manifest.to_json()) | {"contract": described(manifest, source=str(model))}, indent=1))
+        click.echo(json.dumps(json.loads(manifest.to_json()) | {"contract": described(manifest, name=str(model))}, indent=1))
         return
-    require_names(manifest, source=str(model))
+    require_names(manifest, name=str(model))
     for title, rows in _sections(model, manifest):
         click.echo(title)
         width = max(len(name) for name, _ in rows)

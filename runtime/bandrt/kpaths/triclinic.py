@@ -16,11 +16,12 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from bandrt.symmetry.standard_lattice import IntVector, determinant
+
 METRIC_TOLERANCE = 1e-5
 """Relative, of squared lengths: lattice parameters come with 1e-6 to 1e-9 noise from files and symmetry finders."""
 
-IntVector = tuple[int, int, int]
-Metric = tuple[float, float, float, float, float, float]
+PackedMetric = tuple[float, float, float, float, float, float]
 """xx, yy, zz, yz, xz, xy"""
 _SIGNS = ((1, 1, 1), (1, 1, -1), (1, -1, 1), (1, -1, -1))
 
@@ -41,7 +42,7 @@ def wanted_cell(reciprocal: NDArray[np.float64]) -> tuple[tuple[float, float, fl
     first = _shortest(squared)
     tolerance = METRIC_TOLERANCE * squared.pop(first)
     second = _shortest(squared)
-    third = _shortest({face: length for face, length in squared.items() if _determinant(first, second, face)})
+    third = _shortest({face: length for face, length in squared.items() if determinant(first, second, face)})
 
     def dot(u: IntVector, v: IntVector) -> float:
         value = _dot(u, metric, v)
@@ -61,7 +62,7 @@ def wanted_cell(reciprocal: NDArray[np.float64]) -> tuple[tuple[float, float, fl
     return turned, np.array((r, s, t))[:, None] * np.array(chosen)
 
 
-def _face_vectors(metric: Metric) -> list[IntVector]:
+def _face_vectors(metric: PackedMetric) -> list[IntVector]:
     """The seven pairs of lattice points that bound the Brillouin zone, one of each pair, the simplest first.
 
     Selling's reduction: four vectors that add up to zero are changed until no two of them make an acute angle; the seven
@@ -86,7 +87,7 @@ def _shortest(squared: dict[IntVector, float]) -> IntVector:
     return next(vector for vector, length in squared.items() if length <= limit)
 
 
-def _dot(u: IntVector, metric: Metric, v: IntVector) -> float:
+def _dot(u: IntVector, metric: PackedMetric, v: IntVector) -> float:
     xx, yy, zz, yz, xz, xy = metric
     (a, b, c), (x, y, z) = u, v
     return a * x * xx + b * y * yy + c * z * zz + (b * z + c * y) * yz + (a * z + c * x) * xz + (a * y + b * x) * xy
@@ -94,7 +95,3 @@ def _dot(u: IntVector, metric: Metric, v: IntVector) -> float:
 
 def _add(u: IntVector, v: IntVector) -> IntVector:
     return u[0] + v[0], u[1] + v[1], u[2] + v[2]
-
-
-def _determinant(u: IntVector, v: IntVector, w: IntVector) -> int:
-    return u[0] * (v[1] * w[2] - v[2] * w[1]) + u[1] * (v[2] * w[0] - v[0] * w[2]) + u[2] * (v[0] * w[1] - v[1] * w[0])

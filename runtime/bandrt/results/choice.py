@@ -28,7 +28,7 @@ def choose(folder: Path, names: Sequence[str] = (), query: Query | None = None) 
     Args:
         folder: the output folder.
         names: ids, and patterns of ids such as ``mp-1*``, where ``*``, ``?`` and ``[...]`` stand for any letters, one, and one of
-            some; what is an id is taken for one. None: every prediction.
+            some; what is an id is taken for one. Without any: every prediction.
         query: which of them, by their summary.
 
     Raises:

@@ -257,13 +257,14 @@ def _shortest_bases(lengths: Sequence[float]) -> list[tuple[IntVector, int]]:
             for k in others:
                 if lengths[k] > shortest + LENGTH_TOLERANCE:
                     break
-                determinant = _determinant(_HALF_SPACE[i], _HALF_SPACE[j], _HALF_SPACE[k])
-                if abs(determinant) == 1 and lengths[k] >= lengths[j] - LENGTH_TOLERANCE:
+                volume = determinant(_HALF_SPACE[i], _HALF_SPACE[j], _HALF_SPACE[k])
+                if abs(volume) == 1 and lengths[k] >= lengths[j] - LENGTH_TOLERANCE:
                     shortest = min(shortest, lengths[k])
-                    bases.append((lengths[k], (i, j, k), determinant))
+                    bases.append((lengths[k], (i, j, k), volume))
     limit = min(length for length, _, _ in bases) + LENGTH_TOLERANCE
-    return [(basis, determinant) for length, basis, determinant in bases if length <= limit]
+    return [(basis, volume) for length, basis, volume in bases if length <= limit]
 
 
-def _determinant(a: IntVector, b: IntVector, c: IntVector) -> int:
+def determinant(a: IntVector, b: IntVector, c: IntVector) -> int:
+    """The volume of the cell of three vectors, in cells of the lattice; its sign says whether they are right-handed."""
     return a[0] * (b[1] * c[2] - b[2] * c[1]) + a[1] * (b[2] * c[0] - b[0] * c[2]) + a[2] * (b[0] * c[1] - b[1] * c[0])

@@ -18,6 +18,7 @@ from bandrt_train.model.bandformer import REFERENCES, Bandformer
 from bandrt_train.model.config import OwnVariant
 from bandrt_train.model.decoder import CrossAttention, Memory
 from bandrt_train.model.graphs import to_batch
+from tests.support.random_graphs import random_features
 from tests.support.small_models import SMALL, isolated, perturbed, real_features
 
 TOLERANCE_EV = 1e-5
@@ -28,21 +29,6 @@ def dense_bands(dense: DenseBandformer, features: list[Features], **shape: int) 
     batch = pad(features, **shape)
     with torch.no_grad():
         return dense(*(torch.from_numpy(batch[name]) for name in REQUIRED_INPUTS))
-
-
-def random_features(rng: np.random.Generator, n_atoms: int) -> Features:
-    """A graph no crystal has: random neighbours, some atoms with few, some with none."""
-    slots = (n_atoms, 12)
-    return replace(
-        real_features()[0],
-        atomic_numbers=rng.integers(1, 119, n_atoms).astype(np.int32),
-        neighbor_index=rng.integers(0, n_atoms, slots).astype(np.int32),
-        neighbor_distance=rng.uniform(1.5, 8.0, slots).astype(np.float32),
-        neighbor_mask=rng.random(slots) < rng.choice([0.0, 0.3, 1.0], n_atoms)[:, None],
-        neighbor_image=np.zeros((*slots, 3), np.int32),
-        atom_mask=np.ones(n_atoms, np.bool_),
-        kpoints=rng.uniform(-1.0, 1.0, (48, 3)).astype(np.float32),
-    )
 
 
 def assert_equal(model: Bandformer, dense: DenseBandformer, features: list[Features], **shape: int) -> None:

@@ -28,6 +28,7 @@ from bandrt_train.model.bandformer import Bandformer, BlochBandformer
 from bandrt_train.model.config import ModelConfig
 from bandrt_train.model.graphs import to_batch
 from bandrt_train.model.loops import LoopReading, SparseBonds
+from tests.support.random_graphs import random_features
 from tests.support.small_models import BLOCH, BLOCH_RECIPE, PORTABLE_OPS, bloch_features, isolated, perturbed
 
 TOLERANCE_EV = 1e-5
@@ -43,21 +44,6 @@ def small(kpoint_encoding: bool) -> BlochBandformer:
         for parameter in model.parameters():
             parameter.mul_(SHRINK)
     return model
-
-
-def random_features(rng: np.random.Generator, n_atoms: int) -> Features:
-    """A graph no crystal has: random neighbours in random cells, some atoms with few, some with none."""
-    slots = (n_atoms, 32)
-    return replace(
-        bloch_features()[0],
-        atomic_numbers=rng.integers(1, 119, n_atoms).astype(np.int32),
-        neighbor_index=rng.integers(0, n_atoms, slots).astype(np.int32),
-        neighbor_distance=rng.uniform(1.5, 8.0, slots).astype(np.float32),
-        neighbor_mask=rng.random(slots) < rng.choice([0.0, 0.3, 1.0], n_atoms)[:, None],
-        neighbor_image=rng.integers(-3, 4, (*slots, 3)).astype(np.int32),
-        atom_mask=np.ones(n_atoms, np.bool_),
-        kpoints=rng.uniform(-1.0, 1.0, (48, 3)).astype(np.float32),
-    )
 
 
 def inputs(batch: dict[str, Any]) -> list[torch.Tensor]:
@@ -81,7 +67,7 @@ def test_dense_and_reference_agree_on_real_and_random_crystals(kpoint_encoding: 
     assert_equal(model, bloch_features())
     rng = np.random.default_rng(0)
     for sizes in ((1,), (1, 2, 30), (17, 5, 5, 1)):
-        assert_equal(model, [random_features(rng, n) for n in sizes])
+        assert_equal(model, [random_features(rng, n, like=bloch_features()[0], farthest_image=3) for n in sizes])
 
 
 def test_padding_changes_nothing_and_gives_finite_numbers() -> None:

@@ -71,12 +71,12 @@ def build_until(n: int, source: Path, folder: Path, *, resume: bool = False) -> 
             raise Stopped
 
     with pytest.raises(Stopped):
-        build_dataset([source], folder, RECIPE, part_size=PART_SIZE, resume=resume, report=report)
+        build_dataset([source], folder, RECIPE, part_size=PART_SIZE, resume=resume, on_progress=report)
 
 
 def resume(source: Path, folder: Path) -> list[BuildReport]:
     reports: list[BuildReport] = []
-    build_dataset([source], folder, RECIPE, part_size=PART_SIZE, resume=True, report=reports.append)
+    build_dataset([source], folder, RECIPE, part_size=PART_SIZE, resume=True, on_progress=reports.append)
     return reports
 
 
@@ -172,7 +172,7 @@ def test_a_folder_of_documents_knows_how_many_there_are(lines: list[str], tmp_pa
     for i in (0, 1):
         (tmp_path / "documents" / f"{i}.json").write_text(lines[i], encoding="utf-8")
     reports: list[BuildReport] = []
-    build_dataset([tmp_path / "documents"], tmp_path / "data", RECIPE, report=reports.append)
+    build_dataset([tmp_path / "documents"], tmp_path / "data", RECIPE, on_progress=reports.append)
     assert reports == [BuildReport(1, 0, 0, 2), BuildReport(2, 0, 0, 2)]
 
 

@@ -121,7 +121,12 @@ def dataset(
     check_folder(out)
     try:
         with Progress("documents") as progress:
-            how: BuildOptions = {"workers": workers, "resume": resume, "overwrite": overwrite, "report": partial(_show, progress)}
+            how: BuildOptions = {
+                "workers": workers,
+                "resume": resume,
+                "overwrite": overwrite,
+                "on_progress": partial(_show, progress),
+            }
             if part_size is not None:
                 how["part_size"] = part_size
             if released is not None:

@@ -88,7 +88,7 @@ def command(
         click.echo(f"{len(ids)} crystals found", err=True)
     try:
         with Progress("band structures") as progress:
-            done = download(ids, out, client, path_type=path_type, report=lambda state: _show(progress, state))
+            done = download(ids, out, client, path_type=path_type, on_progress=lambda state: _show(progress, state))
     except KeyboardInterrupt:
         click.echo(f"{out}: what is fetched is kept; go on with: bandrt train download -o {out}", err=True)
         raise

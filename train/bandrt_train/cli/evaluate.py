@@ -62,9 +62,9 @@ def evaluate(
     from bandrt_train.evaluation.tables import text_table
 
     if out is not None:
-        from bandrt_train.evaluation.plots import require_matplotlib
+        from bandrt.bands.plot import require_matplotlib
 
-        require_matplotlib()
+        require_matplotlib(extra="train", what="the report of an evaluation")
         for name in (REPORT, PAGE, CRYSTALS):
             check_file(out / name, overwrite=overwrite)
     teachers = [Dataset(folder) for folder in training or (data if split != "all" else ())]

@@ -74,7 +74,7 @@ class BuildOptions(TypedDict, total=False):
     """Delete an earlier data set in the folder."""
     part_size: int
     """Crystals in a part."""
-    report: Callable[[BuildReport], None] | None
+    on_progress: Callable[[BuildReport], None] | None
     """Told after every document how far the build is."""
 
 
@@ -152,7 +152,7 @@ def build(
     overwrite: bool = False,
     part_size: int = PART_SIZE,
     total: int | None = None,
-    report: Callable[[BuildReport], None] | None = None,
+    on_progress: Callable[[BuildReport], None] | None = None,
 ) -> Dataset:
     """Make an entry or a refusal of everything that `find` yields, always in the same order.
 
@@ -166,7 +166,7 @@ def build(
         overwrite: delete an earlier data set in it.
         part_size: crystals in a part.
         total: how many sources there are, if that is known.
-        report: told after every one.
+        on_progress: told after every one.
 
     Raises:
         BandrtError: ``worker-died``, or what `find` and `DatasetWriter` raise.
@@ -184,8 +184,8 @@ def build(
                 n_refused += 1
             else:
                 writer.add(made, key)
-            if report is not None:
-                report(BuildReport(n, kept, n_refused, total))
+            if on_progress is not None:
+                on_progress(BuildReport(n, kept, n_refused, total))
     return writer.close()
 
 

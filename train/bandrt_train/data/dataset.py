@@ -163,7 +163,7 @@ class Dataset:
                 "dataset-version",
                 f"{folder}: data set format {values.get('format_version')!r}, this bandrt reads {FORMAT_VERSION}; build it again",
             )
-        self.header = from_mapping(DatasetHeader, values, source=str(folder / "dataset.json"))
+        self.header = from_mapping(DatasetHeader, values, name=str(folder / "dataset.json"))
         self.records: list[dict[str, Any]] = [json.loads(line) for line in lines]
         self._part = lru_cache(maxsize=PARTS_IN_MEMORY)(self._read_part)
 
@@ -229,7 +229,7 @@ def _unpack(record: dict[str, Any], arrays: Mapping[str, NDArray[Any]], row: int
         arrays["energy_mask"][row],
         record["is_metal"],
         record["band_gap_ev"],
-        from_mapping(MappingReport, record["mapping"], source=record["id"]),
+        from_mapping(MappingReport, record["mapping"], name=record["id"]),
     )
     return Entry(record["id"], record["formula"], record["split"], features, targets, record["method"], record["document_sha256"])
 

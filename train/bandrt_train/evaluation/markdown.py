@@ -20,7 +20,7 @@ WITH_INTERVALS = ("energy_mae_ev", "gap_mae_ev", "metal_accuracy")
 
 def full_table(one: dict[str, Any]) -> str:
     """Table I of one set of a report, with every model: total, non-metal, metal."""
-    evaluations = {name: from_mapping(Evaluation, numbers, source="report") for name, numbers in one["models"].items()}
+    evaluations = {name: from_mapping(Evaluation, numbers, name="report") for name, numbers in one["models"].items()}
     return markdown_table(("", "", *GROUPS), table_one_rows(evaluations))
 
 

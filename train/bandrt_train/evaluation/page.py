@@ -57,7 +57,7 @@ def page(values: dict[str, Any], judgements: Sequence[Judgement]) -> str:
 
 
 def _set(one: dict[str, Any], judgement: Judgement) -> list[str]:
-    evaluations = {name: from_mapping(Evaluation, numbers, source="report") for name, numbers in one["models"].items()}
+    evaluations = {name: from_mapping(Evaluation, numbers, name="report") for name, numbers in one["models"].items()}
     parts = [
         f"<h2>{escape(one['data'])}: {escape(str(one['split']))}, {one['n_crystals']} crystals</h2>",
         f"<p>{escape(_facts(one))}</p>",
@@ -75,7 +75,7 @@ def _set(one: dict[str, Any], judgement: Judgement) -> list[str]:
     fields = [field for field in METRICS if field != "metal_f1" and getattr(evaluations[MODEL].total, field) is not None]
     header = ("", "crystals", *(METRICS[field] for field in fields))
     for title, key in (("By crystal system", "by_crystal_system"), ("By element", "by_element")):
-        groups = {name: from_mapping(Errors, numbers, source="report") for name, numbers in one[key].items()}
+        groups = {name: from_mapping(Errors, numbers, name="report") for name, numbers in one[key].items()}
         parts.append(f'<h3>{title}</h3><div class="scroll">{_table(header, breakdown_rows(groups, fields))}</div>')
     if one["crystals"]:
         parts.append(f"<h3>Crystals</h3>{_crystals(one['crystals'])}")

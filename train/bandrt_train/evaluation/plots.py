@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.bands.plot import branches, pretty_formula, pretty_label, ticks
-from bandrt.errors import MissingPackageError
 from bandrt.predict import band_structure
 from bandrt_train.evaluation.breakdown import ELEMENT_ERRORS, by_element, quintiles
 from bandrt_train.evaluation.calibration import calibration
@@ -26,18 +25,6 @@ MIN_PER_ELEMENT = 3
 """Crystals that an element must be in for a colour to mean something."""
 F_ROWS = {6: 8.5, 7: 9.5}
 """Where the lanthanides and actinides are drawn, by period."""
-
-
-def require_matplotlib() -> None:
-    """Fail early, before minutes of prediction.
-
-    Raises:
-        MissingPackageError: matplotlib is not installed.
-    """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise MissingPackageError("matplotlib", "train", "the report of an evaluation") from error
 
 
 def scatter(judgement: Judgement) -> Any:
@@ -159,15 +146,15 @@ def _square(x: float, y: float, color: Any) -> Any:
 
 
 def _scatter_panels(judgement: Judgement) -> list[tuple[str, Floats, Floats, str]]:
-    """Title, labels, predictions and colour of each panel."""
+    """Title, targets, predictions and colour of each panel."""
     predicted, panels = judgement.predicted[MODEL], []
     if judgement.kind == "bands":
         assert predicted.energies is not None
-        label = known_energies(judgement.targets)  # (n, n_bands, K)
-        own = np.ma.masked_array(predicted.energies, label.mask)
-        centers, own_centers = label.mean(axis=-1), own.mean(axis=-1)
+        target = known_energies(judgement.targets)  # (n, n_bands, K)
+        own = np.ma.masked_array(predicted.energies, target.mask)
+        centers, own_centers = target.mean(axis=-1), own.mean(axis=-1)
         panels.append(("band centres", centers.compressed(), own_centers.compressed(), _PREDICTED))
-        deviations = [(one - center[..., None]).compressed() for one, center in ((label, centers), (own, own_centers))]
+        deviations = [(one - center[..., None]).compressed() for one, center in ((target, centers), (own, own_centers))]
         panels.append(("band dispersions", deviations[0], deviations[1], _PREDICTED))
     nonmetal = np.array([not t.is_metal for t in judgement.targets])
     gap = np.array([t.band_gap for t in judgement.targets])
@@ -181,10 +168,10 @@ def _draw_bands(axes: Any, judgement: Judgement, i: int, quintile: str) -> None:
     assert predicted.energies is not None
     rule = judgement.predictions.model.rule
     bands = band_structure(entry.features, predicted.energies[i], rule)
-    label = np.where(entry.targets.mask, entry.targets.energies, np.nan)  # (n_bands, K)
+    target = np.where(entry.targets.mask, entry.targets.energies, np.nan)  # (n_bands, K)
     drawn = branches(bands)
     for branch in drawn:
-        axes.plot(branch.distance, label[:, branch.kpoints].T, color=_LABEL, linewidth=1.1)
+        axes.plot(branch.distance, target[:, branch.kpoints].T, color=_LABEL, linewidth=1.1)
         axes.plot(branch.distance, bands.energies[:, branch.kpoints].T, color=_PREDICTED, linewidth=1.0, linestyle=(0, (3, 1.5)))
     for branch in drawn[1:]:
         axes.axvline(branch.distance[0], color="#cccccc", linewidth=0.5, zorder=0)

@@ -192,13 +192,13 @@ def _alone(member: Checkpoint) -> Reference:
 
 def _predict(models: Sequence[Reference], dataset: Dataset, progress: CountEntries) -> _Held:
     indices = dataset.indices("validation")
-    parts: list[NDArray[np.float32]] = []
+    energies: list[NDArray[np.float32]] = []
     targets: list[Targets] = []
     for chunk in chunks(progress((dataset[i] for i in indices), len(indices))):
         graphs = [to_data(entry.features) for entry in chunk]
-        parts.append(np.stack([graph_energies(model, graphs) for model in models]))
+        energies.append(np.stack([graph_energies(model, graphs) for model in models]))
         targets += [entry.targets for entry in chunk]
-    return _Held(np.concatenate(parts, axis=1), targets)
+    return _Held(np.concatenate(energies, axis=1), targets)
 
 
 def _check_members(paths: Sequence[Path], members: Sequence[Checkpoint]) -> None:

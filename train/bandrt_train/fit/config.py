@@ -115,5 +115,5 @@ def read_config(path: Path) -> FitConfig:
         values = tomllib.loads(require_there(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise FitError("config-invalid", f"{path}: cannot be read as TOML ({error})") from error
-    model = read_model_config(values.pop("model", {}), source=str(path))
-    return replace(from_mapping(FitConfig, values, source=str(path)), model=model)
+    model = read_model_config(values.pop("model", {}), name=str(path))
+    return replace(from_mapping(FitConfig, values, name=str(path)), model=model)

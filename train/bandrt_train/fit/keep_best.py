@@ -75,11 +75,11 @@ class KeepBest(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
-        best, source = json.loads(state_dict["best"]), str(self.folder.last)
-        evaluation = from_mapping(Evaluation, best["evaluation"], source=source)
+        best, name = json.loads(state_dict["best"]), str(self.folder.last)
+        evaluation = from_mapping(Evaluation, best["evaluation"], name=name)
         self.rows, self.best = (
             state_dict["rows"],
-            Best(best["epoch"], evaluation, from_mapping(BandRule, best["rule"], source=source)),
+            Best(best["epoch"], evaluation, from_mapping(BandRule, best["rule"], name=name)),
         )
 
     def on_train_batch_end(

@@ -20,7 +20,7 @@ CONFIGS: dict[Variant, type[Config]] = {
 """The configuration of each variant."""
 
 
-def read_model_config(values: Any, *, source: str) -> Config:
+def read_model_config(values: Any, *, name: str) -> Config:
     """Build the configuration of a model from JSON or TOML values; the paper's variant where none is named.
 
     Raises:
@@ -29,5 +29,5 @@ def read_model_config(values: Any, *, source: str) -> Config:
     """
     variant = values.get("variant", "paper") if isinstance(values, Mapping) else "paper"
     if variant not in CONFIGS:
-        raise ConfigError("config-invalid", f"{source}: model.variant is {variant!r}, allowed: {', '.join(CONFIGS)}")
-    return from_mapping(CONFIGS[variant], values, source=source, where="model.")
+        raise ConfigError("config-invalid", f"{name}: model.variant is {variant!r}, allowed: {', '.join(CONFIGS)}")
+    return from_mapping(CONFIGS[variant], values, name=name, where="model.")

@@ -32,7 +32,7 @@ def manifest_of(path: Path) -> Manifest:
         raise EngineError("engine-unreadable", f"{path}: is truncated or not an ONNX model ({error})") from error
     if METADATA_KEY not in metadata:
         raise ManifestError("manifest-missing", f"{path}: is a model without a bandrt manifest; make it with: bandrt export")
-    return Manifest.from_json(metadata[METADATA_KEY], source=str(path))
+    return Manifest.from_json(metadata[METADATA_KEY], name=str(path))
 
 
 def _metadata(file: BinaryIO, size: int) -> dict[str, str]:

@@ -144,7 +144,7 @@ class OnnxSession:
 
     def _compare_with_manifest(self) -> None:
         manifest = self._manifest
-        require_names(manifest, source=str(self._path))
+        require_names(manifest, name=str(self._path))
         inputs = {i.name: i for i in self._session.get_inputs()}
         outputs = {o.name: o for o in self._session.get_outputs()}
         self._compare("inputs", set(inputs), set(manifest.inputs))

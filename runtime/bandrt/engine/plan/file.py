@@ -51,7 +51,7 @@ def manifest_of(path: Path) -> Manifest:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError("manifest-invalid", f"{beside}: cannot be read ({error}); {rebuild(path)}") from error
-    manifest = Manifest.from_json(text, source=str(beside))
+    manifest = Manifest.from_json(text, name=str(beside))
     backend = manifest.backend
     if backend.name == "onnx" or backend.file_sha256 is None:
         raise ManifestError("manifest-invalid", f"{beside}: is the manifest of an ONNX file, not of a plan; {rebuild(path)}")

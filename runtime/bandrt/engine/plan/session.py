@@ -213,7 +213,7 @@ class PlanSession:
 
     def _compare_with_manifest(self, plan: Plan) -> None:
         manifest, found = self._manifest, plan.tensors()
-        require_names(manifest, source=str(self._path))
+        require_names(manifest, name=str(self._path))
         expected = {name: (name in manifest.inputs, DTYPES[name]) for name in (*manifest.inputs, *manifest.outputs)}
         if found != expected or plan.n_profiles != len(manifest.profile.buckets):
             raise EngineError(

@@ -79,7 +79,7 @@ def client(label_texts: list[DocumentText]) -> StandIn:
 
 def test_what_is_fetched_is_what_the_builder_reads(client: StandIn, tmp_path: Path) -> None:
     reports: list[DownloadReport] = []
-    done = download(list(client.texts), tmp_path / "mp", client, report=reports.append)
+    done = download(list(client.texts), tmp_path / "mp", client, on_progress=reports.append)
     assert done == reports[-1] == DownloadReport(total=5, kept=0, fetched=5, failed=0)
     assert [report.done for report in reports] == [1, 2, 3, 4, 5]
     sources = list(find_documents([tmp_path / "mp"]))
@@ -120,7 +120,7 @@ def test_an_interrupted_run_leaves_whole_documents(stop: type[BaseException], cl
             raise Stopped
 
     with pytest.raises(Stopped):
-        download(list(client.texts), tmp_path, client, report=interrupt)
+        download(list(client.texts), tmp_path, client, on_progress=interrupt)
     assert [source.read().document.id for source in find_documents([tmp_path])] == ["mp-1", "mp-2", "mp-3"]
     client.asked.clear()
     assert download(remembered_ids(tmp_path), tmp_path, client).fetched == 2

@@ -152,7 +152,7 @@ def download(
     client: Client,
     *,
     path_type: PathType = "setyawan_curtarolo",
-    report: Callable[[DownloadReport], None] | None = None,
+    on_progress: Callable[[DownloadReport], None] | None = None,
 ) -> DownloadReport:
     """Fetch the band structures of `ids` that are not in `folder` yet; what cannot be had is recorded and the next one tried.
 
@@ -161,7 +161,7 @@ def download(
         folder: for the documents.
         client: see `open_client`.
         path_type: whose lines.
-        report: told after every one how far it is.
+        on_progress: told after every one how far it is.
 
     Raises:
         BandrtError: ``materials-project-refused`` after `MAX_FAILURES_IN_A_ROW`.
@@ -180,8 +180,8 @@ def download(
                 failures.write(json.dumps(asdict(failure), ensure_ascii=False) + "\n")
                 failures.flush()
             in_a_row = in_a_row + 1 if failure is not None and failure.code == FAILURE else 0
-            if report is not None:
-                report(DownloadReport(len(ids), kept, n - failed, failed))
+            if on_progress is not None:
+                on_progress(DownloadReport(len(ids), kept, n - failed, failed))
             if failure is not None and in_a_row == MAX_FAILURES_IN_A_ROW:
                 raise BandrtError(
                     "materials-project-refused",
