@@ -21,7 +21,7 @@ from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.data.builder import build_dataset, build_gap_dataset
 from bandrt_train.data.dataset import Dataset, DatasetRecipe
 from bandrt_train.data.recipes import default_recipe
-from bandrt_train.evaluation.ablation import compare, read_run
+from bandrt_train.evaluation.ablation import compare, training_run
 from bandrt_train.fit.config import FitConfig, GapConfig, OptimizerConfig
 from bandrt_train.fit.run import fit
 from bandrt_train.model.config import ModelConfig
@@ -121,7 +121,7 @@ def main() -> int:
     runs = []
     for name in options.only:
         for seed in options.seeds:
-            runs.append(read_run(run(options.folder, name, seed), name))
+            runs.append(training_run(run(options.folder, name, seed), name))
             sys.stderr.write(f"{name}, seed {seed}: {runs[-1].metrics['energy_mae_ev']:.3f} eV\n")
     sys.stdout.write(json.dumps([row.as_dict() for row in compare(runs)], ensure_ascii=False, indent=1) + "\n")
     return 0

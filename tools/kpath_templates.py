@@ -36,7 +36,7 @@ def laue_groups() -> list[np.ndarray]:
     return list(found.values())
 
 
-def keys_of(group: np.ndarray, rng: np.random.Generator) -> set[templates.Key]:
+def keys_of(group: np.ndarray, rng: np.random.Generator) -> set[templates.TemplateKey]:
     """Every template key of lattices with this Laue group."""
     generic = set()
     for _ in range(N_SHAPES):

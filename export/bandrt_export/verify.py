@@ -60,7 +60,7 @@ class _Standard:
     model: Model | Session
     name: str
     recipe: Recipe
-    bands: BandRule
+    rule: BandRule
     checkpoint_sha256: str
 
 
@@ -92,7 +92,7 @@ def verify(
         manifest = session.manifest
         for what, ours, theirs in (
             ("recipe", manifest.recipe, standard.recipe),
-            ("bands", manifest.bands, standard.bands),
+            ("bands", manifest.bands, standard.rule),
         ):
             if found := differences(dataclasses.asdict(ours), dataclasses.asdict(theirs)):
                 name, here, there = found[0]

@@ -78,7 +78,7 @@ def crystal_of(item: Any, *, name: str | None = None) -> Crystal:
     return item.read() if isinstance(item, Source) else to_crystal(item, name=name)
 
 
-def path_of(item: Any) -> str:
+def found_at(item: Any) -> str:
     """Where an item is read; empty for an object in memory."""
     if isinstance(item, Source):
         return item.path
@@ -94,7 +94,7 @@ def name_of(item: Any) -> str:
     """
     if isinstance(item, Source):
         return item.id
-    if path := path_of(item):
+    if path := found_at(item):
         return stem_of(os.path.basename(path))
     if isinstance(item, str):
         return next((block for block in _BLOCK.findall(item[:100_000]) if block.lower() != "global"), "")
@@ -114,7 +114,7 @@ def called(item: Any) -> str:
     """What to call an item in an error: its file name, the place it was found at, or the name it carries."""
     if isinstance(item, Source):
         return item.path
-    return os.path.basename(path_of(item)) or name_of(item) or "crystal"
+    return os.path.basename(found_at(item)) or name_of(item) or "crystal"
 
 
 def default_name(item: Any, crystal: Crystal | InputError) -> str:

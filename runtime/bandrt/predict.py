@@ -22,13 +22,12 @@ from bandrt.contract import BAND_ENERGIES, UNCERTAINTY
 from bandrt.crystal import Crystal
 from bandrt.domain import warnings
 from bandrt.engine import DEFAULT_ENGINE, open_session
-from bandrt.engine.memory import Evaluator, Row
+from bandrt.engine.memory import CrystalOutputs, Evaluator
 from bandrt.engine.session import Session, available_cores
 from bandrt.errors import EngineError, InputError
 from bandrt.features import Features, Many, featurize_crystals
-from bandrt.files import file_sha256
-from bandrt.files import path_of as path_of_file
-from bandrt.items import called, crystal_of, default_name, is_one, items_of, name_of, path_of
+from bandrt.files import file_sha256, path_of
+from bandrt.items import called, crystal_of, default_name, found_at, is_one, items_of, name_of
 from bandrt.manifest import BandRule, Manifest
 from bandrt.outcomes import only, outcome_of
 from bandrt.readers.text import is_a_folder
@@ -40,7 +39,7 @@ CPU_BATCH_PER_CORE, GPU_BATCH_SIZE = 4, 64
 """Crystals per run: a CPU core takes a slice of a few at a time; a GPU wants many."""
 MAX_THREADS = 4096
 """No machine has more cores; each is a thread that is started."""
-WINDOW_BATCHES = 4
+BATCHES_AHEAD = 4
 """`Engine.predict` looks this many batches ahead for crystals of one size."""
 
 
@@ -103,21 +102,21 @@ class Engine:
         if batch_size is not None:
             batch_size = checked_whole("batch_size", batch_size, at_least=1)
         given = items_of(items)
-        if (path := path_of(items)) and os.path.isdir(path):
+        if (path := found_at(items)) and os.path.isdir(path):
             raise is_a_folder(path)
         self._require_open()
         return self._predicted(iter(given), batch_size or default_batch_size(self.session.device))
 
     def _predicted(self, items: Iterator[Any], batch_size: int) -> Iterator[Result]:
         numbered, ids = enumerate(items), UniqueIds()
-        while window := list(islice(numbered, WINDOW_BATCHES * batch_size)):
+        while ahead := list(islice(numbered, BATCHES_AHEAD * batch_size)):
             results: dict[int, Result] = {}
             batcher: Batcher[Ticket] = Batcher(batch_size)
             batches: list[list[tuple[Ticket, Features]]] = []
-            crystals = [outcome_of(partial(crystal_of, item, name=path_of(item) or called(item))) for _, item in window]
+            crystals = [outcome_of(partial(crystal_of, item, name=found_at(item) or called(item))) for _, item in ahead]
             tickets = [
-                Ticket(order, ids.unique(name_of(item) or default_name(item, crystal)), path_of(item))
-                for (order, item), crystal in zip(window, crystals, strict=True)
+                Ticket(order, ids.unique(name_of(item) or default_name(item, crystal)), found_at(item))
+                for (order, item), crystal in zip(ahead, crystals, strict=True)
             ]
             found = featurize_inputs(tickets, crystals, self.recipe, max_atoms=self.manifest.profile.max_atoms)
             results |= {ticket.order: failure for ticket, failure in found.failures}
@@ -126,7 +125,7 @@ class Engine:
             batches += batcher.flush()
             for batch, predicted in zip(batches, self.run_many(batches), strict=True):
                 results |= {ticket.order: result for (ticket, _), result in zip(batch, predicted, strict=True)}
-            yield from (results[order] for order, _ in window)
+            yield from (results[order] for order, _ in ahead)
 
     @overload
     def featurize(self, item: Many, *, name: None = ...) -> list[Features | InputError]: ...
@@ -181,7 +180,7 @@ class Engine:
         for rows in self._evaluator.run_many(crystals()):
             yield [self._result(ticket, features, row) for (ticket, features), row in zip(taken.popleft(), rows, strict=True)]
 
-    def _result(self, ticket: Ticket, features: Features, row: Row) -> Result:
+    def _result(self, ticket: Ticket, features: Features, row: CrystalOutputs) -> Result:
         name = ticket.path or ticket.id
         if isinstance(row, EngineError):
             return Failure.of(InputError(row.code, f"{name}: {row.message}", stage="predict"), ticket)
@@ -228,7 +227,7 @@ def load(path: str | os.PathLike[str] | None = None, device: str | None = None, 
         ManifestError: the model carries no manifest, or not one that describes it.
         MissingPackageError: the backend is not installed.
     """
-    file = DEFAULT_ENGINE if path is None else path_of_file(path)
+    file = DEFAULT_ENGINE if path is None else path_of(path)
     if device is not None:
         check_kind("device", device, str)
     if threads is not None:

@@ -16,7 +16,7 @@ from bandrt.bands.on_path import BandEdge, BandsOnPath
 from bandrt.errors import MissingPackageError
 from bandrt.files import replaced
 
-FORMATS = ("png", "svg", "pdf")
+FIGURE_FORMATS = ("png", "svg", "pdf")
 
 _SAME_KPOINT = 1e-6
 """Fractional: k-points closer than this are one."""

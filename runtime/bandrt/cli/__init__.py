@@ -18,7 +18,7 @@ from bandrt.errors import BandrtError, MissingPackageError
 EXIT_FATAL, EXIT_SOME_FAILED, EXIT_INTERRUPTED = BandrtError.exit_code, 3, 130
 
 
-class Entry(NamedTuple):
+class CommandEntry(NamedTuple):
     """Where a command lives and what the overview says of it."""
 
     home: str
@@ -29,15 +29,15 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
-    "infer": Entry("bandrt.cli.infer:command", "Predict the band structures of crystals."),
-    "plot": Entry("bandrt.cli.plot:command", "Draw predicted band structures."),
-    "convert": Entry("bandrt.cli.convert:command", "Write results as pymatgen documents, HDF5 or Parquet."),
-    "inspect": Entry("bandrt.cli.inspect:command", "Say what a model is and how it was verified."),
-    "bench": Entry("bandrt.cli.bench:command", "Measure how fast engines are, side by side.", "train"),
-    "doctor": Entry("bandrt.cli.doctor:command", "Say what can be done on this machine, and what is missing."),
-    "export": Entry("bandrt_export.cli.export:command", "Turn a checkpoint into a verified engine.", "export"),
-    "verify": Entry("bandrt_export.cli.verify:command", "Compare an engine with what it was made from.", "export"),
-    "train": Entry("bandrt_train.cli.group:group", "Make data sets, train and evaluate models.", "train"),
+    "infer": CommandEntry("bandrt.cli.infer:command", "Predict the band structures of crystals."),
+    "plot": CommandEntry("bandrt.cli.plot:command", "Draw predicted band structures."),
+    "convert": CommandEntry("bandrt.cli.convert:command", "Write results as pymatgen documents, HDF5 or Parquet."),
+    "inspect": CommandEntry("bandrt.cli.inspect:command", "Say what a model is and how it was verified."),
+    "bench": CommandEntry("bandrt.cli.bench:command", "Measure how fast engines are, side by side.", "train"),
+    "doctor": CommandEntry("bandrt.cli.doctor:command", "Say what can be done on this machine, and what is missing."),
+    "export": CommandEntry("bandrt_export.cli.export:command", "Turn a checkpoint into a verified engine.", "export"),
+    "verify": CommandEntry("bandrt_export.cli.verify:command", "Compare an engine with what it was made from.", "export"),
+    "train": CommandEntry("bandrt_train.cli.group:group", "Make data sets, train and evaluate models.", "train"),
 }
 
 

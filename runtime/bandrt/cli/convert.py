@@ -10,7 +10,7 @@ from bandrt.cli import options
 from bandrt.cli.progress import Progress
 from bandrt.files import check_file
 from bandrt.results.choice import choose
-from bandrt.results.convert import FORMATS, SUFFIXES, Format, convert
+from bandrt.results.convert import OUTPUT_FORMATS, SUFFIXES, OutputFormat, convert
 from bandrt.results.query import parse_query
 from bandrt.results.store import CONVERTED, existing_parts
 from bandrt.results.summary import KINDS
@@ -19,11 +19,11 @@ from bandrt.results.summary import KINDS
 @click.command("convert", short_help="Write results as pymatgen documents, HDF5 or Parquet.")
 @click.argument("results", metavar="OUT", type=click.Path(path_type=Path))
 @click.argument("ids", metavar="[ID]...", nargs=-1)
-@click.option("--to", "kind", required=True, type=click.Choice(FORMATS), help="What to make of the results.")
+@click.option("--to", "kind", required=True, type=click.Choice(OUTPUT_FORMATS), help="What to make of the results.")
 @click.option("--where", metavar="QUERY", help="Those whose columns of summary.csv satisfy this, as in `bandrt plot`.")
 @options.out(f"File to write; by default {', '.join(f'OUT/{name}' for name in CONVERTED.values())}.")
 @options.overwrite("Replace the file if it is there already.")
-def command(results: Path, ids: tuple[str, ...], kind: Format, where: str | None, out: Path | None, overwrite: bool) -> None:
+def command(results: Path, ids: tuple[str, ...], kind: OutputFormat, where: str | None, out: Path | None, overwrite: bool) -> None:
     """Write the results in OUT, or those of crystals ID..., to one file.
 
     Its name is printed. ID is the id of a crystal, or a pattern such as "mp-1*".

@@ -101,15 +101,16 @@ def _tensor(name: str, manifest: Manifest) -> str:
     return f"{tensor.written(known_sizes(manifest))} {tensor.dtype}: {tensor.meaning}{unit}{padding}"
 
 
-def _ensemble(rule: EnsembleRule) -> list[tuple[str, str]]:
+def _ensemble(ensemble: EnsembleRule) -> list[tuple[str, str]]:
     return [
         (
             "ensemble",
-            f"mean of {len(rule.members)} such models, trained alike: {', '.join(sha256[:12] for sha256 in rule.members)}",
+            f"mean of {len(ensemble.members)} such models, trained alike: {', '.join(sha256[:12] for sha256 in ensemble.members)}",
         ),
         (
             "uncertainty",
-            f"{rule.floor_ev:.3g} eV + {rule.slope:.3g} times their disagreement, fitted to {rule.n_crystals} held-out crystals",
+            f"{ensemble.floor_ev:.3g} eV + {ensemble.slope:.3g} times their disagreement,"
+            f" fitted to {ensemble.n_crystals} held-out crystals",
         ),
     ]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bandrt.bands.plot import FORMATS, require_matplotlib, save
+from bandrt.bands.plot import FIGURE_FORMATS, require_matplotlib, save
 from bandrt.cli import options
 from bandrt.cli.progress import Progress
 from bandrt.files import check_file, check_folder
@@ -30,7 +30,7 @@ UNASKED = 100
 @click.option("--all", "everything", is_flag=True, help=f"All of OUT, if there is no ID; and more than {UNASKED} figures.")
 @options.out("Figure file (*.png, *.svg or *.pdf, for one crystal) or folder; OUT/plots by default.")
 @options.overwrite("Replace figures that are there already.")
-@click.option("--format", "kind", type=click.Choice(FORMATS), help="png by default, or what the file name says.")
+@click.option("--format", "kind", type=click.Choice(FIGURE_FORMATS), help="png by default, or what the file name says.")
 @click.option("--full-walk", is_flag=True, help="Draw segments as often as the walk passes them.")
 def command(
     results: Path,
@@ -71,7 +71,7 @@ def command(
     folder = results / PLOTS if out is None else out
     if file is None:
         check_folder(folder)
-    paths = [file] if file is not None else _file_names(chosen, folder, kind or FORMATS[0])
+    paths = [file] if file is not None else _file_names(chosen, folder, kind or FIGURE_FORMATS[0])
     for path in paths:
         check_file(path, overwrite=overwrite)
     with Progress("figures") as progress:
@@ -87,9 +87,9 @@ def _figure_file(out: Path | None, kind: str | None) -> Path | None:
     if out is None or out.is_dir() or not out.suffix:
         return None
     suffix = out.suffix.removeprefix(".").lower()
-    if suffix not in FORMATS:
+    if suffix not in FIGURE_FORMATS:
         raise click.UsageError(
-            f"{out}: figures are {', '.join(f'*.{known}' for known in FORMATS)}; a new folder needs a name without a dot"
+            f"{out}: figures are {', '.join(f'*.{known}' for known in FIGURE_FORMATS)}; a new folder needs a name without a dot"
         )
     if kind not in (None, suffix):
         raise click.UsageError(f"{out} is no {kind} file")

@@ -14,7 +14,7 @@ from bandrt.errors import EngineError
 if TYPE_CHECKING:
     from bandrt.features import Features
 
-Row = Outputs | EngineError
+CrystalOutputs = Outputs | EngineError
 """The outputs of one crystal by name, without the axis of the batch, or why there are none: ``out-of-memory`` for a crystal that
 does not fit even alone, ``too-many-neighbors`` for one that has more than a plan takes."""
 
@@ -39,12 +39,12 @@ class _Batch:
 
     def __init__(self, crystals: Sequence[Features], max_slots: int | None) -> None:
         slots = [one.neighbor_index.shape[1] for one in crystals]
-        self.rows: list[Row] = [too_many_neighbors(n, max_slots) if max_slots and n > max_slots else {} for n in slots]
+        self.rows: list[CrystalOutputs] = [too_many_neighbors(n, max_slots) if max_slots and n > max_slots else {} for n in slots]
         self.places = deque(place for place, row in enumerate(self.rows) if not isinstance(row, EngineError))
         """Of the rows that are not known yet, in order."""
         self.on_their_way: deque[Sequence[Features]] = deque()
 
-    def add(self, rows: Iterable[Row]) -> None:
+    def add(self, rows: Iterable[CrystalOutputs]) -> None:
         for row in rows:
             self.rows[self.places.popleft()] = row
 
@@ -56,7 +56,7 @@ class Evaluator:
         self._session = session
         self._limits = MemoryLimits()
 
-    def run_many(self, batches: Iterable[Sequence[Features]]) -> Iterator[list[Row]]:
+    def run_many(self, batches: Iterable[Sequence[Features]]) -> Iterator[list[CrystalOutputs]]:
         """Evaluate batches, lazily and in order.
 
         Args:
@@ -70,24 +70,24 @@ class Evaluator:
         """
         started: deque[_Batch] = deque()
 
-        def parts() -> Iterator[Inputs]:
+        def pieces() -> Iterator[Inputs]:
             for crystals in batches:
                 batch = _Batch(crystals, self._session.manifest.profile.max_slots)
                 started.append(batch)
-                for part in self._parts([crystals[place] for place in batch.places]):
-                    batch.on_their_way.append(part)
-                    yield pad(part)
+                for piece in self._pieces([crystals[place] for place in batch.places]):
+                    batch.on_their_way.append(piece)
+                    yield pad(piece)
 
-        for outputs in self._session.run_many(parts()):
+        for outputs in self._session.run_many(pieces()):
             batch = next(one for one in started if one.on_their_way)
-            part = batch.on_their_way.popleft()
-            batch.add(self._halves(part, outputs) if isinstance(outputs, OutOfMemoryError) else rows_of(outputs, len(part)))
+            piece = batch.on_their_way.popleft()
+            batch.add(self._halves(piece, outputs) if isinstance(outputs, OutOfMemoryError) else rows_of(outputs, len(piece)))
             while started and not started[0].places:
                 yield started.popleft().rows
         for batch in started:  # of which no crystal could be evaluated
             yield batch.rows
 
-    def _parts(self, crystals: Sequence[Features]) -> Iterator[Sequence[Features]]:
+    def _pieces(self, crystals: Sequence[Features]) -> Iterator[Sequence[Features]]:
         """Cut a batch into pieces that the engine takes and that may fit."""
         n_atoms = max((one.crystal.n_atoms for one in crystals), default=0)
         start = 0
@@ -97,17 +97,17 @@ class Evaluator:
             yield crystals[start:end]
             start = end
 
-    def _halves(self, crystals: Sequence[Features], error: OutOfMemoryError) -> list[Row]:
+    def _halves(self, crystals: Sequence[Features], error: OutOfMemoryError) -> list[CrystalOutputs]:
         """Evaluate crystals that did not fit together."""
         if len(crystals) == 1:
             return [error]
         self._limits.too_many(len(crystals), max(one.crystal.n_atoms for one in crystals))
-        rows: list[Row] = []
-        for part in self._parts(crystals):  # of half the size at most, from now on
+        rows: list[CrystalOutputs] = []
+        for piece in self._pieces(crystals):  # of half the size at most, from now on
             try:
-                rows.extend(rows_of(self._session.run(pad(part)), len(part)))
+                rows.extend(rows_of(self._session.run(pad(piece)), len(piece)))
             except OutOfMemoryError as again:
-                rows.extend(self._halves(part, again))
+                rows.extend(self._halves(piece, again))
         return rows
 
 
@@ -117,6 +117,6 @@ def too_many_neighbors(found: int, allowed: int) -> EngineError:
     return EngineError("too-many-neighbors", message)
 
 
-def rows_of(outputs: Outputs, crystals: int) -> list[Row]:
+def rows_of(outputs: Outputs, crystals: int) -> list[CrystalOutputs]:
     """The outputs of a batch, crystal by crystal."""
     return [{name: array[index] for name, array in outputs.items()} for index in range(crystals)]

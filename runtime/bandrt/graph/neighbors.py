@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
 
-CHUNK = 1 << 21
+MAX_DISTANCES = 1 << 21
 """Distances held in memory at once."""
 FAR = 1e30
 """Å^2: how far empty entries are."""
@@ -146,7 +146,7 @@ def _within(
     """
     n, m = axes.shape[1], quadratic.shape[1]
     upper = metric.take(_UPPER)[:, None]
-    chunk = max(1, CHUNK // (n * m))
+    chunk = max(1, MAX_DISTANCES // (n * m))
     for start in range(0, n, chunk):
         delta = (axes[:, None] - axes[:, start : start + chunk, None]).reshape(3, -1)  # (3, chunk * n)
         delta -= np.rint(delta)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.kpaths.setyawan_curtarolo import place
-from bandrt.kpaths.special_points import VariationName, template
+from bandrt.kpaths.special_points import VariationName, point_table
 
 if TYPE_CHECKING:
     from bandrt.symmetry.standard_cell import StandardCell
@@ -79,7 +79,7 @@ class _Stars(NamedTuple):
         fixed: plain names of points that do not depend on parameters, by their place on the grid.
         fixed_modulo: names of such points, by their place on the grid up to reciprocal vectors.
         labels: (n_images,) names of the points that depend on parameters, in order of preference.
-        coefficients: (n_images, 3, 1 + n_parameters), as in a `Template`.
+        coefficients: (n_images, 3, 1 + n_parameters), as in a `PointTable`.
         score: (n_images,) int64, the number of images from this one to the last.
         plain: (n_images,) bool, whether the name has no subscript.
     """
@@ -105,7 +105,7 @@ def _compare(points: NDArray[np.float64], stars: _Stars, weights: NDArray[np.flo
 
 @lru_cache(maxsize=256)
 def _stars(name: VariationName, rotations: bytes) -> _Stars:
-    table = template(name)
+    table = point_table(name)
     group = np.frombuffer(rotations, dtype=np.int64).reshape(-1, 3, 3)
     fixed: dict[_GridPoint, str] = {}
     fixed_modulo: dict[_GridPoint, str] = {}

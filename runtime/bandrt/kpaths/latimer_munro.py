@@ -9,7 +9,7 @@ For some lattices of Laue group -3 the lines fall into two parts; `eulerian.clos
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,7 @@ STRAINS = (1e-3, -1e-3, 3e-4, -3e-4)
 
 
 @dataclass(frozen=True, eq=False)
-class Placement:
+class PlacedTemplate:
     """A template in the reciprocal basis of a standard cell: everything but the metric.
 
     Attributes:
@@ -40,14 +40,12 @@ class Placement:
         walk: (n_vertices,) closed walk over the lines, node indices.
         node_map: (3 n_nodes, 9); times the reciprocal metric in one row, reshaped to (n_nodes, 3), times the inverse
             metric gives the nodes in fractional coordinates.
-        names: labels of the nodes, and of the walk, by naming; filled as namings are met.
     """
 
     superbase: Superbase
     template: Template
     walk: NDArray[np.int64]
     node_map: NDArray[np.float64]
-    names: dict[Naming, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
 
 
 def segments(cell: StandardCell) -> Segments:
@@ -75,7 +73,7 @@ def walk(cell: StandardCell) -> Walk:
     return Walk(nodes.take(placement.walk, axis=0), _names(placement, cell)[1], reciprocal)
 
 
-def placement_of(metric: NDArray[np.float64], rotations: NDArray[np.int64]) -> Placement:
+def placement_of(metric: NDArray[np.float64], rotations: NDArray[np.int64]) -> PlacedTemplate:
     """Find the template of a reciprocal lattice and its Laue group, in the shipped table or else built.
 
     Args:
@@ -89,11 +87,11 @@ def placement_of(metric: NDArray[np.float64], rotations: NDArray[np.int64]) -> P
 
 
 @lru_cache(maxsize=4096)
-def _placement(superbase: Superbase, rotations: bytes) -> Placement:
+def _placement(superbase: Superbase, rotations: bytes) -> PlacedTemplate:
     chosen, key = canonical_frame(superbase, np.frombuffer(rotations, dtype=np.int8).reshape(-1, 3, 3))
     template = table().get(key) or build_template(*key)
     node_map = vertex_map(chosen.vectors)[np.array(template.nodes)].mean(axis=1)  # (n_nodes, 3, 9)
-    return Placement(
+    return PlacedTemplate(
         superbase=chosen,
         template=template,
         walk=np.array(closed_walk(len(template.nodes), template.edges)),
@@ -101,20 +99,25 @@ def _placement(superbase: Superbase, rotations: bytes) -> Placement:
     )
 
 
-def _nodes(placement: Placement, metric: NDArray[np.float64], lattice: NDArray[np.float64]) -> NDArray[np.float64]:
+def _nodes(placement: PlacedTemplate, metric: NDArray[np.float64], lattice: NDArray[np.float64]) -> NDArray[np.float64]:
     """Where the nodes are, (n_nodes, 3) fractional, from the reciprocal metric and the direct lattice."""
     inverse = lattice @ lattice.T / (4 * np.pi**2)
     return np.asarray((placement.node_map @ metric.ravel()).reshape(-1, 3) @ inverse)
 
 
-def _names(placement: Placement, cell: StandardCell) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _names(placement: PlacedTemplate, cell: StandardCell) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The labels of the nodes and of the walk."""
-    key = naming(cell)
-    names = placement.names.get(key)
-    if names is None:
+    known, key = _known_names(placement), naming(cell)
+    if key not in known:
         labels = _unique(_conventional(placement, cell), placement.template.orbits)
-        names = placement.names[key] = labels, tuple([labels[node] for node in placement.walk])
-    return names
+        known[key] = labels, tuple([labels[node] for node in placement.walk])
+    return known[key]
+
+
+@lru_cache(maxsize=4096)
+def _known_names(placement: PlacedTemplate) -> dict[Naming, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """What `_names` found for earlier cells of the template, by naming."""
+    return {}
 
 
 def _unique(conventional: list[str | None], orbits: tuple[int, ...]) -> tuple[str, ...]:
@@ -128,7 +131,7 @@ def _unique(conventional: list[str | None], orbits: tuple[int, ...]) -> tuple[st
     return tuple(labels)
 
 
-def _conventional(placement: Placement, cell: StandardCell) -> list[str | None]:
+def _conventional(placement: PlacedTemplate, cell: StandardCell) -> list[str | None]:
     """The conventional name of each node, where it has one in all lattices of this template and naming.
 
     Names are kept for later crystals, so they must not depend on which crystal came first. In one with special lattice
@@ -145,7 +148,7 @@ def _conventional(placement: Placement, cell: StandardCell) -> list[str | None]:
     return [names[0] if len(set(names)) == 1 else None for names in zip(*options, strict=True)]
 
 
-def _strained(placement: Placement, cell: StandardCell, strain: float) -> StandardCell:
+def _strained(placement: PlacedTemplate, cell: StandardCell, strain: float) -> StandardCell:
     """A cell with the same template and slightly other lattice parameters."""
     reciprocal = cell.crystal.reciprocal
     rows = np.array(placement.superbase.vectors)

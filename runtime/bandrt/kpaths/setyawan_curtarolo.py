@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from bandrt.kpaths.eulerian import closed_walk
 from bandrt.kpaths.path import Segments, Walk
-from bandrt.kpaths.special_points import VariationName, template
+from bandrt.kpaths.special_points import VariationName, point_table
 from bandrt.kpaths.triclinic import wanted_cell
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ _BY_BRAVAIS: dict[str, VariationName] = {
 }  # fmt: skip
 
 
-class Placement(NamedTuple):
+class PlacedVariation(NamedTuple):
     """Where a cell stands among the variations.
 
     Attributes:
         name: the variation.
-        weights: (1 + n_parameters,) float64: 1, then the parameters; a point is ``template.coefficients @ weights``.
+        weights: (1 + n_parameters,) float64: 1, then the parameters; a point is ``table.coefficients @ weights``.
         basis: (3, 3) int64, rows: the reciprocal vectors the table means, in terms of the cell's; None where the same.
     """
 
@@ -57,7 +57,7 @@ def variation(cell: StandardCell) -> VariationName:
 def segments(cell: StandardCell) -> Segments:
     """Give the lines of the Setyawan-Curtarolo path; node 0 is Γ, the nodes are the special points that lie on a line."""
     name, weights, basis = place(cell)
-    table = template(name)
+    table = point_table(name)
     nodes = table.coefficients[: table.n_path_points] @ weights  # (n_path_points, 3)
     return Segments(nodes if basis is None else nodes @ basis, table.labels[: table.n_path_points], table.edges)
 
@@ -72,17 +72,17 @@ def walk(cell: StandardCell) -> Walk:
 def special_points(cell: StandardCell) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """Give every named point of the variation, on the path or not: names and (n_points, 3) coordinates, Γ first."""
     name, weights, basis = place(cell)
-    table = template(name)
+    table = point_table(name)
     points = table.coefficients @ weights  # (n_points, 3)
     return table.labels, points if basis is None else points @ basis
 
 
-def place(cell: StandardCell) -> Placement:
+def place(cell: StandardCell) -> PlacedVariation:
     """Decide the variation of a standard cell and evaluate its parameters."""
     bravais = cell.bravais
     if bravais == "aP":
         (smallest, *_), basis = wanted_cell(cell.crystal.reciprocal)
-        return Placement("TRI1b" if smallest > 0 else "TRI1a" if smallest < 0 else "TRI2a", np.ones(1), basis)
+        return PlacedVariation("TRI1b" if smallest > 0 else "TRI1a" if smallest < 0 else "TRI2a", np.ones(1), basis)
     if bravais == "hR":
         a1, a2, _ = cell.crystal.lattice.tolist()
         a = b = c = sqrt(_dot(a1, a1))
@@ -93,7 +93,7 @@ def place(cell: StandardCell) -> Placement:
         a, b, c = sqrt(_dot(va, va)), sqrt(_dot(vb, vb)), sqrt(_dot(vc, vc))
         cos = _dot(vb, vc) / (b * c)
         name = _BY_BRAVAIS.get(bravais) or _by_shape(bravais, a, b, c, cos)
-    return Placement(name, np.array((1.0, *template(name).parameters(a, b, c, cos))))
+    return PlacedVariation(name, np.array((1.0, *point_table(name).parameters(a, b, c, cos))))
 
 
 def _by_shape(bravais: str, a: float, b: float, c: float, cos: float) -> VariationName:

@@ -47,7 +47,7 @@ class Variation:
 
 
 @dataclass(frozen=True, eq=False)
-class Template:
+class PointTable:
     """One table of the paper, as arrays.
 
     Attributes:
@@ -67,7 +67,7 @@ class Template:
 
 
 @cache
-def template(name: VariationName) -> Template:
+def point_table(name: VariationName) -> PointTable:
     """The arrays of one variation."""
     variation = VARIATIONS[name]
     columns = {"": 0} | {symbol: i for i, symbol in enumerate(variation.symbols.split(), start=1)}
@@ -82,7 +82,7 @@ def template(name: VariationName) -> Template:
                 coefficients[row, axis, columns[symbol]] += (-1.0 if sign == "-" else 1.0) * (_NUMBERS[number] if number else 1.0)
     index = {label: i for i, label in enumerate(labels)}
     edges = dict.fromkeys((index[start], index[end]) for stroke in strokes for start, end in pairwise(stroke))
-    return Template(labels, coefficients, len(visited), tuple(edges), variation.parameters)
+    return PointTable(labels, coefficients, len(visited), tuple(edges), variation.parameters)
 
 
 _NUMBERS = {"0": 0.0, "1": 1.0, "½": 1 / 2, "⅓": 1 / 3, "¼": 1 / 4, "¾": 3 / 4, "⅜": 3 / 8, "⅝": 5 / 8}

@@ -26,11 +26,11 @@ FORMAT = 1
 
 _DIGITS = 64 ** np.arange(8, -1, -1)  # entries are far below 32
 
-Key = tuple[int, tuple[Matrix, ...]]
+TemplateKey = tuple[int, tuple[Matrix, ...]]
 """What decides a template: vanishing mask, and Laue group in the basis of the first three superbase vectors, sorted."""
 
 
-def canonical_frame(superbase: Superbase, rotations: NDArray[Any]) -> tuple[Superbase, Key]:
+def canonical_frame(superbase: Superbase, rotations: NDArray[Any]) -> tuple[Superbase, TemplateKey]:
     """Choose one of all ordered superbases of a lattice, and express its Laue group there."""
     frames = [reordered(base, order) for base in equivalent_superbases(superbase) for order in ORDERS]
     lowest = min(frame.vanishing for frame in frames)
@@ -48,12 +48,12 @@ def canonical_frame(superbase: Superbase, rotations: NDArray[Any]) -> tuple[Supe
 
 
 @cache
-def table() -> dict[Key, Template]:
+def table() -> dict[TemplateKey, Template]:
     """The shipped templates."""
     return from_json(Path(__file__).with_name(TABLE).read_text(encoding="utf-8"))
 
 
-def to_json(templates: dict[Key, Template]) -> str:
+def to_json(templates: dict[TemplateKey, Template]) -> str:
     """Write templates as JSON, one line each; equal tables give equal texts."""
     groups = sorted({group for _, group in templates})
     laue = [json.dumps(group, separators=(",", ":")) for group in groups]
@@ -65,7 +65,7 @@ def to_json(templates: dict[Key, Template]) -> str:
     return f'{{"format":{FORMAT},"groups":[\n{join(laue)}\n],"templates":[\n{join(lines)}\n]}}\n'
 
 
-def from_json(text: str) -> dict[Key, Template]:
+def from_json(text: str) -> dict[TemplateKey, Template]:
     """Read what `to_json` wrote."""
     content = json.loads(text)
     if content["format"] != FORMAT:

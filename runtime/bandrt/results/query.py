@@ -16,11 +16,11 @@ from typing import Any, Literal, NamedTuple
 
 from bandrt.errors import UsageError
 
-Kind = Literal["number", "truth", "text", "words"]
+ColumnKind = Literal["number", "truth", "text", "words"]
 """What a column holds."""
 Value = float | bool | str | None
-Row = Mapping[str, Any]
-"""One crystal, by column: numbers, truths, texts or tuples of words as its `Kind` says, None where a value is missing."""
+ColumnValues = Mapping[str, Any]
+"""One crystal, by column: numbers, truths, texts or tuples of words as its `ColumnKind` says, None where a value is missing."""
 
 _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
@@ -47,11 +47,11 @@ class Comparison:
     """One column compared with one value."""
 
     column: str
-    kind: Kind
+    kind: ColumnKind
     sign: str
     value: Value
 
-    def matches(self, row: Row) -> bool:
+    def matches(self, row: ColumnValues) -> bool:
         """Whether a crystal satisfies it."""
         found = row[self.column]
         if self.value is None:
@@ -70,7 +70,7 @@ class Either:
 
     parts: tuple[Query, ...]
 
-    def matches(self, row: Row) -> bool:
+    def matches(self, row: ColumnValues) -> bool:
         """Whether a crystal satisfies it."""
         return any(part.matches(row) for part in self.parts)
 
@@ -81,7 +81,7 @@ class All:
 
     parts: tuple[Query, ...]
 
-    def matches(self, row: Row) -> bool:
+    def matches(self, row: ColumnValues) -> bool:
         """Whether a crystal satisfies it."""
         return all(part.matches(row) for part in self.parts)
 
@@ -89,7 +89,7 @@ class All:
 Query = Comparison | Either | All
 
 
-def parse_query(text: str, columns: Mapping[str, Kind]) -> Query:
+def parse_query(text: str, columns: Mapping[str, ColumnKind]) -> Query:
     """Understand a query; nothing of it is ever run as code.
 
     Args:
@@ -127,7 +127,7 @@ def _tokens(text: str) -> list[_Token]:
 class _Parser:
     """Goes through the tokens of a query once, from left to right."""
 
-    def __init__(self, text: str, tokens: list[_Token], columns: Mapping[str, Kind]) -> None:
+    def __init__(self, text: str, tokens: list[_Token], columns: Mapping[str, ColumnKind]) -> None:
         self._text, self._tokens, self._columns = text, tokens, columns
         self._next = 0
 
@@ -195,7 +195,7 @@ class _Parser:
         return QueryError("query-syntax", f"{self._text!r}: {wanted} is needed where {found} stands")
 
 
-def _value(column: str, kind: Kind, token: _Token) -> Value:
+def _value(column: str, kind: ColumnKind, token: _Token) -> Value:
     word = token.text[1:-1] if token.kind == "quoted" else token.text
     if kind in ("text", "words"):
         return word

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TypedDict
 
 from bandrt.results.prediction import Prediction
-from bandrt.results.query import Kind
+from bandrt.results.query import ColumnKind
 
 COLUMNS = (
     "id", "path", "formula", "space_group", "n_atoms", "band_gap_ev", "is_metal", "is_direct", "vbm_ev", "cbm_ev", "warnings",
@@ -14,7 +14,7 @@ COLUMNS = (
 UNCERTAINTY_COLUMN = "uncertainty_ev"
 """Last column of the summary of an engine that estimates it."""
 
-KINDS: Mapping[str, Kind] = {
+KINDS: Mapping[str, ColumnKind] = {
     "id": "text",
     "path": "text",
     "formula": "text",

@@ -129,7 +129,7 @@ def test_a_large_cell_is_searched_in_parts_with_the_same_result(monkeypatch: pyt
     sites = np.array(np.meshgrid(*[np.arange(4)] * 3)).reshape(3, -1).T / 4
     crystal = Crystal.checked(12.0 * np.eye(3), random.integers(1, 90, 64), sites + random.uniform(-0.05, 0.05, sites.shape))
     whole = crystal_graph(crystal, every_atom_apart(crystal))
-    monkeypatch.setattr("bandrt.graph.neighbors.CHUNK", 7 * 64 * 27)
+    monkeypatch.setattr("bandrt.graph.neighbors.MAX_DISTANCES", 7 * 64 * 27)
     parts = crystal_graph(crystal, every_atom_apart(crystal))
     np.testing.assert_array_equal(whole.neighbor_index, parts.neighbor_index)
     np.testing.assert_array_equal(whole.neighbor_image, parts.neighbor_image)

@@ -23,7 +23,7 @@ from bandrt.kpaths import kpath_of
 from bandrt.kpaths.labels import conventional_labels
 from bandrt.kpaths.path import Segments
 from bandrt.kpaths.setyawan_curtarolo import segments, special_points, variation
-from bandrt.kpaths.special_points import VARIATIONS, template
+from bandrt.kpaths.special_points import VARIATIONS, point_table
 from bandrt.recipe import KpathRecipe
 from bandrt.symmetry.standard_cell import StandardCell, standardize
 
@@ -92,7 +92,7 @@ def test_points_and_lines_are_those_of_pymatgen_on_its_own_lattice() -> None:
 @pytest.mark.parametrize("name", ["TRI1a", "TRI1b"])
 def test_triclinic_tables_are_those_of_pymatgen(name: str) -> None:
     record = next(record for record in golden() if record["variation"] == name)
-    table = template(name)  # type: ignore[arg-type]
+    table = point_table(name)  # type: ignore[arg-type]
     points = dict(zip(table.labels, table.coefficients[:, :, 0], strict=True))
     assert {label: k.tolist() for label, k in points.items()} == record["kpoints"]
     assert {frozenset((table.labels[i], table.labels[j])) for i, j in table.edges} == lines_of(record)
@@ -167,7 +167,7 @@ SAME_POINT: dict[str, dict[str, tuple[str, ...]]] = {"FCC": {"U": ("K",), "K": (
 def test_special_points_lie_in_the_brillouin_zone() -> None:
     for name, cell in standard_cells().items():
         labels, points = special_points(cell)
-        on_path = points[: template(variation(cell)).n_path_points]
+        on_path = points[: point_table(variation(cell)).n_path_points]
         reciprocal = NEIGHBOURS @ cell.crystal.reciprocal
         reach = (on_path @ cell.crystal.reciprocal) @ reciprocal.T / (0.5 * np.einsum("ij,ij->i", reciprocal, reciprocal))
         assert reach.max() <= 1 + 1e-4, (name, variation(cell), labels[int(reach.max(axis=1).argmax())])

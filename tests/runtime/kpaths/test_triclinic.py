@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bandrt.kpaths.special_points import template
+from bandrt.kpaths.special_points import point_table
 from bandrt.kpaths.triclinic import wanted_cell
 
 INTEGERS = np.array([g for g in product(range(-4, 5), repeat=3) if any(g)])
@@ -61,7 +61,7 @@ def test_the_lines_run_to_the_seven_face_centres_of_the_zone_whatever_the_cell(s
     ends = []
     for cell in (reciprocal, unimodular(rng) @ reciprocal):
         dots, basis = wanted_cell(cell)
-        points = template("TRI1b" if dots[0] > 0 else "TRI1a").coefficients[1:, :, 0] @ basis @ cell
+        points = point_table("TRI1b" if dots[0] > 0 else "TRI1a").coefficients[1:, :, 0] @ basis @ cell
         to_lattice = np.linalg.norm(points[:, None] - INTEGERS @ basis @ cell, axis=2).min(axis=1)
         assert (to_lattice >= np.linalg.norm(points, axis=1) * (1 - HALF_LENGTH)).all()
         upward = points * np.sign(points[:, :1])

@@ -10,7 +10,7 @@ import pytest
 from bandrt.results.convert import convert
 from bandrt_train.data.builder import build_dataset
 from bandrt_train.data.dataset import DatasetRecipe
-from bandrt_train.data.sources.folders import read_documents
+from tests.support.band_documents import read_documents
 from tests.support.predicted_crystals import CUBIC, METAL, RECIPE, TRICLINIC, predicted, write_results
 
 ROUNDING_EV = 1e-5

@@ -16,9 +16,9 @@ from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_train.data.builder import build_dataset, make_entry
 from bandrt_train.data.dataset import SPLITS, Dataset, DatasetRecipe, Entry, SplitRule
 from bandrt_train.data.documents import DocumentText, parse_document
-from bandrt_train.data.sources.folders import read_documents
 from bandrt_train.data.targets import document_crystal
 from bandrt_train.data.writer import DatasetWriter
+from tests.support.band_documents import read_documents
 
 RECIPE = DatasetRecipe(Recipe(kpath=KpathRecipe(n_kpoints=64)))
 

@@ -21,8 +21,8 @@ from bandrt.manifest import BandRule
 from bandrt.recipe import KpathRecipe
 from bandrt.symmetry.standard_cell import StandardCell, standardize
 from bandrt_train.data.documents import BandDocument, DocumentText, parse_document
-from bandrt_train.data.sources.folders import read_documents
 from bandrt_train.data.targets import Targets, make_targets, round_trip_error, select_bands
+from tests.support.band_documents import read_documents
 
 RULE = BandRule()
 LM, SC = KpathRecipe(), KpathRecipe(scheme="setyawan_curtarolo")

@@ -14,7 +14,7 @@ from bandrt.manifest import BandRule, TrainingDomain
 from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_train.checkpoint import save_checkpoint
 from bandrt_train.cli.group import group
-from bandrt_train.evaluation.ablation import AblationError, compare, read_run, table
+from bandrt_train.evaluation.ablation import AblationError, compare, table, training_run
 from bandrt_train.evaluation.tables import METRICS
 from bandrt_train.model.bandformer import build_model
 from bandrt_train.model.config import ModelConfig
@@ -41,7 +41,7 @@ def test_runs_that_differ_in_the_seed_alone_are_one_row(tmp_path: Path) -> None:
     runs = [run(tmp_path / f"a{seed}", seed, energy) for seed, energy in enumerate((1.0, 1.1, 1.3))]
     wide = run(tmp_path / "wide", 0, 0.9, width=18)
     gaps = run(tmp_path / "gaps", 0, 1.2, n_gaps=7)
-    rows = compare([read_run(folder) for folder in (*runs, wide, gaps)])
+    rows = compare([training_run(folder) for folder in (*runs, wide, gaps)])
     assert [row.name for row in rows] == ["paper, one_hot", "model.d_model 18", "gaps 7, gaps.weight 0.3"]
     assert rows[0].seeds == (0, 1, 2)
     assert rows[0].mean["energy_mae_ev"] == pytest.approx(3.4 / 3)
@@ -53,7 +53,7 @@ def test_runs_that_differ_in_the_seed_alone_are_one_row(tmp_path: Path) -> None:
 
 def test_the_best_of_each_column_is_bold_and_columns_of_nothing_are_left_out(tmp_path: Path) -> None:
     folders = [run(tmp_path / "a", 0, 1.0), run(tmp_path / "b", 1, 1.2), run(tmp_path / "c", 0, 0.9, width=18, accuracy=0.8)]
-    text = table([row.as_dict() for row in compare([read_run(folder) for folder in folders])])
+    text = table([row.as_dict() for row in compare([training_run(folder) for folder in folders])])
     header, _, first, second = text.splitlines()
     assert "energy MAE" in header
     assert "gap MAE" not in header
@@ -81,5 +81,5 @@ def test_runs_that_do_not_compare_are_refused(tmp_path: Path, code: str) -> None
         "not-a-run": lambda: tmp_path,
     }[code]()
     with pytest.raises(AblationError) as caught:
-        compare([read_run(first, "x"), read_run(second, "x")])
+        compare([training_run(first, "x"), training_run(second, "x")])
     assert caught.value.code == code

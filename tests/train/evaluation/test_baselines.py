@@ -51,7 +51,7 @@ def test_many_crystals_are_compared_as_few_are(tmp_path: Path, monkeypatch: pyte
     wanted = [record(f"{m}S", 225) for m in metals]
     together = nearest(wanted, data)
     assert [data.records[i]["id"] for i in together] == list(metals)
-    monkeypatch.setattr("bandrt_train.evaluation.baselines.CHUNK", 3)
+    monkeypatch.setattr("bandrt_train.evaluation.baselines.MAX_ROWS", 3)
     assert nearest(wanted, data) == together
 
 

@@ -73,13 +73,13 @@ def test_an_engine_predicts_the_entries_of_a_data_set_as_its_checkpoint_does(
     entries = list(data)
     assert len(entries) > predictions.BATCH_SIZE
     (tmp_path / "model.onnx").write_bytes(b"an engine")
-    monkeypatch.setattr(predictions, "CHUNK", len(entries) - 2)
+    monkeypatch.setattr(predictions, "ENTRIES_IN_MEMORY", len(entries) - 2)
     of_checkpoint, of_engine = (
         predict_entries(path, data, iter(entries)),
         predict_entries(tmp_path / "model.onnx", data, iter(entries)),
     )
     for found in (of_checkpoint.model, of_engine.model):
-        assert (found.bands, found.training, found.variant) == (RULE, DOMAIN, "paper")
+        assert (found.rule, found.training, found.variant) == (RULE, DOMAIN, "paper")
     assert of_checkpoint.model.sha256 == of_checkpoint.model.checkpoint_sha256
     assert of_engine.energies.shape == (len(entries), 6, 32)
     np.testing.assert_allclose(of_engine.energies, of_checkpoint.energies, atol=PARITY_EV)

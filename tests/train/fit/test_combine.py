@@ -58,8 +58,8 @@ def test_the_checkpoint_predicts_the_mean_and_gives_the_errors_that_were_reporte
     found = predict_entries(built.checkpoint, data, entries)
     alone = [predict_entries(path, data, entries) for path in members]
     np.testing.assert_allclose(found.energies, 0.5 * (alone[0].energies + alone[1].energies), atol=TOLERANCE_EV)
-    assert found.model.bands == built.bands == choose_metal_tolerance(found.energies, targets, data.header.recipe.bands)
-    evaluation = evaluate(found.energies, targets, built.bands)
+    assert found.model.rule == built.rule == choose_metal_tolerance(found.energies, targets, data.header.recipe.bands)
+    evaluation = evaluate(found.energies, targets, built.rule)
     assert built.validation.total.energy_mae_ev == pytest.approx(evaluation.total.energy_mae_ev, abs=TOLERANCE_EV)
     assert found.model.training.metrics == built.validation.flat("validation")
     for one, errors in zip(alone, built.members, strict=True):
@@ -73,21 +73,21 @@ def test_the_uncertainty_is_the_fitted_line_of_the_disagreement(members: list[Pa
     spread = 0.5 * np.abs(one - other).mean(axis=(1, 2))
     uncertainty = predict_entries(built.checkpoint, data, entries).uncertainty_ev
     assert uncertainty is not None
-    rule = built.rule
-    np.testing.assert_allclose(uncertainty, rule.floor_ev + rule.slope * spread, atol=TOLERANCE_EV)
+    ensemble = built.ensemble
+    np.testing.assert_allclose(uncertainty, ensemble.floor_ev + ensemble.slope * spread, atol=TOLERANCE_EV)
     labels = np.stack([entry.targets.energies for entry in entries])
     assert all(entry.targets.mask.all() for entry in entries)
     errors = np.abs(np.sort(0.5 * (one + other), axis=1) - labels).mean(axis=(1, 2))
-    assert (rule.floor_ev, rule.slope) == pytest.approx(nearest_line(spread, errors), rel=1e-3)
-    assert rule.n_crystals == len(entries) == built.calibration.n_crystals
+    assert (ensemble.floor_ev, ensemble.slope) == pytest.approx(nearest_line(spread, errors), rel=1e-3)
+    assert ensemble.n_crystals == len(entries) == built.calibration.n_crystals
     assert built.calibration.found_ev == pytest.approx(errors.mean(), abs=TOLERANCE_EV)
     assert built.calibration.expected_ev == pytest.approx(uncertainty.mean(), abs=TOLERANCE_EV)
 
 
 def test_the_checkpoint_says_what_it_was_made_from(members: list[Path], data: Dataset, built: EnsembleResult) -> None:
     checkpoint, first = load_checkpoint(built.checkpoint), load_checkpoint(members[0])
-    assert checkpoint.ensemble == built.rule
-    assert built.rule.members == tuple(load_checkpoint(path).sha256 for path in members)
+    assert checkpoint.ensemble == built.ensemble
+    assert built.ensemble.members == tuple(load_checkpoint(path).sha256 for path in members)
     assert (checkpoint.config, checkpoint.recipe) == (first.config, first.recipe)
     assert dataclasses.replace(checkpoint.training, metrics={}) == dataclasses.replace(first.training, metrics={})
 
@@ -106,8 +106,8 @@ def test_metals_are_told_on_the_gaps_held_out_too(members: list[Path], data: Dat
     both = [*data.split("validation"), *gaps.split("validation")]
     energies = predict_entries(result.checkpoint, data, both).energies
     expected = choose_metal_tolerance(energies, [entry.targets for entry in both], data.header.recipe.bands)
-    assert result.bands == expected
-    assert result.rule.n_crystals == len(data.split("validation"))  # a gap is no energy to fit the uncertainty to
+    assert result.rule == expected
+    assert result.ensemble.n_crystals == len(data.split("validation"))  # a gap is no energy to fit the uncertainty to
 
 
 def refused(code: str, paths: list[Path], data: Dataset, *, kind: type[BandrtError] = EnsembleError, **options: Any) -> str:
@@ -185,7 +185,7 @@ def test_an_ensemble_is_not_where_a_training_starts(data: Dataset, built: Ensemb
     with pytest.raises(FitError, match="start from one of its members") as caught:
         fit(CONFIG, data, tmp_path / "run", start=load_checkpoint(built.checkpoint))
     assert caught.value.code == "other-model"
-    assert all(member[:12] in caught.value.message for member in built.rule.members)
+    assert all(member[:12] in caught.value.message for member in built.ensemble.members)
 
 
 def test_the_command_line_builds_an_ensemble_and_judges_its_uncertainty(members: list[Path], data: Dataset, tmp_path: Path) -> None:

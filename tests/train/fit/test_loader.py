@@ -11,7 +11,7 @@ from torch_geometric.data import Batch
 
 from bandrt_train.data.dataset import PARTS_IN_MEMORY, Dataset
 from bandrt_train.fit.config import FitError
-from bandrt_train.fit.loader import BANDS, EpochSampler, Share, SplitGraphs, Stream, TrainingData
+from bandrt_train.fit.loader import BANDS, EpochSampler, Share, SplitGraphs, TrainingData, TrainingStream
 
 ONE_PART = np.zeros(11, dtype=np.int64)
 
@@ -66,7 +66,7 @@ def test_a_loader_process_opens_the_data_set_for_itself(data: Dataset) -> None:
 @pytest.mark.parametrize("loader_workers", [0, 1])
 def test_every_stream_gives_a_batch_to_every_step(data: Dataset, gaps: Dataset, loader_workers: int) -> None:
     n = data.header.counts["train"]
-    streams = {BANDS: Stream(data, 8), "gaps": Stream(gaps, 3)}
+    streams = {BANDS: TrainingStream(data, 8), "gaps": TrainingStream(gaps, 3)}
     loaders = TrainingData(streams, seed=0, loader_workers=loader_workers).loaders(Share())
     batches = list(zip(*loaders.values(), strict=True))
     assert len(batches) == -(-n // 8)
@@ -75,7 +75,7 @@ def test_every_stream_gives_a_batch_to_every_step(data: Dataset, gaps: Dataset, 
 
 
 def test_devices_take_equal_steps(data: Dataset, gaps: Dataset) -> None:
-    streams = {BANDS: Stream(data, 8), "gaps": Stream(gaps, 4)}
+    streams = {BANDS: TrainingStream(data, 8), "gaps": TrainingStream(gaps, 4)}
     made = [TrainingData(streams, seed=0).loaders(Share(rank, 2)) for rank in range(2)]
     assert len({len(loader) for loaders in made for loader in loaders.values()}) == 1
     assert all(loaders["gaps"].batch_size == 2 for loaders in made)
@@ -83,4 +83,4 @@ def test_devices_take_equal_steps(data: Dataset, gaps: Dataset) -> None:
 
 def test_a_batch_that_devices_can_not_share_is_refused(data: Dataset) -> None:
     with pytest.raises(FitError, match="batch of 9 bands cannot be shared by 2 devices"):
-        TrainingData({BANDS: Stream(data, 9)}, seed=0).check(2)
+        TrainingData({BANDS: TrainingStream(data, 9)}, seed=0).check(2)

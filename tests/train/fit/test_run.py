@@ -53,7 +53,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(data: Data
 def test_the_checkpoint_gives_the_errors_that_were_reported(data: Dataset, run: FitResult) -> None:
     entries = data.split("validation")
     predicted = predict_entries(run.checkpoint, data, entries)
-    rule, domain = predicted.model.bands, predicted.model.training
+    rule, domain = predicted.model.rule, predicted.model.training
     assert rule == run.rule
     found = evaluate(predicted.energies, [entry.targets for entry in entries], rule)
     assert found.total.energy_mae_ev == pytest.approx(run.validation.total.energy_mae_ev, abs=1e-6)

@@ -16,7 +16,7 @@ from bandrt_train.data.sources.materials_project import (
     FAILED,
     DownloadReport,
     PathType,
-    Selection,
+    SearchCriteria,
     download,
     failed_downloads,
     open_client,
@@ -84,7 +84,7 @@ def command(
     client = open_client(key)
     if searching:
         wanted = tuple(word.strip() for word in (elements or "").split(",") if word.strip())
-        ids = search(client, Selection(wanted, chemsys, max_atoms, magnetic), limit)
+        ids = search(client, SearchCriteria(wanted, chemsys, max_atoms, magnetic), limit)
         click.echo(f"{len(ids)} crystals found", err=True)
     try:
         with Progress("band structures") as progress:

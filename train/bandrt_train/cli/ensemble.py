@@ -57,13 +57,14 @@ def ensemble(members: tuple[Path, ...], data: Path, gaps: Path | None, out: Path
 def _described(members: tuple[Path, ...], result: EnsembleResult) -> str:
     from bandrt_train.evaluation.tables import shown, text_table
 
-    rule, found = result.rule, result.calibration
+    ensemble, found = result.ensemble, result.calibration
     columns = {str(path): errors for path, errors in zip(members, result.members, strict=True)}
     return "\n".join(
         [
             text_table(columns | {"ensemble": result.validation}),
-            f"metal tolerance {result.bands.metal_tolerance_ev} eV",
-            f"uncertainty {rule.floor_ev:.3g} eV + {rule.slope:.3g} times the disagreement, fitted to {rule.n_crystals} crystals:"
+            f"metal tolerance {result.rule.metal_tolerance_ev} eV",
+            f"uncertainty {ensemble.floor_ev:.3g} eV + {ensemble.slope:.3g} times the disagreement,"
+            f" fitted to {ensemble.n_crystals} crystals:"
             f" {found.expected_ev:.3f} eV expected, {found.found_ev:.3f} eV found, rank correlation {shown(found.spearman)}",
             f"checkpoint: {result.checkpoint}",
         ]

@@ -106,7 +106,7 @@ def compare(runs: tuple[str, ...], as_json: bool) -> None:
     from bandrt_train.evaluation import ablation
 
     named = [run.rpartition("=") for run in runs]
-    rows = [row.as_dict() for row in ablation.compare([ablation.read_run(Path(folder), name) for name, _, folder in named])]
+    rows = [row.as_dict() for row in ablation.compare([ablation.training_run(Path(folder), name) for name, _, folder in named])]
     click.echo(json.dumps(rows, ensure_ascii=False, indent=1) if as_json else ablation.table(rows))
 
 

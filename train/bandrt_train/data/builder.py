@@ -29,7 +29,7 @@ ADVICE = "what was built is kept: go on with --resume --workers 1"
 """What to do when a worker died."""
 
 
-class Source(Protocol):
+class DocumentSource(Protocol):
     """What one entry is made from."""
 
     @property
@@ -44,7 +44,7 @@ class Source(Protocol):
         """What tells whether this is still the same source."""
 
 
-AnySource = TypeVar("AnySource", bound=Source)
+AnySource = TypeVar("AnySource", bound=DocumentSource)
 Made = tuple[str, str, Entry | Refusal]
 """Where a document was, its key in `DatasetWriter.add`, and what it became."""
 
@@ -239,7 +239,7 @@ def _entry(identifier: str, features: Features, targets: Targets, method: str, c
     return Entry(identifier, formula, recipe.splits.split(formula), features, targets, method, checksum)
 
 
-def _key(source: Source) -> str:
+def _key(source: DocumentSource) -> str:
     return f"{source.name}\0{source.stamp()}\n"
 
 

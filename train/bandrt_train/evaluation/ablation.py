@@ -23,7 +23,7 @@ class AblationError(BandrtError):
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """One run folder.
 
     Attributes:
@@ -46,7 +46,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Row:
+class AblationRow:
     """Runs that differ in their seed alone.
 
     Attributes:
@@ -70,7 +70,7 @@ class Row:
         return asdict(self)
 
 
-def read_run(folder: Path, name: str = "") -> Run:
+def training_run(folder: Path, name: str = "") -> TrainingRun:
     """Read ``config.json``, ``validation.json`` and ``checkpoint.pt`` of a run.
 
     Args:
@@ -95,10 +95,10 @@ def read_run(folder: Path, name: str = "") -> Run:
     if not domain.n_gaps:  # what is said of gaps means nothing without any
         settings = {name: value for name, value in settings.items() if not name.startswith("gaps.")}
     n_parameters = sum(tensor.numel() for tensor in checkpoint.state.values() if tensor.is_floating_point())
-    return Run(folder.name, name, seed, domain.data_sha256, settings, metrics, n_parameters)
+    return TrainingRun(folder.name, name, seed, domain.data_sha256, settings, metrics, n_parameters)
 
 
-def compare(runs: Sequence[Run]) -> list[Row]:
+def compare(runs: Sequence[TrainingRun]) -> list[AblationRow]:
     """Put runs that differ in their seed alone into one row; rows in the order of their first run.
 
     Raises:
@@ -110,7 +110,7 @@ def compare(runs: Sequence[Run]) -> list[Row]:
             raise AblationError(
                 "other-data", f"{run.folder}: trained on other data than {runs[0].folder}; their errors do not compare"
             )
-    groups: dict[str, list[Run]] = {}
+    groups: dict[str, list[TrainingRun]] = {}
     for run in runs:
         groups.setdefault(json.dumps([run.name, run.settings, run.n_parameters], sort_keys=True), []).append(run)
     rows = [_row(group, runs[0]) for group in groups.values()]
@@ -123,7 +123,7 @@ def compare(runs: Sequence[Run]) -> list[Row]:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows, as `Row.as_dict` gives them, as a Markdown table; the best mean of each column in bold."""
+    """Rows, as `AblationRow.as_dict` gives them, as a Markdown table; the best mean of each column in bold."""
     fields = [field for field in METRICS if any(row["mean"].get(field) is not None for row in rows)]
     best = {}
     for field in fields:
@@ -136,7 +136,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return markdown_table(("", "parameters, M", "seeds", *(METRICS[field] for field in fields)), lines)
 
 
-def _row(group: Sequence[Run], first: Run) -> Row:
+def _row(group: Sequence[TrainingRun], first: TrainingRun) -> AblationRow:
     seeds = [run.seed for run in group]
     if len(set(seeds)) < len(seeds):
         names = ", ".join(run.folder for run in group)
@@ -150,7 +150,7 @@ def _row(group: Sequence[Run], first: Run) -> Row:
         spread[name] = float(np.std(values, ddof=1)) if complete and len(values) > 1 else None
     folders = tuple(run.folder for run in group)
     name = group[0].name or _difference(group[0].settings, first.settings)
-    return Row(name, tuple(seeds), folders, group[0].n_parameters, mean, spread)
+    return AblationRow(name, tuple(seeds), folders, group[0].n_parameters, mean, spread)
 
 
 def _difference(settings: dict[str, Any], first: dict[str, Any]) -> str:

@@ -25,7 +25,7 @@ from bandrt_train.evaluation.metrics import Floats, Predicted, known_energies
 
 TIE = 1e-9
 """Compositions that differ by less are equally near."""
-CHUNK = 256
+MAX_ROWS = 256
 """Crystals compared with all training crystals at a time."""
 
 
@@ -61,10 +61,10 @@ def nearest(records: Sequence[dict[str, Any]], training: Dataset) -> list[int]:
     groups = np.array([training.records[i]["space_group"] for i in candidates])
     wanted = descriptors([record["formula"] for record in records])
     found: list[int] = []
-    for start in range(0, len(records), CHUNK):
-        some = wanted[start : start + CHUNK]
+    for start in range(0, len(records), MAX_ROWS):
+        some = wanted[start : start + MAX_ROWS]
         squared = (some**2).sum(axis=1)[:, None] + (known**2).sum(axis=1) - 2.0 * some @ known.T  # (chunk, n_candidates)
-        for record, row in zip(records[start : start + CHUNK], squared, strict=True):
+        for record, row in zip(records[start : start + MAX_ROWS], squared, strict=True):
             tied = np.flatnonzero(row <= row.min() + TIE)
             same = tied[groups[tied] == record["space_group"]]
             found.append(candidates[int((same if len(same) else tied)[0])])

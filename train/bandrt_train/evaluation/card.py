@@ -87,10 +87,11 @@ def _model(manifest: Manifest, engine_sha256: str) -> str:
     return "| | |\n| --- | --- |\n" + "\n".join(f"| {name} | {value} |" for name, value in rows)
 
 
-def _ensemble(rule: EnsembleRule) -> str:
+def _ensemble(ensemble: EnsembleRule) -> str:
     return (
-        f"; the mean of {len(rule.members)} such models that differ in their seeds. `uncertainty_ev` is {rule.floor_ev:.3g} eV +"
-        f" {rule.slope:.3g} times their disagreement, fitted to {rule.n_crystals} held-out crystals"
+        f"; the mean of {len(ensemble.members)} such models that differ in their seeds. `uncertainty_ev` is"
+        f" {ensemble.floor_ev:.3g} eV + {ensemble.slope:.3g} times their disagreement, fitted to"
+        f" {ensemble.n_crystals} held-out crystals"
     )
 
 

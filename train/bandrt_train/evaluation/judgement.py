@@ -24,7 +24,7 @@ from bandrt_train.evaluation.predictions import EvaluationError, Predictions, pr
 
 MODEL, NEIGHBOUR, MEAN = "model", "nearest neighbour", "training mean"
 SplitChoice = Split | Literal["all"]
-Progress = Callable[[Iterable[Entry], int], Iterable[Entry]]
+CountEntries = Callable[[Iterable[Entry], int], Iterable[Entry]]
 """Wraps the entries as they are predicted, of which there are so many, e.g. to count them."""
 
 
@@ -72,7 +72,7 @@ def judge(
     split: SplitChoice,
     *,
     training: Sequence[Dataset] = (),
-    progress: Progress = lambda entries, n: entries,
+    progress: CountEntries = lambda entries, n: entries,
 ) -> Judgement:
     """Predict a split of a data set and compare with its labels.
 
@@ -96,7 +96,7 @@ def judge(
             raise EvaluationError("empty-split", f"{teacher.folder}: the train split has no crystals")
     predictions = predict_entries(model, dataset, progress((dataset[i] for i in indices), len(indices)))
     targets = [dataset[i].targets for i in indices]
-    predicted = {MODEL: Predicted.from_energies(predictions.energies, predictions.model.bands)}
+    predicted = {MODEL: Predicted.from_energies(predictions.energies, predictions.model.rule)}
     if any(t.mask.any() for t in targets):
         banded = [teacher for teacher in teachers if labels_bands(teacher)]
         if banded:
@@ -123,7 +123,7 @@ def _band_baselines(dataset: Dataset, indices: Sequence[int], teacher: Dataset, 
     learned = [teacher[i].targets for i in teacher.indices("train")]
     return {
         NEIGHBOUR: neighbours_bands(_entries(dataset, indices), _entries(teacher, neighbours), learned),
-        MEAN: mean_of_bands(learned, len(indices), predictions.model.bands),
+        MEAN: mean_of_bands(learned, len(indices), predictions.model.rule),
     }
 
 

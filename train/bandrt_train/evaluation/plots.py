@@ -179,7 +179,7 @@ def _draw_bands(axes: Any, judgement: Judgement, i: int, quintile: str) -> None:
     entry = judgement.dataset[judgement.indices[i]]
     predicted = judgement.predicted[MODEL]
     assert predicted.energies is not None
-    rule = judgement.predictions.model.bands
+    rule = judgement.predictions.model.rule
     bands = band_structure(entry.features, predicted.energies[i], rule)
     label = np.where(entry.targets.mask, entry.targets.energies, np.nan)  # (n_bands, K)
     drawn = branches(bands)

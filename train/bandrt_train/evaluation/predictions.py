@@ -29,7 +29,7 @@ from bandrt_train.model.graphs import to_data
 from bandrt_train.model.output import BandOutput
 
 BATCH_SIZE = 16
-CHUNK = 32 * BATCH_SIZE
+ENTRIES_IN_MEMORY = 32 * BATCH_SIZE
 """Entries in memory at a time, sorted by size to fill batches well."""
 
 
@@ -53,14 +53,14 @@ class ModelFacts:
         sha256: checksum of the file.
         checkpoint_sha256: of the checkpoint that an engine was exported from, which for a checkpoint is the same.
         variant: the kind of model.
-        bands: which bands it predicts, and when they make a metal.
+        rule: which bands it predicts, and when they make a metal.
         training: what it was trained on.
     """
 
     sha256: str
     checkpoint_sha256: str
     variant: str
-    bands: BandRule
+    rule: BandRule
     training: TrainingDomain
 
 
@@ -151,18 +151,18 @@ def predict_entries(path: Path, dataset: Dataset, entries: Iterable[Entry]) -> P
 def chunks(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
     """As many entries at a time as fit in memory."""
     stream = iter(entries)
-    while chunk := list(islice(stream, CHUNK)):
+    while chunk := list(islice(stream, ENTRIES_IN_MEMORY)):
         yield chunk
 
 
-def check_recipe(path: Path, recipe: Recipe, bands: BandRule, dataset: Dataset) -> None:
+def check_recipe(path: Path, recipe: Recipe, rule: BandRule, dataset: Dataset) -> None:
     """Refuse a data set that was featurised in another way than a model needs.
 
     Raises:
         EvaluationError: ``recipe-mismatch``.
     """
     own = dataset.header.recipe
-    wanted, found = (recipe, bands.n_bands, bands.n_valence), (own.featurization, own.bands.n_bands, own.bands.n_valence)
+    wanted, found = (recipe, rule.n_bands, rule.n_valence), (own.featurization, own.bands.n_bands, own.bands.n_valence)
     if wanted != found:
         raise EvaluationError(
             "recipe-mismatch",

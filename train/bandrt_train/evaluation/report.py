@@ -47,7 +47,7 @@ def summary(model: Path, judgements: Sequence[Judgement]) -> dict[str, Any]:
             "sha256": facts.sha256,
             "checkpoint_sha256": facts.checkpoint_sha256,
             "variant": facts.variant,
-            "metal_tolerance_ev": facts.bands.metal_tolerance_ev,
+            "metal_tolerance_ev": facts.rule.metal_tolerance_ev,
         },
         "sets": [_set(judgement) for judgement in judgements],
     }

@@ -23,7 +23,7 @@ from bandrt_train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from bandrt_train.data.dataset import Dataset
 from bandrt_train.data.targets import Targets
 from bandrt_train.evaluation.calibration import Calibration, calibration
-from bandrt_train.evaluation.judgement import Progress
+from bandrt_train.evaluation.judgement import CountEntries
 from bandrt_train.evaluation.metrics import (
     Evaluation,
     Floats,
@@ -52,16 +52,16 @@ class EnsembleResult:
 
     Attributes:
         checkpoint: the file.
-        bands: with the metal tolerance chosen for the averaged bands.
-        rule: how the members are put together.
+        rule: with the metal tolerance chosen for the averaged bands.
+        ensemble: how the members are put together.
         members: their errors on the validation split, each with its own tolerance.
         validation: errors of the averaged bands.
         calibration: expected beside made errors, on the crystals that the uncertainty was fitted to.
     """
 
     checkpoint: Path
-    bands: BandRule
-    rule: EnsembleRule
+    rule: BandRule
+    ensemble: EnsembleRule
     members: tuple[Evaluation, ...]
     validation: Evaluation
     calibration: Calibration
@@ -86,7 +86,7 @@ def build_ensemble(
     output: Path,
     *,
     gaps: Dataset | None = None,
-    progress: Progress = lambda entries, n: entries,
+    progress: CountEntries = lambda entries, n: entries,
 ) -> EnsembleResult:
     """Make one checkpoint of several.
 
@@ -190,7 +190,7 @@ def _alone(member: Checkpoint) -> Reference:
     return model
 
 
-def _predict(models: Sequence[Reference], dataset: Dataset, progress: Progress) -> _Held:
+def _predict(models: Sequence[Reference], dataset: Dataset, progress: CountEntries) -> _Held:
     indices = dataset.indices("validation")
     parts: list[NDArray[np.float32]] = []
     targets: list[Targets] = []
@@ -223,8 +223,8 @@ def _check_members(paths: Sequence[Path], members: Sequence[Checkpoint]) -> None
                 raise EnsembleError("same-member", f"{path} and {twin} have the same weights; train them with different seeds")
 
 
-def _counted(bands: BandRule) -> BandRule:
-    return dataclasses.replace(bands, metal_tolerance_ev=0.0)
+def _counted(rule: BandRule) -> BandRule:
+    return dataclasses.replace(rule, metal_tolerance_ev=0.0)
 
 
 def _seen(member: Checkpoint) -> Any:

@@ -19,14 +19,14 @@ from bandrt_train.evaluation.metrics import Evaluation, choose_metal_tolerance, 
 from bandrt_train.evaluation.predictions import graph_energies
 from bandrt_train.fit.config import FitConfig, FitError
 from bandrt_train.fit.loader import SplitGraphs
-from bandrt_train.fit.run_folder import STATE_KEY, Row, RunFolder
+from bandrt_train.fit.run_folder import STATE_KEY, LogRow, RunFolder
 from bandrt_train.fit.step import BandFit
 from bandrt_train.model.bandformer import Reference
 
-Progress = Callable[[int, Row], None]
+OnEpoch = Callable[[int, LogRow], None]
 """Told after every epoch: its number from 1, and its row of the log. A resumed run first tells what was done before."""
 
-Steps = Callable[[float], None]
+OnStep = Callable[[float], None]
 """Told after every step: how many epochs are done, the running one by its share."""
 
 
@@ -48,7 +48,7 @@ class KeepBest(Callback):
     state_key = STATE_KEY
 
     def __init__(
-        self, dataset: Dataset, config: FitConfig, domain: TrainingDomain, folder: RunFolder, progress: Progress, steps: Steps
+        self, dataset: Dataset, config: FitConfig, domain: TrainingDomain, folder: RunFolder, progress: OnEpoch, steps: OnStep
     ) -> None:
         self.config = config
         self.folder = folder
@@ -58,7 +58,7 @@ class KeepBest(Callback):
         self.domain = domain
         self.graphs = SplitGraphs(dataset, "validation")
         self.targets = [dataset[i].targets for i in self.graphs.indices]
-        self.rows: list[Row] = []
+        self.rows: list[LogRow] = []
         self.best: Best | None = None
 
     @property

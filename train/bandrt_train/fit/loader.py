@@ -65,7 +65,7 @@ class SplitGraphs(torch.utils.data.Dataset[Data]):
 
 
 @dataclass(frozen=True)
-class Stream:
+class TrainingStream:
     """A data set to learn from, and how many of its crystals a step takes."""
 
     dataset: Dataset
@@ -125,7 +125,7 @@ class EpochSampler(Sampler[int]):
 class TrainingData(lightning.LightningDataModule):
     """The training splits of the streams, joined step by step into one batch: a mapping from the names of the streams."""
 
-    def __init__(self, streams: Mapping[str, Stream], *, seed: int, loader_workers: int = 0) -> None:
+    def __init__(self, streams: Mapping[str, TrainingStream], *, seed: int, loader_workers: int = 0) -> None:
         """Prepare to load.
 
         Args:

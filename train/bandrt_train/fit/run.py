@@ -27,9 +27,9 @@ from bandrt_train.data.dataset import Dataset, Split
 from bandrt_train.data.recipes import unmet
 from bandrt_train.evaluation.metrics import Evaluation, evaluate
 from bandrt_train.fit.config import FitConfig, FitError
-from bandrt_train.fit.keep_best import KeepBest, Progress, Steps
-from bandrt_train.fit.loader import BANDS, SplitGraphs, Stream, TrainingData
-from bandrt_train.fit.run_folder import Identity, Row, RunFolder
+from bandrt_train.fit.keep_best import KeepBest, OnEpoch, OnStep
+from bandrt_train.fit.loader import BANDS, SplitGraphs, TrainingData, TrainingStream
+from bandrt_train.fit.run_folder import Identity, LogRow, RunFolder
 from bandrt_train.fit.split import training_domain, training_entries, training_statistics
 from bandrt_train.fit.step import BandFit
 from bandrt_train.model.bandformer import Bandformer, Reference, build_model
@@ -55,7 +55,7 @@ class FitResult:
     baseline: Evaluation
 
 
-def silent(epoch: int, row: Row) -> None:
+def silent(epoch: int, row: LogRow) -> None:
     """Progress that nobody follows."""
 
 
@@ -72,8 +72,8 @@ def fit(
     gaps: Dataset | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    progress: Progress = silent,
-    steps: Steps = silent_steps,
+    progress: OnEpoch = silent,
+    steps: OnStep = silent_steps,
 ) -> FitResult:
     """Train a model.
 
@@ -93,9 +93,9 @@ def fit(
 
     Raises:
         OutputError: as `check_run_folder`.
-    OutputInTheWayError: ``not-resumable`` or ``other-run``.
-    FitError: ``empty-split``, ``no-labels``, ``shape-mismatch``, ``recipe-mismatch``, ``other-recipe``, ``other-model``,
-        ``config-invalid`` or ``diverged``.
+        OutputInTheWayError: ``not-resumable`` or ``other-run``.
+        FitError: ``empty-split``, ``no-labels``, ``shape-mismatch``, ``recipe-mismatch``, ``other-recipe``, ``other-model``,
+            ``config-invalid`` or ``diverged``.
     """
     _check_data(config, dataset)
     if gaps is not None:
@@ -112,9 +112,9 @@ def fit(
     run = RunFolder(folder, identity)
     keeper = KeepBest(dataset, config, domain, run, progress, steps)
     statistics = training_statistics(entry.targets for entry in training_entries(dataset))
-    streams = {BANDS: Stream(dataset, config.batch_size)}
+    streams = {BANDS: TrainingStream(dataset, config.batch_size)}
     if gaps is not None:
-        streams["gaps"] = Stream(gaps, config.gaps.batch_size)
+        streams["gaps"] = TrainingStream(gaps, config.gaps.batch_size)
     data = TrainingData(streams, seed=config.seed, loader_workers=config.trainer.loader_workers)
     with _quiet():
         trainer = _trainer(config, keeper)

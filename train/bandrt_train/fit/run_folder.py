@@ -30,7 +30,7 @@ from bandrt_train.fit.config import FitConfig
 
 STATE_KEY = "bandrt"
 """Where ``last.ckpt`` keeps what is ours."""
-Row = dict[str, float]
+LogRow = dict[str, float]
 """One row of the log."""
 CONFIG, CHECKPOINT, LOG, LAST, VALIDATION = "config.json", "checkpoint.pt", "log.csv", "last.ckpt", "validation.json"
 TENSORBOARD = "tensorboard"
@@ -140,7 +140,7 @@ class RunFolder:
                 "not-resumable", f"{self.last}: cannot be read ({reason}); remove it to start over"
             ) from error
 
-    def write_log(self, rows: Sequence[Row]) -> None:
+    def write_log(self, rows: Sequence[LogRow]) -> None:
         """Write one line per epoch; what cannot be said of some epochs, such as the F1 of metals that none has, is left empty."""
         names = list(dict.fromkeys(name for row in rows for name in row))
         with replaced(self.path / LOG) as stream:

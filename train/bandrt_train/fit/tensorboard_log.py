@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bandrt.errors import MissingPackageError
-from bandrt_train.fit.run_folder import Row
+from bandrt_train.fit.run_folder import LogRow
 
 
 class TensorBoardLog:
@@ -26,7 +26,7 @@ class TensorBoardLog:
         self._make = SummaryWriter
         self._writer: Any = None
 
-    def __call__(self, epoch: int, row: Row) -> None:
+    def __call__(self, epoch: int, row: LogRow) -> None:
         """Write the row of an epoch."""
         if self._writer is None:
             before = len(list(self.folder.iterdir())) if self.folder.exists() else 0

@@ -23,7 +23,7 @@ MAX_PADDING = 2
 """Of them, rows of padding: they cost as much as atoms, and more of them than sharing calls saves."""
 
 Tensors = dict[str, NDArray[Any]]
-Run = Callable[[Tensors], Tensors]
+RunTensors = Callable[[Tensors], Tensors]
 
 
 class Slice(NamedTuple):
@@ -63,7 +63,7 @@ def slices(atom_mask: NDArray[np.bool_], *, max_crystals: int = MAX_CRYSTALS) ->
 class SlicedRunner:
     """Runs a batch slice by slice."""
 
-    def __init__(self, run: Run, run_alone: Run, threads: int) -> None:
+    def __init__(self, run: RunTensors, run_alone: RunTensors, threads: int) -> None:
         """Start no thread yet.
 
         Args:

@@ -20,16 +20,16 @@ from bandrt.results.convert.selection import select
 from bandrt.results.prediction import Prediction
 from bandrt.results.store import read_run
 
-Format = Literal["pymatgen", "hdf5", "parquet"]
-FORMATS: tuple[Format, ...] = get_args(Format)
-SUFFIXES: Mapping[Format, tuple[str, ...]] = {
+OutputFormat = Literal["pymatgen", "hdf5", "parquet"]
+OUTPUT_FORMATS: tuple[OutputFormat, ...] = get_args(OutputFormat)
+SUFFIXES: Mapping[OutputFormat, tuple[str, ...]] = {
     "pymatgen": (".jsonl.gz",),
     "hdf5": (".h5", ".hdf5"),
     "parquet": (".parquet",),
 }
 """How names of files end, by format."""
 
-_HOME: Mapping[Format, str] = {
+_HOME: Mapping[OutputFormat, str] = {
     "pymatgen": "bandrt.results.convert.documents",
     "hdf5": "bandrt.results.convert.hdf5",
     "parquet": "bandrt.results.convert.parquet",
@@ -41,7 +41,7 @@ Write = Callable[[IO[bytes], Iterable[Sequence[Prediction]], Facts], None]
 def convert(
     folder: Path,
     target: Path,
-    kind: Format,
+    kind: OutputFormat,
     *,
     ids: Sequence[str] = (),
     on_progress: Callable[[int, int], None] = lambda done, total: None,
@@ -61,30 +61,30 @@ def convert(
     Raises:
         OutputError: ``output-not-found``, ``part-damaged``, ``run-damaged``, ``unknown-id``, ``no-predictions`` or
         ``output-unwritable``; the file is then as it was before.
-    OutputInTheWayError: ``output-not-a-file``.
-    UsageError: ``engine-differs``, for predictions of several engines.
+        OutputInTheWayError: ``output-not-a-file``.
+        UsageError: ``engine-differs``, for predictions of several engines.
         MissingPackageError: what writes the format is not installed.
         ArgumentError: ``bad-argument`` for a format that is none.
     """
-    check_choice("kind", kind, Format)
+    check_choice("kind", kind, OutputFormat)
     selection = select(folder, ids)
     write: Write = import_module(_HOME[kind]).write
 
-    def counted(batches: Iterable[list[Prediction]]) -> Iterator[list[Prediction]]:
+    def counted(parts: Iterable[list[Prediction]]) -> Iterator[list[Prediction]]:
         done = 0
-        for batch in batches:
-            yield batch
-            done += len(batch)
+        for part in parts:
+            yield part
+            done += len(part)
             on_progress(done, selection.n_crystals)
 
     check_file(target, overwrite=True)
-    batches = selection.batches()
-    first = next(batches)
+    parts = selection.read()
+    first = next(parts)
     facts = provenance(read_run(folder), selection.engine_sha256, first[0].band_structure.rule)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with replaced(target, "wb") as file:
-            write(file, counted(chain([first], batches)), facts)
+            write(file, counted(chain([first], parts)), facts)
     except OSError as error:
         raise OutputError("output-unwritable", f"{target}: cannot be written ({error.strerror or error})") from error
     return selection.n_crystals

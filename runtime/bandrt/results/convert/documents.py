@@ -19,12 +19,12 @@ _COMPRESSION = 6
 """Files of level 9 are a few per cent smaller and take several times as long."""
 
 
-def write(file: IO[bytes], batches: Iterable[Sequence[Prediction]], facts: Facts) -> None:
+def write(file: IO[bytes], parts: Iterable[Sequence[Prediction]], facts: Facts) -> None:
     """Write predictions as lines; equal ones give equal files.
 
     Args:
         file: open for writing.
-        batches: predictions, part by part.
+        parts: predictions, part by part.
         facts: what is true of all of them.
 
     Raises:
@@ -32,8 +32,8 @@ def write(file: IO[bytes], batches: Iterable[Sequence[Prediction]], facts: Facts
     """
     method = f"bandrt {facts.get('bandrt_version', '')}, engine {str(facts['engine_sha256'])[:12]}"
     with gzip.GzipFile("", "wb", _COMPRESSION, file, mtime=0) as lines:
-        for batch in batches:
-            for prediction in batch:
+        for part in parts:
+            for prediction in part:
                 line = _document(prediction) | {"method": method}
                 lines.write(json.dumps(line, default=int).encode() + b"\n")  # pymatgen leaves NumPy integers in band edges
 

@@ -28,12 +28,12 @@ _MAX_CHUNK_ROWS = 4096
 _OFFSETS = "atom_offsets"
 
 
-def write(file: IO[bytes], batches: Iterable[Sequence[Prediction]], facts: Facts) -> None:
+def write(file: IO[bytes], parts: Iterable[Sequence[Prediction]], facts: Facts) -> None:
     """Write predictions as one HDF5 file.
 
     Args:
         file: open for writing, and with a name that HDF5 can open.
-        batches: predictions, part by part.
+        parts: predictions, part by part.
         facts: what is true of all of them.
 
     Raises:
@@ -47,8 +47,8 @@ def write(file: IO[bytes], batches: Iterable[Sequence[Prediction]], facts: Facts
     text = h5py.string_dtype()
     with h5py.File(file.name, "w") as target:
         target.attrs.update(facts)
-        for batch in batches:
-            for name, values in _arrays(batch).items():
+        for part in parts:
+            for name, values in _arrays(part).items():
                 rows = values.astype(text) if values.dtype.kind == "U" else values
                 if name not in target:
                     _create(target, name, rows)

@@ -21,12 +21,12 @@ from bandrt.results.prediction import Prediction
 from bandrt.results.summary import UNCERTAINTY_COLUMN, summary
 
 
-def write(file: IO[bytes], batches: Iterable[Sequence[Prediction]], facts: Facts) -> None:
+def write(file: IO[bytes], parts: Iterable[Sequence[Prediction]], facts: Facts) -> None:
     """Write predictions as one Parquet file.
 
     Args:
         file: open for writing.
-        batches: predictions, part by part; at least one.
+        parts: predictions, part by part; at least one.
         facts: what is true of all of them.
 
     Raises:
@@ -37,7 +37,7 @@ def write(file: IO[bytes], batches: Iterable[Sequence[Prediction]], facts: Facts
     except ImportError as error:
         raise MissingPackageError("pyarrow", "parquet", "converting to Parquet") from error
 
-    tables = (_table(batch, facts) for batch in batches)
+    tables = (_table(part, facts) for part in parts)
     first = next(tables)
     with ParquetWriter(file, first.schema, compression="zstd") as writer:
         writer.write_table(first)

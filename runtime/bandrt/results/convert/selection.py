@@ -36,7 +36,7 @@ class Selection:
     n_crystals: int
     engine_sha256: str
 
-    def batches(self) -> Iterator[list[Prediction]]:
+    def read(self) -> Iterator[list[Prediction]]:
         """Read it, a part at a time.
 
         Raises:
@@ -44,8 +44,8 @@ class Selection:
         """
         for path, ids in self.portions:
             with undamaged():
-                batch = [_readable(p) for p in read_part(path) if ids is None or p.id in ids]
-            yield batch
+                predictions = [_readable(p) for p in read_part(path) if ids is None or p.id in ids]
+            yield predictions
 
 
 def select(folder: Path, ids: Sequence[str] = ()) -> Selection:

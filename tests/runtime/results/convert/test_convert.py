@@ -15,17 +15,17 @@ import pytest
 
 from bandrt.cli import run
 from bandrt.errors import BandrtError, MissingPackageError, OutputError
-from bandrt.results.convert import FORMATS, SUFFIXES, Format, convert, selection
+from bandrt.results.convert import OUTPUT_FORMATS, SUFFIXES, OutputFormat, convert, selection
 from bandrt.results.parts import read_part
 from bandrt.results.prediction import Prediction
 from bandrt.results.store import CONVERTED, Store
 from tests.support.predicted_crystals import write_results
 
-PACKAGES: dict[Format, str] = {"pymatgen": "pymatgen.core", "hdf5": "h5py", "parquet": "pyarrow.parquet"}
+PACKAGES: dict[OutputFormat, str] = {"pymatgen": "pymatgen.core", "hdf5": "h5py", "parquet": "pyarrow.parquet"}
 OLD = b"what was there before"
 
 
-def target_of(kind: Format, folder: Path) -> Path:
+def target_of(kind: OutputFormat, folder: Path) -> Path:
     """A file of this format, with something in it."""
     pytest.importorskip(PACKAGES[kind])
     path = folder / CONVERTED[kind]
@@ -33,7 +33,7 @@ def target_of(kind: Format, folder: Path) -> Path:
     return path
 
 
-def ids_in(path: Path, kind: Format) -> list[str]:
+def ids_in(path: Path, kind: OutputFormat) -> list[str]:
     match kind:
         case "pymatgen":
             return [json.loads(line)["id"] for line in gzip.open(path, "rt", encoding="utf-8")]
@@ -56,7 +56,7 @@ def damage_energies(part: Path) -> None:
     part.write_bytes(content)
 
 
-def refused(code: str, out: Path, kind: Format = "pymatgen", *, ids: tuple[str, ...] = ()) -> str:
+def refused(code: str, out: Path, kind: OutputFormat = "pymatgen", *, ids: tuple[str, ...] = ()) -> str:
     """The message of the refusal, after which nothing has changed."""
     target = target_of(kind, out.parent)
     with pytest.raises(BandrtError) as caught:
@@ -67,8 +67,8 @@ def refused(code: str, out: Path, kind: Format = "pymatgen", *, ids: tuple[str, 
     return caught.value.message
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-def test_every_crystal_is_written_in_the_order_of_the_folder(kind: Format, out: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", OUTPUT_FORMATS)
+def test_every_crystal_is_written_in_the_order_of_the_folder(kind: OutputFormat, out: Path, tmp_path: Path) -> None:
     target = target_of(kind, tmp_path)
     seen: list[tuple[int, int]] = []
     assert convert(out, target, kind, on_progress=lambda done, total: seen.append((done, total))) == 3
@@ -77,8 +77,8 @@ def test_every_crystal_is_written_in_the_order_of_the_folder(kind: Format, out: 
     assert not list(tmp_path.glob(".*"))
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-def test_only_the_crystals_asked_for_are_written(kind: Format, out: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", OUTPUT_FORMATS)
+def test_only_the_crystals_asked_for_are_written(kind: OutputFormat, out: Path, tmp_path: Path) -> None:
     target = target_of(kind, tmp_path)
     assert convert(out, target, kind, ids=["c", "b/ö", "c"]) == 2
     assert ids_in(target, kind) == ["b/ö", "c"]
@@ -86,8 +86,8 @@ def test_only_the_crystals_asked_for_are_written(kind: Format, out: Path, tmp_pa
     assert ids_in(target, kind) == ["c"]
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-def test_parts_are_read_one_after_the_other(kind: Format, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", OUTPUT_FORMATS)
+def test_parts_are_read_one_after_the_other(kind: OutputFormat, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(out / "parts" / "part-00000.npz", out / "parts" / "part-00002.npz")
     events: list[str] = []
 
@@ -100,15 +100,15 @@ def test_parts_are_read_one_after_the_other(kind: Format, out: Path, tmp_path: P
     assert events == ["part-00000", "2/5", "part-00001", "3/5", "part-00002", "5/5"]
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-def test_a_part_that_proves_damaged_half_way_leaves_the_file_as_it_was(kind: Format, out: Path) -> None:
+@pytest.mark.parametrize("kind", OUTPUT_FORMATS)
+def test_a_part_that_proves_damaged_half_way_leaves_the_file_as_it_was(kind: OutputFormat, out: Path) -> None:
     damage_energies(out / "parts" / "part-00001.npz")
     assert "--resume" in refused("part-damaged", out, kind)
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", OUTPUT_FORMATS)
 def test_a_missing_package_is_named_with_the_command_that_installs_it(
-    kind: Format, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: OutputFormat, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, PACKAGES[kind], None)
     with pytest.raises(MissingPackageError, match=rf"pip install 'bandrt\[{kind}\]'"):
@@ -159,7 +159,7 @@ def test_what_can_not_be_written_is_one_error(out: Path, tmp_path: Path) -> None
 
 
 def test_the_command_prints_the_file_and_exits_as_every_command_does(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for kind in FORMATS:
+    for kind in OUTPUT_FORMATS:
         pytest.importorskip(PACKAGES[kind])
         assert run(["convert", str(out), "--to", kind]) == 0
         assert capsys.readouterr().out == f"{out / CONVERTED[kind]}\n"
@@ -184,7 +184,7 @@ def test_a_new_run_deletes_converted_results_with_the_rest(out: Path) -> None:
 def test_an_engine_that_estimates_no_errors_gives_none(predictions: list[Prediction], tmp_path: Path) -> None:
     silent = [dataclasses.replace(p, uncertainty_ev=None) for p in predictions]
     out = write_results(tmp_path / "silent", [silent])
-    for kind in FORMATS:
+    for kind in OUTPUT_FORMATS:
         convert(out, target_of(kind, tmp_path), kind)
     import h5py
     import pyarrow.parquet as pq

@@ -10,7 +10,8 @@ import pytest
 
 from bandrt.errors import InputError, NotFoundError
 from bandrt_train.data.documents import DocumentText, parse_document
-from bandrt_train.data.sources.folders import count_documents, find_documents, read_documents
+from bandrt_train.data.sources.folders import count_documents, find_documents
+from tests.support.band_documents import read_documents
 
 
 def test_documents_are_found_in_files_folders_and_lines(tmp_path: Path, label_texts: list[DocumentText]) -> None:

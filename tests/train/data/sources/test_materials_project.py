@@ -26,7 +26,7 @@ from bandrt_train.data.sources.materials_project import (
     MAX_FAILURES_IN_A_ROW,
     DownloadReport,
     FailedDownload,
-    Selection,
+    SearchCriteria,
     download,
     failed_downloads,
     open_client,
@@ -147,7 +147,7 @@ def test_bands_that_are_not_along_lines_or_lack_a_structure_are_recorded(client:
 
 
 def test_a_search_asks_for_crystals_with_bands_and_without_moments(client: StandIn) -> None:
-    assert search(client, Selection(("Ga", "As"), "Ga-As", 30), limit=3) == ["mp-1", "mp-2", "mp-3"]
+    assert search(client, SearchCriteria(("Ga", "As"), "Ga-As", 30), limit=3) == ["mp-1", "mp-2", "mp-3"]
     [wanted] = client.searched
     assert wanted["magnetic_ordering"].value == "NM"
     wanted.pop("magnetic_ordering")
@@ -159,7 +159,7 @@ def test_a_search_asks_for_crystals_with_bands_and_without_moments(client: Stand
         "chemsys": "Ga-As",
         "num_sites": (1, 30),
     }
-    assert search(client, Selection(magnetic=True))[-1] == "mp-10"
+    assert search(client, SearchCriteria(magnetic=True))[-1] == "mp-10"
     assert "magnetic_ordering" not in client.searched[-1]
 
 

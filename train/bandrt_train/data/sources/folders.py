@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 
 from bandrt.errors import InputError
 from bandrt.files import file_sha256, require_there
-from bandrt_train.data.documents import BandDocument, DocumentText, Reading
+from bandrt_train.data.documents import DocumentText, Reading
 from bandrt_train.data.sources.structure_beside import MARK as STRUCTURE_MARK
 from bandrt_train.data.sources.structure_beside import read_structure, structure_beside
 from bandrt_train.data.sources.vasprun import VasprunFile, is_vasprun, run_name
@@ -124,11 +124,6 @@ def count_documents(sources: Sequence[Path]) -> int:
     """
     files = [file for source in sources for file in find_files(source)]
     return sum(sum(1 for _ in _lines_of(file)) if file.name.endswith(LINES_SUFFIXES) else 1 for file in files)
-
-
-def read_documents(*sources: Path) -> Iterator[BandDocument]:
-    """Read every document under files and folders; the first bad one raises."""
-    return (source.read().document for source in find_documents(sources))
 
 
 def _holds_bands(file: Path) -> bool:

@@ -39,7 +39,7 @@ class Client(Protocol):
 
 
 @dataclass(frozen=True)
-class Selection:
+class SearchCriteria:
     """Which crystals are asked for: all that have a band structure and meet what is given."""
 
     elements: tuple[str, ...] = ()
@@ -95,20 +95,20 @@ def open_client(key: str) -> Client:
     return client
 
 
-def search(client: Client, selection: Selection, limit: int | None = None) -> list[str]:
+def search(client: Client, criteria: SearchCriteria, limit: int | None = None) -> list[str]:
     """Ask which crystals there are, in the order of their numbers, at most `limit`.
 
     Raises:
         BandrtError: ``materials-project-refused``.
     """
     wanted: dict[str, Any] = {"has_props": ["bandstructure"], "fields": ["material_id"], "all_fields": False}
-    if selection.elements:
-        wanted["elements"] = list(selection.elements)
-    if selection.chemical_system:
-        wanted["chemsys"] = selection.chemical_system
-    if selection.max_atoms:
-        wanted["num_sites"] = (1, selection.max_atoms)
-    if not selection.magnetic:
+    if criteria.elements:
+        wanted["elements"] = list(criteria.elements)
+    if criteria.chemical_system:
+        wanted["chemsys"] = criteria.chemical_system
+    if criteria.max_atoms:
+        wanted["num_sites"] = (1, criteria.max_atoms)
+    if not criteria.magnetic:
         from pymatgen.analysis.magnetism.analyzer import Ordering
 
         wanted["magnetic_ordering"] = Ordering.NM
