@@ -41,7 +41,7 @@ FOLDERS = {
 CORE_PACKAGES = {"numpy", "click", "gemmi", "moyopy", "tqdm"}
 """What `pip install bandrt` brings; anything may import these."""
 LAZY_PACKAGES = {
-    "onnxruntime": {"bandrt.engine.onnx.session", "bandrt.engine.onnx.binding", "bandrt.machine.doctor"},
+    "onnxruntime": {"bandrt.engine.onnx.library"},
     "cuda": {"bandrt.engine.plan.cuda_device"},
     "matplotlib": {"bandrt.bands.plot"},
     "pymatgen": {"bandrt.bands.pymatgen"},

@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 from bandrt import __version__
 from bandrt.engine.cuda_driver import Driver, NoDriver
+from bandrt.engine.onnx.library import load_onnxruntime
 from bandrt.engine.plan.tensorrt import PIP_NAMES, PlanBackend
 from bandrt.machine.versions import package_versions
 
@@ -99,10 +100,9 @@ def installed_packages(version_of: Callable[[str], str] = version) -> dict[str, 
 def onnx_providers() -> tuple[str, ...]:
     """What ONNX Runtime can run on; nothing when it is missing or does not load."""
     try:
-        import onnxruntime
+        return tuple(load_onnxruntime().get_available_providers())
     except ImportError:
         return ()
-    return tuple(onnxruntime.get_available_providers())
 
 
 def _onnx_on_cpu(packages: Mapping[str, str | None], providers: Sequence[str]) -> Ability:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import logging
 import warnings
 from pathlib import Path
@@ -18,6 +16,7 @@ from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.readers import to_crystal
 from bandrt.recipe import SymmetryRecipe
+from bandrt.sources.tables import csv_records
 from bandrt.symmetry.prototypes import prototype_of
 from bandrt.symmetry.standard_cell import StandardCell, standardize
 from tests.support.other_cells import CHANGES, changed_at_once, random_crystal, rotated
@@ -103,9 +102,8 @@ def real_crystals(examples: Path) -> dict[str, Crystal]:
 @pytest.fixture(scope="module")
 def many_crystals(shared: Path) -> list[tuple[str, Crystal]]:
     """Two hundred and fifty real crystals, evenly from the whole table."""
-    csv.field_size_limit(10**9)
-    with gzip.open(shared / "data" / "structures.csv.gz", "rb") as table:
-        rows = list(csv.DictReader(io.TextIOWrapper(table)))
+    with gzip.open(shared / "data" / "structures.csv.gz", "rt", encoding="utf-8", newline="") as table:
+        rows = list(csv_records(table)[1])
     return [(row["material_id"], to_crystal(row["cif"])) for row in rows[:: len(rows) // 250]]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from bandrt.contract import DTYPES
+from bandrt.engine.onnx.library import load_onnxruntime
 from bandrt.engine.session import Inputs, Outputs
 
 MOST_SHAPES = 32
@@ -22,11 +23,10 @@ MOST_SHAPES = 32
 
 def load_cuda_libraries() -> str:
     """Let ONNX Runtime find CUDA and cuDNN among the installed Python packages; what it says of those that are missing."""
-    import onnxruntime
-
+    library = load_onnxruntime()
     said = StringIO()
     with redirect_stdout(said):  # it prints, and our standard output is data
-        onnxruntime.preload_dlls()
+        library.preload_dlls()
     return said.getvalue().strip().partition("\n")[0]
 
 
@@ -69,12 +69,11 @@ class BoundRunner:
         self._bound.clear()
 
     def _bind(self, shapes: tuple[tuple[int, ...], ...]) -> tuple[Any, dict[str, Any]]:
-        import onnxruntime
-
+        library = load_onnxruntime()
         binding, buffers = self._session.io_binding(), {}
         for name, shape in zip(self._inputs, shapes, strict=True):
             dtype = np.dtype(DTYPES[name])
-            buffers[name] = onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, dtype, self._kind, self._index)
+            buffers[name] = library.OrtValue.ortvalue_from_shape_and_type(shape, dtype, self._kind, self._index)
             binding.bind_ortvalue_input(name, buffers[name])
         for name in self._outputs:
             binding.bind_output(name, self._kind, self._index)

@@ -12,6 +12,7 @@ from bandrt.contract import DTYPES, TENSORS, Dtype, known_sizes, require_names
 from bandrt.engine.cuda_driver import require_gpu
 from bandrt.engine.onnx.binding import BoundRunner, load_cuda_libraries
 from bandrt.engine.onnx.file import manifest_of
+from bandrt.engine.onnx.library import load_onnxruntime
 from bandrt.engine.onnx.slices import SlicedRunner
 from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs, available_cores, parse_device, run_in_turn, tells_of_memory
 from bandrt.engine.shapes import shape_of
@@ -55,7 +56,7 @@ class OnnxSession:
         self._path = path
         self._device = device if kind == "cpu" else f"cuda:{index}"
         try:
-            import onnxruntime
+            onnxruntime = load_onnxruntime()
         except ImportError as error:
             raise MissingPackageError("onnxruntime", kind, f"running {path.name}") from error
         threads = threads or available_cores()
@@ -173,9 +174,7 @@ class OnnxSession:
 
 def _options(threads: int) -> Any:
     """How ONNX Runtime runs a model."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
+    options = load_onnxruntime().SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
