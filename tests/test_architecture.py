@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -104,6 +105,19 @@ def test_every_module_stands_in_a_room(package: str) -> None:
     assert top == set(ROOMS[package]), "say where a new room stands, and take out one that is gone"
     folders = {path.parent.relative_to(PACKAGES[package]).as_posix() for path in PACKAGES[package].rglob("*.py")} - {"."}
     assert folders == FOLDERS[package]
+
+
+@pytest.mark.parametrize(
+    ("package", "heading"),
+    [("bandrt", "of the runtime, from the ground up"), ("bandrt_train", "of training"), ("bandrt_export", "of export")],
+)
+def test_every_room_stands_in_the_tables_of_the_architecture(package: str, heading: str) -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    section = page.partition(f"## The rooms {heading}\n")[2].partition("\n## ")[0]
+    written = [name for cell in re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE) for name in re.findall(r"`(\S+?)`", cell)]
+    assert written == [f"{one}/" if one in FOLDERS[package] else one for one in ROOMS[package]], (
+        "in this order, folders with a slash"
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in modules() if "." in name])
