@@ -126,8 +126,14 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ErrorCode(
         "unknown-species",
         "A site holds something that is not a chemical element, or a file does not say which elements it holds.",
-        "Write the symbol of one element at every site: H for deuterium, nothing for a vacancy. A POSCAR needs the line of symbols"
-        " before the numbers of atoms.",
+        "Write the symbol of one element at every site, and leave a vacancy out. A POSCAR needs the line of symbols before the"
+        " numbers of atoms.",
+    ),
+    ErrorCode(
+        "species-mismatch",
+        "A file names the species of its atoms twice, and not the same: a POSCAR on its line of symbols or comment and behind a"
+        " position.",
+        "Mend the one that is wrong, or take it out.",
     ),
     ErrorCode(
         "partial-occupancy",
