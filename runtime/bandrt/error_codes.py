@@ -179,7 +179,7 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "overlapping-atoms",
-        "Two atoms are so close to each other that they cannot both be there.",
+        "Two atoms, or an atom and its own image in the next cell, are so close to each other that they cannot both be there.",
         "Remove the atom that is there twice, and check the cell and its unit, which is Å.",
     ),
     ErrorCode(
