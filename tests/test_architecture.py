@@ -22,7 +22,7 @@ PACKAGES = {
 ROOMS = {
     "bandrt": (
         *("errors", "error_codes", "outcomes", "arguments", "elements", "files", "nested"),
-        *("recipe", "crystal", "manifest", "contract"),
+        *("recipe", "overlaps", "crystal", "manifest", "contract"),
         *("readers", "sources", "items", "symmetry", "graph", "kpaths", "features", "batch"),
         *("bands", "domain", "engine", "results", "predict", "machine", "run", "cli", "__main__"),
     ),

@@ -126,8 +126,14 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ErrorCode(
         "unknown-species",
         "A site holds something that is not a chemical element, or a file does not say which elements it holds.",
-        "Write the symbol of one element at every site: H for deuterium, nothing for a vacancy. A POSCAR needs the line of symbols"
-        " before the numbers of atoms.",
+        "Write the symbol of one element at every site, and leave a vacancy out. A POSCAR needs the line of symbols before the"
+        " numbers of atoms.",
+    ),
+    ErrorCode(
+        "species-mismatch",
+        "A file names the species of its atoms twice, and not the same: a POSCAR on its line of symbols or comment and behind a"
+        " position.",
+        "Mend the one that is wrong, or take it out.",
     ),
     ErrorCode(
         "partial-occupancy",
@@ -173,7 +179,7 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "overlapping-atoms",
-        "Two atoms are so close to each other that they cannot both be there.",
+        "Two atoms, or an atom and its own image in the next cell, are so close to each other that they cannot both be there.",
         "Remove the atom that is there twice, and check the cell and its unit, which is Å.",
     ),
     ErrorCode(
@@ -425,6 +431,34 @@ WARNINGS: Mapping[str, ErrorCode] = by_code(
         "spin-orbit",
         "The crystal holds a heavy element, whose spin-orbit coupling moves bands by tenths of an eV and is not in the prediction.",
         "Compute the bands with spin-orbit coupling where such shifts matter, as for narrow gaps and topology.",
+    ),
+    ErrorCode(
+        "layered",
+        "Bonds hold the crystal together in layers only: a layered crystal, or one layer or a slab with vacuum around it.",
+        "Compute the bands before you rely on them. With vacuum around the layers, which no training crystal has, uncertainty_ev"
+        " does not hold either.",
+    ),
+    ErrorCode(
+        "chain",
+        "Bonds hold the crystal together in chains only: packed chains, or a wire or tube with vacuum around it.",
+        "Compute the bands before you rely on them. With vacuum around the chains, which no training crystal has, uncertainty_ev"
+        " does not hold either.",
+    ),
+    ErrorCode(
+        "molecular",
+        "No bond leads from one piece of the crystal to the next: molecules or loosely packed ions, or a molecule in a box.",
+        "Compute the bands before you rely on them. For a molecule in a box, which no training crystal is, uncertainty_ev does not"
+        " hold either.",
+    ),
+    ErrorCode(
+        "isolated-atom",
+        "An atom has no neighbour within the cutoff of the model, or no two atoms of the crystal are close enough to be bonded.",
+        "The model knows nothing like it, and uncertainty_ev does not hold. Check the cell and its unit, which is Å.",
+    ),
+    ErrorCode(
+        "close-atoms",
+        "Two atoms are closer than any bond between their elements, two hydrogen atoms closer than 0.5 Å.",
+        "Check the positions, and the cell and its unit, which is Å; neither the bands nor uncertainty_ev hold for such a crystal.",
     ),
 )
 """Warnings of predictions, by what stands before the colon: ``magnetic`` for ``magnetic:Fe``."""

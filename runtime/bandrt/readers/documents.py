@@ -8,7 +8,8 @@ from typing import Any
 
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
-from bandrt.readers.species import is_full, partial_occupancy, species_number, unknown_species
+from bandrt.readers.occupancies import one_element
+from bandrt.readers.species import unknown_species
 
 
 def read_pymatgen_json(text: str, *, name: str = "crystal") -> Crystal:
@@ -58,13 +59,10 @@ def crystal_of_document(document: Any, *, name: str = "crystal") -> Crystal:
 
 
 def _site_number(site: Mapping[str, Any], index: int, name: str) -> int:
-    """Atomic number of a site with one full species."""
+    """Atomic number of a site that one element fills."""
     species = site["species"]
     place = f"site {index + 1} ({site.get('label') or species[0]['element']})"
-    if len(species) != 1 or not is_full(float(species[0].get("occu", 1))):
-        amounts = ", ".join(f"{entry['element']} {entry.get('occu', 1)}" for entry in species)
-        raise partial_occupancy(amounts, name=name, site=place)
-    number = species_number(species[0]["element"])
+    number = one_element(((entry["element"], float(entry.get("occu", 1))) for entry in species), name=name, site=place)
     if not number:
         raise unknown_species(species[0]["element"], name=name, site=place)
     return number
