@@ -318,6 +318,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Go on with what is there by --resume, start again by --overwrite where a command has it, or choose another folder.",
     ),
     ErrorCode(
+        "system-refused",
+        "The system refused to read or write: the disk is full, read-only or broken, or a name is too long.",
+        "Make room, write elsewhere, or give shorter names; what was written before is kept, and --resume goes on.",
+    ),
+    ErrorCode(
         "output-exists",
         "A file, or a training run, is already where one is to be written.",
         "Choose another name, or add --overwrite to replace it.",

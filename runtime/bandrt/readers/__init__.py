@@ -108,7 +108,7 @@ def to_crystal(item: Any, *, name: str | None = None) -> Crystal:
 def _read_path(path: Path, name: str) -> Crystal:
     file_format = format_of(path.name)
     if file_format is None:
-        if path.is_dir():
+        if os.path.isdir(path):
             raise is_a_folder(name)
         raise InputError("unsupported-format", f"{name}: this file name says no format that can be read: {FORMATS}; {SEARCH}")
     return parse(read_file(path, name=name), file_format, name=name)

@@ -51,7 +51,7 @@ def files(paths: Sequence[Path], *, skip: Sequence[Path] = ()) -> Iterator[Found
 
 def _named(path: Path, label: str) -> FoundFile:
     """A file that the user named: one that cannot be used is reported."""
-    if not path.exists():
+    if not os.path.exists(path):
         return FoundFile(path, label, None, ("file-not-found", "no such file or folder"))
     kind = kind_of(path.name)
     if kind is None:
