@@ -124,6 +124,16 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Write the file again, for instance with ASE; a file that was cut short has to be copied again.",
     ),
     ErrorCode(
+        "xsf-syntax",
+        "An XSF file lacks its PRIMVEC or PRIMCOORD, or one of them cannot be read.",
+        "Write the file again, for instance with XCrySDen, VESTA or ASE; a file that was cut short has to be copied again.",
+    ),
+    ErrorCode(
+        "aims-syntax",
+        "A line of a geometry.in of FHI-aims cannot be read, or places something that is no atom.",
+        "Mend the line that the message names; see the description of geometry.in in the manual of FHI-aims.",
+    ),
+    ErrorCode(
         "json-syntax",
         "A file, or a line of a table, is not well-formed JSON.",
         "Write it again. A file that was cut short has to be copied or downloaded again.",
