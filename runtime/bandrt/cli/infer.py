@@ -57,8 +57,8 @@ def command(
 ) -> int:
     """Predict the band structures of every crystal under PATH...
 
-    PATH is a folder (searched), a CIF, POSCAR, CONTCAR, *.vasp, pymatgen JSON or extended XYZ file, a table (.csv, .jsonl) with a
-    `cif` column, or an archive (.zip, .tar) of those. The folder of the results has summary.csv, a row for each crystal;
+    PATH is a folder (searched), a CIF, POSCAR, CONTCAR, *.vasp, extended XYZ, XSF or geometry.in file, JSON of pymatgen, JARVIS,
+    matbench or OPTIMADE, a table (.csv, .jsonl) with a column of CIFs, a .traj or .db of ASE, or an archive (.zip, .tar). The folder of the results has summary.csv, a row for each crystal;
     errors.jsonl, a line for each input that failed; run.json, what was run; and parts/, the bands.
 
     \b
