@@ -46,6 +46,7 @@ LAZY_PACKAGES = {
     "cuda": {"bandrt.engine.plan.cuda_device"},
     "matplotlib": {"bandrt.bands.plot"},
     "pymatgen": {"bandrt.bands.pymatgen"},
+    "ase": {"bandrt.sources.ase_files"},
     "h5py": {"bandrt.results.convert.hdf5"},
     "pyarrow": {"bandrt.results.convert.parquet"},
 }

@@ -74,8 +74,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "no-cif-column",
-        "A table has no column named cif, or a line of JSON has no text under the key cif.",
-        "Give the column or key with the CIF texts the name cif.",
+        "A table has no column named cif or structure, or a line or entry of JSON has no CIF and no structure.",
+        "Give the column or key with the crystals the name cif or structure.",
     ),
     ErrorCode(
         "bad-row",
@@ -86,7 +86,7 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ErrorCode(
         "not-a-crystal",
         "A file can be read, but there is no crystal in it: no data block or atom sites in a CIF, no structure in a JSON file.",
-        "Check that this is the file you mean; a JSON file has to hold a pymatgen structure, with lattice and sites.",
+        "Check that this is the file you mean; a JSON file has to hold structures as pymatgen, JARVIS or OPTIMADE write them.",
     ),
     ErrorCode(
         "several-blocks",
@@ -97,6 +97,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "several-frames",
         "An extended XYZ file with several frames was given where one crystal is wanted.",
         "Give the file itself to bandrt infer, which reads every frame, or choose a frame with ASE first.",
+    ),
+    ErrorCode(
+        "several-structures",
+        "A JSON file with a list of crystals was given where one crystal is wanted.",
+        "Give the file itself to bandrt infer, which reads every one, or take one out of the list first.",
     ),
     ErrorCode(
         "cif-syntax",
@@ -117,6 +122,16 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "extxyz-syntax",
         "A frame of an extended XYZ file does not begin with its number of atoms, is cut short, or cannot be read.",
         "Write the file again, for instance with ASE; a file that was cut short has to be copied again.",
+    ),
+    ErrorCode(
+        "xsf-syntax",
+        "An XSF file lacks its PRIMVEC or PRIMCOORD, or one of them cannot be read.",
+        "Write the file again, for instance with XCrySDen, VESTA or ASE; a file that was cut short has to be copied again.",
+    ),
+    ErrorCode(
+        "aims-syntax",
+        "A line of a geometry.in of FHI-aims cannot be read, or places something that is no atom.",
+        "Mend the line that the message names; see the description of geometry.in in the manual of FHI-aims.",
     ),
     ErrorCode(
         "json-syntax",

@@ -323,7 +323,7 @@ def test_the_name_of_a_file_tells_its_format(file_name: str, expected: str | Non
 
 def test_an_unknown_ending_is_answered_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
-        to_crystal(tmp_path / "Si.xsf")
+        to_crystal(tmp_path / "Si.cube")
     assert caught.value.code == "unsupported-format"
     assert FORMATS in caught.value.message
 
