@@ -22,7 +22,7 @@ PACKAGES = {
 ROOMS = {
     "bandrt": (
         *("errors", "error_codes", "outcomes", "arguments", "elements", "files", "nested"),
-        *("recipe", "crystal", "manifest", "contract"),
+        *("recipe", "overlaps", "crystal", "manifest", "contract"),
         *("readers", "sources", "items", "symmetry", "graph", "kpaths", "features", "batch"),
         *("bands", "domain", "engine", "results", "predict", "machine", "run", "cli", "__main__"),
     ),
@@ -46,6 +46,7 @@ LAZY_PACKAGES = {
     "cuda": {"bandrt.engine.plan.cuda_device"},
     "matplotlib": {"bandrt.bands.plot"},
     "pymatgen": {"bandrt.bands.pymatgen"},
+    "ase": {"bandrt.sources.ase_files"},
     "h5py": {"bandrt.results.convert.hdf5"},
     "pyarrow": {"bandrt.results.convert.parquet"},
 }

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from bandrt.elements import FORMULA_ORDER, MAX_ATOMIC_NUMBER, SYMBOLS
 from bandrt.errors import InputError
+from bandrt.overlaps import overlap_of
 
 MIN_VOLUME_PER_ATOM = 0.5
 """Å^3: a cell with less is a wrong unit or a wrong file (metallic hydrogen at 400 GPa has 1.3)."""
-MIN_INTERATOMIC_DISTANCE = 0.3
-"""Å: closer atoms are one atom written twice (the shortest bond, H2, is 0.74)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,23 +76,22 @@ class Crystal:
             raise InputError("bad-coordinates", f"{name}: {len(numbers)} species but {len(coords)} positions")
         if not np.isfinite(coords).all():
             raise InputError("bad-coordinates", f"{name}: a fractional coordinate is not a finite number")
-        volume = abs(cofactors(cell)[1])
+        faces, signed_volume = cofactors(cell)
+        volume = abs(signed_volume)
         if not MIN_VOLUME_PER_ATOM * len(numbers) <= volume < math.inf:  # neither for a vector that is inf or nan
             raise InputError(
                 "bad-lattice",
                 f"{name}: cell volume {volume:.3g} Å^3 for {len(numbers)} atoms,"
                 f" at least {MIN_VOLUME_PER_ATOM} Å^3 per atom is needed",
             )
-        crystal = cls(cell, numbers, coords)
-        closest, pair = crystal._closest_pair()
-        if closest < MIN_INTERATOMIC_DISTANCE:
-            a, b = pair
+        overlap = overlap_of(cell, volume / max(math.hypot(*face) for face in faces), numbers, coords)
+        if overlap is not None:
+            first, second = (f"{place + 1} ({SYMBOLS[numbers[place]]})" for place in (overlap.first, overlap.second))
+            pair = f"atoms {first} and {second} are" if first != second else f"atom {first} and its own image are"
             raise InputError(
-                "overlapping-atoms",
-                f"{name}: atoms {a + 1} ({SYMBOLS[numbers[a]]}) and {b + 1} ({SYMBOLS[numbers[b]]}) are {closest:.3f} Å apart,"
-                f" at least {MIN_INTERATOMIC_DISTANCE} Å is needed",
+                "overlapping-atoms", f"{name}: {pair} {overlap.distance:.3f} Å apart, at least {overlap.allowed} Å is needed"
             )
-        return crystal
+        return cls(cell, numbers, coords)
 
     @property
     def n_atoms(self) -> int:
@@ -134,26 +132,6 @@ class Crystal:
         numbers, counts = np.unique(self.atomic_numbers, return_counts=True)
         divisor = reduce(math.gcd, (int(c) for c in counts))
         return {SYMBOLS[z]: int(c) // divisor for z, c in zip(numbers, counts, strict=True)}
-
-    def _closest_pair(self) -> tuple[float, tuple[int, int]]:
-        """Smallest distance between two different sites, Å, exact below half the shortest cell height."""
-        n = self.n_atoms
-        if n < 2:
-            return np.inf, (0, 0)
-        best, pair = np.inf, (0, 0)
-        axes = self.frac_coords.T.copy()  # (3, n): long rows, which NumPy is fast at
-        for start in range(0, n, 256):  # bounded memory for large cells
-            delta = axes[:, start : start + 256, None] - axes[:, None]  # (3, chunk, n)
-            delta -= np.rint(delta)  # overlapping atoms are within 0.3 Å: the nearest image by rounding is the right one
-            vectors = self.lattice.T @ delta.reshape(3, -1)
-            vectors *= vectors
-            squared = vectors.sum(axis=0)  # (chunk * n,)
-            squared[start :: n + 1] = np.inf  # each atom with itself
-            nearest = int(squared.argmin())
-            if squared[nearest] < best:
-                best = float(squared[nearest])
-                pair = (nearest // n + start, nearest % n)
-        return math.sqrt(best), pair
 
 
 def _floats(values: Any, code: str, what: str, name: str) -> NDArray[np.float64]:

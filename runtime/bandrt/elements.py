@@ -10,6 +10,8 @@ SYMBOLS: tuple[str, ...] = (
     *"Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og".split(),
 )
 ATOMIC_NUMBERS: dict[str, int] = {symbol: number for number, symbol in enumerate(SYMBOLS) if number}
+HYDROGEN_ISOTOPES: dict[str, int] = {"D": 1, "T": 1}
+"""Deuterium and tritium as species: bands do not know the mass of a nucleus. A label `T1` is a tetrahedral site."""
 MAX_ATOMIC_NUMBER = len(SYMBOLS) - 1
 FORMULA_ORDER: dict[str, int] = {
     symbol: rank

@@ -74,8 +74,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "no-cif-column",
-        "A table has no column named cif, or a line of JSON has no text under the key cif.",
-        "Give the column or key with the CIF texts the name cif.",
+        "A table has no column named cif or structure, or a line or entry of JSON has no CIF and no structure.",
+        "Give the column or key with the crystals the name cif or structure.",
     ),
     ErrorCode(
         "bad-row",
@@ -86,7 +86,7 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ErrorCode(
         "not-a-crystal",
         "A file can be read, but there is no crystal in it: no data block or atom sites in a CIF, no structure in a JSON file.",
-        "Check that this is the file you mean; a JSON file has to hold a pymatgen structure, with lattice and sites.",
+        "Check that this is the file you mean; a JSON file has to hold structures as pymatgen, JARVIS or OPTIMADE write them.",
     ),
     ErrorCode(
         "several-blocks",
@@ -97,6 +97,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "several-frames",
         "An extended XYZ file with several frames was given where one crystal is wanted.",
         "Give the file itself to bandrt infer, which reads every frame, or choose a frame with ASE first.",
+    ),
+    ErrorCode(
+        "several-structures",
+        "A JSON file with a list of crystals was given where one crystal is wanted.",
+        "Give the file itself to bandrt infer, which reads every one, or take one out of the list first.",
     ),
     ErrorCode(
         "cif-syntax",
@@ -119,6 +124,16 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Write the file again, for instance with ASE; a file that was cut short has to be copied again.",
     ),
     ErrorCode(
+        "xsf-syntax",
+        "An XSF file lacks its PRIMVEC or PRIMCOORD, or one of them cannot be read.",
+        "Write the file again, for instance with XCrySDen, VESTA or ASE; a file that was cut short has to be copied again.",
+    ),
+    ErrorCode(
+        "aims-syntax",
+        "A line of a geometry.in of FHI-aims cannot be read, or places something that is no atom.",
+        "Mend the line that the message names; see the description of geometry.in in the manual of FHI-aims.",
+    ),
+    ErrorCode(
         "json-syntax",
         "A file, or a line of a table, is not well-formed JSON.",
         "Write it again. A file that was cut short has to be copied or downloaded again.",
@@ -126,8 +141,14 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ErrorCode(
         "unknown-species",
         "A site holds something that is not a chemical element, or a file does not say which elements it holds.",
-        "Write the symbol of one element at every site: H for deuterium, nothing for a vacancy. A POSCAR needs the line of symbols"
-        " before the numbers of atoms.",
+        "Write the symbol of one element at every site, and leave a vacancy out. A POSCAR needs the line of symbols before the"
+        " numbers of atoms.",
+    ),
+    ErrorCode(
+        "species-mismatch",
+        "A file names the species of its atoms twice, and not the same: a POSCAR on its line of symbols or comment and behind a"
+        " position.",
+        "Mend the one that is wrong, or take it out.",
     ),
     ErrorCode(
         "partial-occupancy",
@@ -173,7 +194,7 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "overlapping-atoms",
-        "Two atoms are so close to each other that they cannot both be there.",
+        "Two atoms, or an atom and its own image in the next cell, are so close to each other that they cannot both be there.",
         "Remove the atom that is there twice, and check the cell and its unit, which is Å.",
     ),
     ErrorCode(
@@ -312,6 +333,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Go on with what is there by --resume, start again by --overwrite where a command has it, or choose another folder.",
     ),
     ErrorCode(
+        "system-refused",
+        "The system refused to read or write: the disk is full, read-only or broken, or a name is too long.",
+        "Make room, write elsewhere, or give shorter names; what was written before is kept, and --resume goes on.",
+    ),
+    ErrorCode(
         "output-exists",
         "A file, or a training run, is already where one is to be written.",
         "Choose another name, or add --overwrite to replace it.",
@@ -425,6 +451,34 @@ WARNINGS: Mapping[str, ErrorCode] = by_code(
         "spin-orbit",
         "The crystal holds a heavy element, whose spin-orbit coupling moves bands by tenths of an eV and is not in the prediction.",
         "Compute the bands with spin-orbit coupling where such shifts matter, as for narrow gaps and topology.",
+    ),
+    ErrorCode(
+        "layered",
+        "Bonds hold the crystal together in layers only: a layered crystal, or one layer or a slab with vacuum around it.",
+        "Compute the bands before you rely on them. With vacuum around the layers, which no training crystal has, uncertainty_ev"
+        " does not hold either.",
+    ),
+    ErrorCode(
+        "chain",
+        "Bonds hold the crystal together in chains only: packed chains, or a wire or tube with vacuum around it.",
+        "Compute the bands before you rely on them. With vacuum around the chains, which no training crystal has, uncertainty_ev"
+        " does not hold either.",
+    ),
+    ErrorCode(
+        "molecular",
+        "No bond leads from one piece of the crystal to the next: molecules or loosely packed ions, or a molecule in a box.",
+        "Compute the bands before you rely on them. For a molecule in a box, which no training crystal is, uncertainty_ev does not"
+        " hold either.",
+    ),
+    ErrorCode(
+        "isolated-atom",
+        "An atom has no neighbour within the cutoff of the model, or no two atoms of the crystal are close enough to be bonded.",
+        "The model knows nothing like it, and uncertainty_ev does not hold. Check the cell and its unit, which is Å.",
+    ),
+    ErrorCode(
+        "close-atoms",
+        "Two atoms are closer than any bond between their elements, two hydrogen atoms closer than 0.5 Å.",
+        "Check the positions, and the cell and its unit, which is Å; neither the bands nor uncertainty_ev hold for such a crystal.",
     ),
 )
 """Warnings of predictions, by what stands before the colon: ``magnetic`` for ``magnetic:Fe``."""

@@ -44,7 +44,7 @@ def require_there(path: Path) -> Path:
     Raises:
         NotFoundError: ``file-not-found``.
     """
-    if not path.exists():
+    if not os.path.exists(path):
         raise NotFoundError("file-not-found", f"{path}: no such file or folder")
     return path
 
@@ -55,8 +55,8 @@ def path_of(given: str | os.PathLike[str], *, what: str = "path") -> Path:
     Raises:
         ArgumentError: ``bad-argument`` for anything else.
     """
-    if not isinstance(given, str | os.PathLike):
-        raise not_allowed(what, given, "a path (str or Path)")
+    if not isinstance(given, str | os.PathLike) or not os.fsdecode(given):
+        raise not_allowed(what, given, "a path (str or Path), not empty")
     return Path(os.fsdecode(given))
 
 
@@ -90,7 +90,7 @@ def check_file(path: Path, *, overwrite: bool = False) -> None:
         OutputError: ``output-not-a-file``, ``output-exists`` or ``output-unwritable``.
     """
     with _unwritable(path):
-        if path.is_dir():
+        if os.path.isdir(path):
             raise OutputInTheWayError("output-not-a-file", f"{path}: is a folder; a file is written here")
         if path.exists() and not path.is_file():
             raise OutputInTheWayError("output-not-a-file", f"{path}: is a device, which a file would take the place of")

@@ -27,6 +27,7 @@ from bandrt.engine.session import Session, available_cores
 from bandrt.errors import EngineError, InputError
 from bandrt.features import Features, Many, featurize_crystals
 from bandrt.files import file_sha256, path_of
+from bandrt.graph.bonded_network import network_warnings
 from bandrt.items import called, crystal_of, default_name, found_at, is_one, items_of, name_of
 from bandrt.manifest import BandRule, Manifest
 from bandrt.outcomes import only, outcome_of
@@ -190,7 +191,8 @@ class Engine:
             message = f"{name}: the engine gave energies that are not finite numbers"
             return Failure.of(InputError("non-finite-energies", message, stage="predict"), ticket)
         bands = band_structure(features, in_order(energies), self.manifest.bands)
-        return Prediction(ticket.id, ticket.path, bands, warnings(features.crystal, self.manifest.training), uncertainty)
+        doubts = (*warnings(features.crystal, self.manifest.training), *ticket.warnings)
+        return Prediction(ticket.id, ticket.path, bands, doubts, uncertainty)
 
     def close(self) -> None:
         """Free the model."""
@@ -262,6 +264,8 @@ def featurize_inputs(
 ) -> Featurized:
     """Make the features of inputs, refuse those that an engine has no room for, and tell features from failures.
 
+    Tickets of features get the warnings that the crystal deserves whatever the model is.
+
     Args:
         tickets: of each input; an error calls it by its path, or else by its id.
         crystals: of each input, or why it cannot be read.
@@ -276,7 +280,15 @@ def featurize_inputs(
             done.failures.append((ticket, Failure.of(one, ticket)))
         else:
             done.features.append((ticket, one))
-    return done
+    found = [features for _, features in done.features]
+    said = network_warnings([features.crystal for features in found], found)
+    return Featurized(
+        [
+            (ticket._replace(warnings=(*ticket.warnings, *codes)) if codes else ticket, features)
+            for (ticket, features), codes in zip(done.features, said, strict=True)
+        ],
+        done.failures,
+    )
 
 
 def within_size(outcome: Features | InputError, max_atoms: int | None, *, name: str) -> Features | InputError:

@@ -66,3 +66,27 @@ def test_overlap_names_the_two_atoms_across_a_cell_border_of_a_large_crystal() -
     coords = np.vstack([grid, grid[300] + [0.004, 1.0, -2.0]])
     with pytest.raises(InputError, match=r"atoms 301 \(Cu\) and 344 \(Cu\) are 0\.112 Å apart"):
         Crystal.checked(np.eye(3) * 28.0, [29] * len(coords), coords)
+
+
+@pytest.mark.parametrize("numbers", [[29, 29], [1, 6], [8, 1]])
+def test_atoms_closer_than_any_bond_are_refused_and_two_hydrogen_atoms_only_below_what_a_bad_position_explains(
+    numbers: list[int],
+) -> None:
+    coords = [[0, 0, 0], [0.1, 0, 0]]  # 0.4 Å
+    with pytest.raises(InputError, match=r"0\.400 Å apart, at least 0\.5 Å is needed"):
+        Crystal.checked(CUBE, numbers, coords)
+    assert Crystal.checked(CUBE, [1, 1], coords).n_atoms == 2
+    with pytest.raises(InputError, match=r"0\.400 Å apart, at least 0\.5 Å is needed"):
+        Crystal.checked(CUBE, [1, 1, *numbers], [[0.5, 0, 0], [0.58, 0, 0], *coords])
+    with pytest.raises(InputError, match=r"0\.240 Å apart, at least 0\.3 Å is needed"):
+        Crystal.checked(CUBE, [1, 1], [[0, 0, 0], [0.06, 0, 0]])
+
+
+@pytest.mark.parametrize("length", [0.06, 0.4, 0.69])
+@pytest.mark.parametrize("turn", [np.eye(3), [[1, 0, 0], [7, 1, 0], [-3, 5, 1]], [[2, 1, 0], [1, 1, 0], [4, 4, 1]]])
+def test_an_atom_too_close_to_its_own_image_is_refused_in_any_basis(length: float, turn: object) -> None:
+    lattice = np.array(turn) @ np.diag([length, 30.0, 30.0])
+    with pytest.raises(InputError, match=rf"atom 1 \(Cu\) and its own image are {length:.3f} Å apart") as caught:
+        Crystal.checked(lattice, [29], [[0.3, 0.1, 0.7]])
+    assert caught.value.code == "overlapping-atoms"
+    assert Crystal.checked(lattice * 2.0 / length, [29], [[0.3, 0.1, 0.7]]).n_atoms == 1

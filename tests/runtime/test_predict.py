@@ -244,3 +244,18 @@ def test_a_kpath_is_one_call_away(scheme: str) -> None:
     assert (path.scheme, path.frac_kpoints.shape) == (scheme, (50, 3))
     features = bandrt.featurize(crystal)
     np.testing.assert_array_equal(bandrt.kpath(crystal).frac_kpoints, features.kpath.frac_kpoints)
+
+
+def test_what_is_doubtful_about_the_crystal_itself_is_among_the_warnings(engine: Engine, tmp_path: Path) -> None:
+    layer = Crystal.checked(np.diag([1.5, 1.5, 20.0]), [6], [[0, 0, 0]])
+    solid = Crystal.checked(1.6 * np.eye(3), [6], [[0, 0, 0]])
+    layered, dense = engine.predict([layer, solid])
+    assert isinstance(layered, Prediction)
+    assert isinstance(dense, Prediction)
+    assert "layered" in layered.warnings
+    assert "layered" not in dense.warnings
+    (tmp_path / "layer.vasp").write_text("layer\n1\n1.5 0 0\n0 1.5 0\n0 0 20\nC\n1\nDirect\n0 0 0\n")
+    report = infer(tmp_path / "layer.vasp", tmp_path / "out", InferOptions(engine=engine.path, threads=1))
+    assert report.warning_codes["layered"] == 1
+    with (tmp_path / "out" / "summary.csv").open(newline="") as file:
+        assert "layered" in next(csv.DictReader(file))["warnings"].split(";")

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @click.command("verify", short_help="Compare an engine with what it was made from.")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
+@click.argument("model", type=options.PATH)
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=options.PATH)
 @click.option(
     "--against", required=True, metavar="CKPT|MODEL", type=CheckpointPath(),
     help="The checkpoint MODEL was made from (shipped: that of the shipped engine), or another engine, which runs on the CPU.",

@@ -7,6 +7,7 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
+from warnings import catch_warnings, filterwarnings
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,7 +163,8 @@ def save(bands: BandsOnPath, path: Path, *, name: str = "", full_walk: bool = Fa
 
     kind = path.suffix.lstrip(".")
     undated: dict[str, dict[str, None]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    with rc_context({"svg.hashsalt": "bandrt", "pdf.fonttype": 42}), replaced(path, "wb") as file:
+    with rc_context({"svg.hashsalt": "bandrt", "pdf.fonttype": 42}), catch_warnings(), replaced(path, "wb") as file:
+        filterwarnings("ignore", message="Glyph", category=UserWarning)  # a letter that the font lacks becomes a box
         figure.savefig(file, format=kind, dpi=200, metadata=undated.get(kind))
 
 

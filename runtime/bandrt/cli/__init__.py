@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -16,6 +17,8 @@ from bandrt import __version__
 from bandrt.errors import BandrtError, MissingPackageError
 
 EXIT_FATAL, EXIT_SOME_FAILED, EXIT_INTERRUPTED = BandrtError.exit_code, 3, 130
+REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENAMETOOLONG})
+"""What the system may answer that is no fault of ours: a full or broken disk, a name that is too long."""
 
 
 class CommandEntry(NamedTuple):
@@ -104,6 +107,9 @@ def _report(error: Exception, arguments: list[str]) -> int:
     if isinstance(error, BandrtError):
         click.echo(f"error [{error.code}]: {error.message}", err=True)
         return error.exit_code
+    if isinstance(error, OSError) and error.errno in REFUSALS:
+        where = f"{error.filename}: " if error.filename else ""
+        return _report(BandrtError("system-refused", f"{where}the system refused this ({error.strerror})"), arguments)
     log = _write_traceback(error, arguments)
     click.echo(f"error [bug]: {type(error).__name__}: {error}; the traceback is in {log}", err=True)
     return EXIT_FATAL
@@ -126,7 +132,7 @@ def _write_traceback(error: Exception, arguments: list[str]) -> Path:
 
     follows_out = [Path(value) for option, value in pairwise(arguments) if option in ("-o", "--out")]
     in_temporary = Path(tempfile.gettempdir()) / f"{os.getpid()}-{CRASH_LOG}"
-    path = next((folder / CRASH_LOG for folder in follows_out if folder.is_dir()), in_temporary)
+    path = next((folder / CRASH_LOG for folder in follows_out if os.path.isdir(folder)), in_temporary)
     lines = traceback.format_exception(error)
     path.write_text(f"bandrt {__version__}: {' '.join(arguments)}\n\n{''.join(lines)}", encoding="utf-8", errors="backslashreplace")
     return path

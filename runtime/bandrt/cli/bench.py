@@ -47,15 +47,15 @@ class BatchSizes(click.ParamType[tuple[int, ...]]):
 
 
 @click.command("bench", short_help="Measure how fast engines are, side by side.")
-@click.argument("paths", nargs=-1, metavar="[PATH...]", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, metavar="[PATH...]", type=options.PATH)
 @click.option(
     "--engine",
     "engines",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     help="Model file, may be given again; the shipped one by default.",
 )
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Time this checkpoint in PyTorch Geometric, too; needs torch.")
+@click.option("--checkpoint", type=options.PATH, help="Time this checkpoint in PyTorch Geometric, too; needs torch.")
 @click.option("--compile", "compiled", is_flag=True, help="Time the checkpoint under torch.compile, too.")
 @click.option(
     "--batch-size",

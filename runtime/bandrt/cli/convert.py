@@ -17,7 +17,7 @@ from bandrt.results.summary import KINDS
 
 
 @click.command("convert", short_help="Write results as pymatgen documents, HDF5 or Parquet.")
-@click.argument("results", metavar="OUT", type=click.Path(path_type=Path))
+@click.argument("results", metavar="OUT", type=options.PATH)
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--to", "kind", required=True, type=click.Choice(OUTPUT_FORMATS), help="What to make of the results.")
 @click.option("--where", metavar="QUERY", help="Those whose columns of summary.csv satisfy this, as in `bandrt plot`.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,12 +16,14 @@ from bandrt.engine import DEFAULT_ENGINE
 from bandrt.results.store import ERRORS, SUMMARY, Mode
 from bandrt.run.infer import InferOptions, dry_run, infer, outcome
 from bandrt.run.pipeline import STAGES, RunReport
+from bandrt.sources import left_out
+from bandrt.sources.tables import STRUCTURE_COLUMN
 
 
 @click.command("infer", short_help="Predict the band structures of crystals.")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=options.PATH)
 @options.out("Folder for the results, new or empty.", required=True)
-@click.option("--engine", default=DEFAULT_ENGINE, type=click.Path(path_type=Path), help="Model file; the shipped one by default.")
+@click.option("--engine", default=DEFAULT_ENGINE, type=options.PATH, help="Model file; the shipped one by default.")
 @click.option("--resume", is_flag=True, help="Go on with an earlier run in the folder.")
 @options.overwrite("Delete an earlier run in the folder and start again.")
 @click.option("--retry-failed", is_flag=True, help="Go on, and try again what failed before.")
@@ -29,6 +32,13 @@ from bandrt.run.pipeline import STAGES, RunReport
 @options.device("cpu, cuda or cuda:N; by default the CPU, for a plan the first GPU.")
 @click.option("--batch-size", type=click.IntRange(1), help="Crystals per run of the model; what suits the device by default.")
 @options.threads()
+@click.option(
+    "--structure-column",
+    default=STRUCTURE_COLUMN,
+    show_default=True,
+    metavar="NAME",
+    help="Column of tables with the crystals, CIFs or pymatgen's JSON.",
+)
 @options.as_json("the outcome")
 def command(
     paths: tuple[Path, ...],
@@ -42,13 +52,15 @@ def command(
     device: str | None,
     batch_size: int | None,
     threads: int | None,
+    structure_column: str,
     as_json: bool,
 ) -> int:
     """Predict the band structures of every crystal under PATH...
 
-    PATH is a folder (searched), a CIF, POSCAR, CONTCAR, *.vasp, pymatgen JSON or extended XYZ file, a table (.csv, .jsonl) with a
-    `cif` column, or an archive (.zip, .tar) of those. The folder of the results has summary.csv, a row for each crystal;
-    errors.jsonl, a line for each input that failed; run.json, what was run; and parts/, the bands.
+    PATH is a folder (searched), a CIF, POSCAR, CONTCAR, *.vasp, extended XYZ, XSF or geometry.in file, JSON of pymatgen, JARVIS,
+    matbench or OPTIMADE, a table (.csv, .jsonl) with a column of CIFs, a .traj or .db of ASE, or an archive (.zip, .tar). The
+    folder of the results has summary.csv, a row for each crystal; errors.jsonl, a line for each input that failed; run.json, what
+    was run; and parts/, the bands.
 
     \b
     Examples:
@@ -61,7 +73,14 @@ def command(
         raise click.UsageError("--overwrite starts again, --resume and --retry-failed go on; choose one")
     mode: Mode = "overwrite" if overwrite else "resume" if resume or retry_failed else "new"
     choices = InferOptions(
-        engine=engine, device=device, threads=threads, workers=workers, batch_size=batch_size, mode=mode, retry_failed=retry_failed
+        engine=engine,
+        device=device,
+        threads=threads,
+        workers=workers,
+        batch_size=batch_size,
+        mode=mode,
+        retry_failed=retry_failed,
+        structure_column=structure_column,
     )
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     if dry:
@@ -70,7 +89,7 @@ def command(
         return 0
     with Progress("crystals") as progress:
         report = infer(paths, out, choices, on_progress=partial(_show, progress))
-    for line in _summary(report, out):
+    for line in [*_summary(report, out), *_left_out(paths, out)]:
         click.echo(line, err=True)
     if as_json:
         click.echo(json.dumps({"out": str(out)} | outcome(report), indent=1))
@@ -83,6 +102,12 @@ def _show(progress: Progress, report: RunReport) -> None:
     done = report.skipped + report.predicted + report.failed
     skipped = f", {report.skipped} by earlier runs" if report.skipped else ""
     progress.show(done, report.expected, f"{report.failed} failed{skipped}, {report.rate:.1f} crystals/s", before=report.skipped)
+
+
+def _left_out(paths: Sequence[Path], out: Path) -> list[str]:
+    """How many files in the folders were not read, by their endings."""
+    counts = left_out(paths, skip=[out])
+    return [f"left out: {', '.join(f'{count} {ending}' for ending, count in counts.most_common())}"] if counts else []
 
 
 def _summary(report: RunReport, out: Path) -> list[str]:

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+
+class NamedPath(click.Path):
+    """A path that was given: an empty one, as of a shell variable that is not set, would be this folder."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse an empty one."""
+        if not os.fspath(value):
+            self.fail("a path is empty; is a variable of the shell not set?", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = NamedPath()
+"""A file or folder."""
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def out(help: str, *, required: bool = False) -> Callable[[Command], Command]:
     """``-o`` and ``--out``: where a command writes. Whether it can is the command's to find out, with `bandrt.files`."""
-    return click.option("-o", "--out", "out", required=required, type=click.Path(path_type=Path), help=help)
+    return click.option("-o", "--out", "out", required=required, type=PATH, help=help)
 
 
 def overwrite(help: str = "Replace what is there already.") -> Callable[[Command], Command]:

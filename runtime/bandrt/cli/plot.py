@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,12 +20,14 @@ from bandrt.results.query import parse_query
 from bandrt.results.store import PLOTS, undamaged
 from bandrt.results.summary import KINDS
 
+LONGEST = 200
+"""Bytes of an id that the name of its figure keeps; file systems allow 255, with the ending."""
 UNASKED = 100
 """Figures that are drawn without `--all`: half a minute."""
 
 
 @click.command("plot", short_help="Draw predicted band structures.")
-@click.argument("results", metavar="OUT", type=click.Path(path_type=Path))
+@click.argument("results", metavar="OUT", type=options.PATH)
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--where", metavar="QUERY", help="Those of them whose columns of summary.csv satisfy this, see below.")
 @click.option("--all", "everything", is_flag=True, help=f"All of OUT, if there is no ID; and more than {UNASKED} figures.")
@@ -84,7 +87,7 @@ def command(
 
 def _figure_file(out: Path | None, kind: str | None) -> Path | None:
     """The one figure that is asked for; None for a folder of figures."""
-    if out is None or out.is_dir() or not out.suffix:
+    if out is None or os.path.isdir(out) or not out.suffix:
         return None
     suffix = out.suffix.removeprefix(".").lower()
     if suffix not in FIGURE_FORMATS:
@@ -120,4 +123,5 @@ def _file_names(chosen: Sequence[Chosen], folder: Path, kind: str) -> list[Path]
 
 def _file_name(name: str) -> str:
     """An id without what cannot be in a file name."""
-    return re.sub(r"[/\\:\0]", "_", name).lstrip(".") or "_"
+    cleaned = re.sub(r"[/\\:\0]", "_", name).lstrip(".") or "_"
+    return cleaned.encode("utf-8", "replace")[:LONGEST].decode("utf-8", "ignore")

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,8 +68,8 @@ def read_manifest(path: Path) -> Manifest:
 
 def _suffix(path: Path) -> str:
     """``.onnx`` or ``.plan``, of a file that is there."""
-    if not path.is_file():
-        why = "is a folder; name the model file in it" if path.is_dir() else "there is no such model file"
+    if not os.path.isfile(path):
+        why = "is a folder; name the model file in it" if os.path.isdir(path) else "there is no such model file"
         raise EngineError("engine-not-found", f"{path}: {why}")
     suffix = path.suffix.lower()
     if suffix not in (ONNX_SUFFIX, PLAN_SUFFIX):

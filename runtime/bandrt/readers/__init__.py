@@ -15,18 +15,36 @@ from typing import Any, Literal, Protocol
 from bandrt.arguments import check_choice
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
+from bandrt.readers.aims import read_aims
 from bandrt.readers.cif import read_cif
-from bandrt.readers.documents import crystal_of_document, read_pymatgen_json
+from bandrt.readers.documents import crystal_of_document, read_json
 from bandrt.readers.extxyz import read_extxyz
 from bandrt.readers.objects import crystal_of_object
 from bandrt.readers.poscar import read_poscar
-from bandrt.readers.text import SEARCH, is_a_folder, read_file
+from bandrt.readers.text import SEARCH, bare_name, is_a_folder, read_file
+from bandrt.readers.xsf import read_xsf
 
-__all__ = ["FORMATS", "Format", "format_of", "parse", "read_cif", "read_extxyz", "read_poscar", "read_pymatgen_json", "to_crystal"]
+__all__ = [
+    "FORMATS",
+    "Format",
+    "format_of",
+    "parse",
+    "read_aims",
+    "read_cif",
+    "read_extxyz",
+    "read_json",
+    "read_poscar",
+    "read_xsf",
+    "to_crystal",
+]
 
-Format = Literal["cif", "poscar", "json", "extxyz"]
+Format = Literal["cif", "poscar", "json", "extxyz", "xsf", "aims"]
 
-FORMATS = "CIF (.cif), POSCAR, CONTCAR, .vasp, .poscar, pymatgen JSON (.json), extended XYZ (.extxyz, .xyz), each also as .gz"
+FORMATS = (
+    "CIF (.cif), POSCAR, CONTCAR, .vasp, .poscar, JSON of pymatgen, JARVIS or OPTIMADE (.json), extended XYZ (.extxyz, .xyz),"
+    " XSF (.xsf), geometry.in of FHI-aims,"
+    " each also as .gz, .bz2, .xz or .zst"
+)
 """What can be read, for people."""
 
 _SUFFIXES: dict[str, Format] = {
@@ -36,7 +54,9 @@ _SUFFIXES: dict[str, Format] = {
     ".json": "json",
     ".extxyz": "extxyz",
     ".xyz": "extxyz",
+    ".xsf": "xsf",
 }
+_AIMS_NAME = re.compile(r"geometry\.in(\.next_step)?|.*[._-]geometry\.in")
 _VASP_NAME = re.compile(r"(POSCAR|CONTCAR)([._-].*)?|.*[._-](POSCAR|CONTCAR)")
 
 
@@ -47,16 +67,18 @@ class _Reader(Protocol):
 _READERS: dict[Format, _Reader] = {
     "cif": read_cif,
     "poscar": read_poscar,
-    "json": read_pymatgen_json,
+    "json": read_json,
     "extxyz": read_extxyz,
+    "xsf": read_xsf,
+    "aims": read_aims,
 }
 
 
 def format_of(file_name: str) -> Format | None:
-    """Format of a file by its name, ``.gz`` aside; None if it is none that can be read."""
-    bare = file_name.rsplit("/", 1)[-1].removesuffix(".gz")
+    """Format of a file by its name, ``.gz`` and its like aside; None if it is none that can be read."""
+    bare = bare_name(file_name.rsplit("/", 1)[-1])
     known = _SUFFIXES.get(splitext(bare)[1].lower())
-    return known or ("poscar" if _VASP_NAME.fullmatch(bare) else None)
+    return known or ("poscar" if _VASP_NAME.fullmatch(bare) else "aims" if _AIMS_NAME.fullmatch(bare) else None)
 
 
 def parse(text: str, file_format: Format, *, name: str = "crystal") -> Crystal:
@@ -108,7 +130,7 @@ def to_crystal(item: Any, *, name: str | None = None) -> Crystal:
 def _read_path(path: Path, name: str) -> Crystal:
     file_format = format_of(path.name)
     if file_format is None:
-        if path.is_dir():
+        if os.path.isdir(path):
             raise is_a_folder(name)
         raise InputError("unsupported-format", f"{name}: this file name says no format that can be read: {FORMATS}; {SEARCH}")
     return parse(read_file(path, name=name), file_format, name=name)

@@ -1,4 +1,4 @@
-"""Crystals from pymatgen's JSON documents, read without pymatgen."""
+"""Crystals from JSON documents, read without the packages that write them: pymatgen, JARVIS, OPTIMADE."""
 
 from __future__ import annotations
 
@@ -6,20 +6,42 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
-from bandrt.readers.species import is_full, partial_occupancy, species_number, unknown_species
+from bandrt.readers.cartesian import fractional
+from bandrt.readers.occupancies import one_element
+from bandrt.readers.species import unknown_species
+
+_INSIDE = ("structure", "atoms", "attributes")
+"""Under which keys of a document its crystal is."""
+_OWN_KEYS = ("sites", "lattice_mat", "lattice_vectors")
+"""By which a crystal of pymatgen, JARVIS and OPTIMADE is known."""
 
 
-def read_pymatgen_json(text: str, *, name: str = "crystal") -> Crystal:
-    """Read the JSON of a pymatgen `Structure`, alone or under the key ``structure`` of another document.
+def is_document(value: Any) -> bool:
+    """Whether it looks like a crystal that `crystal_of_document` reads, alone or inside another document."""
+    return isinstance(value, Mapping) and any(key in _crystal_within(value) for key in _OWN_KEYS)
+
+
+def _crystal_within(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The part of a document that is its crystal."""
+    if any(key in document for key in _OWN_KEYS):
+        return document
+    inside = (document[key] for key in _INSIDE if isinstance(document.get(key), Mapping))
+    return next(inside, document)
+
+
+def read_json(text: str, *, name: str = "crystal") -> Crystal:
+    """Read the JSON of one crystal: a pymatgen `Structure`, alone or inside another document, JARVIS or OPTIMADE.
 
     Args:
         text: the whole file.
         name: what to call it in an error, usually the file.
 
     Raises:
-        InputError: ``empty-file``, ``json-syntax``, or what `crystal_of_document` raises.
+        InputError: ``empty-file``, ``json-syntax``, ``several-structures``, or what `crystal_of_document` raises.
     """
     if not text.strip():
         raise InputError("empty-file", f"{name}: the file is empty")
@@ -27,44 +49,97 @@ def read_pymatgen_json(text: str, *, name: str = "crystal") -> Crystal:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError("json-syntax", f"{name}: {error}; the file may be cut short") from None
+    several = document.get("data") if isinstance(document, dict) else document
+    if isinstance(several, list) and several:
+        raise InputError(
+            "several-structures", f"{name}: a list of crystals; give the file itself to `bandrt infer`, which reads each"
+        )
     return crystal_of_document(document, name=name)
 
 
 def crystal_of_document(document: Any, *, name: str = "crystal") -> Crystal:
-    """Crystal of what `Structure.as_dict` gives, alone or under the key ``structure``.
+    """Crystal of what `Structure.as_dict` of pymatgen gives, of the atoms of JARVIS, or of an entry of OPTIMADE.
 
     Args:
-        document: the parsed JSON.
+        document: the parsed JSON; the crystal may be under the key ``structure``, ``atoms`` or ``attributes``.
         name: what to call it in an error.
 
     Raises:
         InputError: ``not-a-crystal``, ``not-periodic``, ``unknown-species``, ``partial-occupancy``, or what
             `Crystal.checked` raises.
     """
-    if isinstance(document, Mapping) and "sites" not in document and isinstance(document.get("structure"), Mapping):
-        document = document["structure"]
-    if not isinstance(document, Mapping) or "sites" not in document:
-        raise InputError("not-a-crystal", f"{name}: no pymatgen structure in it (an object with `lattice` and `sites`)")
-    if not isinstance(document.get("lattice"), Mapping):
-        raise InputError("not-periodic", f"{name}: the structure has no lattice; a molecule has no bands")
-    lattice, sites = document["lattice"], document["sites"]
+    if not isinstance(document, Mapping) or not is_document(document):
+        raise InputError(
+            "not-a-crystal",
+            f"{name}: no structure in it: of pymatgen (an object with `lattice` and `sites`), of JARVIS (`lattice_mat`) or of"
+            " OPTIMADE (`lattice_vectors`)",
+        )
+    crystal = _crystal_within(document)
+    kind, read = (
+        ("pymatgen", _of_pymatgen)
+        if "sites" in crystal
+        else ("JARVIS", _of_jarvis)
+        if "lattice_mat" in crystal
+        else ("OPTIMADE", _of_optimade)
+    )
     try:
-        if not all(lattice.get("pbc", (True,))):
-            raise InputError("not-periodic", f"{name}: periodic along {lattice['pbc']}; all three directions are needed")
-        numbers = [_site_number(site, index, name) for index, site in enumerate(sites)]
-        return Crystal.checked(lattice["matrix"], numbers, [site["abc"] for site in sites], name=name)
+        return read(crystal, name)
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise InputError("not-a-crystal", f"{name}: not the layout of a pymatgen structure: {error!r}") from None
+        raise InputError("not-a-crystal", f"{name}: not the layout of a structure of {kind}: {error!r}") from None
+
+
+def _of_pymatgen(document: Mapping[str, Any], name: str) -> Crystal:
+    lattice, sites = document.get("lattice"), document["sites"]
+    if not isinstance(lattice, Mapping):
+        raise InputError("not-periodic", f"{name}: the structure has no lattice; a molecule has no bands")
+    if not all(lattice.get("pbc", (True,))):
+        raise InputError("not-periodic", f"{name}: periodic along {lattice['pbc']}; all three directions are needed")
+    numbers = [_site_number(site, index, name) for index, site in enumerate(sites)]
+    return Crystal.checked(lattice["matrix"], numbers, [site["abc"] for site in sites], name=name)
+
+
+def _of_jarvis(document: Mapping[str, Any], name: str) -> Crystal:
+    lattice = np.array(document["lattice_mat"], dtype=np.float64)
+    positions = np.array(document["coords"], dtype=np.float64).reshape(-1, 3)
+    numbers = [_number(symbol, index, name) for index, symbol in enumerate(document["elements"])]
+    if document.get("cartesian"):
+        positions = fractional(positions, lattice, name=name)
+    return Crystal.checked(lattice, numbers, positions, name=name)
+
+
+def _of_optimade(document: Mapping[str, Any], name: str) -> Crystal:
+    if list(document.get("dimension_types") or (1, 1, 1)) != [1, 1, 1]:
+        raise InputError(
+            "not-periodic", f"{name}: dimension_types is {document['dimension_types']}; all three directions are needed"
+        )
+    lattice = np.array(document["lattice_vectors"], dtype=np.float64)
+    positions = np.array(document["cartesian_site_positions"], dtype=np.float64).reshape(-1, 3)
+    species = {kind["name"]: kind for kind in document["species"]}
+    numbers = []
+    for index, kind in enumerate(document["species_at_sites"]):
+        place, one = f"site {index + 1} ({kind})", species[kind]
+        if any(one.get("nattached") or ()):
+            raise InputError("not-a-crystal", f"{name}: {place} has atoms attached to it whose positions are not given")
+        amounts = zip(one["chemical_symbols"], map(float, one["concentration"]), strict=True)
+        numbers.append(one_element(amounts, name=name, site=place))
+        if not numbers[-1]:
+            raise unknown_species(one["chemical_symbols"][0], name=name, site=place)
+    return Crystal.checked(lattice, numbers, fractional(positions, lattice, name=name), name=name)
+
+
+def _number(symbol: str, index: int, name: str) -> int:
+    """Atomic number of a full site."""
+    number = one_element([(symbol, 1.0)], name=name, site=f"site {index + 1}")
+    if not number:
+        raise unknown_species(symbol, name=name, site=f"site {index + 1}")
+    return number
 
 
 def _site_number(site: Mapping[str, Any], index: int, name: str) -> int:
-    """Atomic number of a site with one full species."""
+    """Atomic number of a site that one element fills."""
     species = site["species"]
     place = f"site {index + 1} ({site.get('label') or species[0]['element']})"
-    if len(species) != 1 or not is_full(float(species[0].get("occu", 1))):
-        amounts = ", ".join(f"{entry['element']} {entry.get('occu', 1)}" for entry in species)
-        raise partial_occupancy(amounts, name=name, site=place)
-    number = species_number(species[0]["element"])
+    number = one_element(((entry["element"], float(entry.get("occu", 1))) for entry in species), name=name, site=place)
     if not number:
         raise unknown_species(species[0]["element"], name=name, site=place)
     return number

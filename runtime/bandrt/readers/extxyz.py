@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
-from bandrt.elements import ATOMIC_NUMBERS
+from bandrt.elements import ATOMIC_NUMBERS, HYDROGEN_ISOTOPES
 from bandrt.errors import InputError
 from bandrt.readers.cartesian import fractional
+from bandrt.readers.occupancies import OCCUPANCY_NAMES, check_column, check_kinds
 from bandrt.readers.species import unknown_species
 
-_KEY_VALUE = re.compile(r"""([\w.:-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|\{([^}]*)\}|\[([^\]]*)\]|(\S+))""")
+_KEY = r'"(?:[^"\\]|\\.)*"|[^\s="]+'
+_VALUE = r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|\{[^}]*\}|\[(?:[^\[\]]|\[[^\[\]]*\])*\]|[^\s"]\S*'
+_ENTRY = re.compile(rf"({_KEY})(?:\s*=\s*({_VALUE}))?")
+"""A key with its value, or alone; what stands between quotes is not looked into."""
 _DEFAULT_PROPERTIES = "species:S:1:pos:R:3"
-_TRUE = {"t", "true", "1"}
+_FLAGS = {"t": True, "true": True, "1": True, "f": False, "false": False, "0": False}
+_JSON = "_JSON "
+"""What ASE writes before a value in JSON."""
+LATTICE_TOLERANCE = 1e-6
+"""Å: two ways to read a matrix that differ by less are one."""
 
 
 def frames(lines: Iterable[str], *, name: str) -> Iterator[str]:
@@ -72,34 +82,130 @@ def read_extxyz(text: str, *, name: str = "crystal") -> Crystal:
 
 
 def _crystal_of_frame(comment: str, rows: list[str], name: str) -> Crystal:
-    pairs = {
-        match[1].lower(): next(value for value in match.groups()[1:] if value is not None) for match in _KEY_VALUE.finditer(comment)
-    }
-    if "lattice" not in pairs:
+    entries = _entries(comment, name)
+    if "Lattice" not in entries:
         raise InputError("not-periodic", f'{name}: no Lattice="..." in the comment line; a molecule has no bands')
-    pbc = re.split(r"[\s,]+", pairs.get("pbc", "T T T").strip().lower())
-    if not all(flag in _TRUE for flag in pbc):
-        raise InputError("not-periodic", f"{name}: pbc is {pairs['pbc']!r}; all three directions must be periodic")
+    _check_periodic(entries.get("pbc", "T T T"), name)
     try:
-        lattice = np.array([float(value) for value in re.split(r"[\s,]+", pairs["lattice"].strip())]).reshape(3, 3)
-        columns = _columns(pairs.get("properties", _DEFAULT_PROPERTIES))
-        positions = [[float(value) for value in row.split()[columns["pos"] : columns["pos"] + 3]] for row in rows]
-        kind = "species" if "species" in columns else "z"
-        written = [row.split()[columns[kind]] for row in rows]
-        cartesian = np.array(positions).reshape(len(rows), 3)
-    except (ValueError, KeyError, IndexError) as error:
+        lattice = _lattice(entries["Lattice"], name)
+        columns = _columns(entries.get("Properties", _DEFAULT_PROPERTIES))
+        if columns["pos"][1] != 3:
+            raise ValueError(f"pos has {columns['pos'][1]} columns")
+        table = [row.split() for row in rows]
+        width = max(first + count for first, count in columns.values())
+        short = next((place for place, row in enumerate(table) if len(row) < width), None)
+        if short is not None:
+            raise ValueError(f"atom {short + 1} has {len(table[short])} columns of {width}")
+        first = columns["pos"][0]
+        cartesian = np.array([[float(value) for value in row[first : first + 3]] for row in table]).reshape(len(rows), 3)
+        for title, (place, count) in columns.items():
+            if title.lower() in OCCUPANCY_NAMES and count == 1:
+                check_column((row[place] for row in table), name=name)
+        numbers = _numbers(table, columns, name)
+    except (ValueError, KeyError) as error:
         raise InputError("extxyz-syntax", f"{name}: Lattice, Properties or an atom cannot be read: {error}") from None
-    numbers = [int(token) if kind == "z" and token.isdecimal() else ATOMIC_NUMBERS.get(token, 0) for token in written]
-    if 0 in numbers:
-        raise unknown_species(written[numbers.index(0)], name=name, site=f"site {numbers.index(0) + 1}")
+    _check_occupancy(entries, name)
     return Crystal.checked(lattice, numbers, fractional(cartesian, lattice, name=name), name=name)
 
 
-def _columns(properties: str) -> dict[str, int]:
-    """First column of each property, by lower-case name: ``species:S:1:pos:R:3`` gives 0 and 1."""
+def _entries(comment: str, name: str) -> dict[str, str]:
+    """Values of the comment line by key, those that are read by their usual spelling: beside `Lattice`, `lattice` is another key.
+
+    Raises:
+        InputError: ``extxyz-syntax`` for a key that is there twice with two values.
+    """
+    entries: dict[str, str] = {}
+    for match in _ENTRY.finditer(comment):
+        key, value = _bare(match[1]), _bare(match[2]) if match[2] is not None else "T"
+        if entries.setdefault(key, value) != value:
+            raise InputError("extxyz-syntax", f"{name}: {key} is there twice, as {entries[key][:60]!r} and as {value[:60]!r}")
+    for key in ("Lattice", "Properties", "pbc", *OCCUPANCY_NAMES):
+        spellings = [other for other in entries if other.lower() == key.lower()]
+        if key not in entries and len({entries[other] for other in spellings}) > 1:
+            raise InputError("extxyz-syntax", f"{name}: {' and '.join(spellings)} are there, none of them written {key}")
+        if spellings:
+            entries.setdefault(key, entries[spellings[0]])
+    return entries
+
+
+def _bare(written: str) -> str:
+    """A key or value without its delimiters and escapes."""
+    if len(written) > 1 and written[0] + written[-1] in ('""', "''", "{}", "[]"):
+        written = written[1:-1]
+    return re.sub(r"\\(.)", r"\1", written)
+
+
+def _check_periodic(pbc: str, name: str) -> None:
+    """Refuse what is not periodic along all three axes."""
+    flags = [_FLAGS.get(flag) for flag in re.split(r"[\s,]+", pbc.strip().lower())]
+    if len(flags) not in (1, 3) or None in flags:
+        raise InputError("extxyz-syntax", f"{name}: pbc is {pbc!r}; three of T and F are needed")
+    if not all(flags):
+        raise InputError("not-periodic", f"{name}: pbc is {pbc!r}; all three directions must be periodic")
+
+
+def _lattice(written: str, name: str) -> NDArray[np.float64]:
+    """The vectors in rows, (3, 3), Å; a nested list is a matrix whose rows may be meant or its columns.
+
+    Raises:
+        InputError: ``extxyz-syntax`` for such a matrix if that makes a difference.
+        ValueError: there are not nine numbers.
+    """
+    numbers = [float(value) for value in re.split(r"[\s,\[\]]+", written.strip(" \t,[]"))]
+    lattice = np.array(numbers).reshape(3, 3)
+    if "[" in written and not np.allclose(lattice, lattice.T, rtol=0.0, atol=LATTICE_TOLERANCE):
+        raise InputError(
+            "extxyz-syntax",
+            f"{name}: Lattice is a nested list, of which programs take the rows or the columns for vectors; write nine numbers in"
+            " quotes, one vector after the other",
+        )
+    return lattice
+
+
+def _columns(properties: str) -> dict[str, tuple[int, int]]:
+    """First column and number of columns of each property: ``species:S:1:pos:R:3`` gives 0, 1 and 1, 3.
+
+    The names that are read may be in any case, unless two differ by it alone.
+    """
     fields = properties.split(":")
-    first, columns = 0, {}
-    for property_name, count in zip(fields[::3], fields[2::3], strict=True):
-        columns[property_name.lower()] = first
+    first = 0
+    columns: dict[str, tuple[int, int]] = {}
+    for title, count in zip(fields[::3], fields[2::3], strict=True):
+        if title in columns:
+            raise ValueError(f"{title} is there twice")
+        columns[title] = first, int(count)
         first += int(count)
+    for title in ("species", "pos", "Z"):
+        spellings = [other for other in columns if other.lower() == title.lower() and not (title == "Z" and "species" in columns)]
+        if title not in columns and len(spellings) == 1:
+            columns[title] = columns[spellings[0]]
     return columns
+
+
+def _numbers(table: list[list[str]], columns: Mapping[str, tuple[int, int]], name: str) -> list[int]:
+    """Atomic number of each atom, by its symbol or its number; if both are there, they have to agree."""
+    if "species" not in columns:
+        place = columns["Z"][0]
+        return [int(row[place]) for row in table]
+    symbols = [row[columns["species"][0]] for row in table]
+    numbers = [ATOMIC_NUMBERS.get(symbol, 0) or HYDROGEN_ISOTOPES.get(symbol, 0) for symbol in symbols]
+    if 0 in numbers:
+        raise unknown_species(symbols[numbers.index(0)], name=name, site=f"site {numbers.index(0) + 1}")
+    for atom, (row, number) in enumerate(zip(table, numbers, strict=True)):
+        if "Z" in columns and int(row[columns["Z"][0]]) != number:
+            raise InputError(
+                "species-mismatch", f"{name}: site {atom + 1} is {symbols[atom]} by its symbol and {row[columns['Z'][0]]} by Z"
+            )
+    return numbers
+
+
+def _check_occupancy(entries: Mapping[str, str], name: str) -> None:
+    """Refuse a comment line that says that a site is not full, as ASE writes it: ``occupancy="_JSON {...}"``."""
+    for key in OCCUPANCY_NAMES:
+        written = entries.get(key)
+        if written is None:
+            continue
+        try:
+            check_kinds(json.loads(written.removeprefix(_JSON)) if written.startswith(_JSON) else written.split(), name=name)
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise InputError("extxyz-syntax", f"{name}: {key} is {written[:60]!r}, which cannot be read: {error}") from None

@@ -9,7 +9,8 @@ import numpy as np
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.readers.cartesian import fractional
-from bandrt.readers.species import is_full, partial_occupancy, species_number, unknown_species
+from bandrt.readers.occupancies import OCCUPANCY_NAMES, check_column, check_kinds, one_element
+from bandrt.readers.species import unknown_species
 
 
 def is_pymatgen_structure(item: Any) -> bool:
@@ -71,20 +72,23 @@ def crystal_of_pymatgen(structure: Any, *, name: str = "crystal") -> Crystal:
     for index, site in enumerate(structure.sites):
         species = [(str(getattr(kind, "symbol", kind)), float(amount)) for kind, amount in site.species.items()]
         place = f"site {index + 1} ({site.label})"
-        if len(species) != 1 or not is_full(species[0][1]):
-            raise partial_occupancy(", ".join(f"{symbol} {amount:g}" for symbol, amount in species), name=name, site=place)
-        numbers.append(species_number(species[0][0]))
+        numbers.append(one_element(species, name=name, site=place))
         if not numbers[-1]:
             raise unknown_species(species[0][0], name=name, site=place)
     return Crystal.checked(structure.lattice.matrix, numbers, [site.frac_coords for site in structure.sites], name=name)
 
 
 def crystal_of_ase(atoms: Any, *, name: str = "crystal") -> Crystal:
-    """Crystal of an ASE `Atoms`.
+    """Crystal of an ASE `Atoms`; the occupancies of a CIF, which its atoms do not show, are among its ``info``.
 
     Raises:
-        InputError: ``not-periodic``, or what `Crystal.checked` raises.
+        InputError: ``not-periodic``, ``partial-occupancy``, or what `Crystal.checked` raises.
     """
+    for key in OCCUPANCY_NAMES:
+        if (occupancy := getattr(atoms, "info", {}).get(key)) is not None:
+            check_kinds(occupancy, name=name)
+        if (column := getattr(atoms, "arrays", {}).get(key)) is not None:
+            check_column(column, name=name)
     if not np.all(atoms.pbc):
         pbc = tuple(bool(flag) for flag in np.broadcast_to(atoms.pbc, (3,)))
         raise InputError("not-periodic", f"{name}: periodic along {pbc}; set pbc=True if it is a crystal")

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import zlib
+from collections.abc import Callable
+from importlib import import_module
+from os.path import splitext
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Any, Protocol
 
 from bandrt.errors import InputError
 
 MAX_CRYSTAL_BYTES = 64 * 1024 * 1024
 """One crystal in a larger file is a mistake or an attack; a CIF of 100,000 atoms has 8 MB."""
 
+PACKINGS = (".gz", ".bz2", ".xz", ".zst")
+"""Endings of files that are compressed, in lower case."""
+_OPENERS: dict[str, Callable[[IO[bytes]], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
+"""What reading a damaged file raises; a ValueError is for a name that no file can have."""
 
 SEARCH = "folders, tables and archives are searched by `bandrt infer`, and in Python by `bandrt.sources.find`"
 
@@ -20,6 +30,38 @@ class ByteStream(Protocol):
     """Anything that bytes are read from: a file, a member of an archive."""
 
     def read(self, size: int, /) -> bytes: ...
+
+
+def bare_name(file_name: str) -> str:
+    """The name of a file without the ending that says how it is compressed: ``a.cif`` for ``a.cif.gz``."""
+    bare, ending = splitext(file_name)
+    return bare if ending.lower() in PACKINGS else file_name
+
+
+def unpacked(stream: IO[bytes], file_name: str, *, name: str = "") -> IO[bytes]:
+    """The bytes of a stream, decompressed if the name of the file says so.
+
+    Args:
+        stream: the bytes of the file.
+        file_name: its name.
+        name: what to call it in an error.
+
+    Raises:
+        InputError: ``unsupported-format`` for Zstandard where Python does not know it.
+    """
+    ending = splitext(file_name)[1].lower()
+    if ending == ".zst":
+        try:
+            open_packed: Callable[[IO[bytes]], Any] = import_module("compression.zstd").open
+        except ImportError:
+            reason = "Python reads Zstandard from 3.14 on; unpack it with `zstd -d` first"
+            raise InputError("unsupported-format", f"{name}: {reason}" if name else reason) from None
+    elif ending in _OPENERS:
+        open_packed = _OPENERS[ending]
+    else:
+        return stream
+    opened: IO[bytes] = open_packed(stream)
+    return opened
 
 
 def decoded(raw: bytes) -> str:
@@ -45,22 +87,19 @@ def limited(stream: ByteStream, *, name: str) -> bytes:
 
 
 def read_file(path: Path, *, name: str) -> str:
-    """Text of a file; one whose name ends in ``.gz`` is decompressed.
+    """Text of a file, decompressed if its name says that it is compressed.
 
     Raises:
-        InputError: ``file-not-found``, ``is-a-folder``, ``unreadable`` or ``too-large``.
+        InputError: ``file-not-found``, ``is-a-folder``, ``unreadable``, ``too-large`` or ``unsupported-format``.
     """
     try:
-        with path.open("rb") as file:
-            if path.suffix.lower() != ".gz":
-                return decoded(limited(file, name=name))
-            with gzip.open(file) as unpacked:
-                return decoded(limited(unpacked, name=name))
+        with path.open("rb") as file, unpacked(file, path.name, name=name) as stream:
+            return decoded(limited(stream, name=name))
     except FileNotFoundError:
         raise InputError("file-not-found", f"{name}: no such file") from None
     except IsADirectoryError:
         raise is_a_folder(name) from None
-    except (OSError, EOFError, zlib.error, ValueError) as error:  # a ValueError is for a name that no file can have
+    except BROKEN as error:
         raise InputError("unreadable", f"{name}: {getattr(error, 'strerror', None) or error}") from error
 
 

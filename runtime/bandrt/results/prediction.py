@@ -19,6 +19,8 @@ class Ticket(NamedTuple):
     """Unique within the run."""
     path: str
     """Where it was read; empty for an object in memory."""
+    warnings: tuple[str, ...] = ()
+    """Codes of what is doubtful about the crystal itself, whatever the model was trained on, e.g. ``layered``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +31,8 @@ class Prediction:
         id: the name of the input, unique within a run.
         path: where it was read; empty for an object in memory.
         band_structure: the bands, with the standard primitive cell they belong to.
-        warnings: short codes of what the model has not seen or does not describe, e.g. ``magnetic:Fe``.
+        warnings: short codes of what the model has not seen or does not describe, e.g. ``magnetic:Fe``, and of what is doubtful
+            about the crystal, e.g. ``layered``.
         uncertainty_ev: expected mean absolute error of the energies, eV; None from an engine that does not estimate it.
     """
 

@@ -230,7 +230,7 @@ def existing_parts(folder: Path) -> list[Path]:
     Raises:
         OutputError: ``output-not-found``.
     """
-    if not (folder / PARTS).is_dir():
+    if not os.path.isdir(folder / PARTS):
         raise OutputError("output-not-found", f"{folder}: is no output folder of bandrt (it has no {PARTS}/)")
     return part_files(folder)
 
@@ -255,7 +255,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         OutputError: ``run-damaged``.
     """
     path = folder / RUN
-    if not path.exists():
+    if not os.path.exists(path):
         return {}
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -269,7 +269,7 @@ def read_run(folder: Path) -> dict[str, Any]:
 def read_errors(folder: Path) -> list[Failure]:
     """Read the recorded failures; a last line that a killed run left unfinished is passed over."""
     path = folder / ERRORS
-    if not path.exists():
+    if not os.path.exists(path):
         return []
     failures: list[Failure] = []
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -297,9 +297,9 @@ def check_store(folder: Path, mode: Mode) -> None:
     check_folder(folder)
     if not folder.exists() or not any(folder.iterdir()):
         return
-    if not (folder / RUN).is_file():
+    if not is_store(folder):
         raise OutputInTheWayError(
-            "output-foreign", f"{folder}: is not empty and no output of bandrt (it has no {RUN}); choose another folder"
+            "output-foreign", f"{folder}: is not empty and no output of bandrt (it has no {RUN} of ours); choose another folder"
         )
     if mode == "new":
         clearable = first_foreign(folder, _is_ours) is None
@@ -307,6 +307,20 @@ def check_store(folder: Path, mode: Mode) -> None:
         raise OutputInTheWayError("output-not-empty", f"{folder}: is not empty; add --resume to go on, or {again}")
     if mode == "overwrite":
         check_cleared(folder, _is_ours)
+
+
+def is_store(folder: Path) -> bool:
+    """Whether a run wrote a folder: it has a ``run.json``, and that, or the folder of the parts beside it, is ours."""
+    path = folder / RUN
+    if not os.path.isfile(path):
+        return False
+    if os.path.isdir(folder / PARTS):
+        return True
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(values, dict) and "bandrt_version" in values
 
 
 def _is_ours(path: Path) -> bool:

@@ -22,6 +22,7 @@ from bandrt.predict import Engine, default_batch_size, load
 from bandrt.results.store import Mode, Store, check_store
 from bandrt.run.pipeline import RunReport, default_workers, run
 from bandrt.sources import Source, count, find
+from bandrt.sources.tables import STRUCTURE_COLUMN
 
 _RECORDED_PACKAGES = ("numpy", "gemmi", "moyopy", "onnxruntime", "onnxruntime-gpu", "cuda-core", "tensorrt", "tensorrt-rtx-cu13")
 
@@ -38,6 +39,7 @@ class InferOptions:
         batch_size: crystals per run of the engine; None takes what suits the device.
         mode: what to do with an output folder that is not empty.
         retry_failed: on resume, try again what failed before.
+        structure_column: the column of tables that has the crystals.
     """
 
     engine: Path = DEFAULT_ENGINE
@@ -47,10 +49,12 @@ class InferOptions:
     batch_size: int | None = None
     mode: Mode = "new"
     retry_failed: bool = False
+    structure_column: str = STRUCTURE_COLUMN
 
     def __post_init__(self) -> None:
         check_choices(self)
         check_kind("retry_failed", self.retry_failed, bool)
+        check_kind("structure_column", self.structure_column, str)
         object.__setattr__(self, "engine", path_of(self.engine, what="engine"))
         for name in ("threads", "workers", "batch_size"):
             if getattr(self, name) is not None:
@@ -78,7 +82,7 @@ def infer(
     """
     paths, out = paths_of(paths), path_of(out, what="out")
     check_store(out, options.mode)
-    sources = _found(paths, out)
+    sources = _found(paths, out, options.structure_column)
     with load(options.engine, options.device, threads=options.threads) as engine:
         workers = options.workers or default_workers(engine.session.device)
         batch_size = options.batch_size or default_batch_size(engine.session.device)
@@ -86,7 +90,7 @@ def infer(
         with Store(
             out, engine_sha256=engine.sha256, mode=options.mode, retry_failed=options.retry_failed, uncertainty=estimates
         ) as store:
-            report = RunReport(expected=count(paths, skip=[out]))
+            report = RunReport(expected=count(paths, skip=[out], structure_column=options.structure_column))
             started, clock = datetime.now(UTC), time.perf_counter()
             record = _record(paths, engine, options, workers=workers, batch_size=batch_size, started=started)
             store.write_run(record | outcome(report))
@@ -112,7 +116,7 @@ def dry_run(paths: Path | str | Iterable[Path | str], out: Path | str, options: 
     manifest = read_manifest(options.engine)
     device = default_device(options.engine) if options.device is None else options.device
     return {
-        "inputs": sum(1 for _ in _found(paths, out)),
+        "inputs": sum(1 for _ in _found(paths, out, options.structure_column)),
         "out": str(out),
         "mode": options.mode,
         "engine": str(options.engine),
@@ -124,9 +128,9 @@ def dry_run(paths: Path | str | Iterable[Path | str], out: Path | str, options: 
     }
 
 
-def _found(paths: Sequence[Path], out: Path) -> Iterator[Source]:
+def _found(paths: Sequence[Path], out: Path, structure_column: str) -> Iterator[Source]:
     """The sources under some paths, results aside; that there is one at all is known at once."""
-    sources = find(paths, skip=[out])
+    sources = find(paths, skip=[out], structure_column=structure_column)
     return chain((next(sources),), sources)
 
 
@@ -153,6 +157,7 @@ def _record(
             "batch_size": batch_size,
             "mode": options.mode,
             "retry_failed": options.retry_failed,
+            "structure_column": options.structure_column,
         },
         "recipe": dataclasses.asdict(manifest.recipe),
         "versions": {"python": platform.python_version()} | _versions(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
+import io
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -13,10 +13,11 @@ from typing import IO
 
 from bandrt.errors import InputError
 from bandrt.readers import format_of
-from bandrt.readers.text import decoded, limited
+from bandrt.readers.text import bare_name, decoded, limited, unpacked
+from bandrt.sources.json_documents import documents
 from bandrt.sources.kinds import is_hidden, kind_of, stem_of
 from bandrt.sources.source import Candidate, Source, refused
-from bandrt.sources.tables import BROKEN_STREAM, rows, trajectory
+from bandrt.sources.tables import BROKEN_STREAM, STRUCTURE_COLUMN, rows, trajectory
 
 _BROKEN_MEMBER = (*BROKEN_STREAM, zipfile.BadZipFile, NotImplementedError)
 """What reading a member raises that is damaged or packed in a way Python does not know."""
@@ -24,19 +25,20 @@ _BROKEN_MEMBER = (*BROKEN_STREAM, zipfile.BadZipFile, NotImplementedError)
 Opener = Callable[[], IO[bytes]]
 
 
-def members(archive: Path, label: str) -> Iterator[Candidate]:
+def members(archive: Path, label: str, structure_column: str = STRUCTURE_COLUMN) -> Iterator[Candidate]:
     """Crystals of an archive: its files of known kinds, rows of its tables, frames of its trajectories.
 
     Args:
         archive: the file.
         label: the file, the same in every run.
+        structure_column: of the tables in it.
     """
     listing = _zip_members if archive.name.lower().endswith(".zip") else _tar_members
     last = "its beginning"
     try:
         for member, opener in listing(archive):
             if not is_hidden(member) and kind_of(member) is not None:
-                yield from _member(member, opener, f"{archive}:{member}", f"{label}:{member}")
+                yield from _member(member, opener, f"{archive}:{member}", f"{label}:{member}", structure_column)
             last = member
     except (*_BROKEN_MEMBER, tarfile.TarError) as error:
         yield refused(stem_of(archive.name), str(archive), "unreadable", f"{error}; nothing after {last} can be read")
@@ -73,22 +75,27 @@ def _open_tarred(opened: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
     return stream
 
 
-def _member(member: str, opener: Opener, path: str, label: str) -> Iterator[Candidate]:
+def _member(member: str, opener: Opener, path: str, label: str, structure_column: str) -> Iterator[Candidate]:
     """Crystals of one member."""
     kind = kind_of(member)
     if kind == "archive":
         yield refused(stem_of(member), path, "unsupported-format", "an archive inside an archive; unpack the outer one")
         return
+    if kind == "ase":
+        yield refused(stem_of(member), path, "unsupported-format", "a file that ASE has to open; unpack the archive")
+        return
     try:
         with closing(opener()) as stream:
             if kind == "table":
-                yield from rows(stream, member, path, label)
+                yield from rows(stream, member, path, label, structure_column)
             elif kind == "frames":
                 yield from trajectory(stream, member, path, label)
             else:
-                unpacked = gzip.GzipFile(fileobj=stream) if member.lower().endswith(".gz") else stream
-                text = decoded(limited(unpacked, name=path))
-                yield Candidate(Source(stem_of(member), path, format_of(member) or "cif", text), label)
+                raw = limited(unpacked(stream, member, name=path), name=path)
+                several = documents(io.BytesIO(raw), bare_name(member), path, label) if kind == "document" else iter(())
+                first = next(several, None)
+                yield first or Candidate(Source(stem_of(member), path, format_of(member) or "cif", decoded(raw)), label)
+                yield from several
     except InputError as error:
         yield Candidate(Source(stem_of(member), path, "cif", error), label)
     except _BROKEN_MEMBER as error:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bandrt.sources.kinds import Kind, is_hidden, kind_of
+from bandrt.sources.kinds import Kind, ending_of, is_hidden, kind_of
 from bandrt.sources.unique import SeenStrings
+
+_ASE_BEGINNINGS = (b"- of Ulm", b"SQLite format 3\0")
+"""Of a trajectory and a database."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class FoundFile:
     problem: tuple[str, str] = ("", "")
 
 
-def files(paths: Sequence[Path], *, skip: Sequence[Path] = ()) -> Iterator[FoundFile]:
+def files(paths: Sequence[Path], *, skip: Sequence[Path] = (), left_out: Counter[str] | None = None) -> Iterator[FoundFile]:
     """Files that were named, and files of known kinds in folders that were named.
 
     Hidden files are found only when named. A file that is reached twice, by a link or because it is given twice, comes once.
@@ -36,6 +40,7 @@ def files(paths: Sequence[Path], *, skip: Sequence[Path] = ()) -> Iterator[Found
     Args:
         paths: files and folders, in the order wanted.
         skip: folders not to search, such as the output of this run.
+        left_out: where to count the files in folders that are of no known kind, hidden ones aside, by their endings.
     """
     seen = SeenStrings()
     for folder in skip:
@@ -43,7 +48,7 @@ def files(paths: Sequence[Path], *, skip: Sequence[Path] = ()) -> Iterator[Found
     for path in paths:
         real = os.path.realpath(path)
         if os.path.isdir(path):
-            yield from _search(Path(path), os.path.basename(real), real, seen)
+            yield from _search(Path(path), os.path.basename(real), real, seen, left_out)
         elif seen.add(real):
             absolute = Path(os.path.abspath(path))
             yield _named(Path(path), f"{absolute.parent.name}/{absolute.name}")
@@ -51,7 +56,7 @@ def files(paths: Sequence[Path], *, skip: Sequence[Path] = ()) -> Iterator[Found
 
 def _named(path: Path, label: str) -> FoundFile:
     """A file that the user named: one that cannot be used is reported."""
-    if not path.exists():
+    if not os.path.exists(path):
         return FoundFile(path, label, None, ("file-not-found", "no such file or folder"))
     kind = kind_of(path.name)
     if kind is None:
@@ -59,7 +64,7 @@ def _named(path: Path, label: str) -> FoundFile:
     return FoundFile(path, label, kind)
 
 
-def _search(folder: Path, label: str, real: str, seen: SeenStrings) -> Iterator[FoundFile]:
+def _search(folder: Path, label: str, real: str, seen: SeenStrings, left_out: Counter[str] | None) -> Iterator[FoundFile]:
     """Files of known kinds below a folder, names in sorted order, folders where their name stands."""
     if not seen.add(real):
         return
@@ -74,8 +79,23 @@ def _search(folder: Path, label: str, real: str, seen: SeenStrings) -> Iterator[
             continue
         real_path = os.path.realpath(entry.path) if entry.is_symlink() else f"{real}/{entry.name}"
         if entry.is_dir():
-            yield from _search(Path(entry.path), f"{label}/{entry.name}", real_path, seen)
+            yield from _search(Path(entry.path), f"{label}/{entry.name}", real_path, seen, left_out)
             continue
         kind = kind_of(entry.name)
+        if kind == "ase" and not _of_ase(entry):
+            kind = None
+        if kind is None and left_out is not None and entry.is_file() and seen.add(real_path):
+            left_out[ending_of(entry.name)] += 1
         if kind is not None and (entry.is_file() or entry.is_symlink()) and seen.add(real_path):
             yield FoundFile(Path(entry.path), f"{label}/{entry.name}", kind)
+
+
+def _of_ase(entry: os.DirEntry[str]) -> bool:
+    """Whether a file in a folder begins as ASE's do: others end in ``.db`` or ``.traj``, too."""
+    try:
+        if not entry.is_file():
+            return entry.is_symlink()  # a dangling link is reported
+        with open(entry.path, "rb") as file:
+            return file.read(16).startswith(_ASE_BEGINNINGS)
+    except OSError:
+        return True  # that it cannot be read is reported

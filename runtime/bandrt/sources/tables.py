@@ -3,52 +3,58 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
+import lzma
 import zlib
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from typing import IO, Any
 
 from bandrt.errors import InputError
+from bandrt.readers import Format
+from bandrt.readers.documents import is_document
 from bandrt.readers.extxyz import frames
-from bandrt.readers.text import MAX_CRYSTAL_BYTES
+from bandrt.readers.text import MAX_CRYSTAL_BYTES, bare_name, unpacked
 from bandrt.sources.kinds import stem_of
 from bandrt.sources.source import Candidate, Source, refused
 
-ID_COLUMNS = ("material_id", "id", "name")
+ID_COLUMNS = ("material_id", "id", "name", "jid")
 """Columns a row takes its id from, the first that the table has."""
-BROKEN_STREAM = (OSError, EOFError, zlib.error, csv.Error)
+STRUCTURE_COLUMN = "cif"
+"""Column or key that a crystal is read from if no other is asked for."""
+Written = tuple[Format, str]
+"""How a text is written, and the text."""
+BROKEN_STREAM = (OSError, EOFError, zlib.error, lzma.LZMAError, csv.Error)
 """What reading a damaged file raises."""
 
 
 def text_stream(stream: IO[bytes], file_name: str) -> io.TextIOWrapper:
-    """Text of a binary stream, decompressed if the name ends in ``.gz``."""
-    unpacked = gzip.GzipFile(fileobj=stream) if file_name.lower().endswith(".gz") else stream
-    return io.TextIOWrapper(unpacked, encoding="utf-8-sig", errors="replace", newline="")
+    """Text of a binary stream, decompressed if the name says that it is compressed."""
+    return io.TextIOWrapper(unpacked(stream, file_name), encoding="utf-8-sig", errors="replace", newline="")
 
 
-def rows(stream: IO[bytes], file_name: str, path: str, label: str) -> Iterator[Candidate]:
-    """Crystals of a CSV or JSON-lines table with a ``cif`` column; rows are counted from 1, the header aside.
+def rows(stream: IO[bytes], file_name: str, path: str, label: str, structure_column: str = STRUCTURE_COLUMN) -> Iterator[Candidate]:
+    """Crystals of a CSV or JSON-lines table; rows are counted from 1, the header aside.
 
     Args:
         stream: the table's bytes.
         file_name: its name, whose ending says how it is written.
         path: where it is, for people.
         label: the table, the same in every run.
+        structure_column: the column with the crystals: the text of CIFs, or documents of JSON.
     """
-    row_of = _csv_rows if file_name.lower().removesuffix(".gz").endswith(".csv") else _json_rows
+    row_of = _csv_rows if bare_name(file_name).lower().endswith(".csv") else _json_rows
     stem, number = stem_of(file_name), 0
     try:
         with text_stream(stream, file_name) as text:
-            for number, (row_id, cif) in enumerate(row_of(text), start=1):
+            for number, (wanted, found) in enumerate(row_of(text, structure_column), start=1):
                 place = f"{path}:{number}"
-                row_id = row_id or f"{stem}:{number}"
-                if isinstance(cif, InputError):
-                    yield refused(row_id, place, cif.code, cif.message)
+                wanted = wanted or f"{stem}:{number}"
+                if isinstance(found, InputError):
+                    yield refused(wanted, place, found.code, found.message)
                 else:
-                    yield Candidate(Source(row_id, place, "cif", cif), f"{label}:{number}")
+                    yield Candidate(Source(wanted, place, *found), f"{label}:{number}")
     except InputError as error:
         yield refused(stem, path, error.code, error.message)
     except BROKEN_STREAM as error:
@@ -84,26 +90,26 @@ def csv_records(table: IO[str]) -> tuple[list[str], Iterator[dict[str, str]]]:
     return columns, (dict(zip_longest(columns, line[: len(columns)], fillvalue="")) for line in lines if line)
 
 
-def _csv_rows(table: IO[str]) -> Iterator[tuple[str, str | InputError]]:
-    """Id (may be empty) and CIF of each row."""
+def _csv_rows(table: IO[str], structure_column: str) -> Iterator[tuple[str, Written | InputError]]:
+    """Id (may be empty) and crystal of each row."""
     reader = csv_rows(table)
     header = next(reader, None)
     if header is None:
         raise InputError("empty-file", "the table is empty")
-    if "cif" not in header:
-        raise InputError("no-cif-column", f"the table has no column `cif`, only {', '.join(header)[:200]}")
-    cif_column = header.index("cif")
+    if structure_column not in header:
+        raise InputError("no-cif-column", f"the table has no column `{structure_column}`, only {', '.join(header)[:200]}")
+    place = header.index(structure_column)
     id_column = next((header.index(column) for column in ID_COLUMNS if column in header), None)
     for row in filter(None, reader):  # blank lines
-        row_id = row[id_column].strip() if id_column is not None and id_column < len(row) else ""
+        wanted = row[id_column].strip() if id_column is not None and id_column < len(row) else ""
         if len(row) != len(header):
-            yield row_id, InputError("bad-row", f"{len(row)} values in a table of {len(header)} columns")
+            yield wanted, InputError("bad-row", f"{len(row)} values in a table of {len(header)} columns")
         else:
-            yield row_id, row[cif_column]
+            yield wanted, _of_text(row[place])
 
 
-def _json_rows(table: IO[str]) -> Iterator[tuple[str, str | InputError]]:
-    """Id (may be empty) and CIF of each line."""
+def _json_rows(table: IO[str], structure_column: str) -> Iterator[tuple[str, Written | InputError]]:
+    """Id (may be empty) and crystal of each line."""
     while line := table.readline(MAX_CRYSTAL_BYTES):
         if len(line) == MAX_CRYSTAL_BYTES:
             raise InputError("too-large", f"a line is longer than {MAX_CRYSTAL_BYTES // 2**20} MiB")
@@ -112,15 +118,36 @@ def _json_rows(table: IO[str]) -> Iterator[tuple[str, str | InputError]]:
         except (ValueError, RecursionError) as error:
             yield "", InputError("json-syntax", f"{error}")
             continue
-        if not isinstance(row, Mapping) or not isinstance(row.get("cif"), str):
-            yield _row_id(row), InputError("no-cif-column", "no text under the key `cif` in this line")
-        else:
-            yield _row_id(row), row["cif"]
+        yield row_id(row), structure_of(row, structure_column)
 
 
-def _row_id(row: Any) -> str:
+def structure_of(row: Any, structure_column: str = STRUCTURE_COLUMN) -> Written | InputError:
+    """The crystal of a row or entry of JSON: what stands under the key, else the row itself if it is, or holds, a structure.
+
+    Returns:
+        How it is written, and its text; or ``no-cif-column``.
+    """
+    columns = row if isinstance(row, Mapping) else {structure_column: row}
+    named = columns.get(structure_column)
+    document = named if is_document(named) else columns
+    if structure_column == STRUCTURE_COLUMN and not isinstance(named, str):
+        named = columns.get("structure")
+    if isinstance(named, str):
+        return _of_text(named)
+    if is_document(document) and (document is not columns or structure_column == STRUCTURE_COLUMN):
+        return "json", json.dumps(document)
+    return InputError("no-cif-column", f"no text under the key `{structure_column}` and no structure here")
+
+
+def _of_text(text: str) -> Written:
+    """How a text of a table is written: JSON begins with a brace, else it is a CIF."""
+    return "json" if text.lstrip()[:1] == "{" else "cif", text
+
+
+def row_id(row: Any) -> str:
+    """What a row or entry of JSON is called; empty if it does not say."""
     values = [row[column] for column in ID_COLUMNS if column in row] if isinstance(row, Mapping) else []
-    return str(values[0]).strip() if values and values[0] is not None else ""
+    return str(values[0]).strip() if values and isinstance(values[0], str | int | float) else ""
 
 
 def trajectory(stream: IO[bytes], file_name: str, path: str, label: str) -> Iterator[Candidate]:

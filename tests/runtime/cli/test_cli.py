@@ -257,12 +257,27 @@ def test_a_run_beside_files_of_the_user_is_not_told_to_overwrite(
     assert run([*arguments, "--resume"]) == 3
 
 
+def test_what_was_left_out_of_a_folder_is_counted_at_the_end(
+    tiny_engine: Path, rock_salt: Callable[..., str], tmp_path: Path, capsys: Captured
+) -> None:
+    folder = tmp_path / "crystals"
+    folder.mkdir()
+    for name in ("a.cif", "b.cube", "c.cube", "OUTCAR"):
+        (folder / name).write_text(rock_salt())
+    (folder / "t.csv").write_text('id,final\nd,"' + rock_salt().replace('"', '""') + '"\n')
+    arguments = ["infer", str(folder), "-o", str(folder / "out"), "--engine", str(tiny_engine), "--structure-column", "final"]
+    assert run(arguments) == 0
+    captured = capsys.readouterr()
+    assert "left out: 2 .cube, 1 OUTCAR" in captured.err.splitlines()
+    assert "2 predicted, 0 failed" in captured.err
+
+
 def test_warnings_are_counted_by_code_at_the_end(
     make_engine: Callable[..., Path], rock_salt: Callable[..., str], tmp_path: Path, capsys: Captured
 ) -> None:
     engine = make_engine(training=TrainingDomain(n_crystals=3, elements=("Na", "Cl")))
     for name, first, second in (("salt", "Na", "Cl"), ("galena", "Pb", "Te"), ("wustite", "Fe", "O"), ("again", "Fe", "O")):
-        (tmp_path / f"{name}.cif").write_text(rock_salt(first=first, second=second))
+        (tmp_path / f"{name}.cif").write_text(rock_salt(a=3.1, first=first, second=second))
     arguments = ["infer", str(tmp_path), "-o", str(tmp_path / "out"), "--engine", str(engine), "--json"]
     line = "warnings: 3 crystals with unseen-element, 2 with magnetic, 1 with spin-orbit; see the column warnings in summary.csv"
     assert run(arguments) == 0

@@ -42,6 +42,16 @@ def test_a_frame_is_read() -> None:
         ("Lattice", "lattice"),
         ("Cl 2.25 2 2\n", "Cl 2.25 2 2 \n\n"),
         ('"4 0 0 0 4 0 0.5 0 4"', "[4, 0, 0, 0, 4, 0, 0.5, 0, 4]"),
+        ('"4 0 0 0 4 0 0.5 0 4"', "{4 0 0 0 4 0 0.5 0 4}"),
+        ('"4 0 0 0 4 0 0.5 0 4"', "'4,0,0,0,4,0,0.5,0,4'"),
+        ('"4 0 0 0 4 0 0.5 0 4"', '" 4 0 0  0 4 0  0.5 0 4 "'),
+        ("Lattice=", "Lattice = "),
+        ("energy=-3.2", 'lattice="9 0 0 0 9 0 0 0 9"'),
+        ("energy=-3.2", 'LATTICE="9 0 0 0 9 0 0 0 9" lattice=5 PBC="F F F" properties=x'),
+        ("energy=-3.2", 'config_type=bulk flag \'a = b\' note="Lattice=\\"9 0 0 0 9 0 0 0 9\\""'),
+        ('pbc="T T T"', "pbc=T"),
+        ('pbc="T T T"', "pbc=[T, T, T]"),
+        ('pbc="T T T"', 'occupancy="_JSON {\\"0\\": {\\"Cs\\": 1}, \\"1\\": {\\"Cl\\": 1.0, \\"Br\\": 0.0}}"'),
     ],
 )
 def test_frames_of_other_programs_are_read(old: str, new: str) -> None:
@@ -69,13 +79,53 @@ def test_columns_are_found_by_their_names() -> None:
         ("0.5 0 4", "0 4 0", "bad-lattice"),
         ("pos:R:3", "place:R:3", "extxyz-syntax"),
         ("pos:R:3", "pos:R", "extxyz-syntax"),
-        ("Cl", "D", "unknown-species"),
+        ("Cl", "X", "unknown-species"),
+        ('pbc="T T T"', 'pbc="T T"', "extxyz-syntax"),
+        ('pbc="T T T"', "pbc=F", "not-periodic"),
+        ('pbc="T T T"', 'pbc="T T T" pbc="T T F"', "extxyz-syntax"),
+        ('pbc="T T T"', 'Lattice="5 0 0 0 5 0 0 0 5"', "extxyz-syntax"),
+        ('"4 0 0 0 4 0 0.5 0 4"', '"4 0 0 0 4 0 0.5 0 4', "extxyz-syntax"),
+        ('"4 0 0 0 4 0 0.5 0 4"', "[[4, 0, 0], [0, 4, 0], [0.5, 0, 4]]", "extxyz-syntax"),
+        ("pos:R:3", "pos:R:2", "extxyz-syntax"),
+        ("pos:R:3", "pos:R:3:Z:I:1", "extxyz-syntax"),
+        ('pbc="T T T"', 'occupancy="_JSON {\\"0\\": {\\"Cs\\": 0.7}}"', "partial-occupancy"),
+        ('pbc="T T T"', 'occupancy="_JSON {\\"0\\": {\\"Cs\\": 0.5, \\"Rb\\": 0.5}}"', "partial-occupancy"),
+        ('pbc="T T T"', 'Occupancy="_JSON {\\"0\\": {\\"Cs\\": 0.7}}"', "partial-occupancy"),
+        ('pbc="T T T"', 'occupancy="_JSON {\\"0\\": "', "extxyz-syntax"),
+        ('pbc="T T T"', 'occupancy="see the paper"', "extxyz-syntax"),
+        ('pbc="T T T"', "occupancy=0.5", "partial-occupancy"),
+        ('pbc="T T T"', 'occupancies="1.0 0.5"', "partial-occupancy"),
         ("Cl", "Cl1", "unknown-species"),
         ("Cl 2.25 2 2", "Cl 0 0 0.1", "overlapping-atoms"),
     ],
 )
 def test_what_is_wrong_has_a_code(old: str, new: str, code: str) -> None:
     assert code_of(FRAME.replace(old, new, 1)) == code
+
+
+def test_isotopes_of_hydrogen_are_hydrogen() -> None:
+    for isotope in ("D", "T"):
+        assert read_extxyz(FRAME.replace("Cl", isotope)).symbols == ("Cs", "H")
+
+
+def test_a_nested_lattice_is_read_where_rows_and_columns_are_the_same() -> None:
+    text = FRAME.replace('"4 0 0 0 4 0 0.5 0 4"', "[[0, 2, 2], [2, 0, 2], [2, 2, 0]]").replace("Cl 2.25 2 2", "Cl 2 2 2")
+    assert np.allclose(read_extxyz(text).lattice, [[0, 2, 2], [2, 0, 2], [2, 2, 0]])
+
+
+def test_symbols_and_atomic_numbers_have_to_agree() -> None:
+    both = FRAME.replace("pos:R:3", "pos:R:3:Z:I:1").replace("Cs 0 0 0", "Cs 0 0 0 55")
+    assert read_extxyz(both.replace("2.25 2 2", "2.25 2 2 17")).symbols == ("Cs", "Cl")
+    assert code_of(both.replace("2.25 2 2", "2.25 2 2 35")) == "species-mismatch"
+    height = FRAME.replace("pos:R:3", "pos:R:3:z:R:1").replace("Cs 0 0 0", "Cs 0 0 0 0.0").replace("2.25 2 2", "2.25 2 2 2.0")
+    assert read_extxyz(height).symbols == ("Cs", "Cl"), "z beside species is a height"
+
+
+@pytest.mark.parametrize("column", ["occupancy", "Occupancies"])
+def test_a_column_of_occupancies_is_looked_at(column: str) -> None:
+    text = FRAME.replace("pos:R:3", f"pos:R:3:{column}:R:1").replace("Cs 0 0 0", "Cs 0 0 0 1.0")
+    assert read_extxyz(text.replace("2.25 2 2", "2.25 2 2 1.0")).symbols == ("Cs", "Cl")
+    assert code_of(text.replace("2.25 2 2", "2.25 2 2 0.8")) == "partial-occupancy"
 
 
 def test_several_frames_are_not_one_crystal() -> None:

@@ -105,7 +105,9 @@ def test_pymatgen_reads_the_same(crystal: Crystal, cartesian: bool, scale: str, 
     assert ours.symbols == tuple(site.specie.symbol for site in structure)
 
 
-@pytest.mark.parametrize("line", ["Ti_pv O", "Ti_sv O_s", "Ti_sv/4f8c1a2b3d O/0a1b2c3d4e", "Ti O ! rutile", "  Ti   O  "])
+@pytest.mark.parametrize(
+    "line", ["Ti_pv O", "Ti1 O2", "Ti_sv_GW O_s_GW", "Ti_sv O_s", "Ti_sv/4f8c1a2b3d O/0a1b2c3d4e", "Ti O ! rutile", "  Ti   O  "]
+)
 def test_symbols_may_carry_the_name_of_a_pseudopotential(line: str) -> None:
     assert same(read_poscar(DIRECT.replace("Ti O", line)), read_poscar(DIRECT))
 
@@ -135,13 +137,68 @@ def test_vasp4_symbols_come_from_an_unambiguous_comment() -> None:
     assert same(read_poscar(VASP4.replace("rutile-like", "Ti O")), read_poscar(DIRECT))
 
 
+def ending(text: str, *ends: str) -> str:
+    """The file with something behind each of its three positions."""
+    *head, ti, first, second = text.splitlines()
+    return "\n".join([*head, *(f"{row} {end}" for row, end in zip((ti, first, second), ends, strict=True))]) + "\n"
+
+
 def test_vasp4_symbols_come_from_the_ends_of_the_position_lines() -> None:
-    named = (
-        VASP4.replace("0.0 0.0 0.0\n0.3", "0.0 0.0 0.0 Ti\n0.3")
-        .replace("0.3 0.3 0.0", "0.3 0.3 0.0 O")
-        .replace("0.7 0.0", "0.7 0.0 O")
-    )
+    assert same(read_poscar(ending(VASP4, "Ti", "O", "O")), read_poscar(DIRECT))
+    assert read_poscar(ending(VASP4, "Ca", "F", "F")).symbols == ("Ca", "F", "F")
+
+
+def selective(text: str, line: str = "Selective dynamics") -> str:
+    return text.replace("Direct", f"{line}\nDirect")
+
+
+@pytest.mark.parametrize("line", ["Selective dynamics", "selective", "S", "  Selective Dynamics  "])
+def test_symbols_stand_behind_the_flags_of_selective_dynamics(line: str) -> None:
+    named = ending(selective(VASP4, line), "T T F Ti", "T F F O", "F F F O")
     assert same(read_poscar(named), read_poscar(DIRECT))
+    assert read_poscar(ending(selective(VASP4, line), "T T T Ca", "F F F F", "T T T F")).symbols == ("Ca", "F", "F")
+    assert same(read_poscar(ending(selective(DIRECT, line), "F F F", "T T T", ".FALSE. .TRUE. f")), read_poscar(DIRECT))
+
+
+@pytest.mark.parametrize("flags", [("F F F",) * 3, ("T T F",) * 3, ("F",) * 3, ("T", "F", "F"), ("f", "f", "f"), ("F F",) * 3])
+@pytest.mark.parametrize("line", ["", "Selective dynamics", "s"])
+def test_flags_are_neither_fluorine_nor_tritium(flags: tuple[str, ...], line: str) -> None:
+    assert code_of(ending(selective(VASP4, line) if line else VASP4, *flags)) == "unknown-species"
+    named = VASP4.replace("rutile-like", "Ti O")
+    assert same(read_poscar(ending(selective(named, line) if line else named, *flags)), read_poscar(DIRECT))
+    assert same(read_poscar(ending(selective(DIRECT, line) if line else DIRECT, *flags)), read_poscar(DIRECT))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ending(VASP4.replace("rutile-like", "O Ti"), "Ti", "O", "O"),
+        ending(VASP4.replace("rutile-like", "Ti O"), "Ti", "O", "Ti"),
+        ending(VASP4.replace("rutile-like", "Ti O"), "", "", "Ti"),
+        ending(VASP4, "Ti", "O", "Ti"),
+        ending(VASP4.replace("1 2", "3"), "Ti", "O", "O"),
+        ending(DIRECT, "O", "Ti", "Ti"),
+        ending(DIRECT, "Ti4+", "O2-", "N3-"),
+        ending(selective(DIRECT), "T T T Ti", "T T T O", "T T T F"),
+    ],
+)
+def test_species_that_are_named_twice_and_not_the_same_are_refused(text: str) -> None:
+    assert code_of(text) == "species-mismatch"
+
+
+@pytest.mark.parametrize("ends", [("Ti4+", "O2-", "O2-"), ("Ti1", "O1", "O2"), ("! corner", "", "# edge"), ("", "", "O")])
+def test_species_that_are_named_twice_and_the_same_are_read(ends: tuple[str, ...]) -> None:
+    assert same(read_poscar(ending(DIRECT, *ends)), read_poscar(DIRECT))
+
+
+def test_vasp4_positions_of_which_some_are_named_do_not_name_the_species() -> None:
+    assert code_of(ending(VASP4, "Ti", "O", "")) == "unknown-species"
+
+
+def test_one_position_more_than_atoms_is_refused_and_velocities_are_not() -> None:
+    assert code_of(DIRECT.replace("1 2", "1 1")) == "poscar-syntax"
+    for tail in ("\n0.1 0.2 0.3\n" * 3, "\nCartesian\n0 0 0\n", "Lattice velocities and vectors\n 1\n 0 0 0\n", "   \n0 0 0\n"):
+        assert same(read_poscar(DIRECT + tail), read_poscar(DIRECT))
 
 
 @pytest.mark.parametrize("comment", ["rutile-like", "TiO2", "Ti", "Ti O Sr", "Ti X", "bulk O"])
@@ -149,9 +206,19 @@ def test_vasp4_without_clear_symbols_is_refused(comment: str) -> None:
     assert code_of(VASP4.replace("rutile-like", comment)) == "unknown-species"
 
 
-@pytest.mark.parametrize("symbol", ["D", "Vac", "X", "TI"])
+@pytest.mark.parametrize("symbol", ["Vac", "X", "TI", "T1", "H.5", "H1.25", "TiO2"])
 def test_what_is_no_element_is_refused(symbol: str) -> None:
     assert code_of(DIRECT.replace("Ti O", f"{symbol} O")) == "unknown-species"
+
+
+@pytest.mark.parametrize("isotope", ["D", "T", "D_s"])
+def test_isotopes_of_hydrogen_are_hydrogen(isotope: str) -> None:
+    assert read_poscar(DIRECT.replace("Ti O", f"Ti {isotope}")).symbols == ("Ti", "H", "H")
+
+
+def test_deuterium_of_vasp4_is_hydrogen() -> None:
+    assert read_poscar(VASP4.replace("rutile-like", "Ti D")).symbols == ("Ti", "H", "H")
+    assert read_poscar(ending(VASP4, "Ti", "D", "D")).symbols == ("Ti", "H", "H")
 
 
 @pytest.mark.parametrize("end", range(len(DIRECT.splitlines())))
@@ -165,6 +232,8 @@ def test_a_file_cut_after_any_line_is_refused(end: int) -> None:
         ("1.0\n", "0\n", "poscar-syntax"),
         ("1.0\n", "one\n", "poscar-syntax"),
         ("1.0\n", "1 1 -1\n", "poscar-syntax"),
+        ("1.0\n", "1 1\n", "poscar-syntax"),
+        ("1.0\n", "1_0\n", "poscar-syntax"),
         ("1 2", "1 2 3", "poscar-syntax"),
         ("1 2", "1 2.5", "poscar-syntax"),
         ("1 2", "1 -2", "poscar-syntax"),

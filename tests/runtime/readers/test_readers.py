@@ -127,6 +127,61 @@ def test_oxidation_states_are_not_another_element(structure: Any) -> None:
     assert to_crystal(json.loads(json.dumps(structure.as_dict()))).formula == "CsCl"
 
 
+@pytest.mark.parametrize("species", [{"Fe2+": 0.5, "Fe3+": 0.5}, {"Fe": 0.9995}, {"Fe": 0.9999, "Ni": 1e-5}])
+def test_a_site_that_one_element_fills_is_read_however_it_is_written(species: Any) -> None:
+    core = pytest.importorskip("pymatgen.core")
+    structure = core.Structure(core.Lattice.cubic(2.9), [species], [[0, 0, 0]])
+    assert to_crystal(structure).symbols == ("Fe",)
+    assert to_crystal(structure.as_dict()).symbols == ("Fe",)
+
+
+@pytest.mark.parametrize("isotope", ["D", "T"])
+def test_isotopes_of_hydrogen_in_objects_are_hydrogen(isotope: str) -> None:
+    core = pytest.importorskip("pymatgen.core")
+    structure = core.Structure(core.Lattice.cubic(4.1), ["Li", "H"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    document = json.loads(json.dumps(structure.as_dict()).replace('"H"', f'"{isotope}"'))
+    assert to_crystal(document).symbols == ("Li", "H")
+    if isotope == "D":
+        structure[1] = "D"
+        assert to_crystal(structure).symbols == ("Li", "H")
+
+
+MIXED = """data_x
+_cell_length_a 6.6
+_cell_length_b 6.6
+_cell_length_c 6.6
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_symmetry_space_group_name_H-M 'F m -3 m'
+_symmetry_Int_Tables_number 225
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+Na1 Na 0 0 0 1
+I1 I 0.5 0.5 0.5 OCCUPANCY
+"""
+
+
+@pytest.mark.parametrize("occupancy", ["0.6", "0.6\nBr1 Br 0.5 0.5 0.5 0.4", "1.0"], ids=["vacancies", "two elements", "full"])
+def test_occupancies_that_ase_keeps_beside_its_atoms_are_seen(tmp_path: Path, occupancy: str) -> None:
+    io = pytest.importorskip("ase.io")
+    (tmp_path / "x.cif").write_text(MIXED.replace("OCCUPANCY", occupancy))
+    atoms = io.read(tmp_path / "x.cif")
+    io.write(tmp_path / "x.extxyz", atoms)
+    for item in (atoms, tmp_path / "x.extxyz"):
+        if occupancy == "1.0":
+            assert to_crystal(item).formula == "NaI"
+            continue
+        with pytest.raises(InputError) as caught:
+            to_crystal(item)
+        assert caught.value.code == "partial-occupancy"
+
+
 @pytest.mark.parametrize(
     ("species", "code"),
     [({"Fe": 0.5, "Ni": 0.5}, "partial-occupancy"), ({"Fe": 0.9}, "partial-occupancy"), ("X", "unknown-species")],
@@ -268,7 +323,7 @@ def test_the_name_of_a_file_tells_its_format(file_name: str, expected: str | Non
 
 def test_an_unknown_ending_is_answered_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
-        to_crystal(tmp_path / "Si.xsf")
+        to_crystal(tmp_path / "Si.cube")
     assert caught.value.code == "unsupported-format"
     assert FORMATS in caught.value.message
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import io
 import json
+import lzma
 import pickle
+import sys
 import tarfile
 import tracemalloc
 import zipfile
@@ -17,7 +20,7 @@ import pytest
 
 from bandrt.errors import BandrtError, InputError
 from bandrt.readers import to_crystal
-from bandrt.sources import Source, count, find
+from bandrt.sources import Source, count, find, left_out
 from bandrt.sources.tables import rows
 from bandrt.sources.unique import SeenStrings
 
@@ -272,7 +275,7 @@ def test_a_table_of_any_length_needs_the_memory_of_a_row() -> None:
 
 @pytest.mark.parametrize("ending", ["xyz", "extxyz", "extxyz.gz"])
 def test_every_frame_is_a_crystal(tmp_path: Path, ending: str) -> None:
-    path = write(tmp_path / f"run.{ending}", FRAME + FRAME.replace("Cu", "D") + "\n" + FRAME)
+    path = write(tmp_path / f"run.{ending}", FRAME + FRAME.replace("Cu", "X") + "\n" + FRAME)
     sources = list(find([path]))
     assert [source.id for source in sources] == ["run:0", "run:1", "run:2"]
     assert codes(sources) == ["ok", "unknown-species", "ok"]
@@ -382,3 +385,53 @@ def test_paths_that_lead_to_nothing_readable_are_an_error_at_once(tmp_path: Path
         with pytest.raises(BandrtError, match=f"{missing}: ") as caught:
             find([tmp_path / missing])
         assert caught.value.code == "no-input"
+
+
+@pytest.mark.parametrize("ending", [".gz", ".GZ", ".bz2", ".xz"])
+def test_compressed_files_are_read_by_the_names_people_give_them(tmp_path: Path, ending: str) -> None:
+    pack = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}[ending.lower()]
+    for name, text in (("a.cif", CIF), ("b.vasp", POSCAR), ("c.extxyz", FRAME), ("d.csv", table(["id", "cif"], [["d", CIF]]))):
+        (tmp_path / f"{name}{ending}").write_bytes(pack(text.encode()))
+    sources = list(find(tmp_path))
+    assert [source.id for source in sources] == ["a", "b", "c:0", "d"]
+    assert codes(sources) == ["ok"] * 4
+    assert to_crystal(tmp_path / f"a.cif{ending}").formula == "Cu"
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.write(tmp_path / f"a.cif{ending}", f"a.cif{ending}")
+    assert codes(find(tmp_path / "all.zip")) == ["ok"]
+    for damaged in (pack(CIF.encode())[:-9], b"no such thing"):
+        (tmp_path / f"a.cif{ending}").write_bytes(damaged)
+        assert codes(find(tmp_path / f"a.cif{ending}")) == ["unreadable"]
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="Python 3.14 reads Zstandard")
+def test_zstandard_is_refused_by_its_name_where_python_does_not_know_it(tmp_path: Path) -> None:
+    for name in ("a.cif.zst", "t.csv.zst"):
+        write(tmp_path / name, b"\x28\xb5\x2f\xfd")
+    assert codes(find(tmp_path)) == ["unsupported-format"] * 2
+
+
+def test_what_is_passed_over_in_folders_is_counted_by_ending(tmp_path: Path) -> None:
+    for name in ("x.cif", "a.cube", "b/b.cube", "c.cube.gz", "notes", ".hidden.cube", "out/d.cube", "CHGCAR"):
+        write(tmp_path / name)
+    (tmp_path / "link.cube").symlink_to(tmp_path / "a.cube")
+    expected = {".cube": 2, ".cube.gz": 1, "notes": 1, "CHGCAR": 1}
+    assert left_out(tmp_path, skip=tmp_path / "out") == expected
+    assert left_out([tmp_path, tmp_path / "a.cube", tmp_path], skip=tmp_path / "out") == expected
+    assert ids(tmp_path, skip=[tmp_path / "out"]) == ["x"]
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.csv.gz", "t.json"])
+def test_the_column_of_structures_can_be_named(tmp_path: Path, name: str) -> None:
+    rows_of = [{"id": "a", "cif": "not this", "final": CIF}, {"id": "b", "cif": "not this", "final": CIF}]
+    lines = {
+        ".csv": table(["id", "cif", "final"], [list(row.values()) for row in rows_of]),
+        ".jsonl": "".join(json.dumps(row) + "\n" for row in rows_of),
+        ".json": json.dumps(rows_of),
+    }
+    path = write(tmp_path / name, lines[Path(name.removesuffix(".gz")).suffix])
+    sources = list(find(path, structure_column="final"))
+    assert [source.id for source in sources] == ["a", "b"]
+    assert codes(sources) == ["ok", "ok"]
+    assert count(path, structure_column="final") == 2
+    assert set(codes(find(path, structure_column="absent"))) == {"no-cif-column"}

@@ -29,7 +29,7 @@ GAP_TABLES, RELEASED = (".csv", ".csv.gz"), ".pt"
 
 
 @click.command(short_help="Build a data set from band structures or a table of gaps.")
-@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("sources", nargs=-1, required=True, type=options.PATH)
 @options.out("Data set folder to write, new or empty.", required=True)
 @options.overwrite("Delete an earlier data set in the folder and build again.")
 @click.option(

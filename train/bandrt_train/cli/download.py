@@ -31,7 +31,7 @@ KEY_PAGE = "https://next-gen.materialsproject.org/api"
 
 @click.command("download", short_help="Download band structures of the Materials Project.")
 @options.out("Folder for the documents; those that are there are kept.", required=True)
-@click.option("--ids", "ids_file", type=click.Path(path_type=Path), help="File with ids, such as mp-149.")
+@click.option("--ids", "ids_file", type=options.PATH, help="File with ids, such as mp-149.")
 @click.option("--elements", help="Search for crystals that have all of these elements, e.g. Ga,As.")
 @click.option("--chemsys", help="Search for crystals of these elements and no others, e.g. Ga-As.")
 @click.option("--all", "everything", is_flag=True, help="Search for all crystals.")
@@ -47,7 +47,7 @@ KEY_PAGE = "https://next-gen.materialsproject.org/api"
     help="Whose lines of k-points.",
 )
 @click.option(
-    "--key-file", type=click.Path(path_type=Path),
+    "--key-file", type=options.PATH,
     help=f"File with your key, from {KEY_PAGE}; by default it is taken from {KEY_VARIABLE} in the environment.",
 )  # fmt: skip
 def command(

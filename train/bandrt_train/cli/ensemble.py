@@ -14,13 +14,11 @@ from bandrt.files import check_file
 if TYPE_CHECKING:
     from bandrt_train.fit.combine import EnsembleResult
 
-PATH = click.Path(path_type=Path)
-
 
 @click.command(short_help="Put several trained models into one checkpoint.")
-@click.argument("members", nargs=-1, required=True, type=PATH, metavar="CKPT CKPT...")
-@click.option("--data", required=True, type=PATH, help="Data set of bands that the members were trained on.")
-@click.option("--gaps", type=PATH, help="Data set of gaps, split alike, to tell metals on too.")
+@click.argument("members", nargs=-1, required=True, type=options.PATH, metavar="CKPT CKPT...")
+@click.option("--data", required=True, type=options.PATH, help="Data set of bands that the members were trained on.")
+@click.option("--gaps", type=options.PATH, help="Data set of gaps, split alike, to tell metals on too.")
 @options.out("Checkpoint to write.", required=True)
 @options.overwrite("Replace the checkpoint if it is there already.")
 @options.threads("of the models")

@@ -15,18 +15,16 @@ from bandrt.files import check_file, check_folder
 if TYPE_CHECKING:
     from bandrt_train.evaluation.judgement import Judgement, SplitChoice
 
-PATH = click.Path(path_type=Path)
-
 
 @click.command(short_help="Compare a model with the labels of data sets.")
-@click.argument("model", type=PATH)
-@click.argument("data", nargs=-1, required=True, type=PATH)
+@click.argument("model", type=options.PATH)
+@click.argument("data", nargs=-1, required=True, type=options.PATH)
 @click.option(
     "--split", type=click.Choice(["train", "validation", "test", "all"]), default="validation", show_default=True,
     help="Which part of each DATA.",
 )  # fmt: skip
 @click.option(
-    "--training", multiple=True, type=PATH,
+    "--training", multiple=True, type=options.PATH,
     help="Data set the model was trained on, for baselines and known formulas; by default each DATA. May be given again.",
 )  # fmt: skip
 @options.out("Folder for report.json, report.html and crystals.csv.")
@@ -111,8 +109,8 @@ def compare(runs: tuple[str, ...], as_json: bool) -> None:
 
 
 @click.command(short_help="Write the model card of an engine.")
-@click.argument("engine", type=PATH)
-@click.argument("reports", nargs=-1, required=True, metavar="REPORT...", type=PATH)
+@click.argument("engine", type=options.PATH)
+@click.argument("reports", nargs=-1, required=True, metavar="REPORT...", type=options.PATH)
 @options.out("Markdown file to write.", required=True)
 @options.overwrite("Replace the file if it is there already.")
 @click.option("--sources", default="", help="Where the training data are from, and their licence.")

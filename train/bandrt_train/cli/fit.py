@@ -15,21 +15,20 @@ from bandrt.cli import options
 from bandrt.files import check_folder
 
 EPOCH_BAR = "{percentage:3.0f}%|{bar}| {n:.2f}/{total_fmt} epochs [{elapsed}<{remaining}{postfix}]"
-PATH = click.Path(path_type=Path)
 
 
 @click.command(short_help="Train a model on a data set.")
-@click.argument("config", type=PATH)
-@click.option("--data", required=True, type=PATH, help="Data set folder.")
+@click.argument("config", type=options.PATH)
+@click.option("--data", required=True, type=options.PATH, help="Data set folder.")
 @options.out("Run folder to write, new or empty.", required=True)
 @options.overwrite("Delete an earlier run in the folder and start again.")
 @click.option(
     "--from",
     "start",
-    type=PATH,
+    type=options.PATH,
     help="Checkpoint to fine-tune, ours or, for released, one of the authors' code: what that leaves unsaid, the data set says.",
 )
-@click.option("--gaps", type=PATH, help="Data set of gaps to learn from too.")
+@click.option("--gaps", type=options.PATH, help="Data set of gaps to learn from too.")
 @click.option("--seed", type=click.IntRange(0), help="In the place of the configuration's, for the members of an ensemble.")
 @options.threads("of training")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run, to the same result; begin it if there is none.")

@@ -245,11 +245,15 @@ def _begun(folder: Path) -> dict[str, Any]:
     try:
         found = json.loads((folder / BUILD).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise OutputInTheWayError(
-            "output-foreign", f"{folder}: is not empty and no data set being built ({error}); choose another"
-        ) from error
-    assert isinstance(found, dict)
+        raise _foreign(folder) from error
+    if not isinstance(found, dict) or "recipe" not in found:
+        raise _foreign(folder)
     return found
+
+
+def _foreign(folder: Path) -> OutputInTheWayError:
+    message = f"{folder}: is not empty and no data set of bandrt (it has no {BUILD} of ours); choose another folder"
+    return OutputInTheWayError("output-foreign", message)
 
 
 def _require_same(folder: Path, found: dict[str, Any], build: dict[str, Any]) -> None:

@@ -1,0 +1,53 @@
+"""Crystals from the ``geometry.in`` of FHI-aims."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bandrt.crystal import Crystal
+from bandrt.errors import InputError
+from bandrt.readers.cartesian import fractional
+from bandrt.readers.occupancies import number_of
+from bandrt.readers.species import unknown_species
+
+_OTHER_PARTICLES = {"empty", "multipole", "pseudocore"}
+"""What is no atom, or only the core of one."""
+
+
+def read_aims(text: str, *, name: str = "crystal") -> Crystal:
+    """Read the geometry of a calculation with FHI-aims; moments, constraints and velocities are ignored.
+
+    Args:
+        text: the whole file.
+        name: what to call it in an error, usually the file.
+
+    Raises:
+        InputError: ``empty-file``, ``aims-syntax``, ``not-periodic``, ``unknown-species``, or what `Crystal.checked` raises.
+    """
+    if not text.strip():
+        raise InputError("empty-file", f"{name}: the file is empty")
+    vectors: list[list[float]] = []
+    atoms: list[tuple[str, bool, list[float]]] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        keyword, *words = line.split("#")[0].split() or [""]
+        try:
+            if keyword == "lattice_vector":
+                vectors.append([float(word) for word in words[:3]])
+            elif keyword in ("atom", "atom_frac"):
+                atoms.append((words[3], keyword == "atom_frac", [float(word) for word in words[:3]]))
+        except (ValueError, IndexError):
+            raise InputError("aims-syntax", f"{name}: line {number}: {line.strip()[:60]!r} cannot be read") from None
+        if keyword in _OTHER_PARTICLES:
+            raise InputError("aims-syntax", f"{name}: line {number}: {keyword} is no atom; a crystal of atoms is needed")
+    if not vectors:
+        raise InputError("not-periodic", f"{name}: no lattice_vector; a molecule has no bands")
+    if len(vectors) != 3 or any(len(vector) != 3 for vector in vectors):
+        raise InputError("not-periodic", f"{name}: {len(vectors)} lattice vectors; three of three numbers are needed")
+    numbers = [number_of(symbol) for symbol, _, _ in atoms]
+    if 0 in numbers:
+        raise unknown_species(atoms[numbers.index(0)][0], name=name, site=f"site {numbers.index(0) + 1}")
+    lattice = np.array(vectors)
+    positions = np.array([position for _, _, position in atoms]).reshape(len(atoms), 3)
+    is_frac = np.array([frac for _, frac, _ in atoms], dtype=np.bool_)[:, None]
+    coords = np.where(is_frac, positions, fractional(np.where(is_frac, 0.0, positions), lattice, name=name))
+    return Crystal.checked(lattice, numbers, coords, name=name)

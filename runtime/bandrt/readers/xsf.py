@@ -1,0 +1,63 @@
+"""Crystals from XCrySDen's XSF."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from bandrt.crystal import Crystal
+from bandrt.errors import InputError
+from bandrt.readers.cartesian import fractional
+from bandrt.readers.occupancies import number_of
+from bandrt.readers.species import unknown_species
+
+_NOT_PERIODIC = {"MOLECULE", "ATOMS", "POLYMER", "SLAB"}
+
+
+def read_xsf(text: str, *, name: str = "crystal") -> Crystal:
+    """Read the one structure of an XSF file; forces, charge densities and other grids are ignored.
+
+    Args:
+        text: the whole file.
+        name: what to call it in an error, usually the file.
+
+    Raises:
+        InputError: ``empty-file``, ``xsf-syntax``, ``not-periodic``, ``several-frames``, ``unknown-species``, or what
+            `Crystal.checked` raises.
+    """
+    if not text.strip():
+        raise InputError("empty-file", f"{name}: the file is empty")
+    rows = (line.split() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
+    lattice, atoms = None, None
+    for row in rows:
+        keyword = row[0].upper()
+        if keyword in _NOT_PERIODIC:
+            raise InputError("not-periodic", f"{name}: {keyword} is not periodic along three axes")
+        if keyword == "ANIMSTEPS" and row[1:] != ["1"]:
+            raise InputError("several-frames", f"{name}: an animation; write one file for each of its steps")
+        try:
+            if keyword == "DIM-GROUP" and next(rows)[0] != "3":
+                raise InputError("not-periodic", f"{name}: DIM-GROUP says that it is not periodic along three axes")
+            if keyword == "PRIMVEC" and lattice is None:
+                lattice = np.array([_numbers(rows) for _ in "abc"])
+            elif keyword == "PRIMCOORD" and atoms is None:
+                n_atoms = int(next(rows)[0])
+                atoms = [next(rows) for _ in range(n_atoms)]
+                cartesian = np.array([[float(value) for value in atom[1:4]] for atom in atoms]).reshape(n_atoms, 3)
+        except (ValueError, IndexError, StopIteration, RuntimeError) as error:
+            raise InputError("xsf-syntax", f"{name}: {keyword} cannot be read; it may be cut short ({error})") from None
+    if lattice is None or atoms is None:
+        raise InputError("xsf-syntax", f"{name}: {'PRIMVEC' if lattice is None else 'PRIMCOORD'} is missing")
+    numbers = [int(atom[0]) if atom[0].isdecimal() else number_of(atom[0]) for atom in atoms]
+    if 0 in numbers:
+        raise unknown_species(atoms[numbers.index(0)][0], name=name, site=f"site {numbers.index(0) + 1}")
+    return Crystal.checked(lattice, numbers, fractional(cartesian, lattice, name=name), name=name)
+
+
+def _numbers(rows: Iterator[list[str]]) -> list[float]:
+    """Three numbers of the next row."""
+    values = [float(value) for value in next(rows)[:3]]
+    if len(values) != 3:
+        raise ValueError(f"three numbers are needed, found {len(values)}")
+    return values
