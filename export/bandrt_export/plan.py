@@ -95,6 +95,13 @@ def build_plan(
             timing_cache_sha256=hashlib.sha256(cache).hexdigest() if cache is not None else None,
         ),
     )
+    _write(output, content, manifest, cache)
+    log.info("wrote %s, %.1f MB, and %s", output, output.stat().st_size / 1e6, sidecar(output).name)
+    return manifest
+
+
+def _write(output: Path, content: bytes, manifest: Manifest, cache: bytes | None) -> None:
+    """Write a plan, its manifest beside it, and what its build measured, if anything was kept."""
     output.parent.mkdir(parents=True, exist_ok=True)
     with replaced(output, "wb") as plan, replaced(sidecar(output)) as beside:
         plan.write(content)
@@ -102,8 +109,6 @@ def build_plan(
     if cache is not None:
         with replaced(timings(output), "wb") as file:
             file.write(cache)
-    log.info("wrote %s, %.1f MB, and %s", output, output.stat().st_size / 1e6, sidecar(output).name)
-    return manifest
 
 
 def prepare(output: Path, *, backend: PlanBackend, targets: Sequence[str] = ()) -> None:

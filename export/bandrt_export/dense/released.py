@@ -22,7 +22,7 @@ NEGATIVE_SLOPE = 0.2
 """Of the leaky rectifier in GATv2 attention."""
 
 
-class Neighbors(NamedTuple):
+class DenseNeighbors(NamedTuple):
     """What each of M = B * N atoms hears: its neighbours in D slots, then itself."""
 
     speaker: Tensor
@@ -41,7 +41,7 @@ class DenseBandEnergies(NamedTuple):
 
 
 class DenseGatv2(nn.Module):
-    """GATv2 attention over `Neighbors`, with a linear residual."""
+    """GATv2 attention over `DenseNeighbors`, with a linear residual."""
 
     def __init__(self, config: ReleasedConfig) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class DenseGatv2(nn.Module):
         self.lin_edge = nn.Linear(D_EDGE, d, bias=False)
         self.res = nn.Linear(d, d, bias=False)
 
-    def forward(self, nodes: Tensor, neighbors: Neighbors) -> Tensor:
+    def forward(self, nodes: Tensor, neighbors: DenseNeighbors) -> Tensor:
         """(M, d_model) to (M, d_model)."""
         n_slots = neighbors.mask.shape[1]
         said = self.lin_l(nodes).index_select(0, neighbors.speaker).unflatten(0, (-1, n_slots))  # (M, D + 1, d_model)
@@ -75,7 +75,7 @@ class DenseEncoderLayer(nn.Module):
         self.conv = DenseGatv2(config)
         self.norm = nn.LayerNorm(config.d_model)
 
-    def forward(self, nodes: Tensor, neighbors: Neighbors) -> Tensor:
+    def forward(self, nodes: Tensor, neighbors: DenseNeighbors) -> Tensor:
         """(M, d_model) to (M, d_model)."""
         updated: Tensor = self.norm(self.conv(nodes, neighbors))
         return updated
@@ -109,7 +109,7 @@ class DenseEncoder(nn.Module):
         edges = self.edge_embed(expand_distance(distance))  # (M, D, D_EDGE)
         present = mask.unsqueeze(-1).to(edges.dtype)
         mean = (edges * present).sum(dim=1, keepdim=True) / present.sum(dim=1, keepdim=True).clamp(min=1.0)
-        neighbors = Neighbors(
+        neighbors = DenseNeighbors(
             speaker=torch.cat([neighbor, itself], dim=1).flatten(),
             edges=torch.cat([edges, mean], dim=1),
             mask=torch.cat([mask, torch.ones_like(itself, dtype=torch.bool)], dim=1),

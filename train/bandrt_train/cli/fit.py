@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -87,23 +90,18 @@ def fit(
     with ExitStack() as stack:
         board = stack.enter_context(closing(TensorBoardLog(out / TENSORBOARD))) if tensorboard else None
         bar = stack.enter_context(tqdm(total=settings.epochs, bar_format=EPOCH_BAR, disable=None if first else True))
-        best = float("inf")
-
-        def count(epochs: float) -> None:
-            bar.update(epochs - bar.n)
-
-        def show(epoch: int, row: dict[str, float]) -> None:
-            nonlocal best
-            best = min(best, row["validation/energy_mae_ev"])
-            losses = f"loss {row['train/loss']:.3f} eV, validation {row['validation/energy_mae_ev']:.3f} eV, best {best:.3f} eV"
-            bar.set_postfix_str(losses)
-            count(epoch)
-            if board is not None:
-                board(epoch, row)
-
+        followed = _Followed(bar, board)
         try:
             result = run(
-                settings, bands, out, start=parent, gaps=known_gaps, resume=resume, overwrite=overwrite, progress=show, steps=count
+                settings,
+                bands,
+                out,
+                start=parent,
+                gaps=known_gaps,
+                resume=resume,
+                overwrite=overwrite,
+                progress=followed.epoch,
+                steps=followed.step,
             )
         except KeyboardInterrupt:
             click.echo(f"{out}: to go on, give the same command with --resume", err=True)
@@ -114,3 +112,25 @@ def fit(
     click.echo(f"validation split of {data}:")
     click.echo(text_table({"model": result.validation, "training mean": result.baseline}))
     click.echo(f"checkpoint: {result.checkpoint}")
+
+
+class _Followed:
+    """A training run as people see it: a bar that counts epochs, with the errors of the last, and the log for TensorBoard."""
+
+    def __init__(self, bar: Any, board: Callable[[int, dict[str, float]], None] | None) -> None:
+        self._bar = bar
+        self._board = board
+        self._best = math.inf
+
+    def step(self, epochs: float) -> None:
+        """So many epochs are done, the running one by its share."""
+        self._bar.update(epochs - self._bar.n)
+
+    def epoch(self, epoch: int, row: dict[str, float]) -> None:
+        """An epoch has ended, with this row of the log."""
+        error = row["validation/energy_mae_ev"]
+        self._best = min(self._best, error)
+        self._bar.set_postfix_str(f"loss {row['train/loss']:.3f} eV, validation {error:.3f} eV, best {self._best:.3f} eV")
+        self.step(epoch)
+        if self._board is not None:
+            self._board(epoch, row)
