@@ -32,7 +32,7 @@ NOT_RUN = Counter(
         "installs packages": 3,
         "changes the start files of your shell": 1,
         "takes minutes of a whole machine": 4,
-        "trains for hours": 2,
+        "trains for hours": 3,
         "needs a GPU": 2,
         "needs a cluster": 1,
         "needs a key of the Materials Project": 1,
