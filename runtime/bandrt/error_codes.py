@@ -151,6 +151,16 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "List the symmetry operations in the file, or write the structure in space group P1.",
     ),
     ErrorCode(
+        "symmetry-conflict",
+        "Operations, Hall symbol, name and number of the space group in a CIF make different crystals of its sites.",
+        "Remove what is wrong of the two things that the message names; a file that lists all atoms of the cell is in space group P 1.",
+    ),
+    ErrorCode(
+        "modulated",
+        "A CIF describes an incommensurately modulated or composite structure, which repeats in no cell.",
+        "Bands are predicted for periodic crystals: use a commensurate approximant, or the average structure if that will do.",
+    ),
+    ErrorCode(
         "composition-mismatch",
         "The atoms that symmetry makes of the sites of a CIF are not those of the formula that it states.",
         "Check that the file was not cut short, and that its symmetry and its formula are right; mend or remove the formula.",
