@@ -7,7 +7,6 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-import gemmi
 import numpy as np
 from gemmi import cif
 from numpy.typing import NDArray
@@ -78,7 +77,7 @@ def read_cif(text: str, *, name: str = "crystal") -> Crystal:
     Raises:
         InputError: ``empty-file``, ``not-a-crystal``, ``cif-syntax``, ``cif-incomplete``, ``several-blocks``, ``no-atoms``,
             ``bad-lattice``, ``bad-coordinates``, ``unknown-species``, ``partial-occupancy``, ``bad-symmetry``,
-            ``ambiguous-symmetry``, ``composition-mismatch`` or ``overlapping-atoms``.
+            ``ambiguous-symmetry``, ``contradicting-symmetry``, ``modulated``, ``composition-mismatch`` or ``overlapping-atoms``.
     """
     if plain := plain_cif(text):
         lattice = _lattice(plain.lengths, plain.angles, name)
@@ -230,6 +229,15 @@ def _columns(block: cif.Block, name: str) -> dict[str, list[str]]:
     for tag in _COORDINATES:
         if tag not in columns:
             raise InputError("cif-incomplete", f"{name}: {tag} is missing")
+    flags = columns.get("_atom_site_calc_flag", [])
+    if "dum" in (
+        flags := [_said(flag).lower() for flag in flags]
+    ):  # the dictionary of CIF: a dummy site, with meaningless coordinates
+        columns = {
+            tag: [value for value, flag in zip(values, flags, strict=True) if flag != "dum"] for tag, values in columns.items()
+        }
+        if not columns[_COORDINATES[0]]:
+            raise InputError("no-atoms", f"{name}: every site is a dummy")
     return columns
 
 
@@ -248,9 +256,11 @@ def _sites(columns: dict[str, list[str]], name: str) -> tuple[NDArray[np.int32],
     _check_full(columns, labels, name)
     written, number_of = (labels, label_number) if symbols is None else (symbols, species_number)
     numbers = [number_of(token) or number_of(cif.as_string(token)) for token in written]
-    if 0 in numbers:
-        site = numbers.index(0)
-        raise unknown_species(cif.as_string(written[site]), name=name, site=_place(labels, site))
+    for site, number in enumerate(numbers):
+        if number == 0:
+            if _said(written[site]) or not (by_label := label_number(cif.as_string(labels[site]))):
+                raise unknown_species(cif.as_string(written[site]) or written[site], name=name, site=_place(labels, site))
+            numbers[site] = by_label  # the type is ?, the label says which
     return np.array(numbers, dtype=np.int32), np.array(axes).T.copy()  # (n_sites, 3)
 
 
@@ -259,11 +269,12 @@ def _place(labels: list[str], site: int) -> str:
 
 
 def _check_full(columns: dict[str, list[str]], labels: list[str], name: str) -> None:
-    """Refuse partial occupancy and hydrogen atoms that are counted but not placed."""
+    """Refuse partial occupancy, alternative sites and hydrogen atoms that are counted but not placed."""
     occupancies = columns.get("_atom_site_occupancy", [])
     for token in set(occupancies) - {"1", "1.0", "?", "."}:
         if not is_full(_number(token)):
             raise partial_occupancy(token, name=name, site=_place(labels, occupancies.index(token)))
+    _check_alternatives(columns, labels, name)
     hydrogens = columns.get("_atom_site_attached_hydrogens", [])
     for token in set(hydrogens) - {"0", "?", "."}:
         place = _place(labels, hydrogens.index(token))
@@ -334,7 +345,7 @@ def _statements(items: dict[str, list[str]], name: str) -> list[_Statement]:
                 operations = magnetic_operations(tuple(values), centrings) if magnetic else parse_operations(tuple(values))
             except ValueError as error:
                 raise InputError("bad-symmetry", f"{name}: {error}") from None
-            listed.append(_Statement(f"{len(operations.rotations)} operations", [operations], loose=False))
+            listed.append(_Statement(f"{tag} with {len(operations.rotations)} operation(s)", [operations], loose=False))
         elif standard and tag.endswith("coordinate_system_code"):
             code = values[0].lower()
         elif standard and "hall" in tag:
@@ -399,7 +410,7 @@ def _expanded(
     coords: NDArray[np.float64],
     name: str,
 ) -> Crystal:
-    """The whole cell from the listed sites, by the one meaning of the first statement that fits cell, composition and the others."""
+    """The whole cell from the listed sites, by the one meaning of the first statement that fits all the rest."""
     crystals, refusals = [], []
     first, *others = statements
     for operations in first.candidates:
@@ -414,7 +425,7 @@ def _expanded(
                     describe_same_crystal(operations, c, numbers, coords, lattice, loose=other.loose) for c in other.candidates
                 ):
                     raise InputError(
-                        "symmetry-conflict",
+                        "contradicting-symmetry",
                         f"{name}: {first.text} and {other.text} make different crystals of these sites; remove what is wrong",
                     )
             _check_composition(formula, units, all_numbers, name)
@@ -429,6 +440,25 @@ def _expanded(
             f"{name}: this space group has several settings that fit and the file does not say which; list its operations",
         )
     return crystals[0]
+
+
+def _check_alternatives(columns: dict[str, list[str]], labels: list[str], name: str) -> None:
+    """Refuse disorder groups, unless all that is left of them is one alternative whose sites are said to be full."""
+    groups = columns.get("_atom_site_disorder_group")
+    if groups is None:
+        return
+    assemblies = columns.get("_atom_site_disorder_assembly", ["."] * len(groups))
+    occupancies = columns.get("_atom_site_occupancy", ["."] * len(groups))
+    first: dict[str, str] = {}
+    for site, (group, assembly, occupancy) in enumerate(zip(groups, assemblies, occupancies, strict=True)):
+        said = _said(group)
+        if said in ("", "0"):
+            continue
+        if first.setdefault(_said(assembly), said) != said or said.startswith("-") or not _said(occupancy):
+            raise InputError(
+                "partial-occupancy",
+                f"{name}: {_place(labels, site)} is one of several alternatives, disorder group {said!r}; keep one, fully occupied",
+            )
 
 
 @lru_cache(maxsize=1024)
