@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
+import gemmi
 import numpy as np
 from gemmi import cif
 from numpy.typing import NDArray
@@ -18,8 +20,8 @@ from bandrt.readers.cif_plain import plain_cif
 from bandrt.readers.cif_symmetry import (
     IDENTITY,
     Operations,
+    agree,
     all_settings_of_number,
-    describe_same_crystal,
     expand,
     fits_cell,
     hall_operations,
@@ -36,19 +38,18 @@ from bandrt.readers.species import is_full, label_number, partial_occupancy, spe
 _COSINES = {90.0: 0.0, 120.0: -0.5, 60.0: 0.5}  # exact, so that right angles stay right
 _COORDINATES = ("_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z")
 _DOTTED_X = "_atom_site.fract_x"  # newer dictionaries write a dot
+_MODULATED = re.compile(r"_(cell_modulation|cell_wave_vector|cell_subsystem_|\w*_ssg_|atom_site_\w*(fourier|special_func))")
 _SYMMETRY_LIKE = re.compile(
     r"_(?!geom|refln|diffrn|publ|journal|audit|exptl|chemical|citation|atom_|struct_)"
     r"\w*(symmetry|space_?group|spgr|symop|symm_op|as_xyz|hermann|h_m$|int_tables|_sg_|hall)"
 )
 """Of tags in small letters with underscores for dots and hyphens: whatever may speak of the space group."""
-_MODULATED = re.compile(
-    r"_(cell_modulation|cell_wave_vector|\w*_ssg_|atom_site_\w*fourier|atom_site_\w*special_func|cell_subsystem_)"
-)
 _STANDARD_TAG = re.compile(r"_(symmetry|space_?group)_(?!magn)")
 _SAYS_NOTHING = re.compile(
-    r"\w*(_id|_ids|_setting|_system|laue_class|patterson\w*|point_group\w*|details|comment|bravais_type|centring_type|wyckoff\w*"
-    r"|transform\w*|multiplicity|magn_(og|bns|point|ssg)\w*|_mxmymz|_text)"
+    r"\w*(_ids?|cell_setting|crystal_system|laue_class|patterson\w*|point_group\w*|_details|_comment|bravais_type|centring_type"
+    r"|wyckoff\w*|transform\w*|multiplicity|_mxmymz|_text)"
 )
+"""Tags that leave open which operations there are."""
 _OPERATION_TAG = re.compile(r"\w*(as_xyz|operation_xyz|symop_xyz|pos_xyz)")
 _MAGNETIC_TAG = re.compile(r"\w*magn\w*(operation_xyz|as_xyz)")
 _MAGNETIC_CENTRING_TAG = re.compile(r"\w*magn\w*(centering|centring)_xyz")
@@ -145,16 +146,18 @@ def _document(text: str, name: str) -> cif.Document:
 
 def _check_repeated_tags(block: cif.Block, name: str) -> None:
     """Refuse a tag that comes twice, unless it says nothing of the structure or the same again."""
-    seen: dict[str, str | None] = {}
+    seen: dict[str, str] = {}
     for item in block:
-        pairs = [item.pair] if item.pair is not None else [(tag, None) for tag in item.loop.tags] if item.loop is not None else []
+        pair, loop = item.pair, item.loop
+        pairs = [(pair[0], pair[1])] if pair is not None else [(tag, "") for tag in loop.tags] if loop is not None else []
         for written, value in pairs:
             tag = _plain_tag(written)
-            if tag in seen and (value is None or seen[tag] != value) and _STRUCTURAL.match(tag):
+            if tag in seen and not (value and seen[tag] == value) and _STRUCTURAL.match(tag):
                 raise InputError("cif-syntax", f"{name}: tag {written} comes twice in block {block.name!r}; keep the right one")
             seen.setdefault(tag, value)
 
 
+@lru_cache(maxsize=4096)
 def _plain_tag(tag: str) -> str:
     """A tag in small letters, with underscores for dots and hyphens, as it is told from others here."""
     return tag.lower().replace(".", "_").replace("-", "_")
@@ -173,6 +176,7 @@ def _first_value(block: cif.Block, tags: tuple[str, ...]) -> str:
     return ""
 
 
+@lru_cache(maxsize=4096)
 def _said(token: str) -> str:
     """A value without its quotes; empty for one that says nothing, even in quotes."""
     value = str(cif.as_string(token)).strip()
@@ -256,12 +260,21 @@ def _sites(columns: dict[str, list[str]], name: str) -> tuple[NDArray[np.int32],
     _check_full(columns, labels, name)
     written, number_of = (labels, label_number) if symbols is None else (symbols, species_number)
     numbers = [number_of(token) or number_of(cif.as_string(token)) for token in written]
-    for site, number in enumerate(numbers):
-        if number == 0:
-            if _said(written[site]) or not (by_label := label_number(cif.as_string(labels[site]))):
-                raise unknown_species(cif.as_string(written[site]) or written[site], name=name, site=_place(labels, site))
-            numbers[site] = by_label  # the type is ?, the label says which
+    if 0 in numbers:
+        numbers = [number or _by_label(written, labels, site, name) for site, number in enumerate(numbers)]
     return np.array(numbers, dtype=np.int32), np.array(axes).T.copy()  # (n_sites, 3)
+
+
+def _by_label(written: list[str], labels: list[str], site: int, name: str) -> int:
+    """Atomic number of a site whose type is not known: its label says which, if the type says nothing.
+
+    Raises:
+        InputError: ``unknown-species``.
+    """
+    number = 0 if _said(written[site]) else label_number(cif.as_string(labels[site]))
+    if not number:
+        raise unknown_species(cif.as_string(written[site]) or written[site], name=name, site=_place(labels, site))
+    return number
 
 
 def _place(labels: list[str], site: int) -> str:
@@ -279,6 +292,12 @@ def _check_full(columns: dict[str, list[str]], labels: list[str], name: str) -> 
     for token in set(hydrogens) - {"0", "?", "."}:
         place = _place(labels, hydrogens.index(token))
         raise InputError("cif-incomplete", f"{name}: {place} has {token} hydrogen atoms without positions; place them")
+
+
+@lru_cache(maxsize=4096)
+def _speaks_of_symmetry(tag: str) -> bool:
+    plain = _plain_tag(tag)
+    return bool(_MODULATED.match(plain) or (_SYMMETRY_LIKE.match(plain) and not _SAYS_NOTHING.fullmatch(plain)))
 
 
 class _Statement(NamedTuple):
@@ -299,53 +318,50 @@ _NO_SYMMETRY = _Statement("no symmetry", [IDENTITY], loose=False)
 
 
 def _symmetry_items(block: cif.Block, name: str) -> dict[str, list[str]]:
-    """What the tags that speak of symmetry say, by tag in plain letters."""
+    """What the tags that speak of symmetry say, by tag in plain letters; only what says something."""
     items: dict[str, list[str]] = {}
     for item in block:
-        if item.pair is not None:
-            columns = [(item.pair[0], [item.pair[1]])]
-        elif item.loop is not None:
-            tags, values = item.loop.tags, None
-            columns = []
-            for i, tag in enumerate(tags):
-                if _SYMMETRY_LIKE.match(_plain_tag(tag)) or _MODULATED.match(_plain_tag(tag)):
-                    values = values or item.loop.values
-                    columns.append((tag, values[i :: len(tags)]))
-        else:
-            continue
+        columns: list[tuple[str, list[str]]] = []
+        pair, loop = item.pair, item.loop
+        if pair is not None:
+            columns = [(pair[0], [pair[1]])]
+        elif loop is not None and any(map(_speaks_of_symmetry, tags := loop.tags)):
+            values = loop.values
+            columns = [(tag, values[i :: len(tags)]) for i, tag in enumerate(tags)]
         for written, tokens in columns:
+            if not _speaks_of_symmetry(written):
+                continue
             tag = _plain_tag(written)
+            said = [value for token in tokens if (value := _said(token))]
+            if len(said) < len(tokens) and said and _OPERATION_TAG.fullmatch(tag):
+                raise InputError("bad-symmetry", f"{name}: {written} has an operation that says nothing; the list may be damaged")
             if _MODULATED.match(tag):
-                said = next((value for token in tokens if (value := _said(token)) and value != "0"), "")
+                said = [value for value in said if value != "0"]
                 if said:
-                    raise InputError(
-                        "modulated", f"{name}: {written} says {said!r}: a modulated structure is not periodic; use an approximant"
-                    )
-            elif _SYMMETRY_LIKE.match(tag):
-                items.setdefault(tag, []).extend(value for token in tokens if (value := _said(token)))
-    return {tag: values for tag, values in items.items() if values}
+                    message = f"{name}: {written} says {said[0]!r}: a modulated structure is not periodic; use an approximant"
+                    raise InputError("modulated", message)
+            elif said:
+                items.setdefault(tag, []).extend(said)
+    return items
 
 
 def _statements(items: dict[str, list[str]], name: str) -> list[_Statement]:
     """What the file says of its symmetry, the most exact first; nothing if no tag speaks of it.
 
     Raises:
-        InputError: ``bad-symmetry`` where it says something that is not understood and nothing that is.
+        InputError: ``bad-symmetry`` where it says something that is not understood and nothing that is, and
+            ``contradicting-symmetry`` for a coordinate-system code that the named group does not have.
     """
-    listed, halls, names, numbers, not_understood = [], [], [], [], []
-    code = ""
-    centrings = tuple(value for tag, values in items.items() if _MAGNETIC_CENTRING_TAG.fullmatch(tag) for value in values)
+    exact, named, unknown, code = [], [], [], ""
+    halls: list[str] = []
+    names: list[tuple[str, str]] = []
+    numbers: list[str] = []
     for tag, values in items.items():
         standard = _STANDARD_TAG.match(tag)
-        if _MAGNETIC_CENTRING_TAG.fullmatch(tag) or _SAYS_NOTHING.fullmatch(tag):
+        if _MAGNETIC_CENTRING_TAG.fullmatch(tag) and any(map(_MAGNETIC_TAG.fullmatch, items)):
             continue
         if _MAGNETIC_TAG.fullmatch(tag) or (standard and _OPERATION_TAG.fullmatch(tag)):
-            magnetic = _MAGNETIC_TAG.fullmatch(tag)
-            try:
-                operations = magnetic_operations(tuple(values), centrings) if magnetic else parse_operations(tuple(values))
-            except ValueError as error:
-                raise InputError("bad-symmetry", f"{name}: {error}") from None
-            listed.append(_Statement(f"{tag} with {len(operations.rotations)} operation(s)", [operations], loose=False))
+            exact.append(_listed(tag, values, items, name))
         elif standard and tag.endswith("coordinate_system_code"):
             code = values[0].lower()
         elif standard and "hall" in tag:
@@ -353,46 +369,68 @@ def _statements(items: dict[str, list[str]], name: str) -> list[_Statement]:
         elif standard and _NUMBER_TAG.fullmatch(tag):
             numbers += values
         elif standard and _NAME_TAG.fullmatch(tag):
-            names += [(value, tag.endswith("_ref")) for value in values]
+            names += [(value, tag) for value in values if not value.isdecimal()]
+            numbers += [value for value in values if value.isdecimal()]
         else:
-            not_understood += [(tag, value) for value in values if not _is_trivial(value)]
-    numbers += [value for value, _ in names if value.isdecimal()]
-    names = [(value, reference) for value, reference in names if not value.isdecimal()]
-    unknown = [f"{tag} {value!r}" for tag, value in not_understood]
-    exact = listed[:]
+            unknown += [f"{tag} {value!r}" for value in values if not _is_trivial(value)]
+
     for hall in halls:
-        operations = hall_operations(hall)
-        if operations is None:
-            unknown.insert(0, f"Hall symbol {hall!r}")
-        else:
+        if operations := hall_operations(hall):
             exact.append(_Statement(f"Hall symbol {hall!r}", [operations], loose=False))
-    whole = {int(number) for number in numbers if number.isdecimal() and len(number) <= 3 and 1 <= int(number) <= 230}
-    named: list[_Statement] = []
-    for hermann_mauguin, reference in names:
-        settings = named_settings(hermann_mauguin)
-        if settings and code and not exact:
-            settings = settings_of_code(settings, code)
-        if settings:
-            operations = [setting_operations(setting) for setting in settings]
-            loose = reference or (is_standard(settings) and not code)
-            named.append(_Statement(f"space group {hermann_mauguin!r}", operations, loose=loose))
         else:
-            unknown.insert(0, f"space group {hermann_mauguin!r}" + (f" with code {code!r}" if code and not exact else ""))
+            unknown.insert(0, f"Hall symbol {hall!r}")
+    if exact:
+        code = ""  # it says no more than the operations do
+
+    for hermann_mauguin, tag in names:
+        settings = named_settings(hermann_mauguin)
+        standard_name = bool(settings) and is_standard(settings)
+        if settings and code:
+            same_group = all_settings_of_number(settings[0].number) if standard_name else ()
+            settings = settings_of_code(settings, code) or settings_of_code(same_group, code)
+            if not settings:
+                message = f"{name}: space group {hermann_mauguin!r} has no setting {code!r}; remove the one that is wrong"
+                raise InputError("contradicting-symmetry", message)
+        if settings:
+            loose = tag.endswith("_ref") or (standard_name and not code)
+            named.append(_named(f"space group {hermann_mauguin!r}", settings, loose=loose))
+        else:
+            unknown.insert(0, f"space group {hermann_mauguin!r}")
     named.sort(key=lambda statement: statement.loose)
-    for number in sorted(whole):
-        by_code = settings_of_code(all_settings_of_number(number), code) if code else ()
-        if by_code or (not (code or unknown) or exact or named):
-            operations = [setting_operations(setting) for setting in by_code or settings_of_number(number)]
-            named.append(_Statement(f"space group number {number}", operations, loose=not by_code))
-        elif code:
-            unknown.append(f"coordinate-system code {code!r} of space group {number}")
-    unknown += [f"space group number {number!r}" for number in numbers if not number.isdecimal() or int(number[:4]) not in whole]
-    if code and not (whole or named or exact):
+
+    for written in numbers:
+        number = int(written) if written.isdecimal() and len(written) <= 3 else 0
+        settings = settings_of_number(number) if 1 <= number <= 230 else ()
+        if settings and code:
+            settings = settings_of_code(all_settings_of_number(number), code)
+        elif unknown and not (exact or named):
+            settings = ()  # a number beside a name that is not understood does not mean the standard setting
+        if settings:
+            named.append(_named(f"space group number {number}", settings, loose=not code))
+        else:
+            unknown.append(f"space group number {written!r}" + (f" with code {code!r}" if code else ""))
+    if code and not named:
         unknown.append(f"coordinate-system code {code!r}")
-    statements = exact + named
-    if unknown and not statements:
+    if unknown and not (exact or named):
         raise InputError("bad-symmetry", f"{name}: {unknown[0]} is not understood; list the symmetry operations")
-    return statements
+    return exact + named
+
+
+def _listed(tag: str, values: list[str], items: dict[str, list[str]], name: str) -> _Statement:
+    """What a list of operations says; that of a magnetic group together with its centring."""
+    try:
+        if _MAGNETIC_TAG.fullmatch(tag):
+            centring = [value for other, centred in items.items() if _MAGNETIC_CENTRING_TAG.fullmatch(other) for value in centred]
+            operations = magnetic_operations(tuple(values), tuple(centring))
+        else:
+            operations = parse_operations(tuple(values))
+    except ValueError as error:
+        raise InputError("bad-symmetry", f"{name}: {error}") from None
+    return _Statement(f"{tag} with {len(operations.rotations)} operation(s)", [operations], loose=False)
+
+
+def _named(text: str, settings: Iterable[gemmi.SpaceGroup], *, loose: bool) -> _Statement:
+    return _Statement(text, [setting_operations(setting) for setting in settings], loose=loose)
 
 
 def _is_trivial(value: str) -> bool:
@@ -421,9 +459,7 @@ def _expanded(
                 expand(operations, numbers, coords, lattice) if len(operations.rotations) > 1 else (numbers, coords)
             )
             for other in others:
-                if not any(
-                    describe_same_crystal(operations, c, numbers, coords, lattice, loose=other.loose) for c in other.candidates
-                ):
+                if not any(agree(operations, c, numbers, coords, lattice, loose=other.loose) for c in other.candidates):
                     raise InputError(
                         "contradicting-symmetry",
                         f"{name}: {first.text} and {other.text} make different crystals of these sites; remove what is wrong",

@@ -163,6 +163,7 @@ def _settings_by_name() -> dict[str, tuple[gemmi.SpaceGroup, ...]]:
     return {name: tuple(settings) for name, settings in by_name.items()}
 
 
+@lru_cache(maxsize=1024)
 def named_settings(hermann_mauguin: str) -> tuple[gemmi.SpaceGroup, ...]:
     """The settings that a Hermann-Mauguin name may stand for; none if it is unknown.
 
@@ -208,6 +209,7 @@ def _codes(setting: gemmi.SpaceGroup) -> tuple[str, ...]:
     return (origin + axes,) + ((origin,) if origin and axes == "abc" else ())
 
 
+@lru_cache(maxsize=256)
 def settings_of_number(number: int) -> tuple[gemmi.SpaceGroup, ...]:
     """The standard setting of a space group, with both its origins or axes."""
     standard = gemmi.find_spacegroup_by_number(number)
@@ -219,9 +221,9 @@ def all_settings_of_number(number: int) -> tuple[gemmi.SpaceGroup, ...]:
     return tuple(setting for setting in gemmi.spacegroup_table() if setting.number == number)
 
 
-def is_standard(settings: Iterable[gemmi.SpaceGroup]) -> bool:
+@lru_cache(maxsize=1024)
+def is_standard(settings: tuple[gemmi.SpaceGroup, ...]) -> bool:
     """Whether a name is that of the standard setting, which is often written for the group in any setting."""
-    settings = tuple(settings)
     return len({setting.number for setting in settings}) == 1 and set(settings_of_number(settings[0].number)) <= set(settings)
 
 
@@ -243,7 +245,7 @@ def magnetic_operations(triplets: tuple[str, ...], centrings: tuple[str, ...]) -
     return operations
 
 
-def describe_same_crystal(
+def agree(
     one: Operations,
     other: Operations,
     numbers: NDArray[np.int32],
@@ -262,45 +264,60 @@ def describe_same_crystal(
         lattice: (3, 3) rows, Å.
         loose: whether the other names only the group, in whichever setting.
     """
-    keys, other_keys = (np.unique(_operation_keys(group.rotations.reshape(-1, 9), group.translations)) for group in (one, other))
-    if np.array_equal(keys, other_keys):
+    group, other_group = _group(one), _group(other)
+    if group.operations == other_group.operations:
         return True
-    if len(keys) == len(other_keys):
-        setting, other_setting = _setting(one), _setting(other)
-        if setting is None or other_setting is None:  # an origin of its own
-            return _classes(one) == _classes(other)
-        if loose and setting.number == other_setting.number:
+    if len(group.operations) == len(other_group.operations):
+        if group.setting is None or other_group.setting is None:  # an origin or axes of its own
+            return group.classes == other_group.classes
+        if loose and group.setting.number == other_group.setting.number:
             return True
-    if not fits_cell(other, lattice):  # a primitive cell beside the name of the centred group
-        point_group = np.unique(other.rotations, axis=0)
-        centred = len(other_keys) > len(point_group)
-        return bool(
-            centred
-            and len(keys) == len(np.unique(one.rotations, axis=0))
-            and _classes(one) == _classes(Operations(point_group, other.translations))
-        )
+    if not fits_cell(other, lattice):  # right for a primitive cell beside the name of the centred group
+        centred = len(other_group.operations) > len(other_group.classes)
+        return centred and len(group.operations) == len(group.classes) and group.classes == other_group.classes
     return _same_atoms(expand(one, numbers, coords, lattice), expand(other, numbers, coords, lattice), lattice)
 
 
-def _setting(operations: Operations) -> gemmi.SpaceGroup | None:
-    """The setting of a space group that has exactly these operations; None for an origin or axes of their own."""
-    shifts = operations.translations * gemmi.Op.DEN
+class _Group(NamedTuple):
+    """What is compared of two space groups.
+
+    Attributes:
+        operations: a key of each.
+        setting: the one that has exactly these operations; None for an origin or axes of their own.
+        classes: determinant and trace of every operation of the point group, sorted: its kind, whatever its axes.
+    """
+
+    operations: frozenset[int]
+    setting: gemmi.SpaceGroup | None
+    classes: list[tuple[int, int]]
+
+
+def _group(operations: Operations) -> _Group:
+    return _group_of_bytes(operations.rotations.tobytes(), operations.translations.tobytes())
+
+
+@lru_cache(maxsize=1024)
+def _group_of_bytes(rotations: bytes, translations: bytes) -> _Group:
+    """The same for operations that are not hashed as arrays."""
+    turns, shifts = np.frombuffer(rotations).reshape(-1, 3, 3), np.frombuffer(translations).reshape(-1, 3)
+    keys = frozenset(_operation_keys(turns.reshape(-1, 9), shifts).tolist())
+    point_group = np.unique(turns, axis=0)
+    determinants = np.rint(np.linalg.det(point_group)).astype(int).tolist()
+    traces = np.rint(np.trace(point_group, axis1=1, axis2=2)).astype(int).tolist()
+    return _Group(keys, _setting(turns, shifts), sorted(zip(determinants, traces, strict=True)))
+
+
+def _setting(rotations: NDArray[np.float64], translations: NDArray[np.float64]) -> gemmi.SpaceGroup | None:
+    shifts = translations * gemmi.Op.DEN
     if np.abs(shifts - np.rint(shifts)).max() > ROUNDED_TRANSLATION * gemmi.Op.DEN:
         return None
     group = []
-    for rotation, shift in zip(operations.rotations, shifts, strict=True):
+    for rotation, shift in zip(rotations, shifts, strict=True):
         operation = gemmi.Op()
         operation.rot = (rotation * gemmi.Op.DEN).astype(int).tolist()
         operation.tran = (np.rint(shift).astype(int) % gemmi.Op.DEN).tolist()
         group.append(operation)
     return gemmi.find_spacegroup_by_ops(gemmi.GroupOps(group))
-
-
-def _classes(operations: Operations) -> list[tuple[int, int]]:
-    """What kinds of rotations and reflections a group has, whatever its axes: trace and determinant of each, sorted."""
-    traces = np.rint(np.trace(operations.rotations, axis1=1, axis2=2)).astype(int).tolist()
-    determinants = np.rint(np.linalg.det(operations.rotations)).astype(int).tolist()
-    return sorted(zip(traces, determinants, strict=True))
 
 
 def _same_atoms(
