@@ -152,7 +152,7 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "partial-occupancy",
-        "A site is shared by several elements, or is not always filled.",
+        "A site is shared by several elements, is not always filled, or is one of several alternatives (a disorder group).",
         "Bands are predicted for ordered crystals only: use an ordered supercell or an ordered approximant.",
     ),
     ErrorCode(
@@ -168,8 +168,19 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "ambiguous-symmetry",
-        "A CIF names a space group with two choices of origin, and both fit what it says.",
+        "A CIF names a space group with several settings, by origin or axes, and more than one fits what it says.",
         "List the symmetry operations in the file, or write the structure in space group P1.",
+    ),
+    ErrorCode(
+        "contradicting-symmetry",
+        "Operations, Hall symbol, name and number of the space group in a CIF make different crystals of its sites.",
+        "Remove what is wrong of the two things that the message names. A file that lists all atoms of the cell is in space group"
+        " P 1.",
+    ),
+    ErrorCode(
+        "modulated",
+        "A CIF describes an incommensurately modulated or composite structure, which repeats in no cell.",
+        "Bands are predicted for periodic crystals: use a commensurate approximant, or the average structure if that will do.",
     ),
     ErrorCode(
         "composition-mismatch",
