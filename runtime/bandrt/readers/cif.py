@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import gemmi
 import numpy as np
@@ -61,7 +61,7 @@ _FORMULA = ("_chemical_formula_sum", "_chemical_formula.sum")
 _FORMULA_UNITS = ("_cell_formula_units_z", "_cell.formula_units_z")
 _AMOUNT = re.compile(r"([A-Z][a-z]?)(\d+\.?\d*|\.\d+)?(?=\s|$|[A-Z])\s*")
 _BLOCK_NAME = re.compile(r"^data_[^\s]*(?:[ \t]+(?!_|loop_|save_|#)[^\s#]+)+[ \t]*$", re.IGNORECASE | re.MULTILINE)
-_STRUCTURAL = re.compile(r"_(cell_|atom_site_|symmetry|space_?group|chemical_formula_sum)")
+_STRUCTURAL = re.compile(r"_(cell_(length|angle|formula_units)_|atom_site_(?!aniso)|chemical_formula_sum)")
 _GEMMI_PLACE = re.compile(r"^\w+:(\d+):\d+\(\d+\): ")
 
 
@@ -140,21 +140,31 @@ def _document(text: str, name: str) -> cif.Document:
         reason = _GEMMI_PLACE.sub(r"line \1: ", str(error)).removeprefix("string: ")
         raise InputError("cif-syntax", f"{name}: {reason}; the file may be cut short") from None
     for block in document:
-        _check_repeated_tags(block, name)
+        _check_tags(block, name)
     return document
 
 
-def _check_repeated_tags(block: cif.Block, name: str) -> None:
-    """Refuse a tag that comes twice, unless it says nothing of the structure or the same again."""
+def _check_tags(block: cif.Block, name: str) -> None:
+    """Refuse a tag without a value, and one that comes twice, unless it says nothing of the structure or the same again."""
     seen: dict[str, str] = {}
     for item in block:
-        pair, loop = item.pair, item.loop
-        pairs = [(pair[0], pair[1])] if pair is not None else [(tag, "") for tag in loop.tags] if loop is not None else []
+        loop = item.loop
+        pairs = [_pair(item)] if item.pair is not None else [(tag, "") for tag in loop.tags] if loop is not None else []
         for written, value in pairs:
+            if not value and loop is None:
+                raise InputError(
+                    "cif-syntax", f"{name}: tag {written} has no value in block {block.name!r}; the file may be cut short"
+                )
             tag = _plain_tag(written)
-            if tag in seen and not (value and seen[tag] == value) and _STRUCTURAL.match(tag):
+            if tag in seen and not (value and seen[tag] == value) and (_STRUCTURAL.match(tag) or _speaks_of_symmetry(tag)):
                 raise InputError("cif-syntax", f"{name}: tag {written} comes twice in block {block.name!r}; keep the right one")
             seen.setdefault(tag, value)
+
+
+def _pair(item: cif.Item) -> tuple[str, str]:
+    """Tag and value of an item that is neither a loop nor a frame."""
+    tag, value = cast("tuple[str, str]", item.pair)
+    return tag, value
 
 
 @lru_cache(maxsize=4096)
@@ -322,9 +332,10 @@ def _symmetry_items(block: cif.Block, name: str) -> dict[str, list[str]]:
     items: dict[str, list[str]] = {}
     for item in block:
         columns: list[tuple[str, list[str]]] = []
-        pair, loop = item.pair, item.loop
-        if pair is not None:
-            columns = [(pair[0], [pair[1]])]
+        loop = item.loop
+        if item.pair is not None:
+            tag, value = _pair(item)
+            columns = [(tag, [value])]
         elif loop is not None and any(map(_speaks_of_symmetry, tags := loop.tags)):
             values = loop.values
             columns = [(tag, values[i :: len(tags)]) for i, tag in enumerate(tags)]
@@ -333,8 +344,8 @@ def _symmetry_items(block: cif.Block, name: str) -> dict[str, list[str]]:
                 continue
             tag = _plain_tag(written)
             said = [value for token in tokens if (value := _said(token))]
-            if len(said) < len(tokens) and said and _OPERATION_TAG.fullmatch(tag):
-                raise InputError("bad-symmetry", f"{name}: {written} has an operation that says nothing; the list may be damaged")
+            if _OPERATION_TAG.fullmatch(tag) and (not tokens or 0 < len(said) < len(tokens)):
+                raise InputError("bad-symmetry", f"{name}: {written} lacks an operation; the file may be damaged")
             if _MODULATED.match(tag):
                 said = [value for value in said if value != "0"]
                 if said:
