@@ -55,6 +55,8 @@ def test_the_closest_pair_is_found_in_any_basis(
     found = overlap_of(skewed, height(skewed), np.array([29, 8], np.int32), np.linalg.solve(change.T, frac.T).T)
     if min(abs(own - MIN_IMAGE_DISTANCE), abs(pair - MIN_DISTANCE)) < DISTANCE_TOLERANCE:
         return
+    if found is not None and abs(found.distance - found.allowed) < DISTANCE_TOLERANCE:
+        return  # on the limit, where rounding decides
     if own < MIN_IMAGE_DISTANCE:
         assert found is not None
         assert found.distance == pytest.approx(own, abs=DISTANCE_TOLERANCE)

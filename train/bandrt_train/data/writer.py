@@ -246,7 +246,7 @@ def _begun(folder: Path) -> dict[str, Any]:
         found = json.loads((folder / BUILD).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise _foreign(folder) from error
-    if not isinstance(found, dict) or "recipe" not in found:
+    if not isinstance(found, dict) or not {"recipe", "format_version"} & found.keys():
         raise _foreign(folder)
     return found
 
