@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import operator
-import reprlib
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from bandrt.errors import ArgumentError
+from bandrt.quoting import quoted
 
 
 def check_choice(what: str, value: object, allowed: Any) -> None:
@@ -78,4 +78,4 @@ def checked_number(what: str, value: Any, *, above: float | None = None, at_leas
 
 def not_allowed(what: str, value: object, allowed: str) -> ArgumentError:
     """The error for an argument, with what was found and what is allowed."""
-    return ArgumentError("bad-argument", f"{what} is {reprlib.repr(value)}, allowed: {allowed}")
+    return ArgumentError("bad-argument", f"{what} is {quoted(value)}, allowed: {allowed}")

@@ -189,7 +189,7 @@ def test_an_object_of_the_wrong_kind_costs_only_itself(engine: Engine, salt: Pat
             MagicMock(),
             atoms()[0],
         ),
-        *(Crystal(np.eye(2), np.array([11]), np.zeros((1, 3))), Crystal(LATTICE, np.array(["Na"]), np.zeros((1, 3)))),  # type: ignore[arg-type]
+        Atoms("Na", cell=np.eye(3) * 1e-3, pbc=True),
         *(structure()[0], structure().lattice, salt.parent),
     ]
     results = list(engine.predict([salt, *(item for one in wrong for item in (one, SALT))]))
