@@ -10,15 +10,16 @@ from typing import Any
 from bandrt.arguments import not_allowed
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
-from bandrt.readers import to_crystal
+from bandrt.readers import is_text, to_crystal
+from bandrt.readers.documents import is_document
 from bandrt.readers.objects import is_ase_atoms, is_pymatgen_molecule, is_pymatgen_structure, structure_within
 from bandrt.sources.kinds import stem_of
 from bandrt.sources.source import Source
 from bandrt.sources.tables import ID_COLUMNS
 
 ALLOWED = (
-    "a path (str or Path), CIF text, a pymatgen Structure, an ASE Atoms, a Crystal, a Source, or a list, tuple, generator, array or"
-    " column of these"
+    "a path (str or Path), CIF text or JSON text, a pymatgen Structure, an ASE Atoms, a Crystal, a Source, or a list, tuple,"
+    " generator, array or column of these"
 )
 """What can be read, for people."""
 
@@ -29,7 +30,7 @@ def is_one(given: Any) -> bool:
     """Whether it is one item; a structure is, though one could go through its sites, and so are a path and a text."""
     return (
         isinstance(given, str | os.PathLike | Crystal | Source)
-        or (isinstance(given, Mapping) and _is_document(given))
+        or (isinstance(given, Mapping) and is_document(given))
         or is_ase_atoms(given)
         or is_pymatgen_structure(given)
         or is_pymatgen_molecule(given)
@@ -82,7 +83,7 @@ def found_at(item: Any) -> str:
     """Where an item is read; empty for an object in memory."""
     if isinstance(item, Source):
         return item.path
-    is_path = isinstance(item, os.PathLike) or (isinstance(item, str) and "\n" not in item)
+    is_path = isinstance(item, os.PathLike) or (isinstance(item, str) and not is_text(item))
     return os.fsdecode(item) if is_path else ""
 
 
@@ -110,16 +111,26 @@ def name_of(item: Any) -> str:
     return _carried(getattr(item, "properties", None))
 
 
-def called(item: Any) -> str:
-    """What to call an item in an error: its file name, the place it was found at, or the name it carries."""
+def called(item: Any, order: int | None = None) -> str:
+    """What to call an item in an error: its file name, the place it was found at, or the name it carries; else its place.
+
+    Args:
+        item: one item.
+        order: its place among many; None of one alone.
+    """
     if isinstance(item, Source):
         return item.path
-    return os.path.basename(found_at(item)) or name_of(item) or "crystal"
+    return os.path.basename(found_at(item)) or name_of(item) or ("crystal" if order is None else place_of(order))
 
 
-def default_name(item: Any, crystal: Crystal | InputError) -> str:
-    """What to call an item that does not say: by its formula, or, where it has none, by what it is."""
-    return type(item).__name__ if isinstance(crystal, InputError) else crystal.formula
+def default_name(crystal: Crystal | InputError, order: int) -> str:
+    """What to call an item that does not say: by its formula, or, where it has none, by its place."""
+    return place_of(order) if isinstance(crystal, InputError) else crystal.formula
+
+
+def place_of(order: int) -> str:
+    """An item by its place among those that were handed over, as Python counts them: ``items[0]``."""
+    return f"items[{order}]"
 
 
 def _carried(values: Any) -> str:
@@ -128,9 +139,3 @@ def _carried(values: Any) -> str:
         return ""
     written = (str(values[column]).strip() for column in ID_COLUMNS if values.get(column) is not None)
     return next((text for text in written if text and text.isprintable()), "")
-
-
-def _is_document(given: Mapping[Any, Any]) -> bool:
-    """Whether it is what `Structure.as_dict` gives, alone or under the key ``structure``."""
-    inner = given.get("structure")
-    return "sites" in given or (isinstance(inner, Mapping) and "sites" in inner)

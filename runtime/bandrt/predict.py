@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self, overload
 
 import numpy as np
 
-from bandrt.arguments import check_kind, checked_whole, not_allowed
+from bandrt.arguments import check_kind, check_type, checked_whole, not_allowed
 from bandrt.bands.band_structure import BandStructure, in_order
 from bandrt.bands.on_path import Energies
 from bandrt.batch import Batcher
@@ -31,6 +31,7 @@ from bandrt.graph.bonded_network import network_warnings
 from bandrt.items import called, crystal_of, default_name, found_at, is_one, items_of, name_of
 from bandrt.manifest import BandRule, Manifest
 from bandrt.outcomes import only, outcome_of
+from bandrt.quoting import shortened
 from bandrt.readers.text import is_a_folder
 from bandrt.recipe import Recipe
 from bandrt.results.prediction import Failure, Prediction, Result, Ticket
@@ -55,15 +56,18 @@ class Engine:
     """An open model together with the featurisation it was trained on; a context manager."""
 
     def __init__(self, session: Session, path: Path) -> None:
+        if not hasattr(session, "run_many"):
+            raise not_allowed("session", session, "an open session; `bandrt.load` opens an engine by its path")
         self.session = session
-        self.path = path
+        self.path = path_of(path)
         self._evaluator = Evaluator(session)
         self._closed = False
 
     def __repr__(self) -> str:
         manifest = self.manifest
         state = "closed" if self._closed else f"on {self.session.device}"
-        return f"Engine({self.path.name}, {manifest.variant}, {manifest.bands.n_bands} bands, {manifest.precision}, {state})"
+        name = shortened(self.path.name, 80)
+        return f"Engine({name}, {manifest.variant}, {manifest.bands.n_bands} bands, {manifest.precision}, {state})"
 
     @property
     def manifest(self) -> Manifest:
@@ -87,7 +91,7 @@ class Engine:
         second of a name is ``NaCl-2``.
 
         Args:
-            items: a path, CIF text, a pymatgen or ASE object, a `Crystal`, a `bandrt.sources.Source`; or many of them: a list,
+            items: a path, CIF text, a pymatgen or ASE object, a `Crystal`, a `Source`; or many of them: a list,
                 tuple, array, column, or a generator, which may be endless.
             batch_size: crystals per run of the model; None takes what suits the device.
 
@@ -97,7 +101,7 @@ class Engine:
 
         Raises:
             ArgumentError: ``bad-argument`` for what is neither an item nor many, at once.
-            InputError: ``is-a-folder`` for the path of a folder alone, at once: `bandrt.sources.find` finds the crystals in it.
+            InputError: ``is-a-folder`` for the path of a folder alone, at once: `bandrt.find` finds the crystals in it.
             EngineError: ``engine-closed``, ``engine-failed``.
         """
         if batch_size is not None:
@@ -114,9 +118,9 @@ class Engine:
             results: dict[int, Result] = {}
             batcher: Batcher[Ticket] = Batcher(batch_size)
             batches: list[list[tuple[Ticket, Features]]] = []
-            crystals = [outcome_of(partial(crystal_of, item, name=found_at(item) or called(item))) for _, item in ahead]
+            crystals = [outcome_of(partial(crystal_of, item, name=found_at(item) or called(item, order))) for order, item in ahead]
             tickets = [
-                Ticket(order, ids.unique(name_of(item) or default_name(item, crystal)), found_at(item))
+                Ticket(order, ids.unique(name_of(item) or default_name(crystal, order)), found_at(item))
                 for (order, item), crystal in zip(ahead, crystals, strict=True)
             ]
             found = featurize_inputs(tickets, crystals, self.recipe, max_atoms=self.manifest.profile.max_atoms)
@@ -144,9 +148,12 @@ class Engine:
             ArgumentError: ``bad-argument`` for what is neither an item nor many.
         """
         given = list(items_of(item, what="item"))
+        check_type("name", name, str | None)
         if name is not None and not is_one(item):
             raise not_allowed("name", name, "None, for many items")
-        names = [name or called(one) for one in given]
+        names = (
+            [called(item) if name is None else name] if is_one(item) else [called(one, order) for order, one in enumerate(given)]
+        )
         crystals = [outcome_of(partial(crystal_of, one, name=one_name)) for one, one_name in zip(given, names, strict=True)]
         outcomes = self._featurized(crystals, names=names)
         return only(outcomes) if is_one(item) else outcomes

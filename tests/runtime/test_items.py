@@ -164,7 +164,7 @@ def test_a_name_is_for_one_item(salt: Path, engine: Engine) -> None:
 def test_a_folder_is_no_crystal_and_the_error_names_what_searches_it(engine: Engine, salt: Path) -> None:
     for given in (salt.parent, str(salt.parent)):
         for call in (engine.predict, engine.featurize, bandrt.featurize, bandrt.kpath):
-            with pytest.raises(InputError, match=r"bandrt infer.*bandrt\.sources\.find") as caught:
+            with pytest.raises(InputError, match=r"bandrt infer.*bandrt\.find") as caught:
                 call(given)
             assert caught.value.code == "is-a-folder"
     in_list = list(engine.predict([salt, salt.parent]))
@@ -195,7 +195,10 @@ def test_an_object_of_the_wrong_kind_costs_only_itself(engine: Engine, salt: Pat
     results = list(engine.predict([salt, *(item for one in wrong for item in (one, SALT))]))
     assert [type(result) for result in results] == [Prediction] + [Failure, Prediction] * len(wrong)
     assert len({result.id for result in results}) == len(results)
-    assert not [result.id for result in results if result.id.startswith("item")]
+    unnamed = [order for order, result in enumerate(results) if result.id.startswith("items[")]
+    assert [results[order].id for order in unnamed] == [f"items[{order}]" for order in unnamed], "which of them it is"
+    assert all(f"items[{order}]: " in results[order].message for order in unnamed)
+    assert not {result.id for result in results} & {"NoneType", "int", "list", "dict", "object", "bytes", "ndarray", "type"}
     made = bandrt.featurize(wrong)
     assert [type(outcome) for outcome in made] == [InputError] * len(wrong)
     codes = {result.code for result in results if isinstance(result, Failure)}
@@ -223,7 +226,7 @@ def test_an_item_is_called_what_it_calls_itself(salt: Path, rock_salt: Callable[
 def test_ids_fall_back_to_the_formula_and_are_unique_in_a_run(engine: Engine, salt: Path) -> None:
     items = [SALT, salt, structure(), structure(name="NaCl-2"), atoms(), str(salt), atoms(name="salt"), None, None]
     ids = [result.id for result in engine.predict(items, batch_size=1)]
-    assert ids == ["NaCl", "salt", "NaCl-2", "NaCl-2-2", "NaCl-3", "salt-2", "salt-3", "NoneType", "NoneType-2"]
+    assert ids == ["NaCl", "salt", "NaCl-2", "NaCl-2-2", "NaCl-3", "salt-2", "salt-3", "items[7]", "items[8]"]
     assert [result.id for result in engine.predict(items)] == ids, "whatever the batch"
     assert [result.id for result in engine.predict([SALT])] == ["NaCl"], "each run anew"
 
