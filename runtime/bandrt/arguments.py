@@ -43,12 +43,12 @@ def check_choices(configuration: Any) -> None:
 
 
 def check_fields(given: Any) -> None:
-    """Refuse a dataclass of which a field is not what its type says; of arrays the type says too little, and they are passed over.
+    """Refuse a dataclass of which a field is not what its type says; of arrays, whether they are any.
 
     Raises:
         ArgumentError: ``bad-argument``, naming the field.
     """
-    for name, hint in _fields(type(given)):
+    for name, hint in _fields(given.__class__):
         check_type(name, getattr(given, name), hint)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bandrt.arguments import check_kind
 from bandrt.elements import FORMULA_ORDER, MAX_ATOMIC_NUMBER, SYMBOLS
 from bandrt.errors import InputError
 from bandrt.overlaps import overlap_of
@@ -69,7 +70,9 @@ class Crystal:
 
         Raises:
             InputError: ``no-atoms``, ``unknown-species``, ``bad-lattice``, ``bad-coordinates`` or ``overlapping-atoms``.
+            ArgumentError: ``bad-argument`` for a name that is no text.
         """
+        check_kind("name", name, str)
         cell, numbers, coords = _arrays(lattice, atomic_numbers, frac_coords, name)
         faces, signed_volume = cofactors(cell)
         overlap = overlap_of(cell, abs(signed_volume) / max(math.hypot(*face) for face in faces), numbers, coords)

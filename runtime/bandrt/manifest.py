@@ -268,7 +268,7 @@ class Manifest:
             ManifestError: ``manifest-invalid`` for text that is not a manifest, ``manifest-version`` for another format.
             ArgumentError: ``bad-argument`` for what is no text.
         """
-        check_kind("text", text, str, bytes)
+        check_kind("text", text, str)
         check_kind("name", name, str)
         try:
             values = json.loads(text, parse_constant=_finite, parse_float=_finite)

@@ -99,7 +99,7 @@ class Failure:
         check_fields(self)
 
     def __repr__(self) -> str:
-        return f"Failure({quoted(shortened(self.id, 50))}, {shortened(self.code, 30)}: {shortened(self.message)})"
+        return f"Failure({quoted(shortened(self.id, 50))}, {shortened(self.code, 30)}: {shortened(' '.join(self.message.split()))})"
 
     @classmethod
     def of(cls, error: InputError, ticket: Ticket) -> Failure:
