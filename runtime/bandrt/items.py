@@ -7,15 +7,19 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from bandrt.arguments import not_allowed
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.readers import is_text, to_crystal
 from bandrt.readers.documents import is_document
 from bandrt.readers.objects import is_ase_atoms, is_pymatgen_molecule, is_pymatgen_structure, structure_within
+from bandrt.sources.folders import label_of
 from bandrt.sources.kinds import stem_of
 from bandrt.sources.source import Source
 from bandrt.sources.tables import ID_COLUMNS
+from bandrt.sources.unique import SeenStrings, SharedStrings, UniqueIds
 
 ALLOWED = (
     "a path (str or Path), CIF text or JSON text, a pymatgen Structure, an ASE Atoms, a Crystal, a Source, or a list, tuple,"
@@ -123,9 +127,46 @@ def called(item: Any, order: int | None = None) -> str:
     return os.path.basename(found_at(item)) or name_of(item) or ("crystal" if order is None else place_of(order))
 
 
-def default_name(crystal: Crystal | InputError, order: int) -> str:
-    """What to call an item that does not say: by its formula, or, where it has none, by its place."""
-    return place_of(order) if isinstance(crystal, InputError) else crystal.formula
+class ItemIds:
+    """Gives each of many items an id of its own, by the rules of `bandrt.sources.find` where they are files.
+
+    Files that share a name are known beforehand if the items are all there; as they come, the first keeps the name it shares.
+    """
+
+    def __init__(self, items: Any = ()) -> None:
+        """Look at the items, without going through them if that can be done only once.
+
+        Args:
+            items: what `items_of` gives.
+        """
+        self._ids, self._files = UniqueIds(), SeenStrings()
+        self._shared_stems, self._shared_names = SharedStrings(), SharedStrings()
+        if isinstance(items, list | tuple | np.ndarray) or hasattr(items, "to_list"):
+            for path in dict.fromkeys(os.path.abspath(path) for item in items if (path := _file_of(item))):
+                self._shared_stems.add(stem_of(os.path.basename(path)))
+                self._shared_names.add(os.path.basename(path))
+
+    def id_of(self, item: Any, crystal: Crystal | InputError, order: int) -> str:
+        """The id of the next item.
+
+        Args:
+            item: one of the items.
+            crystal: what was read of it; an item that does not say what it is called has its formula, or its place.
+            order: its place.
+        """
+        if path := _file_of(item):
+            name, label = os.path.basename(path), label_of(path)
+            stem = stem_of(name)
+            wanted = stem if stem not in self._shared_stems else label if name in self._shared_names else name
+            is_new = self._files.add(os.path.abspath(path))
+            return self._ids.unique(wanted, label) if is_new else self._ids.unique(wanted)
+        return self._ids.unique(name_of(item) or (place_of(order) if isinstance(crystal, InputError) else crystal.formula))
+
+
+def _file_of(item: Any) -> str:
+    """The path of an item that is a file; empty for any other, and for a path that no file can have."""
+    path = "" if isinstance(item, Source) else found_at(item)
+    return path if os.path.basename(path) and "\0" not in path else ""
 
 
 def place_of(order: int) -> str:

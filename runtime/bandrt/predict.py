@@ -28,14 +28,13 @@ from bandrt.errors import EngineError, InputError
 from bandrt.features import Features, Many, featurize_crystals
 from bandrt.files import file_sha256, path_of
 from bandrt.graph.bonded_network import network_warnings
-from bandrt.items import called, crystal_of, default_name, found_at, is_one, items_of, name_of
+from bandrt.items import ItemIds, called, crystal_of, found_at, is_one, items_of
 from bandrt.manifest import BandRule, Manifest
 from bandrt.outcomes import only, outcome_of
 from bandrt.quoting import shortened
 from bandrt.readers.text import is_a_folder
 from bandrt.recipe import Recipe
 from bandrt.results.prediction import Failure, Prediction, Result, Ticket
-from bandrt.sources.unique import UniqueIds
 
 CPU_BATCH_PER_CORE, GPU_BATCH_SIZE = 4, 64
 """Crystals per run: a CPU core takes a slice of a few at a time; a GPU wants many."""
@@ -87,8 +86,9 @@ class Engine:
     def predict(self, items: Any, *, batch_size: int | None = None) -> Iterator[Result]:
         """Predict band structures, lazily and in input order.
 
-        Ids are the names of files, else the ``material_id``, ``id`` or ``name`` that an object carries, else the formula; the
-        second of a name is ``NaCl-2``.
+        Ids are the names of files, as `bandrt.find` gives them, else the ``material_id``, ``id`` or ``name`` that an object
+        carries, else the formula; the second of a name is ``NaCl-2``. What cannot be read and has no name has its place among the
+        items, ``items[3]``.
 
         Args:
             items: a path, CIF text, a pymatgen or ASE object, a `Crystal`, a `Source`; or many of them: a list,
@@ -110,17 +110,17 @@ class Engine:
         if (path := found_at(items)) and os.path.isdir(path):
             raise is_a_folder(path)
         self._require_open()
-        return self._predicted(iter(given), batch_size or default_batch_size(self.session.device))
+        return self._predicted(iter(given), ItemIds(given), batch_size or default_batch_size(self.session.device))
 
-    def _predicted(self, items: Iterator[Any], batch_size: int) -> Iterator[Result]:
-        numbered, ids = enumerate(items), UniqueIds()
+    def _predicted(self, items: Iterator[Any], ids: ItemIds, batch_size: int) -> Iterator[Result]:
+        numbered = enumerate(items)
         while ahead := list(islice(numbered, BATCHES_AHEAD * batch_size)):
             results: dict[int, Result] = {}
             batcher: Batcher[Ticket] = Batcher(batch_size)
             batches: list[list[tuple[Ticket, Features]]] = []
             crystals = [outcome_of(partial(crystal_of, item, name=found_at(item) or called(item, order))) for order, item in ahead]
             tickets = [
-                Ticket(order, ids.unique(name_of(item) or default_name(crystal, order)), found_at(item))
+                Ticket(order, ids.id_of(item, crystal, order), found_at(item))
                 for (order, item), crystal in zip(ahead, crystals, strict=True)
             ]
             found = featurize_inputs(tickets, crystals, self.recipe, max_atoms=self.manifest.profile.max_atoms)

@@ -231,6 +231,24 @@ def test_ids_fall_back_to_the_formula_and_are_unique_in_a_run(engine: Engine, sa
     assert [result.id for result in engine.predict([SALT])] == ["NaCl"], "each run anew"
 
 
+def test_files_that_share_a_name_are_called_as_by_find_and_in_a_run(
+    engine: Engine, tmp_path: Path, rock_salt: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one/a.cif", "two/a.cif", "b.cif", "c.cif", "c/c.vasp.cif", "c/c.cif.gz"):
+        path = tmp_path / "runs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(rock_salt().encode()) if name.endswith("gz") else rock_salt().encode())
+    monkeypatch.chdir(tmp_path / "runs")
+    paths = ["one/a.cif", "two/a.cif", "b.cif", "c.cif", "c/c.vasp.cif", "c/c.cif.gz"]
+    expected = ["one/a.cif", "two/a.cif", "b", "c.cif", "c.vasp", "c.cif.gz"]
+    assert [source.id for source in find(paths)] == expected
+    assert [result.id for result in engine.predict(paths)] == expected
+    assert [result.id for result in engine.predict(find(paths))] == expected
+    assert [result.id for result in engine.predict(np.array(paths))] == expected
+    as_they_come = engine.predict(path for path in ["one/a.cif", "two/a.cif", "one/a.cif"])
+    assert [result.id for result in as_they_come] == ["a", "two/a.cif", "a-2"]
+
+
 def test_an_error_names_the_item(tmp_path: Path) -> None:
     loose = atoms(material_id="mp-1")
     loose.pbc = False
