@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal, get_args
 
-from bandrt.quoting import MOST_OF_MESSAGE, quoted, shortened
+from bandrt.quoting import MOST_OF_MESSAGE, one_line, quoted, shortened
 
 Stage = Literal["read", "symmetry", "graph", "kpath", "batch", "predict"]
 
@@ -29,13 +29,13 @@ class BandrtError(Exception):
         exit_code: with which a command ends that this error stops.
         code: stable machine-readable name, lower case with hyphens, e.g. ``partial-occupancy``.
         message: one sentence: what, which file, the value found, the value allowed, what to do; of one that is longer than
-            `bandrt.quoting.MOST_OF_MESSAGE`, as where a name is a whole text, the middle is left out.
+            `bandrt.quoting.MOST_OF_MESSAGE`, as where a name is a whole text, the middle is left out, and line breaks are spaces.
     """
 
     exit_code: ClassVar[int] = 1
 
     def __init__(self, code: str, message: str) -> None:
-        message = shortened(message, MOST_OF_MESSAGE)
+        message = shortened(one_line(message), MOST_OF_MESSAGE)
         super().__init__(message)
         self.code = code
         self.message = message

@@ -60,7 +60,9 @@ def items_of(given: Any, *, what: str = "items") -> Iterable[Any]:
         raise not_allowed(what, given, "the path of the file, or its text")
     if isinstance(given, Mapping):
         raise not_allowed(what, given, f"{ALLOWED}; of a dictionary of crystals, give its values()")
-    if isinstance(given, bytes | bytearray | memoryview | type):
+    if isinstance(given, bytes | bytearray | memoryview):
+        raise not_allowed(what, given, f"{ALLOWED}; of bytes, give the text, such as given.decode()")
+    if isinstance(given, type):
         raise not_allowed(what, given, ALLOWED)
     try:
         iter(given)
@@ -84,11 +86,12 @@ def crystal_of(item: Any, *, name: str | None = None) -> Crystal:
 
 
 def found_at(item: Any) -> str:
-    """Where an item is read; empty for an object in memory."""
+    """Where an item is read; empty for an object in memory, and for a path that no file has."""
     if isinstance(item, Source):
         return item.path
     is_path = isinstance(item, os.PathLike) or (isinstance(item, str) and not is_text(item))
-    return os.fsdecode(item) if is_path else ""
+    path = os.fsdecode(item) if is_path else ""
+    return "" if any(letter in path for letter in "\0\n\r") else path
 
 
 def name_of(item: Any) -> str:
@@ -99,7 +102,7 @@ def name_of(item: Any) -> str:
     """
     if isinstance(item, Source):
         return item.id
-    if path := found_at(item):
+    if path := _file_of(item):
         return stem_of(os.path.basename(path))
     if isinstance(item, str):
         return next((block for block in _BLOCK.findall(item[:100_000]) if block.lower() != "global"), "")
@@ -164,9 +167,9 @@ class ItemIds:
 
 
 def _file_of(item: Any) -> str:
-    """The path of an item that is a file; empty for any other, and for a path that no file can have."""
+    """The path of an item that is a file; empty for any other."""
     path = "" if isinstance(item, Source) else found_at(item)
-    return path if os.path.basename(path) and "\0" not in path else ""
+    return path if os.path.basename(path) else ""
 
 
 def place_of(order: int) -> str:
@@ -180,3 +183,15 @@ def _carried(values: Any) -> str:
         return ""
     written = (str(values[column]).strip() for column in ID_COLUMNS if values.get(column) is not None)
     return next((text for text in written if text and text.isprintable()), "")
+
+
+def one_of(given: Any, *, what: str = "item") -> Any:
+    """What was handed over where one item is taken.
+
+    Raises:
+        ArgumentError: ``bad-argument`` for many, or for what is none.
+    """
+    if not is_one(given):
+        items_of(given, what=what)  # what is wrong with it, if it is neither one nor many
+        raise not_allowed(what, given, f"one item: {ALLOWED.partition(', or a list')[0]}")
+    return given

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 from collections import UserList
 from collections.abc import Callable, Iterator
@@ -112,6 +113,22 @@ def test_columns_and_arrays_of_paths_are_many(engine: Engine, salt: Path) -> Non
     for column in (np.array([str(salt)] * 2), np.array([salt, salt]), pandas.Series([str(salt)] * 2, index=["a", "b"])):
         assert [result.id for result in engine.predict(column)] == ["salt", "salt-2"]
         assert len(bandrt.featurize(column)) == 2
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda path: path.read_text().replace("\n", "\r\n"),
+        lambda path: path.read_text().replace("\n", "\r"),
+        lambda _: json.dumps(structure().as_dict()),
+        lambda _: json.dumps(structure().as_dict(), indent=1),
+        lambda _: {"lattice_mat": LATTICE.tolist(), "coords": COORDS, "elements": ["Na", "Cl"]},
+    ],
+)
+def test_text_and_documents_are_items_however_they_are_written(engine: Engine, salt: Path, written: Callable[[Path], Any]) -> None:
+    [result] = engine.predict(written(salt))
+    assert isinstance(result, Prediction), result
+    assert result.crystal.formula == "NaCl"
 
 
 def test_no_items_are_no_results(engine: Engine) -> None:

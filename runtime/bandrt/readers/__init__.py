@@ -137,7 +137,7 @@ def to_crystal(item: Any, *, name: str | None = None) -> Crystal:
 
 def is_text(given: str) -> bool:
     """Whether it is the text of a file, and not a path: it has several lines, is longer than any path, or is JSON."""
-    return "\n" in given or len(given) > LONGEST_PATH or is_json_text(given)
+    return "\n" in given or "\r" in given or len(given) > LONGEST_PATH or is_json_text(given)
 
 
 def is_json_text(given: str) -> bool:

@@ -9,7 +9,7 @@ from bandrt.arguments import check_fields
 from bandrt.bands.band_structure import BandStructure
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError, Stage
-from bandrt.quoting import quoted, shortened
+from bandrt.quoting import one_line, quoted, shortened
 
 
 class Ticket(NamedTuple):
@@ -99,7 +99,7 @@ class Failure:
         check_fields(self)
 
     def __repr__(self) -> str:
-        return f"Failure({quoted(shortened(self.id, 50))}, {shortened(self.code, 30)}: {shortened(' '.join(self.message.split()))})"
+        return f"Failure({quoted(shortened(self.id, 50))}, {shortened(self.code, 30)}: {shortened(one_line(self.message))})"
 
     @classmethod
     def of(cls, error: InputError, ticket: Ticket) -> Failure:
