@@ -42,7 +42,7 @@ class SharedStrings:
         if not self._seen.add(text):
             self._shared.add(text)
 
-    def __contains__(self, text: str) -> bool:
+    def __contains__(self, text: object) -> bool:
         """Whether it came more than once."""
         return text in self._shared
 
