@@ -35,7 +35,7 @@ class BandrtError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, code: str, message: str) -> None:
-        message = shortened(one_line(message), MOST_OF_MESSAGE)
+        message = shortened(one_line(str(message)), MOST_OF_MESSAGE)
         super().__init__(message)
         self.code = code
         self.message = message
