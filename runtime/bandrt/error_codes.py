@@ -58,13 +58,18 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Check its permissions; unpack it, or copy or download it again.",
     ),
     ErrorCode(
+        "not-a-file",
+        "What has the name of a crystal is a FIFO, a socket or a device, or in an archive a link or a sparse file; it was not opened.",
+        "Put the file itself there; of an archive with links, unpack it, or pack it again with `tar --dereference`.",
+    ),
+    ErrorCode(
         "unsupported-format",
         "The name of a file, or the kind of an object, is none that crystals are read from.",
         "Give the file the ending of what it holds, such as .cif, .vasp, .json or .extxyz; unpack an archive inside an archive.",
     ),
     ErrorCode(
         "too-large",
-        "One crystal, or one line of a table, takes more than 64 MiB.",
+        "One crystal, or one line of a table, takes more than 64 MiB, or a member of an archive 500 times its packed size.",
         "Check that the file is one crystal and not a collection; give each crystal a file or a row of its own.",
     ),
     ErrorCode(
