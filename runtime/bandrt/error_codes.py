@@ -59,7 +59,7 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "not-a-file",
-        "What has the name of a crystal is a FIFO, a socket or a device, or in an archive a link or a sparse file; it was not opened.",
+        "What is named like a crystal is a FIFO, a socket or a device, or in an archive a link or a sparse file; it is not opened.",
         "Put the file itself there; of an archive with links, unpack it, or pack it again with `tar --dereference`.",
     ),
     ErrorCode(
@@ -269,6 +269,16 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "engine-unreadable",
         "A model file is truncated, not an ONNX model, or one that ONNX Runtime cannot load.",
         "Copy the file again, or export it again.",
+    ),
+    ErrorCode(
+        "engine-changed",
+        "A model file is not the one that was exported: its weights, graph or manifest do not have the checksum that it carries.",
+        "Copy the file again, or export it again; after a change on purpose, export what it was made from.",
+    ),
+    ErrorCode(
+        "engine-external-data",
+        "A model file has some of its weights in other files, which may change without it.",
+        "Export the checkpoint again: `bandrt export` writes one file.",
     ),
     ErrorCode(
         "engine-mismatch",

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import re
+import reprlib
 import types
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -18,6 +22,10 @@ from bandrt.recipe import Recipe
 
 FORMAT_VERSION = 1
 METADATA_KEY = "bandrt"
+_UNPRINTABLE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What a terminal obeys, and what is no text; tabs and ends of lines aside."""
+MAX_TEXT, MAX_DEPTH = 2**24, 20
+"""Characters, and objects or lists in each other, of a manifest: those of ensembles have some thousand, and five."""
 
 Variant = Literal["paper", "fourier", "released", "bloch"]
 Precision = Literal["fp32", "fp16"]
@@ -189,20 +197,58 @@ class Manifest:
         Raises:
             ManifestError: ``manifest-invalid`` for text that is not a manifest, ``manifest-version`` for another format.
         """
-        try:
-            values = json.loads(text)
-        except ValueError as error:
-            raise ManifestError("manifest-invalid", f"{name}: the manifest is not JSON ({error})") from error
+        values = parsed(text, name=name)
         if not isinstance(values, dict):
             raise ManifestError("manifest-invalid", f"{name}: the manifest is a {type(values).__name__}, not an object")
         version = values.get("format_version")
         if version != FORMAT_VERSION:
             raise ManifestError(
                 "manifest-version",
-                f"{name}: manifest format {version!r}, this bandrt reads {FORMAT_VERSION};"
+                f"{name}: manifest format {reprlib.repr(version)}, this bandrt reads {FORMAT_VERSION};"
                 " export the checkpoint again with this version",
             )
         return from_mapping(cls, values, name=name)
+
+
+def parsed(text: str, *, name: str) -> Any:
+    """The values of a JSON text that leaves no doubt: finite numbers, each key once, nested no deeper than a manifest is.
+
+    Raises:
+        ManifestError: ``manifest-invalid``.
+    """
+    if len(text) > MAX_TEXT:
+        raise ManifestError("manifest-invalid", f"{name}: the manifest has {len(text)} characters, at most {MAX_TEXT} are read")
+    try:
+        values = json.loads(text, parse_float=_finite, parse_constant=_finite, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise ManifestError("manifest-invalid", f"{name}: the manifest is not JSON ({str(error)[:200]})") from error
+    level = [values]
+    for _ in range(MAX_DEPTH):
+        level = [inner for value in level if isinstance(value, dict | list) for inner in _inside(value)]
+        if (unprintable := next((one for one in level if isinstance(one, str) and _UNPRINTABLE.search(one)), None)) is not None:
+            raise ManifestError("manifest-invalid", f"{name}: the manifest holds control characters, in {unprintable[:40]!a}")
+    if level:
+        raise ManifestError("manifest-invalid", f"{name}: the manifest is nested deeper than {MAX_DEPTH} levels")
+    return values
+
+
+def _inside(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return [*value, *value.values()] if isinstance(value, dict) else value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is no finite number")
+    return number
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        twice = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
+        raise ValueError(f"the key {reprlib.repr(twice)} stands in it twice")
+    return values
 
 
 _T = TypeVar("_T")
@@ -215,11 +261,13 @@ def from_mapping(kind: type[_T], values: Any, *, name: str, where: str = "") -> 
         ManifestError: ``manifest-invalid``, naming the key and what was found.
     """
     if not isinstance(values, dict):
-        raise ManifestError("manifest-invalid", f"{name}: {where or 'top level'} is {values!r}, expected an object")
+        raise ManifestError("manifest-invalid", f"{name}: {where or 'top level'} is {reprlib.repr(values)}, expected an object")
     fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - set(fields))
+    unknown = sorted(map(str, set(values) - set(fields)))
     if unknown:
-        raise ManifestError("manifest-invalid", f"{name}: unknown key {where + unknown[0]!r}; known: {', '.join(sorted(fields))}")
+        raise ManifestError(
+            "manifest-invalid", f"{name}: unknown key {reprlib.repr(where + unknown[0])}; known: {', '.join(sorted(fields))}"
+        )
     hints = typing.get_type_hints(kind)
     arguments = {key: _convert(hints[key], value, name=name, where=f"{where}{key}") for key, value in values.items()}
     try:
@@ -242,14 +290,19 @@ def _convert(hint: Any, value: Any, *, name: str, where: str) -> Any:
     if origin is Literal:
         if value in options:
             return value
-        raise ManifestError("manifest-invalid", f"{name}: {where} is {value!r}, allowed: {', '.join(map(repr, options))}")
+        raise ManifestError(
+            "manifest-invalid", f"{name}: {where} is {reprlib.repr(value)}, allowed: {', '.join(map(repr, options))}"
+        )
     if origin is tuple and isinstance(value, list | tuple):
         return tuple(_convert(options[0], item, name=name, where=where) for item in value)
     if origin is dict and isinstance(value, dict):
         return {str(k): _convert(options[1], item, name=name, where=f"{where}.{k}") for k, item in value.items()}
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ManifestError("manifest-invalid", f"{name}: {where} is {reprlib.repr(value)}, too large") from None
     if isinstance(hint, type) and isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
         return value
     expected = getattr(hint, "__name__", str(hint))
-    raise ManifestError("manifest-invalid", f"{name}: {where} is {value!r}, expected {expected}")
+    raise ManifestError("manifest-invalid", f"{name}: {where} is {reprlib.repr(value)}, expected {expected}")
