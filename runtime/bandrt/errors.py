@@ -15,9 +15,22 @@ What was found to be wrong with single crystals does not end a run: `InputError`
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar, Literal
 
 Stage = Literal["read", "symmetry", "graph", "kpath", "batch", "predict"]
+
+
+_UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
+"""What a terminal obeys, what ends a line or turns it round, and halves of characters, which no file of text can hold."""
+
+
+def printable(text: str) -> str:
+    """Text of users, such as ids and file names, as it can be printed and stored anywhere: all else as ``\\x1b`` or ``\\udcff``."""
+    return _UNPRINTABLE.sub(
+        lambda found: found[0].encode("ascii", "backslashreplace").decode() if found[0] > "\x7f" else f"\\x{ord(found[0]):02x}",
+        text,
+    )
 
 
 class BandrtError(Exception):
@@ -32,6 +45,7 @@ class BandrtError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, code: str, message: str) -> None:
+        message = printable(message)
         super().__init__(message)
         self.code = code
         self.message = message

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from bandrt.errors import InputError
 from bandrt.readers import format_of
-from bandrt.readers.text import MAX_CRYSTAL_BYTES, bare_name, decoded, limited, unpacked
+from bandrt.readers.text import MAX_CRYSTAL_BYTES, bare_name, decoded, limited, open_file, unpacked
 from bandrt.sources.json_documents import documents
 from bandrt.sources.kinds import is_hidden, kind_of, stem_of
 from bandrt.sources.source import Candidate, Source, refused
@@ -56,7 +56,7 @@ def members(archive: Path, label: str, structure_column: str = STRUCTURE_COLUMN)
 
 
 def _zip_members(archive: Path) -> Iterator[tuple[str, Opener]]:
-    with archive.open("rb") as file:
+    with open_file(archive) as file:
         try:
             opened = zipfile.ZipFile(file)
         except UnicodeDecodeError:  # zipfile reads no member of an archive in which one name is damaged
@@ -167,7 +167,7 @@ class _Overlaid(io.RawIOBase):
 
 
 def _tar_members(archive: Path) -> Iterator[tuple[str, Opener]]:
-    with archive.open("rb") as file:
+    with open_file(archive) as file:
         beginning = file.read(8)
         packing = next((ending for mark, ending in _PACKED.items() if beginning.startswith(mark)), "")
         file.seek(0)
