@@ -18,6 +18,7 @@ import bandrt
 from bandrt.arguments import check_choice
 from bandrt.contract import ANY_SLOTS, DIMENSIONS, TENSORS
 from bandrt.crystal import Crystal
+from bandrt.engine.onnx.file import with_checksum
 from bandrt.engine.onnx.session import OnnxSession
 from bandrt.files import check_file, replaced
 from bandrt.manifest import METADATA_KEY, Backend, Manifest, ParityReport, Precision
@@ -164,12 +165,12 @@ def describe(checkpoint: Checkpoint, dense: Dense | DenseEnsemble, precision: Pr
 
 
 def write(proto: ModelProto, manifest: Manifest, file: IO[bytes]) -> None:
-    """Write a model with its manifest in the metadata, over whatever the file holds."""
+    """Write a model with its manifest in the metadata and the checksum of both, over whatever the file holds."""
     del proto.metadata_props[:]
     proto.metadata_props.add(key=METADATA_KEY, value=manifest.to_json())
     file.seek(0)
     file.truncate()
-    file.write(proto.SerializeToString(deterministic=True))
+    file.write(with_checksum(proto.SerializeToString(deterministic=True)))
     file.flush()
 
 

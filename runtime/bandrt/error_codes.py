@@ -58,13 +58,18 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Check its permissions; unpack it, or copy or download it again.",
     ),
     ErrorCode(
+        "not-a-file",
+        "What is named like a crystal is a FIFO, a socket or a device, or in an archive a link or a sparse file; it is not opened.",
+        "Put the file itself there; of an archive with links, unpack it, or pack it again with `tar --dereference`.",
+    ),
+    ErrorCode(
         "unsupported-format",
         "The name of a file, or the kind of an object, is none that crystals are read from.",
         "Give the file the ending of what it holds, such as .cif, .vasp, .json or .extxyz; unpack an archive inside an archive.",
     ),
     ErrorCode(
         "too-large",
-        "One crystal, or one line of a table, takes more than 64 MiB.",
+        "One crystal, or one line of a table, takes more than 64 MiB, or a member of an archive 500 times its packed size.",
         "Check that the file is one crystal and not a collection; give each crystal a file or a row of its own.",
     ),
     ErrorCode(
@@ -264,6 +269,16 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "engine-unreadable",
         "A model file is truncated, not an ONNX model, or one that ONNX Runtime cannot load.",
         "Copy the file again, or export it again.",
+    ),
+    ErrorCode(
+        "engine-changed",
+        "A model file is not the one that was exported: its weights, graph or manifest do not have the checksum that it carries.",
+        "Copy the file again, or export it again; after a change on purpose, export what it was made from.",
+    ),
+    ErrorCode(
+        "engine-external-data",
+        "A model file has some of its weights in other files, which may change without it.",
+        "Export the checkpoint again: `bandrt export` writes one file.",
     ),
     ErrorCode(
         "engine-mismatch",

@@ -9,12 +9,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import types
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from bandrt.arguments import check_fields, check_kind, checked_number, checked_whole, not_allowed
+from bandrt.arguments import check_fields, checked_number, checked_whole, not_allowed
 from bandrt.errors import ArgumentError, ManifestError
 from bandrt.quoting import quoted, shortened
 from bandrt.recipe import Recipe
@@ -23,6 +25,10 @@ FORMAT_VERSION = 1
 METADATA_KEY = "bandrt"
 MAX_TOLERANCE_EV = 10.0
 """eV: more than that would call nothing a metal."""
+_UNPRINTABLE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What a terminal obeys, and what is no text; tabs and ends of lines aside."""
+MAX_TEXT, MAX_DEPTH = 2**24, 20
+"""Characters, and objects or lists in each other, of a manifest: those of ensembles have some thousand, and five."""
 
 Variant = Literal["paper", "fourier", "released", "bloch"]
 Precision = Literal["fp32", "fp16"]
@@ -268,12 +274,7 @@ class Manifest:
             ManifestError: ``manifest-invalid`` for text that is not a manifest, ``manifest-version`` for another format.
             ArgumentError: ``bad-argument`` for what is no text.
         """
-        check_kind("text", text, str)
-        check_kind("name", name, str)
-        try:
-            values = json.loads(text, parse_constant=_finite, parse_float=_finite)
-        except (ValueError, RecursionError) as error:
-            raise ManifestError("manifest-invalid", f"{name}: the manifest is not JSON ({shortened(str(error))})") from error
+        values = parsed(text, name=name)
         if not isinstance(values, dict):
             raise ManifestError("manifest-invalid", f"{name}: the manifest is a {type(values).__name__}, not an object")
         version = values.get("format_version")
@@ -286,14 +287,6 @@ class Manifest:
         return from_mapping(cls, values, name=name)
 
 
-def _finite(written: str) -> float:
-    """A number of JSON, which knows neither NaN nor infinities, though Python writes and reads them."""
-    number = float(written)
-    if not math.isfinite(number):
-        raise ValueError(f"{shortened(written)} is no finite number")
-    return number
-
-
 def _check_counts(given: Any, *names: str, at_least: int = 0) -> None:
     """Refuse fields that count, and are less than they can be; None is for what is not known.
 
@@ -303,6 +296,48 @@ def _check_counts(given: Any, *names: str, at_least: int = 0) -> None:
     for name in names:
         if (value := getattr(given, name)) is not None:
             checked_whole(name, value, at_least=at_least)
+
+
+def parsed(text: str, *, name: str) -> Any:
+    """The values of a JSON text that leaves no doubt: finite numbers, each key once, nested no deeper than a manifest is.
+
+    Raises:
+        ManifestError: ``manifest-invalid``.
+    """
+    if len(text) > MAX_TEXT:
+        raise ManifestError("manifest-invalid", f"{name}: the manifest has {len(text)} characters, at most {MAX_TEXT} are read")
+    try:
+        values = json.loads(text, parse_float=_finite, parse_constant=_finite, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise ManifestError("manifest-invalid", f"{name}: the manifest is not JSON ({shortened(str(error))})") from error
+    level = [values]
+    for _ in range(MAX_DEPTH):
+        level = [inner for value in level if isinstance(value, dict | list) for inner in _inside(value)]
+        if (unprintable := next((one for one in level if isinstance(one, str) and _UNPRINTABLE.search(one)), None)) is not None:
+            raise ManifestError("manifest-invalid", f"{name}: the manifest holds control characters, in {quoted(unprintable)}")
+    if level:
+        raise ManifestError("manifest-invalid", f"{name}: the manifest is nested deeper than {MAX_DEPTH} levels")
+    return values
+
+
+def _inside(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return [*value, *value.values()] if isinstance(value, dict) else value
+
+
+def _finite(written: str) -> float:
+    """A number of JSON, which knows neither NaN nor infinities, though Python writes and reads them."""
+    number = float(written)
+    if not math.isfinite(number):
+        raise ValueError(f"{shortened(written)} is no finite number")
+    return number
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        twice = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
+        raise ValueError(f"the key {quoted(twice)} stands in it twice")
+    return values
 
 
 _T = TypeVar("_T")

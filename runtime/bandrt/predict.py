@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, partial
@@ -20,8 +21,8 @@ from bandrt.bands.on_path import Energies
 from bandrt.batch import Batcher
 from bandrt.contract import BAND_ENERGIES, UNCERTAINTY
 from bandrt.crystal import Crystal
-from bandrt.domain import warnings
-from bandrt.engine import DEFAULT_ENGINE, open_session
+from bandrt.domain import warnings as domain_warnings
+from bandrt.engine import DEFAULT_ENGINE, has_checksum, open_session
 from bandrt.engine.memory import CrystalOutputs, Evaluator
 from bandrt.engine.session import Session, available_cores
 from bandrt.errors import EngineError, InputError
@@ -42,6 +43,10 @@ MAX_THREADS = 4096
 """No machine has more cores; each is a thread that is started."""
 BATCHES_AHEAD = 4
 """`Engine.predict` looks this many batches ahead for crystals of one size."""
+
+
+class EngineWarning(UserWarning):
+    """An engine can be used, but not be trusted as others can."""
 
 
 class Featurized(NamedTuple):
@@ -82,6 +87,11 @@ class Engine:
     def sha256(self) -> str:
         """Checksum of the model file."""
         return file_sha256(self.path)
+
+    @cached_property
+    def has_checksum(self) -> bool:
+        """Whether the model file was compared with a checksum in it or beside it when it was opened."""
+        return has_checksum(self.path)
 
     def predict(self, items: Any, *, batch_size: int | None = None) -> Iterator[Result]:
         """Predict band structures, lazily and in input order.
@@ -198,7 +208,7 @@ class Engine:
             message = f"{name}: the engine gave energies that are not finite numbers"
             return Failure.of(InputError("non-finite-energies", message, stage="predict"), ticket)
         bands = band_structure(features, in_order(energies), self.manifest.bands)
-        doubts = (*warnings(features.crystal, self.manifest.training), *ticket.warnings)
+        doubts = (*domain_warnings(features.crystal, self.manifest.training), *ticket.warnings)
         return Prediction(ticket.id, ticket.path, bands, doubts, uncertainty)
 
     def close(self) -> None:
@@ -241,7 +251,15 @@ def load(path: str | os.PathLike[str] | None = None, device: str | None = None, 
         check_kind("device", device, str)
     if threads is not None:
         threads = checked_whole("threads", threads, at_least=1, at_most=MAX_THREADS)
-    return Engine(open_session(file, device=device, threads=threads), file)
+    engine = Engine(open_session(file, device=device, threads=threads), file)
+    if not engine.has_checksum:
+        warnings.warn(unverified(file), EngineWarning, stacklevel=2)
+    return engine
+
+
+def unverified(path: Path) -> str:
+    """What to say of an engine without a checksum."""
+    return f"{path}: has no checksum of its weights, as engines of earlier versions; export it again, so that damage is found"
 
 
 def band_structure(features: Features, energies: Energies, rule: BandRule) -> BandStructure:

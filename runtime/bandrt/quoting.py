@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 
+_UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
+"""What a terminal obeys, what ends a line or turns it round, and halves of characters, which no file of text can hold."""
 MOST_CHARACTERS = 100
 """Of one value in a message or a `repr`."""
 MOST_OF_MESSAGE = 1000
@@ -28,12 +31,17 @@ class _Repr(reprlib.Repr):
 _REPR = _Repr()
 
 
+def printable(text: str) -> str:
+    """Text of users, such as ids and file names, as it can be printed and stored anywhere: all else as ``\\x1b`` or ``\\udcff``."""
+    return _UNPRINTABLE.sub(
+        lambda found: found[0].encode("ascii", "backslashreplace").decode() if found[0] > "\x7f" else f"\\x{ord(found[0]):02x}",
+        text,
+    )
+
+
 def one_line(text: str) -> str:
-    """A text without line breaks and control characters, as it can be printed anywhere; file names may hold any."""
-    if text.isprintable():
-        return text
-    words = " ".join(text.split()) if any(mark in text for mark in "\n\r\t\v\f") else text
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in words)
+    """A text without line breaks, which become spaces, and `printable`; file names may hold any character."""
+    return printable(" ".join(text.split()) if any(mark in text for mark in "\n\r\t\v\f") else text)
 
 
 def shortened(text: str, most: int = MOST_CHARACTERS) -> str:

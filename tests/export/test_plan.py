@@ -21,6 +21,7 @@ import bandrt_export.plan
 from bandrt.batch import MAX_PADDED_ATOMS
 from bandrt.engine import DEFAULT_ENGINE, read_manifest
 from bandrt.engine.cuda_driver import Driver, Gpu, NoDriver
+from bandrt.engine.onnx.file import with_checksum
 from bandrt.engine.plan.file import sidecar
 from bandrt.errors import MissingPackageError, UsageError
 from bandrt.files import file_sha256
@@ -188,12 +189,11 @@ def test_a_target_that_can_not_be_built_for_is_refused(rtx: Any, exported: Any, 
 
 def test_a_precision_that_is_not_in_the_graph_is_never_promised(rtx: Any, exported: Any, tmp_path: Path) -> None:
     model = onnx.load(exported.engine)
-    [entry] = model.metadata_props
-    assert entry.key == METADATA_KEY
+    [entry] = [one for one in model.metadata_props if one.key == METADATA_KEY]
     entry.value = replace(exported.manifest, precision="fp16").to_json()
     path = tmp_path / "in" / "model.onnx"
     path.parent.mkdir()
-    onnx.save(model, path)
+    path.write_bytes(with_checksum(model.SerializeToString()))
     message = refused("plan-precision", path, tmp_path / "out" / "model.plan")
     assert "0 of 25 matrix products of the network are fp16" in message
 
@@ -203,7 +203,7 @@ def test_a_graph_that_the_parser_refuses_is_named(rtx: Any, exported: Any, tmp_p
     next(node for node in model.graph.node if node.op_type == "Softmax").op_type = "NoSuchOperation"
     path = tmp_path / "in" / "model.onnx"
     path.parent.mkdir()
-    onnx.save(model, path)
+    path.write_bytes(with_checksum(model.SerializeToString()))
     assert "NoSuchOperation" in refused("plan-not-parsed", path, tmp_path / "out" / "model.plan")
 
 

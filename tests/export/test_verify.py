@@ -12,6 +12,7 @@ import onnx
 import pytest
 
 from bandrt.cli import run
+from bandrt.engine.onnx.file import with_checksum
 from bandrt.errors import BandrtError, EngineError
 from bandrt.manifest import METADATA_KEY
 from bandrt_export.verify import verify
@@ -32,7 +33,7 @@ def changed(exported: Any, tmp_path: Path) -> ChangedEngine:
         values[2] += shift_ev
         tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
         onnx.helper.set_model_props(model, {METADATA_KEY: replace(exported.manifest, **fields).to_json()})
-        onnx.save(model, tmp_path / "changed.onnx")
+        (tmp_path / "changed.onnx").write_bytes(with_checksum(model.SerializeToString()))
         return tmp_path / "changed.onnx"
 
     return write

@@ -15,6 +15,7 @@ import pytest
 from bandrt.contract import BAND_ENERGIES, INPUT_NAMES, TENSORS, known_sizes
 from bandrt.engine import read_manifest
 from bandrt.engine.cuda_driver import Driver, Gpu
+from bandrt.engine.onnx.file import with_checksum
 from bandrt.engine.plan.file import sidecar
 from bandrt.files import file_sha256
 from bandrt.manifest import METADATA_KEY, Backend, BandRule, Bucket, Manifest, Profile, TrainingDomain
@@ -103,11 +104,11 @@ MakeEngine = Callable[..., Path]
 def make_engine(tmp_path_factory: pytest.TempPathFactory) -> MakeEngine:
     """Writes a tiny engine; keyword arguments replace fields of its manifest."""
     pytest.importorskip("onnxruntime")
-    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnx")
 
     def make(**changes: Any) -> Path:
         path = tmp_path_factory.mktemp("engine") / "tiny.onnx"
-        onnx.save(tiny_model(dataclasses.replace(TINY_MANIFEST, **changes)), str(path))
+        path.write_bytes(with_checksum(tiny_model(dataclasses.replace(TINY_MANIFEST, **changes)).SerializeToString()))
         return path
 
     return make

@@ -30,6 +30,7 @@ from bandrt.contract import (
     known_sizes,
 )
 from bandrt.engine import open_session, read_manifest
+from bandrt.engine.onnx.file import with_checksum
 from bandrt.engine.plan.file import sidecar
 from bandrt.errors import BandrtError
 from bandrt.features import Features
@@ -105,7 +106,7 @@ def rewritten(manifest: Manifest, engine: Path, target: Path) -> Path:
     model = onnx.load(str(engine))
     [entry] = [one for one in model.metadata_props if one.key == METADATA_KEY]
     entry.value = manifest.to_json()
-    onnx.save(model, str(target))
+    target.write_bytes(with_checksum(model.SerializeToString()))
     return target
 
 

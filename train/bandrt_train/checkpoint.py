@@ -19,7 +19,7 @@ from torch import Tensor
 
 from bandrt.errors import BandrtError, UsageError
 from bandrt.files import file_sha256, replaced
-from bandrt.manifest import BandRule, EnsembleRule, TrainingDomain, from_mapping
+from bandrt.manifest import BandRule, EnsembleRule, TrainingDomain, from_mapping, parsed
 from bandrt.recipe import Recipe
 from bandrt_train.model.bandformer import build_model
 from bandrt_train.model.ensemble import Ensemble, Model
@@ -142,7 +142,7 @@ def load_checkpoint(path: str | Path, *, conventions: Conventions | None = None)
             "checkpoint-version", f"{file}: checkpoint format {version!r}, this bandrt reads {FORMAT_VERSION}; update bandrt"
         )
     try:
-        description = from_mapping(_Description, json.loads(content["description"]), name=str(file))
+        description = from_mapping(_Description, parsed(content["description"], name=str(file)), name=str(file))
         config = read_model_config(description.model, name=str(file))
         state = content["state"]
     except (BandrtError, KeyError, TypeError, ValueError) as error:

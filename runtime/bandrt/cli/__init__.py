@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem
 
 from bandrt import __version__
 from bandrt.errors import BandrtError, MissingPackageError
+from bandrt.quoting import printable
 
 EXIT_FATAL, EXIT_SOME_FAILED, EXIT_INTERRUPTED = BandrtError.exit_code, 3, 130
 REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENAMETOOLONG})
@@ -111,7 +112,7 @@ def _report(error: Exception, arguments: list[str]) -> int:
         where = f"{error.filename}: " if error.filename else ""
         return _report(BandrtError("system-refused", f"{where}the system refused this ({error.strerror})"), arguments)
     log = _write_traceback(error, arguments)
-    click.echo(f"error [bug]: {type(error).__name__}: {error}; the traceback is in {log}", err=True)
+    click.echo(f"error [bug]: {type(error).__name__}: {printable(str(error))}; the traceback is in {log}", err=True)
     return EXIT_FATAL
 
 

@@ -13,6 +13,7 @@ import click
 from bandrt.cli import EXIT_INTERRUPTED, EXIT_SOME_FAILED, options
 from bandrt.cli.progress import Progress
 from bandrt.engine import DEFAULT_ENGINE
+from bandrt.quoting import printable
 from bandrt.results.store import ERRORS, SUMMARY, Mode
 from bandrt.run.infer import InferOptions, dry_run, infer, outcome
 from bandrt.run.pipeline import STAGES, RunReport
@@ -107,7 +108,7 @@ def _show(progress: Progress, report: RunReport) -> None:
 def _left_out(paths: Sequence[Path], out: Path) -> list[str]:
     """How many files in the folders were not read, by their endings."""
     counts = left_out(paths, skip=[out])
-    return [f"left out: {', '.join(f'{count} {ending}' for ending, count in counts.most_common())}"] if counts else []
+    return [f"left out: {', '.join(f'{count} {printable(ending)}' for ending, count in counts.most_common())}"] if counts else []
 
 
 def _summary(report: RunReport, out: Path) -> list[str]:

@@ -57,13 +57,21 @@ def read_manifest(path: Path) -> Manifest:
     """Read what a model file says of itself, without a backend.
 
     Raises:
-        EngineError: ``engine-not-found``, ``engine-format``, ``engine-unreadable`` or ``plan-changed``.
+        EngineError: ``engine-not-found``, ``engine-format``, ``engine-unreadable``, ``engine-changed``,
+            ``engine-external-data`` or ``plan-changed``.
         ManifestError: the file has no manifest, or not one this version reads.
     """
     from bandrt.engine.onnx import file as onnx_file
     from bandrt.engine.plan import file as plan_file
 
     return plan_file.manifest_of(path) if _suffix(path) == PLAN_SUFFIX else onnx_file.manifest_of(path)
+
+
+def has_checksum(path: Path) -> bool:
+    """Whether what is computed from a model file was compared with a checksum: engines of earlier versions have none."""
+    from bandrt.engine.onnx import file as onnx_file
+
+    return _suffix(path) == PLAN_SUFFIX or onnx_file.has_checksum(path)
 
 
 def _suffix(path: Path) -> str:

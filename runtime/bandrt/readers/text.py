@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import lzma
+import os
+import stat
 import zlib
 from collections.abc import Callable
 from importlib import import_module
@@ -86,14 +89,32 @@ def limited(stream: ByteStream, *, name: str) -> bytes:
     return raw
 
 
+def open_file(path: Path) -> IO[bytes]:
+    """Open a file for reading; a FIFO that nobody writes to would be waited for without end, and a device may have no end.
+
+    Raises:
+        InputError: ``not-a-file``.
+        OSError: it cannot be opened.
+    """
+    file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb")
+    mode = os.fstat(file.fileno()).st_mode
+    if stat.S_ISREG(mode):
+        return file
+    file.close()
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise InputError("not-a-file", f"{path}: is a FIFO, socket or device, which is not read")
+
+
 def read_file(path: Path, *, name: str) -> str:
     """Text of a file, decompressed if its name says that it is compressed.
 
     Raises:
-        InputError: ``file-not-found``, ``is-a-folder``, ``unreadable``, ``too-large`` or ``unsupported-format``.
+        InputError: ``file-not-found``, ``is-a-folder``, ``not-a-file``, ``unreadable``, ``too-large`` or
+            ``unsupported-format``.
     """
     try:
-        with path.open("rb") as file, unpacked(file, path.name, name=name) as stream:
+        with open_file(path) as file, unpacked(file, path.name, name=name) as stream:
             return decoded(limited(stream, name=name))
     except FileNotFoundError:
         raise InputError("file-not-found", f"{name}: no such file") from None

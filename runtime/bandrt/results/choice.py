@@ -11,7 +11,7 @@ from bandrt.errors import OutputError
 from bandrt.results.parts import part_ids, read_part
 from bandrt.results.query import Query
 from bandrt.results.store import existing_parts, undamaged, unknown_id
-from bandrt.results.summary import summary
+from bandrt.results.summary import summary, text_of
 
 
 class Chosen(NamedTuple):
@@ -41,7 +41,8 @@ def choose(folder: Path, names: Sequence[str] = (), query: Query | None = None) 
             part_of |= dict.fromkeys(part_ids(path), path)
     named: dict[str, Path] = {}
     for name in names:
-        found = [name] if name in part_of else [id for id in part_of if _is_pattern(name) and fnmatchcase(id, name)]
+        given = name if name in part_of else text_of(name)  # as it is, or as it stands in the summary
+        found = [given] if given in part_of else [id for id in part_of if _is_pattern(name) and fnmatchcase(id, name)]
         if not found:
             raise unknown_id(folder, name)
         named |= {id: part_of[id] for id in found}

@@ -14,6 +14,9 @@ COLUMNS = (
 UNCERTAINTY_COLUMN = "uncertainty_ev"
 """Last column of the summary of an engine that estimates it."""
 
+_FIRST = ("=", "+", "-", "@", "\t", "\r", "'")
+"""What a text gets an apostrophe before: what spreadsheets compute, and an apostrophe, so that it can be taken off again."""
+
 KINDS: Mapping[str, ColumnKind] = {
     "id": "text",
     "path": "text",
@@ -96,5 +99,17 @@ def _written(value: str | int | float | tuple[str, ...] | None) -> str:
             return f"{value:.6f}"
         case tuple():
             return ";".join(value)
+        case str():
+            return cell_of(value)
         case _:
             return str(value)
+
+
+def cell_of(text: str) -> str:
+    """A text as a cell of a table: spreadsheets compute what begins with one of ``= + - @``, so an apostrophe stands before it."""
+    return f"'{text}" if text.startswith(_FIRST) else text
+
+
+def text_of(cell: str) -> str:
+    """The text that `cell_of` has written."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FIRST) else cell

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import platform
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +20,7 @@ from bandrt.contract import UNCERTAINTY
 from bandrt.engine import DEFAULT_ENGINE, default_device, read_manifest
 from bandrt.files import path_of, paths_of
 from bandrt.machine.versions import package_versions
-from bandrt.predict import Engine, default_batch_size, load
+from bandrt.predict import Engine, EngineWarning, default_batch_size, load, unverified
 from bandrt.results.store import Mode, Store, check_store
 from bandrt.run.pipeline import RunReport, default_workers, run
 from bandrt.sources import Source, count, find
@@ -83,7 +85,7 @@ def infer(
     paths, out = paths_of(paths), path_of(out, what="out")
     check_store(out, options.mode)
     sources = _found(paths, out, options.structure_column)
-    with load(options.engine, options.device, threads=options.threads) as engine:
+    with _opened(options) as engine:
         workers = options.workers or default_workers(engine.session.device)
         batch_size = options.batch_size or default_batch_size(engine.session.device)
         estimates = UNCERTAINTY in engine.manifest.outputs
@@ -103,6 +105,16 @@ def infer(
                 report.seconds["wall"] = time.perf_counter() - clock
                 store.write_run(record | outcome(report))
     return report
+
+
+def _opened(options: InferOptions) -> Engine:
+    """The engine; that it has no checksum is said to people, and in the record."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EngineWarning)
+        engine = load(options.engine, options.device, threads=options.threads)
+    if not engine.has_checksum:
+        logging.getLogger(__name__).warning(unverified(engine.path))
+    return engine
 
 
 def dry_run(paths: Path | str | Iterable[Path | str], out: Path | str, options: InferOptions) -> dict[str, Any]:
@@ -149,6 +161,7 @@ def _record(
             "variant": manifest.variant,
             "precision": manifest.precision,
             "backend": manifest.backend.name,
+            "has_checksum": engine.has_checksum,
         },
         "options": {
             "device": engine.session.device,

@@ -11,9 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from bandrt.arguments import check_kind
-from bandrt.errors import BandrtError
+from bandrt.errors import BandrtError, InputError
 from bandrt.files import paths_of
+from bandrt.quoting import printable
 from bandrt.readers import FORMATS, format_of
+from bandrt.readers.text import open_file
 from bandrt.sources.archives import members
 from bandrt.sources.ase_files import configurations
 from bandrt.sources.folders import FoundFile, files
@@ -130,7 +132,7 @@ def _candidates(file: FoundFile, shared_stems: Container[str], structure_column:
         yield _whole(file, shared_stems)
     else:
         try:
-            with file.path.open("rb") as stream:
+            with open_file(file.path) as stream:
                 name, label = file.path.name, file.label
                 found = (
                     trajectory(stream, name, place, label)
@@ -143,6 +145,8 @@ def _candidates(file: FoundFile, shared_stems: Container[str], structure_column:
                 elif file.kind == "document":  # one crystal
                     yield _whole(file, shared_stems)
                 yield from found
+        except InputError as error:
+            yield refused(stem, place, error.code, error.message)
         except OSError as error:
             yield refused(stem, place, "unreadable", error.strerror or str(error))
 
@@ -172,6 +176,8 @@ def _with_ids(candidates: Iterator[Candidate], paths: Sequence[Path]) -> Iterato
     for candidate in candidates:
         empty = False
         unique = ids.unique(candidate.source.id, candidate.fallback_id)
-        yield candidate.source if unique == candidate.source.id else replace(candidate.source, id=unique)
+        path = printable(candidate.source.path)
+        changed = (unique, path) != (candidate.source.id, candidate.source.path)
+        yield replace(candidate.source, id=unique, path=path) if changed else candidate.source
     if empty:
         raise _no_input(paths)

@@ -7,12 +7,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
+from bandrt.errors import InputError
+from bandrt.readers.text import open_file
 from bandrt.sources.kinds import Kind, ending_of, is_hidden, kind_of
 from bandrt.sources.unique import SeenStrings
 
 _ASE_BEGINNINGS = (b"- of Ulm", b"SQLite format 3\0")
 """Of a trajectory and a database."""
+_NOT_A_FILE = ("not-a-file", "is a FIFO, socket or device, which is not opened")
+_BROKEN_LINK = "(broken link)"
 
 
 @dataclass(frozen=True)
@@ -62,45 +67,82 @@ def label_of(path: str | os.PathLike[str]) -> str:
 def _named(path: Path, label: str) -> FoundFile:
     """A file that the user named: one that cannot be used is reported."""
     if not os.path.exists(path):
-        return FoundFile(path, label, None, ("file-not-found", "no such file or folder"))
+        missing = f"is a link to {os.readlink(path)}, which is not there" if os.path.islink(path) else "no such file or folder"
+        return FoundFile(path, label, None, ("file-not-found", missing))
     kind = kind_of(path.name)
     if kind is None:
         return FoundFile(path, label, None, ("unsupported-format", "this file name says no format that can be read"))
+    if not os.path.isfile(path):
+        return FoundFile(path, label, None, _NOT_A_FILE)
     return FoundFile(path, label, kind)
+
+
+class _Folder(NamedTuple):
+    """A folder that is being searched."""
+
+    label: str
+    real: str
+    """Its path without links."""
+    left: Iterator[os.DirEntry[str]]
 
 
 def _search(folder: Path, label: str, real: str, seen: SeenStrings, left_out: Counter[str] | None) -> Iterator[FoundFile]:
     """Files of known kinds below a folder, names in sorted order, folders where their name stands."""
-    if not seen.add(real):
-        return
+    open_folders: list[_Folder] = []  # no recursion: folders may be nested thousands deep
     try:
-        with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
+        open_folders += _opened(folder, label, real, seen)
     except OSError as error:
         yield FoundFile(folder, label, None, ("unreadable", error.strerror or str(error)))
-        return
-    for entry in entries:
+    while open_folders:
+        inside = open_folders[-1]
+        entry = next(inside.left, None)
+        if entry is None:
+            open_folders.pop()
+            continue
         if is_hidden(entry.name):
             continue
-        real_path = os.path.realpath(entry.path) if entry.is_symlink() else f"{real}/{entry.name}"
-        if entry.is_dir():
-            yield from _search(Path(entry.path), f"{label}/{entry.name}", real_path, seen, left_out)
-            continue
+        path, label = Path(entry.path), f"{inside.label}/{entry.name}"
+        real_path = os.path.realpath(entry.path) if entry.is_symlink() else f"{inside.real}/{entry.name}"
         kind = kind_of(entry.name)
+        try:
+            if entry.is_dir():
+                open_folders += _opened(path, label, real_path, seen)
+                continue
+            is_file = entry.is_file()
+        except OSError as error:  # links in a circle, a folder that cannot be listed
+            if kind is not None or not entry.is_symlink():
+                yield FoundFile(path, label, None, ("unreadable", error.strerror or str(error)))
+            elif left_out is not None:
+                left_out[_BROKEN_LINK] += 1
+            continue
         if kind == "ase" and not _of_ase(entry):
             kind = None
-        if kind is None and left_out is not None and entry.is_file() and seen.add(real_path):
-            left_out[ending_of(entry.name)] += 1
-        if kind is not None and (entry.is_file() or entry.is_symlink()) and seen.add(real_path):
-            yield FoundFile(Path(entry.path), f"{label}/{entry.name}", kind)
+        if kind is None:
+            if left_out is not None and entry.is_symlink() and not os.path.exists(entry.path):
+                left_out[_BROKEN_LINK] += 1  # perhaps to a folder of crystals
+            elif left_out is not None and is_file and seen.add(real_path):
+                left_out[ending_of(entry.name)] += 1
+        elif is_file or (entry.is_symlink() and not os.path.exists(entry.path)):  # a dangling link fails when it is read
+            if seen.add(real_path):
+                yield FoundFile(path, label, kind)
+        elif seen.add(real_path):
+            yield FoundFile(path, label, None, _NOT_A_FILE)
+
+
+def _opened(folder: Path, label: str, real: str, seen: SeenStrings) -> list[_Folder]:
+    """A folder to search, unless it was searched before."""
+    if not seen.add(real):
+        return []
+    with os.scandir(folder) as listing:
+        return [_Folder(label, real, iter(sorted(listing, key=lambda entry: entry.name)))]
 
 
 def _of_ase(entry: os.DirEntry[str]) -> bool:
     """Whether a file in a folder begins as ASE's do: others end in ``.db`` or ``.traj``, too."""
     try:
         if not entry.is_file():
-            return entry.is_symlink()  # a dangling link is reported
-        with open(entry.path, "rb") as file:
+            return entry.is_symlink() and not os.path.exists(entry.path)  # a dangling link is reported
+        with open_file(Path(entry.path)) as file:
             return file.read(16).startswith(_ASE_BEGINNINGS)
-    except OSError:
+    except (OSError, InputError):
         return True  # that it cannot be read is reported

@@ -7,6 +7,8 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
+from bandrt.quoting import printable
+
 _RECENT = 100_000
 
 
@@ -55,7 +57,11 @@ class UniqueIds:
         self._numbers: dict[str, int] = {}
 
     def unique(self, *wanted: str) -> str:
-        """The first of some names that no other input has; if all are taken, the last with a number: ``NaCl``, ``NaCl-2``."""
+        """The first of some names, as they can be printed, that no other input has.
+
+        If all are taken, the last with a number: ``NaCl``, ``NaCl-2``.
+        """
+        wanted = tuple(map(printable, wanted))
         for name in wanted:
             if self._taken.add(name):
                 return name

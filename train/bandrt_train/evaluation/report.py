@@ -17,6 +17,7 @@ import numpy as np
 
 from bandrt import __version__
 from bandrt.files import replaced, require_there
+from bandrt.results.summary import cell_of
 from bandrt_train.evaluation.breakdown import by_crystal_system, by_element, crystal_system, quintiles
 from bandrt_train.evaluation.calibration import calibration
 from bandrt_train.evaluation.judgement import MODEL, Judgement
@@ -101,7 +102,7 @@ def write_report(folder: Path, values: dict[str, Any], judgements: Sequence[Judg
     with replaced(folder / CRYSTALS) as file:
         table = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         table.writeheader()
-        table.writerows(rows)
+        table.writerows({key: cell_of(value) if isinstance(value, str) else value for key, value in row.items()} for row in rows)
     with replaced(folder / PAGE) as file:
         file.write(page)
     with replaced(folder / REPORT) as file:
