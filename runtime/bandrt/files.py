@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,11 +25,14 @@ def replaced(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
     Args:
         path: the final name; what was there before stays until the end.
         mode: text (UTF-8) or binary.
+
+    The temporary name is another one each time: nobody can put a link there, and two writers do not meet. What a killed process
+    left is removed by `remove_leftovers`.
     """
-    temporary = path.with_name(f".{path.name}{TEMPORARY_SUFFIX}")
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
     text: dict[str, Any] = {} if mode == "wb" else {"encoding": "utf-8", "newline": "", "errors": "backslashreplace"}
     try:
-        with open(temporary, mode, **text) as file:
+        with open(temporary, mode.replace("w", "x"), **text) as file:  # what is there already, such as a link, is not followed
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -36,6 +40,13 @@ def replaced(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
+    """Remove what killed processes left of files of some names, or patterns, in a folder in which nobody else writes them."""
+    for name in names:
+        for path in folder.glob(f".{name}.*{TEMPORARY_SUFFIX}"):
+            path.unlink(missing_ok=True)
 
 
 def require_there(path: Path) -> Path:
@@ -165,6 +176,6 @@ def _try_in(folder: Path, name: str) -> None:
     """Write an empty file, and delete it, where the folder is or would be made: permissions alone do not tell."""
     while not os.path.lexists(folder) and folder != folder.parent:
         folder = folder.parent
-    attempt = folder / f".{name}.{os.getpid()}{TEMPORARY_SUFFIX}"
+    attempt = folder / f".{name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
     attempt.touch(exist_ok=False)
     attempt.unlink()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bandrt.errors import OutputError
-from bandrt.files import check_cleared, check_file, check_folder, clear, first_foreign, replaced
+from bandrt.files import check_cleared, check_file, check_folder, clear, first_foreign, remove_leftovers, replaced
 
 
 def code_of(check: object, *arguments: object, **options: object) -> str:
@@ -89,3 +89,28 @@ def test_a_file_whose_writing_fails_stays_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         fail()
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("x", "before")]
+
+
+def test_a_link_that_was_planted_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secrets.token_hex", lambda n_bytes: "guessed")
+    (tmp_path / "theirs").write_text("kept")
+    (tmp_path / ".mine.guessed.tmp").symlink_to("theirs")
+    with pytest.raises(FileExistsError), replaced(tmp_path / "mine") as file:
+        file.write("new")
+    assert (tmp_path / "theirs").read_text() == "kept"
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
+    with replaced(tmp_path / "mine") as first:
+        first.write("first")
+        with replaced(tmp_path / "mine") as second:
+            second.write("second")
+    assert (tmp_path / "mine").read_text() == "first"
+    assert list(tmp_path.iterdir()) == [tmp_path / "mine"]
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".run.json.0a1b.tmp", ".part-00001.npz.0a1b.tmp", ".other.0a1b.tmp", "run.json"):
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path, ("run.json", "part-*.npz"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".other.0a1b.tmp", "run.json"]

@@ -6,6 +6,7 @@ import errno
 import importlib
 import os
 import sys
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -129,11 +130,15 @@ def _write_traceback(error: Exception, arguments: list[str]) -> Path:
     import tempfile
     import traceback
 
-    from bandrt.files import CRASH_LOG
+    from bandrt.files import CRASH_LOG, replaced
 
     follows_out = [Path(value) for option, value in pairwise(arguments) if option in ("-o", "--out")]
-    in_temporary = Path(tempfile.gettempdir()) / f"{os.getpid()}-{CRASH_LOG}"
-    path = next((folder / CRASH_LOG for folder in follows_out if os.path.isdir(folder)), in_temporary)
-    lines = traceback.format_exception(error)
-    path.write_text(f"bandrt {__version__}: {' '.join(arguments)}\n\n{''.join(lines)}", encoding="utf-8", errors="backslashreplace")
-    return path
+    text = f"bandrt {__version__}: {' '.join(arguments)}\n\n{''.join(traceback.format_exception(error))}"
+    for folder in filter(os.path.isdir, follows_out):
+        with suppress(OSError), replaced(folder / CRASH_LOG) as file:
+            file.write(text)
+            return folder / CRASH_LOG
+    descriptor, path = tempfile.mkstemp(suffix=f"-{CRASH_LOG}")  # a name that nobody can have put a link under
+    with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(text)
+    return Path(path)

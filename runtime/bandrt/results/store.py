@@ -24,7 +24,17 @@ from typing import IO, Any, Literal, Self
 from bandrt.arguments import check_choice, check_kind
 from bandrt.bands.band_structure import BandStructure
 from bandrt.errors import OutputError, OutputInTheWayError
-from bandrt.files import CRASH_LOG, check_cleared, check_folder, clear, first_foreign, path_of, paths_of, replaced
+from bandrt.files import (
+    CRASH_LOG,
+    check_cleared,
+    check_folder,
+    clear,
+    first_foreign,
+    path_of,
+    paths_of,
+    remove_leftovers,
+    replaced,
+)
 from bandrt.quoting import quoted
 from bandrt.results.parts import BadPartError, part_engine, part_ids, read_part, write_part
 from bandrt.results.prediction import Failure, Prediction, Ticket
@@ -83,6 +93,8 @@ class Store:
             if mode == "overwrite":
                 clear(folder)
                 (folder / PARTS).mkdir()
+            remove_leftovers(folder, (RUN, SUMMARY, ERRORS))
+            remove_leftovers(folder / PARTS, ("part-*.npz",))
             self._load(retry_failed=retry_failed)
             self._errors: IO[str] = (folder / ERRORS).open("a", encoding="utf-8", errors="backslashreplace")
         except BaseException:

@@ -16,7 +16,7 @@ from bandrt.sources.unique import SeenStrings
 
 _ASE_BEGINNINGS = (b"- of Ulm", b"SQLite format 3\0")
 """Of a trajectory and a database."""
-_NOT_A_FILE = ("not-a-file", "is a FIFO, socket or device, which is not opened")
+_NO_FILE = "is a FIFO, socket or device, which is not opened"
 _BROKEN_LINK = "(broken link)"
 
 
@@ -73,7 +73,7 @@ def _named(path: Path, label: str) -> FoundFile:
     if kind is None:
         return FoundFile(path, label, None, ("unsupported-format", "this file name says no format that can be read"))
     if not os.path.isfile(path):
-        return FoundFile(path, label, None, _NOT_A_FILE)
+        return FoundFile(path, label, None, ("not-a-file", _NO_FILE))
     return FoundFile(path, label, kind)
 
 
@@ -126,7 +126,7 @@ def _search(folder: Path, label: str, real: str, seen: SeenStrings, left_out: Co
             if seen.add(real_path):
                 yield FoundFile(path, label, kind)
         elif seen.add(real_path):
-            yield FoundFile(path, label, None, _NOT_A_FILE)
+            yield FoundFile(path, label, None, ("not-a-file", _NO_FILE))
 
 
 def _opened(folder: Path, label: str, real: str, seen: SeenStrings) -> list[_Folder]:
