@@ -207,7 +207,7 @@ class Dataset:
 def _unpack(record: dict[str, Any], arrays: Mapping[str, NDArray[Any]], row: int, recipe: Recipe) -> Entry:
     atoms = slice(*arrays["atom_offsets"][row : row + 2])
     atom_arrays = {name: arrays[name][atoms] for name in ATOM_ARRAYS}
-    crystal = Crystal(arrays["lattice"][row], atom_arrays["atomic_numbers"], arrays["frac_coords"][atoms])
+    crystal = Crystal.unchecked(arrays["lattice"][row], atom_arrays["atomic_numbers"], arrays["frac_coords"][atoms])
     kpath = KPath(
         recipe.kpath.scheme,
         arrays["frac_kpoints"][row],
