@@ -26,7 +26,7 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ErrorCode(
         "no-band-structure",
         "The Materials Project has no band structure along lines for this crystal, or one without its structure.",
-        "Leave it out, or ask for the lines of another scheme with --path.",
+        "Leave it out, or ask for the lines of another scheme with --scheme.",
     ),
     ErrorCode(
         "download-failed",
@@ -173,7 +173,7 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ErrorCode(
         "conventions-unused",
         "Options that only checkpoints of the released code need were given for one that says everything itself.",
-        "Leave out --edges, --kpoint-frame, --species-index and --kpath-scheme.",
+        "Leave out --edges, --frame, --species-index and --scheme.",
     ),
     ErrorCode(
         "layout-invalid",

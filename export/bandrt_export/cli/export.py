@@ -16,9 +16,9 @@ from bandrt.engine.plan.file import sidecar
 from bandrt.files import check_file
 from bandrt.manifest import Manifest, Precision
 from bandrt_export.output import describe
+from bandrt_train.cli.checkpoint_path import CheckpointPath
 from bandrt_train.cli.conventions import conventions_options
 from bandrt_train.model.released.config import Conventions
-from bandrt_train.weights import CheckpointPath
 
 if TYPE_CHECKING:
     from bandrt.engine.plan.tensorrt import PlanBackend
@@ -35,7 +35,7 @@ PLAN_OPTIONS = ("--backend", "--target", "--max-atoms", "--max-batch")
     help="Of the matrix products; all else is fp32. fp32 by default.",
 )  # fmt: skip
 @click.option(
-    "--limit-ev", type=click.FloatRange(min=0.0, min_open=True),
+    "--limit-ev", type=options.Number(min=0.0, min_open=True),
     help="Largest energy difference from the checkpoint's model, in eV. For fp32 1e-4 by default, 1e-3 for the released variant;"
     " fp16 is judged by the mean (5 meV) and by the gaps (20 meV).",
 )  # fmt: skip
@@ -47,7 +47,7 @@ PLAN_OPTIONS = ("--backend", "--target", "--max-atoms", "--max-batch")
 @click.option("--max-atoms", type=click.IntRange(1), help="For a plan: atoms of the largest crystal.")
 @click.option("--max-batch", type=click.IntRange(1), help="For a plan: crystals in a batch.")
 @conventions_options
-@click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
+@options.quiet()
 def command(
     source: Path,
     out: Path,
@@ -67,8 +67,8 @@ def command(
     comes with bandrt. The engine is compared with the checkpoint's model on real crystals of several sizes, and written only if it
     agrees within the limits. A plan is built from such an ONNX engine; CKPT may also be one that is already there.
 
-    A checkpoint of the released code does not say how its data were laid out; --edges, --kpoint-frame, --species-index and
-    --kpath-scheme say it. They are written into the engine. A wrong choice gives wrong bands, and no error.
+    A checkpoint of the released code does not say how its data were laid out; --edges, --frame, --species-index and
+    --scheme say it. They are written into the engine. A wrong choice gives wrong bands, and no error.
 
     \b
     Examples:

@@ -23,7 +23,10 @@ from bandrt.results.summary import KINDS
 @click.option("--where", metavar="QUERY", help="Those whose columns of summary.csv satisfy this, as in `bandrt plot`.")
 @options.out(f"File to write; by default {', '.join(f'OUT/{name}' for name in CONVERTED.values())}.")
 @options.overwrite("Replace the file if it is there already.")
-def command(results: Path, ids: tuple[str, ...], kind: OutputFormat, where: str | None, out: Path | None, overwrite: bool) -> None:
+@options.quiet()
+def command(
+    results: Path, ids: tuple[str, ...], kind: OutputFormat, where: str | None, out: Path | None, overwrite: bool, quiet: bool
+) -> None:
     """Write the results in OUT, or those of crystals ID..., to one file.
 
     Its name is printed. ID is the id of a crystal, or a pattern such as "mp-1*".
@@ -45,6 +48,6 @@ def command(results: Path, ids: tuple[str, ...], kind: OutputFormat, where: str 
     query = None if where is None else parse_query(where, KINDS)
     wanted = [one.id for one in choose(results, ids, query)] if ids or query is not None else ()
     check_file(path, overwrite=overwrite)
-    with Progress("crystals") as progress:
+    with Progress("crystals", quiet=quiet) as progress:
         convert(results, path, kind, ids=wanted, on_progress=progress.show)
     click.echo(str(path))

@@ -40,6 +40,7 @@ from bandrt.sources.tables import STRUCTURE_COLUMN
     help="Column of tables with the crystals, CIFs or pymatgen's JSON.",
 )
 @options.as_json("the outcome")
+@options.quiet()
 def command(
     paths: tuple[Path, ...],
     out: Path,
@@ -54,6 +55,7 @@ def command(
     threads: int | None,
     structure_column: str,
     as_json: bool,
+    quiet: bool,
 ) -> int:
     """Predict the band structures of every crystal under PATH...
 
@@ -87,7 +89,7 @@ def command(
         said = dry_run(paths, out, choices)
         click.echo(json.dumps(said, indent=1) if as_json else "\n".join(f"{name}: {value}" for name, value in said.items()))
         return 0
-    with Progress("crystals") as progress:
+    with Progress("crystals", quiet=quiet) as progress:
         report = infer(paths, out, choices, on_progress=partial(_show, progress))
     for line in [*_summary(report, out), *_left_out(paths, out)]:
         click.echo(line, err=True)

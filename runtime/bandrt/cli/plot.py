@@ -35,6 +35,7 @@ UNASKED = 100
 @options.overwrite("Replace figures that are there already.")
 @click.option("--format", "kind", type=click.Choice(FIGURE_FORMATS), help="png by default, or what the file name says.")
 @click.option("--full-walk", is_flag=True, help="Draw segments as often as the walk passes them.")
+@options.quiet()
 def command(
     results: Path,
     ids: tuple[str, ...],
@@ -44,6 +45,7 @@ def command(
     overwrite: bool,
     kind: str | None,
     full_walk: bool,
+    quiet: bool,
 ) -> None:
     """Draw the band structures of some crystals in the results of `bandrt infer`, OUT.
 
@@ -77,7 +79,7 @@ def command(
     paths = [file] if file is not None else _file_names(chosen, folder, kind or FIGURE_FORMATS[0])
     for path in paths:
         check_file(path, overwrite=overwrite)
-    with Progress("figures") as progress:
+    with Progress("figures", quiet=quiet) as progress:
         for number, (path, prediction) in enumerate(zip(paths, _read(chosen), strict=True), start=1):
             path.parent.mkdir(parents=True, exist_ok=True)
             save(prediction.band_structure, path, name=prediction.id, full_walk=full_walk)

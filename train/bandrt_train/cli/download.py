@@ -15,7 +15,7 @@ from bandrt.files import check_folder, require_there
 from bandrt_train.data.sources.materials_project import (
     FAILED,
     DownloadReport,
-    PathType,
+    DownloadScheme,
     SearchCriteria,
     download,
     failed_downloads,
@@ -39,17 +39,17 @@ KEY_PAGE = "https://next-gen.materialsproject.org/api"
 @click.option("--magnetic", is_flag=True, help="Search for magnetic crystals too; bands with spin do not train.")
 @click.option("--max", "limit", type=click.IntRange(1), help="At most so many of what a search finds.")
 @click.option(
-    "--path",
-    "path_type",
-    type=click.Choice(get_args(PathType)),
+    "--scheme",
+    type=click.Choice(get_args(DownloadScheme)),
     default="setyawan_curtarolo",
     show_default=True,
-    help="Whose lines of k-points.",
+    help="K-path that the bands were computed on.",
 )
 @click.option(
     "--key-file", type=options.PATH,
     help=f"File with your key, from {KEY_PAGE}; by default it is taken from {KEY_VARIABLE} in the environment.",
 )  # fmt: skip
+@options.quiet()
 def command(
     out: Path,
     ids_file: Path | None,
@@ -59,8 +59,9 @@ def command(
     max_atoms: int,
     magnetic: bool,
     limit: int | None,
-    path_type: PathType,
+    scheme: DownloadScheme,
     key_file: Path | None,
+    quiet: bool,
 ) -> int:
     """Download band structures of the Materials Project.
 
@@ -87,8 +88,8 @@ def command(
         ids = search(client, SearchCriteria(wanted, chemsys, max_atoms, magnetic), limit)
         click.echo(f"{len(ids)} crystals found", err=True)
     try:
-        with Progress("band structures") as progress:
-            done = download(ids, out, client, path_type=path_type, on_progress=lambda state: _show(progress, state))
+        with Progress("band structures", quiet=quiet) as progress:
+            done = download(ids, out, client, scheme=scheme, on_progress=lambda state: _show(progress, state))
     except KeyboardInterrupt:
         click.echo(f"{out}: what is fetched is kept; go on with: bandrt train download -o {out}", err=True)
         raise

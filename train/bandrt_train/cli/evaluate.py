@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 @options.out("Folder for report.json, report.html and crystals.csv.")
 @options.overwrite("Replace an earlier report in the folder.")
 @options.as_json("the report")
+@options.quiet()
 def evaluate(
     model: Path,
     data: tuple[Path, ...],
@@ -38,6 +39,7 @@ def evaluate(
     out: Path | None,
     overwrite: bool,
     as_json: bool,
+    quiet: bool,
 ) -> None:
     """Compare MODEL, a checkpoint or an engine, with the labels of each DATA.
 
@@ -66,7 +68,7 @@ def evaluate(
         for name in (REPORT, PAGE, CRYSTALS):
             check_file(out / name, overwrite=overwrite)
     teachers = [Dataset(folder) for folder in training or (data if split != "all" else ())]
-    with Progress("crystals") as progress:
+    with Progress("crystals", quiet=quiet) as progress:
         judgements = [judge(model, Dataset(folder), split, training=teachers, progress=progress.counted) for folder in data]
     for judgement in judgements:
         _note(model, judgement)
