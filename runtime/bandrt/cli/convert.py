@@ -11,6 +11,7 @@ from bandrt.cli.progress import Progress
 from bandrt.files import check_file
 from bandrt.results.choice import choose
 from bandrt.results.convert import OUTPUT_FORMATS, SUFFIXES, OutputFormat, convert
+from bandrt.results.derived import check_replaced
 from bandrt.results.query import parse_query
 from bandrt.results.store import CONVERTED, existing_parts
 from bandrt.results.summary import KINDS
@@ -48,6 +49,8 @@ def command(
     query = None if where is None else parse_query(where, KINDS)
     wanted = [one.id for one in choose(results, ids, query)] if ids or query is not None else ()
     check_file(path, overwrite=overwrite)
+    if out is None:
+        check_replaced(path)
     with Progress("crystals", quiet=quiet) as progress:
         convert(results, path, kind, ids=wanted, on_progress=progress.show)
     click.echo(str(path))

@@ -14,6 +14,7 @@ from bandrt.cli import options
 from bandrt.cli.progress import Progress
 from bandrt.files import check_file, check_folder
 from bandrt.results.choice import Chosen, choose
+from bandrt.results.derived import check_replaced
 from bandrt.results.parts import read_part
 from bandrt.results.prediction import Prediction
 from bandrt.results.query import parse_query
@@ -79,6 +80,8 @@ def command(
     paths = [file] if file is not None else _file_names(chosen, folder, kind or FIGURE_FORMATS[0])
     for path in paths:
         check_file(path, overwrite=overwrite)
+        if file is None:
+            check_replaced(path)
     with Progress("figures", quiet=quiet) as progress:
         for number, (path, prediction) in enumerate(zip(paths, _read(chosen), strict=True), start=1):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -54,11 +54,35 @@ def test_what_is_there_is_kept(command: str, arguments: Arguments, tmp_path: Pat
 
 def test_a_report_that_is_there_is_kept(arguments: Arguments, tmp_path: Path, capsys: Captured) -> None:
     pytest.importorskip("matplotlib")
-    assert run([*arguments("evaluate"), "-o", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.startswith(f"error [output-exists]: {tmp_path / 'report.json'}")
+    report = tmp_path / "report" / "report.json"
+    report.parent.mkdir()
+    report.write_text('{"format_version": 1, "sets": [1], "model": {"file": "a"}}', encoding="utf-8")
+    assert run([*arguments("evaluate"), "-o", str(report.parent)]) == 2
+    assert capsys.readouterr().err.startswith(f"error [output-exists]: {report}")
 
 
-@pytest.mark.parametrize("command", ["dataset", "fit"])
+@pytest.mark.parametrize("name", ["config.json", "report.json", "ids.txt", "dataset.json", "build.json"])
+@pytest.mark.parametrize("command", ["dataset", "fit", "evaluate"])
+def test_a_file_of_a_name_that_we_use_too_makes_no_folder_ours(
+    name: str, command: str, arguments: Arguments, tmp_path: Path, capsys: Captured
+) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / name).write_text('{"theirs": 1}', encoding="utf-8")
+    for how in ([], ["--overwrite"]):
+        assert run([*arguments(command), "-o", str(tmp_path / "theirs"), *how]) == 2
+        assert capsys.readouterr().err.startswith("error [output-foreign]: ")
+    assert (tmp_path / "theirs" / name).read_text(encoding="utf-8") == '{"theirs": 1}'
+
+
+def test_a_download_goes_into_a_folder_of_its_own(arguments: Arguments, tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "notes.json.gz").touch()
+    assert run([*arguments("download"), "-o", str(tmp_path / "theirs")]) == 2
+    assert capsys.readouterr().err.startswith("error [output-foreign]: ")
+
+
+@pytest.mark.parametrize("command", ["dataset", "fit", "evaluate"])
 def test_a_foreign_folder_is_refused_whatever_is_asked(
     command: str, arguments: Arguments, tmp_path: Path, capsys: Captured
 ) -> None:

@@ -249,7 +249,7 @@ def test_overwriting_deletes_a_run_and_nothing_else(tmp_path: Path) -> None:
     run.start(CONFIG)
     run.checkpoint.write_bytes(b"")
     (run.path / "tensorboard").mkdir()
-    (run.path / "tensorboard" / "events.0").write_bytes(b"")
+    (run.path / "tensorboard" / "events.out.tfevents.0").write_bytes(b"")
     (run.path / "notes.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(OutputError, match=r"notes\.txt") as caught:
         run.check(resume=False, overwrite=True)

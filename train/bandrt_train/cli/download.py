@@ -11,12 +11,13 @@ import click
 
 from bandrt.cli import EXIT_SOME_FAILED, options
 from bandrt.cli.progress import Progress
-from bandrt.files import check_folder, require_there
+from bandrt.files import require_there
 from bandrt_train.data.sources.materials_project import (
     FAILED,
     DownloadReport,
     DownloadScheme,
     SearchCriteria,
+    check_download_folder,
     download,
     failed_downloads,
     open_client,
@@ -74,7 +75,7 @@ def command(
 
     Exit codes: 0 all there, 1 stopped by an error, 2 wrong usage, 3 finished but some could not be had, 130 interrupted.
     """
-    check_folder(out)
+    check_download_folder(out)
     if sum((ids_file is not None, bool(elements or chemsys), everything)) > 1:
         raise click.UsageError("--ids, --all and a search by --elements or --chemsys exclude each other")
     key = (os.environ.get(KEY_VARIABLE, "") if key_file is None else require_there(key_file).read_text(encoding="utf-8")).strip()

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from bandrt import __version__
-from bandrt.files import replaced, require_there
+from bandrt.errors import BandrtError, OutputInTheWayError
+from bandrt.files import check_file, check_folder, replaced, require_there
 from bandrt_train.evaluation.breakdown import by_crystal_system, by_element, crystal_system, quintiles
 from bandrt_train.evaluation.calibration import calibration
 from bandrt_train.evaluation.judgement import MODEL, Judgement
@@ -85,6 +86,24 @@ def crystal_rows(judgement: Judgement) -> list[dict[str, Any]]:
     rounded = _rounded(rows)
     assert isinstance(rounded, list)
     return rounded
+
+
+def check_report_folder(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that no report can be written to, before the work; changes nothing.
+
+    Raises:
+        OutputError: ``output-not-a-folder``, ``output-unwritable``, ``output-exists`` or ``output-foreign``.
+    """
+    check_folder(folder)
+    if folder.exists() and any(folder.iterdir()):
+        try:
+            read_report(folder / REPORT)
+        except BandrtError as error:
+            raise OutputInTheWayError(
+                "output-foreign", f"{folder}: is not empty and no report (it has no {REPORT} of ours); choose another folder"
+            ) from error
+    for name in (REPORT, PAGE, CRYSTALS):
+        check_file(folder / name, overwrite=overwrite)
 
 
 def write_report(folder: Path, values: dict[str, Any], judgements: Sequence[Judgement], page: str) -> None:

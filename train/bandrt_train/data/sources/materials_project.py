@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from bandrt.arguments import check_choice
-from bandrt.errors import BandrtError, MissingPackageError, UsageError
-from bandrt.files import replaced, require_there
+from bandrt.errors import BandrtError, MissingPackageError, OutputInTheWayError, UsageError
+from bandrt.files import check_folder, first_foreign, replaced, require_there
 
 DownloadScheme = Literal["setyawan_curtarolo", "latimer_munro", "hinuma"]
 """Whose lines the Materials Project computed."""
-IDS, FAILED = "ids.txt", "failed.jsonl"
+IDS, FAILED, DOCUMENT = "ids.txt", "failed.jsonl", ".json.gz"
+"""Files of a folder; a document is called by its id."""
 ID = re.compile(r"(mp|mvc)-[0-9a-z]+")
 METHOD = "DFT, Materials Project"
 MAX_FAILURES_IN_A_ROW = 20
@@ -146,6 +147,23 @@ def remembered_ids(folder: Path) -> list[str]:
     return read_ids(folder / IDS)
 
 
+def check_download_folder(folder: Path) -> None:
+    """Refuse a folder that documents cannot be written to, or that holds other things; changes nothing.
+
+    Raises:
+        OutputError: ``output-not-a-folder``, ``output-unwritable`` or ``output-foreign``.
+    """
+    check_folder(folder)
+    if (foreign := first_foreign(folder, _is_ours)) is not None:
+        raise OutputInTheWayError("output-foreign", f"{folder}: holds {foreign}, which no download wrote; choose another folder")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a path inside a folder is one that a download writes."""
+    is_document = path.name.endswith(DOCUMENT) and ID.fullmatch(path.name.removesuffix(DOCUMENT)) is not None
+    return len(path.parts) == 1 and (path.name in (IDS, FAILED) or is_document)
+
+
 def download(
     ids: Sequence[str],
     folder: Path,
@@ -198,7 +216,7 @@ def failed_downloads(folder: Path) -> list[FailedDownload]:
 
 def document_path(folder: Path, identifier: str) -> Path:
     """Where the document of an id is kept."""
-    return folder / f"{identifier}.json.gz"
+    return folder / f"{identifier}{DOCUMENT}"
 
 
 def _fetch(identifier: str, folder: Path, client: Client, scheme: DownloadScheme) -> FailedDownload | None:
