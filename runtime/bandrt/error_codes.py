@@ -58,6 +58,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Check its permissions; unpack it, or copy or download it again.",
     ),
     ErrorCode(
+        "not-a-file",
+        "What is named like a crystal is a FIFO, a socket or a device, or in an archive a link or a sparse file; it is not opened.",
+        "Put the file itself there; of an archive with links, unpack it, or pack it again with `tar --dereference`.",
+    ),
+    ErrorCode(
         "unsupported-format",
         "The name of a file, or the kind of an object, is none that crystals are read from.",
         "Give the file the ending of what it holds, such as .cif, .vasp, .json or .extxyz; unpack an archive inside an archive.",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from bandrt.errors import InputError
+from bandrt.files import SPECIAL, is_special
 
 MAX_CRYSTAL_BYTES = 64 * 1024 * 1024
 """One crystal in a larger file is a mistake or an attack; a CIF of 100,000 atoms has 8 MB."""
@@ -90,8 +91,10 @@ def read_file(path: Path, *, name: str) -> str:
     """Text of a file, decompressed if its name says that it is compressed.
 
     Raises:
-        InputError: ``file-not-found``, ``is-a-folder``, ``unreadable``, ``too-large`` or ``unsupported-format``.
+        InputError: ``file-not-found``, ``is-a-folder``, ``not-a-file``, ``unreadable``, ``too-large`` or ``unsupported-format``.
     """
+    if is_special(path):
+        raise InputError("not-a-file", f"{name}: {SPECIAL}")
     try:
         with path.open("rb") as file, unpacked(file, path.name, name=name) as stream:
             return decoded(limited(stream, name=name))

@@ -5,6 +5,7 @@ Nothing that was asked for is lost: what cannot be opened becomes a `Source` who
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import replace
@@ -12,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 from bandrt.arguments import check_kind
-from bandrt.errors import BandrtError
+from bandrt.errors import BandrtError, NotFoundError
 from bandrt.files import paths_of
 from bandrt.readers import FORMATS, format_of
 from bandrt.sources.archives import members
@@ -49,6 +50,7 @@ def find(
 
     Raises:
         ArgumentError: ``bad-argument`` for what is no path, or a column that is no text.
+        NotFoundError: ``file-not-found`` if none of the paths is there.
         BandrtError: ``no-input`` if there is nothing of a known kind; at once, or, where only opening tells, when the
             iterator ends without a source.
     """
@@ -105,6 +107,8 @@ def _size(path: Path) -> int:
 
 
 def _no_input(paths: Sequence[Path], unusable: str = "") -> BandrtError:
+    if paths and not any(os.path.lexists(path) for path in paths):
+        return NotFoundError("file-not-found", f"{', '.join(map(str, paths))}: no such file or folder")
     places = ", ".join(str(path) for path in paths) or "no path"
     reason = f" ({unusable})" if unusable else ""
     return BandrtError(

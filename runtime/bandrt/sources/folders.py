@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bandrt.files import SPECIAL, is_special
 from bandrt.sources.kinds import Kind, ending_of, is_hidden, kind_of
 from bandrt.sources.unique import SeenStrings
 
@@ -58,6 +59,8 @@ def _named(path: Path, label: str) -> FoundFile:
     """A file that the user named: one that cannot be used is reported."""
     if not os.path.exists(path):
         return FoundFile(path, label, None, ("file-not-found", "no such file or folder"))
+    if is_special(path):
+        return FoundFile(path, label, None, ("not-a-file", SPECIAL))
     kind = kind_of(path.name)
     if kind is None:
         return FoundFile(path, label, None, ("unsupported-format", "this file name says no format that can be read"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -217,12 +218,39 @@ def predicted_out(tiny_engine: Path, mixed_folder: Path, tmp_path: Path, capsys:
     return out
 
 
-@pytest.mark.parametrize("name", ["nosuch", "nosuch.cif", "notes.txt"])
-def test_inputs_none_of_which_can_be_read_leave_no_output(name: str, tiny_engine: Path, tmp_path: Path, capsys: Captured) -> None:
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("nosuch", "file-not-found"),
+        ("nosuch.cif", "file-not-found"),
+        ("notes.txt", "no-input"),
+        ("fifo", "no-input"),
+        ("fifo.cif", "no-input"),
+        ("fifo.csv", "no-input"),
+    ],
+)
+def test_inputs_none_of_which_can_be_read_leave_no_output(
+    name: str, code: str, tiny_engine: Path, tmp_path: Path, capsys: Captured
+) -> None:
     (tmp_path / "notes.txt").write_text("mine")
+    if name.startswith("fifo"):
+        os.mkfifo(tmp_path / name)
     assert run(["infer", str(tmp_path / name), "-o", str(tmp_path / "out"), "--engine", str(tiny_engine)]) == 1
-    assert capsys.readouterr().err.startswith(f"error [no-input]: no crystal in {tmp_path / name} (")
+    message = capsys.readouterr().err
+    assert message.startswith(f"error [{code}]: ")
+    assert str(tmp_path / name) in message
+    assert ("FIFO" in message) == name.startswith("fifo")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_was_named_and_cannot_be_opened_is_a_failure_and_the_run_goes_on(
+    tiny_engine: Path, mixed_folder: Path, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "fifo.cif")
+    inputs = [str(tmp_path / "fifo.cif"), str(tmp_path / "nosuch"), str(mixed_folder / "POSCAR")]
+    assert run(["infer", *inputs, "-o", str(tmp_path / "out"), "--engine", str(tiny_engine)]) == 3
+    failures = [json.loads(line) for line in (tmp_path / "out" / "errors.jsonl").read_text().splitlines()]
+    assert {failure["id"]: failure["code"] for failure in failures} == {"fifo": "not-a-file", "nosuch": "file-not-found"}
 
 
 def test_one_input_that_is_missing_beside_others_is_a_failure_of_its_own(

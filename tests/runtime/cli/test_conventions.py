@@ -15,7 +15,7 @@ import click
 import pytest
 
 from bandrt.cli import cli, run
-from bandrt.cli.options import Number
+from bandrt.cli.options import NamedPath, Number
 from bandrt.engine.session import MAX_THREADS
 from bandrt.recipe import Frame, Scheme
 
@@ -94,6 +94,14 @@ def test_numbers_have_a_range_and_are_finite(name: str) -> None:
             assert isinstance(kind, Number), parameter.opts
         if isinstance(kind, click.FloatRange | click.IntRange):
             assert kind.min is not None, parameter.opts
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_path_that_cannot_be_read_is_not_for_the_command_line_to_refuse(name: str) -> None:
+    for parameter in COMMANDS[name].params:
+        if isinstance(parameter.type, click.Path):
+            assert isinstance(parameter.type, NamedPath), parameter.opts
+            assert not parameter.type.readable, parameter.opts
 
 
 FLOATS = [(name, p.opts[0]) for name, c in COMMANDS.items() for p in c.params if isinstance(p.type, click.FloatRange)]

@@ -46,12 +46,12 @@ def test_a_lost_input_is_fatal_and_leaves_nothing(
     name: str, more: list[str], tiny_engine: Path, tmp_path: Path, capsys: Captured
 ) -> None:
     arguments = ["infer", str(tmp_path / name), "-o", str(tmp_path / "out"), "--engine", str(tiny_engine), *more]
-    assert refused(arguments, capsys) == (1, "no-input")
+    assert refused(arguments, capsys) == (1, "file-not-found")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_lost_crystal_to_time_is_fatal(tiny_engine: Path, tmp_path: Path, capsys: Captured) -> None:
-    assert refused(["bench", str(tmp_path / "lost.cif"), "--engine", str(tiny_engine)], capsys) == (1, "no-input")
+    assert refused(["bench", str(tmp_path / "lost.cif"), "--engine", str(tiny_engine)], capsys) == (1, "file-not-found")
 
 
 @pytest.mark.parametrize("command", [["plot", "{}", "a"], ["convert", "{}", "--to", "pymatgen"]], ids=lambda c: c[0])

@@ -381,10 +381,10 @@ def test_what_would_take_long_is_not_counted(tmp_path: Path, monkeypatch: pytest
 
 def test_paths_that_lead_to_nothing_readable_are_an_error_at_once(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    for missing in ("nowhere", "notes.txt"):
-        with pytest.raises(BandrtError, match=f"{missing}: ") as caught:
-            find([tmp_path / missing])
-        assert caught.value.code == "no-input"
+    for name, code in (("nowhere", "file-not-found"), ("notes.txt", "no-input")):
+        with pytest.raises(BandrtError, match=f"{name}: ") as caught:
+            find([tmp_path / name])
+        assert caught.value.code == code
 
 
 @pytest.mark.parametrize("ending", [".gz", ".GZ", ".bz2", ".xz"])

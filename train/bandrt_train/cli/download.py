@@ -11,7 +11,7 @@ import click
 
 from bandrt.cli import EXIT_SOME_FAILED, options
 from bandrt.cli.progress import Progress
-from bandrt.files import require_there
+from bandrt.errors import BandrtError, NotFoundError
 from bandrt_train.data.sources.materials_project import (
     FAILED,
     DownloadReport,
@@ -78,7 +78,7 @@ def command(
     check_download_folder(out)
     if sum((ids_file is not None, bool(elements or chemsys), everything)) > 1:
         raise click.UsageError("--ids, --all and a search by --elements or --chemsys exclude each other")
-    key = (os.environ.get(KEY_VARIABLE, "") if key_file is None else require_there(key_file).read_text(encoding="utf-8")).strip()
+    key = (os.environ.get(KEY_VARIABLE, "") if key_file is None else _read_key(key_file)).strip()
     if not key:
         raise click.UsageError(f"a key is needed: set {KEY_VARIABLE} or give --key-file; it is free, see {KEY_PAGE}")
     searching = bool(elements or chemsys or everything)
@@ -103,6 +103,17 @@ def command(
     for code, n in Counter(failure.code for failure in failures).most_common():
         click.echo(f"  {n} {code}, such as {examples[code].id}: {examples[code].message}")
     return EXIT_SOME_FAILED
+
+
+def _read_key(file: Path) -> str:
+    """The text of a file; of a pipe, too, from which programs that keep keys hand them over."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise NotFoundError("file-not-found", f"{file}: no such file") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "is no text"
+        raise BandrtError("unreadable", f"{file}: {reason}; the file with the key cannot be read") from error
 
 
 def _show(progress: Progress, state: DownloadReport) -> None:
