@@ -183,8 +183,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     # training
     ErrorCode(
         "config-invalid",
-        "A configuration is not TOML, or holds a value that is not allowed.",
-        "Change the key that the message names to a value that it allows.",
+        "A configuration is not TOML, has a key that nobody reads, or holds a value that is not allowed.",
+        "Mend the spelling of the key that the message names, or give it a value that it allows; `train/configs` has examples.",
     ),
     ErrorCode(
         "empty-split",

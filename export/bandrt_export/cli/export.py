@@ -77,24 +77,25 @@ def command(
 
     Exit codes: 0 written, 1 stopped by an error, such as an engine that differs too much, 2 wrong usage.
     """
-    for path in {ONNX_SUFFIX: (out,), PLAN_SUFFIX: (out, sidecar(out))}.get(out.suffix, ()):
+    kind = out.suffix.lower()
+    for path in {ONNX_SUFFIX: (out,), PLAN_SUFFIX: (out, sidecar(out))}.get(kind, ()):
         check_file(path, overwrite=overwrite)
     _log_progress(quiet)
-    if out.suffix == ONNX_SUFFIX:
+    if kind == ONNX_SUFFIX:
         for name, value in zip(PLAN_OPTIONS, (backend, targets, max_atoms, max_batch), strict=True):
             if value:
                 raise click.UsageError(f"{name} is for plans; {out.name} is none")
-        if source.suffix == ONNX_SUFFIX:
+        if source.suffix.lower() == ONNX_SUFFIX:
             raise click.UsageError(f"{source.name} is an ONNX engine already; give the checkpoint that it was made from")
         manifest = _export_onnx(source, out, precision=precision, conventions=conventions, limit_ev=limit_ev, quiet=quiet)
-    elif out.suffix == PLAN_SUFFIX:
+    elif kind == PLAN_SUFFIX:
         if backend is None:
             raise click.UsageError("a plan needs --backend: tensorrt-rtx (builds without a GPU), or tensorrt (builds on the GPU)")
         from bandrt_export import plan
 
         sizes = {"max_atoms": max_atoms or plan.DEFAULT_MAX_ATOMS, "max_batch": max_batch or plan.DEFAULT_MAX_BATCH}
         plan.prepare(out, backend=backend, targets=targets)
-        if source.suffix == ONNX_SUFFIX:
+        if source.suffix.lower() == ONNX_SUFFIX:
             _require_as_it_is(source, precision, limit_ev)
             manifest = plan.build_plan(source, out, backend=backend, targets=targets, **sizes)
         else:

@@ -43,7 +43,7 @@ def command(
     Exit codes: 0 written, 1 stopped by an error, 2 wrong usage.
     """
     path = results / CONVERTED[kind] if out is None else out
-    if not path.name.endswith(SUFFIXES[kind]):
+    if not path.name.lower().endswith(SUFFIXES[kind]):
         raise click.UsageError(f"{path} is no {kind} file; its name ends in {' or '.join(SUFFIXES[kind])}")
     existing_parts(results)
     query = None if where is None else parse_query(where, KINDS)

@@ -27,6 +27,16 @@ class NamedPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class OutPath(NamedPath):
+    """Where a command writes; ``-``, by which other programs mean standard output, is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse standard output: a file is written under another name, and moved into place when it is whole."""
+        if value == "-":
+            self.fail("nothing is written to standard output; name a file or folder (./- for one that is called so)", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class Number(click.FloatRange):
     """A number within a range; what is none (nan), or has no end (inf), is refused."""
 
@@ -47,7 +57,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def out(help: str, *, required: bool = False) -> Callable[[Command], Command]:
     """``-o`` and ``--out``: where a command writes. Whether it can is the command's to find out, with `bandrt.files`."""
-    return click.option("-o", "--out", "out", required=required, type=PATH, help=help)
+    return click.option("-o", "--out", "out", required=required, type=OutPath(), help=help)
 
 
 def overwrite(help: str = "Replace what is there already.") -> Callable[[Command], Command]:

@@ -30,12 +30,12 @@ _BROKEN = (OSError, EOFError)
 
 def is_derived(path: Path) -> bool:
     """Whether bandrt made a file of results; not one that only has its name, nor one that cannot be read."""
-    signature = next((text for ending, text in _SIGNATURES.items() if path.name.endswith(ending)), None)
+    signature = next((text for ending, text in _SIGNATURES.items() if path.name.lower().endswith(ending)), None)
     if signature is None or path.is_symlink() or not path.is_file():
         return False
     before = b""
     try:
-        with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as file:
+        with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
             while read := file.read(_READ_BYTES):
                 if signature in before + read:
                     return True

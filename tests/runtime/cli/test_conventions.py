@@ -104,6 +104,12 @@ def test_a_path_that_cannot_be_read_is_not_for_the_command_line_to_refuse(name: 
             assert not parameter.type.readable, parameter.opts
 
 
+@pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if ("-o", "--out") in flags(command)])
+def test_standard_output_is_no_place_for_what_is_written_whole(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*name.split()[1:], "-o", "-"]) == 2
+    assert "nothing is written to standard output" in capsys.readouterr().err
+
+
 FLOATS = [(name, p.opts[0]) for name, c in COMMANDS.items() for p in c.params if isinstance(p.type, click.FloatRange)]
 
 

@@ -21,11 +21,11 @@ from bandrt_train.cli.group import group
 from bandrt_train.data.dataset import Dataset, Refusal
 from bandrt_train.evaluation import predictions
 from bandrt_train.evaluation.card import CardError, card
+from bandrt_train.evaluation.errors import EvaluationError
 from bandrt_train.evaluation.judgement import MEAN, MODEL, NEIGHBOUR, judge
 from bandrt_train.evaluation.markdown import compact_table, replace_block, section
 from bandrt_train.evaluation.page import page
 from bandrt_train.evaluation.plots import reliability
-from bandrt_train.evaluation.predictions import EvaluationError
 from bandrt_train.evaluation.report import read_report, summary
 from bandrt_train.model.bandformer import build_model
 from bandrt_train.model.config import ModelConfig

@@ -104,10 +104,10 @@ def dataset(
         raise click.UsageError(f"--n-bands is {n_bands}: an even number is needed, half of them below the Fermi level")
     if validation + test >= 1.0:
         raise click.UsageError(f"--validation and --test take {validation + test:.0%} of the data and leave none to train on")
-    alone = next((source for source in sources if source.name.endswith((*GAP_TABLES, RELEASED))), None)
+    alone = next((source for source in sources if source.name.lower().endswith((*GAP_TABLES, RELEASED))), None)
     if alone is not None and len(sources) > 1:
         raise click.UsageError(f"{alone} makes a data set of its own: give it alone")
-    released = alone if alone is not None and alone.name.endswith(RELEASED) else None
+    released = alone if alone is not None and alone.name.lower().endswith(RELEASED) else None
     if released is not None and n_kpoints is not None:
         raise click.UsageError(f"{released} has its own k-points: --n-kpoints does not go with it")
     if released is None and variant != "released" and conventions is not None:

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from bandrt import __version__
-from bandrt.errors import BandrtError, OutputInTheWayError
+from bandrt.errors import BandrtError, OutputInTheWayError, reason_of
 from bandrt.files import check_file, check_folder, replaced, require_there
 from bandrt_train.evaluation.breakdown import by_crystal_system, by_element, crystal_system, quintiles
 from bandrt_train.evaluation.calibration import calibration
+from bandrt_train.evaluation.errors import EvaluationError
 from bandrt_train.evaluation.judgement import MODEL, Judgement
 from bandrt_train.evaluation.metrics import CrystalErrors, average, interval, table_one
-from bandrt_train.evaluation.predictions import EvaluationError
 
 FORMAT_VERSION = 1
 REPORT, CRYSTALS, PAGE = "report.json", "crystals.csv", "report.html"
@@ -140,7 +140,7 @@ def read_report(path: Path) -> dict[str, Any]:
         version = values["format_version"]
         found = version == FORMAT_VERSION and values["sets"] and values["model"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EvaluationError("not-a-report", f"{path}: not a report of bandrt train evaluate ({error!r})") from error
+        raise EvaluationError("not-a-report", f"{path}: not a report of bandrt train evaluate ({reason_of(error)})") from error
     if not found:
         raise EvaluationError(
             "not-a-report", f"{path}: report format {version!r}, this bandrt reads {FORMAT_VERSION}; evaluate again"

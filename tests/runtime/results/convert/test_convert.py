@@ -166,6 +166,7 @@ def test_the_command_prints_the_file_and_exits_as_every_command_does(out: Path, 
         assert CONVERTED[kind].endswith(SUFFIXES[kind])
     assert run(["convert", str(out), "c", "--to", "hdf5", "-o", str(out / "one.hdf5")]) == 0
     assert ids_in(out / "one.hdf5", "hdf5") == ["c"]
+    assert run(["convert", str(out), "c", "--to", "hdf5", "-o", str(out / "ONE.H5")]) == 0
     assert run(["convert", str(out), "x", "--to", "hdf5"]) == 1
     assert "error [unknown-id]" in capsys.readouterr().err
     assert run(["convert", str(out), "--to", "hdf5", "-o", str(out / "summary.csv")]) == 2
