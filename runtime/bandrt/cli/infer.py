@@ -107,7 +107,7 @@ def _show(progress: Progress, report: RunReport) -> None:
 
 
 def _left_out(paths: Sequence[Path], out: Path) -> list[str]:
-    """How many files in the folders were not read, by their endings."""
+    """How many files in the folders were not read, by their endings, and folders of earlier results."""
     counts = left_out(paths, skip=[out])
     return [f"left out: {', '.join(f'{count} {ending}' for ending, count in counts.most_common())}"] if counts else []
 
@@ -119,11 +119,13 @@ def _summary(report: RunReport, out: Path) -> list[str]:
         see = f"see {out / ERRORS}" if report.total_failed else f"see {out / SUMMARY}"
         lines = [f"{report.total_predicted} predicted, {report.total_failed} failed ({see})"]
     if report.skipped:
-        lines.append(f"{report.skipped} inputs were done by earlier runs")
+        lines.append(f"{report.skipped} input{'s were' if report.skipped > 1 else ' was'} done by earlier runs")
     width = max((len(str(count)) for count in report.failure_codes.values()), default=0)
-    lines += [f"  {count:>{width}}  {code}" for code, count in report.failure_codes.most_common()]
+    lines += [
+        f"  {count:>{width}}  {code}" for code, count in sorted(report.failure_codes.items(), key=lambda item: (-item[1], item[0]))
+    ]
     if report.warning_codes:
-        (first, n), *others = report.warning_codes.most_common()
+        (first, n), *others = sorted(report.warning_codes.items(), key=lambda item: (-item[1], item[0]))  # ties by name
         counts = [f"{n} crystal{'s' if n > 1 else ''} with {first}", *(f"{n} with {code}" for code, n in others)]
         lines.append(f"warnings: {', '.join(counts)}; see the column warnings in {SUMMARY}")
     seconds = report.seconds

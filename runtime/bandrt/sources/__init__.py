@@ -91,7 +91,7 @@ def count(
 
 
 def left_out(paths: Path | str | Iterable[Path | str], *, skip: Path | str | Iterable[Path | str] = ()) -> Counter[str]:
-    """How many files in the folders among some paths `find` passes over, by their endings; hidden ones are not counted."""
+    """How many files in the folders among some paths `find` passes over, by their endings, hidden ones aside."""
     counts: Counter[str] = Counter()
     for _ in files(paths_of(paths), skip=paths_of(skip, what="skip"), left_out=counts):
         pass

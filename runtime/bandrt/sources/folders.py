@@ -14,6 +14,8 @@ from bandrt.sources.unique import SeenStrings
 
 _ASE_BEGINNINGS = (b"- of Ulm", b"SQLite format 3\0")
 """Of a trajectory and a database."""
+RESULTS = "folder(s) of earlier results"
+"""What is counted where a folder was left out because a run wrote it."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ def files(paths: Sequence[Path], *, skip: Sequence[Path] = (), left_out: Counter
     Args:
         paths: files and folders, in the order wanted.
         skip: folders not to search, such as the output of this run.
-        left_out: where to count the files in folders that are of no known kind, hidden ones aside, by their endings.
+        left_out: where to count the files in folders that are of no known kind, hidden ones aside, by their endings, and folders of
+            `RESULTS`.
     """
     seen = SeenStrings()
     for folder in skip:
@@ -71,6 +74,10 @@ def _search(folder: Path, label: str, real: str, seen: SeenStrings, left_out: Co
     """Files of known kinds below a folder, names in sorted order, folders where their name stands."""
     if not seen.add(real):
         return
+    if _is_of_a_run(folder):
+        if left_out is not None:
+            left_out[RESULTS] += 1
+        return
     try:
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
@@ -91,6 +98,11 @@ def _search(folder: Path, label: str, real: str, seen: SeenStrings, left_out: Co
             left_out[ending_of(entry.name)] += 1
         if kind is not None and (entry.is_file() or entry.is_symlink()) and seen.add(real_path):
             yield FoundFile(Path(entry.path), f"{label}/{entry.name}", kind)
+
+
+def _is_of_a_run(folder: Path) -> bool:
+    """Whether a folder has the results of an earlier run, whose tables and documents are no inputs of the next."""
+    return os.path.isfile(folder / "run.json") and os.path.isdir(folder / "parts")
 
 
 def _of_ase(entry: os.DirEntry[str]) -> bool:

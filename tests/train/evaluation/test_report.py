@@ -223,7 +223,7 @@ def test_an_uncertainty_is_compared_with_the_errors(
     def estimating(*arguments: Any) -> predictions.Predictions:
         return dataclasses.replace(predict(*arguments), uncertainty_ev=(2.0 * errors).astype(np.float32))
 
-    monkeypatch.setattr("bandrt_train.evaluation.judgement.predict_entries", estimating)
+    monkeypatch.setattr("bandrt_train.evaluation.predictions.predict_entries", estimating)
     judged = judge(model, data, "validation")
     values = summary(model, [judged])
     found = values["sets"][0]["calibration"]
