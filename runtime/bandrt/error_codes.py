@@ -307,8 +307,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "manifest-invalid",
-        "A manifest, or a configuration or data set that is read by the same rules, has an unknown key, lacks one, or holds a value"
-        " that is not allowed.",
+        "A manifest, or a data set that is read by the same rules, has an unknown key, lacks one, or holds a value that is not"
+        " allowed.",
         "Change the key that the message names; a manifest is not edited by hand, but made again by bandrt export.",
     ),
     ErrorCode(

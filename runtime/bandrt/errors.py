@@ -15,6 +15,7 @@ What was found to be wrong with single crystals does not end a run: `InputError`
 
 from __future__ import annotations
 
+import os
 from typing import Any, ClassVar, Literal, get_args
 
 from bandrt.quoting import MOST_OF_MESSAGE, one_line, quoted, shortened
@@ -101,6 +102,16 @@ class MissingPackageError(BandrtError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__("missing-package", f"{purpose} needs {package}; install it with: pip install 'bandrt[{extra}]'")
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error of Python or a library says, in one line for people: no name of a class that says nothing, no escapes."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {os.fsdecode(error.filename)}" if error.filename else error.strerror
+    if isinstance(error, KeyError) and error.args:
+        return f"no {error.args[0]!r} in it"
+    text = " ".join(str(error).split())
+    return text or type(error).__name__
 
 
 def _restore(kind: type[BandrtError], args: tuple[Any, ...], state: dict[str, Any]) -> BandrtError:

@@ -53,11 +53,21 @@ def require_there(path: Path) -> Path:
     """The path of a file or folder that was named as input, if there is one.
 
     Raises:
-        NotFoundError: ``file-not-found``.
+        NotFoundError: ``file-not-found``; ``not-a-file`` for a FIFO and its like, which may never end.
     """
     if not os.path.exists(path):
         raise NotFoundError("file-not-found", f"{path}: no such file or folder")
+    if is_special(path):
+        raise NotFoundError("not-a-file", f"{path}: {SPECIAL}")
     return path
+
+
+SPECIAL = "is a FIFO, a socket or a device, not a file; it was not opened"
+
+
+def is_special(path: str | os.PathLike[str]) -> bool:
+    """Whether a path leads to a FIFO, a socket or a device: opening one may wait for ever."""
+    return os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
 
 
 def path_of(given: str | os.PathLike[str], *, what: str = "path") -> Path:

@@ -24,7 +24,7 @@ from bandrt.crystal import Crystal
 from bandrt.domain import warnings as domain_warnings
 from bandrt.engine import DEFAULT_ENGINE, has_checksum, open_session
 from bandrt.engine.memory import CrystalOutputs, Evaluator
-from bandrt.engine.session import Session, available_cores
+from bandrt.engine.session import MAX_THREADS, Session, available_cores
 from bandrt.errors import EngineError, InputError
 from bandrt.features import Features, Many, featurize_crystals
 from bandrt.files import file_sha256, path_of
@@ -39,8 +39,6 @@ from bandrt.results.prediction import Failure, Prediction, Result, Ticket
 
 CPU_BATCH_PER_CORE, GPU_BATCH_SIZE = 4, 64
 """Crystals per run: a CPU core takes a slice of a few at a time; a GPU wants many."""
-MAX_THREADS = 4096
-"""No machine has more cores; each is a thread that is started."""
 BATCHES_AHEAD = 4
 """`Engine.predict` looks this many batches ahead for crystals of one size."""
 

@@ -27,7 +27,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: Dataset.indices(SimpleNamespace(records=[]), "dev"),
         "split is 'dev', allowed: 'train', 'validation', 'test'",
     ),
-    "path": (lambda: download([], Path("nosuch"), SimpleNamespace(), path_type="any"), "path_type is 'any', allowed: "),
+    "path": (lambda: download([], Path("nosuch"), SimpleNamespace(), scheme="any"), "scheme is 'any', allowed: "),
 }
 
 

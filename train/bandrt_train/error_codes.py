@@ -26,7 +26,7 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ErrorCode(
         "no-band-structure",
         "The Materials Project has no band structure along lines for this crystal, or one without its structure.",
-        "Leave it out, or ask for the lines of another scheme with --path.",
+        "Leave it out, or ask for the lines of another scheme with --scheme.",
     ),
     ErrorCode(
         "download-failed",
@@ -173,7 +173,7 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ErrorCode(
         "conventions-unused",
         "Options that only checkpoints of the released code need were given for one that says everything itself.",
-        "Leave out --edges, --kpoint-frame, --species-index and --kpath-scheme.",
+        "Leave out --edges, --frame, --species-index and --scheme.",
     ),
     ErrorCode(
         "layout-invalid",
@@ -183,8 +183,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     # training
     ErrorCode(
         "config-invalid",
-        "A configuration is not TOML, or holds a value that is not allowed.",
-        "Change the key that the message names to a value that it allows.",
+        "A configuration is not TOML, has a key that nobody reads, or holds a value that is not allowed.",
+        "Mend the spelling of the key that the message names, or give it a value that it allows; `train/configs` has examples.",
     ),
     ErrorCode(
         "empty-split",

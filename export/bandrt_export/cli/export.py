@@ -16,9 +16,9 @@ from bandrt.engine.plan.file import sidecar
 from bandrt.files import check_file
 from bandrt.manifest import Manifest, Precision
 from bandrt_export.output import describe
+from bandrt_train.cli.checkpoint_path import CheckpointPath
 from bandrt_train.cli.conventions import conventions_options
 from bandrt_train.model.released.config import Conventions
-from bandrt_train.weights import CheckpointPath
 
 if TYPE_CHECKING:
     from bandrt.engine.plan.tensorrt import PlanBackend
@@ -35,7 +35,7 @@ PLAN_OPTIONS = ("--backend", "--target", "--max-atoms", "--max-batch")
     help="Of the matrix products; all else is fp32. fp32 by default.",
 )  # fmt: skip
 @click.option(
-    "--limit-ev", type=click.FloatRange(min=0.0, min_open=True),
+    "--limit-ev", type=options.Number(min=0.0, min_open=True),
     help="Largest energy difference from the checkpoint's model, in eV. For fp32 1e-4 by default, 1e-3 for the released variant;"
     " fp16 is judged by the mean (5 meV) and by the gaps (20 meV).",
 )  # fmt: skip
@@ -47,7 +47,7 @@ PLAN_OPTIONS = ("--backend", "--target", "--max-atoms", "--max-batch")
 @click.option("--max-atoms", type=click.IntRange(1), help="For a plan: atoms of the largest crystal.")
 @click.option("--max-batch", type=click.IntRange(1), help="For a plan: crystals in a batch.")
 @conventions_options
-@click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
+@options.quiet()
 def command(
     source: Path,
     out: Path,
@@ -67,8 +67,8 @@ def command(
     comes with bandrt. The engine is compared with the checkpoint's model on real crystals of several sizes, and written only if it
     agrees within the limits. A plan is built from such an ONNX engine; CKPT may also be one that is already there.
 
-    A checkpoint of the released code does not say how its data were laid out; --edges, --kpoint-frame, --species-index and
-    --kpath-scheme say it. They are written into the engine. A wrong choice gives wrong bands, and no error.
+    A checkpoint of the released code does not say how its data were laid out; --edges, --frame, --species-index and
+    --scheme say it. They are written into the engine. A wrong choice gives wrong bands, and no error.
 
     \b
     Examples:
@@ -77,24 +77,25 @@ def command(
 
     Exit codes: 0 written, 1 stopped by an error, such as an engine that differs too much, 2 wrong usage.
     """
-    for path in {ONNX_SUFFIX: (out,), PLAN_SUFFIX: (out, sidecar(out))}.get(out.suffix, ()):
+    kind = out.suffix.lower()
+    for path in {ONNX_SUFFIX: (out,), PLAN_SUFFIX: (out, sidecar(out))}.get(kind, ()):
         check_file(path, overwrite=overwrite)
     _log_progress(quiet)
-    if out.suffix == ONNX_SUFFIX:
+    if kind == ONNX_SUFFIX:
         for name, value in zip(PLAN_OPTIONS, (backend, targets, max_atoms, max_batch), strict=True):
             if value:
                 raise click.UsageError(f"{name} is for plans; {out.name} is none")
-        if source.suffix == ONNX_SUFFIX:
+        if source.suffix.lower() == ONNX_SUFFIX:
             raise click.UsageError(f"{source.name} is an ONNX engine already; give the checkpoint that it was made from")
         manifest = _export_onnx(source, out, precision=precision, conventions=conventions, limit_ev=limit_ev, quiet=quiet)
-    elif out.suffix == PLAN_SUFFIX:
+    elif kind == PLAN_SUFFIX:
         if backend is None:
             raise click.UsageError("a plan needs --backend: tensorrt-rtx (builds without a GPU), or tensorrt (builds on the GPU)")
         from bandrt_export import plan
 
         sizes = {"max_atoms": max_atoms or plan.DEFAULT_MAX_ATOMS, "max_batch": max_batch or plan.DEFAULT_MAX_BATCH}
         plan.prepare(out, backend=backend, targets=targets)
-        if source.suffix == ONNX_SUFFIX:
+        if source.suffix.lower() == ONNX_SUFFIX:
             _require_as_it_is(source, precision, limit_ev)
             manifest = plan.build_plan(source, out, backend=backend, targets=targets, **sizes)
         else:

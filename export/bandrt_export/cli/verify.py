@@ -12,7 +12,7 @@ import click
 from bandrt.cli import EXIT_FATAL, EXIT_SOME_FAILED, options
 from bandrt.cli.progress import Progress
 from bandrt_export.output import held
-from bandrt_train.weights import CheckpointPath
+from bandrt_train.cli.checkpoint_path import CheckpointPath
 
 if TYPE_CHECKING:
     from bandrt_export.verify import Verification
@@ -27,11 +27,14 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @options.device("Where MODEL runs: cpu, cuda or cuda:N; by default the CPU, for a plan the first GPU.")
 @click.option(
-    "--limit-ev", type=click.FloatRange(min=0.0, min_open=True), default=None, show_default="1e-4, released variant 1e-3",
+    "--limit-ev", type=options.Number(min=0.0, min_open=True), default=None, show_default="1e-4, released variant 1e-3",
     help="Largest energy difference, in eV; fp16 is judged by the mean (5 meV) and by the gaps (20 meV).",
 )  # fmt: skip
 @options.as_json("the outcome")
-def command(model: Path, paths: tuple[Path, ...], against: Path, device: str | None, limit_ev: float | None, as_json: bool) -> int:
+@options.quiet()
+def command(
+    model: Path, paths: tuple[Path, ...], against: Path, device: str | None, limit_ev: float | None, as_json: bool, quiet: bool
+) -> int:
     """Compare the engine MODEL with what it was made from, crystal by crystal.
 
     PATH is what `bandrt infer` takes. Without a PATH, crystals of 1 to 40 atoms that come with bandrt are taken. Every crystal is
@@ -46,7 +49,7 @@ def command(model: Path, paths: tuple[Path, ...], against: Path, device: str | N
     """
     from bandrt_export.verify import verify  # torch takes seconds to import
 
-    with Progress("predictions compared") as progress:
+    with Progress("predictions compared", quiet=quiet) as progress:
         found = verify(model, against, paths, device=device, limit_ev=limit_ev, on_progress=progress.show)
     for failure in found.failures:
         click.echo(f"left out [{failure.code}]: {failure.message}", err=True)

@@ -18,6 +18,8 @@ from bandrt.errors import MissingPackageError
 from bandrt.files import replaced
 
 FIGURE_FORMATS = ("png", "svg", "pdf")
+CREATOR = "bandrt.bands.plot"
+"""Who made a figure, as its file says."""
 
 _SAME_KPOINT = 1e-6
 """Fractional: k-points closer than this are one."""
@@ -162,10 +164,14 @@ def save(bands: BandsOnPath, path: Path, *, name: str = "", full_walk: bool = Fa
     from matplotlib import rc_context
 
     kind = path.suffix.lstrip(".")
-    undated: dict[str, dict[str, None]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    about: dict[str, dict[str, str | None]] = {
+        "png": {"Software": CREATOR},
+        "svg": {"Creator": CREATOR, "Date": None},
+        "pdf": {"Creator": CREATOR, "CreationDate": None},
+    }
     with rc_context({"svg.hashsalt": "bandrt", "pdf.fonttype": 42}), catch_warnings(), replaced(path, "wb") as file:
         filterwarnings("ignore", message="Glyph", category=UserWarning)  # a letter that the font lacks becomes a box
-        figure.savefig(file, format=kind, dpi=200, metadata=undated.get(kind))
+        figure.savefig(file, format=kind, dpi=200, metadata=about.get(kind))
 
 
 def pretty_label(label: str) -> str:

@@ -81,6 +81,10 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 fatal, 2 usage, 3 some inputs failed, 130 interrupted."""
+    if sys.argv[1:2] != ["infer"]:  # which ends its batch first, and says how to go on
+        from bandrt.cli.interrupts import leave_soon_when_interrupted
+
+        leave_soon_when_interrupted()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -92,6 +96,9 @@ def run(arguments: list[str]) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
+        from bandrt.cli.interrupts import said
+
+        said.set()
         click.echo("interrupted", err=True)
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # whoever read our output has had enough

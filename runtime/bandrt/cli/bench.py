@@ -68,7 +68,7 @@ class BatchSizes(click.ParamType[tuple[int, ...]]):
 )
 @options.device("cpu, cuda or cuda:N; what suits the engine by default.")
 @options.threads()
-@click.option("--seconds", default=1.0, show_default=True, type=click.FloatRange(0), help="To time each batch for.")
+@click.option("--seconds", default=1.0, show_default=True, type=options.Number(0, 3600), help="To time each batch for.")
 @click.option(
     "--clock",
     default="wall",
@@ -77,6 +77,7 @@ class BatchSizes(click.ParamType[tuple[int, ...]]):
     help="processor, for a busy machine: leaves out what other programs take, adds up threads, and sees no GPU.",
 )
 @options.as_json("everything")
+@options.quiet()
 def command(
     paths: tuple[Path, ...],
     engines: tuple[Path, ...],
@@ -88,6 +89,7 @@ def command(
     seconds: float,
     clock: Literal["wall", "processor"],
     as_json: bool,
+    quiet: bool,
 ) -> int:
     """Measure how fast engines are, side by side.
 
@@ -132,7 +134,7 @@ def command(
             seconds=seconds,
             yardstick=yardstick,
             clock=CLOCKS[clock],
-            on_progress=lambda words: click.echo(words, err=True),
+            on_progress=lambda words: None if quiet else click.echo(words, err=True),
         )
         splits = [
             bench.stage_split(engine, name, crystals.sources, batch=batch_sizes[-1], clock=CLOCKS[clock])

@@ -11,6 +11,7 @@ from bandrt.cli.progress import Progress
 from bandrt.files import check_file
 from bandrt.results.choice import choose
 from bandrt.results.convert import OUTPUT_FORMATS, SUFFIXES, OutputFormat, convert
+from bandrt.results.derived import check_replaced
 from bandrt.results.query import parse_query
 from bandrt.results.store import CONVERTED, existing_parts
 from bandrt.results.summary import KINDS
@@ -23,7 +24,10 @@ from bandrt.results.summary import KINDS
 @click.option("--where", metavar="QUERY", help="Those whose columns of summary.csv satisfy this, as in `bandrt plot`.")
 @options.out(f"File to write; by default {', '.join(f'OUT/{name}' for name in CONVERTED.values())}.")
 @options.overwrite("Replace the file if it is there already.")
-def command(results: Path, ids: tuple[str, ...], kind: OutputFormat, where: str | None, out: Path | None, overwrite: bool) -> None:
+@options.quiet()
+def command(
+    results: Path, ids: tuple[str, ...], kind: OutputFormat, where: str | None, out: Path | None, overwrite: bool, quiet: bool
+) -> None:
     """Write the results in OUT, or those of crystals ID..., to one file.
 
     Its name is printed. ID is the id of a crystal, or a pattern such as "mp-1*".
@@ -39,12 +43,14 @@ def command(results: Path, ids: tuple[str, ...], kind: OutputFormat, where: str 
     Exit codes: 0 written, 1 stopped by an error, 2 wrong usage.
     """
     path = results / CONVERTED[kind] if out is None else out
-    if not path.name.endswith(SUFFIXES[kind]):
+    if not path.name.lower().endswith(SUFFIXES[kind]):
         raise click.UsageError(f"{path} is no {kind} file; its name ends in {' or '.join(SUFFIXES[kind])}")
     existing_parts(results)
     query = None if where is None else parse_query(where, KINDS)
     wanted = [one.id for one in choose(results, ids, query)] if ids or query is not None else ()
     check_file(path, overwrite=overwrite)
-    with Progress("crystals") as progress:
+    if out is None:
+        check_replaced(path)
+    with Progress("crystals", quiet=quiet) as progress:
         convert(results, path, kind, ids=wanted, on_progress=progress.show)
     click.echo(str(path))

@@ -41,6 +41,7 @@ from bandrt.sources.tables import STRUCTURE_COLUMN
     help="Column of tables with the crystals, CIFs or pymatgen's JSON.",
 )
 @options.as_json("the outcome")
+@options.quiet()
 def command(
     paths: tuple[Path, ...],
     out: Path,
@@ -55,6 +56,7 @@ def command(
     threads: int | None,
     structure_column: str,
     as_json: bool,
+    quiet: bool,
 ) -> int:
     """Predict the band structures of every crystal under PATH...
 
@@ -88,7 +90,7 @@ def command(
         said = dry_run(paths, out, choices)
         click.echo(json.dumps(said, indent=1) if as_json else "\n".join(f"{name}: {value}" for name, value in said.items()))
         return 0
-    with Progress("crystals") as progress:
+    with Progress("crystals", quiet=quiet) as progress:
         report = infer(paths, out, choices, on_progress=partial(_show, progress))
     for line in [*_summary(report, out), *_left_out(paths, out)]:
         click.echo(line, err=True)
@@ -106,7 +108,7 @@ def _show(progress: Progress, report: RunReport) -> None:
 
 
 def _left_out(paths: Sequence[Path], out: Path) -> list[str]:
-    """How many files in the folders were not read, by their endings."""
+    """How many files in the folders were not read, by their endings, and folders of earlier results."""
     counts = left_out(paths, skip=[out])
     return [f"left out: {', '.join(f'{count} {printable(ending)}' for ending, count in counts.most_common())}"] if counts else []
 
@@ -118,11 +120,13 @@ def _summary(report: RunReport, out: Path) -> list[str]:
         see = f"see {out / ERRORS}" if report.total_failed else f"see {out / SUMMARY}"
         lines = [f"{report.total_predicted} predicted, {report.total_failed} failed ({see})"]
     if report.skipped:
-        lines.append(f"{report.skipped} inputs were done by earlier runs")
+        lines.append(f"{report.skipped} input{'s were' if report.skipped > 1 else ' was'} done by earlier runs")
     width = max((len(str(count)) for count in report.failure_codes.values()), default=0)
-    lines += [f"  {count:>{width}}  {code}" for code, count in report.failure_codes.most_common()]
+    lines += [
+        f"  {count:>{width}}  {code}" for code, count in sorted(report.failure_codes.items(), key=lambda item: (-item[1], item[0]))
+    ]
     if report.warning_codes:
-        (first, n), *others = report.warning_codes.most_common()
+        (first, n), *others = sorted(report.warning_codes.items(), key=lambda item: (-item[1], item[0]))  # ties by name
         counts = [f"{n} crystal{'s' if n > 1 else ''} with {first}", *(f"{n} with {code}" for code, n in others)]
         lines.append(f"warnings: {', '.join(counts)}; see the column warnings in {SUMMARY}")
     seconds = report.seconds

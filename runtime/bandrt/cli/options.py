@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import Any, TypeVar
 
 import click
 
+from bandrt.engine.session import MAX_THREADS
+from bandrt.run.workers import MAX_WORKERS
+
 
 class NamedPath(click.Path):
     """A path that was given: an empty one, as of a shell variable that is not set, would be this folder."""
 
     def __init__(self) -> None:
-        super().__init__(path_type=Path)
+        super().__init__(path_type=Path, readable=False)  # what cannot be read is reported by whoever reads it
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Refuse an empty one."""
@@ -23,14 +27,37 @@ class NamedPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class OutPath(NamedPath):
+    """Where a command writes; ``-``, by which other programs mean standard output, is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse standard output: a file is written under another name, and moved into place when it is whole."""
+        if value == "-":
+            self.fail("nothing is written to standard output; name a file or folder (./- for one that is called so)", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Number(click.FloatRange):
+    """A number within a range; what is none (nan), or has no end (inf), is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Refuse what is not finite."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number", param, ctx)
+        return number
+
+
 PATH = NamedPath()
 """A file or folder."""
+SEED = click.IntRange(0, 2**32 - 1)
+"""What every generator of random numbers takes."""
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def out(help: str, *, required: bool = False) -> Callable[[Command], Command]:
     """``-o`` and ``--out``: where a command writes. Whether it can is the command's to find out, with `bandrt.files`."""
-    return click.option("-o", "--out", "out", required=required, type=PATH, help=help)
+    return click.option("-o", "--out", "out", required=required, type=OutPath(), help=help)
 
 
 def overwrite(help: str = "Replace what is there already.") -> Callable[[Command], Command]:
@@ -45,12 +72,19 @@ def device(help: str) -> Callable[[Command], Command]:
 
 def threads(of: str = "of the model") -> Callable[[Command], Command]:
     """``--threads``: CPU threads."""
-    return click.option("--threads", type=click.IntRange(1), help=f"CPU threads {of}; all cores by default.")
+    return click.option("--threads", type=click.IntRange(1, MAX_THREADS), help=f"CPU threads {of}; all cores by default.")
 
 
 def workers(help: str, *, default: int | None = None) -> Callable[[Command], Command]:
     """``--workers``: processes beside this one."""
-    return click.option("--workers", type=click.IntRange(1), default=default, show_default=default is not None, help=help)
+    return click.option(
+        "--workers", type=click.IntRange(1, MAX_WORKERS), default=default, show_default=default is not None, help=help
+    )
+
+
+def quiet() -> Callable[[Command], Command]:
+    """``-q`` and ``--quiet``: of every command that shows how far it is."""
+    return click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
 
 
 def as_json(what: str) -> Callable[[Command], Command]:

@@ -14,6 +14,7 @@ from bandrt.cli import options
 from bandrt.cli.progress import Progress
 from bandrt.files import check_file, check_folder
 from bandrt.results.choice import Chosen, choose
+from bandrt.results.derived import check_replaced
 from bandrt.results.parts import read_part
 from bandrt.results.prediction import Prediction
 from bandrt.results.query import parse_query
@@ -35,6 +36,7 @@ UNASKED = 100
 @options.overwrite("Replace figures that are there already.")
 @click.option("--format", "kind", type=click.Choice(FIGURE_FORMATS), help="png by default, or what the file name says.")
 @click.option("--full-walk", is_flag=True, help="Draw segments as often as the walk passes them.")
+@options.quiet()
 def command(
     results: Path,
     ids: tuple[str, ...],
@@ -44,6 +46,7 @@ def command(
     overwrite: bool,
     kind: str | None,
     full_walk: bool,
+    quiet: bool,
 ) -> None:
     """Draw the band structures of some crystals in the results of `bandrt infer`, OUT.
 
@@ -77,7 +80,9 @@ def command(
     paths = [file] if file is not None else _file_names(chosen, folder, kind or FIGURE_FORMATS[0])
     for path in paths:
         check_file(path, overwrite=overwrite)
-    with Progress("figures") as progress:
+        if file is None:
+            check_replaced(path)
+    with Progress("figures", quiet=quiet) as progress:
         for number, (path, prediction) in enumerate(zip(paths, _read(chosen), strict=True), start=1):
             path.parent.mkdir(parents=True, exist_ok=True)
             save(prediction.band_structure, path, name=prediction.id, full_walk=full_walk)

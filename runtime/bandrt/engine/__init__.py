@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bandrt.errors import EngineError
+from bandrt.files import SPECIAL, is_special
 
 if TYPE_CHECKING:
     from bandrt.engine.session import Session
@@ -78,6 +79,7 @@ def _suffix(path: Path) -> str:
     """``.onnx`` or ``.plan``, of a file that is there."""
     if not os.path.isfile(path):
         why = "is a folder; name the model file in it" if os.path.isdir(path) else "there is no such model file"
+        why = SPECIAL if is_special(path) else why
         raise EngineError("engine-not-found", f"{path}: {why}")
     suffix = path.suffix.lower()
     if suffix not in (ONNX_SUFFIX, PLAN_SUFFIX):

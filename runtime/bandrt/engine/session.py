@@ -17,6 +17,8 @@ Inputs = dict[str, NDArray[Any]]
 """A padded batch, by the names of `bandrt.contract.INPUTS`."""
 Outputs = dict[str, NDArray[Any]]
 """What a model gives for a batch: those of `bandrt.contract.OUTPUTS` that its manifest lists, by name."""
+MAX_THREADS = 4096
+"""No machine has more cores; each is a thread that is started."""
 
 
 class OutOfMemoryError(EngineError):

@@ -151,5 +151,7 @@ def _read_path(path: Path, name: str) -> Crystal:
     if file_format is None:
         if os.path.isdir(path):
             raise is_a_folder(name)
+        if not os.path.exists(path):
+            raise InputError("file-not-found", f"{name}: no such file")
         raise InputError("unsupported-format", f"{name}: this file name says no format that can be read: {FORMATS}; {SEARCH}")
     return parse(read_file(path, name=name), file_format, name=name)

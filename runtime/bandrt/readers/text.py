@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from bandrt.errors import InputError
+from bandrt.files import SPECIAL, is_special
 
 MAX_CRYSTAL_BYTES = 64 * 1024 * 1024
 """One crystal in a larger file is a mistake or an attack; a CIF of 100,000 atoms has 8 MB."""
@@ -103,16 +104,17 @@ def open_file(path: Path) -> IO[bytes]:
     file.close()
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    raise InputError("not-a-file", f"{path}: is a FIFO, socket or device, which is not read")
+    raise InputError("not-a-file", f"{path}: {SPECIAL}")
 
 
 def read_file(path: Path, *, name: str) -> str:
     """Text of a file, decompressed if its name says that it is compressed.
 
     Raises:
-        InputError: ``file-not-found``, ``is-a-folder``, ``not-a-file``, ``unreadable``, ``too-large`` or
-            ``unsupported-format``.
+        InputError: ``file-not-found``, ``is-a-folder``, ``not-a-file``, ``unreadable``, ``too-large`` or ``unsupported-format``.
     """
+    if is_special(path):
+        raise InputError("not-a-file", f"{name}: {SPECIAL}")
     try:
         with open_file(path) as file, unpacked(file, path.name, name=name) as stream:
             return decoded(limited(stream, name=name))

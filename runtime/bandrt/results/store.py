@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, Self
@@ -36,6 +37,7 @@ from bandrt.files import (
     replaced,
 )
 from bandrt.quoting import quoted
+from bandrt.results.derived import is_derived
 from bandrt.results.parts import BadPartError, part_engine, part_ids, read_part, write_part
 from bandrt.results.prediction import Failure, Prediction, Ticket
 from bandrt.results.summary import COLUMNS, UNCERTAINTY_COLUMN, summary_row
@@ -315,11 +317,11 @@ def check_store(folder: Path, mode: Mode) -> None:
             "output-foreign", f"{folder}: is not empty and no output of bandrt (it has no {RUN} of ours); choose another folder"
         )
     if mode == "new":
-        clearable = first_foreign(folder, _is_ours) is None
+        clearable = first_foreign(folder, partial(_is_ours, folder)) is None
         again = "--overwrite to start again" if clearable else "choose another folder"
         raise OutputInTheWayError("output-not-empty", f"{folder}: is not empty; add --resume to go on, or {again}")
     if mode == "overwrite":
-        check_cleared(folder, _is_ours)
+        check_cleared(folder, partial(_is_ours, folder))
 
 
 def is_store(folder: Path) -> bool:
@@ -336,13 +338,14 @@ def is_store(folder: Path) -> bool:
     return isinstance(values, dict) and "bandrt_version" in values
 
 
-def _is_ours(path: Path) -> bool:
+def _is_ours(folder: Path, path: Path) -> bool:
+    """Whether a run, or what is made of one, wrote this path inside a folder."""
     names = path.parts
-    if len(names) == 1:
-        return names[0] in (PARTS, SUMMARY, ERRORS, RUN, PLOTS, CRASH_LOG, *CONVERTED.values())
+    if len(names) == 1 and names[0] not in CONVERTED.values():
+        return names[0] in (PARTS, SUMMARY, ERRORS, RUN, CRASH_LOG) or (names[0] == PLOTS and (folder / path).is_dir())
     if names[0] == PARTS:
         return len(names) == 2 and path.match("part-*.npz")
-    return names[0] == PLOTS and path.suffix in (".png", ".svg", ".pdf")
+    return (len(names) == 1 or names[0] == PLOTS) and is_derived(folder / path)
 
 
 def _lock(folder: Path) -> int | None:

@@ -18,11 +18,13 @@ from bandrt import __version__
 from bandrt.arguments import check_choices, check_kind, checked_whole
 from bandrt.contract import UNCERTAINTY
 from bandrt.engine import DEFAULT_ENGINE, default_device, read_manifest
+from bandrt.engine.session import MAX_THREADS
 from bandrt.files import path_of, paths_of
 from bandrt.machine.versions import package_versions
 from bandrt.predict import Engine, EngineWarning, default_batch_size, load, unverified
 from bandrt.results.store import Mode, Store, check_store
 from bandrt.run.pipeline import RunReport, default_workers, run
+from bandrt.run.workers import MAX_WORKERS
 from bandrt.sources import Source, count, find
 from bandrt.sources.tables import STRUCTURE_COLUMN
 
@@ -58,9 +60,9 @@ class InferOptions:
         check_kind("retry_failed", self.retry_failed, bool)
         check_kind("structure_column", self.structure_column, str)
         object.__setattr__(self, "engine", path_of(self.engine, what="engine"))
-        for name in ("threads", "workers", "batch_size"):
+        for name, most in (("threads", MAX_THREADS), ("workers", MAX_WORKERS), ("batch_size", None)):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, checked_whole(name, getattr(self, name), at_least=1))
+                object.__setattr__(self, name, checked_whole(name, getattr(self, name), at_least=1, at_most=most))
 
 
 def infer(

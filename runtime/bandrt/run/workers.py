@@ -29,6 +29,8 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 from bandrt.errors import BandrtError
 
+MAX_WORKERS = 1024
+"""No machine gains by more processes of one program."""
 SENT_AHEAD = 2
 """Tasks that a worker holds: it goes on with the second while the answer to the first is on its way."""
 GRACE_SECONDS = 1.0

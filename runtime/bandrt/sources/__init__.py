@@ -5,13 +5,14 @@ Nothing that was asked for is lost: what cannot be opened becomes a `Source` who
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from bandrt.arguments import check_kind
-from bandrt.errors import BandrtError, InputError
+from bandrt.errors import BandrtError, InputError, NotFoundError
 from bandrt.files import paths_of
 from bandrt.quoting import printable
 from bandrt.readers import FORMATS, format_of
@@ -51,6 +52,7 @@ def find(
 
     Raises:
         ArgumentError: ``bad-argument`` for what is no path, or a column that is no text.
+        NotFoundError: ``file-not-found`` if none of the paths is there.
         BandrtError: ``no-input`` if there is nothing of a known kind; at once, or, where only opening tells, when the
             iterator ends without a source.
     """
@@ -95,7 +97,7 @@ def count(
 
 
 def left_out(paths: Path | str | Iterable[Path | str], *, skip: Path | str | Iterable[Path | str] = ()) -> Counter[str]:
-    """How many files in the folders among some paths `find` passes over, by their endings; hidden ones are not counted."""
+    """How many files in the folders among some paths `find` passes over, by their endings, hidden ones aside."""
     counts: Counter[str] = Counter()
     for _ in files(paths_of(paths), skip=paths_of(skip, what="skip"), left_out=counts):
         pass
@@ -111,6 +113,8 @@ def _size(path: Path) -> int:
 
 
 def _no_input(paths: Sequence[Path], unusable: str = "") -> BandrtError:
+    if paths and not any(os.path.lexists(path) for path in paths):
+        return NotFoundError("file-not-found", f"{', '.join(map(str, paths))}: no such file or folder")
     places = ", ".join(str(path) for path in paths) or "no path"
     reason = f" ({unusable})" if unusable else ""
     return BandrtError(

@@ -10,14 +10,16 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from bandrt.errors import InputError
+from bandrt.files import SPECIAL, is_special
 from bandrt.readers.text import open_file
 from bandrt.sources.kinds import Kind, ending_of, is_hidden, kind_of
 from bandrt.sources.unique import SeenStrings
 
 _ASE_BEGINNINGS = (b"- of Ulm", b"SQLite format 3\0")
 """Of a trajectory and a database."""
-_NO_FILE = "is a FIFO, socket or device, which is not opened"
 _BROKEN_LINK = "(broken link)"
+RESULTS = "folder(s) of earlier results"
+"""What is counted where a folder was left out because a run wrote it."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ def files(paths: Sequence[Path], *, skip: Sequence[Path] = (), left_out: Counter
     Args:
         paths: files and folders, in the order wanted.
         skip: folders not to search, such as the output of this run.
-        left_out: where to count the files in folders that are of no known kind, hidden ones aside, by their endings.
+        left_out: where to count the files in folders that are of no known kind, hidden ones aside, by their endings, and folders of
+            `RESULTS`.
     """
     seen = SeenStrings()
     for folder in skip:
@@ -69,11 +72,13 @@ def _named(path: Path, label: str) -> FoundFile:
     if not os.path.exists(path):
         missing = f"is a link to {os.readlink(path)}, which is not there" if os.path.islink(path) else "no such file or folder"
         return FoundFile(path, label, None, ("file-not-found", missing))
+    if is_special(path):
+        return FoundFile(path, label, None, ("not-a-file", SPECIAL))
     kind = kind_of(path.name)
     if kind is None:
         return FoundFile(path, label, None, ("unsupported-format", "this file name says no format that can be read"))
     if not os.path.isfile(path):
-        return FoundFile(path, label, None, ("not-a-file", _NO_FILE))
+        return FoundFile(path, label, None, ("not-a-file", SPECIAL))
     return FoundFile(path, label, kind)
 
 
@@ -90,7 +95,7 @@ def _search(folder: Path, label: str, real: str, seen: SeenStrings, left_out: Co
     """Files of known kinds below a folder, names in sorted order, folders where their name stands."""
     open_folders: list[_Folder] = []  # no recursion: folders may be nested thousands deep
     try:
-        open_folders += _opened(folder, label, real, seen)
+        open_folders += _opened(folder, label, real, seen, left_out)
     except OSError as error:
         yield FoundFile(folder, label, None, ("unreadable", error.strerror or str(error)))
     while open_folders:
@@ -106,7 +111,7 @@ def _search(folder: Path, label: str, real: str, seen: SeenStrings, left_out: Co
         kind = kind_of(entry.name)
         try:
             if entry.is_dir():
-                open_folders += _opened(path, label, real_path, seen)
+                open_folders += _opened(path, label, real_path, seen, left_out)
                 continue
             is_file = entry.is_file()
         except OSError as error:  # links in a circle, a folder that cannot be listed
@@ -126,15 +131,24 @@ def _search(folder: Path, label: str, real: str, seen: SeenStrings, left_out: Co
             if seen.add(real_path):
                 yield FoundFile(path, label, kind)
         elif seen.add(real_path):
-            yield FoundFile(path, label, None, ("not-a-file", _NO_FILE))
+            yield FoundFile(path, label, None, ("not-a-file", SPECIAL))
 
 
-def _opened(folder: Path, label: str, real: str, seen: SeenStrings) -> list[_Folder]:
-    """A folder to search, unless it was searched before."""
+def _opened(folder: Path, label: str, real: str, seen: SeenStrings, left_out: Counter[str] | None) -> list[_Folder]:
+    """A folder to search, unless it was searched before or a run wrote it."""
     if not seen.add(real):
+        return []
+    if _is_of_a_run(folder):
+        if left_out is not None:
+            left_out[RESULTS] += 1
         return []
     with os.scandir(folder) as listing:
         return [_Folder(label, real, iter(sorted(listing, key=lambda entry: entry.name)))]
+
+
+def _is_of_a_run(folder: Path) -> bool:
+    """Whether a folder has the results of an earlier run, whose tables and documents are no inputs of the next."""
+    return os.path.isfile(folder / "run.json") and os.path.isdir(folder / "parts")
 
 
 def _of_ase(entry: os.DirEntry[str]) -> bool:

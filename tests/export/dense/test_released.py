@@ -316,7 +316,7 @@ def traced(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("traced")
 def test_the_command_takes_the_conventions_and_says_what_it_assumed(exported: Exported, tmp_path: Path) -> None:
     engine = tmp_path / "model.onnx"
-    options = ["--edges", "from_center", "--kpoint-frame", "cartesian", "--kpath-scheme", "setyawan_curtarolo"]
+    options = ["--edges", "from_center", "--frame", "cartesian", "--scheme", "setyawan_curtarolo"]
     result = CliRunner().invoke(command, [str(exported.checkpoint), "-o", str(engine), *options], catch_exceptions=False)
     assert result.exit_code == 0
     assert "released model, 6 bands at 128 k-points" in result.stdout

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -217,12 +219,39 @@ def predicted_out(tiny_engine: Path, mixed_folder: Path, tmp_path: Path, capsys:
     return out
 
 
-@pytest.mark.parametrize("name", ["nosuch", "nosuch.cif", "notes.txt"])
-def test_inputs_none_of_which_can_be_read_leave_no_output(name: str, tiny_engine: Path, tmp_path: Path, capsys: Captured) -> None:
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("nosuch", "file-not-found"),
+        ("nosuch.cif", "file-not-found"),
+        ("notes.txt", "no-input"),
+        ("fifo", "no-input"),
+        ("fifo.cif", "no-input"),
+        ("fifo.csv", "no-input"),
+    ],
+)
+def test_inputs_none_of_which_can_be_read_leave_no_output(
+    name: str, code: str, tiny_engine: Path, tmp_path: Path, capsys: Captured
+) -> None:
     (tmp_path / "notes.txt").write_text("mine")
+    if name.startswith("fifo"):
+        os.mkfifo(tmp_path / name)
     assert run(["infer", str(tmp_path / name), "-o", str(tmp_path / "out"), "--engine", str(tiny_engine)]) == 1
-    assert capsys.readouterr().err.startswith(f"error [no-input]: no crystal in {tmp_path / name} (")
+    message = capsys.readouterr().err
+    assert message.startswith(f"error [{code}]: ")
+    assert str(tmp_path / name) in message
+    assert ("FIFO" in message) == name.startswith("fifo")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_was_named_and_cannot_be_opened_is_a_failure_and_the_run_goes_on(
+    tiny_engine: Path, mixed_folder: Path, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "fifo.cif")
+    inputs = [str(tmp_path / "fifo.cif"), str(tmp_path / "nosuch"), str(mixed_folder / "POSCAR")]
+    assert run(["infer", *inputs, "-o", str(tmp_path / "out"), "--engine", str(tiny_engine)]) == 3
+    failures = [json.loads(line) for line in (tmp_path / "out" / "errors.jsonl").read_text().splitlines()]
+    assert {failure["id"]: failure["code"] for failure in failures} == {"fifo": "not-a-file", "nosuch": "file-not-found"}
 
 
 def test_one_input_that_is_missing_beside_others_is_a_failure_of_its_own(
@@ -392,3 +421,18 @@ def test_a_conversion_replaces_a_file_only_when_asked_and_takes_queries(predicte
     assert run([*arguments, "--overwrite"]) == 0
     with h5py.File(target) as file:
         assert len(file["id"]) == 3
+
+
+def test_an_interrupt_ends_a_command_that_does_not_come_back_to_python() -> None:
+    code = (
+        "import hashlib, sys, bandrt.cli as cli\n"
+        "cli.run = lambda arguments: [print('busy', flush=True), hashlib.pbkdf2_hmac('sha256', b'', b'', 2**30)]\n"
+        "sys.argv = ['bandrt', 'bench']\n"
+        "cli.main()\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "busy\n"
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert (process.returncode, said) == (130, "interrupted\n")

@@ -7,11 +7,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from inspect import isfunction, unwrap
+from types import CodeType
+from typing import Any, get_args
 
 import click
 import pytest
 
 from bandrt.cli import cli, run
+from bandrt.cli.options import NamedPath, Number
+from bandrt.engine.session import MAX_THREADS
+from bandrt.recipe import Frame, Scheme
 
 pytest.importorskip("torch", reason="the commands of training and export need it")
 SPELLINGS = {
@@ -23,9 +29,21 @@ SPELLINGS = {
     "--overwrite": ("--overwrite",),
     "--json": ("--json",),
     "--resume": ("--resume",),
+    "-q": ("-q", "--quiet"),
+    "--quiet": ("-q", "--quiet"),
 }
 """Every declaration of an option that several commands have."""
 BATCH_SIZE = {"bandrt infer": ("--batch-size",), "bandrt bench": ("--batch-size", "--batch")}
+ONE_IDEA = {
+    "device": {"--device"},
+    "engine": {"--engine"},
+    "frame": {"--frame"},
+    "scheme": {"--scheme"},
+    "seed": {"--seed"},
+    "size": {"--batch-size", "--part-size"},
+    "split": {"--split"},
+}
+"""What options are called that say one thing, by the last word of their name."""
 KEEPS_WHAT_IS_THERE = {"bandrt train download"}
 """Commands that write into a folder and replace nothing in it."""
 
@@ -55,6 +73,85 @@ def test_options_that_commands_share_have_one_spelling(name: str) -> None:
         assert "--output" not in declared
         if any(flag.startswith("--batch") for flag in declared):
             assert declared == BATCH_SIZE[name]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_one_idea_has_one_spelling(name: str) -> None:
+    for declared in flags(COMMANDS[name]):
+        for flag in declared:
+            assert flag in ONE_IDEA.get(flag.rpartition("-")[2], {flag})
+    values = [option for option in COMMANDS[name].params if isinstance(option.type, click.Choice)]
+    for idea, words in (("--scheme", get_args(Scheme)), ("--frame", get_args(Frame))):
+        assert all(option.opts == [idea] for option in values if set(option.type.choices) >= set(words))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_numbers_have_a_range_and_are_finite(name: str) -> None:
+    for parameter in COMMANDS[name].params:
+        kind = parameter.type
+        assert type(kind) not in (type(click.INT), type(click.FLOAT)), parameter.opts
+        if isinstance(kind, click.FloatRange):
+            assert isinstance(kind, Number), parameter.opts
+        if isinstance(kind, click.FloatRange | click.IntRange):
+            assert kind.min is not None, parameter.opts
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_path_that_cannot_be_read_is_not_for_the_command_line_to_refuse(name: str) -> None:
+    for parameter in COMMANDS[name].params:
+        if isinstance(parameter.type, click.Path):
+            assert isinstance(parameter.type, NamedPath), parameter.opts
+            assert not parameter.type.readable, parameter.opts
+
+
+@pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if ("-o", "--out") in flags(command)])
+def test_standard_output_is_no_place_for_what_is_written_whole(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*name.split()[1:], "-o", "-"]) == 2
+    assert "nothing is written to standard output" in capsys.readouterr().err
+
+
+FLOATS = [(name, p.opts[0]) for name, c in COMMANDS.items() for p in c.params if isinstance(p.type, click.FloatRange)]
+
+
+@pytest.mark.parametrize(("name", "flag"), FLOATS, ids=" ".join)
+@pytest.mark.parametrize("value", ["nan", "-nan", "inf", "-inf", "-1"])
+def test_no_number_is_wrong_usage(name: str, flag: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*name.split()[1:], flag, value]) == 2
+    assert flag in capsys.readouterr().err
+
+
+def test_more_threads_than_there_can_be_are_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    for name, command in COMMANDS.items():
+        if ("--threads",) in flags(command):
+            assert run([*name.split()[1:], "--threads", str(MAX_THREADS + 1)]) == 2
+            assert f"1<=x<={MAX_THREADS}" in capsys.readouterr().err
+
+
+def shows_progress(function: Any, seen: set[Any]) -> bool:
+    """Whether a function of a command, or one of its module that it calls, shows how far it is."""
+    if function in seen:
+        return False
+    seen.add(function)
+    names = set(names_in(function.__code__))
+    within = [function.__globals__.get(name) for name in names]
+    called = [one for one in within if isfunction(one) and one.__module__ == function.__module__]
+    return bool(names & {"Progress", "tqdm", "on_progress"}) or any(shows_progress(one, seen) for one in called)
+
+
+def names_in(code: CodeType) -> Iterator[str]:
+    yield from (*code.co_names, *code.co_varnames)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from names_in(constant)
+        elif isinstance(constant, tuple):  # names of keyword arguments
+            yield from (one for one in constant if isinstance(one, str))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_shows_progress_can_be_quiet(name: str) -> None:
+    if isinstance(COMMANDS[name], click.Group):
+        return
+    assert (("-q", "--quiet") in flags(COMMANDS[name])) == shows_progress(unwrap(COMMANDS[name].callback), set())
 
 
 @pytest.mark.parametrize("name", COMMANDS)

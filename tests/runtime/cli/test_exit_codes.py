@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bandrt.cli import run
+from bandrt.engine.onnx.file import with_checksum
 
 Captured = pytest.CaptureFixture[str]
 
@@ -46,12 +47,12 @@ def test_a_lost_input_is_fatal_and_leaves_nothing(
     name: str, more: list[str], tiny_engine: Path, tmp_path: Path, capsys: Captured
 ) -> None:
     arguments = ["infer", str(tmp_path / name), "-o", str(tmp_path / "out"), "--engine", str(tiny_engine), *more]
-    assert refused(arguments, capsys) == (1, "no-input")
+    assert refused(arguments, capsys) == (1, "file-not-found")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_lost_crystal_to_time_is_fatal(tiny_engine: Path, tmp_path: Path, capsys: Captured) -> None:
-    assert refused(["bench", str(tmp_path / "lost.cif"), "--engine", str(tiny_engine)], capsys) == (1, "no-input")
+    assert refused(["bench", str(tmp_path / "lost.cif"), "--engine", str(tiny_engine)], capsys) == (1, "file-not-found")
 
 
 @pytest.mark.parametrize("command", [["plot", "{}", "a"], ["convert", "{}", "--to", "pymatgen"]], ids=lambda c: c[0])
@@ -77,7 +78,9 @@ def test_an_output_in_the_way_is_wrong_usage(crystal: str, tiny_engine: Path, tm
 
 def test_results_of_another_engine_are_in_the_way(crystal: str, tiny_engine: Path, tmp_path: Path, capsys: Captured) -> None:
     other = tmp_path / "other.onnx"
-    other.write_bytes(tiny_engine.read_bytes() + b"\x72\x00")  # an empty metadata entry: the same model, another file
+    other.write_bytes(
+        with_checksum(tiny_engine.read_bytes() + b"\x72\x00")
+    )  # an empty metadata entry: the same model, another file
     arguments = ["infer", crystal, "-o", str(tmp_path / "out"), "--engine"]
     assert run([*arguments, str(tiny_engine)]) == 0
     capsys.readouterr()

@@ -31,6 +31,7 @@ def test_a_bare_installation_is_told_how_to_get_each_thing() -> None:
         "pip install 'bandrt[export]'",
         "pip install 'bandrt[train]'",
         "pip install 'bandrt[plot]'",
+        "pip install 'bandrt[ase]'",
         "pip install 'bandrt[pymatgen]'",
         "pip install 'bandrt[hdf5]'",
         "pip install 'bandrt[parquet]'",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -270,6 +271,20 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert caught.value.code == "file-not-found"
 
 
+@pytest.mark.parametrize("name", ["nosuch", "nosuch.txt"])
+def test_a_name_without_a_format_is_not_found_before_it_is_unknown(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        to_crystal(tmp_path / name)
+    assert caught.value.code == "file-not-found"
+
+
+def test_a_pipe_is_refused_without_waiting_for_its_other_end(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "Cu.cif")
+    with pytest.raises(InputError) as caught:
+        to_crystal(tmp_path / "Cu.cif")
+    assert caught.value.code == "not-a-file"
+
+
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "folder.cif").mkdir()
     with pytest.raises(InputError) as caught:
@@ -322,6 +337,7 @@ def test_the_name_of_a_file_tells_its_format(file_name: str, expected: str | Non
 
 
 def test_an_unknown_ending_is_answered_with_the_known_ones(tmp_path: Path) -> None:
+    (tmp_path / "Si.cube").touch()
     with pytest.raises(InputError) as caught:
         to_crystal(tmp_path / "Si.cube")
     assert caught.value.code == "unsupported-format"

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bandrt.bands.band_structure import BandStructure
+from bandrt.bands.plot import FIGURE_FORMATS, save
 from bandrt.crystal import Crystal
 from bandrt.errors import OutputError
 from bandrt.manifest import BandRule
@@ -267,12 +268,23 @@ def test_overwriting_deletes_nothing_that_is_not_ours(tmp_path: Path) -> None:
     refused("output-not-a-folder", thesis / "summary.csv", "overwrite")
 
 
-def test_overwriting_takes_old_figures_along(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", FIGURE_FORMATS)
+def test_overwriting_takes_our_old_figures_along(kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
     fill(tmp_path, "ab")
     (tmp_path / "plots").mkdir()
-    (tmp_path / "plots" / "a.png").write_bytes(b"")
+    save(read_one(tmp_path, "a"), tmp_path / "plots" / f"a.{kind}")
     fill(tmp_path, "c", mode="overwrite")
     assert not (tmp_path / "plots").exists()
+
+
+@pytest.mark.parametrize("name", ["plots/a.png", "plots/a.svg", "plots", "bands.h5", "bands.parquet", "bands.jsonl.gz"])
+def test_overwriting_keeps_what_a_user_made_of_results(name: str, tmp_path: Path) -> None:
+    fill(tmp_path, "ab")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"mine")
+    refused("output-foreign", tmp_path, "overwrite")
+    assert (tmp_path / name).read_bytes() == b"mine"
 
 
 def test_two_runs_can_not_write_to_one_folder(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ import pytest
 from bandrt.errors import BandrtError, InputError
 from bandrt.readers import to_crystal
 from bandrt.sources import Source, count, find, left_out
+from bandrt.sources.folders import RESULTS
 from bandrt.sources.tables import rows
 from bandrt.sources.unique import SeenStrings
 
@@ -146,6 +147,15 @@ def test_what_was_there_and_is_gone_is_reported(tmp_path: Path) -> None:
     sources = find([gone, kept])
     gone.unlink()
     assert codes(sources) == ["file-not-found", "ok"]
+
+
+def test_results_of_an_earlier_run_among_the_inputs_are_left_out_and_counted(tmp_path: Path) -> None:
+    write(tmp_path / "Cu.cif")
+    (tmp_path / "bands" / "parts").mkdir(parents=True)
+    for name in ("run.json", "bands.jsonl.gz", "summary.csv"):
+        (tmp_path / "bands" / name).touch()
+    assert [source.id for source in find(tmp_path)] == ["Cu"]
+    assert left_out(tmp_path) == {RESULTS: 1}
 
 
 def test_a_dangling_link_in_a_folder_is_reported(tmp_path: Path) -> None:
@@ -402,10 +412,10 @@ def test_what_would_take_long_is_not_counted(tmp_path: Path, monkeypatch: pytest
 
 def test_paths_that_lead_to_nothing_readable_are_an_error_at_once(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    for missing in ("nowhere", "notes.txt"):
-        with pytest.raises(BandrtError, match=f"{missing}: ") as caught:
-            find([tmp_path / missing])
-        assert caught.value.code == "no-input"
+    for name, code in (("nowhere", "file-not-found"), ("notes.txt", "no-input")):
+        with pytest.raises(BandrtError, match=f"{name}: ") as caught:
+            find([tmp_path / name])
+        assert caught.value.code == code
 
 
 @pytest.mark.parametrize("ending", [".gz", ".GZ", ".bz2", ".xz"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,11 +57,35 @@ def test_what_is_there_is_kept(command: str, arguments: Arguments, tmp_path: Pat
 
 def test_a_report_that_is_there_is_kept(arguments: Arguments, tmp_path: Path, capsys: Captured) -> None:
     pytest.importorskip("matplotlib")
-    assert run([*arguments("evaluate"), "-o", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.startswith(f"error [output-exists]: {tmp_path / 'report.json'}")
+    report = tmp_path / "report" / "report.json"
+    report.parent.mkdir()
+    report.write_text('{"format_version": 1, "sets": [1], "model": {"file": "a"}}', encoding="utf-8")
+    assert run([*arguments("evaluate"), "-o", str(report.parent)]) == 2
+    assert capsys.readouterr().err.startswith(f"error [output-exists]: {report}")
 
 
-@pytest.mark.parametrize("command", ["dataset", "fit"])
+@pytest.mark.parametrize("name", ["config.json", "report.json", "ids.txt", "dataset.json", "build.json"])
+@pytest.mark.parametrize("command", ["dataset", "fit", "evaluate"])
+def test_a_file_of_a_name_that_we_use_too_makes_no_folder_ours(
+    name: str, command: str, arguments: Arguments, tmp_path: Path, capsys: Captured
+) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / name).write_text('{"theirs": 1}', encoding="utf-8")
+    for how in ([], ["--overwrite"]):
+        assert run([*arguments(command), "-o", str(tmp_path / "theirs"), *how]) == 2
+        assert capsys.readouterr().err.startswith("error [output-foreign]: ")
+    assert (tmp_path / "theirs" / name).read_text(encoding="utf-8") == '{"theirs": 1}'
+
+
+def test_a_download_goes_into_a_folder_of_its_own(arguments: Arguments, tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "notes.json.gz").touch()
+    assert run([*arguments("download"), "-o", str(tmp_path / "theirs")]) == 2
+    assert capsys.readouterr().err.startswith("error [output-foreign]: ")
+
+
+@pytest.mark.parametrize("command", ["dataset", "fit", "evaluate"])
 def test_a_foreign_folder_is_refused_whatever_is_asked(
     command: str, arguments: Arguments, tmp_path: Path, capsys: Captured
 ) -> None:
@@ -70,6 +97,41 @@ def test_a_foreign_folder_is_refused_whatever_is_asked(
         assert message.startswith("error [output-foreign]: ")
         assert "choose another" in message
     assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("bands.jsonl", "{}\n[1]\n", "none of 2 documents can be used; the first: [malformed] "),
+        ("bands.jsonl", "", "there is no document"),
+        ("gaps.csv", "material_id,cif,band_gap_pbe_ev\na,x,1\n", "none of 1 documents can be used; the first: [not-a-crystal] "),
+        ("GAPS.CSV", "material_id,cif,band_gap_pbe_ev\n", "there is no document"),
+    ],
+)
+@pytest.mark.parametrize("there", [True, False], ids=["empty folder", "no folder"])
+def test_a_data_set_of_nothing_is_an_error_and_leaves_nothing(
+    name: str, text: str, words: str, there: bool, tmp_path: Path, capsys: Captured
+) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    out = tmp_path / "data"
+    if there:
+        out.mkdir()
+    assert run(["train", "dataset", str(tmp_path / name), "-o", str(out)]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("error [no-input]: ")
+    assert words in said.err
+    assert said.out == ""
+    assert out.exists() == there
+    assert not there or list(out.iterdir()) == []
+
+
+def test_a_model_card_needs_no_torch(tmp_path: Path) -> None:
+    report = {"format_version": 1, "sets": [{}], "model": {"file": "a.onnx", "sha256": "0" * 64, "checkpoint_sha256": "1" * 64}}
+    (tmp_path / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    arguments = ["train", "card", str(DEFAULT_ENGINE), str(tmp_path / "report.json"), "-o", str(tmp_path / "CARD.md")]
+    code = f"import sys; sys.modules['torch'] = None; from bandrt.cli import run; sys.exit(run({arguments!r}))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.stderr.startswith("error [other-model]: a report is about a.onnx")
 
 
 def test_a_table_that_is_none_leaves_no_data_set_behind(tmp_path: Path, capsys: Captured) -> None:

@@ -21,11 +21,11 @@ from bandrt_train.cli.group import group
 from bandrt_train.data.dataset import Dataset, Refusal
 from bandrt_train.evaluation import predictions
 from bandrt_train.evaluation.card import CardError, card
+from bandrt_train.evaluation.errors import EvaluationError
 from bandrt_train.evaluation.judgement import MEAN, MODEL, NEIGHBOUR, judge
 from bandrt_train.evaluation.markdown import compact_table, replace_block, section
 from bandrt_train.evaluation.page import page
 from bandrt_train.evaluation.plots import reliability
-from bandrt_train.evaluation.predictions import EvaluationError
 from bandrt_train.evaluation.report import read_report, summary
 from bandrt_train.model.bandformer import build_model
 from bandrt_train.model.config import ModelConfig
@@ -223,7 +223,7 @@ def test_an_uncertainty_is_compared_with_the_errors(
     def estimating(*arguments: Any) -> predictions.Predictions:
         return dataclasses.replace(predict(*arguments), uncertainty_ev=(2.0 * errors).astype(np.float32))
 
-    monkeypatch.setattr("bandrt_train.evaluation.judgement.predict_entries", estimating)
+    monkeypatch.setattr("bandrt_train.evaluation.predictions.predict_entries", estimating)
     judged = judge(model, data, "validation")
     values = summary(model, [judged])
     found = values["sets"][0]["calibration"]

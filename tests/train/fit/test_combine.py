@@ -18,8 +18,9 @@ from bandrt_train.checkpoint import load_checkpoint, save_checkpoint
 from bandrt_train.cli.group import group
 from bandrt_train.data.dataset import Dataset
 from bandrt_train.data.writer import DatasetWriter
+from bandrt_train.evaluation.errors import EvaluationError
 from bandrt_train.evaluation.metrics import choose_metal_tolerance, evaluate
-from bandrt_train.evaluation.predictions import EvaluationError, predict_entries
+from bandrt_train.evaluation.predictions import predict_entries
 from bandrt_train.fit.combine import EnsembleError, EnsembleResult, build_ensemble, fit_rule, nearest_line
 from bandrt_train.fit.config import FitError
 from bandrt_train.fit.run import fit

@@ -12,7 +12,6 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from bandrt.errors import ManifestError
 from bandrt.manifest import BandRule, TrainingDomain
 from bandrt.recipe import GraphRecipe, KpathRecipe
 from bandrt_export.onnx import export_onnx
@@ -26,7 +25,8 @@ from bandrt_train.data.documents import DocumentText
 from bandrt_train.data.gap_labels import METHOD, gap_targets
 from bandrt_train.data.recipes import default_recipe, unmet
 from bandrt_train.data.writer import DatasetWriter
-from bandrt_train.evaluation.predictions import EvaluationError, graph_energies, predict_entries
+from bandrt_train.evaluation.errors import EvaluationError
+from bandrt_train.evaluation.predictions import graph_energies, predict_entries
 from bandrt_train.fit.config import FitConfig, FitError, GapConfig, TrainerConfig, read_config
 from bandrt_train.fit.loader import SplitGraphs
 from bandrt_train.fit.run import fit, initial_model
@@ -109,9 +109,9 @@ def test_its_fields_are_read_by_name_and_no_others(tmp_path: Path) -> None:
         return read_config(tmp_path / "config.toml")
 
     assert read("variant = 'released'\nd_model = 48\ndecoder_heads = 2").model == ReleasedConfig(d_model=48, decoder_heads=2)
-    with pytest.raises(ManifestError, match=r"model\.n_heads"):
+    with pytest.raises(FitError, match=r"model\.n_heads"):
         read("variant = 'released'\nn_heads = 2")
-    with pytest.raises(ManifestError, match=r"model\.encoder_heads"):
+    with pytest.raises(FitError, match=r"model\.encoder_heads"):
         read("variant = 'paper'\nencoder_heads = 2")
     with pytest.raises(ConfigError, match=r"model\.variant is 'rleased', allowed: paper, fourier, bloch, released"):
         read("variant = 'rleased'")

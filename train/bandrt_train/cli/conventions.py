@@ -19,9 +19,9 @@ _OPTIONS = {
         "Whether atoms hear their 12 nearest neighbours, edges being stored as (neighbour, centre),"
         " or speak to them, edges being stored as (centre, neighbour).",
     ),
-    "frame": ("--kpoint-frame", Frame, "Coordinates of the k-points: fractional, or in 1/Å."),
+    "frame": ("--frame", Frame, "Coordinates of the k-points: fractional, or in 1/Å."),
     "species_index": ("--species-index", SpeciesIndex, "Which row of the species table an element has."),
-    "scheme": ("--kpath-scheme", Scheme, "Which path the k-points lie on."),
+    "scheme": ("--scheme", Scheme, "Which path the k-points lie on."),
 }
 """Flag, values and meaning of each field of `Conventions`."""
 

@@ -14,7 +14,7 @@ from bandrt.cli import options
 from bandrt.cli.progress import Progress
 from bandrt.files import check_folder
 from bandrt.manifest import BandRule, Variant
-from bandrt.recipe import Frame, KpathRecipe, Scheme
+from bandrt.recipe import MAX_KPOINTS, Frame, KpathRecipe, Scheme
 from bandrt_train.cli.conventions import conventions_options
 from bandrt_train.model.config import ModelConfig
 from bandrt_train.model.released.config import Conventions, ReleasedConfig
@@ -41,12 +41,12 @@ GAP_TABLES, RELEASED = (".csv", ".csv.gz"), ".pt"
     "--frame", type=click.Choice(get_args(Frame)), default="fractional", show_default=True,
     help="Coordinates of the k-points that a model is given: fractional, or Cartesian in 1/Å.",
 )  # fmt: skip
-@click.option("--n-kpoints", type=click.IntRange(2), help="Points of the path; by default 256, for released 128.")
+@click.option("--n-kpoints", type=click.IntRange(2, MAX_KPOINTS), help="Points of the path; by default 256, for released 128.")
 @click.option("--n-bands", type=click.IntRange(2), default=6, show_default=True, help="Bands around the Fermi level, even.")
-@click.option("--validation", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of formulas to validate on.")
-@click.option("--test", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of formulas held back.")
-@click.option("--seed", default=0, show_default=True, help="Deals formulas to the splits.")
-@click.option("--min-mapped", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Refuse what covers less of it.")
+@click.option("--validation", type=options.Number(0, 1), default=0.1, show_default=True, help="Share of formulas to validate on.")
+@click.option("--test", type=options.Number(0, 1), default=0.1, show_default=True, help="Share of formulas held back.")
+@click.option("--seed", type=options.SEED, default=0, show_default=True, help="Deals formulas to the splits.")
+@click.option("--min-mapped", type=options.Number(0, 1), default=0.5, show_default=True, help="Refuse what covers less of it.")
 @click.option("--resume", is_flag=True, help="Go on with the folder: keep what is built of the same documents, do the rest.")
 @click.option(
     "--part-size", type=click.IntRange(1),
@@ -59,6 +59,7 @@ GAP_TABLES, RELEASED = (".csv", ".csv.gz"), ".pt"
     only_for="--variant released and data set files of the released code",
 )
 @options.as_json("the header of the data set")
+@options.quiet()
 def dataset(
     sources: tuple[Path, ...],
     out: Path,
@@ -77,6 +78,7 @@ def dataset(
     workers: int,
     conventions: Conventions | None,
     as_json: bool,
+    quiet: bool,
 ) -> None:
     """Build a data set from band structures along lines, in files and folders.
 
@@ -102,10 +104,10 @@ def dataset(
         raise click.UsageError(f"--n-bands is {n_bands}: an even number is needed, half of them below the Fermi level")
     if validation + test >= 1.0:
         raise click.UsageError(f"--validation and --test take {validation + test:.0%} of the data and leave none to train on")
-    alone = next((source for source in sources if source.name.endswith((*GAP_TABLES, RELEASED))), None)
+    alone = next((source for source in sources if source.name.lower().endswith((*GAP_TABLES, RELEASED))), None)
     if alone is not None and len(sources) > 1:
         raise click.UsageError(f"{alone} makes a data set of its own: give it alone")
-    released = alone if alone is not None and alone.name.endswith(RELEASED) else None
+    released = alone if alone is not None and alone.name.lower().endswith(RELEASED) else None
     if released is not None and n_kpoints is not None:
         raise click.UsageError(f"{released} has its own k-points: --n-kpoints does not go with it")
     if released is None and variant != "released" and conventions is not None:
@@ -120,7 +122,7 @@ def dataset(
     recipe = DatasetRecipe(featurization, bands, splits, min_mapped)
     check_folder(out)
     try:
-        with Progress("documents") as progress:
+        with Progress("documents", quiet=quiet) as progress:
             how: BuildOptions = {
                 "workers": workers,
                 "resume": resume,

@@ -11,12 +11,13 @@ import click
 
 from bandrt.cli import EXIT_SOME_FAILED, options
 from bandrt.cli.progress import Progress
-from bandrt.files import check_folder, require_there
+from bandrt.errors import BandrtError, NotFoundError
 from bandrt_train.data.sources.materials_project import (
     FAILED,
     DownloadReport,
-    PathType,
+    DownloadScheme,
     SearchCriteria,
+    check_download_folder,
     download,
     failed_downloads,
     open_client,
@@ -39,17 +40,17 @@ KEY_PAGE = "https://next-gen.materialsproject.org/api"
 @click.option("--magnetic", is_flag=True, help="Search for magnetic crystals too; bands with spin do not train.")
 @click.option("--max", "limit", type=click.IntRange(1), help="At most so many of what a search finds.")
 @click.option(
-    "--path",
-    "path_type",
-    type=click.Choice(get_args(PathType)),
+    "--scheme",
+    type=click.Choice(get_args(DownloadScheme)),
     default="setyawan_curtarolo",
     show_default=True,
-    help="Whose lines of k-points.",
+    help="K-path that the bands were computed on.",
 )
 @click.option(
     "--key-file", type=options.PATH,
     help=f"File with your key, from {KEY_PAGE}; by default it is taken from {KEY_VARIABLE} in the environment.",
 )  # fmt: skip
+@options.quiet()
 def command(
     out: Path,
     ids_file: Path | None,
@@ -59,8 +60,9 @@ def command(
     max_atoms: int,
     magnetic: bool,
     limit: int | None,
-    path_type: PathType,
+    scheme: DownloadScheme,
     key_file: Path | None,
+    quiet: bool,
 ) -> int:
     """Download band structures of the Materials Project.
 
@@ -73,10 +75,10 @@ def command(
 
     Exit codes: 0 all there, 1 stopped by an error, 2 wrong usage, 3 finished but some could not be had, 130 interrupted.
     """
-    check_folder(out)
+    check_download_folder(out)
     if sum((ids_file is not None, bool(elements or chemsys), everything)) > 1:
         raise click.UsageError("--ids, --all and a search by --elements or --chemsys exclude each other")
-    key = (os.environ.get(KEY_VARIABLE, "") if key_file is None else require_there(key_file).read_text(encoding="utf-8")).strip()
+    key = (os.environ.get(KEY_VARIABLE, "") if key_file is None else _read_key(key_file)).strip()
     if not key:
         raise click.UsageError(f"a key is needed: set {KEY_VARIABLE} or give --key-file; it is free, see {KEY_PAGE}")
     searching = bool(elements or chemsys or everything)
@@ -87,8 +89,8 @@ def command(
         ids = search(client, SearchCriteria(wanted, chemsys, max_atoms, magnetic), limit)
         click.echo(f"{len(ids)} crystals found", err=True)
     try:
-        with Progress("band structures") as progress:
-            done = download(ids, out, client, path_type=path_type, on_progress=lambda state: _show(progress, state))
+        with Progress("band structures", quiet=quiet) as progress:
+            done = download(ids, out, client, scheme=scheme, on_progress=lambda state: _show(progress, state))
     except KeyboardInterrupt:
         click.echo(f"{out}: what is fetched is kept; go on with: bandrt train download -o {out}", err=True)
         raise
@@ -101,6 +103,17 @@ def command(
     for code, n in Counter(failure.code for failure in failures).most_common():
         click.echo(f"  {n} {code}, such as {examples[code].id}: {examples[code].message}")
     return EXIT_SOME_FAILED
+
+
+def _read_key(file: Path) -> str:
+    """The text of a file; of a pipe, too, from which programs that keep keys hand them over."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise NotFoundError("file-not-found", f"{file}: no such file") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "is no text"
+        raise BandrtError("unreadable", f"{file}: {reason}; the file with the key cannot be read") from error
 
 
 def _show(progress: Progress, state: DownloadReport) -> None:

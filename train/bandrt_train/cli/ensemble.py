@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 @options.out("Checkpoint to write.", required=True)
 @options.overwrite("Replace the checkpoint if it is there already.")
 @options.threads("of the models")
-def ensemble(members: tuple[Path, ...], data: Path, gaps: Path | None, out: Path, overwrite: bool, threads: int | None) -> None:
+@options.quiet()
+def ensemble(
+    members: tuple[Path, ...], data: Path, gaps: Path | None, out: Path, overwrite: bool, threads: int | None, quiet: bool
+) -> None:
     """Put trained models, the members of an ensemble, into one checkpoint.
 
     Each CKPT is of the same configuration and data, and of a seed of its own. The ensemble predicts the mean of their bands, and
@@ -46,7 +49,7 @@ def ensemble(members: tuple[Path, ...], data: Path, gaps: Path | None, out: Path
     if threads is not None:
         torch.set_num_threads(threads)
     known_gaps = None if gaps is None else Dataset(gaps)
-    with Progress("crystals") as progress:
+    with Progress("crystals", quiet=quiet) as progress:
         result = build_ensemble(members, Dataset(data), out, gaps=known_gaps, progress=progress.counted)
     click.echo(f"validation split of {data}:")
     click.echo(_described(members, result))

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     "--training", multiple=True, type=options.PATH,
     help="Data set the model was trained on, for baselines and known formulas; by default each DATA. May be given again.",
 )  # fmt: skip
-@options.out("Folder for report.json, report.html and crystals.csv.")
+@options.out("Folder for report.json, report.html and crystals.csv, new or empty.")
 @options.overwrite("Replace an earlier report in the folder.")
 @options.as_json("the report")
+@options.quiet()
 def evaluate(
     model: Path,
     data: tuple[Path, ...],
@@ -38,6 +39,7 @@ def evaluate(
     out: Path | None,
     overwrite: bool,
     as_json: bool,
+    quiet: bool,
 ) -> None:
     """Compare MODEL, a checkpoint or an engine, with the labels of each DATA.
 
@@ -56,17 +58,16 @@ def evaluate(
     from bandrt_train.evaluation.judgement import judge
     from bandrt_train.evaluation.markdown import calibration_line
     from bandrt_train.evaluation.metrics import table_one
-    from bandrt_train.evaluation.report import CRYSTALS, PAGE, REPORT, summary, write_report
+    from bandrt_train.evaluation.report import PAGE, check_report_folder, summary, write_report
     from bandrt_train.evaluation.tables import text_table
 
     if out is not None:
         from bandrt.bands.plot import require_matplotlib
 
         require_matplotlib(extra="train", what="the report of an evaluation")
-        for name in (REPORT, PAGE, CRYSTALS):
-            check_file(out / name, overwrite=overwrite)
+        check_report_folder(out, overwrite=overwrite)
     teachers = [Dataset(folder) for folder in training or (data if split != "all" else ())]
-    with Progress("crystals") as progress:
+    with Progress("crystals", quiet=quiet) as progress:
         judgements = [judge(model, Dataset(folder), split, training=teachers, progress=progress.counted) for folder in data]
     for judgement in judgements:
         _note(model, judgement)

@@ -29,10 +29,11 @@ EPOCH_BAR = "{percentage:3.0f}%|{bar}| {n:.2f}/{total_fmt} epochs [{elapsed}<{re
     help="Checkpoint to fine-tune, ours or, for released, one of the authors' code: what that leaves unsaid, the data set says.",
 )
 @click.option("--gaps", type=options.PATH, help="Data set of gaps to learn from too.")
-@click.option("--seed", type=click.IntRange(0), help="In the place of the configuration's, for the members of an ensemble.")
+@click.option("--seed", type=options.SEED, help="In the place of the configuration's, for the members of an ensemble.")
 @options.threads("of training")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run, to the same result; begin it if there is none.")
 @click.option("--tensorboard", is_flag=True, help="Write a log for TensorBoard into the folder, too.")
+@options.quiet()
 def fit(
     config: Path,
     data: Path,
@@ -44,6 +45,7 @@ def fit(
     threads: int | None,
     resume: bool,
     tensorboard: bool,
+    quiet: bool,
 ) -> None:
     """Train the model that CONFIG, a TOML file, describes.
 
@@ -89,7 +91,7 @@ def fit(
     known_gaps = None if gaps is None else Dataset(gaps)
     with ExitStack() as stack:
         board = stack.enter_context(closing(TensorBoardLog(out / TENSORBOARD))) if tensorboard else None
-        bar = stack.enter_context(tqdm(total=settings.epochs, bar_format=EPOCH_BAR, disable=None if first else True))
+        bar = stack.enter_context(tqdm(total=settings.epochs, bar_format=EPOCH_BAR, disable=None if first and not quiet else True))
         followed = _Followed(bar, board)
         try:
             result = run(

@@ -169,11 +169,12 @@ def build(
         on_progress: told after every one.
 
     Raises:
+        InputError: ``no-input`` if nothing becomes an entry; then no data set is left.
         BandrtError: ``worker-died``, or what `find` and `DatasetWriter` raise.
     """
     writer = DatasetWriter(folder, recipe, part_size=part_size, resume=resume, overwrite=overwrite)
     kept = writer.keep(_key(source) for source in find()) if resume else 0
-    n_refused = 0
+    n_refused, first = 0, ""
     with WorkerPool(workers, ahead=AHEAD, advice=ADVICE) as pool:
         new = pool.map(partial(_make_one, make=make), islice(find(), kept, None))
         for n, (name, key, made) in enumerate(new, start=kept + 1):
@@ -182,10 +183,15 @@ def build(
             if isinstance(made, Refusal):
                 writer.refuse(made, key)
                 n_refused += 1
+                first = first or f"[{made.code}] {made.message}"
             else:
                 writer.add(made, key)
             if on_progress is not None:
                 on_progress(BuildReport(n, kept, n_refused, total))
+    if writer.empty:
+        writer.abandon()
+        found = f"none of {n_refused} documents can be used; the first: {first}" if first else "there is no document to build it of"
+        raise InputError("no-input", f"{folder}: {found}; nothing was written")
     return writer.close()
 
 

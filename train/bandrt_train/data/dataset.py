@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from bandrt.arguments import check_choice
 from bandrt.contract import INPUTS
 from bandrt.crystal import Crystal
-from bandrt.errors import InputError, NotFoundError
+from bandrt.errors import InputError, NotFoundError, reason_of
 from bandrt.features import Features
 from bandrt.kpaths.path import KPath
 from bandrt.manifest import BandRule, from_mapping
@@ -157,7 +157,9 @@ class Dataset:
             values = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
             lines = (folder / "entries.jsonl").read_text(encoding="utf-8").splitlines()
         except (OSError, ValueError) as error:
-            raise InputError("not-a-dataset", f"{folder}: not a data set ({error}); make one with: bandrt train dataset") from error
+            raise InputError(
+                "not-a-dataset", f"{folder}: not a data set ({reason_of(error)}); make one with: bandrt train dataset"
+            ) from error
         if values.get("format_version") != FORMAT_VERSION:
             raise InputError(
                 "dataset-version",
@@ -201,7 +203,9 @@ class Dataset:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return dict(arrays)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise InputError("dataset-damaged", f"{path}: cannot be read ({error}); build it again with --resume") from error
+            raise InputError(
+                "dataset-damaged", f"{path}: cannot be read ({reason_of(error)}); build it again with --resume"
+            ) from error
 
 
 def _unpack(record: dict[str, Any], arrays: Mapping[str, NDArray[Any]], row: int, recipe: Recipe) -> Entry:

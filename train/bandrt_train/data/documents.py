@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
-from bandrt.errors import InputError
+from bandrt.errors import InputError, reason_of
 from bandrt.readers.documents import crystal_of_document
 
 LABEL_TOLERANCE = 1e-4
@@ -110,7 +110,7 @@ def parse_document(source: DocumentText) -> BandDocument:
             raise InputError("malformed", f"{source.name}: not a band structure document (no bands and kpoints)")
         return _document(values, source)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise InputError("malformed", f"{source.name}: not a band structure document ({error!r})") from error
+        raise InputError("malformed", f"{source.name}: not a band structure document ({reason_of(error)})") from error
 
 
 def _document(values: dict[str, Any], source: DocumentText) -> BandDocument:

@@ -92,6 +92,7 @@ class DatasetWriter:
             "recipe": dataclasses.asdict(recipe),
         }
         check_folder(folder)
+        self._made = not folder.exists()
         if folder.exists() and any(folder.iterdir()):
             begun = _begun(folder)
             if resume:
@@ -168,6 +169,19 @@ class DatasetWriter:
         with replaced(self.folder / HEADER) as file:
             json.dump(dataclasses.asdict(header), file, ensure_ascii=False, indent=1)
         return Dataset(self.folder)
+
+    def abandon(self) -> None:
+        """Delete what there is of the data set, and the folder if it was made for it."""
+        for path in self.folder.iterdir():
+            if _is_ours(path.relative_to(self.folder)):
+                path.unlink()
+        if self._made:
+            self.folder.rmdir()
+
+    @property
+    def empty(self) -> bool:
+        """Whether no document has become an entry."""
+        return self._n_entries == 0
 
     @property
     def _last(self) -> Milestone:

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from bandrt.errors import BandrtError
+from bandrt.errors import BandrtError, reason_of
 from bandrt.files import require_there
 from bandrt.nested import differences, flat
-from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.evaluation.tables import METRICS, markdown_table
 
 
@@ -88,7 +87,9 @@ def training_run(folder: Path, name: str = "") -> TrainingRun:
         metrics = {name: validation["model"]["total"].get(name) for name in METRICS}
         seed = int(config.pop("seed"))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise AblationError("not-a-run", f"{folder}: not a finished run of bandrt train fit ({error!r})") from error
+        raise AblationError("not-a-run", f"{folder}: not a finished run of bandrt train fit ({reason_of(error)})") from error
+    from bandrt_train.checkpoint import load_checkpoint  # torch takes seconds to import
+
     checkpoint = load_checkpoint(folder / "checkpoint.pt")
     domain = checkpoint.training
     settings = flat(config) | {"gaps": domain.n_gaps, "pretraining": " then ".join(domain.pretraining) or "none"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,11 @@ from bandrt_train.evaluation.baselines import (
     neighbours_bands,
     neighbours_gaps,
 )
+from bandrt_train.evaluation.errors import EvaluationError
 from bandrt_train.evaluation.metrics import CrystalErrors, Predicted, crystal_errors
-from bandrt_train.evaluation.predictions import EvaluationError, Predictions, predict_entries
+
+if TYPE_CHECKING:
+    from bandrt_train.evaluation.predictions import Predictions
 
 MODEL, NEIGHBOUR, MEAN = "model", "nearest neighbour", "training mean"
 SplitChoice = Split | Literal["all"]
@@ -94,6 +97,8 @@ def judge(
     for teacher in teachers:
         if not teacher.header.counts.get("train"):
             raise EvaluationError("empty-split", f"{teacher.folder}: the train split has no crystals")
+    from bandrt_train.evaluation.predictions import predict_entries  # torch, which reading a report does not need
+
     predictions = predict_entries(model, dataset, progress((dataset[i] for i in indices), len(indices)))
     targets = [dataset[i].targets for i in indices]
     predicted = {MODEL: Predicted.from_energies(predictions.energies, predictions.model.rule)}

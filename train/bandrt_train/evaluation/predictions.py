@@ -17,13 +17,13 @@ from bandrt.batch import pad
 from bandrt.contract import BAND_ENERGIES, UNCERTAINTY
 from bandrt.engine import ONNX_SUFFIX, open_session
 from bandrt.engine.session import Session
-from bandrt.errors import BandrtError
 from bandrt.features import Features
 from bandrt.files import file_sha256
 from bandrt.manifest import BandRule, TrainingDomain
 from bandrt.recipe import Recipe
 from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.data.dataset import Dataset, Entry
+from bandrt_train.evaluation.errors import EvaluationError
 from bandrt_train.model.ensemble import Model
 from bandrt_train.model.graphs import to_data
 from bandrt_train.model.output import BandOutput
@@ -31,10 +31,6 @@ from bandrt_train.model.output import BandOutput
 BATCH_SIZE = 16
 ENTRIES_IN_MEMORY = 32 * BATCH_SIZE
 """Entries in memory at a time, sorted by size to fill batches well."""
-
-
-class EvaluationError(BandrtError):
-    """A model and a data set that cannot be compared."""
 
 
 class Graphs(Protocol):

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from bandrt import __version__
-from bandrt.files import replaced, require_there
+from bandrt.errors import BandrtError, OutputInTheWayError, reason_of
+from bandrt.files import check_file, check_folder, replaced, require_there
 from bandrt.results.summary import cell_of
 from bandrt_train.evaluation.breakdown import by_crystal_system, by_element, crystal_system, quintiles
 from bandrt_train.evaluation.calibration import calibration
+from bandrt_train.evaluation.errors import EvaluationError
 from bandrt_train.evaluation.judgement import MODEL, Judgement
 from bandrt_train.evaluation.metrics import CrystalErrors, average, interval, table_one
-from bandrt_train.evaluation.predictions import EvaluationError
 
 FORMAT_VERSION = 1
 REPORT, CRYSTALS, PAGE = "report.json", "crystals.csv", "report.html"
@@ -88,6 +89,24 @@ def crystal_rows(judgement: Judgement) -> list[dict[str, Any]]:
     return rounded
 
 
+def check_report_folder(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that no report can be written to, before the work; changes nothing.
+
+    Raises:
+        OutputError: ``output-not-a-folder``, ``output-unwritable``, ``output-exists`` or ``output-foreign``.
+    """
+    check_folder(folder)
+    if folder.exists() and any(folder.iterdir()):
+        try:
+            read_report(folder / REPORT)
+        except BandrtError as error:
+            raise OutputInTheWayError(
+                "output-foreign", f"{folder}: is not empty and no report (it has no {REPORT} of ours); choose another folder"
+            ) from error
+    for name in (REPORT, PAGE, CRYSTALS):
+        check_file(folder / name, overwrite=overwrite)
+
+
 def write_report(folder: Path, values: dict[str, Any], judgements: Sequence[Judgement], page: str) -> None:
     """Write the three files.
 
@@ -122,7 +141,7 @@ def read_report(path: Path) -> dict[str, Any]:
         version = values["format_version"]
         found = version == FORMAT_VERSION and values["sets"] and values["model"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EvaluationError("not-a-report", f"{path}: not a report of bandrt train evaluate ({error!r})") from error
+        raise EvaluationError("not-a-report", f"{path}: not a report of bandrt train evaluate ({reason_of(error)})") from error
     if not found:
         raise EvaluationError(
             "not-a-report", f"{path}: report format {version!r}, this bandrt reads {FORMAT_VERSION}; evaluate again"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from bandrt.arguments import check_choices
-from bandrt.errors import BandrtError
+from bandrt.errors import BandrtError, ManifestError
 from bandrt.files import require_there
 from bandrt.manifest import from_mapping
 from bandrt_train.model.config import ModelConfig
@@ -107,13 +107,15 @@ def read_config(path: Path) -> FitConfig:
 
     Raises:
         NotFoundError: ``file-not-found``.
-        FitError: ``config-invalid`` for text that is not TOML.
+        FitError: ``config-invalid`` for text that is not TOML, an unknown key, or a value of the wrong kind, naming it.
         ConfigError: ``config-invalid`` for a model that cannot be.
-        ManifestError: for an unknown key or a value of the wrong kind, naming it.
     """
     try:
         values = tomllib.loads(require_there(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise FitError("config-invalid", f"{path}: cannot be read as TOML ({error})") from error
-    model = read_model_config(values.pop("model", {}), name=str(path))
-    return replace(from_mapping(FitConfig, values, name=str(path)), model=model)
+    try:
+        model = read_model_config(values.pop("model", {}), name=str(path))
+        return replace(from_mapping(FitConfig, values, name=str(path)), model=model)
+    except ManifestError as error:  # the rules of reading are the same; what mends it is not
+        raise FitError("config-invalid", error.message) from error

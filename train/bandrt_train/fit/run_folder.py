@@ -35,6 +35,8 @@ LogRow = dict[str, float]
 CONFIG, CHECKPOINT, LOG, LAST, VALIDATION = "config.json", "checkpoint.pt", "log.csv", "last.ckpt", "validation.json"
 TENSORBOARD = "tensorboard"
 """Folder of the log for TensorBoard."""
+TENSORBOARD_LOGS = "events.out.tfevents."
+"""How the names of its files begin."""
 
 
 @dataclass(frozen=True)
@@ -68,18 +70,29 @@ def check_run_folder(path: Path, *, resume: bool, overwrite: bool) -> None:
     check_folder(path)
     if resume or not path.exists() or not any(path.iterdir()):
         return
-    if not (path / CONFIG).is_file():
+    if not _is_run(path):
         raise OutputInTheWayError(
-            "output-foreign", f"{path}: is not empty and no training run (it has no {CONFIG}); choose another folder"
+            "output-foreign", f"{path}: is not empty and no training run (it has no {CONFIG} of ours); choose another folder"
         )
     if not overwrite:
         raise OutputInTheWayError("output-exists", f"{path}: holds a run; add --resume to go on, or --overwrite to start again")
     check_cleared(path, _is_ours)
 
 
+def _is_run(path: Path) -> bool:
+    """Whether a folder was begun by training: others have files of these names, too."""
+    try:
+        values = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(values, dict) and {"model", "optimizer", "trainer"} <= values.keys()
+
+
 def _is_ours(path: Path) -> bool:
     """Whether a path inside a run folder is one that training makes."""
-    return path.parts[0] == TENSORBOARD or (len(path.parts) == 1 and path.name in (CONFIG, CHECKPOINT, LOG, LAST, VALIDATION))
+    if len(path.parts) == 1:
+        return path.name in (CONFIG, CHECKPOINT, LOG, LAST, VALIDATION, TENSORBOARD)
+    return path.parts[0] == TENSORBOARD and len(path.parts) == 2 and path.name.startswith(TENSORBOARD_LOGS)
 
 
 class RunFolder:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import IO, Any
 
 from bandrt.results.convert.provenance import Facts
+from bandrt.results.derived import METHOD_BY
 from bandrt.results.prediction import Prediction
 from bandrt.results.summary import summary
 
@@ -30,7 +31,7 @@ def write(file: IO[bytes], parts: Iterable[Sequence[Prediction]], facts: Facts) 
     Raises:
         MissingPackageError: pymatgen is not installed.
     """
-    method = f"bandrt {facts.get('bandrt_version', '')}, engine {str(facts['engine_sha256'])[:12]}"
+    method = f"{METHOD_BY} {facts.get('bandrt_version', '')}, engine {str(facts['engine_sha256'])[:12]}"
     with gzip.GzipFile("", "wb", _COMPRESSION, file, mtime=0) as lines:
         for part in parts:
             for prediction in part:

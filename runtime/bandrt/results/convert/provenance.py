@@ -8,6 +8,7 @@ from typing import Any
 
 from bandrt import __version__
 from bandrt.manifest import BandRule
+from bandrt.results.derived import CONVERTED_BY
 
 UNITS = {
     "energies": "eV, relative to the Fermi level of a metal and to mid-gap of an insulator",
@@ -39,7 +40,7 @@ def provenance(run: Mapping[str, Any], engine_sha256: str, rule: BandRule) -> Fa
     """
     recorded = {name: run[name] for name in _OF_THE_RUN if name in run}
     return {
-        "converted_by": f"bandrt {__version__}",
+        CONVERTED_BY: f"bandrt {__version__}",
         "engine_sha256": engine_sha256,
         "n_valence": rule.n_valence,
         "metal_tolerance_ev": rule.metal_tolerance_ev,

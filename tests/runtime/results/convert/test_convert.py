@@ -166,6 +166,7 @@ def test_the_command_prints_the_file_and_exits_as_every_command_does(out: Path, 
         assert CONVERTED[kind].endswith(SUFFIXES[kind])
     assert run(["convert", str(out), "c", "--to", "hdf5", "-o", str(out / "one.hdf5")]) == 0
     assert ids_in(out / "one.hdf5", "hdf5") == ["c"]
+    assert run(["convert", str(out), "c", "--to", "hdf5", "-o", str(out / "ONE.H5")]) == 0
     assert run(["convert", str(out), "x", "--to", "hdf5"]) == 1
     assert "error [unknown-id]" in capsys.readouterr().err
     assert run(["convert", str(out), "--to", "hdf5", "-o", str(out / "summary.csv")]) == 2
@@ -173,12 +174,26 @@ def test_the_command_prints_the_file_and_exits_as_every_command_does(out: Path, 
 
 
 def test_a_new_run_deletes_converted_results_with_the_rest(out: Path) -> None:
-    for name in CONVERTED.values():
-        (out / name).touch()
+    for kind, name in CONVERTED.items():
+        pytest.importorskip(PACKAGES[kind])
+        convert(out, out / name, kind)
     (out / ".bands.h5.tmp").touch()
     with Store(out, engine_sha256="e" * 64, mode="overwrite") as store:
         store.write_run({})
     assert not [p for p in out.iterdir() if p.name.lstrip(".").startswith("bands")]
+
+
+@pytest.mark.parametrize("kind", OUTPUT_FORMATS)
+def test_a_file_of_the_user_is_replaced_only_when_it_is_named(
+    kind: OutputFormat, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = target_of(kind, out)
+    arguments = ["convert", str(out), "--to", kind, "--overwrite"]
+    assert run(arguments) == 2
+    assert "error [output-foreign]" in capsys.readouterr().err
+    assert target.read_bytes() == OLD
+    assert run([*arguments, "-o", str(target)]) == 0
+    assert run(arguments) == 0  # this one is ours
 
 
 def test_an_engine_that_estimates_no_errors_gives_none(predictions: list[Prediction], tmp_path: Path) -> None:

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from bandrt.arguments import check_choice
-from bandrt.errors import BandrtError, MissingPackageError, UsageError
-from bandrt.files import replaced, require_there
+from bandrt.errors import BandrtError, MissingPackageError, OutputInTheWayError, UsageError
+from bandrt.files import check_folder, first_foreign, replaced, require_there
 
-PathType = Literal["setyawan_curtarolo", "latimer_munro", "hinuma"]
+DownloadScheme = Literal["setyawan_curtarolo", "latimer_munro", "hinuma"]
 """Whose lines the Materials Project computed."""
-IDS, FAILED = "ids.txt", "failed.jsonl"
+IDS, FAILED, DOCUMENT = "ids.txt", "failed.jsonl", ".json.gz"
+"""Files of a folder; a document is called by its id."""
 ID = re.compile(r"(mp|mvc)-[0-9a-z]+")
 METHOD = "DFT, Materials Project"
 MAX_FAILURES_IN_A_ROW = 20
@@ -146,12 +147,29 @@ def remembered_ids(folder: Path) -> list[str]:
     return read_ids(folder / IDS)
 
 
+def check_download_folder(folder: Path) -> None:
+    """Refuse a folder that documents cannot be written to, or that holds other things; changes nothing.
+
+    Raises:
+        OutputError: ``output-not-a-folder``, ``output-unwritable`` or ``output-foreign``.
+    """
+    check_folder(folder)
+    if (foreign := first_foreign(folder, _is_ours)) is not None:
+        raise OutputInTheWayError("output-foreign", f"{folder}: holds {foreign}, which no download wrote; choose another folder")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a path inside a folder is one that a download writes."""
+    is_document = path.name.endswith(DOCUMENT) and ID.fullmatch(path.name.removesuffix(DOCUMENT)) is not None
+    return len(path.parts) == 1 and (path.name in (IDS, FAILED) or is_document)
+
+
 def download(
     ids: Sequence[str],
     folder: Path,
     client: Client,
     *,
-    path_type: PathType = "setyawan_curtarolo",
+    scheme: DownloadScheme = "setyawan_curtarolo",
     on_progress: Callable[[DownloadReport], None] | None = None,
 ) -> DownloadReport:
     """Fetch the band structures of `ids` that are not in `folder` yet; what cannot be had is recorded and the next one tried.
@@ -160,13 +178,13 @@ def download(
         ids: of the Materials Project.
         folder: for the documents.
         client: see `open_client`.
-        path_type: whose lines.
+        scheme: whose lines.
         on_progress: told after every one how far it is.
 
     Raises:
         BandrtError: ``materials-project-refused`` after `MAX_FAILURES_IN_A_ROW`.
     """
-    check_choice("path_type", path_type, PathType)
+    check_choice("scheme", scheme, DownloadScheme)
     folder.mkdir(parents=True, exist_ok=True)
     with replaced(folder / IDS) as file:
         file.writelines(f"{identifier}\n" for identifier in ids)
@@ -174,7 +192,7 @@ def download(
     kept, failed, in_a_row = len(ids) - len(absent), 0, 0
     with (folder / FAILED).open("w", encoding="utf-8", errors="backslashreplace") as failures:
         for n, identifier in enumerate(absent, start=1):
-            failure = _fetch(identifier, folder, client, path_type)
+            failure = _fetch(identifier, folder, client, scheme)
             if failure is not None:
                 failed += 1
                 failures.write(json.dumps(asdict(failure), ensure_ascii=False) + "\n")
@@ -198,12 +216,12 @@ def failed_downloads(folder: Path) -> list[FailedDownload]:
 
 def document_path(folder: Path, identifier: str) -> Path:
     """Where the document of an id is kept."""
-    return folder / f"{identifier}.json.gz"
+    return folder / f"{identifier}{DOCUMENT}"
 
 
-def _fetch(identifier: str, folder: Path, client: Client, path_type: PathType) -> FailedDownload | None:
+def _fetch(identifier: str, folder: Path, client: Client, scheme: DownloadScheme) -> FailedDownload | None:
     try:
-        bands = client.get_bandstructure_by_material_id(identifier, path_type=path_type, line_mode=True)
+        bands = client.get_bandstructure_by_material_id(identifier, path_type=scheme, line_mode=True)
     except Exception as error:  # whatever the service or the net has against it
         message = " ".join(str(error).split()) or repr(error)
         # mp-api has one error for all; what is not there it says so

@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.errors import InputError
+from bandrt.errors import InputError, reason_of
 from bandrt.files import file_sha256
 from bandrt.readers import to_crystal
 from bandrt_train.data.documents import BandDocument, Reading
@@ -89,7 +89,7 @@ def read_vasprun(file: Path, identifier: str) -> BandDocument:
             structure = run.final_structure
             efermi = float(run.calculate_efermi())
     except (OSError, EOFError, SyntaxError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise InputError("malformed", f"{file}: not a finished VASP run ({error!r})") from error
+        raise InputError("malformed", f"{file}: not a finished VASP run ({reason_of(error)})") from error
     if run.parameters.get("LNONCOLLINEAR") or run.parameters.get("LSORBIT"):
         raise InputError("noncollinear", f"{file}: bands of spinors (LSORBIT or LNONCOLLINEAR), bands without spin are needed")
     chosen, branches = _lines(file, run, divisions)
@@ -154,7 +154,7 @@ def _labelled(file: Path, n_kpoints: int) -> list[int]:
     try:
         labels: list[Any] = Kpoints.from_file(path).labels or []
     except (OSError, EOFError, ValueError, IndexError) as error:
-        raise InputError("malformed", f"{path}: not a KPOINTS file ({error!r})") from error
+        raise InputError("malformed", f"{path}: not a KPOINTS file ({reason_of(error)})") from error
     return [k for k, label in enumerate(labels) if label] if len(labels) == n_kpoints else []
 
 
