@@ -274,6 +274,8 @@ class Manifest:
             ManifestError: ``manifest-invalid`` for text that is not a manifest, ``manifest-version`` for another format.
             ArgumentError: ``bad-argument`` for what is no text.
         """
+        check_kind("text", text, str)
+        check_kind("name", name, str)
         values = parsed(text, name=name)
         if not isinstance(values, dict):
             raise ManifestError("manifest-invalid", f"{name}: the manifest is a {type(values).__name__}, not an object")

@@ -78,9 +78,7 @@ def test_an_output_in_the_way_is_wrong_usage(crystal: str, tiny_engine: Path, tm
 
 def test_results_of_another_engine_are_in_the_way(crystal: str, tiny_engine: Path, tmp_path: Path, capsys: Captured) -> None:
     other = tmp_path / "other.onnx"
-    other.write_bytes(
-        with_checksum(tiny_engine.read_bytes() + b"\x72\x00")
-    )  # an empty metadata entry: the same model, another file
+    other.write_bytes(with_checksum(tiny_engine.read_bytes() + b"\x72\x00"))  # an empty metadata entry: another file
     arguments = ["infer", crystal, "-o", str(tmp_path / "out"), "--engine"]
     assert run([*arguments, str(tiny_engine)]) == 0
     capsys.readouterr()
