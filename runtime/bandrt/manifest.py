@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from bandrt.arguments import check_fields, checked_number, checked_whole, not_allowed
+from bandrt.arguments import check_fields, check_kind, checked_number, checked_whole, not_allowed
 from bandrt.errors import ArgumentError, ManifestError
 from bandrt.quoting import quoted, shortened
 from bandrt.recipe import Recipe
