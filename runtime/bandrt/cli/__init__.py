@@ -113,7 +113,8 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
         _say("interrupted")
-        return EXIT_BY_SIGNAL + error.number if isinstance(error, Interrupted) else EXIT_INTERRUPTED
+        request = error if isinstance(error, Interrupted) else error.__cause__  # click makes an Abort of it
+        return EXIT_BY_SIGNAL + request.number if isinstance(request, Interrupted) else EXIT_INTERRUPTED
     except BrokenPipeError:  # whoever read our output has had enough
         with suppress(OSError, ValueError, AttributeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -84,8 +84,8 @@ class Store:
             mode: ``new`` wants an absent or empty folder; ``resume`` keeps what is complete; ``overwrite`` deletes what a run left.
             retry_failed: on resume, forget the recorded failures.
             uncertainty: whether this engine estimates its errors.
-            record: what ``run.json`` says; it is written before anything else, so that a folder is known for ours however early
-                the run is killed.
+            record: what ``run.json`` says, if there is none yet; it is written before anything else, so that a folder is known for
+                ours however early the run is killed.
 
         Raises:
             OutputInTheWayError: what `check_store` raises, ``engine-differs`` or ``output-version``.
@@ -121,7 +121,7 @@ class Store:
                 self._lock.hold()
                 if mode == "overwrite":
                     clear(folder)
-                if record is not None:
+                if record is not None and not os.path.lexists(folder / RUN):
                     self.write_run(record)
                 (folder / PARTS).mkdir(exist_ok=True)
                 self._load(retry_failed=retry_failed)

@@ -29,8 +29,6 @@ from bandrt.run.workers import require_main_guard
 from bandrt.sources import Source, count, find
 from bandrt.sources.tables import STRUCTURE_COLUMN
 
-_OF_EARLIER_RUNS = ("counts", "failure_codes", "warning_codes")
-"""Of a record: what still holds when a run goes on."""
 _RECORDED_PACKAGES = ("numpy", "gemmi", "moyopy", "onnxruntime", "onnxruntime-gpu", "cuda-core", "tensorrt", "tensorrt-rtx-cu13")
 
 
@@ -129,7 +127,7 @@ def _infer(
         mode=options.mode,
         retry_failed=options.retry_failed,
         uncertainty=UNCERTAINTY in engine.manifest.outputs,
-        record=record | outcome(report) | {key: before[key] for key in _OF_EARLIER_RUNS if key in before},
+        record=record | outcome(report),
     )
     with store:
         try:
