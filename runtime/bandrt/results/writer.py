@@ -379,10 +379,19 @@ class Store:
         return copy
 
     def _vanished(self, lines: Lines, searched: Sequence[Path]) -> list[int]:
-        """Results of earlier runs whose inputs this run looked for in vain."""
-        unmet = np.flatnonzero(~lines.rows["met"] & ~lines.rows["gone"])
+        """Results of earlier runs whose inputs this run looked for in vain; what it could not look at is not gone."""
         places = [_as_written(str(path)) for path in searched]
-        return [row for row in map(int, unmet) if _is_under(self._path_of(lines, row), places)]
+        unmet = np.flatnonzero(~lines.rows["met"] & ~lines.rows["gone"])
+        candidates = [(row, path) for row in map(int, unmet) if _is_under(path := self._path_of(lines, row), places)]
+        unreadable = self._unreadable_places() if candidates and self.failure_codes["unreadable"] else []
+        return [row for row, path in candidates if not _is_under(path, unreadable)]
+
+    def _unreadable_places(self) -> list[str]:
+        """Files and folders of which this run could read nothing, or nothing after some row or member."""
+        met = np.flatnonzero(self._failures.rows["met"] & ~self._failures.rows["gone"])
+        failures = [failure_of(self._failures.line(int(row))) for row in met]
+        paths = [failure.path for failure in failures if failure is not None and failure.code == "unreadable"]
+        return [place for path in paths for place in {path, path.rpartition(":")[0] or path}]
 
     def _path_of(self, lines: Lines, row: int) -> str:
         if lines is self._summary:

@@ -19,7 +19,7 @@ from bandrt.results.parts import BadPartError, read_part
 from bandrt.results.prediction import Failure, Prediction, Ticket
 from bandrt.results.store import Mode, read, read_errors, read_one
 from bandrt.results.summary import COLUMNS
-from bandrt.results.writer import Kept, Store
+from bandrt.results.writer import Store
 
 ENGINE = "e" * 64
 
