@@ -464,4 +464,7 @@ def _file_name(path: str) -> str:
 
 def _is_under(path: str, places: Sequence[str]) -> bool:
     """Whether an input was found in one of some files and folders: there, below it, or a row, frame or member of it."""
-    return any(place == "." or path == place or path.startswith((f"{place}/", f"{place}:")) for place in places)
+    for place in (place.rstrip("/") for place in places):
+        if path == place or path.startswith((f"{place}/", f"{place}:")) or (place == "." and not os.path.isabs(path)):
+            return True
+    return False

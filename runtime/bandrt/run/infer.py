@@ -92,15 +92,15 @@ def infer(
     require_main_guard()
     paths, out = paths_of(paths), path_of(out, what="out")
     report = RunReport()
-    with Interrupt() as interrupt:
-        check_store(out, options.mode)
-        sources = _found(paths, out, options.structure_column)
-        engine = load(options.engine, options.device, threads=options.threads)
-        try:
+    check_store(out, options.mode)
+    sources = _found(paths, out, options.structure_column)
+    engine = load(options.engine, options.device, threads=options.threads)
+    try:
+        with Interrupt() as interrupt:
             _infer(paths, sources, out, engine, options, report, interrupt, on_progress)
-        finally:
-            if not report.engine_busy:
-                engine.close()
+    finally:
+        if not report.engine_busy:
+            engine.close()
     return report
 
 

@@ -88,7 +88,10 @@ def requests() -> list[int]:
 
 
 def exit_at_once() -> None:
-    """End this process on any request to stop, while there is nothing to lose: libraries that are being loaded lose exceptions."""
+    """End this process on any request to stop, while there is nothing to lose.
+
+    Libraries that are being loaded make other errors of an exception, or lose it.
+    """
     for number in requests():
         signal.signal(number, _exit)
 

@@ -157,13 +157,15 @@ def run(
             try:
                 stop.check()
                 for chunk, kept in stream:
-                    state.take(chunk, kept, runner)
                     stop.check()
+                    state.take(chunk, kept, runner)
                 state.finish(runner)
                 stop.settle()
-            except Interrupted as request:
-                stop.settle()
-                report.status, report.signal = "interrupted", request.number
+            except (Interrupted, Exception):
+                if stop.number is None:
+                    raise
+                stop.settle()  # an error now comes of the request: native code makes others of the exception it sees
+                report.status, report.signal = "interrupted", stop.number
                 report.engine_busy = not runner.leave(STOP_SECONDS)
                 state.collect_answered()
         if report.status == "interrupted":

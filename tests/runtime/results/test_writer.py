@@ -1,4 +1,4 @@
-"""Going on with results: only those that a run would make itself are kept, nothing that may be whole is deleted, all is in order."""
+"""Going on with results: only those that a run would make itself are kept, nothing that may be whole is deleted."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def test_the_first_request_is_raised_and_the_others_are_passed_over(number: int)
 
 def test_a_request_waits_for_the_end_of_a_shield() -> None:
     done = []
-    with Interrupt() as interrupt, pytest.raises(Interrupted):
+    with Interrupt() as interrupt, pytest.raises(Interrupted):  # noqa: PT012 - where it is raised is the point
         with interrupt.shielded():
             with interrupt.shielded():
                 signal.raise_signal(signal.SIGINT)
