@@ -29,8 +29,8 @@ def command(table: Path, out: Path, engine: Path, *options: str) -> list[str]:
     """``bandrt infer`` with small parts, so that many are written."""
     arguments = ["infer", str(table), "-o", str(out), "--engine", str(engine), "--batch-size", "4", *options]
     code = (
-        f"import sys; from bandrt import cli; from bandrt.results import writer; writer.PART_CRYSTALS = 16; sys.argv[1:] = {arguments};"
-        "cli.main()"
+        "import sys; from bandrt import cli; from bandrt.results import writer; writer.PART_CRYSTALS = 16;"
+        f"sys.argv[1:] = {arguments}; cli.main()"
     )
     return [sys.executable, "-c", code]
 
