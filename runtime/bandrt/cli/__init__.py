@@ -17,6 +17,7 @@ from click.shell_completion import CompletionItem
 from bandrt import __version__
 from bandrt.errors import BandrtError, MissingPackageError
 from bandrt.quoting import printable
+from bandrt.run.interrupt import EXIT_BY_SIGNAL, Interrupted, exit_at_once
 
 EXIT_FATAL, EXIT_SOME_FAILED, EXIT_INTERRUPTED = BandrtError.exit_code, 3, 130
 REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENAMETOOLONG})
@@ -80,12 +81,32 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 fatal, 2 usage, 3 some inputs failed, 130 interrupted."""
-    if sys.argv[1:2] != ["infer"]:  # which ends its batch first, and says how to go on
+    """Run the command line and exit: 0 done, 1 fatal, 2 usage, 3 some inputs failed, 130, 143 or 129 asked to end by a signal."""
+    _open_standard_streams()
+    if sys.argv[1:2] == ["infer"]:  # which ends by itself, and says how to go on
+        exit_at_once()
+    else:
         from bandrt.cli.interrupts import leave_soon_when_interrupted
 
         leave_soon_when_interrupted()
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code > EXIT_BY_SIGNAL:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        os._exit(code)  # at once: an engine may still be at a batch that nobody waits for
+    sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Lead standard streams that were closed into nothing: the next file that is opened would take their place."""
+    for number, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            if os.open(os.devnull, os.O_RDWR) != number:  # the lowest number that is free
+                continue
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
 
 
 def run(arguments: list[str]) -> int:
@@ -95,14 +116,16 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
         from bandrt.cli.interrupts import said
 
         said.set()
-        click.echo("interrupted", err=True)
-        return EXIT_INTERRUPTED
+        _say("interrupted")
+        request = error if isinstance(error, Interrupted) else error.__cause__  # click makes an Abort of it
+        return EXIT_BY_SIGNAL + request.number if isinstance(request, Interrupted) else EXIT_INTERRUPTED
     except BrokenPipeError:  # whoever read our output has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with suppress(OSError, ValueError, AttributeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FATAL
     except Exception as error:
         return _report(error, arguments)
@@ -114,14 +137,21 @@ def _report(error: Exception, arguments: list[str]) -> int:
     if isinstance(error, ModuleNotFoundError):
         error = _explained(error, arguments[0])
     if isinstance(error, BandrtError):
-        click.echo(f"error [{error.code}]: {error.message}", err=True)
+        _say(f"error [{error.code}]: {error.message}")
         return error.exit_code
     if isinstance(error, OSError) and error.errno in REFUSALS:
         where = f"{error.filename}: " if error.filename else ""
         return _report(BandrtError("system-refused", f"{where}the system refused this ({error.strerror})"), arguments)
     log = _write_traceback(error, arguments)
-    click.echo(f"error [bug]: {type(error).__name__}: {printable(str(error))}; the traceback is in {log}", err=True)
+    there = f"the traceback is in {log}" if log else "its traceback could not be written anywhere"
+    _say(f"error [bug]: {type(error).__name__}: {printable(str(error))}; {there}")
     return EXIT_FATAL
+
+
+def _say(line: str) -> None:
+    """Print a line on standard error, if anybody reads it."""
+    with suppress(OSError, ValueError):
+        click.echo(line, err=True)
 
 
 def _explained(error: ModuleNotFoundError, command: str) -> Exception:
@@ -132,8 +162,8 @@ def _explained(error: ModuleNotFoundError, command: str) -> Exception:
     return MissingPackageError(error.name or "a package", extra, f"bandrt {command}")
 
 
-def _write_traceback(error: Exception, arguments: list[str]) -> Path:
-    """Write what went wrong beside the results if there is a folder for them, else among temporary files."""
+def _write_traceback(error: Exception, arguments: list[str]) -> Path | None:
+    """Write what went wrong beside the results if there is a folder for them, else among temporary files; None: nowhere."""
     import tempfile
     import traceback
 
@@ -145,7 +175,9 @@ def _write_traceback(error: Exception, arguments: list[str]) -> Path:
         with suppress(OSError), replaced(folder / CRASH_LOG) as file:
             file.write(text)
             return folder / CRASH_LOG
-    descriptor, path = tempfile.mkstemp(suffix=f"-{CRASH_LOG}")  # a name that nobody can have put a link under
-    with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(text)
-    return Path(path)
+    with suppress(OSError):
+        descriptor, name = tempfile.mkstemp(suffix=f"-{CRASH_LOG}")  # a name that nobody can have put a link under
+        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+        return Path(name)
+    return None

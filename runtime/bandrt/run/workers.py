@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
-from multiprocessing import get_context, resource_tracker
+from multiprocessing import current_process, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from queue import Empty, SimpleQueue
@@ -37,8 +37,10 @@ GRACE_SECONDS = 1.0
 """Time for a worker to leave by itself once all is done; then it is killed."""
 PR_SET_PDEATHSIG = 1
 """From ``linux/prctl.h``."""
-LEFT_TO_PARENT = (signal.SIGINT, signal.SIGTERM)
+LEFT_TO_PARENT = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Signals that often reach a whole process group; the parent decides what they mean, and its workers end with it."""
+EXIT_WITHOUT_GUARD = 77
+"""With which a worker ends that was about to start the run that started it."""
 STOP = b""
 """The message that ends a worker; no pickle is empty."""
 
@@ -50,6 +52,12 @@ class _Task(NamedTuple):
     function: Callable[[Any], Any]
     item: Any
     result: Future[Any]
+
+
+def require_main_guard() -> None:
+    """End a worker that runs, while it starts, the script that started it: the script has no main guard, and would never end."""
+    if getattr(current_process(), "_inheriting", False):
+        os._exit(EXIT_WITHOUT_GUARD)
 
 
 class WorkerPool:
@@ -66,6 +74,7 @@ class WorkerPool:
             ahead: items taken for each worker before the result of the first of them is given back.
             advice: what the error about a worker that died says of what is kept and how to go on.
         """
+        require_main_guard()
         self._size = workers if workers > 1 else 0
         self._ahead = ahead
         self._advice = advice
@@ -145,6 +154,11 @@ class WorkerPool:
             failure: Exception = error
             if isinstance(error, EOFError | OSError):
                 failure = BandrtError("worker-died", f"a worker process was killed, probably for its memory; {self._advice}")
+                if self._lacks_guard():
+                    failure = BandrtError(
+                        "no-main-guard",
+                        'worker processes run the script that starts them: put what it does under if __name__ == "__main__":',
+                    )
                 failure.__cause__ = error
             for result in sent:
                 result.set_exception(failure)
@@ -166,6 +180,11 @@ class WorkerPool:
         if self._killed.is_set():
             process.kill()
         return process, ours
+
+    def _lacks_guard(self) -> bool:
+        for process in self._processes:
+            process.join(GRACE_SECONDS)
+        return any(process.exitcode == EXIT_WITHOUT_GUARD for process in self._processes)
 
     def _next(self, *, wait: bool) -> _Task | None:
         """The next task; None, now and ever after, when there are no more."""
