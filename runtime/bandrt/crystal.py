@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bandrt.elements import FORMULA_ORDER, MAX_ATOMIC_NUMBER, SYMBOLS
 from bandrt.errors import InputError
+from bandrt.limits import check_n_atoms, check_numbers, check_volume
 from bandrt.overlaps import overlap_of
 
 MIN_VOLUME_PER_ATOM = 0.5
@@ -61,7 +62,8 @@ class Crystal:
             name: what to call it in an error, usually the file.
 
         Raises:
-            InputError: ``no-atoms``, ``unknown-species``, ``bad-lattice``, ``bad-coordinates`` or ``overlapping-atoms``.
+            InputError: ``no-atoms``, ``unknown-species``, ``bad-lattice``, ``bad-coordinates``, ``overlapping-atoms``, or what is
+                beyond `bandrt.limits`: ``too-many-atoms``, ``lattice-too-large``, ``coordinate-too-large``.
         """
         cell = _floats(lattice, "bad-lattice", "the lattice", name)
         numbers = _whole_numbers(atomic_numbers, name)
@@ -74,8 +76,8 @@ class Crystal:
             raise InputError("bad-coordinates", f"{name}: positions of shape {coords.shape}; ({len(numbers)}, 3) is needed")
         if len(numbers) != len(coords):
             raise InputError("bad-coordinates", f"{name}: {len(numbers)} species but {len(coords)} positions")
-        if not np.isfinite(coords).all():
-            raise InputError("bad-coordinates", f"{name}: a fractional coordinate is not a finite number")
+        check_n_atoms(len(numbers), name=name)
+        check_numbers(cell, coords, name=name)
         faces, signed_volume = cofactors(cell)
         volume = abs(signed_volume)
         if not MIN_VOLUME_PER_ATOM * len(numbers) <= volume < math.inf:  # neither for a vector that is inf or nan
@@ -84,6 +86,7 @@ class Crystal:
                 f"{name}: cell volume {volume:.3g} Å^3 for {len(numbers)} atoms,"
                 f" at least {MIN_VOLUME_PER_ATOM} Å^3 per atom is needed",
             )
+        check_volume(volume, len(numbers), name=name)
         overlap = overlap_of(cell, volume / max(math.hypot(*face) for face in faces), numbers, coords)
         if overlap is not None:
             first, second = (f"{place + 1} ({SYMBOLS[numbers[place]]})" for place in (overlap.first, overlap.second))
@@ -142,7 +145,7 @@ def _floats(values: Any, code: str, what: str, name: str) -> NDArray[np.float64]
     """
     try:
         return np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(code, f"{name}: {what} cannot be read as numbers: {error}") from None
 
 

@@ -62,8 +62,11 @@ class InputError(BandrtError):
         stage: the step that refused it.
     """
 
+    longest_message: ClassVar[int] = 2000
+    """Characters; a message that repeats what a file says is not as long as the file."""
+
     def __init__(self, code: str, message: str, *, stage: Stage = "read") -> None:
-        super().__init__(code, message)
+        super().__init__(code, message if len(message) <= self.longest_message else f"{message[: self.longest_message - 3]}...")
         self.stage: Stage = stage
 
     def about(self, name: str) -> InputError:

@@ -30,7 +30,7 @@ from bandrt.files import file_sha256, path_of
 from bandrt.graph.bonded_network import network_warnings
 from bandrt.items import called, crystal_of, default_name, found_at, is_one, items_of, name_of
 from bandrt.manifest import BandRule, Manifest
-from bandrt.outcomes import only, outcome_of
+from bandrt.outcomes import each, only, outcome_of
 from bandrt.readers.text import is_a_folder
 from bandrt.recipe import Recipe
 from bandrt.results.prediction import Failure, Prediction, Result, Ticket
@@ -281,14 +281,18 @@ def featurize_inputs(
         else:
             done.features.append((ticket, one))
     found = [features for _, features in done.features]
-    said = network_warnings([features.crystal for features in found], found)
-    return Featurized(
-        [
-            (ticket._replace(warnings=(*ticket.warnings, *codes)) if codes else ticket, features)
-            for (ticket, features), codes in zip(done.features, said, strict=True)
-        ],
-        done.failures,
-    )
+    said = each(found, _network_warnings, "features-failed", "graph") if found else []
+    warned: list[tuple[Ticket, Features]] = []
+    for (ticket, features), codes in zip(done.features, said, strict=True):
+        if isinstance(codes, InputError):
+            done.failures.append((ticket, Failure.of(codes.about(ticket.path or ticket.id), ticket)))
+        else:
+            warned.append((ticket._replace(warnings=(*ticket.warnings, *codes)) if codes else ticket, features))
+    return Featurized(warned, done.failures)
+
+
+def _network_warnings(found: Sequence[Features]) -> Sequence[tuple[str, ...]]:
+    return network_warnings([features.crystal for features in found], found)
 
 
 def within_size(outcome: Features | InputError, max_atoms: int | None, *, name: str) -> Features | InputError:

@@ -12,8 +12,10 @@ from itertools import chain
 from pathlib import Path
 
 from bandrt.arguments import check_kind
-from bandrt.errors import BandrtError
+from bandrt.errors import BandrtError, InputError
 from bandrt.files import paths_of
+from bandrt.limits import shortened
+from bandrt.outcomes import typed
 from bandrt.readers import FORMATS, format_of
 from bandrt.sources.archives import members
 from bandrt.sources.ase_files import configurations
@@ -65,7 +67,7 @@ def find(
     if empty:
         raise _no_input(given, unusable)
     return _with_ids(
-        chain.from_iterable(_candidates(file, shared_stems, structure_column) for file in files(given, skip=skipped)), given
+        chain.from_iterable(_survived(file, shared_stems, structure_column) for file in files(given, skip=skipped)), given
     )
 
 
@@ -84,7 +86,7 @@ def count(
         budget -= _size(file.path)
         if budget < 0:
             return None
-        total += sum(1 for _ in _candidates(file, frozenset(), structure_column))
+        total += sum(1 for _ in _survived(file, frozenset(), structure_column))
     return total
 
 
@@ -111,6 +113,18 @@ def _no_input(paths: Sequence[Path], unusable: str = "") -> BandrtError:
         "no-input",
         f"no crystal in {places}{reason}; looked for {FORMATS}, tables .csv and .jsonl, ASE's .traj and .db, .zip and .tar",
     )
+
+
+def _survived(file: FoundFile, shared_stems: Set[str], structure_column: str) -> Iterator[Candidate]:
+    """Crystals of one file; whatever goes wrong with it costs only what comes after, and is reported."""
+    name, last = stem_of(file.path.name), "its beginning"
+    try:
+        with typed("reader-failed", name=str(file.path)):
+            for candidate in _candidates(file, shared_stems, structure_column):
+                last = candidate.source.id
+                yield candidate
+    except InputError as error:
+        yield refused(name, str(file.path), error.code, f"{error.message}; nothing after {shortened(last)} can be read")
 
 
 def _candidates(file: FoundFile, shared_stems: Set[str], structure_column: str) -> Iterator[Candidate]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
+from bandrt.outcomes import typed
 from bandrt.readers import Format, parse
 from bandrt.readers.text import read_file
 
@@ -35,7 +36,8 @@ class Source:
         """
         if isinstance(self.content, InputError):
             raise self.content
-        text = read_file(self.content, name=self.path) if isinstance(self.content, Path) else self.content
+        with typed("reader-failed", name=self.path):
+            text = read_file(self.content, name=self.path) if isinstance(self.content, Path) else self.content
         return parse(text, self.format, name=self.path)
 
 
