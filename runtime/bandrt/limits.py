@@ -97,7 +97,7 @@ def check_volume(volume: float, n_atoms: int, *, name: str) -> None:
     if volume > MAX_VOLUME_PER_ATOM * n_atoms:
         raise InputError(
             "lattice-too-large",
-            f"{name}: cell volume {volume:.3g} Å^3 for {n_atoms} atoms, at most {MAX_VOLUME_PER_ATOM:g} Å^3 per atom is taken; {WRONG}",
+            f"{name}: cell volume {volume:.3g} Å^3 for {n_atoms} atoms, at most {MAX_VOLUME_PER_ATOM:g} Å^3 each is taken; {WRONG}",
         )
 
 

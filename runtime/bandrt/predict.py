@@ -19,11 +19,12 @@ from bandrt.bands.band_structure import BandStructure, in_order
 from bandrt.bands.on_path import Energies
 from bandrt.batch import Batcher
 from bandrt.contract import BAND_ENERGIES, UNCERTAINTY
+from bandrt.cores import available_cores
 from bandrt.crystal import Crystal
 from bandrt.domain import warnings
 from bandrt.engine import DEFAULT_ENGINE, open_session
 from bandrt.engine.memory import CrystalOutputs, Evaluator
-from bandrt.engine.session import Session, available_cores
+from bandrt.engine.session import Session
 from bandrt.errors import EngineError, InputError
 from bandrt.features import Features, Many, featurize_crystals
 from bandrt.files import file_sha256, path_of

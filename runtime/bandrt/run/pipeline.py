@@ -20,7 +20,7 @@ from types import FrameType, TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
 from bandrt.batch import Batcher
-from bandrt.engine.session import available_cores
+from bandrt.cores import available_cores
 from bandrt.features import CHUNK, Features
 from bandrt.outcomes import outcome_of
 from bandrt.predict import Engine, featurize_inputs
