@@ -229,6 +229,16 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Check that the file is sound. If it is, report the problem with its file.",
     ),
     ErrorCode(
+        "timed-out",
+        "A crystal was given up because reading and featurising it did not end in time.",
+        "Reduce it to its primitive cell, or give it more time with --timeout.",
+    ),
+    ErrorCode(
+        "crashed",
+        "The process that read and featurised a crystal was killed, for want of memory or by a fault in a library.",
+        "Check the crystal. If it is sound, report the problem with its file; with more memory or fewer workers it may pass.",
+    ),
+    ErrorCode(
         "features-failed",
         "The features of a crystal could not be made, for a reason that is not foreseen; the message names the class of the error.",
         "Check that the crystal is sound. If it is, report the problem with its file.",
@@ -450,8 +460,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "worker-died",
-        "A worker process was ended from outside, most often for want of memory.",
-        "Go on with --resume --workers 1, which keeps what was done; or give the machine more memory.",
+        "Worker processes could not be started, or died one after the other without a single result, most often for want of memory.",
+        "Go on with --resume, which keeps what was done, with fewer workers or more memory.",
     ),
 )
 """Codes of the runtime, which the other packages raise, too."""

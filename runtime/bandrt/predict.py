@@ -92,6 +92,9 @@ class Engine:
                 tuple, array, column, or a generator, which may be endless.
             batch_size: crystals per run of the model; None takes what suits the device.
 
+        All is done in this process: nobody watches, and a crystal on which a library under this never ends, or crashes, takes the
+        process with it. `bandrt.limits` keeps those that are known from it; `bandrt infer` survives the others.
+
         Returns:
             An iterator over as many results as there are items: a `Prediction`, or a `Failure` for an input that cannot be used.
             Anything else that goes wrong is raised.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from bandrt import __version__
-from bandrt.arguments import check_choices, check_kind, checked_whole
+from bandrt.arguments import check_choices, check_kind, checked_whole, not_allowed
 from bandrt.contract import UNCERTAINTY
 from bandrt.engine import DEFAULT_ENGINE, default_device, read_manifest
 from bandrt.files import path_of, paths_of
 from bandrt.machine.versions import package_versions
 from bandrt.predict import Engine, default_batch_size, load
 from bandrt.results.store import Mode, Store, check_store
-from bandrt.run.pipeline import RunReport, default_workers, run
+from bandrt.run.pipeline import TIMEOUT_SECONDS, RunReport, default_workers, run
 from bandrt.sources import Source, count, find
 from bandrt.sources.tables import STRUCTURE_COLUMN
 
@@ -35,7 +36,9 @@ class InferOptions:
         engine: the model file.
         device: ``cpu``, ``cuda`` or ``cuda:N``; None takes the CPU for an ONNX file, the first GPU for a plan.
         threads: CPU threads of the engine; None takes every core.
-        workers: processes that read and featurise; None takes what keeps the device fed.
+        workers: processes that read and featurise; None takes what keeps the device fed, 0 works in this process, where a crystal
+            that never ends is not given up, and one that crashes a library ends the run.
+        timeout: seconds after which a crystal is given up that a worker does not get on with.
         batch_size: crystals per run of the engine; None takes what suits the device.
         mode: what to do with an output folder that is not empty.
         retry_failed: on resume, try again what failed before.
@@ -46,6 +49,7 @@ class InferOptions:
     device: str | None = None
     threads: int | None = None
     workers: int | None = None
+    timeout: float = TIMEOUT_SECONDS
     batch_size: int | None = None
     mode: Mode = "new"
     retry_failed: bool = False
@@ -56,9 +60,11 @@ class InferOptions:
         check_kind("retry_failed", self.retry_failed, bool)
         check_kind("structure_column", self.structure_column, str)
         object.__setattr__(self, "engine", path_of(self.engine, what="engine"))
-        for name in ("threads", "workers", "batch_size"):
+        for name, least in (("threads", 1), ("workers", 0), ("batch_size", 1)):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, checked_whole(name, getattr(self, name), at_least=1))
+                object.__setattr__(self, name, checked_whole(name, getattr(self, name), at_least=least))
+        if not isinstance(self.timeout, int | float) or not 0 < self.timeout < math.inf:
+            raise not_allowed("timeout", self.timeout, "a number of seconds above 0")
 
 
 def infer(
@@ -84,7 +90,7 @@ def infer(
     check_store(out, options.mode)
     sources = _found(paths, out, options.structure_column)
     with load(options.engine, options.device, threads=options.threads) as engine:
-        workers = options.workers or default_workers(engine.session.device)
+        workers = _workers(options, engine.session.device)
         batch_size = options.batch_size or default_batch_size(engine.session.device)
         estimates = UNCERTAINTY in engine.manifest.outputs
         with Store(
@@ -95,7 +101,16 @@ def infer(
             record = _record(paths, engine, options, workers=workers, batch_size=batch_size, started=started)
             store.write_run(record | outcome(report))
             try:
-                run(sources, engine, store, workers=workers, batch_size=batch_size, report=report, on_progress=on_progress)
+                run(
+                    sources,
+                    engine,
+                    store,
+                    workers=workers,
+                    batch_size=batch_size,
+                    report=report,
+                    timeout=options.timeout,
+                    on_progress=on_progress,
+                )
             except BaseException:
                 report.status = "stopped"
                 raise
@@ -123,9 +138,13 @@ def dry_run(paths: Path | str | Iterable[Path | str], out: Path | str, options: 
         "variant": manifest.variant,
         "kpath": manifest.recipe.kpath.scheme,
         "device": device,
-        "workers": options.workers or default_workers(device),
+        "workers": _workers(options, device),
         "batch_size": options.batch_size or default_batch_size(device),
     }
+
+
+def _workers(options: InferOptions, device: str) -> int:
+    return default_workers(device) if options.workers is None else options.workers
 
 
 def _found(paths: Sequence[Path], out: Path, structure_column: str) -> Iterator[Source]:
@@ -154,6 +173,7 @@ def _record(
             "device": engine.session.device,
             "threads": options.threads,
             "workers": workers,
+            "timeout": options.timeout,
             "batch_size": batch_size,
             "mode": options.mode,
             "retry_failed": options.retry_failed,

@@ -15,12 +15,13 @@ from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, islice
 from types import FrameType, TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
 from bandrt.batch import Batcher
 from bandrt.cores import available_cores
+from bandrt.crystal import Crystal
+from bandrt.errors import InputError
 from bandrt.features import CHUNK, Features
 from bandrt.outcomes import outcome_of
 from bandrt.predict import Engine, featurize_inputs
@@ -28,14 +29,17 @@ from bandrt.recipe import Recipe
 from bandrt.results.prediction import Failure, Result, Ticket
 from bandrt.results.store import Store
 from bandrt.run.engine_thread import Answer, EngineThread
-from bandrt.run.workers import WorkerPool
+from bandrt.run.workers import WorkerDied, WorkerPool
 from bandrt.sources import Source
+from bandrt.watch import watched
 
-POOL_FROM_CHUNKS = 2
-"""Fewer chunks of sources than these are featurised here: starting a worker takes as long as featurising a thousand crystals."""
+TIMEOUT_SECONDS = 20.0
+"""For one crystal; the slowest of a hundred thousand takes a tenth of it."""
+CHUNK_BYTES = 8 * 1024 * 1024
+"""Of texts that travel to a worker together, unless one alone is larger."""
 CHUNKS_PER_WORKER = 3
 """Chunks in flight for each worker."""
-ADVICE = "what was predicted is kept: go on with --resume --workers 1"
+ADVICE = "what was predicted is kept: go on with --resume"
 """What to do when a worker died."""
 BATCHES_IN_FLIGHT = 2
 """Batches that wait for the engine; it may answer the first of two only when it has both."""
@@ -45,6 +49,8 @@ CORES_PER_WORKER_ON_CPU = 8
 STAGES = ("read", "featurize", "engine", "write")
 """What the time of a run is spent on; they overlap."""
 
+Chunk = list[tuple[int, Source]]
+"""Sources that are featurised together, each with its place among the inputs."""
 Status = Literal["running", "finished", "interrupted", "stopped"]
 
 
@@ -111,6 +117,7 @@ def run(
     workers: int,
     batch_size: int,
     report: RunReport,
+    timeout: float = TIMEOUT_SECONDS,
     on_progress: Callable[[RunReport], None] = lambda report: None,
 ) -> None:
     """Predict every source that the store has not dealt with; an interrupt ends the run after what is in flight.
@@ -119,9 +126,10 @@ def run(
         sources: what to predict.
         engine: the open engine.
         store: the open output folder.
-        workers: processes that read and featurise; 1 works in this process.
+        workers: processes that read and featurise; 0 works in this process, where a crystal that never ends is not given up.
         batch_size: crystals per run of the engine.
         report: kept up to date while the run goes on.
+        timeout: seconds after which a crystal is given up that a worker does not get on with.
         on_progress: called after every batch.
 
     Raises:
@@ -150,7 +158,7 @@ def run(
         collect(BATCHES_IN_FLIGHT)
 
     wanted = _not_done(sources, store, report)
-    stream = _featurized(wanted, engine.recipe, engine.manifest.profile.max_atoms, workers)
+    stream = _featurized(wanted, engine.recipe, engine.manifest.profile.max_atoms, workers, timeout)
     with Interrupt() as interrupt, EngineThread(engine) as runner, closing(stream):
         for chunk in stream:
             report.seconds["read"] += chunk.read_seconds
@@ -219,20 +227,84 @@ def _not_done(sources: Iterable[Source], store: Store, report: RunReport) -> Ite
 
 
 def _featurized(
-    sources: Iterator[tuple[int, Source]], recipe: Recipe, max_atoms: int | None, workers: int
+    sources: Iterator[tuple[int, Source]], recipe: Recipe, max_atoms: int | None, workers: int, timeout: float
 ) -> Generator[FeaturizedChunk, None, None]:
-    chunks = iter(lambda: list(islice(sources, CHUNK)), [])
-    first = list(islice(chunks, POOL_FROM_CHUNKS))
     featurize = partial(_featurize_chunk, recipe=recipe, max_atoms=max_atoms)
-    with WorkerPool(workers if len(first) == POOL_FROM_CHUNKS else 1, ahead=CHUNKS_PER_WORKER, advice=ADVICE) as pool:
-        yield from pool.map(featurize, chain(first, chunks))
+    with WorkerPool(workers, ahead=CHUNKS_PER_WORKER, advice=ADVICE, timeout=timeout) as pool:
+        yield from pool.map(featurize, _chunks(sources), rescue=partial(_redone, pool, featurize, timeout))
 
 
-def _featurize_chunk(chunk: list[tuple[int, Source]], recipe: Recipe, max_atoms: int | None) -> FeaturizedChunk:
+def _chunks(sources: Iterable[tuple[int, Source]]) -> Iterator[Chunk]:
+    """Sources that are featurised together: up to `CHUNK`, and up to `CHUNK_BYTES` of text."""
+    chunk: Chunk = []
+    size = 0
+    for order, source in sources:
+        own = len(source.content) if isinstance(source.content, str) else 0
+        if chunk and (len(chunk) == CHUNK or size + own > CHUNK_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append((order, source))
+        size += own
+    if chunk:
+        yield chunk
+
+
+def _featurize_chunk(chunk: Chunk, recipe: Recipe, max_atoms: int | None) -> FeaturizedChunk:
     """Read and featurise some sources; runs in a worker."""
     started = time.perf_counter()
-    crystals = [outcome_of(source.read) for _, source in chunk]
+    crystals = [_without_traceback(outcome_of(source.read)) for _, source in watched(chunk)]
     read = time.perf_counter()
-    tickets = [Ticket(order, source.id, source.path) for order, source in chunk]
+    tickets = [_ticket(order, source) for order, source in chunk]
     done = featurize_inputs(tickets, crystals, recipe, max_atoms=max_atoms)
     return FeaturizedChunk(done.features, done.failures, read - started, time.perf_counter() - read)
+
+
+def _ticket(order: int, source: Source) -> Ticket:
+    return Ticket(order, source.id, source.path)
+
+
+def _without_traceback(outcome: Crystal | InputError) -> Crystal | InputError:
+    """An outcome that does not hold on to the text that was read."""
+    if isinstance(outcome, InputError):
+        outcome.__traceback__ = outcome.__cause__ = outcome.__context__ = None
+    return outcome
+
+
+def _redone(
+    pool: WorkerPool, featurize: Callable[[Chunk], FeaturizedChunk], timeout: float, chunk: Chunk, death: WorkerDied
+) -> FeaturizedChunk:
+    """What becomes of a chunk at which a worker died: the crystal it was busy with fails, the others are done again.
+
+    A crystal at which a worker was killed is tried once more, alone: it may have been another that took the memory.
+    """
+    if death.place is None:  # the step was one for the whole chunk
+        alone, others, failed = ([[one] for one in chunk], [], []) if len(chunk) > 1 or not death.timed_out else ([], [], chunk)
+    else:
+        guilty = [chunk[death.place]]
+        others = [chunk[: death.place] + chunk[death.place + 1 :]] if len(chunk) > 1 else []
+        alone, failed = ([], guilty) if death.timed_out else ([guilty], [])
+    parts = [
+        *pool.map(featurize, alone, rescue=partial(_failed, timeout)),
+        *pool.map(featurize, others, rescue=partial(_redone, pool, featurize, timeout)),
+        *([_failed(timeout, failed, death)] if failed else []),
+    ]
+    return FeaturizedChunk(
+        sorted((one for part in parts for one in part.features), key=lambda one: one[0].order),
+        sorted((one for part in parts for one in part.failures), key=lambda one: one[0].order),
+        sum(part.read_seconds for part in parts),
+        sum(part.featurize_seconds for part in parts),
+    )
+
+
+def _failed(timeout: float, chunk: Chunk, death: WorkerDied) -> FeaturizedChunk:
+    """The failures of crystals that workers died at, each alone."""
+    tickets = [_ticket(order, source) for order, source in chunk]
+    return FeaturizedChunk(
+        [], [(ticket, Failure.of(_given_up(ticket.path, timeout, death), ticket)) for ticket in tickets], 0.0, 0.0
+    )
+
+
+def _given_up(path: str, timeout: float, death: WorkerDied) -> InputError:
+    if death.timed_out:
+        return InputError("timed-out", f"{path}: was not read and featurised within {timeout:g} s; --timeout gives more")
+    return InputError("crashed", f"{path}: the process that read and featurised it was killed, by its memory or by a library")

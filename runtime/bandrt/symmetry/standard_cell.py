@@ -31,6 +31,7 @@ from bandrt.outcomes import each, only, onward, outcome_of, typed
 from bandrt.recipe import SymmetryRecipe
 from bandrt.symmetry.prototypes import VOLUME_PER_ATOM, Prototype, prototype_of
 from bandrt.symmetry.standard_lattice import Setting, conventional_lattice, primitive_vectors, settings
+from bandrt.watch import watched
 
 WRAP_TOLERANCE: Final = 1e-8
 """Fractional: coordinates this little below zero are zero, not almost one."""
@@ -107,7 +108,7 @@ def standardize_many(
     with _finder_silent():
         found = [
             crystal if isinstance(crystal, InputError) else outcome_of(partial(_searched, crystal, recipe, name))
-            for crystal, name in zip(crystals, names, strict=True)
+            for crystal, name in watched(zip(crystals, names, strict=True))
         ]
     outcomes = onward(found, lambda passed: each(passed, _completed, "symmetry-failed", "symmetry"))
     return [

@@ -65,7 +65,7 @@ def test_no_input_is_fatal(tiny_engine: Path, tmp_path: Path, capsys: Captured) 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["infer"], ["infer", "x.cif"], ["infer", "x.cif", "-o", "out", "--workers", "0"], ["nonsense"], ["infer", "--nonsense"]],
+    [["infer"], ["infer", "x.cif"], ["infer", "x.cif", "-o", "out", "--workers", "-1"], ["nonsense"], ["infer", "--nonsense"]],
     ids=" ".join,
 )
 def test_wrong_usage_is_exit_2(arguments: list[str], capsys: Captured) -> None:
@@ -91,7 +91,7 @@ def test_a_bug_is_one_line_and_a_traceback_in_a_file(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("bandrt.run.pipeline.featurize_inputs", broken)
+    monkeypatch.setattr("bandrt.run.pipeline.Batcher.add", broken)
     out = tmp_path / "out"
     assert run(["infer", str(mixed_folder), "-o", str(out), "--engine", str(tiny_engine)]) == 1
     [line] = capsys.readouterr().err.splitlines()
