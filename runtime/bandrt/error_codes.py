@@ -460,7 +460,7 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "worker-died",
-        "Worker processes could not be started, or died one after the other without a single result, most often for want of memory.",
+        "Worker processes could not be started, or died one after the other without a single result, often for want of memory.",
         "Go on with --resume, which keeps what was done, with fewer workers or more memory.",
     ),
 )

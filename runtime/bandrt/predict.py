@@ -24,6 +24,7 @@ from bandrt.crystal import Crystal
 from bandrt.domain import warnings
 from bandrt.engine import DEFAULT_ENGINE, open_session
 from bandrt.engine.memory import CrystalOutputs, Evaluator
+from bandrt.engine.onnx.slices import peak_bytes
 from bandrt.engine.session import Session
 from bandrt.errors import EngineError, InputError
 from bandrt.features import Features, Many, featurize_crystals
@@ -264,7 +265,12 @@ def default_batch_size(device: str) -> int:
 
 
 def featurize_inputs(
-    tickets: Sequence[Ticket], crystals: Sequence[Crystal | InputError], recipe: Recipe, *, max_atoms: int | None
+    tickets: Sequence[Ticket],
+    crystals: Sequence[Crystal | InputError],
+    recipe: Recipe,
+    *,
+    max_atoms: int | None,
+    memory_atoms: int | None = None,
 ) -> Featurized:
     """Make the features of inputs, refuse those that an engine has no room for, and tell features from failures.
 
@@ -275,11 +281,12 @@ def featurize_inputs(
         crystals: of each input, or why it cannot be read.
         recipe: the choices the engine was trained with.
         max_atoms: of the largest primitive cell that the engine holds; None: any.
+        memory_atoms: of the largest for which there shall be memory; None: any.
     """
     names = [ticket.path or ticket.id for ticket in tickets]
     done = Featurized([], [])
     for ticket, outcome, name in zip(tickets, featurize_crystals(crystals, recipe, names=names), names, strict=True):
-        one = within_size(outcome, max_atoms, name=name)
+        one = within_memory(within_size(outcome, max_atoms, name=name), memory_atoms, name=name)
         if isinstance(one, InputError):
             done.failures.append((ticket, Failure.of(one, ticket)))
         else:
@@ -308,5 +315,18 @@ def within_size(outcome: Features | InputError, max_atoms: int | None, *, name: 
         "too-many-atoms",
         f"{name}: {n_atoms} atoms in the primitive cell, this engine holds at most {max_atoms};"
         f" export it again with --max-atoms {n_atoms}",
+        stage="batch",
+    )
+
+
+def within_memory(outcome: Features | InputError, memory_atoms: int | None, *, name: str) -> Features | InputError:
+    """Give back the features of a crystal, or ``too-many-atoms`` if it would take more memory than it may; errors as they are."""
+    if isinstance(outcome, InputError) or memory_atoms is None or outcome.crystal.n_atoms <= memory_atoms:
+        return outcome
+    n_atoms = outcome.crystal.n_atoms
+    return InputError(
+        "too-many-atoms",
+        f"{name}: {n_atoms} atoms in the primitive cell, at most {memory_atoms} are predicted, so that memory is bounded;"
+        f" --max-atoms {n_atoms} takes it, with about {peak_bytes(n_atoms) / 1e9:.1f} GB",
         stage="batch",
     )

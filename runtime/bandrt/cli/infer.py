@@ -37,6 +37,9 @@ from bandrt.sources.tables import STRUCTURE_COLUMN
     metavar="SECONDS",
     help="Give up a crystal that a worker does not get on with.",
 )
+@click.option(
+    "--max-atoms", type=click.IntRange(1), help="Of the largest primitive cell; on the CPU 600 by default, which takes 1.5 GB."
+)
 @options.device("cpu, cuda or cuda:N; by default the CPU, for a plan the first GPU.")
 @click.option("--batch-size", type=click.IntRange(1), help="Crystals per run of the model; what suits the device by default.")
 @options.threads()
@@ -58,6 +61,7 @@ def command(
     dry: bool,
     workers: int | None,
     timeout: float,
+    max_atoms: int | None,
     device: str | None,
     batch_size: int | None,
     threads: int | None,
@@ -87,6 +91,7 @@ def command(
         threads=threads,
         workers=workers,
         timeout=timeout,
+        max_atoms=max_atoms,
         batch_size=batch_size,
         mode=mode,
         retry_failed=retry_failed,

@@ -21,7 +21,7 @@ from bandrt.files import path_of, paths_of
 from bandrt.machine.versions import package_versions
 from bandrt.predict import Engine, default_batch_size, load
 from bandrt.results.store import Mode, Store, check_store
-from bandrt.run.pipeline import TIMEOUT_SECONDS, RunReport, default_workers, run
+from bandrt.run.pipeline import TIMEOUT_SECONDS, RunReport, default_max_atoms, default_workers, run
 from bandrt.sources import Source, count, find
 from bandrt.sources.tables import STRUCTURE_COLUMN
 
@@ -39,6 +39,8 @@ class InferOptions:
         workers: processes that read and featurise; None takes what keeps the device fed, 0 works in this process, where a crystal
             that never ends is not given up, and one that crashes a library ends the run.
         timeout: seconds after which a crystal is given up that a worker does not get on with.
+        max_atoms: of the largest primitive cell that is predicted, since memory grows with its square; None takes 600 on the CPU,
+            which 1.5 GB hold, and any number on a GPU.
         batch_size: crystals per run of the engine; None takes what suits the device.
         mode: what to do with an output folder that is not empty.
         retry_failed: on resume, try again what failed before.
@@ -50,6 +52,7 @@ class InferOptions:
     threads: int | None = None
     workers: int | None = None
     timeout: float = TIMEOUT_SECONDS
+    max_atoms: int | None = None
     batch_size: int | None = None
     mode: Mode = "new"
     retry_failed: bool = False
@@ -60,7 +63,7 @@ class InferOptions:
         check_kind("retry_failed", self.retry_failed, bool)
         check_kind("structure_column", self.structure_column, str)
         object.__setattr__(self, "engine", path_of(self.engine, what="engine"))
-        for name, least in (("threads", 1), ("workers", 0), ("batch_size", 1)):
+        for name, least in (("threads", 1), ("workers", 0), ("batch_size", 1), ("max_atoms", 1)):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, checked_whole(name, getattr(self, name), at_least=least))
         if not isinstance(self.timeout, int | float) or not 0 < self.timeout < math.inf:
@@ -109,6 +112,7 @@ def infer(
                     batch_size=batch_size,
                     report=report,
                     timeout=options.timeout,
+                    max_atoms=options.max_atoms or default_max_atoms(engine.session.device),
                     on_progress=on_progress,
                 )
             except BaseException:
@@ -174,6 +178,7 @@ def _record(
             "threads": options.threads,
             "workers": workers,
             "timeout": options.timeout,
+            "max_atoms": options.max_atoms or default_max_atoms(engine.session.device),
             "batch_size": batch_size,
             "mode": options.mode,
             "retry_failed": options.retry_failed,

@@ -35,6 +35,8 @@ from bandrt.watch import watched
 
 TIMEOUT_SECONDS = 20.0
 """For one crystal; the slowest of a hundred thousand takes a tenth of it."""
+MAX_ATOMS_ON_CPU = 600
+"""Of the primitive cell of a crystal that is predicted on the CPU unless more is asked for: it takes about 1.1 GB."""
 CHUNK_BYTES = 8 * 1024 * 1024
 """Of texts that travel to a worker together, unless one alone is larger."""
 CHUNKS_PER_WORKER = 3
@@ -103,6 +105,11 @@ class FeaturizedChunk(NamedTuple):
     featurize_seconds: float
 
 
+def default_max_atoms(device: str) -> int | None:
+    """Atoms of the largest primitive cell that is predicted unless more is asked for; a GPU says itself what it holds."""
+    return MAX_ATOMS_ON_CPU if device == "cpu" else None
+
+
 def default_workers(device: str) -> int:
     """Worker processes that keep a device fed."""
     cores = available_cores()
@@ -118,6 +125,7 @@ def run(
     batch_size: int,
     report: RunReport,
     timeout: float = TIMEOUT_SECONDS,
+    max_atoms: int | None = None,
     on_progress: Callable[[RunReport], None] = lambda report: None,
 ) -> None:
     """Predict every source that the store has not dealt with; an interrupt ends the run after what is in flight.
@@ -130,6 +138,7 @@ def run(
         batch_size: crystals per run of the engine.
         report: kept up to date while the run goes on.
         timeout: seconds after which a crystal is given up that a worker does not get on with.
+        max_atoms: of the largest primitive cell for which there shall be memory; None: any.
         on_progress: called after every batch.
 
     Raises:
@@ -158,7 +167,8 @@ def run(
         collect(BATCHES_IN_FLIGHT)
 
     wanted = _not_done(sources, store, report)
-    stream = _featurized(wanted, engine.recipe, engine.manifest.profile.max_atoms, workers, timeout)
+    featurize = partial(_featurize_chunk, recipe=engine.recipe, max_atoms=engine.manifest.profile.max_atoms, memory_atoms=max_atoms)
+    stream = _featurized(wanted, featurize, workers, timeout)
     with Interrupt() as interrupt, EngineThread(engine) as runner, closing(stream):
         for chunk in stream:
             report.seconds["read"] += chunk.read_seconds
@@ -227,9 +237,8 @@ def _not_done(sources: Iterable[Source], store: Store, report: RunReport) -> Ite
 
 
 def _featurized(
-    sources: Iterator[tuple[int, Source]], recipe: Recipe, max_atoms: int | None, workers: int, timeout: float
+    sources: Iterator[tuple[int, Source]], featurize: Callable[[Chunk], FeaturizedChunk], workers: int, timeout: float
 ) -> Generator[FeaturizedChunk, None, None]:
-    featurize = partial(_featurize_chunk, recipe=recipe, max_atoms=max_atoms)
     with WorkerPool(workers, ahead=CHUNKS_PER_WORKER, advice=ADVICE, timeout=timeout) as pool:
         yield from pool.map(featurize, _chunks(sources), rescue=partial(_redone, pool, featurize, timeout))
 
@@ -249,13 +258,13 @@ def _chunks(sources: Iterable[tuple[int, Source]]) -> Iterator[Chunk]:
         yield chunk
 
 
-def _featurize_chunk(chunk: Chunk, recipe: Recipe, max_atoms: int | None) -> FeaturizedChunk:
+def _featurize_chunk(chunk: Chunk, recipe: Recipe, max_atoms: int | None, memory_atoms: int | None) -> FeaturizedChunk:
     """Read and featurise some sources; runs in a worker."""
     started = time.perf_counter()
     crystals = [_without_traceback(outcome_of(source.read)) for _, source in watched(chunk)]
     read = time.perf_counter()
     tickets = [_ticket(order, source) for order, source in chunk]
-    done = featurize_inputs(tickets, crystals, recipe, max_atoms=max_atoms)
+    done = featurize_inputs(tickets, crystals, recipe, max_atoms=max_atoms, memory_atoms=memory_atoms)
     return FeaturizedChunk(done.features, done.failures, read - started, time.perf_counter() - read)
 
 

@@ -19,7 +19,7 @@ from bandrt.predict import Engine, load
 from bandrt.results.store import read, read_errors
 from bandrt.run import pipeline
 from bandrt.run.infer import InferOptions, dry_run, infer
-from bandrt.run.pipeline import Interrupt, RunReport, default_workers
+from bandrt.run.pipeline import Interrupt, RunReport, default_max_atoms, default_workers
 from tests.support.cubes import Cube, Deadly, Endless, KilledOnce, Noisy, run_all
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -122,6 +122,19 @@ def test_what_native_code_prints_in_a_worker_is_dropped_and_what_python_prints_i
 ) -> None:
     run_all([Noisy(0)], engine, tmp_path, workers=1)
     assert capfd.readouterr().err == "a message of ours\n"
+
+
+def test_a_cell_for_which_there_shall_be_no_memory_is_refused_and_the_limit_named(tiny_engine: Path, tmp_path: Path) -> None:
+    cell = "x\n1\n{0} 0 0\n0 4.1 0\n0 0 5.3\nSi O\n{1} 1\nDirect\n"
+    for n in (2, 4):
+        rows = "".join(f"{i / n:.6f} 0.{i} 0.3\n" for i in range(n))
+        (tmp_path / f"{n}.vasp").write_text(cell.format(3.0 * n, n - 1) + rows)
+    report = infer(tmp_path, tmp_path / "out", InferOptions(engine=tiny_engine, max_atoms=3, workers=0))
+    (failure,) = read_errors(tmp_path / "out")
+    assert (report.predicted, failure.id, failure.code) == (1, "4", "too-many-atoms")
+    assert "4 atoms in the primitive cell, at most 3 are predicted" in failure.message
+    assert "--max-atoms 4 takes it" in failure.message
+    assert (default_max_atoms("cpu"), default_max_atoms("cuda:0")) == (600, None)
 
 
 def test_an_engine_that_fails_stops_the_run_and_keeps_what_was_done(
