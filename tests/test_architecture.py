@@ -21,7 +21,7 @@ PACKAGES = {
 """From the ground up: a package imports only itself and those before it."""
 ROOMS = {
     "bandrt": (
-        *("errors", "error_codes", "limits", "outcomes", "watch", "arguments", "elements", "cores", "files", "nested"),
+        *("quoting", "errors", "error_codes", "limits", "outcomes", "watch", "arguments", "elements", "cores", "files", "nested"),
         *("recipe", "overlaps", "crystal", "manifest", "contract"),
         *("readers", "sources", "items", "symmetry", "graph", "kpaths", "features", "batch"),
         *("bands", "domain", "engine", "results", "predict", "machine", "run", "cli", "__main__"),

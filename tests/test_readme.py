@@ -52,6 +52,10 @@ def test_every_link_leads_somewhere(target: str) -> None:
     assert (ROOT / target).exists()
 
 
+def test_it_has_nine_hundred_words_or_fewer_outside_code_blocks() -> None:
+    assert len(re.sub(r"```.*?```", "", README, flags=re.DOTALL).split()) <= 900
+
+
 def test_every_subcommand_it_names_exists() -> None:
     from bandrt.cli import COMMANDS as SUBCOMMANDS
 

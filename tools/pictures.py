@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 import bandrt
 from bandrt.bands.plot import branches, pretty_formula, pretty_label, ticks
 from bandrt.predict import band_structure
+from bandrt.sources import find
 from bandrt_train.data.builder import build_dataset
 from bandrt_train.data.dataset import DatasetRecipe, Entry
 from bandrt_train.evaluation.report import read_report
@@ -69,8 +70,7 @@ def predicted_beside_dft(engine: bandrt.Engine) -> Figure:
 
 def shortlist(engine: bandrt.Engine) -> Figure:
     """The examples with the predicted gaps nearest to the one that is wanted."""
-    paths = sorted(path for path in (ROOT / "examples" / "crystals").iterdir() if path.suffix in (".cif", ".vasp"))
-    found = [result for result in engine.predict(paths) if isinstance(result, bandrt.Prediction)]
+    found = [result for result in engine.predict(find([ROOT / "examples" / "crystals"])) if isinstance(result, bandrt.Prediction)]
     found.sort(key=lambda one: abs(one.band_structure.band_gap - WANTED_GAP_EV))
     figure = Figure(figsize=(9.6, 5.0), layout="constrained")
     for axes, one in zip(figure.subplots(2, N_SHORTLISTED // 2).flat, found[:N_SHORTLISTED], strict=True):

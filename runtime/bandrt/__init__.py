@@ -15,29 +15,54 @@ if TYPE_CHECKING:
     from bandrt.bands.band_structure import BandStructure
     from bandrt.bands.on_path import BandEdge
     from bandrt.crystal import Crystal
-    from bandrt.errors import BandrtError, InputError
+    from bandrt.errors import (
+        ArgumentError,
+        BandrtError,
+        EngineError,
+        InputError,
+        ManifestError,
+        MissingPackageError,
+        OutputError,
+        UsageError,
+    )
     from bandrt.features import Features, featurize, featurize_many
     from bandrt.kpaths import kpath
-    from bandrt.manifest import Manifest
+    from bandrt.kpaths.path import KPath
+    from bandrt.manifest import BandRule, Manifest
     from bandrt.predict import Engine, load
-    from bandrt.recipe import Recipe
+    from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe, SymmetryRecipe
     from bandrt.results.prediction import Failure, Prediction
     from bandrt.results.store import read, read_one
+    from bandrt.sources import find
+    from bandrt.sources.source import Source
 
 _HOME = {
+    "ArgumentError": "bandrt.errors",
     "BandEdge": "bandrt.bands.on_path",
+    "BandRule": "bandrt.manifest",
     "BandStructure": "bandrt.bands.band_structure",
     "BandrtError": "bandrt.errors",
     "Crystal": "bandrt.crystal",
     "Engine": "bandrt.predict",
+    "EngineError": "bandrt.errors",
     "Failure": "bandrt.results.prediction",
     "Features": "bandrt.features",
+    "GraphRecipe": "bandrt.recipe",
     "InputError": "bandrt.errors",
+    "KPath": "bandrt.kpaths.path",
+    "KpathRecipe": "bandrt.recipe",
     "Manifest": "bandrt.manifest",
+    "ManifestError": "bandrt.errors",
+    "MissingPackageError": "bandrt.errors",
+    "OutputError": "bandrt.errors",
     "Prediction": "bandrt.results.prediction",
     "Recipe": "bandrt.recipe",
+    "Source": "bandrt.sources.source",
+    "SymmetryRecipe": "bandrt.recipe",
+    "UsageError": "bandrt.errors",
     "featurize": "bandrt.features",
     "featurize_many": "bandrt.features",
+    "find": "bandrt.sources",
     "kpath": "bandrt.kpaths",
     "load": "bandrt.predict",
     "read": "bandrt.results.store",
@@ -45,20 +70,33 @@ _HOME = {
 }
 
 __all__ = [
+    "ArgumentError",
     "BandEdge",
+    "BandRule",
     "BandStructure",
     "BandrtError",
     "Crystal",
     "Engine",
+    "EngineError",
     "Failure",
     "Features",
+    "GraphRecipe",
     "InputError",
+    "KPath",
+    "KpathRecipe",
     "Manifest",
+    "ManifestError",
+    "MissingPackageError",
+    "OutputError",
     "Prediction",
     "Recipe",
+    "Source",
+    "SymmetryRecipe",
+    "UsageError",
     "__version__",
     "featurize",
     "featurize_many",
+    "find",
     "kpath",
     "load",
     "read",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import numbers
 import operator
-import reprlib
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+import types
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bandrt.errors import ArgumentError
+from bandrt.quoting import quoted
 
 
 def check_choice(what: str, value: object, allowed: Any) -> None:
@@ -35,6 +40,74 @@ def check_choices(configuration: Any) -> None:
     for name, hint in get_type_hints(type(configuration)).items():
         if get_origin(hint) is Literal:
             check_choice(name, getattr(configuration, name), hint)
+
+
+def check_fields(given: Any) -> None:
+    """Refuse a dataclass of which a field is not what its type says; of arrays, whether they are any.
+
+    Raises:
+        ArgumentError: ``bad-argument``, naming the field.
+    """
+    for name, hint in _fields(given.__class__):
+        value = getattr(given, name)
+        if type(value) is not hint or hint is float:  # most are what they should be, and this is done for every crystal
+            check_type(name, value, hint)
+
+
+def check_type(what: str, value: object, hint: Any) -> None:
+    """Refuse a value that is not what a type says: a `Literal`, a class, one of several, or a tuple or dictionary of such.
+
+    A number is a finite one, and what Python and NumPy take for one: a whole number is one where any is wanted, a ``bool`` never.
+
+    Args:
+        what: the argument, as the caller knows it.
+        value: what was given for it.
+        hint: its type.
+
+    Raises:
+        ArgumentError: ``bad-argument``, with what is allowed.
+    """
+    origin, options = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return
+    if origin in (Union, types.UnionType):
+        kinds = [option for option in options if option is not type(None)]
+        if value is None and len(kinds) < len(options):
+            return
+        if len(kinds) == 1:
+            check_type(what, value, kinds[0])
+        else:
+            check_kind(what, value, *kinds)
+    elif origin is Literal:
+        check_choice(what, value, hint)
+    elif origin is tuple and isinstance(value, tuple):
+        for item in value:
+            check_type(f"each of {what}", item, options[0])
+    elif origin is dict and isinstance(value, Mapping):
+        for key, item in value.items():
+            check_type(f"a key of {what}", key, options[0])
+            check_type(f"{what}[{quoted(key)}]", item, options[1])
+    elif hint in (int, float):
+        is_kind = isinstance(value, numbers.Integral if hint is int else numbers.Real) and not isinstance(value, bool)
+        if not is_kind or not _is_finite(value):
+            raise not_allowed(what, value, "a whole number" if hint is int else "a finite number")
+    elif isinstance(kind := origin or hint, type):
+        check_kind(what, value, kind)
+
+
+@lru_cache
+def _fields(kind: type) -> tuple[tuple[str, Any], ...]:
+    """The fields of a dataclass and their types."""
+    hints = get_type_hints(kind)
+    return tuple((field.name, hints[field.name]) for field in dataclasses.fields(kind))
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether a number is finite, and can be written as one of floating point."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def check_kind(what: str, value: object, *kinds: type) -> None:
@@ -70,7 +143,7 @@ def checked_number(what: str, value: Any, *, above: float | None = None, at_leas
         ArgumentError: ``bad-argument`` for one out of range, or no number.
     """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (is_number and math.isfinite(value) and value >= at_least and value <= at_most and (above is None or value > above)):
+    if not (is_number and _is_finite(value) and value >= at_least and value <= at_most and (above is None or value > above)):
         lowest = f"{at_least:g}" if above is None else f"more than {above:g}"
         raise not_allowed(what, value, f"a number, {lowest} to {at_most:g}")
     return float(value)
@@ -78,4 +151,4 @@ def checked_number(what: str, value: Any, *, above: float | None = None, at_leas
 
 def not_allowed(what: str, value: object, allowed: str) -> ArgumentError:
     """The error for an argument, with what was found and what is allowed."""
-    return ArgumentError("bad-argument", f"{what} is {reprlib.repr(value)}, allowed: {allowed}")
+    return ArgumentError("bad-argument", f"{what} is {quoted(value)}, allowed: {allowed}")

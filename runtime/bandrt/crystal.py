@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bandrt.arguments import check_kind
 from bandrt.elements import FORMULA_ORDER, MAX_ATOMIC_NUMBER, SYMBOLS
 from bandrt.errors import InputError
 from bandrt.limits import check_n_atoms, check_numbers, check_volume
 from bandrt.overlaps import overlap_of
+from bandrt.quoting import quoted, shortened
 
 MIN_VOLUME_PER_ATOM = 0.5
 """Å^3: a cell with less is a wrong unit or a wrong file (metallic hydrogen at 400 GPa has 1.3)."""
@@ -38,22 +40,28 @@ class Crystal:
     frac_coords: NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        """Make arrays of lists; whether they are a crystal's is for `checked` to say."""
-        if not isinstance(self.lattice, np.ndarray):
-            object.__setattr__(self, "lattice", _floats(self.lattice, "bad-lattice", "the lattice", "crystal"))
-        if not isinstance(self.atomic_numbers, np.ndarray):
-            object.__setattr__(self, "atomic_numbers", _whole_numbers(self.atomic_numbers, "crystal"))
-        if not isinstance(self.frac_coords, np.ndarray):
-            object.__setattr__(self, "frac_coords", _floats(self.frac_coords, "bad-coordinates", "positions", "crystal"))
+        """Make arrays of array-likes, and refuse what cannot be a crystal; whether atoms overlap is for `checked` to say.
+
+        Raises:
+            InputError: ``no-atoms``, ``unknown-species``, ``bad-lattice`` or ``bad-coordinates``.
+        """
+        self._set(*_arrays(self.lattice, self.atomic_numbers, self.frac_coords, "crystal"))
 
     def __repr__(self) -> str:
-        if self.n_atoms == 0:
-            return "Crystal(no atoms)"
-        return f"Crystal({self.formula}, {self.n_atoms} atom{'s' if self.n_atoms > 1 else ''}, {self.volume:.1f} Å^3)"
+        return f"Crystal({shortened(self.formula)}, {self.n_atoms} atom{'s' if self.n_atoms > 1 else ''}, {self.volume:.1f} Å^3)"
+
+    @classmethod
+    def unchecked(
+        cls, lattice: NDArray[np.float64], atomic_numbers: NDArray[np.int32], frac_coords: NDArray[np.float64]
+    ) -> Crystal:
+        """A crystal of arrays that this program computed, in the types and shapes of the attributes."""
+        crystal = cls.__new__(cls)
+        crystal._set(lattice, atomic_numbers, frac_coords)
+        return crystal
 
     @classmethod
     def checked(cls, lattice: Any, atomic_numbers: Any, frac_coords: Any, *, name: str = "crystal") -> Crystal:
-        """Build a crystal from array-likes, refusing what cannot be one.
+        """Build a crystal from array-likes, refusing what cannot be one, atoms that lie on each other among them.
 
         Args:
             lattice: (3, 3), Å, rows.
@@ -64,37 +72,24 @@ class Crystal:
         Raises:
             InputError: ``no-atoms``, ``unknown-species``, ``bad-lattice``, ``bad-coordinates``, ``overlapping-atoms``, or what is
                 beyond `bandrt.limits`: ``too-many-atoms``, ``lattice-too-large``, ``coordinate-too-large``.
+            ArgumentError: ``bad-argument`` for a name that is no text.
         """
-        cell = _floats(lattice, "bad-lattice", "the lattice", name)
-        numbers = _whole_numbers(atomic_numbers, name)
-        coords = _floats(frac_coords, "bad-coordinates", "positions", name)
-        if len(numbers) == 0:
-            raise InputError("no-atoms", f"{name}: holds no atoms")
-        if cell.shape != (3, 3):
-            raise InputError("bad-lattice", f"{name}: a lattice of shape {cell.shape}; (3, 3) is needed, vectors in rows, in Å")
-        if coords.ndim != 2 or coords.shape[1] != 3:
-            raise InputError("bad-coordinates", f"{name}: positions of shape {coords.shape}; ({len(numbers)}, 3) is needed")
-        if len(numbers) != len(coords):
-            raise InputError("bad-coordinates", f"{name}: {len(numbers)} species but {len(coords)} positions")
-        check_n_atoms(len(numbers), name=name)
-        check_numbers(cell, coords, name=name)
+        check_kind("name", name, str)
+        cell, numbers, coords = _arrays(lattice, atomic_numbers, frac_coords, name)
         faces, signed_volume = cofactors(cell)
-        volume = abs(signed_volume)
-        if not MIN_VOLUME_PER_ATOM * len(numbers) <= volume < math.inf:  # neither for a vector that is inf or nan
-            raise InputError(
-                "bad-lattice",
-                f"{name}: cell volume {volume:.3g} Å^3 for {len(numbers)} atoms,"
-                f" at least {MIN_VOLUME_PER_ATOM} Å^3 per atom is needed",
-            )
-        check_volume(volume, len(numbers), name=name)
-        overlap = overlap_of(cell, volume / max(math.hypot(*face) for face in faces), numbers, coords)
+        overlap = overlap_of(cell, abs(signed_volume) / max(math.hypot(*face) for face in faces), numbers, coords)
         if overlap is not None:
             first, second = (f"{place + 1} ({SYMBOLS[numbers[place]]})" for place in (overlap.first, overlap.second))
             pair = f"atoms {first} and {second} are" if first != second else f"atom {first} and its own image are"
             raise InputError(
                 "overlapping-atoms", f"{name}: {pair} {overlap.distance:.3f} Å apart, at least {overlap.allowed} Å is needed"
             )
-        return cls(cell, numbers, coords)
+        return cls.unchecked(cell, numbers, coords)
+
+    def _set(self, lattice: NDArray[np.float64], atomic_numbers: NDArray[np.int32], frac_coords: NDArray[np.float64]) -> None:
+        object.__setattr__(self, "lattice", lattice)
+        object.__setattr__(self, "atomic_numbers", atomic_numbers)
+        object.__setattr__(self, "frac_coords", frac_coords)
 
     @property
     def n_atoms(self) -> int:
@@ -137,6 +132,37 @@ class Crystal:
         return {SYMBOLS[z]: int(c) // divisor for z, c in zip(numbers, counts, strict=True)}
 
 
+def _arrays(
+    lattice: Any, atomic_numbers: Any, frac_coords: Any, name: str
+) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.float64]]:
+    """The arrays of a crystal, new ones, of array-likes.
+
+    Raises:
+        InputError: ``no-atoms``, ``unknown-species``, ``bad-lattice``, ``bad-coordinates``, or what is beyond `bandrt.limits`.
+    """
+    cell = _floats(lattice, "bad-lattice", "the lattice", name)
+    numbers = _whole_numbers(atomic_numbers, name)
+    coords = _floats(frac_coords, "bad-coordinates", "positions", name)
+    if len(numbers) == 0:
+        raise InputError("no-atoms", f"{name}: holds no atoms")
+    if cell.shape != (3, 3):
+        raise InputError("bad-lattice", f"{name}: a lattice of shape {cell.shape}; (3, 3) is needed, vectors in rows, in Å")
+    if coords.ndim != 2 or coords.shape[1] != 3:
+        raise InputError("bad-coordinates", f"{name}: positions of shape {coords.shape}; ({len(numbers)}, 3) is needed")
+    if len(numbers) != len(coords):
+        raise InputError("bad-coordinates", f"{name}: {len(numbers)} species but {len(coords)} positions")
+    check_n_atoms(len(numbers), name=name)
+    check_numbers(cell, coords, name=name)
+    volume = abs(cofactors(cell)[1])
+    if not MIN_VOLUME_PER_ATOM * len(numbers) <= volume < math.inf:  # neither for a vector that is inf or nan
+        raise InputError(
+            "bad-lattice",
+            f"{name}: cell volume {volume:.3g} Å^3 for {len(numbers)} atoms, at least {MIN_VOLUME_PER_ATOM} Å^3 per atom is needed",
+        )
+    check_volume(volume, len(numbers), name=name)
+    return cell, numbers, coords
+
+
 def _floats(values: Any, code: str, what: str, name: str) -> NDArray[np.float64]:
     """Values as a new array of numbers.
 
@@ -144,9 +170,12 @@ def _floats(values: Any, code: str, what: str, name: str) -> NDArray[np.float64]
         InputError: with this code, for what is none.
     """
     try:
-        return np.array(values, dtype=np.float64)
+        given = np.asarray(values)
+        if given.dtype.kind in "iufOUS":  # of dates, yes and no, and complex numbers NumPy makes some, too
+            return np.array(given, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(code, f"{name}: {what} cannot be read as numbers: {error}") from None
+        raise InputError(code, f"{name}: {what} cannot be read as numbers: {shortened(str(error))}") from None
+    raise InputError(code, f"{name}: {what} cannot be read as numbers: {quoted(values)}")
 
 
 def _whole_numbers(values: Any, name: str) -> NDArray[np.int32]:
@@ -156,12 +185,14 @@ def _whole_numbers(values: Any, name: str) -> NDArray[np.int32]:
         InputError: ``unknown-species`` for what is none, such as symbols.
     """
     try:
-        numbers = np.array(values).reshape(-1)
-    except ValueError as error:
-        raise InputError("unknown-species", f"{name}: atomic numbers cannot be read as numbers: {error}") from None
-    if numbers.dtype.kind not in "iuf":
+        numbers = np.array(values)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError("unknown-species", f"{name}: atomic numbers cannot be read as numbers: {shortened(str(error))}") from None
+    if numbers.ndim != 1:
+        raise InputError("unknown-species", f"{name}: atomic numbers of shape {numbers.shape}; (n_atoms,) is needed")
+    if len(numbers) and numbers.dtype.kind not in "iuf":
         raise InputError(
-            "unknown-species", f"{name}: {numbers.tolist()[0]!r} is no atomic number; whole numbers are needed, 11 for Na"
+            "unknown-species", f"{name}: {quoted(numbers.tolist()[0])} is no atomic number; whole numbers are needed, 11 for Na"
         )
     wrong = numbers[~((numbers >= 1) & (numbers <= MAX_ATOMIC_NUMBER) & (numbers % 1 == 0))]
     if len(wrong):

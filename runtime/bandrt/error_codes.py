@@ -45,7 +45,7 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ErrorCode(
         "is-a-folder",
         "A folder was given where one crystal is read.",
-        "Search it with `bandrt infer FOLDER -o OUT`, or in Python with `bandrt.sources.find(FOLDER)`; or name a file in it.",
+        "Search it with `bandrt infer FOLDER -o OUT`, or in Python with `bandrt.find(FOLDER)`; or name a file in it.",
     ),
     ErrorCode(
         "bad-argument",

@@ -15,7 +15,9 @@ What was found to be wrong with single crystals does not end a run: `InputError`
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
+
+from bandrt.quoting import MOST_OF_MESSAGE, one_line, quoted, shortened
 
 Stage = Literal["read", "symmetry", "graph", "kpath", "batch", "predict"]
 
@@ -26,12 +28,14 @@ class BandrtError(Exception):
     Attributes:
         exit_code: with which a command ends that this error stops.
         code: stable machine-readable name, lower case with hyphens, e.g. ``partial-occupancy``.
-        message: one sentence: what, which file, the value found, the value allowed, what to do.
+        message: one sentence: what, which file, the value found, the value allowed, what to do; of one that is longer than
+            `bandrt.quoting.MOST_OF_MESSAGE`, as where a name is a whole text, the middle is left out, and line breaks are spaces.
     """
 
     exit_code: ClassVar[int] = 1
 
     def __init__(self, code: str, message: str) -> None:
+        message = shortened(one_line(str(message)), MOST_OF_MESSAGE)
         super().__init__(message)
         self.code = code
         self.message = message
@@ -60,13 +64,15 @@ class InputError(BandrtError):
 
     Attributes:
         stage: the step that refused it.
+
+    Raises:
+        ArgumentError: ``bad-argument`` for a stage that is none.
     """
 
-    longest_message: ClassVar[int] = 2000
-    """Characters; a message that repeats what a file says is not as long as the file."""
-
     def __init__(self, code: str, message: str, *, stage: Stage = "read") -> None:
-        super().__init__(code, message if len(message) <= self.longest_message else f"{message[: self.longest_message - 3]}...")
+        super().__init__(code, message)
+        if stage not in get_args(Stage):
+            raise ArgumentError("bad-argument", f"stage is {quoted(stage)}, allowed: {', '.join(map(repr, get_args(Stage)))}")
         self.stage: Stage = stage
 
     def about(self, name: str) -> InputError:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.arguments import check_kind, not_allowed
+from bandrt.arguments import check_kind, check_type, not_allowed
 from bandrt.crystal import Crystal
 from bandrt.elements import SYMBOLS
 from bandrt.errors import InputError
@@ -19,6 +19,7 @@ from bandrt.items import called, crystal_of, is_one, items_of
 from bandrt.kpaths import kpaths_of
 from bandrt.kpaths.path import KPath
 from bandrt.outcomes import each, only, onward, outcome_of
+from bandrt.quoting import shortened
 from bandrt.recipe import Recipe
 from bandrt.symmetry.standard_cell import StandardCell, standardize_many
 
@@ -59,7 +60,8 @@ class Features:
 
     def __repr__(self) -> str:
         return (
-            f"Features({self.crystal.formula}, {self.crystal.n_atoms} atoms, {self.space_group_symbol} ({self.space_group}),"
+            f"Features({shortened(self.crystal.formula)}, {self.crystal.n_atoms} atoms,"
+            f" {self.space_group_symbol} ({self.space_group}),"
             f" {self.neighbor_index.shape[1]} neighbour slots, {len(self.kpoints)} k-points)"
         )
 
@@ -95,8 +97,9 @@ def featurize(item: Any, recipe: Recipe = DEFAULT_RECIPE, *, name: str | None = 
         InputError: the one crystal cannot be read or used; its ``code`` and ``stage`` say why and where.
         ArgumentError: ``bad-argument`` for what is neither an item nor many.
     """
+    check_type("name", name, str | None)
     if is_one(item):
-        return only(featurize_many([item], recipe, names=[name]))
+        return only(featurize_many([item], recipe, names=[called(item) if name is None else name]))
     many = items_of(item, what="item")
     if name is not None:
         raise not_allowed("name", name, "None, for many items; `featurize_many` takes names")
@@ -121,11 +124,23 @@ def featurize_many(
     """
     check_kind("recipe", recipe, Recipe)
     given = list(items_of(items))
-    if names is not None and len(names) != len(given):
-        raise not_allowed("names", names, f"a name, or None, for each of {len(given)} items")
-    known = [name or called(item) for item, name in zip(given, names or [None] * len(given), strict=True)]
+    wanted = [None] * len(given) if names is None else _checked_names(names, len(given))
+    known = [name or called(item, order) for order, (item, name) in enumerate(zip(given, wanted, strict=True))]
     crystals = [outcome_of(partial(crystal_of, item, name=name)) for item, name in zip(given, known, strict=True)]
     return featurize_crystals(crystals, recipe, names=known)
+
+
+def _checked_names(names: Any, n_items: int) -> list[str | None]:
+    """The names of several items; None for one that says itself what it is called.
+
+    Raises:
+        ArgumentError: ``bad-argument`` for what is no list of these, or not as long.
+    """
+    if isinstance(names, str | bytes) or not isinstance(names, Iterable) or len(given := list(names)) != n_items:
+        raise not_allowed("names", names, f"a list of a name, or None, for each of {n_items} items")
+    for name in given:
+        check_type("each of names", name, str | None)
+    return given
 
 
 def featurize_crystal(crystal: Crystal, recipe: Recipe = DEFAULT_RECIPE, *, name: str = "crystal") -> Features:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -55,7 +55,7 @@ def path_of(given: str | os.PathLike[str], *, what: str = "path") -> Path:
     Raises:
         ArgumentError: ``bad-argument`` for anything else.
     """
-    if not isinstance(given, str | os.PathLike) or not os.fsdecode(given):
+    if not isinstance(given, str | os.PathLike) or not os.fsdecode(given) or "\0" in os.fsdecode(given):
         raise not_allowed(what, given, "a path (str or Path), not empty")
     return Path(os.fsdecode(given))
 
@@ -67,10 +67,15 @@ def paths_of(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *
         ArgumentError: ``bad-argument`` for anything else.
     """
     if isinstance(given, str | os.PathLike):
-        return [path_of(given)]
-    if not isinstance(given, Iterable) or isinstance(given, bytes):
+        return [path_of(given, what=what)]
+    is_file_or_table = hasattr(given, "read") or hasattr(given, "columns")  # which go through their lines, or their columns
+    if is_file_or_table or not isinstance(given, Iterable) or isinstance(given, bytes | Mapping):
         raise not_allowed(what, given, "paths (str or Path), one or many")
-    return [path_of(path, what=f"each of {what}") for path in given]
+    try:
+        paths = iter(given)
+    except TypeError:  # an array that holds one value, which nothing goes through
+        raise not_allowed(what, given, "paths (str or Path), one or many") from None
+    return [path_of(path, what=f"each of {what}") for path in paths]
 
 
 def file_sha256(path: Path) -> str:

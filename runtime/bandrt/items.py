@@ -7,18 +7,23 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from bandrt.arguments import not_allowed
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
-from bandrt.readers import to_crystal
+from bandrt.readers import is_text, to_crystal
+from bandrt.readers.documents import is_document
 from bandrt.readers.objects import is_ase_atoms, is_pymatgen_molecule, is_pymatgen_structure, structure_within
+from bandrt.sources.folders import label_of
 from bandrt.sources.kinds import stem_of
 from bandrt.sources.source import Source
 from bandrt.sources.tables import ID_COLUMNS
+from bandrt.sources.unique import SeenStrings, SharedStrings, UniqueIds
 
 ALLOWED = (
-    "a path (str or Path), CIF text, a pymatgen Structure, an ASE Atoms, a Crystal, a Source, or a list, tuple, generator, array or"
-    " column of these"
+    "a path (str or Path), CIF text or JSON text, a pymatgen Structure, an ASE Atoms, a Crystal, a Source, or a list, tuple,"
+    " generator, array or column of these"
 )
 """What can be read, for people."""
 
@@ -29,7 +34,7 @@ def is_one(given: Any) -> bool:
     """Whether it is one item; a structure is, though one could go through its sites, and so are a path and a text."""
     return (
         isinstance(given, str | os.PathLike | Crystal | Source)
-        or (isinstance(given, Mapping) and _is_document(given))
+        or (isinstance(given, Mapping) and is_document(given))
         or is_ase_atoms(given)
         or is_pymatgen_structure(given)
         or is_pymatgen_molecule(given)
@@ -55,7 +60,9 @@ def items_of(given: Any, *, what: str = "items") -> Iterable[Any]:
         raise not_allowed(what, given, "the path of the file, or its text")
     if isinstance(given, Mapping):
         raise not_allowed(what, given, f"{ALLOWED}; of a dictionary of crystals, give its values()")
-    if isinstance(given, bytes | bytearray | memoryview | type):
+    if isinstance(given, bytes | bytearray | memoryview):
+        raise not_allowed(what, given, f"{ALLOWED}; of bytes, give the text, such as given.decode()")
+    if isinstance(given, type):
         raise not_allowed(what, given, ALLOWED)
     try:
         iter(given)
@@ -79,11 +86,12 @@ def crystal_of(item: Any, *, name: str | None = None) -> Crystal:
 
 
 def found_at(item: Any) -> str:
-    """Where an item is read; empty for an object in memory."""
+    """Where an item is read; empty for an object in memory, and for a path that no file has."""
     if isinstance(item, Source):
         return item.path
-    is_path = isinstance(item, os.PathLike) or (isinstance(item, str) and "\n" not in item)
-    return os.fsdecode(item) if is_path else ""
+    is_path = isinstance(item, os.PathLike) or (isinstance(item, str) and not is_text(item))
+    path = os.fsdecode(item) if is_path else ""
+    return "" if any(letter in path for letter in "\0\n\r") else path
 
 
 def name_of(item: Any) -> str:
@@ -94,7 +102,7 @@ def name_of(item: Any) -> str:
     """
     if isinstance(item, Source):
         return item.id
-    if path := found_at(item):
+    if path := _file_of(item):
         return stem_of(os.path.basename(path))
     if isinstance(item, str):
         return next((block for block in _BLOCK.findall(item[:100_000]) if block.lower() != "global"), "")
@@ -110,16 +118,63 @@ def name_of(item: Any) -> str:
     return _carried(getattr(item, "properties", None))
 
 
-def called(item: Any) -> str:
-    """What to call an item in an error: its file name, the place it was found at, or the name it carries."""
+def called(item: Any, order: int | None = None) -> str:
+    """What to call an item in an error: its file name, the place it was found at, or the name it carries; else its place.
+
+    Args:
+        item: one item.
+        order: its place among many; None of one alone.
+    """
     if isinstance(item, Source):
         return item.path
-    return os.path.basename(found_at(item)) or name_of(item) or "crystal"
+    return os.path.basename(found_at(item)) or name_of(item) or ("crystal" if order is None else place_of(order))
 
 
-def default_name(item: Any, crystal: Crystal | InputError) -> str:
-    """What to call an item that does not say: by its formula, or, where it has none, by what it is."""
-    return type(item).__name__ if isinstance(crystal, InputError) else crystal.formula
+class ItemIds:
+    """Gives each of many items an id of its own, by the rules of `bandrt.sources.find` where they are files.
+
+    Files that share a name are known beforehand if the items are all there; as they come, the first keeps the name it shares.
+    """
+
+    def __init__(self, items: Any = ()) -> None:
+        """Look at the items, without going through them if that can be done only once.
+
+        Args:
+            items: what `items_of` gives.
+        """
+        self._ids, self._files = UniqueIds(), SeenStrings()
+        self._shared_stems, self._shared_names = SharedStrings(), SharedStrings()
+        if isinstance(items, list | tuple | np.ndarray) or hasattr(items, "to_list"):
+            for path in dict.fromkeys(os.path.abspath(path) for item in items if (path := _file_of(item))):
+                self._shared_stems.add(stem_of(os.path.basename(path)))
+                self._shared_names.add(os.path.basename(path))
+
+    def id_of(self, item: Any, crystal: Crystal | InputError, order: int) -> str:
+        """The id of the next item.
+
+        Args:
+            item: one of the items.
+            crystal: what was read of it; an item that does not say what it is called has its formula, or its place.
+            order: its place.
+        """
+        if path := _file_of(item):
+            name, label = os.path.basename(path), label_of(path)
+            stem = stem_of(name)
+            wanted = stem if stem not in self._shared_stems else label if name in self._shared_names else name
+            is_new = self._files.add(os.path.abspath(path))
+            return self._ids.unique(wanted, label) if is_new else self._ids.unique(wanted)
+        return self._ids.unique(name_of(item) or (place_of(order) if isinstance(crystal, InputError) else crystal.formula))
+
+
+def _file_of(item: Any) -> str:
+    """The path of an item that is a file; empty for any other."""
+    path = "" if isinstance(item, Source) else found_at(item)
+    return path if os.path.basename(path) else ""
+
+
+def place_of(order: int) -> str:
+    """An item by its place among those that were handed over, as Python counts them: ``items[0]``."""
+    return f"items[{order}]"
 
 
 def _carried(values: Any) -> str:
@@ -130,7 +185,13 @@ def _carried(values: Any) -> str:
     return next((text for text in written if text and text.isprintable()), "")
 
 
-def _is_document(given: Mapping[Any, Any]) -> bool:
-    """Whether it is what `Structure.as_dict` gives, alone or under the key ``structure``."""
-    inner = given.get("structure")
-    return "sites" in given or (isinstance(inner, Mapping) and "sites" in inner)
+def one_of(given: Any, *, what: str = "item") -> Any:
+    """What was handed over where one item is taken.
+
+    Raises:
+        ArgumentError: ``bad-argument`` for many, or for what is none.
+    """
+    if not is_one(given):
+        items_of(given, what=what)  # what is wrong with it, if it is neither one nor many
+        raise not_allowed(what, given, f"one item: {ALLOWED.partition(', or a list')[0]}")
+    return given

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import IO, Any, Final
+from typing import IO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,9 +137,3 @@ class BoundedLines:
         if not line:
             raise StopIteration
         return line
-
-
-def shortened(value: Any, length: int = 60) -> str:
-    """A value for a message, which may not be as long as an input."""
-    text = str(value)
-    return text if len(text) <= length else f"{text[: length - 3]}..."

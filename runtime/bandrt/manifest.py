@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
+from bandrt.arguments import check_fields, check_kind, checked_number, checked_whole, not_allowed
 from bandrt.errors import ArgumentError, ManifestError
+from bandrt.quoting import quoted, shortened
 from bandrt.recipe import Recipe
 
 FORMAT_VERSION = 1
 METADATA_KEY = "bandrt"
+MAX_TOLERANCE_EV = 10.0
+"""eV: more than that would call nothing a metal."""
 
 Variant = Literal["paper", "fourier", "released", "bloch"]
 Precision = Literal["fp32", "fp16"]
@@ -36,6 +41,13 @@ class BandRule:
     """The lower bands; band ``n_valence`` (from 1) is the highest nonempty one."""
     metal_tolerance_ev: float = 0.1
 
+    def __post_init__(self) -> None:
+        n_bands = checked_whole("n_bands", self.n_bands, at_least=2)
+        object.__setattr__(self, "n_bands", n_bands)
+        object.__setattr__(self, "n_valence", checked_whole("n_valence", self.n_valence, at_least=1, at_most=n_bands - 1))
+        tolerance = checked_number("metal_tolerance_ev", self.metal_tolerance_ev, at_least=0.0, at_most=MAX_TOLERANCE_EV)
+        object.__setattr__(self, "metal_tolerance_ev", tolerance)
+
 
 @dataclass(frozen=True)
 class EnsembleRule:
@@ -52,6 +64,13 @@ class EnsembleRule:
     n_crystals: int
     """Held-out crystals that both were fitted to."""
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+        _check_counts(self, "n_crystals")
+
+    def __repr__(self) -> str:
+        return f"EnsembleRule({len(self.members)} members, {self.floor_ev:.3g} eV + {self.slope:.3g} x disagreement)"
+
 
 @dataclass(frozen=True)
 class Bucket:
@@ -61,6 +80,12 @@ class Bucket:
     max_atoms: int
     min_batch: int
     max_batch: int
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        _check_counts(self, "min_atoms", "max_atoms", "min_batch", "max_batch", at_least=1)
+        for small, large in (("min_atoms", "max_atoms"), ("min_batch", "max_batch")):
+            checked_whole(large, getattr(self, large), at_least=getattr(self, small))
 
 
 @dataclass(frozen=True)
@@ -74,6 +99,16 @@ class Profile:
     """Neighbours of an atom, where their number is not the graph recipe's."""
     buckets: tuple[Bucket, ...] = ()
     """Optimisation profiles of a plan, in its own order; none in an ONNX file."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        _check_counts(self, "max_atoms", "max_batch", "max_slots", at_least=1)
+
+    def __repr__(self) -> str:
+        limits = (
+            f"{name} {'any' if (most := getattr(self, name)) is None else most}" for name in ("max_atoms", "max_batch", "max_slots")
+        )
+        return f"Profile({', '.join(limits)}, {len(self.buckets)} buckets)"
 
 
 @dataclass(frozen=True)
@@ -96,6 +131,16 @@ class ParityReport:
     gap_limit_ev: float | None = None
     max_uncertainty_change_ev: float | None = None
     """None from a model that does not estimate its error; in fp16 held to the limit of the gaps."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        _check_counts(self, "n_crystals", "metal_flips")
+
+    def __repr__(self) -> str:
+        return (
+            f"ParityReport({self.n_crystals} crystals beside {shortened(self.reference, 60)}: energies differ by"
+            f" {self.max_energy_error_ev:.2g} eV at most, {self.mean_energy_error_ev:.2g} eV on average)"
+        )
 
 
 @dataclass(frozen=True)
@@ -120,6 +165,18 @@ class TrainingDomain:
     metrics: dict[str, float] = field(default_factory=dict)
     """Errors on held-out crystals, eV unless the name says otherwise, e.g. ``validation/energy_mae``."""
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+        _check_counts(self, "n_crystals", "max_atoms", "n_gaps", "gap_max_atoms")
+
+    def __repr__(self) -> str:
+        gaps = f", {self.n_gaps} gaps" if self.n_gaps else ""
+        functional = f", {shortened(self.functional, 60)}" if self.functional else ""
+        return (
+            f"TrainingDomain({self.n_crystals} crystals of up to {self.max_atoms} atoms and {len(self.elements)} elements{gaps}"
+            f"{functional}, {len(self.metrics)} metrics)"
+        )
+
 
 @dataclass(frozen=True)
 class Backend:
@@ -136,6 +193,14 @@ class Backend:
     """Checksum of the plan beside this manifest; None inside an ONNX file."""
     timing_cache_sha256: str | None = None
     """Checksum of the kernel timings that TensorRT chose by, ``model.plan.timings``; None where it keeps none."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        _check_counts(self, "opset")
+
+    def __repr__(self) -> str:
+        targets = f" for {shortened(' '.join(self.targets), 60)}" if self.targets else ""
+        return f"Backend({self.name} {shortened(self.version, 60)}{targets})"
 
 
 @dataclass(frozen=True)
@@ -172,6 +237,19 @@ class Manifest:
     format_version: int = FORMAT_VERSION
     """Of the manifest itself; another one is refused."""
 
+    def __post_init__(self) -> None:
+        """Refuse what no manifest holds.
+
+        Raises:
+            ArgumentError: ``bad-argument``, naming the field.
+        """
+        check_fields(self)
+        checked_whole("format_version", self.format_version, at_least=FORMAT_VERSION, at_most=FORMAT_VERSION)
+        try:
+            json.dumps(self.model, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise not_allowed("model", self.model, f"plain values of JSON ({shortened(str(error))})") from error
+
     def __repr__(self) -> str:
         return (
             f"Manifest({self.variant}, {self.backend.name} {self.precision}, {self.bands.n_bands} bands x"
@@ -180,7 +258,7 @@ class Manifest:
 
     def to_json(self) -> str:
         """Serialise, with sorted keys, so that equal manifests give equal text."""
-        return json.dumps(dataclasses.asdict(self), ensure_ascii=False, sort_keys=True, indent=1)
+        return json.dumps(dataclasses.asdict(self), ensure_ascii=False, sort_keys=True, indent=1, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str, *, name: str = "manifest") -> Manifest:
@@ -188,21 +266,43 @@ class Manifest:
 
         Raises:
             ManifestError: ``manifest-invalid`` for text that is not a manifest, ``manifest-version`` for another format.
+            ArgumentError: ``bad-argument`` for what is no text.
         """
+        check_kind("text", text, str)
+        check_kind("name", name, str)
         try:
-            values = json.loads(text)
-        except ValueError as error:
-            raise ManifestError("manifest-invalid", f"{name}: the manifest is not JSON ({error})") from error
+            values = json.loads(text, parse_constant=_finite, parse_float=_finite)
+        except (ValueError, RecursionError) as error:
+            raise ManifestError("manifest-invalid", f"{name}: the manifest is not JSON ({shortened(str(error))})") from error
         if not isinstance(values, dict):
             raise ManifestError("manifest-invalid", f"{name}: the manifest is a {type(values).__name__}, not an object")
         version = values.get("format_version")
         if version != FORMAT_VERSION:
             raise ManifestError(
                 "manifest-version",
-                f"{name}: manifest format {version!r}, this bandrt reads {FORMAT_VERSION};"
+                f"{name}: manifest format {quoted(version)}, this bandrt reads {FORMAT_VERSION};"
                 " export the checkpoint again with this version",
             )
         return from_mapping(cls, values, name=name)
+
+
+def _finite(written: str) -> float:
+    """A number of JSON, which knows neither NaN nor infinities, though Python writes and reads them."""
+    number = float(written)
+    if not math.isfinite(number):
+        raise ValueError(f"{shortened(written)} is no finite number")
+    return number
+
+
+def _check_counts(given: Any, *names: str, at_least: int = 0) -> None:
+    """Refuse fields that count, and are less than they can be; None is for what is not known.
+
+    Raises:
+        ArgumentError: ``bad-argument``, naming the field.
+    """
+    for name in names:
+        if (value := getattr(given, name)) is not None:
+            checked_whole(name, value, at_least=at_least)
 
 
 _T = TypeVar("_T")
@@ -215,11 +315,13 @@ def from_mapping(kind: type[_T], values: Any, *, name: str, where: str = "") -> 
         ManifestError: ``manifest-invalid``, naming the key and what was found.
     """
     if not isinstance(values, dict):
-        raise ManifestError("manifest-invalid", f"{name}: {where or 'top level'} is {values!r}, expected an object")
+        raise ManifestError("manifest-invalid", f"{name}: {where or 'top level'} is {quoted(values)}, expected an object")
     fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - set(fields))
+    unknown = sorted(map(str, set(values) - set(fields)))
     if unknown:
-        raise ManifestError("manifest-invalid", f"{name}: unknown key {where + unknown[0]!r}; known: {', '.join(sorted(fields))}")
+        raise ManifestError(
+            "manifest-invalid", f"{name}: unknown key {quoted(where + unknown[0])}; known: {', '.join(sorted(fields))}"
+        )
     hints = typing.get_type_hints(kind)
     arguments = {key: _convert(hints[key], value, name=name, where=f"{where}{key}") for key, value in values.items()}
     try:
@@ -240,16 +342,19 @@ def _convert(hint: Any, value: Any, *, name: str, where: str) -> Any:
         [inner] = [o for o in options if o is not type(None)]
         return _convert(inner, value, name=name, where=where)
     if origin is Literal:
-        if value in options:
+        if any(type(value) is type(option) and value == option for option in options):
             return value
-        raise ManifestError("manifest-invalid", f"{name}: {where} is {value!r}, allowed: {', '.join(map(repr, options))}")
+        raise ManifestError("manifest-invalid", f"{name}: {where} is {quoted(value)}, allowed: {', '.join(map(repr, options))}")
     if origin is tuple and isinstance(value, list | tuple):
         return tuple(_convert(options[0], item, name=name, where=where) for item in value)
     if origin is dict and isinstance(value, dict):
         return {str(k): _convert(options[1], item, name=name, where=f"{where}.{k}") for k, item in value.items()}
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ManifestError("manifest-invalid", f"{name}: {where} is {quoted(value)}, expected a finite number") from None
     if isinstance(hint, type) and isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
         return value
     expected = getattr(hint, "__name__", str(hint))
-    raise ManifestError("manifest-invalid", f"{name}: {where} is {value!r}, expected {expected}")
+    raise ManifestError("manifest-invalid", f"{name}: {where} is {quoted(value)}, expected {expected}")

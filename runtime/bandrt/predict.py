@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self, overload
 
 import numpy as np
 
-from bandrt.arguments import check_kind, checked_whole, not_allowed
+from bandrt.arguments import check_kind, check_type, checked_whole, not_allowed
 from bandrt.bands.band_structure import BandStructure, in_order
 from bandrt.bands.on_path import Energies
 from bandrt.batch import Batcher
@@ -30,13 +30,13 @@ from bandrt.errors import EngineError, InputError
 from bandrt.features import Features, Many, featurize_crystals
 from bandrt.files import file_sha256, path_of
 from bandrt.graph.bonded_network import network_warnings
-from bandrt.items import called, crystal_of, default_name, found_at, is_one, items_of, name_of
+from bandrt.items import ItemIds, called, crystal_of, found_at, is_one, items_of
 from bandrt.manifest import BandRule, Manifest
 from bandrt.outcomes import each, only, outcome_of
+from bandrt.quoting import shortened
 from bandrt.readers.text import is_a_folder
 from bandrt.recipe import Recipe
 from bandrt.results.prediction import Failure, Prediction, Result, Ticket
-from bandrt.sources.unique import UniqueIds
 
 CPU_BATCH_PER_CORE, GPU_BATCH_SIZE = 4, 64
 """Crystals per run: a CPU core takes a slice of a few at a time; a GPU wants many."""
@@ -57,15 +57,18 @@ class Engine:
     """An open model together with the featurisation it was trained on; a context manager."""
 
     def __init__(self, session: Session, path: Path) -> None:
+        if not hasattr(session, "run_many"):
+            raise not_allowed("session", session, "an open session; `bandrt.load` opens an engine by its path")
         self.session = session
-        self.path = path
+        self.path = path_of(path)
         self._evaluator = Evaluator(session)
         self._closed = False
 
     def __repr__(self) -> str:
         manifest = self.manifest
         state = "closed" if self._closed else f"on {self.session.device}"
-        return f"Engine({self.path.name}, {manifest.variant}, {manifest.bands.n_bands} bands, {manifest.precision}, {state})"
+        name = shortened(self.path.name, 80)
+        return f"Engine({name}, {manifest.variant}, {manifest.bands.n_bands} bands, {manifest.precision}, {state})"
 
     @property
     def manifest(self) -> Manifest:
@@ -85,11 +88,12 @@ class Engine:
     def predict(self, items: Any, *, batch_size: int | None = None) -> Iterator[Result]:
         """Predict band structures, lazily and in input order.
 
-        Ids are the names of files, else the ``material_id``, ``id`` or ``name`` that an object carries, else the formula; the
-        second of a name is ``NaCl-2``.
+        Ids are the names of files, as `bandrt.find` gives them, else the ``material_id``, ``id`` or ``name`` that an object
+        carries, else the formula; the second of a name is ``NaCl-2``. What cannot be read and has no name has its place among the
+        items, ``items[3]``.
 
         Args:
-            items: a path, CIF text, a pymatgen or ASE object, a `Crystal`, a `bandrt.sources.Source`; or many of them: a list,
+            items: a path, CIF text, a pymatgen or ASE object, a `Crystal`, a `Source`; or many of them: a list,
                 tuple, array, column, or a generator, which may be endless.
             batch_size: crystals per run of the model; None takes what suits the device.
 
@@ -102,7 +106,7 @@ class Engine:
 
         Raises:
             ArgumentError: ``bad-argument`` for what is neither an item nor many, at once.
-            InputError: ``is-a-folder`` for the path of a folder alone, at once: `bandrt.sources.find` finds the crystals in it.
+            InputError: ``is-a-folder`` for the path of a folder alone, at once: `bandrt.find` finds the crystals in it.
             EngineError: ``engine-closed``, ``engine-failed``.
         """
         if batch_size is not None:
@@ -111,17 +115,17 @@ class Engine:
         if (path := found_at(items)) and os.path.isdir(path):
             raise is_a_folder(path)
         self._require_open()
-        return self._predicted(iter(given), batch_size or default_batch_size(self.session.device))
+        return self._predicted(iter(given), ItemIds(given), batch_size or default_batch_size(self.session.device))
 
-    def _predicted(self, items: Iterator[Any], batch_size: int) -> Iterator[Result]:
-        numbered, ids = enumerate(items), UniqueIds()
+    def _predicted(self, items: Iterator[Any], ids: ItemIds, batch_size: int) -> Iterator[Result]:
+        numbered = enumerate(items)
         while ahead := list(islice(numbered, BATCHES_AHEAD * batch_size)):
             results: dict[int, Result] = {}
             batcher: Batcher[Ticket] = Batcher(batch_size)
             batches: list[list[tuple[Ticket, Features]]] = []
-            crystals = [outcome_of(partial(crystal_of, item, name=found_at(item) or called(item))) for _, item in ahead]
+            crystals = [outcome_of(partial(crystal_of, item, name=found_at(item) or called(item, order))) for order, item in ahead]
             tickets = [
-                Ticket(order, ids.unique(name_of(item) or default_name(item, crystal)), found_at(item))
+                Ticket(order, ids.id_of(item, crystal, order), found_at(item))
                 for (order, item), crystal in zip(ahead, crystals, strict=True)
             ]
             found = featurize_inputs(tickets, crystals, self.recipe, max_atoms=self.manifest.profile.max_atoms)
@@ -149,9 +153,12 @@ class Engine:
             ArgumentError: ``bad-argument`` for what is neither an item nor many.
         """
         given = list(items_of(item, what="item"))
+        check_type("name", name, str | None)
         if name is not None and not is_one(item):
             raise not_allowed("name", name, "None, for many items")
-        names = [name or called(one) for one in given]
+        names = (
+            [called(item) if name is None else name] if is_one(item) else [called(one, order) for order, one in enumerate(given)]
+        )
         crystals = [outcome_of(partial(crystal_of, one, name=one_name)) for one, one_name in zip(given, names, strict=True)]
         outcomes = self._featurized(crystals, names=names)
         return only(outcomes) if is_one(item) else outcomes

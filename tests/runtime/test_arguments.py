@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import pickle
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import pytest
 import bandrt
 from bandrt.crystal import Crystal
 from bandrt.errors import ArgumentError, BandrtError, ManifestError
-from bandrt.manifest import Manifest
+from bandrt.manifest import BandRule, Bucket, Manifest, TrainingDomain
 from bandrt.readers import parse
 from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe, SymmetryRecipe
 from bandrt.results.convert import convert
@@ -66,6 +67,28 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "a source": (lambda: count(["a.cif", None]), "each of paths is None, allowed: a path"),
     "out": (lambda: dry_run("a.cif", None, InferOptions()), "out is None, allowed: a path"),
     "results": (lambda: bandrt.read(None), "folder is None, allowed: paths"),
+    "results of a dictionary": (lambda: bandrt.read({"a": "out"}), "folder is {'a': 'out'}, allowed: paths"),
+    "results of an open file": (lambda: bandrt.read(io.StringIO("out")), "allowed: paths"),
+    "sources of an array of one value": (lambda: find(np.array("a.cif")), "allowed: paths"),
+    "a name that no file has": (lambda: bandrt.find("a\0b"), "allowed: a path"),
+    "no folder": (lambda: bandrt.read(""), "folder is '', allowed: a path"),
+    "a path of many": (lambda: bandrt.kpath(["a.cif"]), "item is ['a.cif'], allowed: one item: a path"),
+    "a path of nothing": (lambda: bandrt.kpath(None), "item is None, allowed: a path"),
+    "an engine of a path": (lambda: bandrt.Engine("model.onnx", Path("model.onnx")), "`bandrt.load` opens an engine"),
+    "a name of many": (lambda: bandrt.featurize_many([SALT], names="a"), "names is 'a', allowed: a list"),
+    "a name that is none": (lambda: bandrt.featurize_many([SALT], names=[3]), "each of names is 3, allowed: a str"),
+    "no bands": (lambda: dataclasses.replace(TINY_MANIFEST, bands=None), "bands is None, allowed: a BandRule"),
+    "a model of no JSON": (lambda: dataclasses.replace(TINY_MANIFEST, model={"a": float("nan")}), "plain values of JSON"),
+    "an input that is no name": (lambda: dataclasses.replace(TINY_MANIFEST, inputs=(3,)), "each of inputs is 3, allowed: a str"),
+    "a version of the manifest": (lambda: dataclasses.replace(TINY_MANIFEST, format_version=7), "format_version is 7"),
+    "valence bands": (lambda: BandRule(n_bands=4, n_valence=4), "n_valence is 4, allowed: a whole number, 1 to 3"),
+    "a tolerance": (lambda: BandRule(metal_tolerance_ev=-0.1), "metal_tolerance_ev is -0.1"),
+    "a bucket": (lambda: Bucket(5, 4, 1, 1), "max_atoms is 4, allowed: a whole number, 5 or more"),
+    "fewer crystals than none": (lambda: TrainingDomain(n_crystals=-1), "n_crystals is -1"),
+    "errors that are no numbers": (
+        lambda: TrainingDomain(metrics={"mae": float("nan")}),
+        "metrics['mae'] is nan, allowed: a finite number",
+    ),
     "an id": (lambda: bandrt.read_one("out", 5), "id is 5, allowed: a str"),
 }
 

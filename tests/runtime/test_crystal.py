@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -59,6 +61,47 @@ def test_what_can_not_be_a_crystal_is_refused_with_a_code(lattice: object, numbe
         Crystal.checked(lattice, numbers, coords, name="broken.cif")
     assert caught.value.code == code
     assert caught.value.stage == "read"
+
+
+@pytest.mark.parametrize(
+    ("lattice", "numbers", "coords", "code", "said"),
+    [
+        (CUBE, [], np.zeros((0, 3)), "no-atoms", "no atoms"),
+        (CUBE, ["Na"], [[0, 0, 0]], "unknown-species", "'Na' is no atomic number"),
+        (CUBE, np.array(["x" * 10_000]), [[0, 0, 0]], "unknown-species", "xxx...xxx"),
+        (CUBE, [[11, 17]], [[0, 0, 0]], "unknown-species", r"shape \(1, 2\)"),
+        (CUBE, None, [[0, 0, 0]], "unknown-species", r"shape \(\)"),
+        (CUBE, [14.5], [[0, 0, 0]], "unknown-species", "14.5"),
+        (CUBE, np.array([14, np.nan]), [[0, 0, 0]] * 2, "unknown-species", "nan"),
+        (CUBE, [14], [0, 0, 0], "bad-coordinates", r"shape \(3,\)"),
+        (CUBE, [14, 14], np.zeros((1, 3)), "bad-coordinates", "2 species but 1 positions"),
+        (CUBE, [14], np.array([[0, np.inf, 0]]), "bad-coordinates", "finite"),
+        (CUBE, [14], "somewhere", "bad-coordinates", "somewhere"),
+        (CUBE, [14], [[0, 0, 1j]], "bad-coordinates", "numbers"),
+        (np.eye(2), [14], [[0, 0, 0]], "bad-lattice", r"shape \(2, 2\)"),
+        (np.zeros((3, 3)), [14], [[0, 0, 0]], "bad-lattice", "volume 0"),
+        (np.full((3, 3), np.nan), [14], [[0, 0, 0]], "bad-lattice", "volume nan"),
+        (None, [14], [[0, 0, 0]], "bad-lattice", "lattice"),
+        (np.eye(3, dtype=bool), [14], [[0, 0, 0]], "bad-lattice", "numbers"),
+    ],
+)
+def test_what_has_no_shape_of_a_crystal_is_refused_where_it_is_made(
+    lattice: Any, numbers: Any, coords: Any, code: str, said: str
+) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        Crystal(lattice, numbers, coords)
+    assert caught.value.code == code
+    assert len(caught.value.message) < 250
+
+
+def test_a_crystal_keeps_arrays_of_its_own_in_its_types() -> None:
+    lattice, numbers, coords = 4 * np.eye(3, dtype=np.int64), np.array([29], dtype=np.int64), np.zeros((1, 3), dtype=np.float32)
+    crystal = Crystal(lattice, numbers, coords)  # type: ignore[arg-type]
+    lattice[:], numbers[:], coords[:] = 0, 0, 0.7
+    assert repr(crystal) == "Crystal(Cu, 1 atom, 64.0 Å^3)"
+    types = [str(values.dtype) for values in (crystal.lattice, crystal.atomic_numbers, crystal.frac_coords)]
+    assert types == ["float64", "int32", "float64"]
+    assert not crystal.frac_coords.any()
 
 
 def test_overlap_names_the_two_atoms_across_a_cell_border_of_a_large_crystal() -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
 
 import bandrt
@@ -110,10 +109,6 @@ def test_everything_shows_itself_in_one_short_line(shown: dict[str, Any]) -> Non
     assert lines["manifest"] == "Manifest(paper, onnx fp32, 6 bands x 64 k-points, trained on 3 crystals)"
     assert lines["recipe"] == "Recipe(latimer_munro, 64 k-points, 12 neighbours within 8 Å)"
     assert lines["edge"] == f"BandEdge({bands.vbm.energy:.3f} eV at {bands.vbm.label or shown['edge'].frac_kpoint})"
-
-
-def test_a_crystal_of_nothing_can_be_shown() -> None:
-    assert repr(bandrt.Crystal(np.eye(3), np.zeros(0, np.int32), np.zeros((0, 3)))) == "Crystal(no atoms)"
 
 
 def test_a_failure_keeps_its_message(shown: dict[str, Any]) -> None:

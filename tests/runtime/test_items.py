@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 from collections import UserList
 from collections.abc import Callable, Iterator
@@ -114,6 +115,22 @@ def test_columns_and_arrays_of_paths_are_many(engine: Engine, salt: Path) -> Non
         assert len(bandrt.featurize(column)) == 2
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda path: path.read_text().replace("\n", "\r\n"),
+        lambda path: path.read_text().replace("\n", "\r"),
+        lambda _: json.dumps(structure().as_dict()),
+        lambda _: json.dumps(structure().as_dict(), indent=1),
+        lambda _: {"lattice_mat": LATTICE.tolist(), "coords": COORDS, "elements": ["Na", "Cl"]},
+    ],
+)
+def test_text_and_documents_are_items_however_they_are_written(engine: Engine, salt: Path, written: Callable[[Path], Any]) -> None:
+    [result] = engine.predict(written(salt))
+    assert isinstance(result, Prediction), result
+    assert result.crystal.formula == "NaCl"
+
+
 def test_no_items_are_no_results(engine: Engine) -> None:
     assert list(engine.predict([])) == []
     assert bandrt.featurize([]) == []
@@ -164,7 +181,7 @@ def test_a_name_is_for_one_item(salt: Path, engine: Engine) -> None:
 def test_a_folder_is_no_crystal_and_the_error_names_what_searches_it(engine: Engine, salt: Path) -> None:
     for given in (salt.parent, str(salt.parent)):
         for call in (engine.predict, engine.featurize, bandrt.featurize, bandrt.kpath):
-            with pytest.raises(InputError, match=r"bandrt infer.*bandrt\.sources\.find") as caught:
+            with pytest.raises(InputError, match=r"bandrt infer.*bandrt\.find") as caught:
                 call(given)
             assert caught.value.code == "is-a-folder"
     in_list = list(engine.predict([salt, salt.parent]))
@@ -189,13 +206,16 @@ def test_an_object_of_the_wrong_kind_costs_only_itself(engine: Engine, salt: Pat
             MagicMock(),
             atoms()[0],
         ),
-        *(Crystal(np.eye(2), np.array([11]), np.zeros((1, 3))), Crystal(LATTICE, np.array(["Na"]), np.zeros((1, 3)))),  # type: ignore[arg-type]
+        Atoms("Na", cell=np.eye(3) * 1e-3, pbc=True),
         *(structure()[0], structure().lattice, salt.parent),
     ]
     results = list(engine.predict([salt, *(item for one in wrong for item in (one, SALT))]))
     assert [type(result) for result in results] == [Prediction] + [Failure, Prediction] * len(wrong)
     assert len({result.id for result in results}) == len(results)
-    assert not [result.id for result in results if result.id.startswith("item")]
+    unnamed = [order for order, result in enumerate(results) if result.id.startswith("items[")]
+    assert [results[order].id for order in unnamed] == [f"items[{order}]" for order in unnamed], "which of them it is"
+    assert all(f"items[{order}]: " in results[order].message for order in unnamed)
+    assert not {result.id for result in results} & {"NoneType", "int", "list", "dict", "object", "bytes", "ndarray", "type"}
     made = bandrt.featurize(wrong)
     assert [type(outcome) for outcome in made] == [InputError] * len(wrong)
     codes = {result.code for result in results if isinstance(result, Failure)}
@@ -223,9 +243,27 @@ def test_an_item_is_called_what_it_calls_itself(salt: Path, rock_salt: Callable[
 def test_ids_fall_back_to_the_formula_and_are_unique_in_a_run(engine: Engine, salt: Path) -> None:
     items = [SALT, salt, structure(), structure(name="NaCl-2"), atoms(), str(salt), atoms(name="salt"), None, None]
     ids = [result.id for result in engine.predict(items, batch_size=1)]
-    assert ids == ["NaCl", "salt", "NaCl-2", "NaCl-2-2", "NaCl-3", "salt-2", "salt-3", "NoneType", "NoneType-2"]
+    assert ids == ["NaCl", "salt", "NaCl-2", "NaCl-2-2", "NaCl-3", "salt-2", "salt-3", "items[7]", "items[8]"]
     assert [result.id for result in engine.predict(items)] == ids, "whatever the batch"
     assert [result.id for result in engine.predict([SALT])] == ["NaCl"], "each run anew"
+
+
+def test_files_that_share_a_name_are_called_as_by_find_and_in_a_run(
+    engine: Engine, tmp_path: Path, rock_salt: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one/a.cif", "two/a.cif", "b.cif", "c.cif", "c/c.vasp.cif", "c/c.cif.gz"):
+        path = tmp_path / "runs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(rock_salt().encode()) if name.endswith("gz") else rock_salt().encode())
+    monkeypatch.chdir(tmp_path / "runs")
+    paths = ["one/a.cif", "two/a.cif", "b.cif", "c.cif", "c/c.vasp.cif", "c/c.cif.gz"]
+    expected = ["one/a.cif", "two/a.cif", "b", "c.cif", "c.vasp", "c.cif.gz"]
+    assert [source.id for source in find(paths)] == expected
+    assert [result.id for result in engine.predict(paths)] == expected
+    assert [result.id for result in engine.predict(find(paths))] == expected
+    assert [result.id for result in engine.predict(np.array(paths))] == expected
+    as_they_come = engine.predict(path for path in ["one/a.cif", "two/a.cif", "one/a.cif"])
+    assert [result.id for result in as_they_come] == ["a", "two/a.cif", "a-2"]
 
 
 def test_an_error_names_the_item(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from bandrt import limits
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
-from bandrt.limits import MAX_ATOMS, MAX_FRACTION, MAX_VECTOR, BoundedLines, shortened, whole_number
+from bandrt.limits import MAX_ATOMS, MAX_FRACTION, MAX_VECTOR, BoundedLines, whole_number
 from bandrt.readers import parse
 from bandrt.sources import find
 
@@ -112,8 +112,3 @@ def test_a_row_of_many_lines_is_refused_when_it_is_too_long(monkeypatch: pytest.
 def test_an_id_of_ten_thousand_characters_or_half_a_character_is_one(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"id": "\\ud800x", "cif": "data_"}\n{"id": "' + "y" * 10_000 + '", "cif": "data_"}\n')
     assert [len(source.id) for source in find(tmp_path / "a.jsonl")] == [2, 10_000]
-
-
-def test_values_in_messages_are_short() -> None:
-    assert shortened("a" * 1000) == "a" * 57 + "..."
-    assert shortened(12) == "12"

@@ -62,6 +62,32 @@ def test_text_that_is_no_object_is_refused(text: str) -> None:
     assert caught.value.code == "manifest-invalid"
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"layers": [', '"layers": [NaN, '),
+        ('"d_model": 192', '"d_model": Infinity'),
+        ('"d_model": 192', '"d_model": 1e999'),
+        ('"cutoff": 8.0', '"cutoff": NaN'),
+        ('"cutoff": 8.0', '"cutoff": -8.0'),
+        ('"cutoff": 8.0', f'"cutoff": {10**400}'),
+        ('"n_crystals": 3', '"n_crystals": -3'),
+        ('"d_model": 192', '"d_model": ' + "[" * 100_000),
+        ('"d_model": 192', '"d_model": ' + "9" * 10_000),
+        ('"precision": "fp32"', '"precision": ["fp32"]'),
+        ('"format_version": 1', '"format_version": true, "more": 1'),
+    ],
+)
+def test_numbers_that_are_none_and_what_is_too_deep_are_refused_in_short(old: str, new: str) -> None:
+    text = MANIFEST.to_json()
+    changed = text.replace(old, new) if old in text else text.replace(old.replace("[", "[\n"), new)
+    assert changed != text
+    with pytest.raises(ManifestError) as caught:
+        Manifest.from_json(changed)
+    assert caught.value.code == "manifest-invalid"
+    assert len(caught.value.message) < 300
+
+
 def test_a_missing_field_is_named() -> None:
     values = json.loads(MANIFEST.to_json())
     del values["checkpoint_sha256"]

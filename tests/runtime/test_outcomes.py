@@ -62,10 +62,6 @@ def test_interrupts_and_errors_of_ours_stay_what_they_are(error: BaseException) 
     assert caught.value is error
 
 
-def test_a_message_that_repeats_a_file_is_short() -> None:
-    assert len(InputError("json-syntax", "a" * 100_000).message) == InputError.longest_message
-
-
 def test_a_step_that_fails_on_a_chunk_refuses_only_the_cause() -> None:
     def step(numbers: list[int]) -> list[int]:
         if 3 in numbers:

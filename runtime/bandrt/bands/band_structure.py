@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bandrt.arguments import check_choice, check_kind, checked_whole, not_allowed
 from bandrt.bands.on_path import BandEdge, Energies
 from bandrt.crystal import Crystal
 from bandrt.manifest import BandRule
+from bandrt.quoting import shortened
 from bandrt.recipe import Scheme
 
 DEGENERACY_EV = 1e-4
@@ -83,6 +85,36 @@ class BandStructure:
     scheme: Scheme
     rule: BandRule
 
+    def __post_init__(self) -> None:
+        """Refuse what is no band structure.
+
+        Raises:
+            ArgumentError: ``bad-argument``, naming the attribute.
+        """
+        check_kind("crystal", self.crystal, Crystal)
+        check_kind("rule", self.rule, BandRule)
+        check_kind("space_group_symbol", self.space_group_symbol, str)
+        check_choice("scheme", self.scheme, Scheme)
+        object.__setattr__(self, "space_group", checked_whole("space_group", self.space_group, at_least=1, at_most=230))
+        object.__setattr__(self, "labels", tuple(self.labels))
+        for name in ("energies", "frac_kpoints", "kpoint_distance", "label_indices"):
+            check_kind(name, getattr(self, name), np.ndarray)
+        if self.energies.ndim != 2 or len(self.energies) <= self.rule.n_valence or not self.energies.size:
+            allowed = f"(n_bands, n_kpoints), more than {self.rule.n_valence} bands"
+            raise not_allowed("the shape of energies", self.energies.shape, allowed)
+        if not np.isfinite(self.energies).all():
+            raise not_allowed("energies", self.energies, "finite numbers, eV")
+        n_kpoints = self.energies.shape[1]
+        for name, shape in (
+            ("frac_kpoints", (n_kpoints, 3)),
+            ("kpoint_distance", (n_kpoints,)),
+            ("label_indices", (len(self.labels),)),
+        ):
+            if getattr(self, name).shape != shape:
+                raise not_allowed(f"the shape of {name}", getattr(self, name).shape, str(shape))
+        if self.labels and not 0 <= self.label_indices.min() <= self.label_indices.max() < n_kpoints:
+            raise not_allowed("label_indices", self.label_indices, f"0 to {n_kpoints - 1}")
+
     @property
     def n_bands(self) -> int:
         """Number of bands."""
@@ -141,7 +173,7 @@ class BandStructure:
 
     def __repr__(self) -> str:
         n_bands, n_kpoints = self.energies.shape
-        return f"BandStructure({self.crystal.formula}, {n_bands} bands x {n_kpoints} k-points, {self.verdict})"
+        return f"BandStructure({shortened(self.crystal.formula)}, {n_bands} bands x {n_kpoints} k-points, {self.verdict})"
 
     @property
     def verdict(self) -> str:
@@ -174,11 +206,13 @@ class BandStructure:
             full_walk: draw segments as often as the walk passes them.
 
         Raises:
-            ArgumentError: ``bad-argument`` for what is no axes.
+            ArgumentError: ``bad-argument`` for what is no axes, text, or yes or no.
             MissingPackageError: matplotlib is not installed.
         """
         from bandrt.bands.plot import plot
 
+        check_kind("name", name, str)
+        check_kind("full_walk", full_walk, bool)
         return plot(self, ax, name=name, full_walk=full_walk)
 
     def to_pymatgen(self) -> Any:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
 from bandrt.manifest import BandRule
+from bandrt.quoting import shortened
 
 Energies = NDArray[np.floating[Any]]
 
@@ -26,10 +27,16 @@ class BandEdge(NamedTuple):
     """Name of the k-point when it is a labelled one."""
 
     def __str__(self) -> str:
-        return f"{self.energy:.3f} eV at {self.label or '({:.4g}, {:.4g}, {:.4g})'.format(*self.frac_kpoint)}"
+        place = shortened(self.label or f"({', '.join(f'{_rounded(f, 4):g}' for f in self.frac_kpoint)})")
+        return f"{_rounded(self.energy, 3):.3f} eV at {place}"
 
     def __repr__(self) -> str:
         return f"BandEdge({self})"
+
+
+def _rounded(number: float, digits: int) -> float:
+    """A number to be shown, of which rounding noise is gone, its sign with it: 0 for -1e-16."""
+    return round(float(number), digits) + 0.0
 
 
 class BandsOnPath(Protocol):

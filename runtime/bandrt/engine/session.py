@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bandrt.errors import EngineError, UsageError
 from bandrt.manifest import Manifest
+from bandrt.quoting import quoted
 
 Inputs = dict[str, NDArray[Any]]
 """A padded batch, by the names of `bandrt.contract.INPUTS`."""
@@ -111,4 +112,4 @@ def parse_device(device: str) -> tuple[str, int]:
     kind, _, index = device.partition(":")
     if (kind == "cpu" and not index) or (kind == "cuda" and (not index or index.isdecimal()) and device != "cuda:"):
         return kind, int(index or 0)
-    raise UsageError("unknown-device", f"device {device!r} is not known; use cpu, cuda or cuda:N")
+    raise UsageError("unknown-device", f"device {quoted(device)} is not known; use cpu, cuda or cuda:N")

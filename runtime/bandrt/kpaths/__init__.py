@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from bandrt.errors import InputError
-from bandrt.items import called, crystal_of
+from bandrt.items import called, crystal_of, one_of
 from bandrt.kpaths import latimer_munro, setyawan_curtarolo
 from bandrt.kpaths.path import KPath, sample_walks
 from bandrt.outcomes import only, onward, outcome_of
@@ -57,8 +57,8 @@ def kpath(item: Any, scheme: Scheme = "latimer_munro", *, n_kpoints: int = 256) 
 
     Raises:
         InputError: the crystal cannot be read or used.
-        ArgumentError: ``bad-argument`` for a scheme or a number of points that cannot be.
+        ArgumentError: ``bad-argument`` for what is not one item, or a scheme or a number of points that cannot be.
     """
     recipe = KpathRecipe(scheme=scheme, n_kpoints=n_kpoints)
-    name = called(item)
+    name = called(one_of(item))
     return kpath_of(standardize(crystal_of(item, name=name), name=name), recipe)

@@ -17,8 +17,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bandrt.arguments import check_choice
 from bandrt.errors import InputError
 from bandrt.outcomes import only, onward
+from bandrt.quoting import shortened
 from bandrt.recipe import Scheme
 
 TIE_TOLERANCE = 1e-3
@@ -62,9 +64,12 @@ class KPath:
     labels: tuple[str, ...]
     label_indices: NDArray[np.int64]
 
+    def __post_init__(self) -> None:
+        check_choice("scheme", self.scheme, Scheme)
+
     def __repr__(self) -> str:
         walk = "-".join(self.labels[:_SHOWN_LABELS]) + ("-..." if len(self.labels) > _SHOWN_LABELS else "")
-        return f"KPath({self.scheme}, {len(self.frac_kpoints)} k-points, {walk})"
+        return f"KPath({self.scheme}, {len(self.frac_kpoints)} k-points, {shortened(walk)})"
 
 
 class Walk(NamedTuple):

@@ -18,6 +18,7 @@ from bandrt.arguments import check_choice
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.outcomes import typed
+from bandrt.quoting import quoted, shortened
 from bandrt.readers.aims import read_aims
 from bandrt.readers.cif import read_cif
 from bandrt.readers.documents import crystal_of_document, read_json
@@ -31,6 +32,7 @@ __all__ = [
     "FORMATS",
     "Format",
     "format_of",
+    "is_text",
     "parse",
     "read_aims",
     "read_cif",
@@ -49,6 +51,9 @@ FORMATS = (
     " each also as .gz, .bz2, .xz or .zst"
 )
 """What can be read, for people."""
+
+LONGEST_PATH = 4096
+"""Characters; no system takes a longer path."""
 
 _SUFFIXES: dict[str, Format] = {
     ".cif": "cif",
@@ -105,24 +110,27 @@ def to_crystal(item: Any, *, name: str | None = None) -> Crystal:
     """Crystal of anything that holds one.
 
     Args:
-        item: a path (str or Path) to a file, the text of a CIF, a pymatgen `Structure`, its dictionary or an object
+        item: a path (str or Path) to a file, the text of a CIF, or of JSON, a pymatgen `Structure`, its dictionary or an object
             that holds it as ``structure``, an ASE `Atoms`, or a `Crystal`.
         name: what to call it in an error; the file name for a path.
 
     Raises:
         InputError: stage ``read``, by a stable code.
     """
-    if isinstance(item, str) and "\n" in item:
+    if isinstance(item, str) and is_text(item):
+        if is_json_text(item):
+            return read_json(item, name=name or "JSON text")
         if "data_" not in item and "data_" not in item.lower():
             raise InputError(
-                "unsupported-format", f"{name or 'text'}: text is read as a CIF, and there is no data_ block in this one"
+                "unsupported-format",
+                f"{name or 'text'}: this text is no path, no JSON, and no CIF, which has a data_ block: {quoted(item)}",
             )
         return parse(item, "cif", name=name or "CIF text")
     if isinstance(item, str | os.PathLike):
         path = os.fsdecode(item)
         if not path:
             raise InputError("file-not-found", f"{name or 'path'}: is empty, there is no such file")
-        return _read_path(Path(path), name or os.path.basename(path) or repr(path))
+        return _read_path(Path(path), name or shortened(os.path.basename(path)) or quoted(path))
     name = name or "crystal"
     with typed("reader-failed", name=name), np.errstate(all="ignore"):
         if isinstance(item, Crystal):
@@ -130,6 +138,17 @@ def to_crystal(item: Any, *, name: str | None = None) -> Crystal:
         if isinstance(item, Mapping):
             return crystal_of_document(item, name=name)
         return crystal_of_object(item, name=name)
+
+
+def is_text(given: str) -> bool:
+    """Whether it is the text of a file, and not a path: it has several lines, is longer than any path, or is JSON."""
+    return "\n" in given or "\r" in given or len(given) > LONGEST_PATH or is_json_text(given)
+
+
+def is_json_text(given: str) -> bool:
+    """Whether a text begins and ends as an object or list of JSON does; no file of ours is called so."""
+    text = given.strip()
+    return text[:1] + text[-1:] in ("{}", "[]")
 
 
 def _read_path(path: Path, name: str) -> Crystal:

@@ -8,6 +8,7 @@ import numpy as np
 
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
+from bandrt.quoting import quoted
 from bandrt.readers.cartesian import fractional
 from bandrt.readers.occupancies import OCCUPANCY_NAMES, check_column, check_kinds, one_element
 from bandrt.readers.species import unknown_species
@@ -53,9 +54,11 @@ def crystal_of_object(item: Any, *, name: str = "crystal") -> Crystal:
             return crystal_of_pymatgen(structure, name=name)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InputError("not-a-crystal", f"{name}: this {type(item).__name__} cannot be read: {error!r}") from error
+    advice = "; give the items of it themselves, in one list" if isinstance(item, list | tuple | np.ndarray) else ""
     raise InputError(
         "unsupported-format",
-        f"{name}: a {type(item).__name__} is no path, CIF text, pymatgen Structure, ASE Atoms or Crystal",
+        f"{name}: {quoted(item)}, of type {type(item).__name__}, is no path, CIF text, pymatgen Structure, ASE Atoms or"
+        f" Crystal{advice}",
     )
 
 

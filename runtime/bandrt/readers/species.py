@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from bandrt.elements import ATOMIC_NUMBERS
 from bandrt.errors import InputError
+from bandrt.quoting import quoted
 
 _CHARGED = re.compile(r"([A-Za-z]{1,2})(\d*\.?\d*[+-]|[+-]\d*\.?\d*|\d+)?")
 _LABEL = re.compile(r"[A-Za-z]+")
@@ -62,7 +63,7 @@ def unknown_species(symbol: str, *, name: str, site: str) -> InputError:
         advice = f"write H for {isotope}"
     elif symbol.rstrip("0123456789+-").upper() in _GROUPS:
         advice = "if it is one, write it with a small second letter; if it is a group of atoms, list each"
-    return InputError("unknown-species", f"{name}: {site} holds {symbol!r}, which is not an element; {advice}")
+    return InputError("unknown-species", f"{name}: {site} holds {quoted(symbol)}, which is not an element; {advice}")
 
 
 def is_full(occupancy: float) -> bool:

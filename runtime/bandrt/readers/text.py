@@ -21,7 +21,7 @@ _OPENERS: dict[str, Callable[[IO[bytes]], Any]] = {".gz": gzip.open, ".bz2": bz2
 BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
 """What reading a damaged file raises; a ValueError is for a name that no file can have."""
 
-SEARCH = "folders, tables and archives are searched by `bandrt infer`, and in Python by `bandrt.sources.find`"
+SEARCH = "folders, tables and archives are searched by `bandrt infer`, and in Python by `bandrt.find`"
 
 
 class ByteStream(Protocol):

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from bandrt.bands.band_structure import BandStructure
 from bandrt.crystal import Crystal
+from bandrt.errors import ArgumentError, InputError
 from bandrt.files import replaced
 from bandrt.manifest import BandRule
 from bandrt.results.prediction import Prediction
@@ -105,9 +106,12 @@ def read_part(path: Path) -> Iterator[Prediction]:
         BadPartError: it is truncated, damaged or of another format.
     """
     arrays = _arrays(path)
-    rule = BandRule(arrays["energies"].shape[1], int(arrays["n_valence"]), float(arrays["metal_tolerance_ev"]))
+    with _sound(path):
+        rule = BandRule(arrays["energies"].shape[1], int(arrays["n_valence"]), float(arrays["metal_tolerance_ev"]))
     for index in range(len(arrays["id"])):
-        yield _prediction(arrays, index, rule)
+        with _sound(path):
+            prediction = _prediction(arrays, index, rule)
+        yield prediction
 
 
 def part_ids(path: Path) -> list[str]:
@@ -132,6 +136,19 @@ def part_engine(path: Path) -> str:
 
 _DAMAGE = (OSError, ValueError, KeyError, IndexError, EOFError, NotImplementedError, struct.error, zlib.error, zipfile.BadZipFile)
 """What NumPy and zipfile raise for files that are cut or overwritten."""
+
+
+@contextmanager
+def _sound(path: Path) -> Iterator[None]:
+    """Where values are believed that have the right checksums: no run wrote what is no crystal, rule or scheme.
+
+    Raises:
+        BadPartError: they are none.
+    """
+    try:
+        yield
+    except (ArgumentError, InputError) as error:
+        raise BadPartError(f"{path}: {error.message}") from error
 
 
 @contextmanager

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from bandrt.arguments import check_fields
 from bandrt.bands.band_structure import BandStructure
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError, Stage
+from bandrt.quoting import one_line, quoted, shortened
 
 
 class Ticket(NamedTuple):
@@ -42,6 +44,9 @@ class Prediction:
     warnings: tuple[str, ...] = ()
     uncertainty_ev: float | None = None
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
     @property
     def crystal(self) -> Crystal:
         """The standard primitive cell."""
@@ -53,13 +58,14 @@ class Prediction:
         return frozenset(warning.partition(":")[0] for warning in self.warnings)
 
     def __repr__(self) -> str:
-        more = f", warnings: {' '.join(self.warnings)}" if self.warnings else ""
-        return f"Prediction({self.id!r}, {self.crystal.formula}, {self.band_structure.verdict}{more})"
+        more = f", warnings: {shortened(' '.join(self.warnings), 60)}" if self.warnings else ""
+        name, formula = quoted(shortened(self.id, 50)), shortened(self.crystal.formula, 40)
+        return f"Prediction({name}, {formula}, {self.band_structure.verdict}{more})"
 
     def _repr_html_(self) -> str:
         from bandrt.bands.html import shown
 
-        return shown(self.id, self._facts, self.band_structure, name=self.id)
+        return shown(shortened(self.id), self._facts, self.band_structure, name=shortened(self.id))
 
     def _facts(self) -> dict[str, str]:
         error = "" if self.uncertainty_ev is None else f"{self.uncertainty_ev:.3f} eV"
@@ -67,7 +73,7 @@ class Prediction:
             **self.band_structure.facts(),
             "expected error": error,
             "warnings": ", ".join(self.warnings),
-            "read from": self.path,
+            "read from": shortened(self.path, 200),
         }
 
 
@@ -89,8 +95,11 @@ class Failure:
     code: str
     message: str
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
     def __repr__(self) -> str:
-        return f"Failure({self.id!r}, {self.code}: {self.message})"
+        return f"Failure({quoted(shortened(self.id, 50))}, {shortened(self.code, 30)}: {shortened(one_line(self.message))})"
 
     @classmethod
     def of(cls, error: InputError, ticket: Ticket) -> Failure:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from bandrt.errors import UsageError
+from bandrt.quoting import quoted
 
 ColumnKind = Literal["number", "truth", "text", "words"]
 """What a column holds."""
@@ -117,7 +118,7 @@ def _tokens(text: str) -> list[_Token]:
     while position < end:
         match = _TOKEN.match(text, position)
         if match is None:
-            raise QueryError("query-syntax", f"{text!r}: cannot be understood from {text[position:].strip()!r} on")
+            raise QueryError("query-syntax", f"{quoted(text)}: cannot be understood from {quoted(text[position:].strip())} on")
         assert match.lastgroup is not None
         tokens.append(_Token(match.lastgroup, match[match.lastgroup]))
         position = match.end()
@@ -164,7 +165,7 @@ class _Parser:
     def _comparison(self) -> Comparison:
         column = self._take("word", "a column").text
         if column not in self._columns:
-            raise QueryError("query-column", f"there is no column {column!r}; there are {_listed(self._columns)}")
+            raise QueryError("query-column", f"there is no column {quoted(column)}; there are {_listed(self._columns)}")
         sign = self._take("comparison", "a comparison (== != < <= > >=)").text
         if self._token.kind not in ("word", "quoted"):
             raise self._misunderstood("a value")
@@ -192,7 +193,7 @@ class _Parser:
 
     def _misunderstood(self, wanted: str) -> QueryError:
         found = "the end" if self._token.kind == "end" else repr(self._token.text)
-        return QueryError("query-syntax", f"{self._text!r}: {wanted} is needed where {found} stands")
+        return QueryError("query-syntax", f"{quoted(self._text)}: {wanted} is needed where {found} stands")
 
 
 def _value(column: str, kind: ColumnKind, token: _Token) -> Value:
@@ -202,11 +203,11 @@ def _value(column: str, kind: ColumnKind, token: _Token) -> Value:
     if kind == "truth":
         if word.lower() in _TRUTHS:
             return _TRUTHS[word.lower()]
-        raise QueryError("query-value", f"{column} is true or false, not {word!r}")
+        raise QueryError("query-value", f"{column} is true or false, not {quoted(word)}")
     try:
         return float(word)
     except ValueError:
-        raise QueryError("query-value", f"{column} is a number, and {word!r} is none") from None
+        raise QueryError("query-value", f"{column} is a number, and {quoted(word)} is none") from None
 
 
 def _listed(columns: Collection[str]) -> str:

@@ -25,6 +25,7 @@ from bandrt.arguments import check_choice, check_kind
 from bandrt.bands.band_structure import BandStructure
 from bandrt.errors import OutputError, OutputInTheWayError
 from bandrt.files import CRASH_LOG, check_cleared, check_folder, clear, first_foreign, path_of, paths_of, replaced
+from bandrt.quoting import quoted
 from bandrt.results.parts import BadPartError, part_engine, part_ids, read_part, write_part
 from bandrt.results.prediction import Failure, Prediction, Ticket
 from bandrt.results.summary import COLUMNS, UNCERTAINTY_COLUMN, summary_row
@@ -221,7 +222,7 @@ def unknown_id(folder: Path, id: str) -> OutputError:
     known = [known for path in existing_parts(folder) for known in part_ids(path)]
     near = get_close_matches(id, known, n=3) or known[:3]
     there = f"there are {len(known)}, such as {', '.join(near)}" if known else "there are none"
-    return OutputError("unknown-id", f"{folder}: no prediction for {id!r}; {there}")
+    return OutputError("unknown-id", f"{folder}: no prediction for {quoted(id)}; {there}")
 
 
 def existing_parts(folder: Path) -> list[Path]:

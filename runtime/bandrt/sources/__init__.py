@@ -6,16 +6,15 @@ Nothing that was asked for is lost: what cannot be opened becomes a `Source` who
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
 from bandrt.arguments import check_kind
 from bandrt.errors import BandrtError, InputError
 from bandrt.files import paths_of
-from bandrt.limits import shortened
 from bandrt.outcomes import typed
+from bandrt.quoting import shortened
 from bandrt.readers import FORMATS, format_of
 from bandrt.sources.archives import members
 from bandrt.sources.ase_files import configurations
@@ -24,7 +23,7 @@ from bandrt.sources.json_documents import documents
 from bandrt.sources.kinds import stem_of
 from bandrt.sources.source import Candidate, Source, refused
 from bandrt.sources.tables import STRUCTURE_COLUMN, rows, trajectory
-from bandrt.sources.unique import SeenStrings, UniqueIds
+from bandrt.sources.unique import SharedStrings, UniqueIds
 
 __all__ = ["Source", "count", "find", "left_out"]
 
@@ -40,9 +39,10 @@ def find(
 ) -> Iterator[Source]:
     """Find every crystal below some paths, in the order of the paths and sorted within folders.
 
-    Ids: a file has its name without ending, or, where several files share that, its path from the searched folder on; a row of
-    a table has the value of its column ``material_id``, ``id`` or ``name``, else ``table:row``; a frame ``file:index``.
-    A row or member whose id is taken gets its place instead, and a number if that is taken, too.
+    Ids, which are the same from whatever folder one starts: a file has its name without ending, or, where several files share
+    that, its whole name, or, where they share that, too, its path from the searched folder on, ``runs/one/POSCAR``. A row of a
+    table has the value of its column ``material_id``, ``id`` or ``name``, else ``table:row``; a frame ``file:index``. A row, frame
+    or member whose id is taken has its place in the file instead, ``table.csv:17``, and a number if that is taken, too.
 
     Args:
         paths: files and folders, one or many.
@@ -56,19 +56,23 @@ def find(
     """
     check_kind("structure_column", structure_column, str)
     given, skipped = paths_of(paths), paths_of(skip, what="skip")
-    stems, shared_stems, unusable, empty = SeenStrings(), set[str](), "", True
+    shared_stems, shared_names, unusable, empty = SharedStrings(), SharedStrings(), "", True
     for file in files(given, skip=skipped):
         if file.kind is None:
             unusable = unusable or f"{file.path}: {file.problem[1]}"
             continue
         empty = False
-        if file.kind in ("crystal", "document") and not stems.add(stem_of(file.path.name)):
+        shared_names.add(file.path.name)
+        if file.kind in ("crystal", "document"):
             shared_stems.add(stem_of(file.path.name))
     if empty:
         raise _no_input(given, unusable)
-    return _with_ids(
-        chain.from_iterable(_survived(file, shared_stems, structure_column) for file in files(given, skip=skipped)), given
+    candidates = (
+        _placed(candidate, file, shared_names)
+        for file in files(given, skip=skipped)
+        for candidate in _survived(file, shared_stems, structure_column)
     )
+    return _with_ids(candidates, given)
 
 
 def count(
@@ -86,7 +90,7 @@ def count(
         budget -= _size(file.path)
         if budget < 0:
             return None
-        total += sum(1 for _ in _survived(file, frozenset(), structure_column))
+        total += sum(1 for _ in _survived(file, (), structure_column))
     return total
 
 
@@ -115,7 +119,7 @@ def _no_input(paths: Sequence[Path], unusable: str = "") -> BandrtError:
     )
 
 
-def _survived(file: FoundFile, shared_stems: Set[str], structure_column: str) -> Iterator[Candidate]:
+def _survived(file: FoundFile, shared_stems: Container[str], structure_column: str) -> Iterator[Candidate]:
     """Crystals of one file; whatever goes wrong with it costs only what comes after, and is reported."""
     name, last = stem_of(file.path.name), "its beginning"
     try:
@@ -124,10 +128,11 @@ def _survived(file: FoundFile, shared_stems: Set[str], structure_column: str) ->
                 last = candidate.source.id
                 yield candidate
     except InputError as error:
-        yield refused(name, str(file.path), error.code, f"{error.message}; nothing after {shortened(last)} can be read")
+        reason = error.message.removeprefix(f"{file.path}: ")
+        yield refused(name, str(file.path), error.code, f"{reason}; nothing after {shortened(last)} can be read")
 
 
-def _candidates(file: FoundFile, shared_stems: Set[str], structure_column: str) -> Iterator[Candidate]:
+def _candidates(file: FoundFile, shared_stems: Container[str], structure_column: str) -> Iterator[Candidate]:
     """Crystals of one file."""
     stem, place = stem_of(file.path.name), str(file.path)
     if file.kind is None:
@@ -157,11 +162,23 @@ def _candidates(file: FoundFile, shared_stems: Set[str], structure_column: str) 
             yield refused(stem, place, "unreadable", error.strerror or str(error))
 
 
-def _whole(file: FoundFile, shared_stems: Set[str]) -> Candidate:
+def _whole(file: FoundFile, shared_stems: Container[str]) -> Candidate:
     """The one crystal of a file."""
     stem = stem_of(file.path.name)
     wanted = file.label if stem in shared_stems else stem
     return Candidate(Source(wanted, str(file.path), format_of(file.path.name) or "cif", file.path), file.label)
+
+
+def _placed(candidate: Candidate, file: FoundFile, shared_names: Container[str]) -> Candidate:
+    """A candidate whose place begins with the name of its file, if no other file has that: not with the folder around it."""
+    if file.path.name in shared_names:
+        return candidate
+    source, fallback = candidate.source, candidate.fallback_id
+    for start in (file.label, str(file.path)):
+        if fallback.startswith(start):
+            fallback = file.path.name + fallback.removeprefix(start)
+            break
+    return Candidate(replace(source, id=file.path.name) if source.id == file.label else source, fallback)
 
 
 def _with_ids(candidates: Iterator[Candidate], paths: Sequence[Path]) -> Iterator[Source]:

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from bandrt.sources.kinds import Kind, ending_of, is_hidden, kind_of
 from bandrt.sources.unique import SeenStrings
@@ -50,8 +50,13 @@ def files(paths: Sequence[Path], *, skip: Sequence[Path] = (), left_out: Counter
         if os.path.isdir(path):
             yield from _search(Path(path), os.path.basename(real), real, seen, left_out)
         elif seen.add(real):
-            absolute = Path(os.path.abspath(path))
-            yield _named(Path(path), f"{absolute.parent.name}/{absolute.name}")
+            yield _named(Path(path), label_of(path))
+
+
+def label_of(path: str | os.PathLike[str]) -> str:
+    """A file that was named, with the folder it is in, the same from wherever one starts: ``one/POSCAR``."""
+    absolute = PurePath(os.path.abspath(path))
+    return f"{absolute.parent.name}/{absolute.name}"
 
 
 def _named(path: Path, label: str) -> FoundFile:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from bandrt.arguments import check_fields
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.outcomes import typed
+from bandrt.quoting import quoted, shortened
 from bandrt.readers import Format, parse
 from bandrt.readers.text import read_file
 
@@ -27,6 +29,12 @@ class Source:
     path: str
     format: Format
     content: Path | str | InputError
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def __repr__(self) -> str:
+        return f"Source({quoted(shortened(self.id, 50))}, {quoted(self.path)}, {self.format})"
 
     def read(self) -> Crystal:
         """Read the crystal.

@@ -30,6 +30,23 @@ class SeenStrings:
         return True
 
 
+class SharedStrings:
+    """Which strings came more than once, of which there are few."""
+
+    def __init__(self) -> None:
+        self._seen = SeenStrings()
+        self._shared: set[str] = set()
+
+    def add(self, text: str) -> None:
+        """Count a string."""
+        if not self._seen.add(text):
+            self._shared.add(text)
+
+    def __contains__(self, text: object) -> bool:
+        """Whether it came more than once."""
+        return text in self._shared
+
+
 class UniqueIds:
     """Gives each input of a run an id of its own."""
 

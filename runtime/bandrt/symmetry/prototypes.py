@@ -43,7 +43,7 @@ class Prototype(NamedTuple):
         lattice = np.linalg.cholesky(metric).astype(np.float64)
         lattice *= (VOLUME_PER_ATOM * len(self.sites) / np.linalg.det(lattice)) ** (1 / 3)
         sites = np.array(self.sites)
-        return Crystal(lattice, (sites[:, 0] + 1).astype(np.int32), sites[:, 1:] / _EIGHTHS)
+        return Crystal.unchecked(lattice, (sites[:, 0] + 1).astype(np.int32), sites[:, 1:] / _EIGHTHS)
 
 
 def prototype_of(crystal: Crystal) -> Prototype | None:

@@ -159,7 +159,7 @@ def _like_prototype(crystal: Crystal, recipe: SymmetryRecipe) -> StandardCell | 
     ranked = cell.crystal
     return replace(
         cell,
-        crystal=Crystal(ranked.lattice * scale, elements.take(ranked.atomic_numbers - 1), ranked.frac_coords.copy()),
+        crystal=Crystal.unchecked(ranked.lattice * scale, elements.take(ranked.atomic_numbers - 1), ranked.frac_coords.copy()),
         orbits=cell.orbits.copy(),
         basis_change=cell.basis_change.copy(),
         conventional=cell.conventional * scale,
@@ -223,7 +223,7 @@ def _standard_cells(found: Sequence[MoyoDataset]) -> list[StandardCell]:
     basis_changes = vectors @ np.array([one.prim_std_linear for one in found]).transpose(0, 2, 1)
     return [
         StandardCell(
-            crystal=Crystal(lattices[i], numbers[part], coords[part]),
+            crystal=Crystal.unchecked(lattices[i], numbers[part], coords[part]),
             space_group=group.number,
             space_group_symbol=group.symbol,
             rotations=group.rotations,

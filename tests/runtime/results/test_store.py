@@ -38,7 +38,9 @@ def prediction(
         labels=labels,
         label_indices=np.linspace(0, n_kpoints - 1, len(labels)).astype(np.int64),
         crystal=Crystal(
-            generator.random((3, 3)), generator.integers(1, 90, n_atoms).astype(np.int32), generator.random((n_atoms, 3))
+            generator.random((3, 3)) + 9 * np.eye(3),
+            generator.integers(1, 90, n_atoms).astype(np.int32),
+            generator.random((n_atoms, 3)),
         ),
         space_group=225,
         space_group_symbol="Fm-3m",

@@ -192,8 +192,29 @@ def test_the_id_comes_from_the_first_id_column(tmp_path: Path, header: list[str]
 def test_repeated_ids_in_tables_are_replaced_by_the_place(tmp_path: Path) -> None:
     for name in ("t", "u"):
         write(tmp_path / f"{name}.csv", table(["id", "cif"], [["a", CIF], ["a", CIF]]))
-    folder = tmp_path.name
-    assert ids(tmp_path) == ["a", f"{folder}/t.csv:2", f"{folder}/u.csv:1", f"{folder}/u.csv:2"]
+    assert ids(tmp_path) == ids(tmp_path / "t.csv", tmp_path / "u.csv") == ["a", "t.csv:2", "u.csv:1", "u.csv:2"]
+
+
+def test_ids_of_rows_do_not_depend_on_the_folder_that_one_starts_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "here" / "odd.csv", table(["id", "cif"], [["a", CIF], ["a", CIF], ["a", ""]]))
+    for folder, path in (("here", "odd.csv"), (".", "here/odd.csv"), ("here", "."), (".", "here"), ("here", "../here/odd.csv")):
+        monkeypatch.chdir(tmp_path / folder)
+        assert ids(path) == ["a", "odd.csv:2", "odd.csv:3"]
+    (tmp_path / "here").rename(tmp_path / "there")
+    monkeypatch.chdir(tmp_path)
+    assert ids("there") == ["a", "odd.csv:2", "odd.csv:3"]
+
+
+def test_places_in_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write(tmp_path / "runs" / name / "t.csv", table(["id", "cif"], [["a", CIF], ["a", CIF]]))
+    assert ids(tmp_path / "runs") == ["a", "runs/one/t.csv:2", "runs/two/t.csv:1", "runs/two/t.csv:2"]
+
+
+def test_files_that_differ_in_their_ending_are_called_by_their_whole_names(tmp_path: Path) -> None:
+    write(tmp_path / "Cu.cif", CIF)
+    write(tmp_path / "more" / "Cu.vasp", POSCAR)
+    assert ids(tmp_path) == ids(tmp_path / "Cu.cif", tmp_path / "more" / "Cu.vasp") == ["Cu.cif", "Cu.vasp"]
 
 
 def test_bad_rows_are_reported_and_the_others_read(tmp_path: Path) -> None:
@@ -325,7 +346,7 @@ def packed(path: Path) -> Path:
 def test_members_of_an_archive_are_crystals(tmp_path: Path, ending: str) -> None:
     path = packed(tmp_path / f"all.{ending}")
     sources = list(find([path]))
-    label = f"{tmp_path.name}/all.{ending}"
+    label = f"all.{ending}"
     expected = [name.format(label) for name in ARCHIVE_IDS]
     expected[6] = f"{label}:t.csv:2"
     assert [source.id for source in sources] == expected

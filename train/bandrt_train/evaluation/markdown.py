@@ -7,6 +7,7 @@ hand.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from bandrt.manifest import from_mapping
@@ -15,6 +16,13 @@ from bandrt_train.evaluation.metrics import Evaluation
 from bandrt_train.evaluation.report import LISTED_CRYSTALS
 from bandrt_train.evaluation.tables import GROUPS, METRICS, markdown_table, shown, table_one_rows
 
+OVERVIEW = (
+    ("energy_mae_ev", "total", "energy MAE, eV"),
+    ("energy_mae_ev", "metal", "energy MAE of metals, eV"),
+    ("gap_mae_ev", "total", "gap MAE of non-metals, eV"),
+    ("metal_accuracy", "total", "metal or not, right"),
+)
+"""Which errors an overview shows: field, group of crystals, in words."""
 WITH_INTERVALS = ("energy_mae_ev", "gap_mae_ev", "metal_accuracy")
 
 
@@ -39,6 +47,25 @@ def compact_table(one: dict[str, Any], model_name: str) -> str:
             cells[0] += f" ({own[0]:.2f} to {own[1]:.2f})"
         rows.append((title, *cells))
     return markdown_table(header, rows)
+
+
+def overview(sets: Sequence[dict[str, Any]], model_name: str) -> str:
+    """The errors that matter most on several sets in one table; a row per set and error."""
+    names = [model_name if name == MODEL else name for name in sets[0]["models"]]
+    rows = []
+    for one in sets:
+        start = title(one)
+        for field, group, what in OVERVIEW:
+            values = [numbers[group][field] for numbers in one["models"].values()]
+            if all(value is None for value in values):
+                continue
+            cells = [shown(value) for value in values]
+            if group == "total":
+                low, high = one["intervals"][MODEL][field]
+                cells[0] += f" ({low:.2f} to {high:.2f})"
+            rows.append((start, what, *cells))
+            start = ""
+    return markdown_table(("", "", *names), rows)
 
 
 def title(one: dict[str, Any]) -> str:

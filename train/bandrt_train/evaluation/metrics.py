@@ -6,6 +6,7 @@ k-points that have labels. MAEs are means over crystals of means over labelled b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -104,7 +105,7 @@ class Evaluation:
         numbers = {}
         for group, errors in (("", self.total), ("nonmetal/", self.nonmetal), ("metal/", self.metal)):
             for name, value in asdict(errors).items():
-                if value is not None:
+                if value is not None and math.isfinite(value):  # a model that came to nothing has none
                     numbers[f"{prefix}/{group}{name}"] = float(value)
         return numbers
 

@@ -164,7 +164,7 @@ def _as_features(
     index[target, slot], distance[target, slot], mask[target, slot] = source, lengths[order], True
     unknown = np.full_like(kpoints, np.nan)
     return Features(
-        crystal=Crystal(np.full((3, 3), np.nan), numbers, np.full((n_atoms, 3), np.nan)),
+        crystal=Crystal.unchecked(np.full((3, 3), np.nan), numbers, np.full((n_atoms, 3), np.nan)),
         space_group=0,
         space_group_symbol="",
         atomic_numbers=numbers,
