@@ -39,7 +39,7 @@ RECORDS = {"Refusal": "code", "Failure": "code", "FailedDownload": "code", "Foun
 """What keeps the code of an error without being one, and in which field; a problem is a code and a reason."""
 CODE = re.compile(r"[a-z]+(-[a-z]+)*")
 SENTENCE = re.compile(r"[A-Z*].*\.")
-NOT_IN_THE_WAY = {"output-unwritable", "output-locked", "output-not-found"}
+NOT_IN_THE_WAY = {"output-unwritable", "output-locked", "output-not-found", "output-removed"}
 """Codes of outputs that no other choice of options avoids: nothing stands there that would have to be kept."""
 
 

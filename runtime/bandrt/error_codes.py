@@ -434,6 +434,21 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Resume with the engine that the folder was begun with, or write to another one; to convert, name crystals of one engine.",
     ),
     ErrorCode(
+        "options-differ",
+        "A run is to be resumed with other options than it was begun with, which would give other numbers.",
+        "Leave the option out, or give it as before; or write to another folder.",
+    ),
+    ErrorCode(
+        "output-version",
+        "The output folder holds results of an earlier format, which do not say of which input they are, so that none can be kept.",
+        "Read or convert it as before; to go on, write to another folder, or start again with --overwrite.",
+    ),
+    ErrorCode(
+        "output-removed",
+        "The output folder was removed, renamed or replaced while a run wrote to it.",
+        "Run again; leave the folder in its place until the run has ended.",
+    ),
+    ErrorCode(
         "output-not-found",
         "The folder that results are to be read from is not an output folder of bandrt infer, or not there.",
         "Give the folder that was the OUT of bandrt infer.",
@@ -451,12 +466,32 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ErrorCode(
         "part-damaged",
         "A file of predictions is damaged.",
-        "Run the same command again with --resume, which discards the file and predicts its crystals again.",
+        "Run the same command again with --resume, which sets the file aside and predicts its crystals again.",
+    ),
+    ErrorCode(
+        "part-unreadable",
+        "A file of predictions cannot be read now, for want of permission or by an error of the disk; it may be whole.",
+        "Give the permission, or mend the disk, and try again; the file was left as it is.",
+    ),
+    ErrorCode(
+        "part-version",
+        "A file of predictions is of a format that this bandrt does not read.",
+        "Use the bandrt that wrote it, or a newer one; the file was left as it is.",
+    ),
+    ErrorCode(
+        "errors-unreadable",
+        "The record of the failures, errors.jsonl, cannot be read.",
+        "Give the permission, or mend the disk, and try again; the file was left as it is.",
     ),
     ErrorCode(
         "run-damaged",
         "The record of a run, run.json, cannot be read.",
         "Run the same command again with --resume, which writes it anew.",
+    ),
+    ErrorCode(
+        "no-main-guard",
+        "A script starts worker processes where every one of them would run it again.",
+        'Put what the script does under if __name__ == "__main__":, or work without processes (workers=1).',
     ),
     ErrorCode(
         "worker-died",

@@ -204,7 +204,7 @@ class Engine:
             return Failure.of(InputError("non-finite-energies", message, stage="predict"), ticket)
         bands = band_structure(features, in_order(energies), self.manifest.bands)
         doubts = (*warnings(features.crystal, self.manifest.training), *ticket.warnings)
-        return Prediction(ticket.id, ticket.path, bands, doubts, uncertainty)
+        return Prediction(ticket.id, ticket.path, bands, doubts, uncertainty, ticket.input_sha256)
 
     def close(self) -> None:
         """Free the model."""

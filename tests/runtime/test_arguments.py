@@ -20,7 +20,8 @@ from bandrt.manifest import BandRule, Bucket, Manifest, TrainingDomain
 from bandrt.readers import parse
 from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe, SymmetryRecipe
 from bandrt.results.convert import convert
-from bandrt.results.store import Store, check_store
+from bandrt.results.store import check_store
+from bandrt.results.writer import Store
 from bandrt.run.infer import InferOptions, dry_run, infer
 from bandrt.sources import count, find
 from tests.runtime.conftest import TINY_MANIFEST

@@ -6,7 +6,7 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,8 +16,10 @@ import numpy as np
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.predict import Engine
-from bandrt.results.store import Mode, Store
+from bandrt.results.store import Mode
+from bandrt.results.writer import Store
 from bandrt.run.pipeline import RunReport, run
+from bandrt.sources.source import text_sha256
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,9 @@ class Cube:
     @property
     def path(self) -> str:
         return f"cubes:{self.number}"
+
+    def checked(self) -> tuple[str, Callable[[], Crystal]]:
+        return text_sha256(self.id), self.read
 
     def read(self) -> Crystal:
         if self.number % 7 == 6:

@@ -6,6 +6,7 @@ import errno
 import importlib
 import os
 import sys
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from click.shell_completion import CompletionItem
 
 from bandrt import __version__
 from bandrt.errors import BandrtError, MissingPackageError
+from bandrt.run.interrupt import EXIT_BY_SIGNAL, Interrupted, exit_at_once
 
 EXIT_FATAL, EXIT_SOME_FAILED, EXIT_INTERRUPTED = BandrtError.exit_code, 3, 130
 REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENAMETOOLONG})
@@ -78,8 +80,28 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 fatal, 2 usage, 3 some inputs failed, 130 interrupted."""
-    sys.exit(run(sys.argv[1:]))
+    """Run the command line and exit: 0 done, 1 fatal, 2 usage, 3 some inputs failed, 130, 143 or 129 asked to end by a signal."""
+    _open_standard_streams()
+    if sys.argv[1:2] == ["infer"]:
+        exit_at_once()
+    code = run(sys.argv[1:])
+    if code > EXIT_BY_SIGNAL:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        os._exit(code)  # at once: an engine may still be at a batch that nobody waits for
+    sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Lead standard streams that were closed into nothing: the next file that is opened would take their place."""
+    for number, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            if os.open(os.devnull, os.O_RDWR) != number:  # the lowest number that is free
+                continue
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
 
 
 def run(arguments: list[str]) -> int:
@@ -89,11 +111,13 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        return EXIT_INTERRUPTED
+    except (click.Abort, KeyboardInterrupt) as error:
+        _say("interrupted")
+        request = error if isinstance(error, Interrupted) else error.__cause__  # click makes an Abort of it
+        return EXIT_BY_SIGNAL + request.number if isinstance(request, Interrupted) else EXIT_INTERRUPTED
     except BrokenPipeError:  # whoever read our output has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with suppress(OSError, ValueError, AttributeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FATAL
     except Exception as error:
         return _report(error, arguments)
@@ -105,14 +129,21 @@ def _report(error: Exception, arguments: list[str]) -> int:
     if isinstance(error, ModuleNotFoundError):
         error = _explained(error, arguments[0])
     if isinstance(error, BandrtError):
-        click.echo(f"error [{error.code}]: {error.message}", err=True)
+        _say(f"error [{error.code}]: {error.message}")
         return error.exit_code
     if isinstance(error, OSError) and error.errno in REFUSALS:
         where = f"{error.filename}: " if error.filename else ""
         return _report(BandrtError("system-refused", f"{where}the system refused this ({error.strerror})"), arguments)
     log = _write_traceback(error, arguments)
-    click.echo(f"error [bug]: {type(error).__name__}: {error}; the traceback is in {log}", err=True)
+    there = f"the traceback is in {log}" if log else "its traceback could not be written anywhere"
+    _say(f"error [bug]: {type(error).__name__}: {error}; {there}")
     return EXIT_FATAL
+
+
+def _say(line: str) -> None:
+    """Print a line on standard error, if anybody reads it."""
+    with suppress(OSError, ValueError):
+        click.echo(line, err=True)
 
 
 def _explained(error: ModuleNotFoundError, command: str) -> Exception:
@@ -123,16 +154,22 @@ def _explained(error: ModuleNotFoundError, command: str) -> Exception:
     return MissingPackageError(error.name or "a package", extra, f"bandrt {command}")
 
 
-def _write_traceback(error: Exception, arguments: list[str]) -> Path:
-    """Write what went wrong beside the results if there is a folder for them, else among temporary files."""
+def _write_traceback(error: Exception, arguments: list[str]) -> Path | None:
+    """Write what went wrong beside the results if there is a folder for them, else among temporary files; None: nowhere."""
     import tempfile
     import traceback
 
     from bandrt.files import CRASH_LOG
 
     follows_out = [Path(value) for option, value in pairwise(arguments) if option in ("-o", "--out")]
-    in_temporary = Path(tempfile.gettempdir()) / f"{os.getpid()}-{CRASH_LOG}"
-    path = next((folder / CRASH_LOG for folder in follows_out if os.path.isdir(folder)), in_temporary)
-    lines = traceback.format_exception(error)
-    path.write_text(f"bandrt {__version__}: {' '.join(arguments)}\n\n{''.join(lines)}", encoding="utf-8", errors="backslashreplace")
-    return path
+    text = f"bandrt {__version__}: {' '.join(arguments)}\n\n{''.join(traceback.format_exception(error))}"
+    for path in [folder / CRASH_LOG for folder in follows_out if os.path.isdir(folder)]:
+        with suppress(OSError):
+            path.write_text(text, encoding="utf-8", errors="backslashreplace")
+            return path
+    with suppress(OSError):
+        descriptor, name = tempfile.mkstemp(prefix=f"{os.getpid()}-", suffix=f"-{CRASH_LOG}")
+        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+        return Path(name)
+    return None

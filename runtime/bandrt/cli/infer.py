@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import click
 from bandrt.cli import EXIT_INTERRUPTED, EXIT_SOME_FAILED, options
 from bandrt.cli.progress import Progress
 from bandrt.engine import DEFAULT_ENGINE
-from bandrt.results.store import ERRORS, SUMMARY, Mode
+from bandrt.results.store import ERRORS, SET_ASIDE, SUMMARY, Mode
 from bandrt.run.infer import InferOptions, dry_run, infer, outcome
+from bandrt.run.interrupt import EXIT_BY_SIGNAL
 from bandrt.run.pipeline import STAGES, TIMEOUT_SECONDS, RunReport
 from bandrt.sources import left_out
 from bandrt.sources.tables import STRUCTURE_COLUMN
@@ -80,7 +82,8 @@ def command(
       bandrt infer crystals -o bands
       bandrt infer table.csv.gz more.zip -o bands --resume
 
-    Exit codes: 0 all predicted, 1 stopped by an error, 2 wrong usage, 3 finished but some inputs failed, 130 interrupted.
+    Exit codes: 0 all predicted, 1 stopped by an error, 2 wrong usage, 3 finished but some inputs failed, 130 interrupted (143 by
+    SIGTERM, 129 by SIGHUP).
     """
     if overwrite and (resume or retry_failed):
         raise click.UsageError("--overwrite starts again, --resume and --retry-failed go on; choose one")
@@ -104,12 +107,14 @@ def command(
         return 0
     with Progress("crystals") as progress:
         report = infer(paths, out, choices, on_progress=partial(_show, progress))
-    for line in [*_summary(report, out), *_left_out(paths, out)]:
-        click.echo(line, err=True)
+    interrupted = report.status == "interrupted"
+    with suppress(OSError, ValueError):  # nobody reads it: the results are there all the same
+        for line in [*_summary(report, out), *([] if interrupted else _left_out(paths, out))]:
+            click.echo(line, err=True)
     if as_json:
         click.echo(json.dumps({"out": str(out)} | outcome(report), indent=1))
-    if report.status == "interrupted":
-        return EXIT_INTERRUPTED
+    if interrupted:
+        return EXIT_INTERRUPTED if report.signal is None else EXIT_BY_SIGNAL + report.signal
     return EXIT_SOME_FAILED if report.total_failed else 0
 
 
@@ -133,6 +138,10 @@ def _summary(report: RunReport, out: Path) -> list[str]:
         lines = [f"{report.total_predicted} predicted, {report.total_failed} failed ({see})"]
     if report.skipped:
         lines.append(f"{report.skipped} inputs were done by earlier runs")
+    if report.set_aside:
+        lines.append(
+            f"{report.set_aside} earlier predictions, of inputs that have changed or are gone, are in {out / SET_ASIDE} now"
+        )
     width = max((len(str(count)) for count in report.failure_codes.values()), default=0)
     lines += [f"  {count:>{width}}  {code}" for code, count in report.failure_codes.most_common()]
     if report.warning_codes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -30,7 +31,8 @@ class Progress:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         if self._bar is not None:
-            self._bar.close()
+            with suppress(OSError, ValueError):
+                self._bar.close()
 
     def echo(self, line: str) -> None:
         """Print a line on standard output, above the bar."""
@@ -56,7 +58,13 @@ class Progress:
         """
         if self._quiet:
             return
-        if self._bar is None and sys.stderr.isatty():
+        try:
+            self._show(done, total, note, before)
+        except (OSError, ValueError):
+            self._quiet = True  # standard error was closed: nobody wants to know
+
+    def _show(self, done: int, total: int | None, note: str, before: int) -> None:
+        if self._bar is None and sys.stderr is not None and sys.stderr.isatty():
             from tqdm import tqdm
 
             self._bar = tqdm(total=total, initial=before, unit=f" {self._unit}", dynamic_ncols=True, leave=False)

@@ -28,7 +28,7 @@ from bandrt.outcomes import outcome_of
 from bandrt.predict import Engine, band_structure, featurize_inputs
 from bandrt.recipe import Recipe
 from bandrt.results.prediction import Failure, Prediction, Ticket
-from bandrt.results.store import Store
+from bandrt.results.writer import Store
 from bandrt.sources import Source
 
 WARM_UP = 3

@@ -2,24 +2,28 @@
 
 Arrays of a part that holds n crystals:
 
-- ``id, path, warnings, scheme, space_group, space_group_symbol`` (n,);
+- ``id, path, input_sha256, input_order, warnings, scheme, space_group, space_group_symbol`` (n,): checksum of the text that the
+  crystal was read from, and its place among the inputs of the run, from 0;
 - ``energies`` (n, n_bands, n_kpoints) float32, eV; ``frac_kpoints`` (n, n_kpoints, 3); ``kpoint_distance`` (n, n_kpoints), 1/Å;
 - ``labels`` (n, n_vertices), padded with empty text, and ``label_indices`` (n, n_vertices), padded with -1;
 - the standard primitive cells: ``lattice`` (n, 3, 3), Å, rows, and ``atomic_numbers`` and ``frac_coords``, one crystal after the
   other, crystal i at ``atom_offsets[i]:atom_offsets[i + 1]``;
 - scalars: ``n_valence, metal_tolerance_ev, engine_sha256, format_version``;
 - from an engine that estimates it, ``uncertainty_ev`` (n,) float32.
+
+Format 2. Format 1 lacks ``input_sha256`` and ``input_order``; it is read, but not gone on with.
 """
 
 from __future__ import annotations
 
+import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +36,10 @@ from bandrt.manifest import BandRule
 from bandrt.results.prediction import Prediction
 from bandrt.results.summary import UNCERTAINTY_COLUMN
 
-FORMAT_VERSION = 1
+FORMAT_VERSION: Final = 2
+READ_VERSIONS: Final = (1, FORMAT_VERSION)
 
+_SINCE_2 = ("input_sha256", "input_order")
 _PER_CRYSTAL = (
     "id", "path", "warnings", "scheme", "space_group", "space_group_symbol",
     "energies", "frac_kpoints", "kpoint_distance", "labels", "label_indices", "lattice",
@@ -42,17 +48,29 @@ _PER_ATOM = ("atomic_numbers", "frac_coords")
 _SCALARS = ("n_valence", "metal_tolerance_ev", "engine_sha256", "format_version")
 
 
+Arrays = dict[str, NDArray[Any]]
+
+
 class BadPartError(Exception):
-    """A part is truncated, damaged, or of another format."""
+    """A part is proven to be truncated or damaged."""
 
 
-def write_part(path: Path, predictions: Sequence[Prediction], *, engine_sha256: str) -> None:
+class UnreadablePartError(Exception):
+    """A part cannot be read now, and may be whole: no permission, or an error of the disk."""
+
+
+class PartVersionError(Exception):
+    """A part is of a format that this bandrt does not read."""
+
+
+def write_part(path: Path, predictions: Sequence[Prediction], *, engine_sha256: str, orders: Sequence[int] | None = None) -> None:
     """Write predictions under a temporary name, then put the file in place.
 
     Args:
         path: ``part-00000.npz``.
         predictions: at least one; all by the same engine.
         engine_sha256: which engine that was.
+        orders: places among the inputs of the run; by default as they stand here.
     """
     rule = predictions[0].band_structure.rule
     scalars: dict[str, Any] = {
@@ -62,14 +80,45 @@ def write_part(path: Path, predictions: Sequence[Prediction], *, engine_sha256: 
         "format_version": FORMAT_VERSION,
     }
     with replaced(path, "wb") as file:
-        np.savez(file, allow_pickle=False, **stacked(predictions), **scalars)
+        np.savez(file, allow_pickle=False, **stacked(predictions, orders), **scalars)
 
 
-def stacked(predictions: Sequence[Prediction]) -> dict[str, NDArray[Any]]:
+def revise_part(path: Path, rows: NDArray[np.intp], orders: NDArray[np.int64], paths: Mapping[int, str]) -> None:
+    """Put in the place of a part one with some of its crystals.
+
+    Args:
+        path: the part, of the present format.
+        rows: (m,) which of its crystals, in the order that they shall have; without any, the part is deleted.
+        orders: (m,) their places among the inputs of the run.
+        paths: new paths of some, by their row in the part.
+
+    Raises:
+        BadPartError, UnreadablePartError: it cannot be read.
+    """
+    if not len(rows):
+        path.unlink()
+        return
+    arrays = part_arrays(path)
+    if paths:
+        arrays["path"] = np.array([paths.get(row, str(old)) for row, old in enumerate(arrays["path"])])
+    offsets = arrays["atom_offsets"]
+    atoms = np.concatenate([np.arange(offsets[row], offsets[row + 1]) for row in rows])
+    for name in (*_PER_CRYSTAL, *_SINCE_2, *([UNCERTAINTY_COLUMN] if UNCERTAINTY_COLUMN in arrays else [])):
+        arrays[name] = arrays[name][rows]
+    for name in _PER_ATOM:
+        arrays[name] = arrays[name][atoms]
+    arrays["atom_offsets"] = np.cumsum([0, *np.diff(offsets)[rows]])
+    arrays["input_order"] = orders
+    with replaced(path, "wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def stacked(predictions: Sequence[Prediction], orders: Sequence[int] | None = None) -> Arrays:
     """The arrays of a part, scalars apart.
 
     Args:
         predictions: at least one; all by the same engine.
+        orders: places among the inputs of the run; by default as they stand here.
     """
     bands = [p.band_structure for p in predictions]
     crystals = [b.crystal for b in bands]
@@ -77,9 +126,11 @@ def stacked(predictions: Sequence[Prediction]) -> dict[str, NDArray[Any]]:
     label_indices = np.full((len(bands), n_vertices), -1, np.int32)
     for row, b in zip(label_indices, bands, strict=True):
         row[: len(b.label_indices)] = b.label_indices
-    arrays: dict[str, NDArray[Any]] = {
+    arrays: Arrays = {
         "id": np.array([p.id for p in predictions]),
         "path": np.array([p.path for p in predictions]),
+        "input_sha256": np.array([p.input_sha256 for p in predictions]),
+        "input_order": np.arange(len(predictions)) if orders is None else np.array(orders, np.int64),
         "warnings": np.array([";".join(p.warnings) for p in predictions]),
         "scheme": np.array([b.scheme for b in bands]),
         "space_group": np.array([b.space_group for b in bands], np.int32),
@@ -103,9 +154,19 @@ def read_part(path: Path) -> Iterator[Prediction]:
     """Read every prediction of a part; the whole file is verified first.
 
     Raises:
-        BadPartError: it is truncated, damaged or of another format.
+        BadPartError: it is truncated or damaged.
+        UnreadablePartError: it cannot be read now.
+        PartVersionError: it is of a format that is not known.
     """
-    arrays = _arrays(path)
+    yield from predictions_of(part_arrays(path), path)
+
+
+def predictions_of(arrays: Arrays, path: Path) -> Iterator[Prediction]:
+    """The predictions that the arrays of a part, read from a file, hold.
+
+    Raises:
+        BadPartError: one is none.
+    """
     with _sound(path):
         rule = BandRule(arrays["energies"].shape[1], int(arrays["n_valence"]), float(arrays["metal_tolerance_ev"]))
     for index in range(len(arrays["id"])):
@@ -118,20 +179,29 @@ def part_ids(path: Path) -> list[str]:
     """The ids in a part, without reading the rest.
 
     Raises:
-        BadPartError: it is truncated or damaged.
+        BadPartError, UnreadablePartError: as `read_part`.
     """
-    with _opened(path) as archive:
-        return [str(name) for name in archive["id"]]
+    return [str(name) for name in _array(path, "id")]
+
+
+def part_orders(path: Path) -> list[int]:
+    """Places of the crystals of a part among the inputs of the run, without reading the rest; of format 1, its own order.
+
+    Raises:
+        BadPartError, UnreadablePartError: as `read_part`.
+    """
+    if int(_array(path, "format_version")) == 1:
+        return []
+    return [int(order) for order in _array(path, "input_order")]
 
 
 def part_engine(path: Path) -> str:
     """Checksum of the engine that made a part.
 
     Raises:
-        BadPartError: it is truncated or damaged.
+        BadPartError, UnreadablePartError: as `read_part`.
     """
-    with _opened(path) as archive:
-        return str(archive["engine_sha256"])
+    return str(_array(path, "engine_sha256"))
 
 
 _DAMAGE = (OSError, ValueError, KeyError, IndexError, EOFError, NotImplementedError, struct.error, zlib.error, zipfile.BadZipFile)
@@ -151,31 +221,60 @@ def _sound(path: Path) -> Iterator[None]:
         raise BadPartError(f"{path}: {error.message}") from error
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def part_arrays(path: Path) -> Arrays:
+    """The arrays of a part, which are verified.
+
+    Raises:
+        BadPartError, UnreadablePartError, PartVersionError: as `read_part`.
+    """
+    with _damage(path):
+        return _whole_arrays(path, _content(path))
+
+
+def _array(path: Path, name: str) -> NDArray[Any]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            yield archive
+            array: NDArray[Any] = archive[name]
+    except _DAMAGE:  # zipfile calls it damaged, too, what could not be read
+        with _damage(path), np.load(io.BytesIO(_content(path)), allow_pickle=False) as archive:
+            array = archive[name]
+    return array
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadablePartError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    try:
+        yield
     except _DAMAGE as error:
         raise BadPartError(f"{path}: {error}") from error
 
 
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    with _opened(path) as archive:
+def _whole_arrays(path: Path, content: bytes) -> Arrays:
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        if (version := int(archive["format_version"])) not in READ_VERSIONS:
+            raise PartVersionError(f"{path}: part format {version}, this bandrt reads {' and '.join(map(str, READ_VERSIONS))}")
         if (damaged := archive.zip.testzip()) is not None:  # checksums before shapes are believed
             raise BadPartError(f"{path}: {damaged} has a wrong checksum")
+        added = _SINCE_2 if version > 1 else ()
         estimated = [name for name in (UNCERTAINTY_COLUMN,) if name in archive.files]
-        arrays = {name: archive[name] for name in (*_PER_CRYSTAL, *estimated, *_PER_ATOM, "atom_offsets", *_SCALARS)}
+        arrays = {name: archive[name] for name in (*_PER_CRYSTAL, *added, *estimated, *_PER_ATOM, "atom_offsets", *_SCALARS)}
     n_crystals, offsets = len(arrays["id"]), arrays["atom_offsets"]
-    if int(arrays["format_version"]) != FORMAT_VERSION:
-        raise BadPartError(f"{path}: part format {arrays['format_version']}, this bandrt reads {FORMAT_VERSION}")
-    lengths = {len(arrays[name]) for name in (*_PER_CRYSTAL, *estimated)} | {len(offsets) - 1}
+    if not added:
+        arrays |= {"input_sha256": np.full(n_crystals, ""), "input_order": np.arange(n_crystals)}
+    lengths = {len(arrays[name]) for name in (*_PER_CRYSTAL, *_SINCE_2, *estimated)} | {len(offsets) - 1}
     if lengths != {n_crystals} or {len(arrays[name]) for name in _PER_ATOM} != {int(offsets[-1])}:
         raise BadPartError(f"{path}: its arrays have different lengths")
     return arrays
 
 
-def _prediction(arrays: dict[str, NDArray[Any]], index: int, rule: BandRule) -> Prediction:
+def _prediction(arrays: Arrays, index: int, rule: BandRule) -> Prediction:
     n_vertices = int((arrays["label_indices"][index] >= 0).sum())
     atoms = slice(*arrays["atom_offsets"][index : index + 2])
     bands = BandStructure(
@@ -197,4 +296,5 @@ def _prediction(arrays: dict[str, NDArray[Any]], index: int, rule: BandRule) -> 
         band_structure=bands,
         warnings=tuple(codes.split(";")) if codes else (),
         uncertainty_ev=float(arrays[UNCERTAINTY_COLUMN][index]) if UNCERTAINTY_COLUMN in arrays else None,
+        input_sha256=str(arrays["input_sha256"][index]),
     )

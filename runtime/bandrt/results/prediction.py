@@ -23,6 +23,8 @@ class Ticket(NamedTuple):
     """Where it was read; empty for an object in memory."""
     warnings: tuple[str, ...] = ()
     """Codes of what is doubtful about the crystal itself, whatever the model was trained on, e.g. ``layered``."""
+    input_sha256: str = ""
+    """Checksum of the text that the crystal is read from; empty for an object in memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,7 @@ class Prediction:
         warnings: short codes of what the model has not seen or does not describe, e.g. ``magnetic:Fe``, and of what is doubtful
             about the crystal, e.g. ``layered``.
         uncertainty_ev: expected mean absolute error of the energies, eV; None from an engine that does not estimate it.
+        input_sha256: checksum of the text that the crystal was read from; empty for an object in memory.
     """
 
     id: str
@@ -43,6 +46,7 @@ class Prediction:
     band_structure: BandStructure
     warnings: tuple[str, ...] = ()
     uncertainty_ev: float | None = None
+    input_sha256: str = ""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -87,6 +91,9 @@ class Failure:
         stage: the step that refused it.
         code: stable and machine-readable, e.g. ``partial-occupancy``.
         message: one sentence for people.
+        input_sha256: checksum of the text that was refused, or, where none could be read, of the reason; empty for an object in
+            memory.
+        engine_sha256: checksum of the engine of the run, whose recipe and size decide what it takes; empty outside a run.
     """
 
     id: str
@@ -94,6 +101,8 @@ class Failure:
     stage: Stage
     code: str
     message: str
+    input_sha256: str = ""
+    engine_sha256: str = ""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -104,7 +113,7 @@ class Failure:
     @classmethod
     def of(cls, error: InputError, ticket: Ticket) -> Failure:
         """Record an error."""
-        return cls(ticket.id, ticket.path, error.stage, error.code, error.message)
+        return cls(ticket.id, ticket.path, error.stage, error.code, error.message, ticket.input_sha256)
 
 
 Result = Prediction | Failure

@@ -28,6 +28,7 @@ class EngineThread:
         self._queue: SimpleQueue[tuple[Batch, Future[Answer]] | None] = SimpleQueue()
         self._running: deque[tuple[Batch, Future[Answer]]] = deque()
         self._idle_seconds = 0.0  # spent waiting for batches
+        self._left = False
         self._thread = Thread(target=self._work, name="bandrt-engine", daemon=True)
 
     def submit(self, batch: Batch) -> Future[Answer]:
@@ -43,13 +44,25 @@ class EngineThread:
         """Say that no more batches come, so that all are answered."""
         self._queue.put(None)
 
+    def leave(self, seconds: float) -> bool:
+        """Run nothing more, and wait so long at most for what runs.
+
+        Returns:
+            Whether it has ended; else it ends by itself after the batch that it is at, and the engine must stay open until then.
+        """
+        self._left = True
+        self.finish()
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self.finish()
-        self._thread.join()
+        if not self._left:
+            self.finish()
+            self._thread.join()
 
     def _work(self) -> None:
         batches = self._batches()
@@ -75,7 +88,7 @@ class EngineThread:
             started = time.perf_counter()
             job = self._queue.get()
             self._idle_seconds += time.perf_counter() - started
-            if job is None:
+            if job is None or self._left:
                 return
             self._running.append(job)
             yield job[0]

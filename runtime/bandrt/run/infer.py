@@ -6,7 +6,8 @@ import dataclasses
 import math
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
@@ -17,11 +18,15 @@ from bandrt import __version__
 from bandrt.arguments import check_choices, check_kind, checked_whole, not_allowed
 from bandrt.contract import UNCERTAINTY
 from bandrt.engine import DEFAULT_ENGINE, default_device, read_manifest
+from bandrt.errors import OutputError, OutputInTheWayError
 from bandrt.files import path_of, paths_of
 from bandrt.machine.versions import package_versions
 from bandrt.predict import Engine, default_batch_size, load
-from bandrt.results.store import Mode, Store, check_store
+from bandrt.results.store import Mode, check_store, read_run
+from bandrt.results.writer import Store
+from bandrt.run.interrupt import Interrupt, Interrupted
 from bandrt.run.pipeline import TIMEOUT_SECONDS, RunReport, default_max_atoms, default_workers, run
+from bandrt.run.workers import require_main_guard
 from bandrt.sources import Source, count, find
 from bandrt.sources.tables import STRUCTURE_COLUMN
 
@@ -85,43 +90,135 @@ def infer(
         options: choices of this run.
         on_progress: called with the report as the run goes on.
 
+    Returns:
+        What was done; ``interrupted`` if Ctrl-C, or a signal that asks to end, came while it ran.
+
     Raises:
-        BandrtError: there is no input, the engine cannot be opened or fails, or the folder cannot be written. What was
-            predicted before is in the folder.
+        BandrtError: there is no input, the engine cannot be opened or fails, the folder cannot be written, or was begun with
+            other choices. What was predicted before is in the folder.
+        KeyboardInterrupt: there was a request to stop before anything was written.
     """
+    require_main_guard()
     paths, out = paths_of(paths), path_of(out, what="out")
+    report = RunReport()
     check_store(out, options.mode)
     sources = _found(paths, out, options.structure_column)
-    with load(options.engine, options.device, threads=options.threads) as engine:
-        workers = _workers(options, engine.session.device)
-        batch_size = options.batch_size or default_batch_size(engine.session.device)
-        estimates = UNCERTAINTY in engine.manifest.outputs
-        with Store(
-            out, engine_sha256=engine.sha256, mode=options.mode, retry_failed=options.retry_failed, uncertainty=estimates
-        ) as store:
-            report = RunReport(expected=count(paths, skip=[out], structure_column=options.structure_column))
-            started, clock = datetime.now(UTC), time.perf_counter()
-            record = _record(paths, engine, options, workers=workers, batch_size=batch_size, started=started)
-            store.write_run(record | outcome(report))
-            try:
-                run(
-                    sources,
-                    engine,
-                    store,
-                    workers=workers,
-                    batch_size=batch_size,
-                    report=report,
-                    timeout=options.timeout,
-                    max_atoms=options.max_atoms or default_max_atoms(engine.session.device),
-                    on_progress=on_progress,
-                )
-            except BaseException:
-                report.status = "stopped"
-                raise
-            finally:
-                report.seconds["wall"] = time.perf_counter() - clock
-                store.write_run(record | outcome(report))
+    engine = load(options.engine, options.device, threads=options.threads)
+    try:
+        with Interrupt() as interrupt:
+            _infer(paths, sources, out, engine, options, report, interrupt, on_progress)
+    finally:
+        if not report.engine_busy:
+            engine.close()
     return report
+
+
+def _infer(
+    paths: Sequence[Path],
+    sources: Iterator[Source],
+    out: Path,
+    engine: Engine,
+    options: InferOptions,
+    report: RunReport,
+    interrupt: Interrupt,
+    on_progress: Callable[[RunReport], None],
+) -> None:
+    device = engine.session.device
+    workers = _workers(options, device)
+    before = _earlier_record(out) if options.mode == "resume" else {}
+    batch_size = options.batch_size or _recorded_batch_size(before) or default_batch_size(device)
+    started, clock = datetime.now(UTC), time.perf_counter()
+    record = _record(paths, engine, options, workers=workers, batch_size=batch_size, started=started)
+    _require_same(out, before, record)
+    store = Store(
+        out,
+        engine_sha256=engine.sha256,
+        mode=options.mode,
+        retry_failed=options.retry_failed,
+        uncertainty=UNCERTAINTY in engine.manifest.outputs,
+        record=record | outcome(report),
+    )
+    with store:
+        try:
+            report.take_totals(store)
+            store.write_run(record | outcome(report))
+            report.expected = count(paths, skip=[out], structure_column=options.structure_column)
+            run(
+                sources,
+                engine,
+                store,
+                workers=workers,
+                batch_size=batch_size,
+                report=report,
+                timeout=options.timeout,
+                max_atoms=options.max_atoms or default_max_atoms(device),
+                searched=paths,
+                interrupt=interrupt,
+                on_progress=on_progress,
+            )
+        except Interrupted as request:  # before the first input
+            report.status, report.signal = "interrupted", request.number
+        except BaseException:
+            interrupt.settle()
+            report.status = "stopped"
+            with suppress(OutputError):  # what stopped the run is what has to be told
+                store.commit()
+                _write_end(store, record, report, clock)
+            raise
+        interrupt.settle()
+        _write_end(store, record, report, clock)
+
+
+def _write_end(store: Store, record: dict[str, Any], report: RunReport, clock: float) -> None:
+    report.seconds["wall"] = time.perf_counter() - clock
+    report.take_totals(store)
+    store.write_run(record | outcome(report))
+
+
+def _earlier_record(out: Path) -> dict[str, Any]:
+    """What ``run.json`` says of the run that is gone on with; nothing if there is none, or it cannot be understood."""
+    try:
+        return read_run(out)
+    except OutputError:
+        return {}  # it is written anew, and each result says of which engine it is
+
+
+def _recorded_batch_size(before: Mapping[str, Any]) -> int | None:
+    options = before.get("options")
+    size = options.get("batch_size") if isinstance(options, Mapping) else None
+    return size if isinstance(size, int) and size > 0 else None
+
+
+def _require_same(out: Path, before: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+    """Refuse to go on with what was begun with other choices that decide the numbers.
+
+    Raises:
+        OutputInTheWayError: ``engine-differs`` or ``options-differ``.
+    """
+    theirs, ours = _deciding(before), _deciding(record)
+    different = [(name, theirs[name], ours[name]) for name in ours if theirs.get(name, ours[name]) != ours[name]]
+    if not different:
+        return
+    said = ", ".join(f"{name} was {_short(old)} and is {_short(new)}" for name, old, new in different)
+    message = f"{out}: was begun with other choices: {said}; go on with what it has, or write to another folder"
+    raise OutputInTheWayError("engine-differs" if different[0][0] == "engine" else "options-differ", message)
+
+
+def _deciding(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The choices of a record that decide the numbers, as far as it has them; threads and workers do not."""
+    engine, options = (part if isinstance(part := record.get(name), Mapping) else {} for name in ("engine", "options"))
+    found = {
+        "engine": engine.get("sha256"),
+        "device": str(options["device"]).partition(":")[0] if "device" in options else None,
+        "batch_size": options.get("batch_size"),
+        "structure_column": options.get("structure_column"),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _short(value: Any) -> str:
+    """A choice, for people; of a checksum its beginning."""
+    return str(value)[:12] if isinstance(value, str) and len(value) == 64 else repr(value)
 
 
 def dry_run(paths: Path | str | Iterable[Path | str], out: Path | str, options: InferOptions) -> dict[str, Any]:
@@ -200,6 +297,7 @@ def outcome(report: RunReport) -> dict[str, Any]:
             "failed": report.failed,
             "total_predicted": report.total_predicted,
             "total_failed": report.total_failed,
+            "set_aside": report.set_aside,
         },
         "failure_codes": dict(sorted(report.failure_codes.items())),
         "warning_codes": dict(sorted(report.warning_codes.items())),

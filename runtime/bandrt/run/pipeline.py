@@ -1,22 +1,22 @@
 """The pipeline: sources are read and featurised, batched by size, run and stored, all at the same time and in bounded memory.
 
 Reading and featurising happen in worker processes, the engine runs in a thread, and this process batches and writes. Which crystals
-share a batch depends on the inputs alone, not on the timing of workers.
+share a batch depends on the inputs alone: not on the timing of workers, nor on where an earlier run was stopped, since crystals
+that are done take their place among the others. What a resumed run predicts is therefore, to the last bit, what one from nothing
+predicts.
 """
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from types import FrameType, TracebackType
-from typing import Any, Literal, NamedTuple, Self
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 from bandrt.batch import Batcher
 from bandrt.cores import available_cores
@@ -27,8 +27,9 @@ from bandrt.outcomes import outcome_of
 from bandrt.predict import Engine, featurize_inputs
 from bandrt.recipe import Recipe
 from bandrt.results.prediction import Failure, Result, Ticket
-from bandrt.results.store import Store
+from bandrt.results.writer import Store
 from bandrt.run.engine_thread import Answer, EngineThread
+from bandrt.run.interrupt import Interrupt, Interrupted
 from bandrt.run.workers import WorkerDied, WorkerPool
 from bandrt.sources import Source
 from bandrt.watch import watched
@@ -45,6 +46,8 @@ ADVICE = "what was predicted is kept: go on with --resume"
 """What to do when a worker died."""
 BATCHES_IN_FLIGHT = 2
 """Batches that wait for the engine; it may answer the first of two only when it has both."""
+STOP_SECONDS = 1.0
+"""Time for the engine to end the batch that it is at, when a run is asked to stop."""
 CORES_PER_WORKER_ON_CPU = 8
 """A model on the CPU takes so much longer than featurising that one worker feeds this many cores."""
 
@@ -67,9 +70,11 @@ class RunReport:
         skipped: inputs that an earlier run had dealt with.
         predicted: predictions of this run.
         failed: failures of this run.
+        set_aside: predictions of earlier runs that this one no longer counts: their inputs have changed, or are gone.
         total_predicted: predictions in the output folder.
         failure_codes: failures in the output folder by code.
         warning_codes: predictions in the output folder with a warning, by its code.
+        signal: the number of the signal that interrupted it.
         seconds: by the names in `STAGES`, and wall, the clock on the wall. Read and featurize add up over the workers, engine
             includes padding and transfers, write is the output folder.
     """
@@ -80,10 +85,20 @@ class RunReport:
     skipped: int = 0
     predicted: int = 0
     failed: int = 0
+    set_aside: int = 0
     total_predicted: int = 0
     failure_codes: Counter[str] = field(default_factory=Counter)
     warning_codes: Counter[str] = field(default_factory=Counter)
+    signal: int | None = None
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*STAGES, "wall"), 0.0))
+
+    engine_busy: bool = False
+    """Whether the engine was left at a batch, and must not be closed yet."""
+
+    def take_totals(self, store: Store) -> None:
+        """Count what is in the output folder."""
+        self.total_predicted, self.set_aside = store.n_predicted, store.n_set_aside
+        self.failure_codes, self.warning_codes = store.failure_codes, store.warning_codes
 
     @property
     def total_failed(self) -> int:
@@ -126,9 +141,13 @@ def run(
     report: RunReport,
     timeout: float = TIMEOUT_SECONDS,
     max_atoms: int | None = None,
+    searched: Sequence[Path] = (),
+    interrupt: Interrupt | None = None,
     on_progress: Callable[[RunReport], None] = lambda report: None,
 ) -> None:
-    """Predict every source that the store has not dealt with; an interrupt ends the run after what is in flight.
+    """Predict every source that the store has not dealt with.
+
+    A request to stop ends the run within seconds: what the engine has answered is kept, what it is at is not waited for long.
 
     Args:
         sources: what to predict.
@@ -139,108 +158,181 @@ def run(
         report: kept up to date while the run goes on.
         timeout: seconds after which a crystal is given up that a worker does not get on with.
         max_atoms: of the largest primitive cell for which there shall be memory; None: any.
+        searched: files and folders that the sources are all of.
+        interrupt: what raises requests to stop; by default one for as long as this runs.
         on_progress: called after every batch.
 
     Raises:
         BandrtError: ``worker-died``, or what the engine raises. What was predicted before is in the store.
     """
-    started = time.perf_counter()
-    batcher: Batcher[Ticket] = Batcher(batch_size)
-    in_flight: deque[Future[Answer]] = deque()
-
-    def tick() -> None:
-        report.seconds["wall"] = time.perf_counter() - started
-        report.total_predicted = store.n_predicted
-        report.failure_codes = store.failure_codes
-        report.warning_codes = store.warning_codes
-        on_progress(report)
-
-    def collect(most: int) -> None:
-        while len(in_flight) > most:
-            results, seconds = in_flight.popleft().result()
-            report.seconds["engine"] += seconds
-            _store(results, store, report)
-            tick()
-
-    def submit(batch: list[tuple[Ticket, Features]]) -> None:
-        in_flight.append(runner.submit(batch))
-        collect(BATCHES_IN_FLIGHT)
-
-    wanted = _not_done(sources, store, report)
-    featurize = partial(_featurize_chunk, recipe=engine.recipe, max_atoms=engine.manifest.profile.max_atoms, memory_atoms=max_atoms)
-    stream = _featurized(wanted, featurize, workers, timeout)
-    with Interrupt() as interrupt, EngineThread(engine) as runner, closing(stream):
-        for chunk in stream:
-            report.seconds["read"] += chunk.read_seconds
-            report.seconds["featurize"] += chunk.featurize_seconds
-            _store(chunk.failures, store, report)
-            for ticket, features in chunk.features:
-                for batch in batcher.add(ticket, features):
-                    submit(batch)
-            tick()
-            if interrupt.requested:
-                break
+    with nullcontext(interrupt) if interrupt else Interrupt() as stop:
+        state = _Run(engine, store, report, Batcher(batch_size), stop, on_progress)
+        featurize = partial(
+            _featurize_chunk, recipe=engine.recipe, max_atoms=engine.manifest.profile.max_atoms, memory_atoms=max_atoms
+        )
+        stream = _featurized(_Inputs(sources, store, report), featurize, workers, timeout)
+        with EngineThread(engine) as runner, closing(stream):
+            try:
+                stop.check()
+                for chunk, kept in stream:
+                    stop.check()
+                    state.take(chunk, kept, runner)
+                state.finish(runner)
+                stop.settle()
+            except (Interrupted, Exception):
+                if stop.number is None:
+                    raise
+                stop.settle()  # an error now comes of the request: native code makes others of the exception it sees
+                report.status, report.signal = "interrupted", stop.number
+                report.engine_busy = not runner.leave(STOP_SECONDS)
+                state.collect_answered()
+        if report.status == "interrupted":
+            store.commit()
         else:
-            for batch in batcher.flush():
-                submit(batch)
-                if interrupt.requested:
-                    break
+            store.finish(searched)
+            report.status = "finished"
+        state.tick()
+
+
+class _Kept(NamedTuple):
+    """A crystal that an earlier run predicted, in its place among those that wait for a batch."""
+
+    source: Source
+    atomic_numbers: range
+    """As long as those of the crystal: all that a batcher wants to know."""
+
+
+_Members = list[tuple[Ticket, Features | _Kept]]
+
+
+class _Run:
+    """From featurised chunks over batches into the store."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        report: RunReport,
+        batcher: Batcher[Ticket],
+        stop: Interrupt,
+        on_progress: Callable[[RunReport], None],
+    ) -> None:
+        self._engine, self._store, self._report, self._batcher, self._stop = engine, store, report, batcher, stop
+        self._on_progress = on_progress
+        self._started = time.perf_counter()
+        self._in_flight: deque[tuple[Future[Answer], frozenset[int]]] = deque()  # with the orders of crystals done before
+
+    def take(self, chunk: FeaturizedChunk, kept: _Members, runner: EngineThread) -> None:
+        """Take a chunk, and the crystals among it that are done."""
+        self._report.seconds["read"] += chunk.read_seconds
+        self._report.seconds["featurize"] += chunk.featurize_seconds
+        with self._stop.shielded():
+            self._keep(chunk.failures, frozenset())
+        for ticket, one in sorted([*chunk.features, *kept], key=lambda entry: entry[0].order):
+            for batch in self._batcher.add(ticket, one):  # type: ignore[arg-type]
+                self._submit(batch, runner)  # type: ignore[arg-type]
+        self.tick()
+
+    def finish(self, runner: EngineThread) -> None:
+        """Run what is held, and wait for all."""
+        for batch in self._batcher.flush():
+            self._submit(batch, runner)  # type: ignore[arg-type]
         runner.finish()
-        collect(0)
-        store.commit()
-        tick()
-        report.status = "interrupted" if interrupt.requested else "finished"
+        self._collect(0)
+
+    def collect_answered(self) -> None:
+        """Keep what the engine has answered."""
+        while self._in_flight and self._in_flight[0][0].done() and self._in_flight[0][0].exception() is None:
+            self._keep_next()
+
+    def tick(self) -> None:
+        """Bring the report up to date."""
+        report, store = self._report, self._store
+        report.seconds["wall"] = time.perf_counter() - self._started
+        report.take_totals(store)
+        self._on_progress(report)
+
+    def _submit(self, batch: _Members, runner: EngineThread) -> None:
+        done = frozenset(ticket.order for ticket, one in batch if isinstance(one, _Kept))
+        if len(done) == len(batch):
+            return
+        self._in_flight.append((runner.submit(self._featurized(batch)), done))
+        self._collect(BATCHES_IN_FLIGHT)
+
+    def _featurized(self, batch: _Members) -> list[tuple[Ticket, Features]]:
+        """The members of a batch, of which those that are done are featurised once more: energies depend on the company."""
+        members: list[tuple[Ticket, Features]] = []
+        for ticket, one in batch:
+            if not isinstance(one, _Kept):
+                members.append((ticket, one))
+                continue
+            again = featurize_inputs([ticket], [outcome_of(one.source.read)], self._engine.recipe, max_atoms=None)
+            members += again.features
+        return members
+
+    def _collect(self, most: int) -> None:
+        while len(self._in_flight) > most:
+            self._in_flight[0][0].result()
+            with self._stop.shielded():
+                self._keep_next()
+            self.tick()
+
+    def _keep_next(self) -> None:
+        answer, done = self._in_flight.popleft()
+        results, seconds = answer.result()
+        self._report.seconds["engine"] += seconds
+        self._keep(results, done)
+
+    def _keep(self, results: Sequence[tuple[Ticket, Result]], done: frozenset[int]) -> None:
+        """Store results; those of inputs that are done already take the place of what is there, failures apart."""
+        started = time.perf_counter()
+        predictions = [(ticket, result) for ticket, result in results if not isinstance(result, Failure)]
+        failures = [(ticket, result) for ticket, result in results if isinstance(result, Failure) and ticket.order not in done]
+        for ticket, failure in failures:
+            self._store.fail(ticket, failure)
+        if predictions:
+            self._store.add_batch(predictions)
+        self._report.failed += len(failures)
+        self._report.predicted += sum(ticket.order not in done for ticket, _ in predictions)
+        self._report.seconds["write"] += time.perf_counter() - started
 
 
-class Interrupt:
-    """Turns the first Ctrl-C, or request to terminate, into a flag, so that no file is left half written; the second raises."""
+class _Inputs:
+    """The inputs of a run, chunk by chunk: what is to be done, and what is done."""
 
-    def __init__(self) -> None:
-        self.requested = False
-        self._before: dict[int, Any] = {}
+    def __init__(self, sources: Iterable[Source], store: Store, report: RunReport) -> None:
+        self._numbered = enumerate(sources)
+        self._store = store
+        self._report = report
+        self.kept: deque[_Members] = deque()
+        """Of the chunks that were given and not taken back yet, in order."""
 
-    def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._handle)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
-
-
-def _store(results: Sequence[tuple[Ticket, Result]], store: Store, report: RunReport) -> None:
-    started = time.perf_counter()
-    for ticket, result in results:
-        if isinstance(result, Failure):
-            store.fail(result)
-            report.failed += 1
-        else:
-            store.add(ticket, result)
-            report.predicted += 1
-    report.seconds["write"] += time.perf_counter() - started
-
-
-def _not_done(sources: Iterable[Source], store: Store, report: RunReport) -> Iterator[tuple[int, Source]]:
-    for order, source in enumerate(sources):
-        report.found += 1
-        if source.id in store.done:
-            report.skipped += 1
-        else:
-            yield order, source
+    def chunks(self) -> Iterator[list[tuple[int, Source]]]:
+        """What is to be done; a chunk may be empty."""
+        fresh = self._store.is_empty
+        for inputs in _chunks(self._numbered):
+            self._report.found += len(inputs)
+            todo: list[tuple[int, Source]] = []
+            kept: _Members = []
+            for order, source in inputs:
+                ticket = Ticket(order, source.id, source.path, (), "" if fresh else source.checked()[0])
+                found = None if fresh else self._store.kept(ticket)
+                if found is None:
+                    todo.append((order, source))
+                    continue
+                self._report.skipped += 1
+                if found.n_atoms:
+                    kept.append((ticket, _Kept(source, range(found.n_atoms))))
+            self.kept.append(kept)
+            yield todo
 
 
 def _featurized(
-    sources: Iterator[tuple[int, Source]], featurize: Callable[[Chunk], FeaturizedChunk], workers: int, timeout: float
-) -> Generator[FeaturizedChunk, None, None]:
+    inputs: _Inputs, featurize: Callable[[Chunk], FeaturizedChunk], workers: int, timeout: float
+) -> Generator[tuple[FeaturizedChunk, _Members], None, None]:
     with WorkerPool(workers, ahead=CHUNKS_PER_WORKER, advice=ADVICE, timeout=timeout) as pool:
-        yield from pool.map(featurize, _chunks(sources), rescue=partial(_redone, pool, featurize, timeout))
+        for chunk in pool.map(featurize, inputs.chunks(), rescue=partial(_redone, pool, featurize, timeout)):
+            yield chunk, inputs.kept.popleft()
 
 
 def _chunks(sources: Iterable[tuple[int, Source]]) -> Iterator[Chunk]:
@@ -260,16 +352,18 @@ def _chunks(sources: Iterable[tuple[int, Source]]) -> Iterator[Chunk]:
 
 def _featurize_chunk(chunk: Chunk, recipe: Recipe, max_atoms: int | None, memory_atoms: int | None) -> FeaturizedChunk:
     """Read and featurise some sources; runs in a worker."""
+    if not chunk:
+        return FeaturizedChunk([], [], 0.0, 0.0)
     started = time.perf_counter()
-    crystals = [_without_traceback(outcome_of(source.read)) for _, source in watched(chunk)]
-    read = time.perf_counter()
-    tickets = [_ticket(order, source) for order, source in chunk]
+    tickets: list[Ticket] = []
+    crystals: list[Crystal | InputError] = []
+    for order, source in watched(chunk):
+        checksum, read = source.checked()
+        tickets.append(Ticket(order, source.id, source.path, (), checksum))
+        crystals.append(_without_traceback(outcome_of(read)))
+    ready = time.perf_counter()
     done = featurize_inputs(tickets, crystals, recipe, max_atoms=max_atoms, memory_atoms=memory_atoms)
-    return FeaturizedChunk(done.features, done.failures, read - started, time.perf_counter() - read)
-
-
-def _ticket(order: int, source: Source) -> Ticket:
-    return Ticket(order, source.id, source.path)
+    return FeaturizedChunk(done.features, done.failures, ready - started, time.perf_counter() - ready)
 
 
 def _without_traceback(outcome: Crystal | InputError) -> Crystal | InputError:
@@ -307,7 +401,7 @@ def _redone(
 
 def _failed(timeout: float, chunk: Chunk, death: WorkerDied) -> FeaturizedChunk:
     """The failures of crystals that workers died at, each alone."""
-    tickets = [_ticket(order, source) for order, source in chunk]
+    tickets = [Ticket(order, source.id, source.path, (), source.checked()[0]) for order, source in chunk]
     return FeaturizedChunk(
         [], [(ticket, Failure.of(_given_up(ticket.path, timeout, death), ticket)) for ticket in tickets], 0.0, 0.0
     )

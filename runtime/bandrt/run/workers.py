@@ -26,7 +26,7 @@ from collections.abc import Callable, Generator, Iterable, MutableSequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from multiprocessing import get_context, resource_tracker
+from multiprocessing import current_process, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from queue import Empty, SimpleQueue
@@ -44,8 +44,10 @@ GRACE_SECONDS = 1.0
 """Time for a worker to leave by itself once all is done; then it is killed."""
 PR_SET_PDEATHSIG = 1
 """From ``linux/prctl.h``."""
-LEFT_TO_PARENT = (signal.SIGINT, signal.SIGTERM)
+LEFT_TO_PARENT = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Signals that often reach a whole process group; the parent decides what they mean, and its workers end with it."""
+EXIT_WITHOUT_GUARD = 77
+"""With which a worker ends that was about to start the run that started it."""
 STOP = b""
 """The message that ends a worker; no pickle is empty."""
 READY = b"ready"
@@ -94,6 +96,12 @@ class _Worker(NamedTuple):
     """How often the worker began with something, and the place of the crystal it is busy with."""
 
 
+def require_main_guard() -> None:
+    """End a worker that runs, while it starts, the script that started it: the script has no main guard, and would never end."""
+    if getattr(current_process(), "_inheriting", False):
+        os._exit(EXIT_WITHOUT_GUARD)
+
+
 class WorkerPool:
     """Processes that apply functions to items; a context manager, after which no worker is left.
 
@@ -109,6 +117,7 @@ class WorkerPool:
             advice: what the error about a worker that died says of what is kept and how to go on.
             timeout: seconds after which a worker is ended that does not get on with a crystal; None: never.
         """
+        require_main_guard()
         self._size = workers
         self._ahead = ahead
         self._advice = advice
@@ -198,6 +207,13 @@ class WorkerPool:
     def _fatal(self) -> BandrtError:
         return BandrtError("worker-died", f"a worker process was killed, probably for its memory; {self._advice}")
 
+    @staticmethod
+    def _no_main_guard() -> BandrtError:
+        return BandrtError(
+            "no-main-guard",
+            'worker processes run the script that starts them: put what it does under if __name__ == "__main__":',
+        )
+
     def _serve(self) -> None:
         """Start workers, one after the other, hand them tasks and wait for their end; runs in one thread for each at a time."""
         sent: deque[_Task] = deque()
@@ -239,7 +255,7 @@ class WorkerPool:
             timed_out = True
         except (EOFError, OSError) as error:
             if not ready:
-                raise self._fatal() from error
+                raise (self._no_main_guard() if _lacks_guard(worker.process) else self._fatal()) from error
             self._deaths += 1
         finally:
             worker.process.kill()
@@ -331,6 +347,11 @@ class WorkerPool:
             elif waited > self._timeout:
                 raise _TimedOut
         return worker.connection.recv_bytes()
+
+
+def _lacks_guard(process: BaseProcess) -> bool:
+    process.join(GRACE_SECONDS)
+    return process.exitcode == EXIT_WITHOUT_GUARD
 
 
 def _send(connection: Connection, messages: SimpleQueue[bytes]) -> None:

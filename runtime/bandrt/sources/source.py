@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bandrt.arguments import check_fields
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
-from bandrt.outcomes import typed
+from bandrt.outcomes import outcome_of, typed
 from bandrt.quoting import quoted, shortened
 from bandrt.readers import Format, parse
 from bandrt.readers.text import read_file
@@ -42,11 +45,34 @@ class Source:
         Raises:
             InputError: stage ``read``, by a stable code.
         """
+        return parse(self.text(), self.format, name=self.path)
+
+    def text(self) -> str:
+        """The text that makes the crystal: a file, decompressed; a row, frame or member of one.
+
+        Raises:
+            InputError: stage ``read``, by a stable code.
+        """
         if isinstance(self.content, InputError):
             raise self.content
         with typed("reader-failed", name=self.path):
-            text = read_file(self.content, name=self.path) if isinstance(self.content, Path) else self.content
-        return parse(text, self.format, name=self.path)
+            return read_file(self.content, name=self.path) if isinstance(self.content, Path) else self.content
+
+    def checked(self) -> tuple[str, Callable[[], Crystal]]:
+        """The checksum of the text, or, where there is none, of the reason; and what reads the crystal from just that text."""
+        text = outcome_of(self.text)
+        if isinstance(text, InputError):
+            return text_sha256(f"{text.code}: {text.message}"), partial(_raise, text)
+        return text_sha256(text), partial(parse, text, self.format, name=self.path)
+
+
+def text_sha256(text: str) -> str:
+    """Checksum of a text in UTF-8, in hexadecimal: of a plain file, that of its bytes."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _raise(error: InputError) -> Crystal:
+    raise error
 
 
 @dataclass(frozen=True)

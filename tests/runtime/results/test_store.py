@@ -14,11 +14,12 @@ from bandrt.bands.band_structure import BandStructure
 from bandrt.crystal import Crystal
 from bandrt.errors import OutputError
 from bandrt.manifest import BandRule
-from bandrt.results import store as store_module
+from bandrt.results import writer as store_module
 from bandrt.results.parts import BadPartError, read_part
 from bandrt.results.prediction import Failure, Prediction, Ticket
-from bandrt.results.store import Mode, Store, read, read_errors, read_one
+from bandrt.results.store import Mode, read, read_errors, read_one
 from bandrt.results.summary import COLUMNS
+from bandrt.results.writer import Store
 
 ENGINE = "e" * 64
 
@@ -51,7 +52,16 @@ def prediction(
 
 
 def failure(name: str) -> Failure:
-    return Failure(name, f"somewhere/{name}.cif", "read", "cif-syntax", "it is cut short, at Å")
+    return Failure(name, f"somewhere/{name}.cif", "read", "cif-syntax", "it is cut short, at Å", "", ENGINE)
+
+
+def ticket(name: str, order: int = 0, *, sha256: str = "", folder: str = "somewhere") -> Ticket:
+    return Ticket(order, name, f"{folder}/{name}.cif", (), sha256)
+
+
+def done(store: Store, names: str = "abcdefx") -> set[str]:
+    """The inputs that a store has results of."""
+    return {name for order, name in enumerate(names) if store.kept(ticket(name, order)) is not None}
 
 
 def opened(folder: Path, mode: Mode = "new", *, engine: str = ENGINE, retry_failed: bool = False) -> Store:
@@ -174,7 +184,7 @@ def test_a_slow_run_is_written_by_time(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_failures_are_on_disk_at_once(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
-        store.fail(failure("x"))
+        store.fail(ticket("x", 9), failure("x"))
         assert read_errors(tmp_path) == [failure("x")]
         assert store.failure_codes == {"cif-syntax": 1}
 
@@ -182,15 +192,15 @@ def test_failures_are_on_disk_at_once(tmp_path: Path) -> None:
 def test_resuming_skips_what_is_done(tmp_path: Path) -> None:
     fill(tmp_path, "ab")
     with opened(tmp_path, "resume") as store:
-        store.fail(failure("x"))
-        assert store.done == {"a", "b"}
+        store.fail(ticket("x", 9), failure("x"))
+        assert done(store) == {"a", "b"}
     with opened(tmp_path, "resume") as store:
-        assert store.done == {"a", "b", "x"}
+        assert done(store) == {"a", "b", "x"}
         assert (store.n_predicted, store.failure_codes.total()) == (2, 1)
         store.add(Ticket(2, "c", ""), prediction("c"))
     assert summary_ids(tmp_path) == ["a", "b", "c"]
     with opened(tmp_path, "resume", retry_failed=True) as store:
-        assert store.done == {"a", "b", "c"}
+        assert done(store) == {"a", "b", "c"}
     assert read_errors(tmp_path) == []
 
 
@@ -211,7 +221,7 @@ def test_a_damaged_part_is_discarded_and_its_crystals_are_done_again(
     with pytest.raises(OutputError, match="--resume"):
         list(read(tmp_path))
     with opened(tmp_path, "resume") as store:
-        assert store.done == set("abef")
+        assert done(store) == set("abef")
         assert summary_ids(tmp_path) == list("abef")
         store.add(Ticket(2, "c", ""), prediction("c"))
         store.add(Ticket(3, "d", ""), prediction("d"))
@@ -234,7 +244,7 @@ def test_a_summary_that_a_kill_left_behind_is_made_again_from_the_parts(tmp_path
     (tmp_path / "errors.jsonl").write_text(json.dumps(dataclasses.asdict(failure("x"))) + '\n{"id": "y", "pa')
     (tmp_path / "parts" / ".part-00001.npz.tmp").write_bytes(b"half")
     with opened(tmp_path, "resume") as store:
-        assert store.done == {"a", "b", "x"}
+        assert done(store) == {"a", "b", "x"}
     assert summary_ids(tmp_path) == ["a", "b"]
     assert [p.id for p in read(tmp_path)] == ["a", "b"]
 
@@ -290,7 +300,7 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     assert caught.value.code == "output-not-found"
     fill(tmp_path, "ab")
     with opened(tmp_path, "resume") as store:
-        store.fail(failure("x"))
+        store.fail(ticket("x", 9), failure("x"))
     with pytest.raises(OutputError, match="such as a") as caught:
         read_one(tmp_path, "aa")
     assert caught.value.code == "unknown-id"

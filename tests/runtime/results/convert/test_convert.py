@@ -18,7 +18,8 @@ from bandrt.errors import BandrtError, MissingPackageError, OutputError
 from bandrt.results.convert import OUTPUT_FORMATS, SUFFIXES, OutputFormat, convert, selection
 from bandrt.results.parts import read_part
 from bandrt.results.prediction import Prediction
-from bandrt.results.store import CONVERTED, Store
+from bandrt.results.store import CONVERTED
+from bandrt.results.writer import Store
 from tests.support.predicted_crystals import write_results
 
 PACKAGES: dict[OutputFormat, str] = {"pymatgen": "pymatgen.core", "hdf5": "h5py", "parquet": "pyarrow.parquet"}
