@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bandrt.arguments import check_kind
 from bandrt.elements import FORMULA_ORDER, MAX_ATOMIC_NUMBER, SYMBOLS
 from bandrt.errors import InputError
+from bandrt.limits import check_n_atoms, check_numbers, check_volume
 from bandrt.overlaps import overlap_of
 from bandrt.quoting import quoted, shortened
 
@@ -69,7 +70,8 @@ class Crystal:
             name: what to call it in an error, usually the file.
 
         Raises:
-            InputError: ``no-atoms``, ``unknown-species``, ``bad-lattice``, ``bad-coordinates`` or ``overlapping-atoms``.
+            InputError: ``no-atoms``, ``unknown-species``, ``bad-lattice``, ``bad-coordinates``, ``overlapping-atoms``, or what is
+                beyond `bandrt.limits`: ``too-many-atoms``, ``lattice-too-large``, ``coordinate-too-large``.
             ArgumentError: ``bad-argument`` for a name that is no text.
         """
         check_kind("name", name, str)
@@ -136,7 +138,7 @@ def _arrays(
     """The arrays of a crystal, new ones, of array-likes.
 
     Raises:
-        InputError: ``no-atoms``, ``unknown-species``, ``bad-lattice`` or ``bad-coordinates``.
+        InputError: ``no-atoms``, ``unknown-species``, ``bad-lattice``, ``bad-coordinates``, or what is beyond `bandrt.limits`.
     """
     cell = _floats(lattice, "bad-lattice", "the lattice", name)
     numbers = _whole_numbers(atomic_numbers, name)
@@ -149,14 +151,15 @@ def _arrays(
         raise InputError("bad-coordinates", f"{name}: positions of shape {coords.shape}; ({len(numbers)}, 3) is needed")
     if len(numbers) != len(coords):
         raise InputError("bad-coordinates", f"{name}: {len(numbers)} species but {len(coords)} positions")
-    if not np.isfinite(coords).all():
-        raise InputError("bad-coordinates", f"{name}: a fractional coordinate is not a finite number")
+    check_n_atoms(len(numbers), name=name)
+    check_numbers(cell, coords, name=name)
     volume = abs(cofactors(cell)[1])
     if not MIN_VOLUME_PER_ATOM * len(numbers) <= volume < math.inf:  # neither for a vector that is inf or nan
         raise InputError(
             "bad-lattice",
             f"{name}: cell volume {volume:.3g} Å^3 for {len(numbers)} atoms, at least {MIN_VOLUME_PER_ATOM} Å^3 per atom is needed",
         )
+    check_volume(volume, len(numbers), name=name)
     return cell, numbers, coords
 
 

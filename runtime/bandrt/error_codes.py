@@ -69,7 +69,7 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "too-large",
-        "One crystal, or one line of a table, takes more than 64 MiB, or a member of an archive 500 times its packed size.",
+        "One crystal, or one line or row of a table, takes more than 16 MiB, or a member of an archive 500 times its packed size.",
         "Check that the file is one crystal and not a collection; give each crystal a file or a row of its own.",
     ),
     ErrorCode(
@@ -209,13 +209,48 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Mend the site that the message names.",
     ),
     ErrorCode(
+        "lattice-too-large",
+        "A lattice vector is longer than 10,000 Å, or the cell has more than 100,000,000 Å^3 for each atom.",
+        "Check the cell for a lost decimal point and a wrong unit, which is Å.",
+    ),
+    ErrorCode(
+        "coordinate-too-large",
+        "A fractional coordinate is beyond 1,000,000, of either sign.",
+        "Check the site for a lost decimal point, and whether Cartesian positions are taken for fractional ones.",
+    ),
+    ErrorCode(
+        "number-too-large",
+        "A count or an atomic number has more digits than any has.",
+        "Mend the number that the message names; the file may be damaged.",
+    ),
+    ErrorCode(
         "overlapping-atoms",
         "Two atoms, or an atom and its own image in the next cell, are so close to each other that they cannot both be there.",
         "Remove the atom that is there twice, and check the cell and its unit, which is Å.",
     ),
     ErrorCode(
+        "reader-failed",
+        "A reader, or a library under it, failed in a way that is not foreseen; the message names the class of the error.",
+        "Check that the file is sound. If it is, report the problem with its file.",
+    ),
+    ErrorCode(
+        "timed-out",
+        "A crystal was given up because reading and featurising it did not end in time.",
+        "Reduce it to its primitive cell, or give it more time with --timeout.",
+    ),
+    ErrorCode(
+        "crashed",
+        "The process that read and featurised a crystal was killed, for want of memory or by a fault in a library.",
+        "Check the crystal. If it is sound, report the problem with its file; with more memory or fewer workers it may pass.",
+    ),
+    ErrorCode(
+        "features-failed",
+        "The features of a crystal could not be made, for a reason that is not foreseen; the message names the class of the error.",
+        "Check that the crystal is sound. If it is, report the problem with its file.",
+    ),
+    ErrorCode(
         "symmetry-failed",
-        "No space group was found for a crystal.",
+        "No space group was found for a crystal, or the search for it failed.",
         "Check whether atoms, or the whole cell, are nearly repeated; reduce the crystal to its primitive cell first.",
     ),
     ErrorCode(
@@ -236,8 +271,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "too-many-atoms",
-        "The primitive cell of a crystal has more atoms than the engine takes.",
-        "Export the engine again with a larger --max-atoms, or use an ONNX engine, which takes any number.",
+        "A cell has more than 10,000 atoms as it is written, or its primitive cell has more than the engine or the memory takes.",
+        "Reduce the cell to its primitive one; for a plan, export the engine again with a larger --max-atoms.",
     ),
     ErrorCode(
         "too-many-neighbors",
@@ -475,8 +510,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "worker-died",
-        "A worker process was ended from outside, most often for want of memory.",
-        "Go on with --resume --workers 1, which keeps what was done; or give the machine more memory.",
+        "Worker processes could not be started, or died one after the other without a single result, often for want of memory.",
+        "Go on with --resume, which keeps what was done, with fewer workers or more memory.",
     ),
 )
 """Codes of the runtime, which the other packages raise, too."""

@@ -18,7 +18,7 @@ from bandrt.graph.crystal_graph import CrystalGraph, crystal_graphs
 from bandrt.items import called, crystal_of, is_one, items_of
 from bandrt.kpaths import kpaths_of
 from bandrt.kpaths.path import KPath
-from bandrt.outcomes import only, onward, outcome_of
+from bandrt.outcomes import each, only, onward, outcome_of
 from bandrt.quoting import shortened
 from bandrt.recipe import Recipe
 from bandrt.symmetry.standard_cell import StandardCell, standardize_many
@@ -184,7 +184,11 @@ def featurize_cells(
     """Do as `featurize_cell` for each of several cells; errors among them are given back as they are."""
 
     def made(passed: list[StandardCell]) -> list[Features | InputError]:
-        return [one for start in range(0, len(passed), CHUNK) for one in _features_of(passed[start : start + CHUNK], recipe)]
+        return [
+            one
+            for start in range(0, len(passed), CHUNK)
+            for one in each(passed[start : start + CHUNK], partial(_features_of, recipe=recipe), "features-failed", "graph")
+        ]
 
     outcomes = onward(cells, made)
     return [

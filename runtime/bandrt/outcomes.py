@@ -2,13 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
-from bandrt.errors import InputError
+from bandrt.errors import BandrtError, InputError, Stage
 
 S = TypeVar("S")
 T = TypeVar("T")
+
+LEAVING = (KeyboardInterrupt, SystemExit, GeneratorExit)
+"""What is no fault of an input, and is never kept from its way."""
+
+
+@contextmanager
+def typed(code: str, *, name: str, stage: Stage = "read") -> Iterator[None]:
+    """Whatever goes wrong inside with one input becomes an `InputError`; errors of ours, and interrupts, stay what they are.
+
+    A library in Rust panics with a `BaseException`; want of memory and recursion that is too deep are errors of the input, too.
+
+    Args:
+        code: of the error.
+        name: what to call the input.
+        stage: the step that it fails at.
+
+    Raises:
+        InputError: with this code; its message names the class of what was raised.
+    """
+    try:
+        yield
+    except (BandrtError, *LEAVING):
+        raise
+    except BaseException as error:
+        raise InputError(code, f"{name}: {_told(error)}", stage=stage) from error
+
+
+def _told(error: BaseException) -> str:
+    """An unexpected error in one line: its class, what it says, and where it was raised."""
+    try:
+        said = " ".join(str(error).split())[:200]
+    except Exception:
+        said = "?"
+    places = traceback.extract_tb(error.__traceback__, limit=-1)
+    place = f" at {places[0].filename.rsplit('/', 1)[-1]}:{places[0].lineno}" if places else ""
+    return f"{type(error).__name__}{place}{f': {said}' if said else ''}"
 
 
 def outcome_of(call: Callable[[], T]) -> T | InputError:
@@ -41,3 +79,22 @@ def onward(outcomes: Sequence[S | InputError], step: Callable[[list[S]], Sequenc
     passed = [outcome for outcome in outcomes if not isinstance(outcome, InputError)]
     reached = iter(step(passed) if passed else ())
     return [outcome if isinstance(outcome, InputError) else next(reached) for outcome in outcomes]
+
+
+def each(inputs: Sequence[S], step: Callable[[list[S]], Sequence[T | InputError]], code: str, stage: Stage) -> list[T | InputError]:
+    """Apply a step to a chunk of crystals; if it fails on the chunk, to each alone, so that only the cause of it is refused.
+
+    Args:
+        inputs: at least one.
+        step: from inputs to as many outcomes; what it gives for one does not depend on the others.
+        code: of the error of an input for which the step fails.
+        stage: what the step is.
+    """
+    try:
+        return list(step(list(inputs)))
+    except (BandrtError, *LEAVING):
+        raise
+    except BaseException as error:
+        if len(inputs) == 1:
+            return [InputError(code, _told(error), stage=stage)]
+    return [outcome for one in inputs for outcome in each([one], step, code, stage)]

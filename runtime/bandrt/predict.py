@@ -20,18 +20,20 @@ from bandrt.bands.band_structure import BandStructure, in_order
 from bandrt.bands.on_path import Energies
 from bandrt.batch import Batcher
 from bandrt.contract import BAND_ENERGIES, UNCERTAINTY
+from bandrt.cores import available_cores
 from bandrt.crystal import Crystal
 from bandrt.domain import warnings as domain_warnings
 from bandrt.engine import DEFAULT_ENGINE, has_checksum, open_session
 from bandrt.engine.memory import CrystalOutputs, Evaluator
-from bandrt.engine.session import MAX_THREADS, Session, available_cores
+from bandrt.engine.onnx.slices import peak_bytes
+from bandrt.engine.session import MAX_THREADS, Session
 from bandrt.errors import EngineError, InputError
 from bandrt.features import Features, Many, featurize_crystals
 from bandrt.files import file_sha256, path_of
 from bandrt.graph.bonded_network import network_warnings
 from bandrt.items import ItemIds, called, crystal_of, found_at, is_one, items_of
 from bandrt.manifest import BandRule, Manifest
-from bandrt.outcomes import only, outcome_of
+from bandrt.outcomes import each, only, outcome_of
 from bandrt.quoting import shortened
 from bandrt.readers.text import is_a_folder
 from bandrt.recipe import Recipe
@@ -102,6 +104,9 @@ class Engine:
             items: a path, CIF text, a pymatgen or ASE object, a `Crystal`, a `Source`; or many of them: a list,
                 tuple, array, column, or a generator, which may be endless.
             batch_size: crystals per run of the model; None takes what suits the device.
+
+        All is done in this process: nobody watches, and a crystal on which a library under this never ends, or crashes, takes the
+        process with it. `bandrt.limits` keeps those that are known from it; `bandrt infer` survives the others.
 
         Returns:
             An iterator over as many results as there are items: a `Prediction`, or a `Failure` for an input that cannot be used.
@@ -283,7 +288,12 @@ def default_batch_size(device: str) -> int:
 
 
 def featurize_inputs(
-    tickets: Sequence[Ticket], crystals: Sequence[Crystal | InputError], recipe: Recipe, *, max_atoms: int | None
+    tickets: Sequence[Ticket],
+    crystals: Sequence[Crystal | InputError],
+    recipe: Recipe,
+    *,
+    max_atoms: int | None,
+    memory_atoms: int | None = None,
 ) -> Featurized:
     """Make the features of inputs, refuse those that an engine has no room for, and tell features from failures.
 
@@ -294,24 +304,29 @@ def featurize_inputs(
         crystals: of each input, or why it cannot be read.
         recipe: the choices the engine was trained with.
         max_atoms: of the largest primitive cell that the engine holds; None: any.
+        memory_atoms: of the largest for which there shall be memory; None: any.
     """
     names = [ticket.path or ticket.id for ticket in tickets]
     done = Featurized([], [])
     for ticket, outcome, name in zip(tickets, featurize_crystals(crystals, recipe, names=names), names, strict=True):
-        one = within_size(outcome, max_atoms, name=name)
+        one = within_memory(within_size(outcome, max_atoms, name=name), memory_atoms, name=name)
         if isinstance(one, InputError):
             done.failures.append((ticket, Failure.of(one, ticket)))
         else:
             done.features.append((ticket, one))
     found = [features for _, features in done.features]
-    said = network_warnings([features.crystal for features in found], found)
-    return Featurized(
-        [
-            (ticket._replace(warnings=(*ticket.warnings, *codes)) if codes else ticket, features)
-            for (ticket, features), codes in zip(done.features, said, strict=True)
-        ],
-        done.failures,
-    )
+    said = each(found, _network_warnings, "features-failed", "graph") if found else []
+    warned: list[tuple[Ticket, Features]] = []
+    for (ticket, features), codes in zip(done.features, said, strict=True):
+        if isinstance(codes, InputError):
+            done.failures.append((ticket, Failure.of(codes.about(ticket.path or ticket.id), ticket)))
+        else:
+            warned.append((ticket._replace(warnings=(*ticket.warnings, *codes)) if codes else ticket, features))
+    return Featurized(warned, done.failures)
+
+
+def _network_warnings(found: Sequence[Features]) -> Sequence[tuple[str, ...]]:
+    return network_warnings([features.crystal for features in found], found)
 
 
 def within_size(outcome: Features | InputError, max_atoms: int | None, *, name: str) -> Features | InputError:
@@ -323,5 +338,18 @@ def within_size(outcome: Features | InputError, max_atoms: int | None, *, name: 
         "too-many-atoms",
         f"{name}: {n_atoms} atoms in the primitive cell, this engine holds at most {max_atoms};"
         f" export it again with --max-atoms {n_atoms}",
+        stage="batch",
+    )
+
+
+def within_memory(outcome: Features | InputError, memory_atoms: int | None, *, name: str) -> Features | InputError:
+    """Give back the features of a crystal, or ``too-many-atoms`` if it would take more memory than it may; errors as they are."""
+    if isinstance(outcome, InputError) or memory_atoms is None or outcome.crystal.n_atoms <= memory_atoms:
+        return outcome
+    n_atoms = outcome.crystal.n_atoms
+    return InputError(
+        "too-many-atoms",
+        f"{name}: {n_atoms} atoms in the primitive cell, at most {memory_atoms} are predicted, so that memory is bounded;"
+        f" --max-atoms {n_atoms} takes it, with about {peak_bytes(n_atoms) / 1e9:.1f} GB",
         stage="batch",
     )

@@ -56,7 +56,8 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "mode": (lambda: check_store(Path("out"), "append"), "mode is 'append', allowed: 'new', 'resume', 'overwrite'"),
     "mode of a store": (lambda: Store(Path("nosuch"), engine_sha256="", mode="append"), "mode is 'append'"),
     "mode of a run": (lambda: InferOptions(mode="append"), "mode is 'append'"),
-    "workers": (lambda: InferOptions(workers=0), "workers is 0, allowed: a whole number, 1 to 1024"),
+    "workers": (lambda: InferOptions(workers=-1), "workers is -1, allowed: a whole number, 0 to 1024"),
+    "timeout": (lambda: InferOptions(timeout=0), "timeout is 0, allowed: a number of seconds above 0"),
     "retry": (lambda: InferOptions(retry_failed="yes"), "retry_failed is 'yes'"),
     "format to read": (lambda: parse("", "pdb"), "file_format is 'pdb', allowed: 'cif', 'poscar', 'json', 'extxyz'"),
     "format to write": (

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,6 +27,7 @@ class Cube:
     """A source that needs no file: a cubic cell with 1 to 4 atoms on its diagonal; every seventh is refused."""
 
     number: int
+    content: ClassVar[str] = ""
 
     @property
     def id(self) -> str:
@@ -52,12 +56,52 @@ class Deadly(Cube):
         os._exit(9)
 
 
+@dataclass(frozen=True)
+class Endless(Cube):
+    """A source that is never read, in native code that does not release the interpreter lock."""
+
+    def read(self) -> Crystal:
+        ctypes.PyDLL(None).sleep(600)
+        raise AssertionError("it ended")
+
+
+@dataclass(frozen=True)
+class Noisy(Cube):
+    """A source whose native code prints what only its authors understand."""
+
+    def read(self) -> Crystal:
+        os.write(2, b"thread '<unnamed>' panicked at src/lib.rs\n")
+        print("a message of ours", file=sys.stderr)
+        return super().read()
+
+
+@dataclass(frozen=True)
+class KilledOnce(Cube):
+    """A source that kills the process that reads it, the first time."""
+
+    folder: str = ""
+
+    def read(self) -> Crystal:
+        mark = Path(self.folder) / f"killed-{self.number}"
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().read()
+
+
 def run_all(
-    sources: Iterable[Any], engine: Engine, out: Path, *, mode: Mode = "new", workers: int = 1, batch_size: int = 4
+    sources: Iterable[Any],
+    engine: Engine,
+    out: Path,
+    *,
+    mode: Mode = "new",
+    workers: int = 0,
+    batch_size: int = 4,
+    timeout: float = 20.0,
 ) -> RunReport:
-    """A run of the pipeline into a folder, with one worker unless told otherwise."""
+    """A run of the pipeline into a folder, in this process unless told otherwise."""
     report = RunReport()
     with Store(out, engine_sha256=engine.sha256, mode=mode) as store:
         store.write_run({})
-        run(sources, engine, store, workers=workers, batch_size=batch_size, report=report)
+        run(sources, engine, store, workers=workers, batch_size=batch_size, report=report, timeout=timeout)
     return report

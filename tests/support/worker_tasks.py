@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bandrt.errors import InputError
 from bandrt.run.workers import WorkerPool
+from bandrt.watch import watched
 
 FOREVER_SECONDS = 600
 LARGE_BYTES = 1 << 26
@@ -53,6 +54,34 @@ def die_of_seven(number: int) -> int:
     if number == 7:
         os._exit(9)
     return number
+
+
+def sum_but_die_of_seven(numbers: list[int]) -> int:
+    if 7 in numbers:
+        os._exit(9)
+    return sum(numbers)
+
+
+def sleep_at(numbers: list[int]) -> list[int]:
+    """The numbers; at 7 it takes forever."""
+    for number in watched(numbers):
+        if number == 7:
+            time.sleep(FOREVER_SECONDS)
+    return numbers
+
+
+def hold_the_interpreter_at(numbers: list[int]) -> list[int]:
+    """The numbers; at 7 it takes forever, and no other thread of this process runs."""
+    for number in watched(numbers):
+        if number == 7:
+            ctypes.PyDLL(None).sleep(FOREVER_SECONDS)
+    return numbers
+
+
+def slow_at_each(numbers: list[int]) -> list[int]:
+    for _ in watched(numbers):
+        time.sleep(0.3)
+    return numbers
 
 
 def spin(folder: Path) -> None:

@@ -18,7 +18,7 @@ from bandrt.quoting import printable
 from bandrt.results.store import ERRORS, SET_ASIDE, SUMMARY, Mode
 from bandrt.run.infer import InferOptions, dry_run, infer, outcome
 from bandrt.run.interrupt import EXIT_BY_SIGNAL
-from bandrt.run.pipeline import STAGES, RunReport
+from bandrt.run.pipeline import STAGES, TIMEOUT_SECONDS, RunReport
 from bandrt.sources import left_out
 from bandrt.sources.tables import STRUCTURE_COLUMN
 
@@ -31,7 +31,18 @@ from bandrt.sources.tables import STRUCTURE_COLUMN
 @options.overwrite("Delete an earlier run in the folder and start again.")
 @click.option("--retry-failed", is_flag=True, help="Go on, and try again what failed before.")
 @click.option("--dry-run", "dry", is_flag=True, help="Say what would be done, and stop.")
-@options.workers("Processes that read and featurise; what keeps the device fed by default.")
+@options.workers("Processes that read and featurise; what keeps the device fed by default, 0 for none but this.", least=0)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.0, min_open=True),
+    default=TIMEOUT_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give up a crystal that a worker does not get on with.",
+)
+@click.option(
+    "--max-atoms", type=click.IntRange(1), help="Of the largest primitive cell; on the CPU 600 by default, which takes 1.5 GB."
+)
 @options.device("cpu, cuda or cuda:N; by default the CPU, for a plan the first GPU.")
 @click.option("--batch-size", type=click.IntRange(1), help="Crystals per run of the model; what suits the device by default.")
 @options.threads()
@@ -53,6 +64,8 @@ def command(
     retry_failed: bool,
     dry: bool,
     workers: int | None,
+    timeout: float,
+    max_atoms: int | None,
     device: str | None,
     batch_size: int | None,
     threads: int | None,
@@ -83,6 +96,8 @@ def command(
         device=device,
         threads=threads,
         workers=workers,
+        timeout=timeout,
+        max_atoms=max_atoms,
         batch_size=batch_size,
         mode=mode,
         retry_failed=retry_failed,

@@ -75,10 +75,10 @@ def threads(of: str = "of the model") -> Callable[[Command], Command]:
     return click.option("--threads", type=click.IntRange(1, MAX_THREADS), help=f"CPU threads {of}; all cores by default.")
 
 
-def workers(help: str, *, default: int | None = None) -> Callable[[Command], Command]:
+def workers(help: str, *, default: int | None = None, least: int = 1) -> Callable[[Command], Command]:
     """``--workers``: processes beside this one."""
     return click.option(
-        "--workers", type=click.IntRange(1, MAX_WORKERS), default=default, show_default=default is not None, help=help
+        "--workers", type=click.IntRange(least, MAX_WORKERS), default=default, show_default=default is not None, help=help
     )
 
 

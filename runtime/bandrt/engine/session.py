@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -116,8 +115,3 @@ def parse_device(device: str) -> tuple[str, int]:
     if (kind == "cpu" and not index) or (kind == "cuda" and (not index or index.isdecimal()) and device != "cuda:"):
         return kind, int(index or 0)
     raise UsageError("unknown-device", f"device {quoted(device)} is not known; use cpu, cuda or cuda:N")
-
-
-def available_cores() -> int:
-    """Cores this process may use, which in a batch job are fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -12,9 +12,12 @@ from os.path import splitext
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import numpy as np
+
 from bandrt.arguments import check_choice
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
+from bandrt.outcomes import typed
 from bandrt.quoting import quoted, shortened
 from bandrt.readers.aims import read_aims
 from bandrt.readers.cif import read_cif
@@ -99,7 +102,8 @@ def parse(text: str, file_format: Format, *, name: str = "crystal") -> Crystal:
         ArgumentError: ``bad-argument`` for a format that is none.
     """
     check_choice("file_format", file_format, Format)
-    return _READERS[file_format](text, name=name)
+    with typed("reader-failed", name=name), np.errstate(all="ignore"):  # what overflows is refused for its size
+        return _READERS[file_format](text, name=name)
 
 
 def to_crystal(item: Any, *, name: str | None = None) -> Crystal:
@@ -121,18 +125,19 @@ def to_crystal(item: Any, *, name: str | None = None) -> Crystal:
                 "unsupported-format",
                 f"{name or 'text'}: this text is no path, no JSON, and no CIF, which has a data_ block: {quoted(item)}",
             )
-        return read_cif(item, name=name or "CIF text")
+        return parse(item, "cif", name=name or "CIF text")
     if isinstance(item, str | os.PathLike):
         path = os.fsdecode(item)
         if not path:
             raise InputError("file-not-found", f"{name or 'path'}: is empty, there is no such file")
         return _read_path(Path(path), name or shortened(os.path.basename(path)) or quoted(path))
     name = name or "crystal"
-    if isinstance(item, Crystal):
-        return Crystal.checked(item.lattice, item.atomic_numbers, item.frac_coords, name=name)
-    if isinstance(item, Mapping):
-        return crystal_of_document(item, name=name)
-    return crystal_of_object(item, name=name)
+    with typed("reader-failed", name=name), np.errstate(all="ignore"):
+        if isinstance(item, Crystal):
+            return Crystal.checked(item.lattice, item.atomic_numbers, item.frac_coords, name=name)
+        if isinstance(item, Mapping):
+            return crystal_of_document(item, name=name)
+        return crystal_of_object(item, name=name)
 
 
 def is_text(given: str) -> bool:
@@ -154,4 +159,6 @@ def _read_path(path: Path, name: str) -> Crystal:
         if not os.path.exists(path):
             raise InputError("file-not-found", f"{name}: no such file")
         raise InputError("unsupported-format", f"{name}: this file name says no format that can be read: {FORMATS}; {SEARCH}")
-    return parse(read_file(path, name=name), file_format, name=name)
+    with typed("reader-failed", name=name):
+        text = read_file(path, name=name)
+    return parse(text, file_format, name=name)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bandrt.crystal import Crystal
 from bandrt.elements import ATOMIC_NUMBERS, HYDROGEN_ISOTOPES
 from bandrt.errors import InputError
+from bandrt.limits import check_n_atoms, whole_number
 from bandrt.readers.cartesian import fractional
 from bandrt.readers.occupancies import OCCUPANCY_NAMES, check_column, check_kinds
 from bandrt.readers.species import unknown_species
@@ -42,7 +43,8 @@ def frames(lines: Iterable[str], *, name: str) -> Iterator[str]:
     for index, line in enumerate(_without_blank_ends(stream)):
         if not line.strip().isdecimal():
             raise InputError("extxyz-syntax", f"{name}:{index}: a number of atoms is needed, found {line.strip()[:40]!r}")
-        n_atoms = int(line)
+        n_atoms = whole_number(line, "the number of atoms", name=f"{name}:{index}")
+        check_n_atoms(n_atoms, name=f"{name}:{index}")
         frame = [line]
         for row in stream:
             frame.append(row)
@@ -186,13 +188,13 @@ def _numbers(table: list[list[str]], columns: Mapping[str, tuple[int, int]], nam
     """Atomic number of each atom, by its symbol or its number; if both are there, they have to agree."""
     if "species" not in columns:
         place = columns["Z"][0]
-        return [int(row[place]) for row in table]
+        return [whole_number(row[place], "Z", name=name) for row in table]
     symbols = [row[columns["species"][0]] for row in table]
     numbers = [ATOMIC_NUMBERS.get(symbol, 0) or HYDROGEN_ISOTOPES.get(symbol, 0) for symbol in symbols]
     if 0 in numbers:
         raise unknown_species(symbols[numbers.index(0)], name=name, site=f"site {numbers.index(0) + 1}")
     for atom, (row, number) in enumerate(zip(table, numbers, strict=True)):
-        if "Z" in columns and int(row[columns["Z"][0]]) != number:
+        if "Z" in columns and whole_number(row[columns["Z"][0]], "Z", name=name) != number:
             raise InputError(
                 "species-mismatch", f"{name}: site {atom + 1} is {symbols[atom]} by its symbol and {row[columns['Z'][0]]} by Z"
             )

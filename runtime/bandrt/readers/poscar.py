@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bandrt.crystal import Crystal
 from bandrt.elements import ATOMIC_NUMBERS, HYDROGEN_ISOTOPES, SYMBOLS
 from bandrt.errors import InputError
+from bandrt.limits import check_n_atoms, whole_number
 from bandrt.readers.cartesian import fractional
 from bandrt.readers.species import unknown_species
 
@@ -134,9 +135,10 @@ def _species_lines(lines: _Lines) -> tuple[list[str], list[int]]:
         raise lines.error(f"numbers of atoms are needed, found {' '.join(tokens)[:40]!r}")
     if symbols and len(symbols) != len(tokens):
         raise lines.error(f"{len(symbols)} species ({' '.join(symbols)}) but {len(tokens)} numbers of atoms")
-    counts = [int(token) for token in tokens]
+    counts = [whole_number(token, "a number of atoms", name=f"{lines.name}: line {lines.number}") for token in tokens]
     if sum(counts) > len(lines.lines):
         raise lines.error(f"{sum(counts)} atoms are announced, the file has {len(lines.lines)} lines; it may be cut short")
+    check_n_atoms(sum(counts), name=lines.name)
     return symbols, counts
 
 

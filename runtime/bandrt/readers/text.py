@@ -17,9 +17,7 @@ from typing import IO, Any, Protocol
 
 from bandrt.errors import InputError
 from bandrt.files import SPECIAL, is_special
-
-MAX_CRYSTAL_BYTES = 64 * 1024 * 1024
-"""One crystal in a larger file is a mistake or an attack; a CIF of 100,000 atoms has 8 MB."""
+from bandrt.limits import MAX_CRYSTAL_BYTES, too_large
 
 PACKINGS = (".gz", ".bz2", ".xz", ".zst")
 """Endings of files that are compressed, in lower case."""
@@ -86,7 +84,7 @@ def limited(stream: ByteStream, *, name: str) -> bytes:
     """
     raw = stream.read(MAX_CRYSTAL_BYTES + 1)
     if len(raw) > MAX_CRYSTAL_BYTES:
-        raise InputError("too-large", f"{name}: more than {MAX_CRYSTAL_BYTES // 2**20} MiB, too much for one crystal")
+        raise too_large(name)
     return raw
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
+from bandrt.limits import check_n_atoms, whole_number
 from bandrt.readers.cartesian import fractional
 from bandrt.readers.occupancies import number_of
 from bandrt.readers.species import unknown_species
@@ -42,14 +43,15 @@ def read_xsf(text: str, *, name: str = "crystal") -> Crystal:
             if keyword == "PRIMVEC" and lattice is None:
                 lattice = np.array([_numbers(rows) for _ in "abc"])
             elif keyword == "PRIMCOORD" and atoms is None:
-                n_atoms = int(next(rows)[0])
+                n_atoms = whole_number(next(rows)[0], "the number of atoms", name=name)
+                check_n_atoms(n_atoms, name=name)
                 atoms = [next(rows) for _ in range(n_atoms)]
                 cartesian = np.array([[float(value) for value in atom[1:4]] for atom in atoms]).reshape(n_atoms, 3)
         except (ValueError, IndexError, StopIteration, RuntimeError) as error:
             raise InputError("xsf-syntax", f"{name}: {keyword} cannot be read; it may be cut short ({error})") from None
     if lattice is None or atoms is None:
         raise InputError("xsf-syntax", f"{name}: {'PRIMVEC' if lattice is None else 'PRIMCOORD'} is missing")
-    numbers = [int(atom[0]) if atom[0].isdecimal() else number_of(atom[0]) for atom in atoms]
+    numbers = [whole_number(atom[0], "Z", name=name) if atom[0].isdecimal() else number_of(atom[0]) for atom in atoms]
     if 0 in numbers:
         raise unknown_species(atoms[numbers.index(0)][0], name=name, site=f"site {numbers.index(0) + 1}")
     return Crystal.checked(lattice, numbers, fractional(cartesian, lattice, name=name), name=name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import platform
 import time
 import warnings
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bandrt import __version__
-from bandrt.arguments import check_choices, check_kind, checked_whole
+from bandrt.arguments import check_choices, check_kind, checked_whole, not_allowed
 from bandrt.contract import UNCERTAINTY
 from bandrt.engine import DEFAULT_ENGINE, default_device, read_manifest
 from bandrt.engine.session import MAX_THREADS
@@ -27,7 +28,7 @@ from bandrt.predict import Engine, EngineWarning, default_batch_size, load, unve
 from bandrt.results.store import Mode, check_store, read_run
 from bandrt.results.writer import Store
 from bandrt.run.interrupt import Interrupt, Interrupted
-from bandrt.run.pipeline import RunReport, default_workers, run
+from bandrt.run.pipeline import TIMEOUT_SECONDS, RunReport, default_max_atoms, default_workers, run
 from bandrt.run.workers import MAX_WORKERS, require_main_guard
 from bandrt.sources import Source, count, find
 from bandrt.sources.tables import STRUCTURE_COLUMN
@@ -43,7 +44,11 @@ class InferOptions:
         engine: the model file.
         device: ``cpu``, ``cuda`` or ``cuda:N``; None takes the CPU for an ONNX file, the first GPU for a plan.
         threads: CPU threads of the engine; None takes every core.
-        workers: processes that read and featurise; None takes what keeps the device fed.
+        workers: processes that read and featurise; None takes what keeps the device fed, 0 works in this process, where a crystal
+            that never ends is not given up, and one that crashes a library ends the run.
+        timeout: seconds after which a crystal is given up that a worker does not get on with.
+        max_atoms: of the largest primitive cell that is predicted, since memory grows with its square; None takes 600 on the CPU,
+            which 1.5 GB hold, and any number on a GPU.
         batch_size: crystals per run of the engine; None takes what suits the device.
         mode: what to do with an output folder that is not empty.
         retry_failed: on resume, try again what failed before.
@@ -54,6 +59,8 @@ class InferOptions:
     device: str | None = None
     threads: int | None = None
     workers: int | None = None
+    timeout: float = TIMEOUT_SECONDS
+    max_atoms: int | None = None
     batch_size: int | None = None
     mode: Mode = "new"
     retry_failed: bool = False
@@ -64,9 +71,13 @@ class InferOptions:
         check_kind("retry_failed", self.retry_failed, bool)
         check_kind("structure_column", self.structure_column, str)
         object.__setattr__(self, "engine", path_of(self.engine, what="engine"))
-        for name, most in (("threads", MAX_THREADS), ("workers", MAX_WORKERS), ("batch_size", None)):
+        for name, least, most in (
+            ("threads", 1, MAX_THREADS), ("workers", 0, MAX_WORKERS), ("batch_size", 1, None), ("max_atoms", 1, None)
+        ):  # fmt: skip
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, checked_whole(name, getattr(self, name), at_least=1, at_most=most))
+                object.__setattr__(self, name, checked_whole(name, getattr(self, name), at_least=least, at_most=most))
+        if not isinstance(self.timeout, int | float) or not 0 < self.timeout < math.inf:
+            raise not_allowed("timeout", self.timeout, "a number of seconds above 0")
 
 
 def infer(
@@ -128,7 +139,7 @@ def _infer(
     on_progress: Callable[[RunReport], None],
 ) -> None:
     device = engine.session.device
-    workers = options.workers or default_workers(device)
+    workers = _workers(options, device)
     before = _earlier_record(out) if options.mode == "resume" else {}
     batch_size = options.batch_size or _recorded_batch_size(before) or default_batch_size(device)
     started, clock = datetime.now(UTC), time.perf_counter()
@@ -154,6 +165,8 @@ def _infer(
                 workers=workers,
                 batch_size=batch_size,
                 report=report,
+                timeout=options.timeout,
+                max_atoms=options.max_atoms or default_max_atoms(device),
                 searched=paths,
                 interrupt=interrupt,
                 on_progress=on_progress,
@@ -241,9 +254,13 @@ def dry_run(paths: Path | str | Iterable[Path | str], out: Path | str, options: 
         "variant": manifest.variant,
         "kpath": manifest.recipe.kpath.scheme,
         "device": device,
-        "workers": options.workers or default_workers(device),
+        "workers": _workers(options, device),
         "batch_size": options.batch_size or default_batch_size(device),
     }
+
+
+def _workers(options: InferOptions, device: str) -> int:
+    return default_workers(device) if options.workers is None else options.workers
 
 
 def _found(paths: Sequence[Path], out: Path, structure_column: str) -> Iterator[Source]:
@@ -273,6 +290,8 @@ def _record(
             "device": engine.session.device,
             "threads": options.threads,
             "workers": workers,
+            "timeout": options.timeout,
+            "max_atoms": options.max_atoms or default_max_atoms(engine.session.device),
             "batch_size": batch_size,
             "mode": options.mode,
             "retry_failed": options.retry_failed,

@@ -15,13 +15,12 @@ from concurrent.futures import Future
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from bandrt.batch import Batcher
+from bandrt.cores import available_cores
 from bandrt.crystal import Crystal
-from bandrt.engine.session import available_cores
 from bandrt.errors import InputError
 from bandrt.features import CHUNK, Features
 from bandrt.outcomes import outcome_of
@@ -31,14 +30,19 @@ from bandrt.results.prediction import Failure, Result, Ticket
 from bandrt.results.writer import Store
 from bandrt.run.engine_thread import Answer, EngineThread
 from bandrt.run.interrupt import Interrupt, Interrupted
-from bandrt.run.workers import WorkerPool
+from bandrt.run.workers import WorkerDied, WorkerPool
 from bandrt.sources import Source
+from bandrt.watch import watched
 
-POOL_FROM_CHUNKS = 2
-"""Fewer chunks of sources than these are featurised here: starting a worker takes as long as featurising a thousand crystals."""
+TIMEOUT_SECONDS = 20.0
+"""For one crystal; the slowest of a hundred thousand takes a tenth of it."""
+MAX_ATOMS_ON_CPU = 600
+"""Of the primitive cell of a crystal that is predicted on the CPU unless more is asked for: it takes about 1.1 GB."""
+CHUNK_BYTES = 8 * 1024 * 1024
+"""Of texts that travel to a worker together, unless one alone is larger."""
 CHUNKS_PER_WORKER = 3
 """Chunks in flight for each worker."""
-ADVICE = "what was predicted is kept: go on with --resume --workers 1"
+ADVICE = "what was predicted is kept: go on with --resume"
 """What to do when a worker died."""
 BATCHES_IN_FLIGHT = 2
 """Batches that wait for the engine; it may answer the first of two only when it has both."""
@@ -50,6 +54,8 @@ CORES_PER_WORKER_ON_CPU = 8
 STAGES = ("read", "featurize", "engine", "write")
 """What the time of a run is spent on; they overlap."""
 
+Chunk = list[tuple[int, Source]]
+"""Sources that are featurised together, each with its place among the inputs."""
 Status = Literal["running", "finished", "interrupted", "stopped"]
 
 
@@ -114,6 +120,11 @@ class FeaturizedChunk(NamedTuple):
     featurize_seconds: float
 
 
+def default_max_atoms(device: str) -> int | None:
+    """Atoms of the largest primitive cell that is predicted unless more is asked for; a GPU says itself what it holds."""
+    return MAX_ATOMS_ON_CPU if device == "cpu" else None
+
+
 def default_workers(device: str) -> int:
     """Worker processes that keep a device fed."""
     cores = available_cores()
@@ -128,6 +139,8 @@ def run(
     workers: int,
     batch_size: int,
     report: RunReport,
+    timeout: float = TIMEOUT_SECONDS,
+    max_atoms: int | None = None,
     searched: Sequence[Path] = (),
     interrupt: Interrupt | None = None,
     on_progress: Callable[[RunReport], None] = lambda report: None,
@@ -140,9 +153,11 @@ def run(
         sources: what to predict.
         engine: the open engine.
         store: the open output folder.
-        workers: processes that read and featurise; 1 works in this process.
+        workers: processes that read and featurise; 0 works in this process, where a crystal that never ends is not given up.
         batch_size: crystals per run of the engine.
         report: kept up to date while the run goes on.
+        timeout: seconds after which a crystal is given up that a worker does not get on with.
+        max_atoms: of the largest primitive cell for which there shall be memory; None: any.
         searched: files and folders that the sources are all of.
         interrupt: what raises requests to stop; by default one for as long as this runs.
         on_progress: called after every batch.
@@ -152,7 +167,10 @@ def run(
     """
     with nullcontext(interrupt) if interrupt else Interrupt() as stop:
         state = _Run(engine, store, report, Batcher(batch_size), stop, on_progress)
-        stream = _featurized(_Inputs(sources, store, report), engine.recipe, engine.manifest.profile.max_atoms, workers)
+        featurize = partial(
+            _featurize_chunk, recipe=engine.recipe, max_atoms=engine.manifest.profile.max_atoms, memory_atoms=max_atoms
+        )
+        stream = _featurized(_Inputs(sources, store, report), featurize, workers, timeout)
         with EngineThread(engine) as runner, closing(stream):
             try:
                 stop.check()
@@ -292,7 +310,7 @@ class _Inputs:
     def chunks(self) -> Iterator[list[tuple[int, Source]]]:
         """What is to be done; a chunk may be empty."""
         fresh = self._store.is_empty
-        while inputs := list(islice(self._numbered, CHUNK)):
+        for inputs in _chunks(self._numbered):
             self._report.found += len(inputs)
             todo: list[tuple[int, Source]] = []
             kept: _Members = []
@@ -310,27 +328,86 @@ class _Inputs:
 
 
 def _featurized(
-    inputs: _Inputs, recipe: Recipe, max_atoms: int | None, workers: int
+    inputs: _Inputs, featurize: Callable[[Chunk], FeaturizedChunk], workers: int, timeout: float
 ) -> Generator[tuple[FeaturizedChunk, _Members], None, None]:
-    chunks = inputs.chunks()
-    first = list(islice(chunks, POOL_FROM_CHUNKS))
-    featurize = partial(_featurize_chunk, recipe=recipe, max_atoms=max_atoms)
-    with WorkerPool(workers if len(first) == POOL_FROM_CHUNKS else 1, ahead=CHUNKS_PER_WORKER, advice=ADVICE) as pool:
-        for chunk in pool.map(featurize, chain(first, chunks)):
+    with WorkerPool(workers, ahead=CHUNKS_PER_WORKER, advice=ADVICE, timeout=timeout) as pool:
+        for chunk in pool.map(featurize, inputs.chunks(), rescue=partial(_redone, pool, featurize, timeout)):
             yield chunk, inputs.kept.popleft()
 
 
-def _featurize_chunk(chunk: list[tuple[int, Source]], recipe: Recipe, max_atoms: int | None) -> FeaturizedChunk:
+def _chunks(sources: Iterable[tuple[int, Source]]) -> Iterator[Chunk]:
+    """Sources that are featurised together: up to `CHUNK`, and up to `CHUNK_BYTES` of text."""
+    chunk: Chunk = []
+    size = 0
+    for order, source in sources:
+        own = len(source.content) if isinstance(source.content, str) else 0
+        if chunk and (len(chunk) == CHUNK or size + own > CHUNK_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append((order, source))
+        size += own
+    if chunk:
+        yield chunk
+
+
+def _featurize_chunk(chunk: Chunk, recipe: Recipe, max_atoms: int | None, memory_atoms: int | None) -> FeaturizedChunk:
     """Read and featurise some sources; runs in a worker."""
     if not chunk:
         return FeaturizedChunk([], [], 0.0, 0.0)
     started = time.perf_counter()
     tickets: list[Ticket] = []
     crystals: list[Crystal | InputError] = []
-    for order, source in chunk:
+    for order, source in watched(chunk):
         checksum, read = source.checked()
         tickets.append(Ticket(order, source.id, source.path, (), checksum))
-        crystals.append(outcome_of(read))
+        crystals.append(_without_traceback(outcome_of(read)))
     ready = time.perf_counter()
-    done = featurize_inputs(tickets, crystals, recipe, max_atoms=max_atoms)
+    done = featurize_inputs(tickets, crystals, recipe, max_atoms=max_atoms, memory_atoms=memory_atoms)
     return FeaturizedChunk(done.features, done.failures, ready - started, time.perf_counter() - ready)
+
+
+def _without_traceback(outcome: Crystal | InputError) -> Crystal | InputError:
+    """An outcome that does not hold on to the text that was read."""
+    if isinstance(outcome, InputError):
+        outcome.__traceback__ = outcome.__cause__ = outcome.__context__ = None
+    return outcome
+
+
+def _redone(
+    pool: WorkerPool, featurize: Callable[[Chunk], FeaturizedChunk], timeout: float, chunk: Chunk, death: WorkerDied
+) -> FeaturizedChunk:
+    """What becomes of a chunk at which a worker died: the crystal it was busy with fails, the others are done again.
+
+    A crystal at which a worker was killed is tried once more, alone: it may have been another that took the memory.
+    """
+    if death.place is None:  # the step was one for the whole chunk
+        alone, others, failed = ([[one] for one in chunk], [], []) if len(chunk) > 1 or not death.timed_out else ([], [], chunk)
+    else:
+        guilty = [chunk[death.place]]
+        others = [chunk[: death.place] + chunk[death.place + 1 :]] if len(chunk) > 1 else []
+        alone, failed = ([], guilty) if death.timed_out else ([guilty], [])
+    parts = [
+        *pool.map(featurize, alone, rescue=partial(_failed, timeout)),
+        *pool.map(featurize, others, rescue=partial(_redone, pool, featurize, timeout)),
+        *([_failed(timeout, failed, death)] if failed else []),
+    ]
+    return FeaturizedChunk(
+        sorted((one for part in parts for one in part.features), key=lambda one: one[0].order),
+        sorted((one for part in parts for one in part.failures), key=lambda one: one[0].order),
+        sum(part.read_seconds for part in parts),
+        sum(part.featurize_seconds for part in parts),
+    )
+
+
+def _failed(timeout: float, chunk: Chunk, death: WorkerDied) -> FeaturizedChunk:
+    """The failures of crystals that workers died at, each alone."""
+    tickets = [Ticket(order, source.id, source.path, (), source.checked()[0]) for order, source in chunk]
+    return FeaturizedChunk(
+        [], [(ticket, Failure.of(_given_up(ticket.path, timeout, death), ticket)) for ticket in tickets], 0.0, 0.0
+    )
+
+
+def _given_up(path: str, timeout: float, death: WorkerDied) -> InputError:
+    if death.timed_out:
+        return InputError("timed-out", f"{path}: was not read and featurised within {timeout:g} s; --timeout gives more")
+    return InputError("crashed", f"{path}: the process that read and featurised it was killed, by its memory or by a library")

@@ -14,7 +14,8 @@ from pathlib import Path
 from bandrt.arguments import check_kind
 from bandrt.errors import BandrtError, InputError, NotFoundError
 from bandrt.files import paths_of
-from bandrt.quoting import printable
+from bandrt.outcomes import typed
+from bandrt.quoting import printable, shortened
 from bandrt.readers import FORMATS, format_of
 from bandrt.readers.text import open_file
 from bandrt.sources.archives import members
@@ -72,7 +73,7 @@ def find(
     candidates = (
         _placed(candidate, file, shared_names)
         for file in files(given, skip=skipped)
-        for candidate in _candidates(file, shared_stems, structure_column)
+        for candidate in _survived(file, shared_stems, structure_column)
     )
     return _with_ids(candidates, given)
 
@@ -92,7 +93,7 @@ def count(
         budget -= _size(file.path)
         if budget < 0:
             return None
-        total += sum(1 for _ in _candidates(file, (), structure_column))
+        total += sum(1 for _ in _survived(file, (), structure_column))
     return total
 
 
@@ -121,6 +122,19 @@ def _no_input(paths: Sequence[Path], unusable: str = "") -> BandrtError:
         "no-input",
         f"no crystal in {places}{reason}; looked for {FORMATS}, tables .csv and .jsonl, ASE's .traj and .db, .zip and .tar",
     )
+
+
+def _survived(file: FoundFile, shared_stems: Container[str], structure_column: str) -> Iterator[Candidate]:
+    """Crystals of one file; whatever goes wrong with it costs only what comes after, and is reported."""
+    name, last = stem_of(file.path.name), "its beginning"
+    try:
+        with typed("reader-failed", name=str(file.path)):
+            for candidate in _candidates(file, shared_stems, structure_column):
+                last = candidate.source.id
+                yield candidate
+    except InputError as error:
+        reason = error.message.removeprefix(f"{file.path}: ")
+        yield refused(name, str(file.path), error.code, f"{reason}; nothing after {shortened(last)} can be read")
 
 
 def _candidates(file: FoundFile, shared_stems: Container[str], structure_column: str) -> Iterator[Candidate]:

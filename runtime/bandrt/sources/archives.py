@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from bandrt.errors import InputError
+from bandrt.limits import MAX_CRYSTAL_BYTES
 from bandrt.readers import format_of
-from bandrt.readers.text import MAX_CRYSTAL_BYTES, bare_name, decoded, limited, open_file, unpacked
+from bandrt.readers.text import bare_name, decoded, limited, open_file, unpacked
 from bandrt.sources.json_documents import documents
 from bandrt.sources.kinds import is_hidden, kind_of, stem_of
 from bandrt.sources.source import Candidate, Source, refused

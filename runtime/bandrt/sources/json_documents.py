@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import IO, Any, NamedTuple
 
 from bandrt.errors import InputError
+from bandrt.limits import MAX_CRYSTAL_BYTES, too_large
 from bandrt.readers.documents import is_document
-from bandrt.readers.text import MAX_CRYSTAL_BYTES
 from bandrt.sources.kinds import stem_of
 from bandrt.sources.source import Candidate, Source, refused
 from bandrt.sources.tables import BROKEN_STREAM, STRUCTURE_COLUMN, row_id, structure_of, text_stream
@@ -145,7 +145,7 @@ class _Reader:
                 if self._ended or isinstance(error, RecursionError):
                     raise InputError("json-syntax", f"{error}; the file may be cut short") from None
             if len(self._buffer) - self._place > MAX_CRYSTAL_BYTES:
-                raise InputError("too-large", f"an entry is longer than {MAX_CRYSTAL_BYTES // 2**20} MiB, or not well-formed JSON")
+                raise too_large("an entry, or what is not well-formed JSON,")
             self._more(size)
             size *= 2
 

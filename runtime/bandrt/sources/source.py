@@ -11,7 +11,7 @@ from pathlib import Path
 from bandrt.arguments import check_fields
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
-from bandrt.outcomes import outcome_of
+from bandrt.outcomes import outcome_of, typed
 from bandrt.quoting import quoted, shortened
 from bandrt.readers import Format, parse
 from bandrt.readers.text import read_file
@@ -55,7 +55,8 @@ class Source:
         """
         if isinstance(self.content, InputError):
             raise self.content
-        return read_file(self.content, name=self.path) if isinstance(self.content, Path) else self.content
+        with typed("reader-failed", name=self.path):
+            return read_file(self.content, name=self.path) if isinstance(self.content, Path) else self.content
 
     def checked(self) -> tuple[str, Callable[[], Crystal]]:
         """The checksum of the text, or, where there is none, of the reason; and what reads the crystal from just that text."""

@@ -12,10 +12,11 @@ from itertools import zip_longest
 from typing import IO, Any
 
 from bandrt.errors import InputError
+from bandrt.limits import MAX_CRYSTAL_BYTES, BoundedLines
 from bandrt.readers import Format
 from bandrt.readers.documents import is_document
 from bandrt.readers.extxyz import frames
-from bandrt.readers.text import MAX_CRYSTAL_BYTES, bare_name, unpacked
+from bandrt.readers.text import bare_name, unpacked
 from bandrt.sources.kinds import stem_of
 from bandrt.sources.source import Candidate, Source, refused
 
@@ -68,8 +69,10 @@ def csv_rows(table: IO[str]) -> Iterator[list[str]]:
 
     Python's limit of a field is one for the whole process: it is raised for as long as a row is read, and then as it was.
     """
-    reader = csv.reader(table)
+    lines = BoundedLines(table)
+    reader = csv.reader(lines)
     while True:
+        lines.restart()
         before = csv.field_size_limit(MAX_CRYSTAL_BYTES)
         try:
             row = next(reader, None)
@@ -110,9 +113,9 @@ def _csv_rows(table: IO[str], structure_column: str) -> Iterator[tuple[str, Writ
 
 def _json_rows(table: IO[str], structure_column: str) -> Iterator[tuple[str, Written | InputError]]:
     """Id (may be empty) and crystal of each line."""
-    while line := table.readline(MAX_CRYSTAL_BYTES):
-        if len(line) == MAX_CRYSTAL_BYTES:
-            raise InputError("too-large", f"a line is longer than {MAX_CRYSTAL_BYTES // 2**20} MiB")
+    lines = BoundedLines(table)
+    for line in lines:
+        lines.restart()
         try:
             row: Any = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -162,7 +165,9 @@ def trajectory(stream: IO[bytes], file_name: str, path: str, label: str) -> Iter
     stem, index = stem_of(file_name), -1
     try:
         with text_stream(stream, file_name) as text:
-            for index, frame in enumerate(frames(text, name=path)):
+            lines = BoundedLines(text)
+            for index, frame in enumerate(frames(lines, name=path)):
+                lines.restart()
                 yield Candidate(Source(f"{stem}:{index}", f"{path}:{index}", "extxyz", frame), f"{label}:{index}")
         if index < 0:
             yield refused(stem, path, "empty-file", "the file is empty")

@@ -21,7 +21,7 @@ class SeenStrings:
 
     def add(self, text: str) -> bool:
         """Remember a string; whether it is new."""
-        key = int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "big")
+        key = int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
         place = int(np.searchsorted(self._older, np.uint64(key))) if len(self._older) else 0
         if key in self._recent or (place < len(self._older) and int(self._older[place]) == key):
             return False

@@ -16,7 +16,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from itertools import accumulate, product
 from typing import Final
 
@@ -27,10 +27,11 @@ from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
-from bandrt.outcomes import only, onward
+from bandrt.outcomes import each, only, onward, outcome_of, typed
 from bandrt.recipe import SymmetryRecipe
 from bandrt.symmetry.prototypes import VOLUME_PER_ATOM, Prototype, prototype_of
 from bandrt.symmetry.standard_lattice import Setting, conventional_lattice, primitive_vectors, settings
+from bandrt.watch import watched
 
 WRAP_TOLERANCE: Final = 1e-8
 """Fractional: coordinates this little below zero are zero, not almost one."""
@@ -106,10 +107,24 @@ def standardize_many(
     """
     with _finder_silent():
         found = [
-            crystal if isinstance(crystal, InputError) else _like_prototype(crystal, recipe) or _found(crystal, recipe, name)
-            for crystal, name in zip(crystals, names, strict=True)
+            crystal if isinstance(crystal, InputError) else outcome_of(partial(_searched, crystal, recipe, name))
+            for crystal, name in watched(zip(crystals, names, strict=True))
         ]
-    return onward(found, _completed)
+    outcomes = onward(found, lambda passed: each(passed, _completed, "symmetry-failed", "symmetry"))
+    return [
+        outcome.about(name) if isinstance(outcome, InputError) and outcome is not one else outcome
+        for one, outcome, name in zip(found, outcomes, names, strict=True)
+    ]
+
+
+def _searched(crystal: Crystal, recipe: SymmetryRecipe, name: str) -> StandardCell | MoyoDataset:
+    """The standard cell of a prototype, or what the finder says.
+
+    Raises:
+        InputError: ``symmetry-failed``; the finder is in Rust and may panic.
+    """
+    with typed("symmetry-failed", name=name, stage="symmetry"):
+        return _like_prototype(crystal, recipe) or only([_found(crystal, recipe, name)])
 
 
 @contextmanager

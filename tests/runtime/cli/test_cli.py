@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def test_no_input_is_fatal(tiny_engine: Path, tmp_path: Path, capsys: Captured) 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["infer"], ["infer", "x.cif"], ["infer", "x.cif", "-o", "out", "--workers", "0"], ["nonsense"], ["infer", "--nonsense"]],
+    [["infer"], ["infer", "x.cif"], ["infer", "x.cif", "-o", "out", "--workers", "-1"], ["nonsense"], ["infer", "--nonsense"]],
     ids=" ".join,
 )
 def test_wrong_usage_is_exit_2(arguments: list[str], capsys: Captured) -> None:
@@ -93,7 +94,7 @@ def test_a_bug_is_one_line_and_a_traceback_in_a_file(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("bandrt.run.pipeline.featurize_inputs", broken)
+    monkeypatch.setattr("bandrt.run.pipeline.Batcher.add", broken)
     out = tmp_path / "out"
     assert run(["infer", str(mixed_folder), "-o", str(out), "--engine", str(tiny_engine)]) == 1
     [line] = capsys.readouterr().err.splitlines()
@@ -433,6 +434,7 @@ def test_an_interrupt_ends_a_command_that_does_not_come_back_to_python() -> None
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "busy\n"
+    time.sleep(0.5)  # until it is inside the library
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
     assert (process.returncode, said) == (130, "interrupted\n")

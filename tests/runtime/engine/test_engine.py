@@ -14,7 +14,7 @@ from bandrt.engine import open_session, read_manifest
 from bandrt.engine.cuda_driver import NoDriver
 from bandrt.engine.onnx.file import with_checksum
 from bandrt.engine.onnx.session import OnnxSession
-from bandrt.engine.session import OutOfMemoryError, available_cores, parse_device
+from bandrt.engine.session import OutOfMemoryError, parse_device
 from bandrt.errors import BandrtError, EngineError, ManifestError, MissingPackageError, UsageError
 from bandrt.manifest import METADATA_KEY, BandRule
 from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe
@@ -227,7 +227,3 @@ def test_a_batch_the_backend_can_not_run_is_an_engine_error(tiny_engine: Path) -
         session.run(inputs)
     assert caught.value.code == "engine-failed"
     assert "2 crystals" in caught.value.message
-
-
-def test_there_is_a_core_to_run_on() -> None:
-    assert available_cores() >= 1

@@ -19,8 +19,8 @@ from bandrt.predict import Engine, load
 from bandrt.results.store import read, read_errors
 from bandrt.run import pipeline
 from bandrt.run.infer import InferOptions, dry_run, infer
-from bandrt.run.pipeline import RunReport, default_workers
-from tests.support.cubes import Cube, Deadly, run_all
+from bandrt.run.pipeline import RunReport, default_max_atoms, default_workers
+from tests.support.cubes import Cube, Deadly, Endless, KilledOnce, Noisy, run_all
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -64,7 +64,7 @@ def test_workers_change_nothing(engine: Engine, tmp_path: Path, tiny_engine: Pat
         text = "not a crystal" if i % 10 == 9 else rock_salt(a=3.9 + 0.01 * i)
         (folder / f"salt-{i:02d}.cif").write_text(text)
     outs = []
-    for workers in (1, 2):
+    for workers in (0, 2):
         out = tmp_path / f"out-{workers}"
         report = infer([folder], out, InferOptions(engine=tiny_engine, workers=workers, batch_size=8))
         assert (report.predicted, report.failed) == (63, 7)
@@ -76,16 +76,65 @@ def test_workers_change_nothing(engine: Engine, tmp_path: Path, tiny_engine: Pat
     assert read_errors(outs[0]) == read_errors(outs[1])
 
 
-def test_a_worker_that_dies_stops_the_run_and_keeps_what_was_done(engine: Engine, tmp_path: Path) -> None:
-    sources = [Cube(i) for i in range(500)] + [Deadly(500)] + [Cube(i) for i in range(501, 540)]
-    with pytest.raises(BandrtError) as caught:
-        run_all(sources, engine, tmp_path, workers=2)
-    assert caught.value.code == "worker-died"
-    assert caught.value.message.endswith("what was predicted is kept: go on with --resume --workers 1")
-    kept = [prediction.id for prediction in read(tmp_path)]
-    assert len(kept) > 300
-    run_all(map(Cube, range(540)), engine, tmp_path, mode="resume")
-    assert sorted(prediction.id for prediction in read(tmp_path)) == expected_ids(540)
+def predicted_beside(special: Cube, engine: Engine, out: Path, *, n: int, timeout: float = 20.0) -> None:
+    """Run cubes of which one is special in two workers; all others have to be there, in the order of a run without workers."""
+    sources = [special if i == special.number else Cube(i) for i in range(n)]
+    report = run_all(sources, engine, out / "of-workers", workers=2, timeout=timeout)
+    assert report.status == "finished"
+    expected = run_all(map(Cube, range(n)), engine, out / "alone")
+    assert report.predicted + report.failed == expected.predicted + expected.failed == n
+
+
+@pytest.mark.parametrize("number", [0, 5, 300])
+def test_a_worker_that_dies_costs_the_crystal_it_was_busy_with(number: int, engine: Engine, tmp_path: Path) -> None:
+    predicted_beside(Deadly(number), engine, tmp_path, n=400)
+    ids = [prediction.id for prediction in read(tmp_path / "of-workers")]
+    assert sorted(ids) == [name for name in expected_ids(400) if name != Cube(number).id]
+    failures = {failure.id: failure for failure in read_errors(tmp_path / "of-workers")}
+    assert (failures[Cube(number).id].code, failures[Cube(number).id].path) == ("crashed", f"cubes:{number}")
+    assert failures[Cube(number).id].message.startswith(f"cubes:{number}: the process")
+
+
+def test_a_crystal_that_never_ends_is_given_up_and_the_run_goes_on(engine: Engine, tmp_path: Path) -> None:
+    predicted_beside(Endless(130), engine, tmp_path, n=300, timeout=4.0)
+    failures = {failure.id: failure for failure in read_errors(tmp_path / "of-workers")}
+    assert failures["cube-0130"].code == "timed-out"
+    assert "within 4 s" in failures["cube-0130"].message
+    assert sorted(p.id for p in read(tmp_path / "of-workers")) == [name for name in expected_ids(300) if name != "cube-0130"]
+
+
+def test_a_crystal_whose_worker_was_killed_from_outside_is_tried_again(engine: Engine, tmp_path: Path) -> None:
+    predicted_beside(KilledOnce(10, str(tmp_path)), engine, tmp_path, n=200)
+    assert (tmp_path / "killed-10").exists()
+    names = [[p.id for p in read(tmp_path / folder)] for folder in ("of-workers", "alone")]
+    assert names[0] == names[1]
+    energies = [[p.band_structure.energies for p in read(tmp_path / folder)] for folder in ("of-workers", "alone")]
+    np.testing.assert_array_equal(energies[0], energies[1])
+
+
+def test_a_run_of_nothing_but_deaths_ends_with_a_failure_for_each(engine: Engine, tmp_path: Path) -> None:
+    report = run_all(map(Deadly, range(5)), engine, tmp_path, workers=2)
+    assert (report.predicted, report.failure_codes) == (0, {"crashed": 5})
+
+
+def test_what_native_code_prints_in_a_worker_is_dropped_and_what_python_prints_is_not(
+    engine: Engine, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run_all([Noisy(0)], engine, tmp_path, workers=1)
+    assert capfd.readouterr().err == "a message of ours\n"
+
+
+def test_a_cell_for_which_there_shall_be_no_memory_is_refused_and_the_limit_named(tiny_engine: Path, tmp_path: Path) -> None:
+    cell = "x\n1\n{0} 0 0\n0 4.1 0\n0 0 5.3\nSi O\n{1} 1\nDirect\n"
+    for n in (2, 4):
+        rows = "".join(f"{i / n:.6f} 0.{i} 0.3\n" for i in range(n))
+        (tmp_path / f"{n}.vasp").write_text(cell.format(3.0 * n, n - 1) + rows)
+    report = infer(tmp_path, tmp_path / "out", InferOptions(engine=tiny_engine, max_atoms=3, workers=0))
+    (failure,) = read_errors(tmp_path / "out")
+    assert (report.predicted, failure.id, failure.code) == (1, "4", "too-many-atoms")
+    assert "4 atoms in the primitive cell, at most 3 are predicted" in failure.message
+    assert "--max-atoms 4 takes it" in failure.message
+    assert (default_max_atoms("cpu"), default_max_atoms("cuda:0")) == (600, None)
 
 
 def test_an_engine_that_fails_stops_the_run_and_keeps_what_was_done(

@@ -175,7 +175,7 @@ def build(
     writer = DatasetWriter(folder, recipe, part_size=part_size, resume=resume, overwrite=overwrite)
     kept = writer.keep(_key(source) for source in find()) if resume else 0
     n_refused, first = 0, ""
-    with WorkerPool(workers, ahead=AHEAD, advice=ADVICE) as pool:
+    with WorkerPool(workers if workers > 1 else 0, ahead=AHEAD, advice=ADVICE) as pool:
         new = pool.map(partial(_make_one, make=make), islice(find(), kept, None))
         for n, (name, key, made) in enumerate(new, start=kept + 1):
             if isinstance(made, Entry) and made.id in writer:

@@ -9,12 +9,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from bandrt.contract import DTYPES, TENSORS, Dtype, known_sizes, require_names
+from bandrt.cores import available_cores
 from bandrt.engine.cuda_driver import require_gpu
 from bandrt.engine.onnx.binding import BoundRunner, load_cuda_libraries
 from bandrt.engine.onnx.file import manifest_of
 from bandrt.engine.onnx.library import load_onnxruntime
 from bandrt.engine.onnx.slices import SlicedRunner
-from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs, available_cores, parse_device, run_in_turn, tells_of_memory
+from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs, parse_device, run_in_turn, tells_of_memory
 from bandrt.engine.shapes import shape_of
 from bandrt.errors import EngineError, MissingPackageError
 from bandrt.manifest import Manifest

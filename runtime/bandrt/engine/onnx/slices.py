@@ -22,6 +22,11 @@ MAX_ATOMS = 24
 MAX_PADDING = 2
 """Of them, rows of padding: they cost as much as atoms, and more of them than sharing calls saves."""
 
+BYTES_PER_ATOM, BYTES_PER_PAIR = 500_000, 2_000
+"""What evaluating a crystal takes at its peak, as measured of the shipped engine with 500 and 1,000 atoms; pairs are of atoms."""
+MAX_BYTES = 1_000_000_000
+"""Of crystals that threads evaluate at once."""
+
 Tensors = dict[str, NDArray[Any]]
 RunTensors = Callable[[Tensors], Tensors]
 
@@ -40,6 +45,11 @@ class Slice(NamedTuple):
             name: tensor[self.rows, : self.n_atoms] if "N" in TENSORS[name].dims else tensor[self.rows]
             for name, tensor in batch.items()
         }
+
+
+def peak_bytes(n_atoms: int) -> int:
+    """About what a model takes to evaluate a crystal, in bytes."""
+    return BYTES_PER_ATOM * n_atoms + BYTES_PER_PAIR * n_atoms**2
 
 
 def slices(atom_mask: NDArray[np.bool_], *, max_crystals: int = MAX_CRYSTALS) -> list[Slice]:
@@ -80,10 +90,11 @@ class SlicedRunner:
         """Evaluate a batch; ``atom_mask`` says where crystals end."""
         n_crystals = len(batch["atom_mask"])
         parts = slices(batch["atom_mask"], max_crystals=min(MAX_CRYSTALS, -(-n_crystals // self._threads)))
+        small = [part for part in parts if self._threads * peak_bytes(part.n_atoms) <= MAX_BYTES]  # parts ascend
         if self._threads == 1 or len(parts) == 1:
-            found = [self._run(part.of(batch)) for part in parts]
-        else:
-            found = list(self._pool.map(lambda part: self._run_alone(part.of(batch)), reversed(parts)))[::-1]  # the longest first
+            small = []
+        found = list(self._pool.map(lambda part: self._run_alone(part.of(batch)), reversed(small)))[::-1]  # the longest first
+        found += [self._run(part.of(batch)) for part in parts[len(small) :]]  # one by one, for their memory
         outputs = {name: np.empty((n_crystals, *tensor.shape[1:]), tensor.dtype) for name, tensor in found[0].items()}
         for part, of_part in zip(parts, found, strict=True):
             for name, tensor in of_part.items():

@@ -12,7 +12,7 @@ import pytest
 from bandrt.batch import pad
 from bandrt.contract import INPUT_NAMES
 from bandrt.engine.onnx.session import OnnxSession
-from bandrt.engine.onnx.slices import MAX_ATOMS, MAX_CRYSTALS, MAX_PADDING, SlicedRunner, Tensors, slices
+from bandrt.engine.onnx.slices import MAX_ATOMS, MAX_CRYSTALS, MAX_PADDING, RunTensors, SlicedRunner, Tensors, peak_bytes, slices
 from bandrt.features import featurize
 from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe
 
@@ -98,3 +98,25 @@ def test_a_session_gives_the_same_energies_with_and_without_slices(tiny_engine: 
     ):
         found, expected = sliced.run(batch)["band_energies"], whole.run(batch)["band_energies"]
     np.testing.assert_allclose(found, expected, atol=ENERGY_TOLERANCE_EV, equal_nan=True)
+
+
+def test_crystals_that_take_much_memory_are_evaluated_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bandrt.engine.onnx.slices.MAX_BYTES", 2 * peak_bytes(30))
+    calls: list[tuple[str, int]] = []
+
+    def noted(how: str) -> RunTensors:
+        def run(batch: Tensors) -> Tensors:
+            calls.append((how, batch["atom_mask"].shape[1]))
+            return {"size": batch["atom_mask"].sum(axis=1)}
+
+        return run
+
+    sizes = [40, 3, 30, 35, 25]
+    mask = np.arange(40) < np.array(sizes)[:, None]
+    runner = SlicedRunner(noted("all threads"), noted("alone"), 2)
+    try:
+        assert runner.run({"atom_mask": mask})["size"].tolist() == sizes
+    finally:
+        runner.close()
+    assert sorted(calls[:3]) == [("alone", 3), ("alone", 25), ("alone", 30)]
+    assert calls[3:] == [("all threads", 35), ("all threads", 40)]
