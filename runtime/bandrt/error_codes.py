@@ -85,7 +85,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     # what files of each format say
     ErrorCode(
         "not-a-crystal",
-        "A file can be read, but there is no crystal in it: no data block or atom sites in a CIF, no structure in a JSON file.",
+        "A file can be read, but there is no crystal in it: no data block or atom sites in a CIF, no structure in a JSON file, no"
+        " &SYSTEM in an .in file.",
         "Check that this is the file you mean; a JSON file has to hold structures as pymatgen, JARVIS or OPTIMADE write them.",
     ),
     ErrorCode(
@@ -100,8 +101,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "several-structures",
-        "A JSON file with a list of crystals was given where one crystal is wanted.",
-        "Give the file itself to bandrt infer, which reads every one, or take one out of the list first.",
+        "A JSON file with a list of crystals, or a .res file with several, was given where one crystal is wanted.",
+        "Give a JSON file itself to bandrt infer, which reads every one, or take one out of the list first; split a .res file.",
     ),
     ErrorCode(
         "cif-syntax",
@@ -132,6 +133,16 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "aims-syntax",
         "A line of a geometry.in of FHI-aims cannot be read, or places something that is no atom.",
         "Mend the line that the message names; see the description of geometry.in in the manual of FHI-aims.",
+    ),
+    ErrorCode(
+        "res-syntax",
+        "A line of a .res file is no instruction of SHELX that is known, cannot be read, or does what is not supported.",
+        "Mend the line that the message names, or write the crystal in another format, such as CIF.",
+    ),
+    ErrorCode(
+        "espresso-syntax",
+        "An input of Quantum ESPRESSO cannot be read, contradicts itself, or gives the crystal in a way that is not supported.",
+        "Mend what the message names; ibrav = 0 with CELL_PARAMETERS, and positions in crystal or angstrom, leave no doubt.",
     ),
     ErrorCode(
         "json-syntax",

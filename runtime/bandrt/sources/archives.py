@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from bandrt.errors import InputError
-from bandrt.readers import format_of
+from bandrt.readers import format_of, is_of_another_program
 from bandrt.readers.text import bare_name, decoded, limited, unpacked
 from bandrt.sources.json_documents import documents
 from bandrt.sources.kinds import is_hidden, kind_of, stem_of
@@ -92,6 +92,8 @@ def _member(member: str, opener: Opener, path: str, label: str, structure_column
                 yield from trajectory(stream, member, path, label)
             else:
                 raw = limited(unpacked(stream, member, name=path), name=path)
+                if is_of_another_program(member, decoded(raw)):
+                    return
                 several = documents(io.BytesIO(raw), bare_name(member), path, label) if kind == "document" else iter(())
                 first = next(several, None)
                 yield first or Candidate(Source(stem_of(member), path, format_of(member) or "cif", decoded(raw)), label)

@@ -8,11 +8,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bandrt.errors import InputError
+from bandrt.readers import is_of_another_program, may_be_of_another_program
+from bandrt.readers.text import BROKEN, decoded, unpacked
 from bandrt.sources.kinds import Kind, ending_of, is_hidden, kind_of
 from bandrt.sources.unique import SeenStrings
 
 _ASE_BEGINNINGS = (b"- of Ulm", b"SQLite format 3\0")
 """Of a trajectory and a database."""
+_BEGINNING_BYTES = 2**20
+"""Read of a file whose name other programs use, too, to tell whose it is."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ def _search(folder: Path, label: str, real: str, seen: SeenStrings, left_out: Co
             yield from _search(Path(entry.path), f"{label}/{entry.name}", real_path, seen, left_out)
             continue
         kind = kind_of(entry.name)
-        if kind == "ase" and not _of_ase(entry):
+        if (kind == "ase" and not _of_ase(entry)) or (may_be_of_another_program(entry.name) and _of_another_program(entry)):
             kind = None
         if kind is None and left_out is not None and entry.is_file() and seen.add(real_path):
             left_out[ending_of(entry.name)] += 1
@@ -99,3 +104,14 @@ def _of_ase(entry: os.DirEntry[str]) -> bool:
             return file.read(16).startswith(_ASE_BEGINNINGS)
     except OSError:
         return True  # that it cannot be read is reported
+
+
+def _of_another_program(entry: os.DirEntry[str]) -> bool:
+    """Whether a file in a folder has a name that we know, and is of another program: many write ``.in`` and ``.res``."""
+    try:
+        if not entry.is_file():
+            return False
+        with open(entry.path, "rb") as file, unpacked(file, entry.name) as stream:
+            return is_of_another_program(entry.name, decoded(stream.read(_BEGINNING_BYTES)))
+    except (InputError, *BROKEN):
+        return False  # that it cannot be read is reported

@@ -16,7 +16,7 @@ ASE_DATABASE = ".db"
 ASE_FILES = (".traj", ASE_DATABASE)
 """Trajectories and databases that ASE writes."""
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
-_PLAIN = r"\.(?:csv|jsonl|cif|vasp|poscar|json|extxyz|xyz|xsf|traj|db)"
+_PLAIN = r"(?:\.(?:csv|jsonl|cif|vasp|poscar|json|extxyz|xyz|xsf|res|pwi|traj|db)|(?<!geometry)\.in)"
 _ENDING = re.compile(rf"(?<=.)(?:\.tar\.(?:gz|bz2|xz)|\.(?:zip|tar|tgz)|(?:{_PLAIN})?\.(?:gz|bz2|xz|zst)|{_PLAIN})$", re.IGNORECASE)
 
 

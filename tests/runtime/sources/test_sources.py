@@ -435,3 +435,34 @@ def test_the_column_of_structures_can_be_named(tmp_path: Path, name: str) -> Non
     assert codes(sources) == ["ok", "ok"]
     assert count(path, structure_column="final") == 2
     assert set(codes(find(path, structure_column="absent"))) == {"no-cif-column"}
+
+
+RES = "TITL Cu\nCELL 1.54 4 4 4 90 90 90\nLATT -1\nSFAC Cu\nCu 1 0 0 0 1.0\nEND\n"
+PWI = "&control\n/\n&SYSTEM\nibrav=1, A=4, nat=1, ntyp=1\n/\nATOMIC_SPECIES\nCu 63.5 Cu.UPF\nATOMIC_POSITIONS crystal\nCu 0 0 0\n"
+OTHERS = {
+    "control.in": PWI,
+    "ph.in": "&inputph\n/\n",
+    "run.in": "units metal\n",
+    "mesh.res": "results\n",
+    "b/mesh.res.gz": "results",
+}
+"""Files of other programs, under names that ours have."""
+
+
+def test_files_of_other_programs_that_are_called_like_ours_are_left_out_of_folders(tmp_path: Path) -> None:
+    for name, text in {"a.res": RES, "b.scf.in": PWI, "c.pwi": PWI, "d.in.gz": PWI, "geometry.in": "x", **OTHERS}.items():
+        write(tmp_path / name, text)
+    write(tmp_path / "cut.in.gz").write_bytes(gzip.compress(PWI.encode())[:-9])
+    assert ids(tmp_path) == ["a", "b.scf", "c", "cut", "d", "geometry.in"]
+    assert codes(find(tmp_path)) == ["ok", "ok", "ok", "unreadable", "ok", "not-periodic"]
+    assert count(tmp_path) == 6
+    assert left_out(tmp_path) == {".in": 3, ".res": 1, ".res.gz": 1}
+    assert codes(find([tmp_path / "run.in", tmp_path / "mesh.res"])) == ["not-a-crystal"] * 2
+
+
+def test_files_of_other_programs_are_left_out_of_archives(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for name, text in {"a.res": RES, "b.in": PWI, **OTHERS}.items():
+            archive.writestr(name.removesuffix(".gz"), text)
+    assert ids(tmp_path / "all.zip") == ["a", "b"]
+    assert codes(find(tmp_path / "all.zip")) == ["ok", "ok"]
