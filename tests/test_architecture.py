@@ -47,6 +47,7 @@ LAZY_PACKAGES = {
     "matplotlib": {"bandrt.bands.plot"},
     "pymatgen": {"bandrt.bands.pymatgen"},
     "ase": {"bandrt.sources.ase_files"},
+    "backports": {"bandrt.readers.zstandard"},
     "h5py": {"bandrt.results.convert.hdf5"},
     "pyarrow": {"bandrt.results.convert.parquet"},
 }

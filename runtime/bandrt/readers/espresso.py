@@ -223,7 +223,7 @@ def _lattice(system: Mapping[str, str], cards: Mapping[str, tuple[str, list[list
         raise ValueError(f"CELL_PARAMETERS {unit}: alat needs celldm(1) or A, and only bohr and angstrom need nothing")
     lattice = np.array([[_number(token) for token in row] for row in rows]) * units[unit]
     if not parameters.a:
-        return float(np.linalg.norm(lattice[0])), lattice
+        return math.hypot(*lattice[0].tolist()), lattice
     return (parameters.a if unit in ("alat", "") else 0.0), lattice
 
 

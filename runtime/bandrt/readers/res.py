@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.crystal import Crystal
+from bandrt.crystal import Crystal, cofactors
 from bandrt.elements import SYMBOLS
 from bandrt.errors import InputError
 from bandrt.readers.cif_symmetry import IDENTITY, SPECIAL_POSITION_TOLERANCE, Operations, expand, fits_cell, parse_operations
@@ -175,7 +176,7 @@ def _symbols(words: list[str]) -> list[str]:
 
 
 def _add_atom(content: _Content, words: list[str], part: float, place: str) -> None:
-    if len(words) < 5 or not words[1].lstrip("-").isdecimal():
+    if len(words) < 5 or not re.fullmatch(r"-?\d{1,4}", words[1]):
         raise InputError("res-syntax", f"{place}: {words[0][:20]!r} is no instruction that is known, and no atom")
     if re.fullmatch(r"Q\d+", words[0], re.IGNORECASE):
         raise InputError("res-syntax", f"{place}: {words[0]} is a peak of the electron density that was given no atom")
@@ -188,7 +189,7 @@ def _lattice(cell: list[float], name: str) -> NDArray[np.float64]:
     """Lattice vectors in rows, Å: a along x, b in the xy plane."""
     possible = np.isfinite(cell).all() and min(cell) > 0.0 and max(cell[3:]) < 180.0
     lattice = np.array(gemmi.UnitCell(*cell).orth.mat.tolist()).T if possible else np.zeros((3, 3))
-    if not np.isfinite(lattice).all() or not abs(np.linalg.det(lattice)) > 0.0:
+    if not 0.0 < abs(cofactors(lattice)[1]) < math.inf:
         raise InputError("bad-lattice", f"{name}: no cell has lengths {cell[:3]} Å with angles {cell[3:]}°")
     return lattice
 

@@ -114,6 +114,8 @@ def test_every_lattice_type_makes_the_crystal_that_a_cif_makes(symbol: str, latt
         (AIRSS, "CELL", "CELX", "res-syntax"),
         (AIRSS, "4.2 90.0", "4.2 x", "res-syntax"),
         (AIRSS, "4.2 90.0", "-4.2 90.0", "bad-lattice"),
+        (AIRSS, "4.2 90.0", "1e308 90.0", "bad-lattice"),
+        (AIRSS, "Cl 2", f"Cl {'9' * 5000}", "res-syntax"),
         (AIRSS, "90.0 90.0 90.0", "10.0 90.0 120.0", "bad-lattice"),
         (AIRSS, "LATT -1\n", "", "bad-symmetry"),
         (AIRSS, "LATT -1", "LATT 8", "bad-symmetry"),

@@ -404,11 +404,43 @@ def test_compressed_files_are_read_by_the_names_people_give_them(tmp_path: Path,
         assert codes(find(tmp_path / f"a.cif{ending}")) == ["unreadable"]
 
 
+def zstandard(text: str) -> bytes:
+    """Text as Zstandard; by Python or by the package."""
+    name = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+    packed: bytes = pytest.importorskip(name).compress(text.encode())
+    return packed
+
+
+def test_zstandard_is_read_in_files_tables_frames_and_archives(tmp_path: Path) -> None:
+    frames = zstandard(FRAME) + zstandard(FRAME)  # two pieces, as parallel programs write them
+    for name, raw in {"a.cif.zst": zstandard(CIF), "b.CIF.ZST": zstandard(CIF), "f.xyz.zst": frames}.items():
+        write(tmp_path / name, raw)
+    write(tmp_path / "t.csv.zst", zstandard(table(["id", "cif"], [["row", CIF]])))
+    write(tmp_path / "t.json.zst", zstandard(json.dumps([{"id": "entry", "cif": CIF}])))
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.write(tmp_path / "a.cif.zst", "member.cif.zst")
+    assert ids(tmp_path) == ["a", "b", "f:0", "f:1", "row", "entry", "member"]
+    assert codes(find(tmp_path)) == ["ok"] * 7
+
+
+@pytest.mark.parametrize("name", ["a.cif.zst", "t.csv.zst", "f.xyz.zst", "t.json.zst"])
+def test_damaged_zstandard_is_reported(tmp_path: Path, name: str) -> None:
+    texts = {"a": CIF, "t.csv": table(["id", "cif"], [["row", CIF]]), "f": FRAME, "t.json": json.dumps([{"cif": CIF}])}
+    text = texts.get(name.split(".")[0]) or texts[name.removesuffix(".zst")]
+    for damaged in (zstandard(text)[:-9], b"no such thing", zstandard(text) + b"more"):
+        write(tmp_path / name, damaged)
+        assert codes(find(tmp_path / name))[-1] == "unreadable"
+
+
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="Python 3.14 reads Zstandard")
-def test_zstandard_is_refused_by_its_name_where_python_does_not_know_it(tmp_path: Path) -> None:
-    for name in ("a.cif.zst", "t.csv.zst"):
+def test_zstandard_names_the_extra_where_its_package_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "backports", None)
+    for name in ("a.cif.zst", "t.csv.zst", "t.json.zst"):
         write(tmp_path / name, b"\x28\xb5\x2f\xfd")
-    assert codes(find(tmp_path)) == ["unsupported-format"] * 2
+    assert codes(find(tmp_path)) == ["missing-package"] * 3
+    refusal = refusal_of(next(find(tmp_path)))
+    assert refusal is not None
+    assert "bandrt[zstd]" in refusal.message
 
 
 def test_what_is_passed_over_in_folders_is_counted_by_ending(tmp_path: Path) -> None:
