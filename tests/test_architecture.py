@@ -49,7 +49,7 @@ LAZY_PACKAGES = {
     "ase": {"bandrt.sources.ase_files"},
     "backports": {"bandrt.readers.zstandard"},
     "h5py": {"bandrt.results.convert.hdf5"},
-    "pyarrow": {"bandrt.results.convert.parquet"},
+    "pyarrow": {"bandrt.results.convert.parquet", "bandrt.sources.parquet"},
 }
 """Optional packages and the only modules of the runtime that may import them, inside a function."""
 

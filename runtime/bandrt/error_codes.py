@@ -74,8 +74,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "no-cif-column",
-        "A table has no column named cif or structure, or a line or entry of JSON has no CIF and no structure.",
-        "Give the column or key with the crystals the name cif or structure.",
+        "A table has no column named cif or structure, or two of one name, or a line or entry of JSON has no CIF and no structure.",
+        "Give the column or key with the crystals the name cif or structure, or name it by --structure-column.",
     ),
     ErrorCode(
         "bad-row",

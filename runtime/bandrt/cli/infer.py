@@ -58,9 +58,9 @@ def command(
     """Predict the band structures of every crystal under PATH...
 
     PATH is a folder (searched), a CIF, POSCAR, CONTCAR, *.vasp, extended XYZ, XSF, .res or geometry.in file, an input of pw.x
-    (.pwi, .in), JSON of pymatgen, JARVIS, matbench or OPTIMADE, a table (.csv, .jsonl) with a column of CIFs, a .traj or .db of
-    ASE, or an archive (.zip, .tar). The folder of the results has summary.csv, a row for each crystal; errors.jsonl, a line for
-    each input that failed; run.json, what was run; and parts/, the bands.
+    (.pwi, .in), JSON of pymatgen, JARVIS, matbench or OPTIMADE, a table (.csv, .jsonl, .parquet) with a column of CIFs, a .traj or
+    .db of ASE, or an archive (.zip, .tar). The folder of the results has summary.csv, a row for each crystal; errors.jsonl, a line
+    for each input that failed; run.json, what was run; and parts/, the bands.
 
     \b
     Examples:

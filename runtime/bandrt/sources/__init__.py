@@ -20,6 +20,7 @@ from bandrt.sources.ase_files import configurations
 from bandrt.sources.folders import FoundFile, files
 from bandrt.sources.json_documents import documents
 from bandrt.sources.kinds import stem_of
+from bandrt.sources.parquet import parquet_rows
 from bandrt.sources.source import Candidate, Source, refused
 from bandrt.sources.tables import STRUCTURE_COLUMN, rows, trajectory
 from bandrt.sources.unique import SeenStrings, UniqueIds
@@ -109,7 +110,7 @@ def _no_input(paths: Sequence[Path], unusable: str = "") -> BandrtError:
     reason = f" ({unusable})" if unusable else ""
     return BandrtError(
         "no-input",
-        f"no crystal in {places}{reason}; looked for {FORMATS}, tables .csv and .jsonl, ASE's .traj and .db, .zip and .tar",
+        f"no crystal in {places}{reason}; looked for {FORMATS}, tables .csv, .jsonl, .parquet, ASE's .traj, .db, .zip and .tar",
     )
 
 
@@ -122,6 +123,8 @@ def _candidates(file: FoundFile, shared_stems: Set[str], structure_column: str) 
         yield from members(file.path, file.label, structure_column)
     elif file.kind == "ase":
         yield from configurations(file.path, file.label)
+    elif file.kind == "parquet":
+        yield from parquet_rows(file.path, file.label, structure_column)
     elif file.kind == "crystal":
         yield _whole(file, shared_stems)
     else:

@@ -81,8 +81,9 @@ def _member(member: str, opener: Opener, path: str, label: str, structure_column
     if kind == "archive":
         yield refused(stem_of(member), path, "unsupported-format", "an archive inside an archive; unpack the outer one")
         return
-    if kind == "ase":
-        yield refused(stem_of(member), path, "unsupported-format", "a file that ASE has to open; unpack the archive")
+    if kind in ("ase", "parquet"):
+        package = "ASE" if kind == "ase" else "pyarrow"
+        yield refused(stem_of(member), path, "unsupported-format", f"a file that {package} has to open; unpack the archive")
         return
     try:
         with closing(opener()) as stream:

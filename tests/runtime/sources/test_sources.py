@@ -222,7 +222,8 @@ def test_bad_lines_are_reported_and_the_others_read(tmp_path: Path) -> None:
     ("name", "text", "code"),
     [
         ("t.csv", "", "empty-file"),
-        ("t.csv", "id,structure\n1,2\n", "no-cif-column"),
+        ("t.csv", "id,formula\n1,2\n", "no-cif-column"),
+        ("t.csv", "id,cif,cif\n1,2,3\n", "no-cif-column"),
         ("t.csv.gz", gzip.compress(b"id,cif\n", mtime=0), "no-cif-column"),
     ],
 )
@@ -498,3 +499,9 @@ def test_files_of_other_programs_are_left_out_of_archives(tmp_path: Path) -> Non
             archive.writestr(name.removesuffix(".gz"), text)
     assert ids(tmp_path / "all.zip") == ["a", "b"]
     assert codes(find(tmp_path / "all.zip")) == ["ok", "ok"]
+
+
+def test_a_column_called_structure_is_read_where_none_is_called_cif(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", table(["id", "structure"], [["x", CIF]]))
+    write(tmp_path / "b.csv", table(["id", "structure", "cif"], [["y", "no", CIF]]))
+    assert codes(find(tmp_path)) == ["ok", "ok"]
