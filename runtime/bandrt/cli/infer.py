@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from bandrt.results.store import ERRORS, SUMMARY, Mode
 from bandrt.run.infer import InferOptions, dry_run, infer, outcome
 from bandrt.run.pipeline import STAGES, RunReport
 from bandrt.sources import left_out
+from bandrt.sources.standard_input import STANDARD_INPUT, Piped, read_piped
 from bandrt.sources.tables import STRUCTURE_COLUMN
 
 
@@ -61,11 +63,13 @@ def command(
     (.pwi, .in), JSON of pymatgen, JARVIS, matbench or OPTIMADE, a table (.csv, .jsonl, .parquet) with a column of CIFs, a .traj or
     .db of ASE, or an archive (.zip, .tar). The folder of the results has summary.csv, a row for each crystal; errors.jsonl, a line
     for each input that failed; run.json, what was run; and parts/, the bands.
+    With - for PATH, a crystal, a table or a list of paths is read from standard input.
 
     \b
     Examples:
       bandrt infer crystals -o bands
       bandrt infer table.csv.gz more.zip -o bands --resume
+      find /data -name '*.cif' -print0 | bandrt infer - -o bands
 
     Exit codes: 0 all predicted, 1 stopped by an error, 2 wrong usage, 3 finished but some inputs failed, 130 interrupted.
     """
@@ -83,19 +87,34 @@ def command(
         structure_column=structure_column,
     )
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    inputs = _piped(structure_column) if _is_piped(paths) else list(paths)
     if dry:
-        said = dry_run(paths, out, choices)
+        said = dry_run(inputs, out, choices)
         click.echo(json.dumps(said, indent=1) if as_json else "\n".join(f"{name}: {value}" for name, value in said.items()))
         return 0
     with Progress("crystals") as progress:
-        report = infer(paths, out, choices, on_progress=partial(_show, progress))
-    for line in [*_summary(report, out), *_left_out(paths, out)]:
+        report = infer(inputs, out, choices, on_progress=partial(_show, progress))
+    for line in [*_summary(report, out), *([] if isinstance(inputs, Piped) else _left_out(inputs, out))]:
         click.echo(line, err=True)
     if as_json:
         click.echo(json.dumps({"out": str(out)} | outcome(report), indent=1))
     if report.status == "interrupted":
         return EXIT_INTERRUPTED
     return EXIT_SOME_FAILED if report.total_failed else 0
+
+
+def _is_piped(paths: Sequence[Path]) -> bool:
+    """Whether inputs come from standard input, and from there alone."""
+    if STANDARD_INPUT in paths and len(paths) > 1:
+        raise click.UsageError("- is standard input, and stands alone; a file of this name is ./-")
+    return STANDARD_INPUT in paths
+
+
+def _piped(structure_column: str) -> Piped | list[Path]:
+    """What is piped in."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise click.UsageError("- reads from standard input, and nothing is piped in; pipe a crystal, or paths, one a line")
+    return read_piped(sys.stdin.buffer, structure_column)
 
 
 def _show(progress: Progress, report: RunReport) -> None:

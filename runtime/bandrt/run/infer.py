@@ -21,7 +21,8 @@ from bandrt.machine.versions import package_versions
 from bandrt.predict import Engine, default_batch_size, load
 from bandrt.results.store import Mode, Store, check_store
 from bandrt.run.pipeline import RunReport, default_workers, run
-from bandrt.sources import Source, count, find
+from bandrt.sources import Source, count, find, find_piped
+from bandrt.sources.standard_input import STANDARD_INPUT, Piped
 from bandrt.sources.tables import STRUCTURE_COLUMN
 
 _RECORDED_PACKAGES = ("numpy", "gemmi", "moyopy", "onnxruntime", "onnxruntime-gpu", "cuda-core", "tensorrt", "tensorrt-rtx-cu13")
@@ -62,7 +63,7 @@ class InferOptions:
 
 
 def infer(
-    paths: Path | str | Iterable[Path | str],
+    paths: Path | str | Iterable[Path | str] | Piped,
     out: Path | str,
     options: InferOptions,
     *,
@@ -71,7 +72,7 @@ def infer(
     """Predict every crystal that is found and write the results.
 
     Args:
-        paths: files, folders, tables and archives, one or many.
+        paths: files, folders, tables and archives, one or many; or the text of crystals that was piped in.
         out: the output folder.
         options: choices of this run.
         on_progress: called with the report as the run goes on.
@@ -80,9 +81,9 @@ def infer(
         BandrtError: there is no input, the engine cannot be opened or fails, or the folder cannot be written. What was
             predicted before is in the folder.
     """
-    paths, out = paths_of(paths), path_of(out, what="out")
+    inputs, out = _inputs(paths), path_of(out, what="out")
     check_store(out, options.mode)
-    sources = _found(paths, out, options.structure_column)
+    sources = _found(inputs, out, options.structure_column)
     with load(options.engine, options.device, threads=options.threads) as engine:
         workers = options.workers or default_workers(engine.session.device)
         batch_size = options.batch_size or default_batch_size(engine.session.device)
@@ -90,9 +91,10 @@ def infer(
         with Store(
             out, engine_sha256=engine.sha256, mode=options.mode, retry_failed=options.retry_failed, uncertainty=estimates
         ) as store:
-            report = RunReport(expected=count(paths, skip=[out], structure_column=options.structure_column))
+            expected = None if isinstance(inputs, Piped) else count(inputs, skip=[out], structure_column=options.structure_column)
+            report = RunReport(expected=expected)
             started, clock = datetime.now(UTC), time.perf_counter()
-            record = _record(paths, engine, options, workers=workers, batch_size=batch_size, started=started)
+            record = _record(inputs, engine, options, workers=workers, batch_size=batch_size, started=started)
             store.write_run(record | outcome(report))
             try:
                 run(sources, engine, store, workers=workers, batch_size=batch_size, report=report, on_progress=on_progress)
@@ -105,18 +107,18 @@ def infer(
     return report
 
 
-def dry_run(paths: Path | str | Iterable[Path | str], out: Path | str, options: InferOptions) -> dict[str, Any]:
+def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, options: InferOptions) -> dict[str, Any]:
     """What `infer` would do, writing nothing and running nothing.
 
     Raises:
         BandrtError: as `infer` would before its first prediction.
     """
-    paths, out = paths_of(paths), path_of(out, what="out")
+    inputs, out = _inputs(paths), path_of(out, what="out")
     check_store(out, options.mode)
     manifest = read_manifest(options.engine)
     device = default_device(options.engine) if options.device is None else options.device
     return {
-        "inputs": sum(1 for _ in _found(paths, out, options.structure_column)),
+        "inputs": sum(1 for _ in _found(inputs, out, options.structure_column)),
         "out": str(out),
         "mode": options.mode,
         "engine": str(options.engine),
@@ -128,20 +130,27 @@ def dry_run(paths: Path | str | Iterable[Path | str], out: Path | str, options: 
     }
 
 
-def _found(paths: Sequence[Path], out: Path, structure_column: str) -> Iterator[Source]:
-    """The sources under some paths, results aside; that there is one at all is known at once."""
-    sources = find(paths, skip=[out], structure_column=structure_column)
+def _inputs(paths: Path | str | Iterable[Path | str] | Piped) -> list[Path] | Piped:
+    return paths if isinstance(paths, Piped) else paths_of(paths)
+
+
+def _found(inputs: Sequence[Path] | Piped, out: Path, structure_column: str) -> Iterator[Source]:
+    """The sources of the inputs, results aside; that there is one at all is known at once."""
+    if isinstance(inputs, Piped):
+        sources = find_piped(inputs, structure_column=structure_column)
+    else:
+        sources = find(inputs, skip=[out], structure_column=structure_column)
     return chain((next(sources),), sources)
 
 
 def _record(
-    paths: Sequence[Path], engine: Engine, options: InferOptions, *, workers: int, batch_size: int, started: datetime
+    inputs: Sequence[Path] | Piped, engine: Engine, options: InferOptions, *, workers: int, batch_size: int, started: datetime
 ) -> dict[str, Any]:
     manifest = engine.manifest
     return {
         "bandrt_version": __version__,
         "started": started.isoformat(timespec="seconds"),
-        "inputs": [str(path) for path in paths],
+        "inputs": [str(path) for path in ((STANDARD_INPUT,) if isinstance(inputs, Piped) else inputs)],
         "engine": {
             "path": str(engine.path),
             "sha256": engine.sha256,

@@ -22,10 +22,11 @@ from bandrt.sources.json_documents import documents
 from bandrt.sources.kinds import stem_of
 from bandrt.sources.parquet import parquet_rows
 from bandrt.sources.source import Candidate, Source, refused
+from bandrt.sources.standard_input import STANDARD_INPUT, Piped, piped_candidates
 from bandrt.sources.tables import STRUCTURE_COLUMN, rows, trajectory
 from bandrt.sources.unique import SeenStrings, UniqueIds
 
-__all__ = ["Source", "count", "find", "left_out"]
+__all__ = ["Source", "count", "find", "find_piped", "left_out"]
 
 COUNTED_BYTES = 2**27
 """Of tables, trajectories and archives, that are read once more to know how many crystals they hold; it takes seconds."""
@@ -68,6 +69,19 @@ def find(
     return _with_ids(
         chain.from_iterable(_candidates(file, shared_stems, structure_column) for file in files(given, skip=skipped)), given
     )
+
+
+def find_piped(piped: Piped, *, structure_column: str = STRUCTURE_COLUMN) -> Iterator[Source]:
+    """Find every crystal in what was piped in, with ids that are unique.
+
+    Args:
+        piped: the text and how it is written.
+        structure_column: as for `find`.
+
+    Raises:
+        BandrtError: ``no-input`` when the iterator ends without a source.
+    """
+    return _with_ids(piped_candidates(piped, structure_column), [STANDARD_INPUT])
 
 
 def count(
