@@ -477,30 +477,31 @@ WARNINGS: Mapping[str, ErrorCode] = by_code(
     ErrorCode(
         "layered",
         "Bonds hold the crystal together in layers only: a layered crystal, or one layer or a slab with vacuum around it.",
-        "Compute the bands before you rely on them. With vacuum around the layers, which no training crystal has, uncertainty_ev"
-        " does not hold either.",
+        "Compute the bands before you rely on them. uncertainty_ev is made larger; with vacuum around the layers, which no training"
+        " crystal has, it does not hold.",
     ),
     ErrorCode(
         "chain",
         "Bonds hold the crystal together in chains only: packed chains, or a wire or tube with vacuum around it.",
-        "Compute the bands before you rely on them. With vacuum around the chains, which no training crystal has, uncertainty_ev"
-        " does not hold either.",
+        "Compute the bands before you rely on them. uncertainty_ev is made larger; with vacuum around the chains, which no training"
+        " crystal has, it does not hold.",
     ),
     ErrorCode(
         "molecular",
         "No bond leads from one piece of the crystal to the next: molecules or loosely packed ions, or a molecule in a box.",
-        "Compute the bands before you rely on them. For a molecule in a box, which no training crystal is, uncertainty_ev does not"
-        " hold either.",
+        "Compute the bands before you rely on them. uncertainty_ev is made larger; for a molecule in a box, which no training"
+        " crystal is, it does not hold.",
     ),
     ErrorCode(
         "isolated-atom",
         "An atom has no neighbour within the cutoff of the model, or no two atoms of the crystal are close enough to be bonded.",
-        "The model knows nothing like it, and uncertainty_ev does not hold. Check the cell and its unit, which is Å.",
+        "The model knows nothing like it, and uncertainty_ev is nan. Check the cell and its unit, which is Å.",
     ),
     ErrorCode(
         "close-atoms",
         "Two atoms are closer than any bond between their elements, two hydrogen atoms closer than 0.5 Å.",
-        "Check the positions, and the cell and its unit, which is Å; neither the bands nor uncertainty_ev hold for such a crystal.",
+        "Check the positions, and the cell and its unit, which is Å; the bands do not hold for such a crystal, and"
+        " uncertainty_ev is nan.",
     ),
 )
 """Warnings of predictions, by what stands before the colon: ``magnetic`` for ``magnetic:Fe``."""

@@ -20,7 +20,7 @@ from bandrt.bands.on_path import Energies
 from bandrt.batch import Batcher
 from bandrt.contract import BAND_ENERGIES, UNCERTAINTY
 from bandrt.crystal import Crystal
-from bandrt.domain import warnings
+from bandrt.domain import expected_error, warnings
 from bandrt.engine import DEFAULT_ENGINE, open_session
 from bandrt.engine.memory import CrystalOutputs, Evaluator
 from bandrt.engine.session import Session, available_cores
@@ -192,7 +192,8 @@ class Engine:
             return Failure.of(InputError("non-finite-energies", message, stage="predict"), ticket)
         bands = band_structure(features, in_order(energies), self.manifest.bands)
         doubts = (*warnings(features.crystal, self.manifest.training), *ticket.warnings)
-        return Prediction(ticket.id, ticket.path, bands, doubts, uncertainty)
+        expected = None if uncertainty is None else expected_error(uncertainty, doubts)
+        return Prediction(ticket.id, ticket.path, bands, doubts, expected)
 
     def close(self) -> None:
         """Free the model."""
