@@ -47,8 +47,9 @@ LAZY_PACKAGES = {
     "matplotlib": {"bandrt.bands.plot"},
     "pymatgen": {"bandrt.bands.pymatgen"},
     "ase": {"bandrt.sources.ase_files"},
+    "backports": {"bandrt.readers.zstandard"},
     "h5py": {"bandrt.results.convert.hdf5"},
-    "pyarrow": {"bandrt.results.convert.parquet"},
+    "pyarrow": {"bandrt.results.convert.parquet", "bandrt.sources.parquet"},
 }
 """Optional packages and the only modules of the runtime that may import them, inside a function."""
 

@@ -79,8 +79,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "no-cif-column",
-        "A table has no column named cif or structure, or a line or entry of JSON has no CIF and no structure.",
-        "Give the column or key with the crystals the name cif or structure.",
+        "A table has no column named cif or structure, or two of one name, or a line or entry of JSON has no CIF and no structure.",
+        "Give the column or key with the crystals the name cif or structure, or name it by --structure-column.",
     ),
     ErrorCode(
         "bad-row",
@@ -90,7 +90,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     # what files of each format say
     ErrorCode(
         "not-a-crystal",
-        "A file can be read, but there is no crystal in it: no data block or atom sites in a CIF, no structure in a JSON file.",
+        "A file can be read, but there is no crystal in it: no data block or atom sites in a CIF, no structure in a JSON file, no"
+        " &SYSTEM in an .in file.",
         "Check that this is the file you mean; a JSON file has to hold structures as pymatgen, JARVIS or OPTIMADE write them.",
     ),
     ErrorCode(
@@ -105,8 +106,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "several-structures",
-        "A JSON file with a list of crystals was given where one crystal is wanted.",
-        "Give the file itself to bandrt infer, which reads every one, or take one out of the list first.",
+        "A JSON file with a list of crystals, or a .res file with several, was given where one crystal is wanted.",
+        "Give a JSON file itself to bandrt infer, which reads every one, or take one out of the list first; split a .res file.",
     ),
     ErrorCode(
         "cif-syntax",
@@ -137,6 +138,16 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "aims-syntax",
         "A line of a geometry.in of FHI-aims cannot be read, or places something that is no atom.",
         "Mend the line that the message names; see the description of geometry.in in the manual of FHI-aims.",
+    ),
+    ErrorCode(
+        "res-syntax",
+        "A line of a .res file is no instruction of SHELX that is known, cannot be read, or does what is not supported.",
+        "Mend the line that the message names, or write the crystal in another format, such as CIF.",
+    ),
+    ErrorCode(
+        "espresso-syntax",
+        "An input of Quantum ESPRESSO cannot be read, contradicts itself, or gives the crystal in a way that is not supported.",
+        "Mend what the message names; ibrav = 0 with CELL_PARAMETERS, and positions in crystal or angstrom, leave no doubt.",
     ),
     ErrorCode(
         "json-syntax",
@@ -551,30 +562,31 @@ WARNINGS: Mapping[str, ErrorCode] = by_code(
     ErrorCode(
         "layered",
         "Bonds hold the crystal together in layers only: a layered crystal, or one layer or a slab with vacuum around it.",
-        "Compute the bands before you rely on them. With vacuum around the layers, which no training crystal has, uncertainty_ev"
-        " does not hold either.",
+        "Compute the bands before you rely on them. uncertainty_ev is made larger; with vacuum around the layers, which no training"
+        " crystal has, it does not hold.",
     ),
     ErrorCode(
         "chain",
         "Bonds hold the crystal together in chains only: packed chains, or a wire or tube with vacuum around it.",
-        "Compute the bands before you rely on them. With vacuum around the chains, which no training crystal has, uncertainty_ev"
-        " does not hold either.",
+        "Compute the bands before you rely on them. uncertainty_ev is made larger; with vacuum around the chains, which no training"
+        " crystal has, it does not hold.",
     ),
     ErrorCode(
         "molecular",
         "No bond leads from one piece of the crystal to the next: molecules or loosely packed ions, or a molecule in a box.",
-        "Compute the bands before you rely on them. For a molecule in a box, which no training crystal is, uncertainty_ev does not"
-        " hold either.",
+        "Compute the bands before you rely on them. uncertainty_ev is made larger; for a molecule in a box, which no training"
+        " crystal is, it does not hold.",
     ),
     ErrorCode(
         "isolated-atom",
         "An atom has no neighbour within the cutoff of the model, or no two atoms of the crystal are close enough to be bonded.",
-        "The model knows nothing like it, and uncertainty_ev does not hold. Check the cell and its unit, which is Å.",
+        "The model knows nothing like it, and uncertainty_ev is nan. Check the cell and its unit, which is Å.",
     ),
     ErrorCode(
         "close-atoms",
         "Two atoms are closer than any bond between their elements, two hydrogen atoms closer than 0.5 Å.",
-        "Check the positions, and the cell and its unit, which is Å; neither the bands nor uncertainty_ev hold for such a crystal.",
+        "Check the positions, and the cell and its unit, which is Å; the bands do not hold for such a crystal, and"
+        " uncertainty_ev is nan.",
     ),
 )
 """Warnings of predictions, by what stands before the colon: ``magnetic`` for ``magnetic:Fe``."""

@@ -22,6 +22,7 @@ from bandrt.batch import Batcher
 from bandrt.contract import BAND_ENERGIES, UNCERTAINTY
 from bandrt.cores import available_cores
 from bandrt.crystal import Crystal
+from bandrt.domain import expected_error
 from bandrt.domain import warnings as domain_warnings
 from bandrt.engine import DEFAULT_ENGINE, has_checksum, open_session
 from bandrt.engine.memory import CrystalOutputs, Evaluator
@@ -212,7 +213,8 @@ class Engine:
             return Failure.of(InputError("non-finite-energies", message, stage="predict"), ticket)
         bands = band_structure(features, in_order(energies), self.manifest.bands)
         doubts = (*domain_warnings(features.crystal, self.manifest.training), *ticket.warnings)
-        return Prediction(ticket.id, ticket.path, bands, doubts, uncertainty, ticket.input_sha256)
+        expected = None if uncertainty is None else expected_error(uncertainty, doubts)
+        return Prediction(ticket.id, ticket.path, bands, doubts, expected, ticket.input_sha256)
 
     def close(self) -> None:
         """Free the model."""

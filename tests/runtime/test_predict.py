@@ -14,7 +14,7 @@ import pytest
 
 import bandrt
 from bandrt import Crystal, Failure, Prediction
-from bandrt.domain import warnings
+from bandrt.domain import expected_error, warnings
 from bandrt.errors import EngineError, InputError
 from bandrt.manifest import Profile, TrainingDomain
 from bandrt.predict import Engine, featurize_inputs, load
@@ -125,16 +125,46 @@ def test_an_engine_that_estimates_its_errors_says_so_of_every_crystal(
     engine: Engine, make_engine: Callable[..., Path], tmp_path: Path
 ) -> None:
     path = make_engine(outputs=("band_energies", "uncertainty_ev"))
-    crystals = [cubic(6.0, [11]), cubic(3.0, [11])]  # six neighbours within 8 Å, and six with six of the twelve at sqrt(2) a
+    crystals = [cubic(4.0, [11]), cubic(3.0, [11])]  # six neighbours, and six of the twelve at sqrt(2) a
     with load(path, threads=1) as estimating:
         results = list(estimating.predict(crystals))
-    expected = [6.0 / 3.0, (6 * 3.0 + 6 * 3.0 * 2**0.5) / 12 / 3.0]
+    expected = [(6 * a + 6 * a * 2**0.5) / 12 / 3.0 for a in (4.0, 3.0)]
     for result, plain, uncertainty in zip(results, engine.predict(crystals), expected, strict=True):
         assert isinstance(result, Prediction)
         assert isinstance(plain, Prediction)
         assert result.uncertainty_ev == pytest.approx(uncertainty, rel=1e-6)
         assert plain.uncertainty_ev is None
         np.testing.assert_array_equal(result.band_structure.energies, plain.band_structure.energies)
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [
+        ((), 0.5),
+        (("magnetic:Fe", "spin-orbit:Pb"), 0.5),
+        (("layered", "spin-orbit:Pb"), 0.75),
+        (("chain",), 0.75),
+        (("molecular", "close-atoms:H-H"), np.nan),
+        (("isolated-atom:He",), np.nan),
+    ],
+)
+def test_an_uncertainty_shows_what_the_warnings_say(codes: tuple[str, ...], expected: float) -> None:
+    np.testing.assert_equal(expected_error(0.5, codes), expected)
+
+
+def test_of_lonely_atoms_no_error_is_expected_and_of_layers_a_larger_one(make_engine: Callable[..., Path], tmp_path: Path) -> None:
+    path = make_engine(outputs=("band_energies", "uncertainty_ev"))
+    layers = Crystal.checked(np.diag([3.0, 3.0, 7.0]), [11], [[0.0, 0.0, 0.0]])
+    with load(path, threads=1) as estimating:
+        alone, layered = estimating.predict([cubic(6.0, [11]), layers])
+        [row] = estimating._evaluator.run_many([[estimating.featurize(layers)]])
+    assert isinstance(alone, Prediction)
+    assert isinstance(layered, Prediction)
+    assert alone.warnings == ("isolated-atom:Na",)
+    assert alone.uncertainty_ev is not None
+    assert np.isnan(alone.uncertainty_ev)
+    assert layered.warnings == ("layered",)
+    assert layered.uncertainty_ev == pytest.approx(1.5 * float(row[0]["uncertainty_ev"]))
 
 
 def test_a_summary_has_uncertainties_when_the_engine_has(

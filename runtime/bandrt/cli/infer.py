@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -20,6 +21,7 @@ from bandrt.run.infer import InferOptions, dry_run, infer, outcome
 from bandrt.run.interrupt import EXIT_BY_SIGNAL
 from bandrt.run.pipeline import STAGES, TIMEOUT_SECONDS, RunReport
 from bandrt.sources import left_out
+from bandrt.sources.standard_input import STANDARD_INPUT, Piped, read_piped
 from bandrt.sources.tables import STRUCTURE_COLUMN
 
 
@@ -75,15 +77,17 @@ def command(
 ) -> int:
     """Predict the band structures of every crystal under PATH...
 
-    PATH is a folder (searched), a CIF, POSCAR, CONTCAR, *.vasp, extended XYZ, XSF or geometry.in file, JSON of pymatgen, JARVIS,
-    matbench or OPTIMADE, a table (.csv, .jsonl) with a column of CIFs, a .traj or .db of ASE, or an archive (.zip, .tar). The
-    folder of the results has summary.csv, a row for each crystal; errors.jsonl, a line for each input that failed; run.json, what
-    was run; and parts/, the bands.
+    PATH is a folder (searched), a CIF, POSCAR, CONTCAR, *.vasp, extended XYZ, XSF, .res or geometry.in file, an input of pw.x
+    (.pwi, .in), JSON of pymatgen, JARVIS, matbench or OPTIMADE, a table (.csv, .jsonl, .parquet) with a column of CIFs, a .traj or
+    .db of ASE, or an archive (.zip, .tar). The folder of the results has summary.csv, a row for each crystal; errors.jsonl, a line
+    for each input that failed; run.json, what was run; and parts/, the bands.
+    With - for PATH, a crystal, a table or a list of paths is read from standard input.
 
     \b
     Examples:
       bandrt infer crystals -o bands
       bandrt infer table.csv.gz more.zip -o bands --resume
+      find /data -name '*.cif' -print0 | bandrt infer - -o bands
 
     Exit codes: 0 all predicted, 1 stopped by an error, 2 wrong usage, 3 finished but some inputs failed, 130 interrupted (143 by
     SIGTERM, 129 by SIGHUP).
@@ -104,21 +108,37 @@ def command(
         structure_column=structure_column,
     )
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    inputs = _piped(structure_column) if _is_piped(paths) else list(paths)
     if dry:
-        said = dry_run(paths, out, choices)
+        said = dry_run(inputs, out, choices)
         click.echo(json.dumps(said, indent=1) if as_json else "\n".join(f"{name}: {value}" for name, value in said.items()))
         return 0
     with Progress("crystals", quiet=quiet) as progress:
-        report = infer(paths, out, choices, on_progress=partial(_show, progress))
+        report = infer(inputs, out, choices, on_progress=partial(_show, progress))
     interrupted = report.status == "interrupted"
+    left = [] if interrupted or isinstance(inputs, Piped) else _left_out(inputs, out)
     with suppress(OSError, ValueError):  # nobody reads it: the results are there all the same
-        for line in [*_summary(report, out), *([] if interrupted else _left_out(paths, out))]:
+        for line in [*_summary(report, out), *left]:
             click.echo(line, err=True)
     if as_json:
         click.echo(json.dumps({"out": str(out)} | outcome(report), indent=1))
     if interrupted:
         return EXIT_INTERRUPTED if report.signal is None else EXIT_BY_SIGNAL + report.signal
     return EXIT_SOME_FAILED if report.total_failed else 0
+
+
+def _is_piped(paths: Sequence[Path]) -> bool:
+    """Whether inputs come from standard input, and from there alone."""
+    if STANDARD_INPUT in paths and len(paths) > 1:
+        raise click.UsageError("- is standard input, and stands alone; a file of this name is ./-")
+    return STANDARD_INPUT in paths
+
+
+def _piped(structure_column: str) -> Piped | list[Path]:
+    """What is piped in."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise click.UsageError("- reads from standard input, and nothing is piped in; pipe a crystal, or paths, one a line")
+    return read_piped(sys.stdin.buffer, structure_column)
 
 
 def _show(progress: Progress, report: RunReport) -> None:

@@ -1,4 +1,4 @@
-"""File formats: CIF, POSCAR, pymatgen JSON, extended XYZ, and objects of other packages, each to one `Crystal`.
+"""File formats: CIF, POSCAR, JSON, extended XYZ, those of several programs, and objects of other packages, each to one `Crystal`.
 
 `to_crystal` takes them all; `parse` takes the text of a file whose format is known, and `format_of` tells it from the name.
 """
@@ -22,9 +22,11 @@ from bandrt.quoting import quoted, shortened
 from bandrt.readers.aims import read_aims
 from bandrt.readers.cif import read_cif
 from bandrt.readers.documents import crystal_of_document, read_json
+from bandrt.readers.espresso import is_espresso, read_espresso
 from bandrt.readers.extxyz import read_extxyz
 from bandrt.readers.objects import crystal_of_object
 from bandrt.readers.poscar import read_poscar
+from bandrt.readers.res import is_res, read_res
 from bandrt.readers.text import SEARCH, bare_name, is_a_folder, read_file
 from bandrt.readers.xsf import read_xsf
 
@@ -32,22 +34,26 @@ __all__ = [
     "FORMATS",
     "Format",
     "format_of",
+    "is_of_another_program",
     "is_text",
+    "may_be_of_another_program",
     "parse",
     "read_aims",
     "read_cif",
+    "read_espresso",
     "read_extxyz",
     "read_json",
     "read_poscar",
+    "read_res",
     "read_xsf",
     "to_crystal",
 ]
 
-Format = Literal["cif", "poscar", "json", "extxyz", "xsf", "aims"]
+Format = Literal["cif", "poscar", "json", "extxyz", "xsf", "aims", "res", "espresso"]
 
 FORMATS = (
     "CIF (.cif), POSCAR, CONTCAR, .vasp, .poscar, JSON of pymatgen, JARVIS or OPTIMADE (.json), extended XYZ (.extxyz, .xyz),"
-    " XSF (.xsf), geometry.in of FHI-aims,"
+    " XSF (.xsf), geometry.in of FHI-aims, .res of SHELX and AIRSS, inputs of pw.x (.pwi, .in),"
     " each also as .gz, .bz2, .xz or .zst"
 )
 """What can be read, for people."""
@@ -63,7 +69,13 @@ _SUFFIXES: dict[str, Format] = {
     ".extxyz": "extxyz",
     ".xyz": "extxyz",
     ".xsf": "xsf",
+    ".res": "res",
+    ".pwi": "espresso",
+    ".in": "espresso",
 }
+_SHARED_SUFFIXES = (".res", ".in")
+"""Which other programs use as well, for what is no crystal."""
+_OTHER_AIMS_NAME = re.compile(r"(.*[._-])?control\.in")
 _AIMS_NAME = re.compile(r"geometry\.in(\.next_step)?|.*[._-]geometry\.in")
 _VASP_NAME = re.compile(r"(POSCAR|CONTCAR)([._-].*)?|.*[._-](POSCAR|CONTCAR)")
 
@@ -79,14 +91,36 @@ _READERS: dict[Format, _Reader] = {
     "extxyz": read_extxyz,
     "xsf": read_xsf,
     "aims": read_aims,
+    "res": read_res,
+    "espresso": read_espresso,
 }
 
 
 def format_of(file_name: str) -> Format | None:
     """Format of a file by its name, ``.gz`` and its like aside; None if it is none that can be read."""
     bare = bare_name(file_name.rsplit("/", 1)[-1])
-    known = _SUFFIXES.get(splitext(bare)[1].lower())
-    return known or ("poscar" if _VASP_NAME.fullmatch(bare) else "aims" if _AIMS_NAME.fullmatch(bare) else None)
+    if _AIMS_NAME.fullmatch(bare):
+        return "aims"
+    if _OTHER_AIMS_NAME.fullmatch(bare):
+        return None
+    return _SUFFIXES.get(splitext(bare)[1].lower()) or ("poscar" if _VASP_NAME.fullmatch(bare) else None)
+
+
+def may_be_of_another_program(file_name: str) -> bool:
+    """Whether the name alone does not tell that a file is of the format that `format_of` says."""
+    return bare_name(file_name).lower().endswith(_SHARED_SUFFIXES) and format_of(file_name) != "aims"
+
+
+def is_of_another_program(file_name: str, text: str) -> bool:
+    """Whether the beginning of a file tells that it is not of the format that `format_of` says: many programs write ``.in``.
+
+    Args:
+        file_name: its name.
+        text: its beginning, or all of it.
+    """
+    if not may_be_of_another_program(file_name):
+        return False
+    return not (is_res(text) if format_of(file_name) == "res" else is_espresso(text))
 
 
 def parse(text: str, file_format: Format, *, name: str = "crystal") -> Crystal:

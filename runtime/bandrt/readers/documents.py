@@ -14,22 +14,22 @@ from bandrt.readers.cartesian import fractional
 from bandrt.readers.occupancies import one_element
 from bandrt.readers.species import unknown_species
 
-_INSIDE = ("structure", "atoms", "attributes")
+INSIDE = ("structure", "atoms", "attributes")
 """Under which keys of a document its crystal is."""
-_OWN_KEYS = ("sites", "lattice_mat", "lattice_vectors")
+OWN_KEYS = ("sites", "lattice_mat", "lattice_vectors")
 """By which a crystal of pymatgen, JARVIS and OPTIMADE is known."""
 
 
 def is_document(value: Any) -> bool:
     """Whether it looks like a crystal that `crystal_of_document` reads, alone or inside another document."""
-    return isinstance(value, Mapping) and any(key in _crystal_within(value) for key in _OWN_KEYS)
+    return isinstance(value, Mapping) and any(key in _crystal_within(value) for key in OWN_KEYS)
 
 
 def _crystal_within(document: Mapping[str, Any]) -> Mapping[str, Any]:
     """The part of a document that is its crystal."""
-    if any(key in document for key in _OWN_KEYS):
+    if any(key in document for key in OWN_KEYS):
         return document
-    inside = (document[key] for key in _INSIDE if isinstance(document.get(key), Mapping))
+    inside = (document[key] for key in INSIDE if isinstance(document.get(key), Mapping))
     return next(inside, document)
 
 

@@ -10,7 +10,6 @@ import os
 import stat
 import zlib
 from collections.abc import Callable
-from importlib import import_module
 from os.path import splitext
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -18,6 +17,7 @@ from typing import IO, Any, Protocol
 from bandrt.errors import InputError
 from bandrt.files import SPECIAL, is_special
 from bandrt.limits import MAX_CRYSTAL_BYTES, too_large
+from bandrt.readers.zstandard import open_zstandard
 
 PACKINGS = (".gz", ".bz2", ".xz", ".zst")
 """Endings of files that are compressed, in lower case."""
@@ -49,20 +49,12 @@ def unpacked(stream: IO[bytes], file_name: str, *, name: str = "") -> IO[bytes]:
         name: what to call it in an error.
 
     Raises:
-        InputError: ``unsupported-format`` for Zstandard where Python does not know it.
+        InputError: ``missing-package`` for Zstandard where nothing reads it.
     """
     ending = splitext(file_name)[1].lower()
     if ending == ".zst":
-        try:
-            open_packed: Callable[[IO[bytes]], Any] = import_module("compression.zstd").open
-        except ImportError:
-            reason = "Python reads Zstandard from 3.14 on; unpack it with `zstd -d` first"
-            raise InputError("unsupported-format", f"{name}: {reason}" if name else reason) from None
-    elif ending in _OPENERS:
-        open_packed = _OPENERS[ending]
-    else:
-        return stream
-    opened: IO[bytes] = open_packed(stream)
+        return open_zstandard(stream, name=name)
+    opened: IO[bytes] = _OPENERS[ending](stream) if ending in _OPENERS else stream
     return opened
 
 
@@ -109,7 +101,7 @@ def read_file(path: Path, *, name: str) -> str:
     """Text of a file, decompressed if its name says that it is compressed.
 
     Raises:
-        InputError: ``file-not-found``, ``is-a-folder``, ``not-a-file``, ``unreadable``, ``too-large`` or ``unsupported-format``.
+        InputError: ``file-not-found``, ``is-a-folder``, ``not-a-file``, ``unreadable``, ``too-large`` or ``missing-package``.
     """
     if is_special(path):
         raise InputError("not-a-file", f"{name}: {SPECIAL}")

@@ -37,7 +37,8 @@ class Prediction:
         band_structure: the bands, with the standard primitive cell they belong to.
         warnings: short codes of what the model has not seen or does not describe, e.g. ``magnetic:Fe``, and of what is doubtful
             about the crystal, e.g. ``layered``.
-        uncertainty_ev: expected mean absolute error of the energies, eV; None from an engine that does not estimate it.
+        uncertainty_ev: expected mean absolute error of the energies, eV, larger where bonds do not hold the crystal together in
+            three dimensions; nan where a warning leaves nothing to expect, None from an engine that does not estimate it.
         input_sha256: checksum of the text that the crystal was read from; empty for an object in memory.
     """
 

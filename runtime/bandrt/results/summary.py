@@ -60,7 +60,7 @@ class Summary(TypedDict):
     warnings: tuple[str, ...]
     """Codes of what the model has not seen or does not describe, e.g. ``magnetic:Fe``."""
     uncertainty_ev: float | None
-    """Mean absolute error to expect of the energies, eV; only from engines that estimate it."""
+    """Mean absolute error to expect of the energies, eV, nan where warnings leave none; only from engines that estimate it."""
 
 
 def summary(prediction: Prediction) -> Summary:

@@ -30,7 +30,8 @@ from bandrt.results.writer import Store
 from bandrt.run.interrupt import Interrupt, Interrupted
 from bandrt.run.pipeline import TIMEOUT_SECONDS, RunReport, default_max_atoms, default_workers, run
 from bandrt.run.workers import MAX_WORKERS, require_main_guard
-from bandrt.sources import Source, count, find
+from bandrt.sources import Source, count, find, find_piped
+from bandrt.sources.standard_input import STANDARD_INPUT, Piped
 from bandrt.sources.tables import STRUCTURE_COLUMN
 
 _RECORDED_PACKAGES = ("numpy", "gemmi", "moyopy", "onnxruntime", "onnxruntime-gpu", "cuda-core", "tensorrt", "tensorrt-rtx-cu13")
@@ -81,7 +82,7 @@ class InferOptions:
 
 
 def infer(
-    paths: Path | str | Iterable[Path | str],
+    paths: Path | str | Iterable[Path | str] | Piped,
     out: Path | str,
     options: InferOptions,
     *,
@@ -90,7 +91,7 @@ def infer(
     """Predict every crystal that is found and write the results.
 
     Args:
-        paths: files, folders, tables and archives, one or many.
+        paths: files, folders, tables and archives, one or many; or the text of crystals that was piped in.
         out: the output folder.
         options: choices of this run.
         on_progress: called with the report as the run goes on.
@@ -104,14 +105,14 @@ def infer(
         KeyboardInterrupt: there was a request to stop before anything was written.
     """
     require_main_guard()
-    paths, out = paths_of(paths), path_of(out, what="out")
+    inputs, out = _inputs(paths), path_of(out, what="out")
     report = RunReport()
     check_store(out, options.mode)
-    sources = _found(paths, out, options.structure_column)
+    sources = _found(inputs, out, options.structure_column)
     engine = _opened(options)
     try:
         with Interrupt() as interrupt:
-            _infer(paths, sources, out, engine, options, report, interrupt, on_progress)
+            _infer(inputs, sources, out, engine, options, report, interrupt, on_progress)
     finally:
         if not report.engine_busy:
             engine.close()
@@ -129,7 +130,7 @@ def _opened(options: InferOptions) -> Engine:
 
 
 def _infer(
-    paths: Sequence[Path],
+    inputs: Sequence[Path] | Piped,
     sources: Iterator[Source],
     out: Path,
     engine: Engine,
@@ -143,7 +144,7 @@ def _infer(
     before = _earlier_record(out) if options.mode == "resume" else {}
     batch_size = options.batch_size or _recorded_batch_size(before) or default_batch_size(device)
     started, clock = datetime.now(UTC), time.perf_counter()
-    record = _record(paths, engine, options, workers=workers, batch_size=batch_size, started=started)
+    record = _record(inputs, engine, options, workers=workers, batch_size=batch_size, started=started)
     _require_same(out, before, record)
     store = Store(
         out,
@@ -157,7 +158,8 @@ def _infer(
         try:
             report.take_totals(store)
             store.write_run(record | outcome(report))
-            report.expected = count(paths, skip=[out], structure_column=options.structure_column)
+            if not isinstance(inputs, Piped):
+                report.expected = count(inputs, skip=[out], structure_column=options.structure_column)
             run(
                 sources,
                 engine,
@@ -167,7 +169,7 @@ def _infer(
                 report=report,
                 timeout=options.timeout,
                 max_atoms=options.max_atoms or default_max_atoms(device),
-                searched=paths,
+                searched=[] if isinstance(inputs, Piped) else inputs,
                 interrupt=interrupt,
                 on_progress=on_progress,
             )
@@ -236,18 +238,18 @@ def _short(value: Any) -> str:
     return str(value)[:12] if isinstance(value, str) and len(value) == 64 else repr(value)
 
 
-def dry_run(paths: Path | str | Iterable[Path | str], out: Path | str, options: InferOptions) -> dict[str, Any]:
+def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, options: InferOptions) -> dict[str, Any]:
     """What `infer` would do, writing nothing and running nothing.
 
     Raises:
         BandrtError: as `infer` would before its first prediction.
     """
-    paths, out = paths_of(paths), path_of(out, what="out")
+    inputs, out = _inputs(paths), path_of(out, what="out")
     check_store(out, options.mode)
     manifest = read_manifest(options.engine)
     device = default_device(options.engine) if options.device is None else options.device
     return {
-        "inputs": sum(1 for _ in _found(paths, out, options.structure_column)),
+        "inputs": sum(1 for _ in _found(inputs, out, options.structure_column)),
         "out": str(out),
         "mode": options.mode,
         "engine": str(options.engine),
@@ -263,20 +265,27 @@ def _workers(options: InferOptions, device: str) -> int:
     return default_workers(device) if options.workers is None else options.workers
 
 
-def _found(paths: Sequence[Path], out: Path, structure_column: str) -> Iterator[Source]:
-    """The sources under some paths, results aside; that there is one at all is known at once."""
-    sources = find(paths, skip=[out], structure_column=structure_column)
+def _inputs(paths: Path | str | Iterable[Path | str] | Piped) -> list[Path] | Piped:
+    return paths if isinstance(paths, Piped) else paths_of(paths)
+
+
+def _found(inputs: Sequence[Path] | Piped, out: Path, structure_column: str) -> Iterator[Source]:
+    """The sources of the inputs, results aside; that there is one at all is known at once."""
+    if isinstance(inputs, Piped):
+        sources = find_piped(inputs, structure_column=structure_column)
+    else:
+        sources = find(inputs, skip=[out], structure_column=structure_column)
     return chain((next(sources),), sources)
 
 
 def _record(
-    paths: Sequence[Path], engine: Engine, options: InferOptions, *, workers: int, batch_size: int, started: datetime
+    inputs: Sequence[Path] | Piped, engine: Engine, options: InferOptions, *, workers: int, batch_size: int, started: datetime
 ) -> dict[str, Any]:
     manifest = engine.manifest
     return {
         "bandrt_version": __version__,
         "started": started.isoformat(timespec="seconds"),
-        "inputs": [str(path) for path in paths],
+        "inputs": [str(path) for path in ((STANDARD_INPUT,) if isinstance(inputs, Piped) else inputs)],
         "engine": {
             "path": str(engine.path),
             "sha256": engine.sha256,

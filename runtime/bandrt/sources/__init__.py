@@ -23,11 +23,13 @@ from bandrt.sources.ase_files import configurations
 from bandrt.sources.folders import FoundFile, files
 from bandrt.sources.json_documents import documents
 from bandrt.sources.kinds import stem_of
+from bandrt.sources.parquet import parquet_rows
 from bandrt.sources.source import Candidate, Source, refused
+from bandrt.sources.standard_input import STANDARD_INPUT, Piped, piped_candidates
 from bandrt.sources.tables import STRUCTURE_COLUMN, rows, trajectory
 from bandrt.sources.unique import SharedStrings, UniqueIds
 
-__all__ = ["Source", "count", "find", "left_out"]
+__all__ = ["Source", "count", "find", "find_piped", "left_out"]
 
 COUNTED_BYTES = 2**27
 """Of tables, trajectories and archives, that are read once more to know how many crystals they hold; it takes seconds."""
@@ -78,6 +80,19 @@ def find(
     return _with_ids(candidates, given)
 
 
+def find_piped(piped: Piped, *, structure_column: str = STRUCTURE_COLUMN) -> Iterator[Source]:
+    """Find every crystal in what was piped in, with ids that are unique.
+
+    Args:
+        piped: the text and how it is written.
+        structure_column: as for `find`.
+
+    Raises:
+        BandrtError: ``no-input`` when the iterator ends without a source.
+    """
+    return _with_ids(piped_candidates(piped, structure_column), [STANDARD_INPUT])
+
+
 def count(
     paths: Path | str | Iterable[Path | str],
     *,
@@ -120,7 +135,7 @@ def _no_input(paths: Sequence[Path], unusable: str = "") -> BandrtError:
     reason = f" ({unusable})" if unusable else ""
     return BandrtError(
         "no-input",
-        f"no crystal in {places}{reason}; looked for {FORMATS}, tables .csv and .jsonl, ASE's .traj and .db, .zip and .tar",
+        f"no crystal in {places}{reason}; looked for {FORMATS}, tables .csv, .jsonl, .parquet, ASE's .traj, .db, .zip and .tar",
     )
 
 
@@ -146,6 +161,8 @@ def _candidates(file: FoundFile, shared_stems: Container[str], structure_column:
         yield from members(file.path, file.label, structure_column)
     elif file.kind == "ase":
         yield from configurations(file.path, file.label)
+    elif file.kind == "parquet":
+        yield from parquet_rows(file.path, file.label, structure_column)
     elif file.kind == "crystal":
         yield _whole(file, shared_stems)
     else:

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from bandrt.errors import InputError
 from bandrt.limits import MAX_CRYSTAL_BYTES
-from bandrt.readers import format_of
+from bandrt.readers import format_of, is_of_another_program
 from bandrt.readers.text import bare_name, decoded, limited, open_file, unpacked
 from bandrt.sources.json_documents import documents
 from bandrt.sources.kinds import is_hidden, kind_of, stem_of
@@ -191,8 +191,9 @@ def _member(member: str, opener: Opener, path: str, label: str, structure_column
     if kind == "archive":
         yield refused(stem_of(member), path, "unsupported-format", "an archive inside an archive; unpack the outer one")
         return
-    if kind == "ase":
-        yield refused(stem_of(member), path, "unsupported-format", "a file that ASE has to open; unpack the archive")
+    if kind in ("ase", "parquet"):
+        package = "ASE" if kind == "ase" else "pyarrow"
+        yield refused(stem_of(member), path, "unsupported-format", f"a file that {package} has to open; unpack the archive")
         return
     try:
         with closing(opener()) as stream:
@@ -202,6 +203,8 @@ def _member(member: str, opener: Opener, path: str, label: str, structure_column
                 yield from trajectory(stream, member, path, label)
             else:
                 raw = limited(unpacked(stream, member, name=path), name=path)
+                if is_of_another_program(member, decoded(raw)):
+                    return
                 several = documents(io.BytesIO(raw), bare_name(member), path, label) if kind == "document" else iter(())
                 first = next(several, None)
                 yield first or Candidate(Source(stem_of(member), path, format_of(member) or "cif", decoded(raw)), label)

@@ -11,12 +11,15 @@ from typing import NamedTuple
 
 from bandrt.errors import InputError
 from bandrt.files import SPECIAL, is_special
-from bandrt.readers.text import open_file
+from bandrt.readers import is_of_another_program, may_be_of_another_program
+from bandrt.readers.text import BROKEN, decoded, open_file, unpacked
 from bandrt.sources.kinds import Kind, ending_of, is_hidden, kind_of
 from bandrt.sources.unique import SeenStrings
 
 _ASE_BEGINNINGS = (b"- of Ulm", b"SQLite format 3\0")
 """Of a trajectory and a database."""
+_BEGINNING_BYTES = 2**20
+"""Read of a file whose name other programs use, too, to tell whose it is."""
 _BROKEN_LINK = "(broken link)"
 RESULTS = "folder(s) of earlier results"
 """What is counted where a folder was left out because a run wrote it."""
@@ -120,7 +123,7 @@ def _search(folder: Path, label: str, real: str, seen: SeenStrings, left_out: Co
             elif left_out is not None:
                 left_out[_BROKEN_LINK] += 1
             continue
-        if kind == "ase" and not _of_ase(entry):
+        if (kind == "ase" and not _of_ase(entry)) or (may_be_of_another_program(entry.name) and _of_another_program(entry)):
             kind = None
         if kind is None:
             if left_out is not None and entry.is_symlink() and not os.path.exists(entry.path):
@@ -160,3 +163,14 @@ def _of_ase(entry: os.DirEntry[str]) -> bool:
             return file.read(16).startswith(_ASE_BEGINNINGS)
     except (OSError, InputError):
         return True  # that it cannot be read is reported
+
+
+def _of_another_program(entry: os.DirEntry[str]) -> bool:
+    """Whether a file in a folder has a name that we know, and is of another program: many write ``.in`` and ``.res``."""
+    try:
+        if not entry.is_file():
+            return False
+        with open_file(Path(entry.path)) as file, unpacked(file, entry.name) as stream:
+            return is_of_another_program(entry.name, decoded(stream.read(_BEGINNING_BYTES)))
+    except (InputError, *BROKEN):
+        return False  # that it cannot be read is reported

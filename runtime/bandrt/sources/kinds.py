@@ -9,14 +9,15 @@ from typing import Literal
 from bandrt.readers import format_of
 from bandrt.readers.text import bare_name
 
-Kind = Literal["crystal", "document", "frames", "table", "archive", "ase"]
+Kind = Literal["crystal", "document", "frames", "table", "archive", "ase", "parquet"]
 
 TABLES = (".csv", ".jsonl")
 ASE_DATABASE = ".db"
 ASE_FILES = (".traj", ASE_DATABASE)
 """Trajectories and databases that ASE writes."""
+PARQUET = ".parquet"
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
-_PLAIN = r"\.(?:csv|jsonl|cif|vasp|poscar|json|extxyz|xyz|xsf|traj|db)"
+_PLAIN = r"(?:\.(?:csv|jsonl|cif|vasp|poscar|json|extxyz|xyz|xsf|res|pwi|traj|db|parquet)|(?<!geometry)\.in)"
 _ENDING = re.compile(rf"(?<=.)(?:\.tar\.(?:gz|bz2|xz)|\.(?:zip|tar|tgz)|(?:{_PLAIN})?\.(?:gz|bz2|xz|zst)|{_PLAIN})$", re.IGNORECASE)
 
 
@@ -29,6 +30,8 @@ def kind_of(file_name: str) -> Kind | None:
         return "table"
     if lower.endswith(ASE_FILES):
         return "ase"
+    if lower.endswith(PARQUET):
+        return "parquet"
     found = format_of(file_name)
     if found is None:
         return None

@@ -24,6 +24,8 @@ ID_COLUMNS = ("material_id", "id", "name", "jid")
 """Columns a row takes its id from, the first that the table has."""
 STRUCTURE_COLUMN = "cif"
 """Column or key that a crystal is read from if no other is asked for."""
+OTHER_COLUMN = "structure"
+"""The same, where that one is missing."""
 Written = tuple[Format, str]
 """How a text is written, and the text."""
 BROKEN_STREAM = (OSError, EOFError, zlib.error, lzma.LZMAError, csv.Error)
@@ -99,8 +101,12 @@ def _csv_rows(table: IO[str], structure_column: str) -> Iterator[tuple[str, Writ
     header = next(reader, None)
     if header is None:
         raise InputError("empty-file", "the table is empty")
+    if structure_column == STRUCTURE_COLUMN and structure_column not in header and OTHER_COLUMN in header:
+        structure_column = OTHER_COLUMN
     if structure_column not in header:
         raise InputError("no-cif-column", f"the table has no column `{structure_column}`, only {', '.join(header)[:200]}")
+    if header.count(structure_column) > 1:
+        raise InputError("no-cif-column", f"the table has several columns `{structure_column}`; rename all but one")
     place = header.index(structure_column)
     id_column = next((header.index(column) for column in ID_COLUMNS if column in header), None)
     for row in filter(None, reader):  # blank lines
@@ -134,7 +140,7 @@ def structure_of(row: Any, structure_column: str = STRUCTURE_COLUMN) -> Written 
     named = columns.get(structure_column)
     document = named if is_document(named) else columns
     if structure_column == STRUCTURE_COLUMN and not isinstance(named, str):
-        named = columns.get("structure")
+        named = columns.get(OTHER_COLUMN)
     if isinstance(named, str):
         return _of_text(named)
     if is_document(document) and (document is not columns or structure_column == STRUCTURE_COLUMN):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -438,3 +439,50 @@ def test_an_interrupt_ends_a_command_that_does_not_come_back_to_python() -> None
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
     assert (process.returncode, said) == (130, "interrupted\n")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def piped(monkeypatch: pytest.MonkeyPatch, raw: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
+
+
+def test_a_crystal_or_paths_can_be_piped_in_and_resumed(
+    tiny_engine: Path, mixed_folder: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, options = tmp_path / "out", ["--engine", str(tiny_engine)]
+    crystal = (mixed_folder / "a-salt.cif").read_bytes()
+    piped(monkeypatch, crystal)
+    assert run(["infer", "-", "-o", str(out), *options]) == 0
+    assert (out / "summary.csv").read_text().splitlines()[1].split(",")[1] == "stdin"
+    assert json.loads((out / "run.json").read_text())["inputs"] == ["-"]
+    piped(monkeypatch, crystal)
+    assert run(["infer", "-", "-o", str(out), *options, "--resume"]) == 0
+    assert "1 input was done by earlier runs" in capsys.readouterr().err
+    piped(monkeypatch, b"\0".join(bytes(path) for path in (mixed_folder / "a-salt.cif", mixed_folder / "POSCAR")))
+    assert run(["infer", "-", "-o", str(tmp_path / "two"), *options]) == 0
+    assert "2 predicted" in capsys.readouterr().err
+    piped(monkeypatch, crystal)
+    assert run(["infer", "-", "-o", str(tmp_path / "dry"), *options, "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["inputs"] == 1
+
+
+@pytest.mark.parametrize("stdin", [Terminal(), None])
+def test_nothing_is_read_from_a_terminal(stdin: object, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert run(["infer", "-", "-o", str(tmp_path / "out")]) == 2
+    assert "nothing is piped in" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_standard_input_stands_alone_and_may_not_be_empty(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(["infer", "-", "more", "-o", str(tmp_path / "out")]) == 2
+    assert "./-" in capsys.readouterr().err
+    piped(monkeypatch, b"\n")
+    assert run(["infer", "-", "-o", str(tmp_path / "out")]) == 1
+    assert "error [no-input]: stdin: nothing was piped in" in capsys.readouterr().err

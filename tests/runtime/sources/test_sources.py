@@ -253,7 +253,8 @@ def test_bad_lines_are_reported_and_the_others_read(tmp_path: Path) -> None:
     ("name", "text", "code"),
     [
         ("t.csv", "", "empty-file"),
-        ("t.csv", "id,structure\n1,2\n", "no-cif-column"),
+        ("t.csv", "id,formula\n1,2\n", "no-cif-column"),
+        ("t.csv", "id,cif,cif\n1,2,3\n", "no-cif-column"),
         ("t.csv.gz", gzip.compress(b"id,cif\n", mtime=0), "no-cif-column"),
     ],
 )
@@ -435,11 +436,43 @@ def test_compressed_files_are_read_by_the_names_people_give_them(tmp_path: Path,
         assert codes(find(tmp_path / f"a.cif{ending}")) == ["unreadable"]
 
 
+def zstandard(text: str) -> bytes:
+    """Text as Zstandard; by Python or by the package."""
+    name = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+    packed: bytes = pytest.importorskip(name).compress(text.encode())
+    return packed
+
+
+def test_zstandard_is_read_in_files_tables_frames_and_archives(tmp_path: Path) -> None:
+    frames = zstandard(FRAME) + zstandard(FRAME)  # two pieces, as parallel programs write them
+    for name, raw in {"a.cif.zst": zstandard(CIF), "b.CIF.ZST": zstandard(CIF), "f.xyz.zst": frames}.items():
+        write(tmp_path / name, raw)
+    write(tmp_path / "t.csv.zst", zstandard(table(["id", "cif"], [["row", CIF]])))
+    write(tmp_path / "t.json.zst", zstandard(json.dumps([{"id": "entry", "cif": CIF}])))
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.write(tmp_path / "a.cif.zst", "member.cif.zst")
+    assert ids(tmp_path) == ["a", "b", "f:0", "f:1", "row", "entry", "member"]
+    assert codes(find(tmp_path)) == ["ok"] * 7
+
+
+@pytest.mark.parametrize("name", ["a.cif.zst", "t.csv.zst", "f.xyz.zst", "t.json.zst"])
+def test_damaged_zstandard_is_reported(tmp_path: Path, name: str) -> None:
+    texts = {"a": CIF, "t.csv": table(["id", "cif"], [["row", CIF]]), "f": FRAME, "t.json": json.dumps([{"cif": CIF}])}
+    text = texts.get(name.split(".")[0]) or texts[name.removesuffix(".zst")]
+    for damaged in (zstandard(text)[:-9], b"no such thing", zstandard(text) + b"more"):
+        write(tmp_path / name, damaged)
+        assert codes(find(tmp_path / name))[-1] == "unreadable"
+
+
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="Python 3.14 reads Zstandard")
-def test_zstandard_is_refused_by_its_name_where_python_does_not_know_it(tmp_path: Path) -> None:
-    for name in ("a.cif.zst", "t.csv.zst"):
+def test_zstandard_names_the_extra_where_its_package_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "backports", None)
+    for name in ("a.cif.zst", "t.csv.zst", "t.json.zst"):
         write(tmp_path / name, b"\x28\xb5\x2f\xfd")
-    assert codes(find(tmp_path)) == ["unsupported-format"] * 2
+    assert codes(find(tmp_path)) == ["missing-package"] * 3
+    refusal = refusal_of(next(find(tmp_path)))
+    assert refusal is not None
+    assert "bandrt[zstd]" in refusal.message
 
 
 def test_what_is_passed_over_in_folders_is_counted_by_ending(tmp_path: Path) -> None:
@@ -466,3 +499,40 @@ def test_the_column_of_structures_can_be_named(tmp_path: Path, name: str) -> Non
     assert codes(sources) == ["ok", "ok"]
     assert count(path, structure_column="final") == 2
     assert set(codes(find(path, structure_column="absent"))) == {"no-cif-column"}
+
+
+RES = "TITL Cu\nCELL 1.54 4 4 4 90 90 90\nLATT -1\nSFAC Cu\nCu 1 0 0 0 1.0\nEND\n"
+PWI = "&control\n/\n&SYSTEM\nibrav=1, A=4, nat=1, ntyp=1\n/\nATOMIC_SPECIES\nCu 63.5 Cu.UPF\nATOMIC_POSITIONS crystal\nCu 0 0 0\n"
+OTHERS = {
+    "control.in": PWI,
+    "ph.in": "&inputph\n/\n",
+    "run.in": "units metal\n",
+    "mesh.res": "results\n",
+    "b/mesh.res.gz": "results",
+}
+"""Files of other programs, under names that ours have."""
+
+
+def test_files_of_other_programs_that_are_called_like_ours_are_left_out_of_folders(tmp_path: Path) -> None:
+    for name, text in {"a.res": RES, "b.scf.in": PWI, "c.pwi": PWI, "d.in.gz": PWI, "geometry.in": "x", **OTHERS}.items():
+        write(tmp_path / name, text)
+    write(tmp_path / "cut.in.gz").write_bytes(gzip.compress(PWI.encode())[:-9])
+    assert ids(tmp_path) == ["a", "b.scf", "c", "cut", "d", "geometry.in"]
+    assert codes(find(tmp_path)) == ["ok", "ok", "ok", "unreadable", "ok", "not-periodic"]
+    assert count(tmp_path) == 6
+    assert left_out(tmp_path) == {".in": 3, ".res": 1, ".res.gz": 1}
+    assert codes(find([tmp_path / "run.in", tmp_path / "mesh.res"])) == ["not-a-crystal"] * 2
+
+
+def test_files_of_other_programs_are_left_out_of_archives(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for name, text in {"a.res": RES, "b.in": PWI, **OTHERS}.items():
+            archive.writestr(name.removesuffix(".gz"), text)
+    assert ids(tmp_path / "all.zip") == ["a", "b"]
+    assert codes(find(tmp_path / "all.zip")) == ["ok", "ok"]
+
+
+def test_a_column_called_structure_is_read_where_none_is_called_cif(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", table(["id", "structure"], [["x", CIF]]))
+    write(tmp_path / "b.csv", table(["id", "structure", "cif"], [["y", "no", CIF]]))
+    assert codes(find(tmp_path)) == ["ok", "ok"]
