@@ -12,7 +12,7 @@ import pytest
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.readers import read_cif, to_crystal
-from bandrt.readers.cif_symmetry import named_settings
+from bandrt.readers.space_groups import named_settings
 
 COORDINATE_TOLERANCE = 1e-9
 """Fractional: a value that was read, not computed."""
