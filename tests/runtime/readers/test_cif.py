@@ -452,13 +452,6 @@ def test_a_tag_that_says_nothing_of_the_structure_may_come_twice() -> None:
     assert read_cif(SALT.replace("_Z 4\n", "_Z 4\n_cell_length_a 5.64\n")).n_atoms == 8
 
 
-def test_the_syntax_of_cif_2_is_named() -> None:
-    with pytest.raises(InputError, match=r"CIF 2\.0") as caught:
-        read_cif("#\\#CIF_2.0\n" + SALT.replace("_Z 4\n", "_Z 4\n_title '''it's\nlong'''\n_list [1 2]\n"))
-    assert caught.value.code == "cif-syntax"
-    assert read_cif("#\\#CIF_2.0\n" + SALT).n_atoms == 8
-
-
 def test_an_unknown_space_group_is_refused() -> None:
     assert code_of(SALT.replace("'F m -3 m'", "'Q m -3 m'")) == "bad-symmetry"
 
