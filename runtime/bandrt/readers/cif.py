@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
+from gemmi import cif
 from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
-from bandrt.readers.cif_cell import cell_of, lattice_of
-from bandrt.readers.cif_composition import check_composition
+from bandrt.readers.cif_cell import cell_of, check_volume, lattice_of
+from bandrt.readers.cif_composition import amounts_of, check_composition
 from bandrt.readers.cif_plain import plain_cif
-from bandrt.readers.cif_sites import site_columns, sites_of
+from bandrt.readers.cif_sites import Sites, site_columns, sites_of
 from bandrt.readers.cif_space_group import NO_SYMMETRY, Statement, statements_of, symmetry_items
-from bandrt.readers.cif_symmetry import expand, fits_cell
+from bandrt.readers.cif_symmetry import Operations, expand, fits_cell, multiplicities
 from bandrt.readers.cif_tags import first_value
 from bandrt.readers.cif_text import structure_block
 from bandrt.readers.symmetry_agreement import agree
 
 _FORMULA = ("_chemical_formula_sum", "_chemical_formula.sum")
+MAX_ATOMS = 10_000
+"""Atoms in the cell as it is written, which symmetry makes of the sites."""
+_VOLUME = ("_cell_volume", "_cell.volume")
 _FORMULA_UNITS = ("_cell_formula_units_z", "_cell.formula_units_z")
 
 
@@ -34,46 +38,65 @@ def read_cif(text: str, *, name: str = "crystal") -> Crystal:
     Raises:
         InputError: ``empty-file``, ``not-a-crystal``, ``cif-syntax``, ``cif-incomplete``, ``several-blocks``, ``no-atoms``,
             ``bad-lattice``, ``bad-coordinates``, ``unknown-species``, ``partial-occupancy``, ``bad-symmetry``,
-            ``ambiguous-symmetry``, ``contradicting-symmetry``, ``modulated``, ``composition-mismatch`` or ``overlapping-atoms``.
+            ``ambiguous-symmetry``, ``contradicting-symmetry``, ``modulated``, ``composition-mismatch``, ``too-many-atoms`` or
+            ``overlapping-atoms``.
     """
     if plain := plain_cif(text):
         lattice = lattice_of(plain.lengths, plain.angles, name)
-        numbers, coords = sites_of(plain.columns, name)
-        check_composition(plain.formula, plain.units, numbers, name)
-        return Crystal.checked(lattice, numbers, coords, name=name)
+        check_volume(lattice, plain.volume, name)
+        sites = sites_of(plain.columns, name)
+        check_composition(plain.formula, plain.units, sites.atomic_numbers, name)
+        _check_doubt(sites, plain.formula)
+        return Crystal.checked(lattice, sites.atomic_numbers, sites.frac_coords, name=name)
     block, others = structure_block(text, name)
     lengths, angles = cell_of(block, name)
     lattice = lattice_of(lengths, angles, name)
-    numbers, coords = sites_of(site_columns(block, name), name)
+    check_volume(lattice, first_value(block, _VOLUME), name)
+    sites = sites_of(site_columns(block, lattice, name), name)
     statements = statements_of(symmetry_items(block, name), name)
     if not statements:
-        for other in others:
-            if any(
-                len(c.rotations) > 1 for statement in statements_of(symmetry_items(other, name), name) for c in statement.candidates
-            ):
-                raise InputError(
-                    "bad-symmetry", f"{name}: the symmetry stands in block {other.name!r}, the atoms in {block.name!r}"
-                )
+        _check_elsewhere(block, others, name)
     formula, units = first_value(block, _FORMULA), first_value(block, _FORMULA_UNITS)
-    return _expanded(formula, units, statements or [NO_SYMMETRY], lattice, numbers, coords, name)
+    crystal = _expanded(formula, units, statements or [NO_SYMMETRY], lattice, sites, name)
+    _check_doubt(sites, formula)
+    return crystal
+
+
+def _check_size(operations: Operations, sites: Sites, lattice: NDArray[np.float64], name: str) -> None:
+    """Refuse more atoms than any crystal has that bands are predicted for, before they are made of the sites."""
+    n_atoms = len(sites.atomic_numbers)
+    if n_atoms <= MAX_ATOMS < n_atoms * len(operations.rotations):
+        n_atoms = int(multiplicities(operations, sites.frac_coords, lattice).sum())
+    if n_atoms > MAX_ATOMS:
+        raise InputError("too-many-atoms", f"{name}: {n_atoms} atoms in the cell, at most {MAX_ATOMS} are read")
+
+
+def _check_doubt(sites: Sites, formula: str) -> None:
+    """Refuse sites that may be something else than they were read as, where no formula has said the same."""
+    if sites.doubt is not None and not amounts_of(formula):
+        raise sites.doubt
+
+
+def _check_elsewhere(block: cif.Block, others: list[cif.Block], name: str) -> None:
+    """Refuse a file that says in another block which symmetry it has."""
+    for other in others:
+        statements = statements_of(symmetry_items(other, name), name)
+        if any(len(operations.rotations) > 1 for statement in statements for operations in statement.candidates):
+            raise InputError("bad-symmetry", f"{name}: the symmetry stands in block {other.name!r}, the atoms in {block.name!r}")
 
 
 def _expanded(
-    formula: str,
-    units: str,
-    statements: list[Statement],
-    lattice: NDArray[np.float64],
-    numbers: NDArray[np.int32],
-    coords: NDArray[np.float64],
-    name: str,
+    formula: str, units: str, statements: list[Statement], lattice: NDArray[np.float64], sites: Sites, name: str
 ) -> Crystal:
     """The whole cell from the listed sites, by the one meaning of the first statement that fits all the rest."""
     crystals, refusals = [], []
+    numbers, coords = sites.atomic_numbers, sites.frac_coords
     first, *others = statements
     for operations in first.candidates:
         try:
             if not fits_cell(operations, lattice):
                 raise InputError("bad-symmetry", f"{name}: the symmetry operations do not fit the unit cell")
+            _check_size(operations, sites, lattice, name)
             all_numbers, all_coords = (
                 expand(operations, numbers, coords, lattice) if len(operations.rotations) > 1 else (numbers, coords)
             )

@@ -17,7 +17,7 @@ _AMOUNT = re.compile(r"([A-Z][a-z]?)(\d+\.?\d*|\.\d+)?(?=\s|$|[A-Z])\s*")
 
 
 @lru_cache(maxsize=1024)
-def _amounts(formula: str) -> dict[int, int]:
+def amounts_of(formula: str) -> dict[int, int]:
     """Whole amounts by atomic number of a formula like ``Sr1 Ti1 O3``; empty for other amounts and for free text."""
     amounts: dict[int, int] = {}
     end = 0
@@ -36,8 +36,11 @@ def check_composition(formula: str, written_units: str, numbers: NDArray[np.int3
     """Compare the atoms with the formula the file states: the only trace of a file cut at the end of a row.
 
     The formula is of one unit, of which the cell holds Z, or (as pymatgen writes it) of the whole cell.
+
+    Raises:
+        InputError: ``composition-mismatch``.
     """
-    stated = _amounts(formula)
+    stated = amounts_of(formula)
     if not stated:
         return
     written = numbers.tolist()

@@ -169,6 +169,20 @@ def expand(
     return np.repeat(numbers[kept], [len(orbit) for orbit in atoms]), np.concatenate(atoms)
 
 
+def multiplicities(operations: Operations, coords: NDArray[np.float64], lattice: NDArray[np.float64]) -> NDArray[np.int64]:
+    """How many atoms of the cell each site stands for, (n_sites,).
+
+    Args:
+        operations: the space group.
+        coords: (n_sites, 3) fractional.
+        lattice: (3, 3) rows, Å.
+    """
+    offset = _images(operations, coords) - coords[:, None]
+    offset -= np.rint(offset)
+    orders = (np.linalg.norm(offset @ lattice, axis=2) < SPECIAL_POSITION_TOLERANCE).sum(axis=1)  # of the site symmetry
+    return np.asarray(np.rint(len(operations.rotations) / np.maximum(orders, 1)).astype(np.int64))
+
+
 def _images(operations: Operations, coords: NDArray[np.float64]) -> NDArray[np.float64]:
     """Every operation on every position, (n_sites, n_ops, 3)."""
     turned = coords @ operations.rotations.reshape(-1, 3).T  # (n_sites, n_ops * 3)

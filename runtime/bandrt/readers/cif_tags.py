@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from functools import lru_cache
 from typing import cast
@@ -9,7 +10,9 @@ from typing import cast
 from gemmi import cif
 
 COORDINATES = ("_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z")
+CARTESIAN = ("_atom_site_cartn_x", "_atom_site_cartn_y", "_atom_site_cartn_z")
 DOTTED_X = "_atom_site.fract_x"  # newer dictionaries write a dot
+DOTTED_CARTESIAN_X = "_atom_site.cartn_x"
 MODULATED = re.compile(r"_(cell_modulation|cell_wave_vector|cell_subsystem_|\w*_ssg_|atom_site_\w*(fourier|special_func))")
 _SYMMETRY_LIKE = re.compile(
     r"_(?!geom|refln|diffrn|publ|journal|audit|exptl|chemical|citation|atom_|struct_)"
@@ -27,6 +30,7 @@ MAGNETIC_TAG = re.compile(r"\w*magn\w*(operation_xyz|as_xyz)")
 MAGNETIC_CENTRING_TAG = re.compile(r"\w*magn\w*(centering|centring)_xyz")
 NAME_TAG = re.compile(r"\w*(h_?m|hermann_?mauguin|group_name|group_symbol|name_short)(_alt|_full|_ref|_extended)?")
 NUMBER_TAG = re.compile(r"\w*(it_number|int_?tables?_(no|num|number)|group_number|group_no)")
+_FRACTION = re.compile(r"([+-]?\d{1,6})/([1-9]\d{0,5})", re.ASCII)
 STRUCTURAL = re.compile(r"_(cell_(length|angle|formula_units)_|atom_site_(?!aniso)|chemical_formula_sum)")
 
 
@@ -65,8 +69,21 @@ def first_value(block: cif.Block, tags: tuple[str, ...]) -> str:
 
 
 def cif_number(token: str) -> float:
-    """A CIF number, uncertainty dropped: ``0.333(2)`` is 0.333; nan if it is none."""
-    try:
-        return float(token)
-    except ValueError:
-        return float(cif.as_number(token))
+    """A CIF number, uncertainty dropped: ``0.333(2)`` is 0.333, and ``1/4`` is 0.25; nan if it is none."""
+    number = float(cif.as_number(token))
+    if math.isnan(number):
+        written = value_of(token)
+        number = float(cif.as_number(written))
+        if math.isnan(number) and (fraction := _FRACTION.fullmatch(written)):
+            number = int(fraction[1]) / int(fraction[2])
+    return number
+
+
+def cif_numbers(tokens: list[str]) -> list[float]:
+    """The same of many."""
+    if not any("_" in token for token in tokens):  # to Python, 1_0 is ten
+        try:
+            return list(map(float, tokens))
+        except ValueError:
+            pass
+    return list(map(cif_number, tokens))

@@ -9,7 +9,16 @@ from gemmi import cif
 
 from bandrt.errors import InputError
 from bandrt.readers.cif2 import as_cif1, looks_like_cif2, says_cif2
-from bandrt.readers.cif_tags import COORDINATES, DOTTED_X, STRUCTURAL, pair_of, plain_tag, speaks_of_symmetry
+from bandrt.readers.cif_tags import (
+    CARTESIAN,
+    COORDINATES,
+    DOTTED_CARTESIAN_X,
+    DOTTED_X,
+    STRUCTURAL,
+    pair_of,
+    plain_tag,
+    speaks_of_symmetry,
+)
 
 _BLOCK_NAME = re.compile(r"^data_[^\s]*(?:[ \t]+(?!_|loop_|save_|#)[^\s#]+)+[ \t]*$", re.IGNORECASE | re.MULTILINE)
 _MARKS_OF_THE_END = "\x1a\x00"
@@ -121,4 +130,5 @@ def has_cell(block: cif.Block) -> bool:
 
 
 def has_atoms(block: cif.Block) -> bool:
-    return any(len(block.find_values(tag)) for tag in (COORDINATES[0], DOTTED_X))
+    """Whether the block has positions of atoms."""
+    return any(len(block.find_values(tag)) for tag in (COORDINATES[0], DOTTED_X, CARTESIAN[0], DOTTED_CARTESIAN_X))
