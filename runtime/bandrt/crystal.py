@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -30,11 +31,14 @@ class Crystal:
         lattice: (3, 3) float64, Å, rows.
         atomic_numbers: (n_atoms,) int32, 1 to 118.
         frac_coords: (n_atoms, 3) float64, any lattice image.
+        notes: warnings of what was left out or taken for granted when it was read, e.g. ``moments-dropped:Mn1``; they become
+            those of its prediction.
     """
 
     lattice: NDArray[np.float64]
     atomic_numbers: NDArray[np.int32]
     frac_coords: NDArray[np.float64]
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Make arrays of lists; whether they are a crystal's is for `checked` to say."""
@@ -92,6 +96,14 @@ class Crystal:
                 "overlapping-atoms", f"{name}: {pair} {overlap.distance:.3f} Å apart, at least {overlap.allowed} Å is needed"
             )
         return cls(cell, numbers, coords)
+
+    def with_notes(self, notes: tuple[str, ...]) -> Crystal:
+        """The same crystal with these warnings."""
+        if notes == self.notes:
+            return self
+        noted = copy(self)
+        object.__setattr__(noted, "notes", notes)
+        return noted
 
     @property
     def n_atoms(self) -> int:

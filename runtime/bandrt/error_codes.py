@@ -491,5 +491,21 @@ WARNINGS: Mapping[str, ErrorCode] = by_code(
         "Two atoms are closer than any bond between their elements, two hydrogen atoms closer than 0.5 Å.",
         "Check the positions, and the cell and its unit, which is Å; neither the bands nor uncertainty_ev hold for such a crystal.",
     ),
+    ErrorCode(
+        "moments-dropped",
+        "A magnetic CIF gives magnetic moments, of the sites that the warning names; they were dropped.",
+        "The bands are those of the crystal without magnetic order. If the order matters, compute them with spin.",
+    ),
+    ErrorCode(
+        "symmetry-not-stated",
+        "A CIF says nothing of its symmetry, so that the sites it lists were taken for all atoms of the cell.",
+        "If symmetry makes more atoms, add the space group or its operations to the file; else write that it is P 1.",
+    ),
+    ErrorCode(
+        "assumed-setting",
+        "A CIF gives the number of its space group, or a name that does not tell the axes; the setting that the warning names was"
+        " taken.",
+        "List the symmetry operations in the file, or write the full name, if another setting is meant.",
+    ),
 )
 """Warnings of predictions, by what stands before the colon: ``magnetic`` for ``magnetic:Fe``."""

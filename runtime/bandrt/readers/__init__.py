@@ -41,14 +41,16 @@ __all__ = [
 Format = Literal["cif", "poscar", "json", "extxyz", "xsf", "aims"]
 
 FORMATS = (
-    "CIF (.cif), POSCAR, CONTCAR, .vasp, .poscar, JSON of pymatgen, JARVIS or OPTIMADE (.json), extended XYZ (.extxyz, .xyz),"
-    " XSF (.xsf), geometry.in of FHI-aims,"
+    "CIF (.cif, .mcif, .mmcif), POSCAR, CONTCAR, .vasp, .poscar, JSON of pymatgen, JARVIS or OPTIMADE (.json),"
+    " extended XYZ (.extxyz, .xyz), XSF (.xsf), geometry.in of FHI-aims,"
     " each also as .gz, .bz2, .xz or .zst"
 )
 """What can be read, for people."""
 
 _SUFFIXES: dict[str, Format] = {
     ".cif": "cif",
+    ".mcif": "cif",
+    ".mmcif": "cif",
     ".vasp": "poscar",
     ".poscar": "poscar",
     ".json": "json",
@@ -121,7 +123,7 @@ def to_crystal(item: Any, *, name: str | None = None) -> Crystal:
         return _read_path(Path(path), name or os.path.basename(path) or repr(path))
     name = name or "crystal"
     if isinstance(item, Crystal):
-        return Crystal.checked(item.lattice, item.atomic_numbers, item.frac_coords, name=name)
+        return Crystal.checked(item.lattice, item.atomic_numbers, item.frac_coords, name=name).with_notes(item.notes)
     if isinstance(item, Mapping):
         return crystal_of_document(item, name=name)
     return crystal_of_object(item, name=name)

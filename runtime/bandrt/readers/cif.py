@@ -10,13 +10,14 @@ from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.readers.cif_cell import cell_of, check_volume, lattice_of
 from bandrt.readers.cif_composition import amounts_of, check_composition
+from bandrt.readers.cif_moments import moments_dropped
 from bandrt.readers.cif_plain import plain_cif
 from bandrt.readers.cif_sites import Sites, site_columns, sites_of
 from bandrt.readers.cif_space_group import NO_SYMMETRY, Statement, statements_of, symmetry_items
 from bandrt.readers.cif_symmetry import Operations, expand, fits_cell, multiplicities
 from bandrt.readers.cif_tags import first_value
 from bandrt.readers.cif_text import structure_block
-from bandrt.readers.symmetry_agreement import agree
+from bandrt.readers.symmetry_agreement import agree, same_atoms
 
 _FORMULA = ("_chemical_formula_sum", "_chemical_formula.sum")
 MAX_ATOMS = 10_000
@@ -59,7 +60,8 @@ def read_cif(text: str, *, name: str = "crystal") -> Crystal:
     formula, units = first_value(block, _FORMULA), first_value(block, _FORMULA_UNITS)
     crystal = _expanded(formula, units, statements or [NO_SYMMETRY], lattice, sites, name)
     _check_doubt(sites, formula)
-    return crystal
+    unstated = () if statements or (units and amounts_of(formula)) else ("symmetry-not-stated",)
+    return crystal.with_notes((*crystal.notes, *moments_dropped(block), *unstated))
 
 
 def _check_size(operations: Operations, sites: Sites, lattice: NDArray[np.float64], name: str) -> None:
@@ -89,32 +91,53 @@ def _expanded(
     formula: str, units: str, statements: list[Statement], lattice: NDArray[np.float64], sites: Sites, name: str
 ) -> Crystal:
     """The whole cell from the listed sites, by the one meaning of the first statement that fits all the rest."""
-    crystals, refusals = [], []
-    numbers, coords = sites.atomic_numbers, sites.frac_coords
+    crystals: list[Crystal] = []
+    refusals: list[InputError] = []
     first, *others = statements
-    for operations in first.candidates:
+    besides = [operations for operations in first.others if fits_cell(operations, lattice)]
+    usual = [operations for operations in first.candidates if fits_cell(operations, lattice)]
+    for operations in usual or besides:
         try:
-            if not fits_cell(operations, lattice):
-                raise InputError("bad-symmetry", f"{name}: the symmetry operations do not fit the unit cell")
-            _check_size(operations, sites, lattice, name)
-            all_numbers, all_coords = (
-                expand(operations, numbers, coords, lattice) if len(operations.rotations) > 1 else (numbers, coords)
-            )
-            for other in others:
-                if not any(agree(operations, c, numbers, coords, lattice, loose=other.loose) for c in other.candidates):
-                    raise InputError(
-                        "contradicting-symmetry",
-                        f"{name}: {first.text} and {other.text} make different crystals of these sites; remove what is wrong",
-                    )
-            check_composition(formula, units, all_numbers, name)
-            crystals.append(Crystal.checked(lattice, all_numbers, all_coords, name=name))
+            numbers, coords = _atoms_of(operations, first, others, lattice, sites, name)
+            check_composition(formula, units, numbers, name)
+            crystals.append(Crystal.checked(lattice, numbers, coords, name=name))
         except InputError as refusal:
             refusals.append(refusal)
     if not crystals:
-        raise refusals[0]
-    if len(crystals) > 1:
+        raise (
+            refusals[0]
+            if refusals
+            else InputError("bad-symmetry", f"{name}: the operations of {first.text} do not fit the unit cell")
+        )
+    atoms, *other_atoms = [(crystal.atomic_numbers, crystal.frac_coords) for crystal in crystals]
+    if not all(same_atoms(atoms, other, lattice) for other in other_atoms):
         raise InputError(
             "ambiguous-symmetry",
-            f"{name}: this space group has several settings that fit and the file does not say which; list its operations",
+            f"{name}: {first.text} has several settings that fit and the file does not say which; list its operations",
         )
-    return crystals[0]
+    return crystals[0].with_notes((f"assumed-setting:{first.usual}",)) if usual and besides else crystals[0]
+
+
+def _atoms_of(
+    operations: Operations,
+    first: Statement,
+    others: list[Statement],
+    lattice: NDArray[np.float64],
+    sites: Sites,
+    name: str,
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """What the operations, a meaning of the first statement, make of the sites, if the other statements do not contradict them.
+
+    Returns:
+        Atomic numbers (n_atoms,) and fractional coordinates (n_atoms, 3).
+    """
+    numbers, coords = sites.atomic_numbers, sites.frac_coords
+    _check_size(operations, sites, lattice, name)
+    for other in others:
+        candidates = (*other.candidates, *other.others)
+        if not any(agree(operations, c, numbers, coords, lattice, loose=other.loose) for c in candidates):
+            raise InputError(
+                "contradicting-symmetry",
+                f"{name}: {first.text} and {other.text} make different crystals of these sites; remove what is wrong",
+            )
+    return expand(operations, numbers, coords, lattice) if len(operations.rotations) > 1 else (numbers, coords)

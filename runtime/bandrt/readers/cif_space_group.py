@@ -29,6 +29,8 @@ from bandrt.readers.space_groups import (
     hall_operations,
     is_standard,
     named_settings,
+    other_axes,
+    other_settings_of_number,
     setting_operations,
     settings_of_code,
     settings_of_number,
@@ -45,11 +47,15 @@ class Statement(NamedTuple):
         text: what it says, for a message.
         candidates: what it may mean.
         loose: whether it names the group only, as the number does, and leaves the setting to the other statements.
+        others: what it may mean besides, in axes of which the candidates are the usual ones.
+        usual: the name of the first candidate, where there are others.
     """
 
     text: str
     candidates: list[Operations]
     loose: bool
+    others: tuple[Operations, ...] = ()
+    usual: str = ""
 
 
 NO_SYMMETRY = Statement("no symmetry", [IDENTITY], loose=False)
@@ -132,7 +138,11 @@ def statements_of(items: dict[str, list[str]], name: str) -> list[Statement]:
                 raise InputError("contradicting-symmetry", message)
         if settings:
             loose = tag.endswith("_ref") or (standard_name and not code)
-            named.append(_named(f"space group {hermann_mauguin!r}", settings, loose=loose))
+            named.append(
+                _named(
+                    f"space group {hermann_mauguin!r}", settings, loose=loose, others=() if code else other_axes(hermann_mauguin)
+                )
+            )
         else:
             unknown.insert(0, f"space group {hermann_mauguin!r}")
     named.sort(key=lambda statement: statement.loose)
@@ -145,7 +155,8 @@ def statements_of(items: dict[str, list[str]], name: str) -> list[Statement]:
         elif unknown and not (exact or named):
             settings = ()  # a number beside a name that is not understood does not mean the standard setting
         if settings:
-            named.append(_named(f"space group number {number}", settings, loose=not code))
+            others = other_settings_of_number(number) if not code else ()
+            named.append(_named(f"space group number {number}", settings, loose=not code, others=others))
         else:
             unknown.append(f"space group number {written!r}" + (f" with code {code!r}" if code else ""))
     if code and not named:
@@ -168,8 +179,10 @@ def _listed(tag: str, values: list[str], items: dict[str, list[str]], name: str)
     return Statement(f"{tag} with {len(operations.rotations)} operation(s)", [operations], loose=False)
 
 
-def _named(text: str, settings: Iterable[gemmi.SpaceGroup], *, loose: bool) -> Statement:
-    return Statement(text, [setting_operations(setting) for setting in settings], loose=loose)
+def _named(text: str, settings: Iterable[gemmi.SpaceGroup], *, loose: bool, others: Iterable[gemmi.SpaceGroup] = ()) -> Statement:
+    usual = tuple(settings)
+    besides = tuple(setting_operations(setting) for setting in others if setting not in usual)
+    return Statement(text, [setting_operations(setting) for setting in usual], loose, besides, usual[0].hm.replace(" ", ""))
 
 
 def _is_trivial(value: str) -> bool:

@@ -50,19 +50,42 @@ def hall_operations(symbol: str) -> Operations | None:
 def _settings_by_name() -> dict[str, tuple[gemmi.SpaceGroup, ...]]:
     """Every setting of the space groups by its name without blanks, in small letters."""
     by_name: dict[str, list[gemmi.SpaceGroup]] = {}
-    short_of_other_axes: dict[str, list[gemmi.SpaceGroup]] = {}
     for setting in gemmi.spacegroup_table():
-        by_name.setdefault(_NOT_IN_NAME.sub("", setting.hm).lower(), []).append(setting)
-        tokens = setting.hm.split()
-        if 3 <= setting.number <= 15 and len(tokens) == 4:
-            name = (tokens[0] + "".join(token for token in tokens[1:] if token != "1")).lower()
-            short = by_name if tokens[1] == tokens[3] == "1" else short_of_other_axes  # the short name is that of axis b
-            short.setdefault(name, []).append(setting)
+        by_name.setdefault(_key(setting.hm), []).append(setting)
+        if (short := _short_name(setting)) and setting.hm.split()[1] == setting.hm.split()[3] == "1":
+            by_name.setdefault(short, []).append(setting)  # the short name is that of axis b
         elif setting.ext == "H":
             by_name.setdefault(setting.short_name().lower(), []).append(setting)  # H -3 m is R -3 m in hexagonal axes
-    for name, settings in short_of_other_axes.items():
-        by_name.setdefault(name, settings)
+    for name, settings in _settings_of_other_axes().items():
+        by_name.setdefault(name, list(settings))
     return {name: tuple(settings) for name, settings in by_name.items()}
+
+
+@lru_cache(maxsize=1)
+def _settings_of_other_axes() -> dict[str, tuple[gemmi.SpaceGroup, ...]]:
+    """The settings of monoclinic groups with unique axis a or c by their short names."""
+    by_name: dict[str, list[gemmi.SpaceGroup]] = {}
+    for setting in gemmi.spacegroup_table():
+        if (short := _short_name(setting)) and not setting.hm.split()[1] == setting.hm.split()[3] == "1":
+            by_name.setdefault(short, []).append(setting)
+    return {name: tuple(settings) for name, settings in by_name.items()}
+
+
+def _short_name(setting: gemmi.SpaceGroup) -> str:
+    """The name of a monoclinic setting without the axes that have no symmetry, ``p21/c``; empty for other groups."""
+    tokens = setting.hm.split()
+    if not (3 <= setting.number <= 15 and len(tokens) == 4):
+        return ""
+    return (tokens[0] + "".join(token for token in tokens[1:] if token != "1")).lower()
+
+
+def _key(name: str) -> str:
+    return _NOT_IN_NAME.sub("", _STATED_NUMBER.sub("", name)).lower()
+
+
+def other_axes(hermann_mauguin: str) -> tuple[gemmi.SpaceGroup, ...]:
+    """What a short monoclinic name, ``P 21``, stands for where the cell does not allow unique axis b; none for other names."""
+    return _settings_of_other_axes().get(_key(_MARKUP.sub("", hermann_mauguin)), ())
 
 
 @lru_cache(maxsize=1024)
@@ -75,8 +98,7 @@ def named_settings(hermann_mauguin: str) -> tuple[gemmi.SpaceGroup, ...]:
     """
     name = _MARKUP.sub("", _OVERLINE.sub("-", hermann_mauguin))
     stated = _STATED_NUMBER.search(name)
-    key = _NOT_IN_NAME.sub("", _STATED_NUMBER.sub("", name)).lower()
-    mark = ""
+    key, mark = _key(name), ""
     settings = _settings_by_name().get(key, ())
     if not settings and (marked := _SETTING_MARK.fullmatch(key)):
         key, mark = marked[1], marked[2]
@@ -121,6 +143,14 @@ def settings_of_number(number: int) -> tuple[gemmi.SpaceGroup, ...]:
 def all_settings_of_number(number: int) -> tuple[gemmi.SpaceGroup, ...]:
     """Every setting of a space group."""
     return tuple(setting for setting in gemmi.spacegroup_table() if setting.number == number)
+
+
+def other_settings_of_number(number: int) -> tuple[gemmi.SpaceGroup, ...]:
+    """Settings in other axes of a monoclinic or orthorhombic group that is centred, or primitive, as its standard setting is."""
+    if not 3 <= number <= 74:
+        return ()
+    primitive = gemmi.find_spacegroup_by_number(number).hm[0] == "P"
+    return tuple(setting for setting in all_settings_of_number(number) if (setting.hm[0] == "P") is primitive)
 
 
 @lru_cache(maxsize=1024)

@@ -1,0 +1,98 @@
+"""The space group of a CIF: what its name leaves to the cell, and words that say less than a name."""
+
+from __future__ import annotations
+
+import gemmi
+import numpy as np
+import pytest
+
+from bandrt.crystal import Crystal
+from bandrt.errors import InputError
+from bandrt.readers import read_cif
+
+SITES = """loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+K1 K 0.11 0.17 0.08
+Br1 Br 0.36 0.12 0.31
+"""
+
+
+def cell(a: float, b: float, c: float, alpha: float = 90, beta: float = 90, gamma: float = 90) -> str:
+    lengths = "".join(f"_cell_length_{axis} {length}\n" for axis, length in zip("abc", (a, b, c), strict=True))
+    angles = zip(("alpha", "beta", "gamma"), (alpha, beta, gamma), strict=True)
+    return "data_x\n" + lengths + "".join(f"_cell_angle_{axis} {angle}\n" for axis, angle in angles)
+
+
+ORTHOGONAL, UNIQUE_B, UNIQUE_C = cell(9.1, 10.4, 11.2), cell(9.1, 10.4, 11.2, beta=98), cell(9.1, 10.4, 11.2, gamma=98)
+
+
+def code_of(text: str) -> str:
+    with pytest.raises(InputError) as caught:
+        read_cif(text, name="bad.cif")
+    return caught.value.code
+
+
+def listed(name: str) -> str:
+    operations = "".join(f"'{operation.triplet()}'\n" for operation in gemmi.SpaceGroup(name).operations())
+    return "loop_\n_space_group_symop_operation_xyz\n" + operations
+
+
+def same(one: Crystal, other: Crystal) -> bool:
+    return np.array_equal(one.atomic_numbers, other.atomic_numbers) and np.allclose(
+        np.sort(one.frac_coords % 1.0, axis=0), np.sort(other.frac_coords % 1.0, axis=0)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "in_b", "in_c"),
+    [
+        ("P 21", "P 1 21 1", "P 1 1 21"),
+        ("P2/m", "P 1 2/m 1", "P 1 1 2/m"),
+        ("P 21/n", "P 1 21/n 1", "P 1 1 21/n"),
+        ("P21/a", "P 1 21/a 1", "P 1 1 21/a"),
+    ],
+)
+def test_the_cell_says_which_axis_of_a_short_name_is_unique(name: str, in_b: str, in_c: str) -> None:
+    stated = f"_symmetry_space_group_name_H-M '{name}'\n"
+    for text, setting in ((UNIQUE_B, in_b), (UNIQUE_C, in_c)):
+        crystal = read_cif(text + stated + SITES)
+        assert same(crystal, read_cif(text + listed(setting) + SITES))
+        assert crystal.notes == ()
+    usual = read_cif(ORTHOGONAL + stated + SITES)
+    assert same(usual, read_cif(ORTHOGONAL + listed(in_b) + SITES))
+    assert usual.notes == (f"assumed-setting:{in_b.replace(' ', '')}",)
+
+
+def test_a_full_name_leaves_nothing_to_the_cell() -> None:
+    assert code_of(UNIQUE_C + "_symmetry_space_group_name_H-M 'P 1 21 1'\n" + SITES) == "bad-symmetry"
+    assert read_cif(ORTHOGONAL + "_symmetry_space_group_name_H-M 'P 1 1 21'\n" + SITES).notes == ()
+
+
+def test_a_short_name_beside_operations_may_be_that_of_any_axis() -> None:
+    text = UNIQUE_C + "_symmetry_space_group_name_H-M 'P 21/n'\n" + listed("P 1 1 21/n") + SITES
+    assert same(read_cif(text), read_cif(UNIQUE_C + listed("P 1 1 21/n") + SITES))
+
+
+def test_a_number_alone_is_the_standard_setting_with_a_warning_where_the_cell_allows_another() -> None:
+    crystal = read_cif(UNIQUE_B + "_space_group_IT_number 14\n" + SITES)
+    assert same(crystal, read_cif(UNIQUE_B + listed("P 1 21/c 1") + SITES))
+    assert crystal.notes == ("assumed-setting:P121/c1",)
+    assert read_cif(UNIQUE_B + "_space_group_IT_number 4\n" + SITES).notes == ()
+    assert read_cif(ORTHOGONAL + "_space_group_IT_number 19\n" + SITES).notes == ()
+    assert read_cif(ORTHOGONAL + "_space_group_IT_number 62\n" + SITES).notes == ("assumed-setting:Pnma",)
+
+
+def test_a_number_alone_is_read_in_the_one_setting_that_the_cell_allows_or_refused() -> None:
+    unique = read_cif(UNIQUE_C + "_space_group_IT_number 4\n" + SITES)
+    assert same(unique, read_cif(UNIQUE_C + listed("P 1 1 21") + SITES))
+    assert code_of(UNIQUE_C + "_space_group_IT_number 14\n" + SITES) == "ambiguous-symmetry"
+
+
+def test_settings_that_make_the_same_atoms_are_not_ambiguous() -> None:
+    text = cell(3.6, 3.6, 3.6) + "_space_group_name_H-M_alt 'P n -3 n'\n_chemical_formula_sum K\n" + SITES
+    everywhere = text.split("K1 K")[0] + "K1 K 0 0 0\n"
+    assert read_cif(everywhere + "K2 K 0.25 0.25 0.25\nK3 K 0.5 0 0\nK4 K 0.25 0.25 0.75\n").n_atoms == 16
