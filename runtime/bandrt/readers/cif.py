@@ -15,6 +15,7 @@ from bandrt.readers.cif_plain import plain_cif
 from bandrt.readers.cif_sites import Sites, site_columns, sites_of
 from bandrt.readers.cif_space_group import NO_SYMMETRY, Statement, statements_of, symmetry_items
 from bandrt.readers.cif_symmetry import Operations, expand, fits_cell, multiplicities
+from bandrt.readers.cif_symmetry_words import check_words, symmetry_words
 from bandrt.readers.cif_tags import first_value
 from bandrt.readers.cif_text import structure_block
 from bandrt.readers.symmetry_agreement import agree, same_atoms
@@ -57,6 +58,8 @@ def read_cif(text: str, *, name: str = "crystal") -> Crystal:
     statements = statements_of(symmetry_items(block, name), name)
     if not statements:
         _check_elsewhere(block, others, name)
+    meanings = [operations for statement in statements for operations in (*statement.candidates, *statement.others)]
+    check_words(symmetry_words(block), meanings, stated=bool(statements), name=name)
     formula, units = first_value(block, _FORMULA), first_value(block, _FORMULA_UNITS)
     crystal = _expanded(formula, units, statements or [NO_SYMMETRY], lattice, sites, name)
     _check_doubt(sites, formula)

@@ -22,9 +22,9 @@ _SYMMETRY_LIKE = re.compile(
 STANDARD_TAG = re.compile(r"_(symmetry|space_?group)_(?!magn)")
 _SAYS_NOTHING = re.compile(
     r"\w*(_ids?|cell_setting|crystal_system|laue_class|patterson\w*|point_group\w*|_details|_comment|bravais_type|centring_type"
-    r"|wyckoff\w*|transform\w*|multiplicity|_mxmymz|_text)"
+    r"|\w*schoenflies|wyckoff\w*|transform\w*|multiplicity|_mxmymz|_text)"
 )
-"""Tags that leave open which operations there are."""
+"""Tags that leave open which operations there are; `cif_symmetry_words` reads some."""
 OPERATION_TAG = re.compile(r"\w*(as_xyz|operation_xyz|symop_xyz|pos_xyz)")
 MAGNETIC_TAG = re.compile(r"\w*magn\w*(operation_xyz|as_xyz)")
 MAGNETIC_CENTRING_TAG = re.compile(r"\w*magn\w*(centering|centring)_xyz")

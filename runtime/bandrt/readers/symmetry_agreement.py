@@ -66,6 +66,11 @@ class _Group(NamedTuple):
     classes: list[tuple[int, int]]
 
 
+def setting_of(operations: Operations) -> gemmi.SpaceGroup | None:
+    """The setting of a space group that has exactly these operations; None for an origin or axes of their own."""
+    return _group(operations).setting
+
+
 def _group(operations: Operations) -> _Group:
     return _group_of_bytes(operations.rotations.tobytes(), operations.translations.tobytes())
 

@@ -9,6 +9,8 @@ import pytest
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.readers import read_cif
+from bandrt.readers.cif_symmetry_words import check_words, crystal_system, schoenflies_number
+from bandrt.readers.space_groups import setting_operations
 
 SITES = """loop_
 _atom_site_label
@@ -96,3 +98,78 @@ def test_settings_that_make_the_same_atoms_are_not_ambiguous() -> None:
     text = cell(3.6, 3.6, 3.6) + "_space_group_name_H-M_alt 'P n -3 n'\n_chemical_formula_sum K\n" + SITES
     everywhere = text.split("K1 K")[0] + "K1 K 0 0 0\n"
     assert read_cif(everywhere + "K2 K 0.25 0.25 0.25\nK3 K 0.5 0 0\nK4 K 0.25 0.25 0.75\n").n_atoms == 16
+
+
+@pytest.mark.parametrize(
+    ("tag", "word"),
+    [
+        ("_symmetry_cell_setting", "cubic"),
+        ("_space_group_crystal_system", "monoclinic"),
+        ("_space_group.crystal_system", "hexagonal"),
+        ("_space_group_centring_type", "F"),
+        ("_space_group_Bravais_type", "cF"),
+        ("_space_group_Laue_class", "m-3m"),
+        ("_space_group_point_group_H-M", "m-3m"),
+        ("_space_group_name_Schoenflies", "Oh^5"),
+        ("_space_group_Patterson_name_H-M", "'F m -3 m'"),
+    ],
+)
+def test_a_word_alone_does_not_say_which_operations_there_are(tag: str, word: str) -> None:
+    assert code_of(ORTHOGONAL + f"{tag} {word}\n" + SITES) == "bad-symmetry"
+
+
+@pytest.mark.parametrize("word", ["_symmetry_cell_setting triclinic", "_space_group_centring_type P", "_space_group_Laue_class -1"])
+def test_a_word_that_a_crystal_without_symmetry_has_does_no_harm(word: str) -> None:
+    assert read_cif(ORTHOGONAL + word + "\n" + SITES).n_atoms == 2
+
+
+WORDS = [
+    ("_symmetry_cell_setting", "cubic", "tetragonal"),
+    ("_space_group_crystal_system", "Cubic", "monoclinic"),
+    ("_space_group_centring_type", "F", "P"),
+    ("_space_group_centring_type", "F", "I"),
+    ("_space_group_Bravais_type", "cF", "cP"),
+    ("_space_group_Bravais_type", "cF", "oF"),
+    ("_space_group_Laue_class", "'m -3 m'", "m-3"),
+    ("_space_group_Laue_class", "m3m", "6/mmm"),
+    ("_space_group_point_group_H-M", "m-3m", "-43m"),
+    ("_space_group_name_Schoenflies", "O_h^5", "O_h^1"),
+    ("_space_group_name_Schoenflies", "Oh-5", "D4h.17"),
+]
+
+
+@pytest.mark.parametrize(("tag", "right", "wrong"), WORDS)
+@pytest.mark.parametrize("statement", ["_space_group_name_H-M_alt 'F m -3 m'\n", "_space_group_IT_number 225\n", "listed"])
+def test_a_word_must_not_contradict_the_space_group(tag: str, right: str, wrong: str, statement: str) -> None:
+    symmetry = listed("F m -3 m") if statement == "listed" else statement
+    text = cell(6.6, 6.6, 6.6) + symmetry + "WORD\n" + SITES.split("K1 K")[0] + "K1 K 0 0 0\nBr1 Br 0.5 0.5 0.5\n"
+    assert read_cif(text.replace("WORD", f"{tag} {right}")).n_atoms == 8
+    assert code_of(text.replace("WORD", f"{tag} {wrong}")) == "contradicting-symmetry"
+    assert read_cif(text.replace("WORD", f"{tag} 'no word'")).n_atoms == 8
+
+
+def test_every_space_group_is_of_its_crystal_system_lattice_and_class() -> None:
+    for setting in gemmi.spacegroup_table():
+        operations = setting_operations(setting)
+        system = setting.crystal_system_str()
+        assert crystal_system(operations) == system, setting.xhm()
+        letter, words = setting.hm[0], [("_space_group_crystal_system", system)]
+        words += [("_space_group_centring_type", letter), ("_space_group_Laue_class", setting.laue_str())]
+        words += [("_space_group_point_group_H-M", setting.point_group_hm())]
+        check_words(words, [operations], stated=True, name="x")
+
+
+def test_symbols_of_schoenflies_count_the_space_groups_of_a_point_group() -> None:
+    symbols = {
+        "C_1^1": 1,
+        "Ci^1": 2,
+        "C2h^5": 14,
+        "C2h-5": 14,
+        "D2h.16": 62,
+        "D_{6h}^4": 194,
+        "T_d^2": 216,
+        "O_h^7": 227,
+        "Oh^10": 230,
+    }
+    assert {symbol: schoenflies_number(symbol) for symbol in symbols} == symbols
+    assert [schoenflies_number(symbol) for symbol in ("Oh^11", "O_h", "X^1", "C2h5", "C_1^2", "")] == [None] * 6
