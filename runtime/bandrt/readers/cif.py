@@ -11,10 +11,11 @@ from bandrt.errors import InputError
 from bandrt.readers.cif_cell import cell_of, check_volume, lattice_of
 from bandrt.readers.cif_composition import amounts_of, check_composition
 from bandrt.readers.cif_moments import moments_dropped
+from bandrt.readers.cif_multiplicities import check_multiplicities
 from bandrt.readers.cif_plain import plain_cif
 from bandrt.readers.cif_sites import Sites, site_columns, sites_of
 from bandrt.readers.cif_space_group import NO_SYMMETRY, Statement, statements_of, symmetry_items
-from bandrt.readers.cif_symmetry import Operations, expand, fits_cell, multiplicities
+from bandrt.readers.cif_symmetry import IDENTITY, Operations, expand, fits_cell, multiplicities
 from bandrt.readers.cif_symmetry_words import check_words, symmetry_words
 from bandrt.readers.cif_tags import first_value
 from bandrt.readers.cif_text import structure_block
@@ -47,9 +48,11 @@ def read_cif(text: str, *, name: str = "crystal") -> Crystal:
         lattice = lattice_of(plain.lengths, plain.angles, name)
         check_volume(lattice, plain.volume, name)
         sites = sites_of(plain.columns, name)
+        check_multiplicities(sites, IDENTITY, lattice, name)
         check_composition(plain.formula, plain.units, sites.atomic_numbers, name)
+        crystal = Crystal.checked(lattice, sites.atomic_numbers, sites.frac_coords, name=name)
         _check_doubt(sites, plain.formula)
-        return Crystal.checked(lattice, sites.atomic_numbers, sites.frac_coords, name=name)
+        return crystal
     block, others = structure_block(text, name)
     lengths, angles = cell_of(block, name)
     lattice = lattice_of(lengths, angles, name)
@@ -102,6 +105,7 @@ def _expanded(
     for operations in usual or besides:
         try:
             numbers, coords = _atoms_of(operations, first, others, lattice, sites, name)
+            check_multiplicities(sites, operations, lattice, name)
             check_composition(formula, units, numbers, name)
             crystals.append(Crystal.checked(lattice, numbers, coords, name=name))
         except InputError as refusal:
