@@ -12,15 +12,13 @@ from bandrt.readers.cif_sites import Sites, place_of
 from bandrt.readers.cif_symmetry import Operations, multiplicities
 from bandrt.readers.cif_tags import value_of
 
-_CENTRINGS = (1, 2, 3, 4)
-"""Lattice points of a cell: multiplicities may be those of a primitive cell, or of a hexagonal one beside a rhombohedral."""
-
 
 def check_multiplicities(sites: Sites, operations: Operations, lattice: NDArray[np.float64], name: str) -> None:
     """Compare what each site says with the symmetry.
 
-    The dictionary means the atoms in the cell; some programs write the order of the site symmetry instead. Where a file lists all
-    atoms, each may carry the multiplicity of the site that it is of. A column of ones says nothing.
+    The dictionary means the atoms in the cell; some programs write the order of the site symmetry instead, or the atoms in the
+    primitive cell, or in the hexagonal one of a rhombohedral group. Where a file lists all atoms, each may carry the
+    multiplicity of the site that it is of. A column of ones says nothing.
 
     Raises:
         InputError: ``contradicting-symmetry``.
@@ -36,8 +34,9 @@ def check_multiplicities(sites: Sites, operations: Operations, lattice: NDArray[
         return
     found = multiplicities(operations, sites.frac_coords[known], lattice)
     orders = len(operations.rotations) // np.maximum(found, 1)
-    scaled = ((stated * a == found * b).all() for a in _CENTRINGS for b in _CENTRINGS if 1 in (a, b))
-    if (stated == orders).all() or any(scaled):
+    centring = int((operations.rotations == np.eye(3)).all(axis=(1, 2)).sum())
+    of_hexagonal_cell = 3 if centring == 1 and len(operations.rotations) % 3 == 0 else 1
+    if any((stated == meant).all() for meant in (found, orders, found / centring, found * of_hexagonal_cell)):
         return
     wrong = int(np.flatnonzero(stated != found)[0])
     raise InputError(
