@@ -108,7 +108,7 @@ def statements_of(items: dict[str, list[str]], name: str) -> list[Statement]:
         if MAGNETIC_TAG.fullmatch(tag) or (standard and OPERATION_TAG.fullmatch(tag)):
             exact.append(_listed(tag, values, items, name))
         elif standard and tag.endswith("coordinate_system_code"):
-            code = values[0].lower()
+            code = values[0].lower().lstrip(":")
         elif standard and "hall" in tag:
             halls += values
         elif standard and NUMBER_TAG.fullmatch(tag):

@@ -83,7 +83,16 @@ def _parse_all(triplets: tuple[str, ...]) -> Operations:
             raise ValueError(f"symmetry operation {triplet!r} cannot be read")
         rotations.append([row for row, _ in parts])
         translations.append([shift for _, shift in parts])
+        if not _turns_a_lattice(rotations[-1]):
+            raise ValueError(f"symmetry operation {triplet!r} leaves no lattice as it is")
     return Operations(np.array(rotations), np.array(translations))
+
+
+def _turns_a_lattice(rows: list[list[float]]) -> bool:
+    """Whether a matrix is of whole numbers and keeps volumes; ``x,x,z`` and ``x/2,y,z`` do not."""
+    (a, b, c), (d, e, f), (g, h, i) = rows
+    volume = a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+    return abs(volume) == 1.0 and all(value.is_integer() for row in rows for value in row)
 
 
 def is_group(operations: Operations) -> bool:

@@ -128,7 +128,10 @@ def _codes(setting: gemmi.SpaceGroup) -> tuple[str, ...]:
     if setting.number > 74 or setting.number < 3:
         return (origin,) if origin else ("1",)
     if setting.number < 16:
-        return (setting.qualifier,)
+        return (
+            setting.qualifier,
+            setting.qualifier + "1",
+        )  # where there is one choice of the cell, some write that it is the first
     axes = setting.qualifier or "abc"
     return (origin + axes,) + ((origin,) if origin and axes == "abc" else ())
 

@@ -173,3 +173,32 @@ def test_symbols_of_schoenflies_count_the_space_groups_of_a_point_group() -> Non
     }
     assert {symbol: schoenflies_number(symbol) for symbol in symbols} == symbols
     assert [schoenflies_number(symbol) for symbol in ("Oh^11", "O_h", "X^1", "C2h5", "C_1^2", "")] == [None] * 6
+
+
+@pytest.mark.parametrize(
+    "operation",
+    ["-X,-Y,-Z", "-1*x, -1*y, -1*z", "\t-x ,\t- y,-z", "1-x,1-y,1-z", "-x+1.0,-y-0.0,-z", '" -x, -y, -z "', "-x+1/2-1/2,-y,-z"],
+)
+def test_an_operation_is_read_in_any_spelling(operation: str) -> None:
+    quoted = operation if operation.startswith('"') else f"'{operation}'"
+    text = ORTHOGONAL + f"loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n{quoted}\n" + SITES
+    assert same(read_cif(text), read_cif(ORTHOGONAL + listed("P -1") + SITES))
+
+
+@pytest.mark.parametrize(
+    "operation", ["x,x,z", "x,y,0", "0.5x,y,z", "1/2x,y,z", "x-x,y,z", "-x,-y", "-x,-y,-z,+1", "-a,-b,-c", "i"]
+)
+def test_an_operation_that_is_none_is_refused(operation: str) -> None:
+    assert code_of(ORTHOGONAL + f"loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n'{operation}'\n" + SITES) == "bad-symmetry"
+
+
+@pytest.mark.parametrize(("code", "setting"), [("b", "P 1 21 1"), ("b1", "P 1 21 1"), ("c1", "P 1 1 21"), (":c", "P 1 1 21")])
+def test_a_code_of_the_axes_may_count_the_one_choice_of_the_cell(code: str, setting: str) -> None:
+    text = ORTHOGONAL + f"_space_group_IT_number 4\n_space_group_IT_coordinate_system_code {code}\n" + SITES
+    assert same(read_cif(text), read_cif(ORTHOGONAL + listed(setting) + SITES))
+
+
+def test_the_codes_of_a_group_of_three_cell_choices_stay_apart() -> None:
+    text = UNIQUE_B + "_space_group_IT_number 14\n_space_group_IT_coordinate_system_code CODE\n" + SITES
+    for code, setting in (("b1", "P 1 21/c 1"), ("b2", "P 1 21/n 1"), ("b3", "P 1 21/a 1")):
+        assert same(read_cif(text.replace("CODE", code)), read_cif(UNIQUE_B + listed(setting) + SITES))
