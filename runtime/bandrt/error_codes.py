@@ -110,7 +110,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "cif-incomplete",
-        "A CIF lacks a cell parameter or a coordinate, or counts hydrogen atoms that it does not place.",
+        "A CIF lacks a cell parameter or a coordinate, gives part of its sites apart from their positions, or counts hydrogen atoms"
+        " that it does not place.",
         "Add what the message names, or take the structure from another source.",
     ),
     ErrorCode(
@@ -173,7 +174,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "contradicting-symmetry",
-        "Operations, Hall symbol, name and number of the space group in a CIF make different crystals of its sites.",
+        "What a CIF says of its symmetry cannot all be true: operations, Hall symbol, name, number, crystal system and the like,"
+        " multiplicities of sites.",
         "Remove what is wrong of the two things that the message names. A file that lists all atoms of the cell is in space group"
         " P 1.",
     ),
@@ -195,7 +197,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "bad-lattice",
-        "The cell is none: a parameter is not a number, the vectors span no volume, or there is too little room for the atoms.",
+        "The cell is none: a parameter is not a number or too large, the vectors span no volume, or not the one that is stated, or"
+        " there is too little room for the atoms.",
         "Check the cell and its unit, which is Å.",
     ),
     ErrorCode(
@@ -231,8 +234,9 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "too-many-atoms",
-        "The primitive cell of a crystal has more atoms than the engine takes.",
-        "Export the engine again with a larger --max-atoms, or use an ONNX engine, which takes any number.",
+        "The primitive cell of a crystal has more atoms than the engine takes, or the cell in a CIF more than are read.",
+        "Export the engine again with a larger --max-atoms, or use an ONNX engine, which takes any number; give a smaller cell of"
+        " the crystal.",
     ),
     ErrorCode(
         "too-many-neighbors",

@@ -192,8 +192,8 @@ def test_an_operation_that_is_none_is_refused(operation: str) -> None:
     assert code_of(ORTHOGONAL + f"loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n'{operation}'\n" + SITES) == "bad-symmetry"
 
 
-@pytest.mark.parametrize(("code", "setting"), [("b", "P 1 21 1"), ("b1", "P 1 21 1"), ("c1", "P 1 1 21"), (":c", "P 1 1 21")])
-def test_a_code_of_the_axes_may_count_the_one_choice_of_the_cell(code: str, setting: str) -> None:
+@pytest.mark.parametrize(("code", "setting"), [("b", "P 1 21 1"), ("B", "P 1 21 1"), (":c", "P 1 1 21")])
+def test_a_code_of_the_axes_chooses_the_unique_one(code: str, setting: str) -> None:
     text = ORTHOGONAL + f"_space_group_IT_number 4\n_space_group_IT_coordinate_system_code {code}\n" + SITES
     assert same(read_cif(text), read_cif(ORTHOGONAL + listed(setting) + SITES))
 
