@@ -222,6 +222,8 @@ def test_every_spelling_of_a_symmetry_tag_is_understood(statement: str) -> None:
     [
         "_space_group_name_Schoenflies O_h^5",
         "_vendor_spacegroup 225",
+        "_layer_group_symbol 'p 4/m m m'",
+        "_rod_group_number 5",
         "_vendor_space_group_name 'F m -3 m'",
         "_parent_space_group.name_H-M_alt 'F m -3 m'",
         "_space_group_magn.name_BNS \"F m' -3' m'\"",
