@@ -27,6 +27,7 @@ from bandrt.features import featurize_many
 from bandrt.graph.bonded_network import network_warnings
 from bandrt.manifest import TrainingDomain
 from bandrt.outcomes import only
+from bandrt.readers import read_cif
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {
@@ -339,6 +340,15 @@ def test_errors_of_every_class_survive_pickling(path: Path) -> None:
         assert (copy.code, copy.message, copy.exit_code, str(copy)) == (error.code, error.message, exit_code(name), str(error))
 
 
+_CELL = (
+    "data_x\n_cell_length_a 5\n_cell_length_b 6\n_cell_length_c 7\n"
+    "_cell_angle_alpha 90\n_cell_angle_beta 90\n_cell_angle_gamma 90\n"
+)
+_SITE = "loop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nMn1 0 0 0\n"
+_MOMENT = "loop_\n_atom_site_moment.label\n_atom_site_moment.crystalaxis_x\nMn1 4.0\n"
+NOTED_CIFS = (_CELL + _SITE + _MOMENT, _CELL + "_space_group_IT_number 3\n" + _SITE)
+
+
 def test_every_warning_is_documented_and_given() -> None:
     crystal = Crystal(4.0 * np.eye(3), np.array([3, 26, 82], np.int32), np.array([[0, 0, 0], [0.5, 0, 0], [0, 0.5, 0]], np.float64))
     large = TrainingDomain(n_crystals=1, elements=("Fe",), max_atoms=2, gap_elements=("Pb",), gap_max_atoms=3)
@@ -349,4 +359,5 @@ def test_every_warning_is_documented_and_given() -> None:
     pairs = [Crystal.checked(15.0 * np.eye(3), [1, 1], [[0, 0, 0], [0, 0, apart / 15.0]]) for apart in (0.4, 0.74, 7.0)]
     found = [only(featurize_many([one])) for one in (*carbon, *pairs)]
     said += [warning for codes in network_warnings([one.crystal for one in found], found) for warning in codes]
+    said += [note for text in NOTED_CIFS for note in read_cif(text).notes]
     assert {warning.partition(":")[0] for warning in said} == set(WARNINGS)

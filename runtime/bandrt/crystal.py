@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -33,11 +34,14 @@ class Crystal:
         lattice: (3, 3) float64, Å, rows.
         atomic_numbers: (n_atoms,) int32, 1 to 118.
         frac_coords: (n_atoms, 3) float64, any lattice image.
+        notes: warnings of what was left out or taken for granted when it was read, e.g. ``moments-dropped:Mn1``; they become
+            those of its prediction.
     """
 
     lattice: NDArray[np.float64]
     atomic_numbers: NDArray[np.int32]
     frac_coords: NDArray[np.float64]
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Make arrays of array-likes, and refuse what cannot be a crystal; whether atoms overlap is for `checked` to say.
@@ -90,6 +94,14 @@ class Crystal:
         object.__setattr__(self, "lattice", lattice)
         object.__setattr__(self, "atomic_numbers", atomic_numbers)
         object.__setattr__(self, "frac_coords", frac_coords)
+
+    def with_notes(self, notes: tuple[str, ...]) -> Crystal:
+        """The same crystal with these warnings."""
+        if notes == self.notes:
+            return self
+        noted = copy(self)
+        object.__setattr__(noted, "notes", notes)
+        return noted
 
     @property
     def n_atoms(self) -> int:

@@ -116,7 +116,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "cif-incomplete",
-        "A CIF lacks a cell parameter or a coordinate, or counts hydrogen atoms that it does not place.",
+        "A CIF lacks a cell parameter or a coordinate, gives part of its sites apart from their positions, or counts hydrogen atoms"
+        " that it does not place.",
         "Add what the message names, or take the structure from another source.",
     ),
     ErrorCode(
@@ -189,7 +190,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "contradicting-symmetry",
-        "Operations, Hall symbol, name and number of the space group in a CIF make different crystals of its sites.",
+        "What a CIF says of its symmetry cannot all be true: operations, Hall symbol, name, number, crystal system and the like,"
+        " multiplicities of sites.",
         "Remove what is wrong of the two things that the message names. A file that lists all atoms of the cell is in space group"
         " P 1.",
     ),
@@ -211,7 +213,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "bad-lattice",
-        "The cell is none: a parameter is not a number, the vectors span no volume, or there is too little room for the atoms.",
+        "The cell is none: a parameter is not a number or too large, the vectors span no volume, or not the one that is stated, or"
+        " there is too little room for the atoms.",
         "Check the cell and its unit, which is Å.",
     ),
     ErrorCode(
@@ -587,6 +590,22 @@ WARNINGS: Mapping[str, ErrorCode] = by_code(
         "Two atoms are closer than any bond between their elements, two hydrogen atoms closer than 0.5 Å.",
         "Check the positions, and the cell and its unit, which is Å; the bands do not hold for such a crystal, and"
         " uncertainty_ev is nan.",
+    ),
+    ErrorCode(
+        "moments-dropped",
+        "A magnetic CIF gives magnetic moments, of the sites that the warning names; they were dropped.",
+        "The bands are those of the crystal without magnetic order. If the order matters, compute them with spin.",
+    ),
+    ErrorCode(
+        "symmetry-not-stated",
+        "A CIF says nothing of its symmetry, so that the sites it lists were taken for all atoms of the cell.",
+        "If symmetry makes more atoms, add the space group or its operations to the file; else write that it is P 1.",
+    ),
+    ErrorCode(
+        "assumed-setting",
+        "A CIF gives the number of its space group, or a name that does not tell the axes; the setting that the warning names was"
+        " taken.",
+        "List the symmetry operations in the file, or write the full name, if another setting is meant.",
     ),
 )
 """Warnings of predictions, by what stands before the colon: ``magnetic`` for ``magnetic:Fe``."""

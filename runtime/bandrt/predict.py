@@ -310,8 +310,11 @@ def featurize_inputs(
     """
     names = [ticket.path or ticket.id for ticket in tickets]
     done = Featurized([], [])
-    for ticket, outcome, name in zip(tickets, featurize_crystals(crystals, recipe, names=names), names, strict=True):
+    outcomes = featurize_crystals(crystals, recipe, names=names)
+    for ticket, crystal, outcome, name in zip(tickets, crystals, outcomes, names, strict=True):
         one = within_memory(within_size(outcome, max_atoms, name=name), memory_atoms, name=name)
+        if isinstance(crystal, Crystal) and crystal.notes:
+            ticket = ticket._replace(warnings=(*ticket.warnings, *crystal.notes))
         if isinstance(one, InputError):
             done.failures.append((ticket, Failure.of(one, ticket)))
         else:

@@ -52,8 +52,8 @@ __all__ = [
 Format = Literal["cif", "poscar", "json", "extxyz", "xsf", "aims", "res", "espresso"]
 
 FORMATS = (
-    "CIF (.cif), POSCAR, CONTCAR, .vasp, .poscar, JSON of pymatgen, JARVIS or OPTIMADE (.json), extended XYZ (.extxyz, .xyz),"
-    " XSF (.xsf), geometry.in of FHI-aims, .res of SHELX and AIRSS, inputs of pw.x (.pwi, .in),"
+    "CIF (.cif, .mcif, .mmcif), POSCAR, CONTCAR, .vasp, .poscar, JSON of pymatgen, JARVIS or OPTIMADE (.json), extended XYZ"
+    " (.extxyz, .xyz), XSF (.xsf), geometry.in of FHI-aims, .res of SHELX and AIRSS, inputs of pw.x (.pwi, .in),"
     " each also as .gz, .bz2, .xz or .zst"
 )
 """What can be read, for people."""
@@ -63,6 +63,8 @@ LONGEST_PATH = 4096
 
 _SUFFIXES: dict[str, Format] = {
     ".cif": "cif",
+    ".mcif": "cif",
+    ".mmcif": "cif",
     ".vasp": "poscar",
     ".poscar": "poscar",
     ".json": "json",
@@ -168,7 +170,7 @@ def to_crystal(item: Any, *, name: str | None = None) -> Crystal:
     name = name or "crystal"
     with typed("reader-failed", name=name), np.errstate(all="ignore"):
         if isinstance(item, Crystal):
-            return Crystal.checked(item.lattice, item.atomic_numbers, item.frac_coords, name=name)
+            return Crystal.checked(item.lattice, item.atomic_numbers, item.frac_coords, name=name).with_notes(item.notes)
         if isinstance(item, Mapping):
             return crystal_of_document(item, name=name)
         return crystal_of_object(item, name=name)

@@ -31,7 +31,7 @@ _HEADER = re.compile(
     r"_symmetry_Int_Tables_number   1\n"
     r"_chemical_formula_structural   [A-Za-z0-9()]+\n"
     r"_chemical_formula_sum   (?:'([A-Za-z0-9 ]+)'|([A-Za-z0-9]+))\n"
-    r"_cell_volume   \d+\.\d+\n"
+    r"_cell_volume   (\d+\.\d+)\n"
     r"_cell_formula_units_Z   (\d+)\n"
     r"loop_\n _symmetry_equiv_pos_site_id\n _symmetry_equiv_pos_as_xyz\n  1  'x, y, z'\n"
     r"loop_\n" + "".join(f" {column}\n" for column in _COLUMNS),
@@ -48,6 +48,7 @@ class PlainCif(NamedTuple):
         lengths: of the cell, Å.
         angles: of the cell, degrees.
         formula: of the whole cell.
+        volume: of the cell, Å^3, as written.
         units: the number of formula units in it, as written.
         columns: of the atom-site loop by name, one token per site.
     """
@@ -55,6 +56,7 @@ class PlainCif(NamedTuple):
     lengths: list[float]
     angles: list[float]
     formula: str
+    volume: str
     units: str
     columns: dict[str, list[str]]
 
@@ -68,7 +70,7 @@ def plain_cif(text: str) -> PlainCif | None:
     width = len(_COLUMNS)
     if not tokens or len(tokens) % width:
         return None
-    *cell, quoted, bare, units = header.groups()
+    *cell, quoted, bare, volume, units = header.groups()
     lengths_and_angles = list(map(float, cell))
     columns = {column: tokens[i::width] for i, column in enumerate(_COLUMNS)}
-    return PlainCif(lengths_and_angles[:3], lengths_and_angles[3:], quoted or bare, units, columns)
+    return PlainCif(lengths_and_angles[:3], lengths_and_angles[3:], quoted or bare, volume, units, columns)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
-import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,26 +16,10 @@ SAME_SITE_TOLERANCE = 0.01
 """Å: two rows of one species nearer than this are one atom that the file lists although symmetry makes it."""
 METRIC_TOLERANCE = 0.01
 """How far, relative to its largest element, an operation may change the cell's metric (cells are written with few digits)."""
-
 ROUNDED_TRANSLATION = 4e-4
 """Fraction of a cell: a translation nearer than this to a multiple of 1/24 or a coarser fraction is that fraction."""
-
 _TERM = re.compile(r"([+-]?)(\d+(?:\.\d*)?|\.\d+)?(?:/(\d+))?\*?([xyz])?", re.IGNORECASE)
 _TIME_REVERSAL = re.compile(r",\s*[+-]?1?\s*$")
-_OVERLINE = re.compile(r"\\(?:overline|bar)\s*")
-_MARKUP = re.compile(r"<[^<>]*>|[${}\\]")
-_STATED_NUMBER = re.compile(r"[\s,;]*(?:\(\s*(\d{2,3})\s*\)|\(?\s*(?:no|nr|#)[\s.:]*(\d{1,3})\s*\)?)\s*$", re.IGNORECASE)
-_NOT_IN_NAME = re.compile(r"[\s_()'\"~]+")
-_SETTING_MARK = re.compile(r"(.+?)(?::|:?origin(?:choice)?|:?(?=[hrsz]))([12hrsz]|[hr][sr]|-?[abc]\d?|[123]?-?[abc]-?[abc]-?[abc])")
-_MARKS = {"s": "1", "z": "2", "hs": "h", "hr": "h", "rs": "r", "rr": "r"}
-_FULL_SYMBOLS = (
-    (re.compile(r"([pfi])[24][123]?/([a-z])-3"), r"\1\2-3"),
-    (re.compile(r"([pfi])[24][123]?/([a-z])-32/([a-z])"), r"\1\2-3\3"),
-    (re.compile(r"([pabcfi])21?/([a-z])21?/([a-z])21?/([a-z])"), r"\1\2\3\4"),
-    (re.compile(r"([pi][46][1-5]?/[a-z])21?/([a-z])21?/([a-z])"), r"\1\2\3"),
-    (re.compile(r"([phr]-31?)2/([a-z])(1?)"), r"\1\2\3"),
-)
-"""Full symbols of the groups that have a shorter one, without blanks."""
 _KEY_STEP = 1e-6
 _KEY_SHIFT = np.array([0.31830988618, 0.36787944117, 0.57721566490])
 """Irrational, so that no coordinate a person writes lies on the border between two keys."""
@@ -84,7 +66,7 @@ def parse_operations(triplets: tuple[str, ...]) -> Operations:
         ValueError: a triplet cannot be read, or together they are not a group (a list that was cut short).
     """
     operations = _parse_all(triplets)
-    if not _is_group(operations):
+    if not is_group(operations):
         raise ValueError(f"the {len(triplets)} symmetry operations are not a group; the list may be cut short")
     return operations
 
@@ -101,10 +83,19 @@ def _parse_all(triplets: tuple[str, ...]) -> Operations:
             raise ValueError(f"symmetry operation {triplet!r} cannot be read")
         rotations.append([row for row, _ in parts])
         translations.append([shift for _, shift in parts])
+        if not _turns_a_lattice(rotations[-1]):
+            raise ValueError(f"symmetry operation {triplet!r} leaves no lattice as it is")
     return Operations(np.array(rotations), np.array(translations))
 
 
-def _is_group(operations: Operations) -> bool:
+def _turns_a_lattice(rows: list[list[float]]) -> bool:
+    """Whether a matrix is of whole numbers and keeps volumes; ``x,x,z`` and ``x/2,y,z`` do not."""
+    (a, b, c), (d, e, f), (g, h, i) = rows
+    volume = a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+    return abs(volume) == 1.0 and all(value.is_integer() for row in rows for value in row)
+
+
+def is_group(operations: Operations) -> bool:
     """Whether every product of two operations is, up to a lattice translation, one of them."""
     rotations, translations = operations
     if len(rotations) == 1:
@@ -113,118 +104,16 @@ def _is_group(operations: Operations) -> bool:
     products = (flat @ rotations.transpose(1, 0, 2).reshape(3, -1)).reshape(-1, 3, len(rotations), 3)  # a, i, b, k
     shifts = (flat @ translations.T).reshape(-1, 3, len(rotations)).transpose(0, 2, 1) + translations[:, None]  # a, b, i
 
-    known = np.sort(_operation_keys(rotations.reshape(-1, 9), translations))
-    keys = _operation_keys(products.transpose(0, 2, 1, 3).reshape(-1, 9), shifts.reshape(-1, 3))
+    known = np.sort(operation_keys(rotations.reshape(-1, 9), translations))
+    keys = operation_keys(products.transpose(0, 2, 1, 3).reshape(-1, 9), shifts.reshape(-1, 3))
     return bool((known[np.searchsorted(known, keys).clip(max=len(known) - 1)] == keys).all())
 
 
-def _operation_keys(matrices: NDArray[np.float64], shifts: NDArray[np.float64]) -> NDArray[np.int64]:
+def operation_keys(matrices: NDArray[np.float64], shifts: NDArray[np.float64]) -> NDArray[np.int64]:
     """One whole number for each operation, the same for translations that differ by a lattice vector; (n,)."""
     wrapped = np.floor((shifts + _KEY_SHIFT) % 1.0 * 1e4).astype(np.int64)
     signs = (matrices + 1.0).astype(np.int64) @ 3 ** np.arange(9)
     return np.asarray(((signs * 10**4 + wrapped[:, 0]) * 10**4 + wrapped[:, 1]) * 10**4 + wrapped[:, 2])
-
-
-@lru_cache(maxsize=1024)
-def setting_operations(setting: gemmi.SpaceGroup) -> Operations:
-    """The operations of a space group in one of its settings."""
-    operations = list(setting.operations())
-    return Operations(
-        np.array([op.rot for op in operations], dtype=np.float64) / gemmi.Op.DEN,
-        np.array([op.tran for op in operations], dtype=np.float64) / gemmi.Op.DEN,
-    )
-
-
-@lru_cache(maxsize=1024)
-def hall_operations(symbol: str) -> Operations | None:
-    """The operations of a Hall symbol; None if it cannot be read."""
-    try:
-        return parse_operations(tuple(operation.triplet() for operation in gemmi.symops_from_hall(symbol)))
-    except (ValueError, RuntimeError):
-        return None
-
-
-@lru_cache(maxsize=1)
-def _settings_by_name() -> dict[str, tuple[gemmi.SpaceGroup, ...]]:
-    """Every setting of the space groups by its name without blanks, in small letters."""
-    by_name: dict[str, list[gemmi.SpaceGroup]] = {}
-    short_of_other_axes: dict[str, list[gemmi.SpaceGroup]] = {}
-    for setting in gemmi.spacegroup_table():
-        by_name.setdefault(_NOT_IN_NAME.sub("", setting.hm).lower(), []).append(setting)
-        tokens = setting.hm.split()
-        if 3 <= setting.number <= 15 and len(tokens) == 4:
-            name = (tokens[0] + "".join(token for token in tokens[1:] if token != "1")).lower()
-            short = by_name if tokens[1] == tokens[3] == "1" else short_of_other_axes  # the short name is that of axis b
-            short.setdefault(name, []).append(setting)
-        elif setting.ext == "H":
-            by_name.setdefault(setting.short_name().lower(), []).append(setting)  # H -3 m is R -3 m in hexagonal axes
-    for name, settings in short_of_other_axes.items():
-        by_name.setdefault(name, settings)
-    return {name: tuple(settings) for name, settings in by_name.items()}
-
-
-@lru_cache(maxsize=1024)
-def named_settings(hermann_mauguin: str) -> tuple[gemmi.SpaceGroup, ...]:
-    """The settings that a Hermann-Mauguin name may stand for; none if it is unknown.
-
-    Blanks, underscores, capitals and parentheses do not matter; full symbols and those with a mark of the origin or the axes
-    (``F d -3 m:2``, ``R -3 c RS``), a number in parentheses and the marks of HTML and LaTeX are read, too. Several settings are
-    meant where the name does not say which origin, or which axes of a rhombohedral or monoclinic group.
-    """
-    name = _MARKUP.sub("", _OVERLINE.sub("-", hermann_mauguin))
-    stated = _STATED_NUMBER.search(name)
-    key = _NOT_IN_NAME.sub("", _STATED_NUMBER.sub("", name)).lower()
-    mark = ""
-    settings = _settings_by_name().get(key, ())
-    if not settings and (marked := _SETTING_MARK.fullmatch(key)):
-        key, mark = marked[1], marked[2]
-        settings = _settings_by_name().get(key, ())
-    if not settings:
-        for full, short in _FULL_SYMBOLS:
-            if match := full.fullmatch(key):
-                settings = _settings_by_name().get(match.expand(short), ())
-                break
-    if not settings and (other := gemmi.find_spacegroup_by_name(key.capitalize())):  # C m c e
-        settings = _settings_by_name()[other.hm.replace(" ", "").lower()]
-    if stated:
-        settings = tuple(setting for setting in settings if setting.number == int(stated[1] or stated[2]))
-    mark = _MARKS.get(mark, mark)
-    if mark in ("1", "2"):
-        return tuple(setting for setting in settings if setting.ext == mark)
-    return settings_of_code(settings, mark) if mark else settings
-
-
-def settings_of_code(settings: Iterable[gemmi.SpaceGroup], code: str) -> tuple[gemmi.SpaceGroup, ...]:
-    """Those of some settings that a coordinate-system code of International Tables stands for, ``b2`` or ``1cab``."""
-    return tuple(setting for setting in settings if code in _codes(setting))
-
-
-def _codes(setting: gemmi.SpaceGroup) -> tuple[str, ...]:
-    origin = setting.ext.strip("\0").lower()
-    if setting.number > 74 or setting.number < 3:
-        return (origin,) if origin else ("1",)
-    if setting.number < 16:
-        return (setting.qualifier,)
-    axes = setting.qualifier or "abc"
-    return (origin + axes,) + ((origin,) if origin and axes == "abc" else ())
-
-
-@lru_cache(maxsize=256)
-def settings_of_number(number: int) -> tuple[gemmi.SpaceGroup, ...]:
-    """The standard setting of a space group, with both its origins or axes."""
-    standard = gemmi.find_spacegroup_by_number(number)
-    return _settings_by_name()[standard.hm.replace(" ", "").lower()]
-
-
-def all_settings_of_number(number: int) -> tuple[gemmi.SpaceGroup, ...]:
-    """Every setting of a space group."""
-    return tuple(setting for setting in gemmi.spacegroup_table() if setting.number == number)
-
-
-@lru_cache(maxsize=1024)
-def is_standard(settings: tuple[gemmi.SpaceGroup, ...]) -> bool:
-    """Whether a name is that of the standard setting, which is often written for the group in any setting."""
-    return len({setting.number for setting in settings}) == 1 and set(settings_of_number(settings[0].number)) <= set(settings)
 
 
 def magnetic_operations(triplets: tuple[str, ...], centrings: tuple[str, ...]) -> Operations:
@@ -238,103 +127,11 @@ def magnetic_operations(triplets: tuple[str, ...], centrings: tuple[str, ...]) -
     )
     rotations = np.concatenate([turns.rotations] * len(shifts.rotations))
     translations = np.concatenate([turns.translations + shift for shift in shifts.translations])
-    _, first = np.unique(_operation_keys(rotations.reshape(-1, 9), translations), return_index=True)
+    _, first = np.unique(operation_keys(rotations.reshape(-1, 9), translations), return_index=True)
     operations = Operations(rotations[np.sort(first)], translations[np.sort(first)] % 1.0)
-    if (shifts.rotations != np.eye(3)).any() or not _is_group(operations):
+    if (shifts.rotations != np.eye(3)).any() or not is_group(operations):
         raise ValueError(f"the {len(triplets)} magnetic symmetry operations are not a group; the list may be cut short")
     return operations
-
-
-def agree(
-    one: Operations,
-    other: Operations,
-    numbers: NDArray[np.int32],
-    coords: NDArray[np.float64],
-    lattice: NDArray[np.float64],
-    *,
-    loose: bool,
-) -> bool:
-    """Whether two statements of the symmetry do not contradict each other.
-
-    Args:
-        one: what is exact, such as the operations that are listed.
-        other: what stands beside it.
-        numbers: (n_sites,) atomic numbers of the sites.
-        coords: (n_sites, 3) fractional.
-        lattice: (3, 3) rows, Å.
-        loose: whether the other names only the group, in whichever setting.
-    """
-    group, other_group = _group(one), _group(other)
-    if group.operations == other_group.operations:
-        return True
-    if len(group.operations) == len(other_group.operations):
-        if group.setting is None or other_group.setting is None:  # an origin or axes of its own
-            return group.classes == other_group.classes
-        if loose and group.setting.number == other_group.setting.number:
-            return True
-    if not fits_cell(other, lattice):  # right for a primitive cell beside the name of the centred group
-        centred = len(other_group.operations) > len(other_group.classes)
-        return centred and len(group.operations) == len(group.classes) and group.classes == other_group.classes
-    return _same_atoms(expand(one, numbers, coords, lattice), expand(other, numbers, coords, lattice), lattice)
-
-
-class _Group(NamedTuple):
-    """What is compared of two space groups.
-
-    Attributes:
-        operations: a key of each.
-        setting: the one that has exactly these operations; None for an origin or axes of their own.
-        classes: determinant and trace of every operation of the point group, sorted: its kind, whatever its axes.
-    """
-
-    operations: frozenset[int]
-    setting: gemmi.SpaceGroup | None
-    classes: list[tuple[int, int]]
-
-
-def _group(operations: Operations) -> _Group:
-    return _group_of_bytes(operations.rotations.tobytes(), operations.translations.tobytes())
-
-
-@lru_cache(maxsize=1024)
-def _group_of_bytes(rotations: bytes, translations: bytes) -> _Group:
-    """The same for operations that are not hashed as arrays."""
-    turns, shifts = np.frombuffer(rotations).reshape(-1, 3, 3), np.frombuffer(translations).reshape(-1, 3)
-    keys = frozenset(_operation_keys(turns.reshape(-1, 9), shifts).tolist())
-    point_group = np.unique(turns, axis=0)
-    determinants = np.rint(np.linalg.det(point_group)).astype(int).tolist()
-    traces = np.rint(np.trace(point_group, axis1=1, axis2=2)).astype(int).tolist()
-    return _Group(keys, _setting(turns, shifts), sorted(zip(determinants, traces, strict=True)))
-
-
-def _setting(rotations: NDArray[np.float64], translations: NDArray[np.float64]) -> gemmi.SpaceGroup | None:
-    shifts = translations * gemmi.Op.DEN
-    if np.abs(shifts - np.rint(shifts)).max() > ROUNDED_TRANSLATION * gemmi.Op.DEN:
-        return None
-    group = []
-    for rotation, shift in zip(rotations, shifts, strict=True):
-        operation = gemmi.Op()
-        operation.rot = (rotation * gemmi.Op.DEN).astype(int).tolist()
-        operation.tran = (np.rint(shift).astype(int) % gemmi.Op.DEN).tolist()
-        group.append(operation)
-    return gemmi.find_spacegroup_by_ops(gemmi.GroupOps(group))
-
-
-def _same_atoms(
-    some: tuple[NDArray[np.int32], NDArray[np.float64]],
-    others: tuple[NDArray[np.int32], NDArray[np.float64]],
-    lattice: NDArray[np.float64],
-) -> bool:
-    """Whether two lists are of the same atoms, to within `SPECIAL_POSITION_TOLERANCE`."""
-    (numbers, coords), (other_numbers, other_coords) = some, others
-    if len(numbers) != len(other_numbers):
-        return False
-    for number, position in zip(other_numbers, other_coords, strict=True):
-        offset = coords[numbers == number] - position
-        offset -= np.rint(offset)
-        if not len(offset) or np.linalg.norm(offset @ lattice, axis=1).min() > SPECIAL_POSITION_TOLERANCE:
-            return False
-    return True
 
 
 def fits_cell(operations: Operations, lattice: NDArray[np.float64]) -> bool:
@@ -379,6 +176,20 @@ def expand(
         atoms.append(images[site, first])
         kept.append(site)
     return np.repeat(numbers[kept], [len(orbit) for orbit in atoms]), np.concatenate(atoms)
+
+
+def multiplicities(operations: Operations, coords: NDArray[np.float64], lattice: NDArray[np.float64]) -> NDArray[np.int64]:
+    """How many atoms of the cell each site stands for, (n_sites,).
+
+    Args:
+        operations: the space group.
+        coords: (n_sites, 3) fractional.
+        lattice: (3, 3) rows, Å.
+    """
+    offset = _images(operations, coords) - coords[:, None]
+    offset -= np.rint(offset)
+    orders = (np.linalg.norm(offset @ lattice, axis=2) < SPECIAL_POSITION_TOLERANCE).sum(axis=1)  # of the site symmetry
+    return np.asarray(np.rint(len(operations.rotations) / np.maximum(orders, 1)).astype(np.int64))
 
 
 def _images(operations: Operations, coords: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from bandrt.errors import InputError, MissingPackageError
-from bandrt.limits import MAX_CRYSTAL_BYTES, decoded
+from bandrt.limits import MAX_CRYSTAL_BYTES
 from bandrt.readers.documents import INSIDE, OWN_KEYS
+from bandrt.readers.text import decoded
 from bandrt.sources.kinds import stem_of
 from bandrt.sources.source import Candidate, Source, refused
 from bandrt.sources.tables import ID_COLUMNS, STRUCTURE_COLUMN, Written, row_id, structure_of
