@@ -165,6 +165,7 @@ class Store:
 
     def add_batch(self, predictions: Sequence[tuple[Ticket, Prediction]]) -> None:
         """Keep the predictions of a batch, all of which come into one part: a killed run leaves whole batches."""
+        self._lock.require_there()  # nothing is computed for a folder that is gone
         if not self._pending:
             self._pending_since = time.monotonic()
         self._pending += predictions
