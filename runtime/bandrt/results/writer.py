@@ -54,6 +54,8 @@ PART_CRYSTALS = 512
 """Predictions in a part: 7 MB, and as much memory before it is written."""
 PART_SECONDS = 30.0
 """A part is written this long after its first prediction at the latest."""
+SORTED_AT_ONCE = 100_000
+"""Lines that a run puts in order although it has not finished; it takes a second."""
 
 
 class Kept(NamedTuple):
@@ -107,6 +109,7 @@ class Store:
         self._pending: list[tuple[Ticket, Prediction]] = []
         self._pending_since = 0.0
         self._next_part = 0
+        self._finished = False
         self._moved: dict[int, str] = {}  # new paths of kept predictions, by the row of the summary
         self._unsorted_parts: set[int] = set()  # whose inputs have other places or paths now
         self._saved_parts: set[int] = set()  # that were set aside
@@ -164,6 +167,7 @@ class Store:
 
     def add_batch(self, predictions: Sequence[tuple[Ticket, Prediction]]) -> None:
         """Keep the predictions of a batch, all of which come into one part: a killed run leaves whole batches."""
+        self._lock.require_there()  # nothing is computed for a folder that is gone
         if not self._pending:
             self._pending_since = time.monotonic()
         self._pending += predictions
@@ -224,6 +228,7 @@ class Store:
             self._number_others()
             for number in sorted(self._unsorted_parts):
                 self._revise(number)
+        self._finished = True
 
     def write_run(self, values: Mapping[str, Any]) -> None:
         """Write ``run.json``."""
@@ -238,6 +243,8 @@ class Store:
             self.commit()
             self._lock.require_there()
             with _writing(self.folder):
+                if not self._finished and len(self._summary.rows) + len(self._failures.rows) > SORTED_AT_ONCE:
+                    return  # a run that is asked to stop has two seconds; the one that goes on with it puts them in order
                 self._summary.sort({row: self._moved_line(row) for row in self._moved if not self._summary.rows["gone"][row]})
                 self._failures.sort({})
         finally:

@@ -309,12 +309,16 @@ def test_the_record_is_there_before_anything_else(tmp_path: Path, monkeypatch: p
     run(tmp_path, "a1")
 
 
-def test_a_folder_that_is_removed_stops_the_run_and_is_not_made_again(tmp_path: Path) -> None:
-    out = tmp_path / "out"
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_folder_that_is_removed_stops_the_run_and_is_not_made_again(tmp_path: Path, fails: bool) -> None:
+    out, first, second = tmp_path / "out", ticket(0, "a", "1"), ticket(1, "b", "1")
     with pytest.raises(OutputError) as caught, opened(out, "new") as store:  # noqa: PT012 - what is written after the removal
-        store.add(ticket(0, "a", "1"), prediction(ticket(0, "a", "1")))
+        store.add(first, prediction(first))
         shutil.rmtree(out)
-        store.fail(ticket(1, "b", "1"), failure(ticket(1, "b", "1")))
+        if fails:
+            store.fail(second, failure(second))
+        else:
+            store.add(second, prediction(second))
     assert caught.value.code == "output-removed"
     assert list(tmp_path.iterdir()) == []
 

@@ -97,7 +97,7 @@ cli.main()
         asked = time.monotonic()
         running.send_signal(number)
         time.sleep(0.1)
-        running.send_signal(signal.SIGINT)  # again: it changes nothing
+        running.send_signal(number)  # again: it changes nothing
         _, errors = running.communicate(timeout=60)
     assert running.returncode == 128 + number
     assert time.monotonic() - asked < STOP_SECONDS
