@@ -16,7 +16,7 @@ from bandrt.readers.cif_plain import plain_cif
 from bandrt.readers.cif_sites import Sites, site_columns, sites_of
 from bandrt.readers.cif_space_group import NO_SYMMETRY, Statement, statements_of, symmetry_items
 from bandrt.readers.cif_symmetry import IDENTITY, Operations, expand, fits_cell, multiplicities
-from bandrt.readers.cif_symmetry_words import check_words, symmetry_words
+from bandrt.readers.cif_symmetry_words import WORD_PARTS, check_words, symmetry_words
 from bandrt.readers.cif_tags import first_value
 from bandrt.readers.cif_text import structure_block
 from bandrt.readers.symmetry_agreement import agree, same_atoms
@@ -62,12 +62,14 @@ def read_cif(text: str, *, name: str = "crystal") -> Crystal:
     if not statements:
         _check_elsewhere(block, others, name)
     meanings = [operations for statement in statements for operations in (*statement.candidates, *statement.others)]
-    check_words(symmetry_words(block), meanings, stated=bool(statements), name=name)
+    small = text.lower()  # most files have neither such words nor moments, which is seen faster so
+    if any(part in small for part in WORD_PARTS):
+        check_words(symmetry_words(block), meanings, stated=bool(statements), name=name)
     formula, units = first_value(block, _FORMULA), first_value(block, _FORMULA_UNITS)
     crystal = _expanded(formula, units, statements or [NO_SYMMETRY], lattice, sites, name)
     _check_doubt(sites, formula)
     unstated = () if statements or (units and amounts_of(formula)) else ("symmetry-not-stated",)
-    return crystal.with_notes((*crystal.notes, *moments_dropped(block), *unstated))
+    return crystal.with_notes((*crystal.notes, *(moments_dropped(block) if "mom" in small else ()), *unstated))
 
 
 def _check_size(operations: Operations, sites: Sites, lattice: NDArray[np.float64], name: str) -> None:

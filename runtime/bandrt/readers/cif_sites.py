@@ -85,7 +85,7 @@ def site_columns(block: cif.Block, lattice: NDArray[np.float64], name: str) -> d
 def _check_together(block: cif.Block, columns: dict[str, list[str]], name: str) -> None:
     """Refuse what belongs to the sites but stands apart from their positions."""
     for tag in _WITH_POSITIONS:
-        if tag not in columns and any(len(block.find_values(other)) for other in (tag, tag.replace("site_", "site.", 1))):
+        if tag not in columns and (block.find_values(tag) or block.find_values(tag.replace("site_", "site.", 1))):
             raise InputError(
                 "cif-incomplete", f"{name}: {tag} stands apart from the positions of the sites; write both in one loop"
             )
@@ -155,7 +155,7 @@ def _by_label(written: list[str], labels: list[str], site: int, name: str) -> in
 
 def _doubt(written: list[str], labels: list[str], name: str) -> InputError | None:
     """What speaks against a site being one atom: a number that may count the atoms of a group."""
-    if not any(token[-1:].isdigit() for token in written):
+    if not any(token[-1:].isdigit() for token in set(written)):
         return None
     for site, (token, label) in enumerate(zip(written, labels, strict=True)):
         before = _FULLERENES.get(token)

@@ -22,6 +22,8 @@ _WORD_TAG = re.compile(
     r"_(symmetry|space_?group)_(?!magn)(?P<kind>cell_setting|crystal_system|laue_class|point_group(_h_?m)?|bravais_type|centring_type"
     r"|name_schoenflies|patterson_name_h_?m)"
 )
+WORD_PARTS = ("setting", "crystal_system", "laue", "point_group", "bravais", "centring", "schoenflies", "patterson")
+"""Of the tags of such words, in small letters: a text without any has none."""
 _SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
 _SYSTEM_WORDS = {
     **{system: (system,) for system in _SYSTEMS},
