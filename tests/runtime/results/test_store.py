@@ -13,7 +13,7 @@ import pytest
 from bandrt.bands.band_structure import BandStructure
 from bandrt.bands.plot import FIGURE_FORMATS, save
 from bandrt.crystal import Crystal
-from bandrt.errors import OutputError
+from bandrt.errors import ArgumentError, OutputError
 from bandrt.manifest import BandRule
 from bandrt.results import writer as store_module
 from bandrt.results.parts import BadPartError, read_part
@@ -122,6 +122,20 @@ def test_uncertainties_are_kept_and_stand_last_in_the_summary(tmp_path: Path) ->
     with Store(tmp_path, engine_sha256=ENGINE, mode="resume", uncertainty=True):
         pass
     assert (tmp_path / "summary.csv").read_bytes() == before
+
+
+def test_that_no_error_can_be_expected_is_a_result_like_any(tmp_path: Path) -> None:
+    given = prediction("lonely", uncertainty=float("nan"))
+    with Store(tmp_path, engine_sha256=ENGINE, uncertainty=True) as store:
+        store.write_run({})
+        store.add(Ticket(0, given.id, given.path), given)
+    [found] = read(tmp_path)
+    assert found.uncertainty_ev is not None
+    assert np.isnan(found.uncertainty_ev)
+    [row] = csv.DictReader((tmp_path / "summary.csv").read_text().splitlines())
+    assert row["uncertainty_ev"] == "nan"
+    with pytest.raises(ArgumentError, match="uncertainty_ev is inf"):
+        prediction("endless", uncertainty=float("inf"))
 
 
 def test_a_part_whose_uncertainties_are_cut_short_is_damaged(tmp_path: Path) -> None:
