@@ -120,6 +120,16 @@ def check_kind(what: str, value: object, *kinds: type) -> None:
         raise not_allowed(what, value, " or ".join(with_article(kind.__name__) for kind in kinds))
 
 
+def check_text(what: str, value: object) -> None:
+    """Refuse what is no text, or an empty one, as of a variable that is not set.
+
+    Raises:
+        ArgumentError: ``bad-argument``.
+    """
+    if not isinstance(value, str) or not value:
+        raise not_allowed(what, value, "a str, not empty")
+
+
 def checked_whole(what: str, value: Any, *, at_least: int, at_most: int | None = None) -> int:
     """Give back a whole number as a plain ``int``.
 
