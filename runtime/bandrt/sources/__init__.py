@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bandrt.arguments import check_text
 from bandrt.errors import BandrtError, InputError, NotFoundError
-from bandrt.files import paths_of
+from bandrt.files import absent, paths_of
 from bandrt.outcomes import typed
 from bandrt.quoting import printable, shortened
 from bandrt.readers import FORMATS, format_of
@@ -130,7 +130,7 @@ def _size(path: Path) -> int:
 
 def _no_input(paths: Sequence[Path], unusable: str = "") -> BandrtError:
     if paths and not any(os.path.lexists(path) for path in paths):
-        return NotFoundError("file-not-found", f"{', '.join(map(str, paths))}: no such file or folder")
+        return NotFoundError("file-not-found", f"{', '.join(map(str, paths))}: {absent(paths[0], 'file or folder')}")
     places = ", ".join(str(path) for path in paths) or "no path"
     reason = f" ({unusable})" if unusable else ""
     return BandrtError(
