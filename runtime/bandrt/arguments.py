@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bandrt.errors import ArgumentError
-from bandrt.quoting import quoted
+from bandrt.quoting import quoted, with_article
 
 
 def check_choice(what: str, value: object, allowed: Any) -> None:
@@ -123,7 +123,17 @@ def check_kind(what: str, value: object, *kinds: type) -> None:
         ArgumentError: ``bad-argument``.
     """
     if not isinstance(value, kinds):
-        raise not_allowed(what, value, " or ".join(_a(kind.__name__) for kind in kinds))
+        raise not_allowed(what, value, " or ".join(with_article(kind.__name__) for kind in kinds))
+
+
+def check_text(what: str, value: object) -> None:
+    """Refuse what is no text, or an empty one, as of a variable that is not set.
+
+    Raises:
+        ArgumentError: ``bad-argument``.
+    """
+    if not isinstance(value, str) or not value:
+        raise not_allowed(what, value, "a str, not empty")
 
 
 def checked_whole(what: str, value: Any, *, at_least: int, at_most: int | None = None) -> int:
@@ -153,10 +163,6 @@ def checked_number(what: str, value: Any, *, above: float | None = None, at_leas
         lowest = f"{at_least:g}" if above is None else f"more than {above:g}"
         raise not_allowed(what, value, f"a number, {lowest} to {at_most:g}")
     return float(value)
-
-
-def _a(noun: str) -> str:
-    return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
 
 
 def not_allowed(what: str, value: object, allowed: str) -> ArgumentError:

@@ -56,7 +56,7 @@ def require_there(path: Path) -> Path:
         NotFoundError: ``file-not-found``; ``not-a-file`` for a FIFO and its like, which may never end.
     """
     if not os.path.exists(path):
-        raise NotFoundError("file-not-found", f"{path}: no such file or folder")
+        raise NotFoundError("file-not-found", f"{path}: {absent(path, 'file or folder')}")
     if is_special(path):
         raise NotFoundError("not-a-file", f"{path}: {SPECIAL}")
     return path
@@ -78,7 +78,21 @@ def path_of(given: str | os.PathLike[str], *, what: str = "path") -> Path:
     """
     if not isinstance(given, str | os.PathLike) or not os.fsdecode(given) or "\0" in os.fsdecode(given):
         raise not_allowed(what, given, "a path (str or Path), not empty")
-    return Path(os.fsdecode(given))
+    return Path(from_home(os.fsdecode(given)))
+
+
+def from_home(path: str) -> str:
+    """A path that begins with ``~`` leads from the home of its user, as in a shell, unless something here is called so."""
+    if path[:1] != "~" or os.path.lexists(path.partition(os.sep)[0]):
+        return path
+    return os.path.expanduser(path)
+
+
+def absent(path: str | os.PathLike[str], what: str = "file") -> str:
+    """What to say of a file that is not there."""
+    if any(mark in os.fsdecode(path) for mark in "*?["):
+        return f"no such {what}; a pattern is for the shell, without quotes, and in Python for pathlib.Path.glob"
+    return f"no such {what}"
 
 
 def paths_of(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, what: str = "paths") -> list[Path]:

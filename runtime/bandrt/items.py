@@ -12,6 +12,7 @@ import numpy as np
 from bandrt.arguments import not_allowed
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
+from bandrt.files import from_home
 from bandrt.readers import is_text, to_crystal
 from bandrt.readers.documents import is_document
 from bandrt.readers.objects import is_ase_atoms, is_pymatgen_molecule, is_pymatgen_structure, structure_within
@@ -90,7 +91,7 @@ def found_at(item: Any) -> str:
     if isinstance(item, Source):
         return item.path
     is_path = isinstance(item, os.PathLike) or (isinstance(item, str) and not is_text(item))
-    path = os.fsdecode(item) if is_path else ""
+    path = from_home(os.fsdecode(item)) if is_path else ""
     return "" if any(letter in path for letter in "\0\n\r") else path
 
 

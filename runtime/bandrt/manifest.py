@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 
 from bandrt.arguments import check_fields, check_kind, checked_number, checked_whole, not_allowed
 from bandrt.errors import ArgumentError, ManifestError
-from bandrt.quoting import quoted, shortened
+from bandrt.quoting import quoted, shortened, with_article
 from bandrt.recipe import Recipe
 
 FORMAT_VERSION = 1
@@ -278,7 +278,7 @@ class Manifest:
         check_kind("name", name, str)
         values = parsed(text, name=name)
         if not isinstance(values, dict):
-            raise ManifestError("manifest-invalid", f"{name}: the manifest is a {type(values).__name__}, not an object")
+            raise ManifestError("manifest-invalid", f"{name}: the manifest is {with_article(type(values).__name__)}, not an object")
         version = values.get("format_version")
         if version != FORMAT_VERSION:
             raise ManifestError(

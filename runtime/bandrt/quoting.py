@@ -52,6 +52,12 @@ def shortened(text: str, most: int = MOST_CHARACTERS) -> str:
     return f"{text[: most - 3 - tail]}...{text[len(text) - tail :]}"
 
 
+def with_article(noun: str) -> str:
+    """``a Path``, ``an InputError``, ``an ndarray``: a noun, most often the name of a class, as it is spoken."""
+    spoken_vowel = re.match(r"[aeio]|u(?!ni|s)|nd|[fhlmnrsx][A-Z0-9]", noun[:1].lower() + noun[1:])
+    return f"{'an' if spoken_vowel else 'a'} {noun}"
+
+
 def quoted(value: object) -> str:
     """What Python calls a value, on one line of `MOST_CHARACTERS` at most."""
     return shortened(one_line(_REPR.repr(value)))

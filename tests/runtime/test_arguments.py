@@ -58,6 +58,8 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "mode of a run": (lambda: InferOptions(mode="append"), "mode is 'append'"),
     "workers": (lambda: InferOptions(workers=-1), "workers is -1, allowed: a whole number, 0 to 1024"),
     "timeout": (lambda: InferOptions(timeout=0), "timeout is 0, allowed: a number of seconds above 0"),
+    "no column": (lambda: InferOptions(structure_column=""), "structure_column is '', allowed: a str, not empty"),
+    "no column to find": (lambda: find("a.csv", structure_column=""), "structure_column is '', allowed: a str, not empty"),
     "retry": (lambda: InferOptions(retry_failed="yes"), "retry_failed is 'yes'"),
     "format to read": (lambda: parse("", "pdb"), "file_format is 'pdb', allowed: 'cif', 'poscar', 'json', 'extxyz'"),
     "format to write": (

@@ -11,20 +11,24 @@ from typing import Any, TypeVar
 import click
 
 from bandrt.engine.session import MAX_THREADS
+from bandrt.files import from_home
 from bandrt.run.workers import MAX_WORKERS
 
 
 class NamedPath(click.Path):
-    """A path that was given: an empty one, as of a shell variable that is not set, would be this folder."""
+    """A path that was given: an empty one, as of a shell variable that is not set, would be this folder.
+
+    A ``~`` that the shell leaves, such as that of ``--out=~/bands``, is the home folder, too.
+    """
 
     def __init__(self) -> None:
         super().__init__(path_type=Path, readable=False)  # what cannot be read is reported by whoever reads it
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Refuse an empty one."""
+        """Refuse an empty one; go home from ``~``."""
         if not os.fspath(value):
             self.fail("a path is empty; is a variable of the shell not set?", param, ctx)
-        return super().convert(value, param, ctx)
+        return super().convert(from_home(os.fsdecode(value)), param, ctx)
 
 
 class OutPath(NamedPath):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -33,6 +34,9 @@ PACKAGES = (
     "matplotlib",
     "h5py",
     "pyarrow",
+    "backports.zstd",
+    "mp-api",
+    "tensorboardX",
 )
 """What is looked for, the core first, by the names that pip knows."""
 TRAIN = ("torch", "torch_geometric", "lightning", "pymatgen")
@@ -83,11 +87,14 @@ def examine(driver: Driver | NoDriver, packages: Mapping[str, str | None], provi
         _tensorrt_builds(driver, packages),
         _by_packages("export engines", EXPORT, "export", packages),
         _by_packages("train models", TRAIN, "train", packages),
+        _by_packages("download from the Materials Project", ("mp-api", *TRAIN), "mp", packages),
+        _by_packages("write logs for TensorBoard", ("tensorboardX", *TRAIN), "train,tensorboard", packages),
         _by_packages("draw figures", ("matplotlib",), "plot", packages),
         _by_packages("read files of ASE", ("ase",), "ase", packages),
+        _zstandard(packages),
         _by_packages("give results to pymatgen", ("pymatgen",), "pymatgen", packages),
         _by_packages("convert to HDF5", ("h5py",), "hdf5", packages),
-        _by_packages("convert to Parquet", ("pyarrow",), "parquet", packages),
+        _by_packages("read and write Parquet", ("pyarrow",), "parquet", packages),
     )
     return Diagnosis(
         __version__, platform.python_version(), f"{platform.system()} {platform.machine()}", dict(packages), driver, abilities
@@ -141,6 +148,13 @@ def _tensorrt_builds(driver: Driver | NoDriver, packages: Mapping[str, str | Non
     if isinstance(driver, NoDriver):
         return Ability(name, False, f"are built on the GPU that will run them, and {driver.reason}")
     return _by_packages(name, ("tensorrt", "onnx"), "export,tensorrt", packages)
+
+
+def _zstandard(packages: Mapping[str, str | None]) -> Ability:
+    name = "read .zst files"
+    if sys.version_info >= (3, 14):
+        return Ability(name, True, "Python's own compression.zstd")
+    return _by_packages(name, ("backports.zstd",), "zstd", packages)
 
 
 def _by_packages(name: str, needed: Sequence[str], extra: str, packages: Mapping[str, str | None]) -> Ability:

@@ -17,6 +17,7 @@ import numpy as np
 from bandrt.arguments import check_choice
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
+from bandrt.files import absent, from_home
 from bandrt.outcomes import typed
 from bandrt.quoting import quoted, shortened
 from bandrt.readers.aims import read_aims
@@ -166,7 +167,7 @@ def to_crystal(item: Any, *, name: str | None = None) -> Crystal:
         path = os.fsdecode(item)
         if not path:
             raise InputError("file-not-found", f"{name or 'path'}: is empty, there is no such file")
-        return _read_path(Path(path), name or shortened(os.path.basename(path)) or quoted(path))
+        return _read_path(Path(from_home(path)), name or shortened(os.path.basename(path)) or quoted(path))
     name = name or "crystal"
     with typed("reader-failed", name=name), np.errstate(all="ignore"):
         if isinstance(item, Crystal):
@@ -193,7 +194,7 @@ def _read_path(path: Path, name: str) -> Crystal:
         if os.path.isdir(path):
             raise is_a_folder(name)
         if not os.path.exists(path):
-            raise InputError("file-not-found", f"{name}: no such file")
+            raise InputError("file-not-found", f"{name}: {absent(path)}")
         raise InputError("unsupported-format", f"{name}: this file name says no format that can be read: {FORMATS}; {SEARCH}")
     with typed("reader-failed", name=name):
         text = read_file(path, name=name)

@@ -8,7 +8,7 @@ import numpy as np
 
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
-from bandrt.quoting import quoted
+from bandrt.quoting import quoted, with_article
 from bandrt.readers.cartesian import fractional
 from bandrt.readers.occupancies import OCCUPANCY_NAMES, check_column, check_kinds, one_element
 from bandrt.readers.species import unknown_species
@@ -45,7 +45,7 @@ def crystal_of_object(item: Any, *, name: str = "crystal") -> Crystal:
     if isinstance(item, type):
         raise InputError("unsupported-format", f"{name}: the class {item.__name__}, not one of its objects")
     if is_pymatgen_molecule(item):
-        raise InputError("not-periodic", f"{name}: a {type(item).__name__} has no lattice; a molecule has no bands")
+        raise InputError("not-periodic", f"{name}: {with_article(type(item).__name__)} has no lattice; a molecule has no bands")
     try:
         if is_ase_atoms(item):
             return crystal_of_ase(item, name=name)

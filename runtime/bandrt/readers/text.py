@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from bandrt.errors import InputError
-from bandrt.files import SPECIAL, is_special
+from bandrt.files import SPECIAL, absent, is_special
 from bandrt.limits import MAX_CRYSTAL_BYTES, too_large
 from bandrt.readers.zstandard import open_zstandard
 
@@ -109,7 +109,7 @@ def read_file(path: Path, *, name: str) -> str:
         with open_file(path) as file, unpacked(file, path.name, name=name) as stream:
             return decoded(limited(stream, name=name))
     except FileNotFoundError:
-        raise InputError("file-not-found", f"{name}: no such file") from None
+        raise InputError("file-not-found", f"{name}: {absent(path)}") from None
     except IsADirectoryError:
         raise is_a_folder(name) from None
     except BROKEN as error:

@@ -8,6 +8,7 @@ them. A value that is missing, such as the band edges of a metal, is ``none``, a
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from bandrt.errors import UsageError
-from bandrt.quoting import quoted
+from bandrt.quoting import quoted, shortened
 
 ColumnKind = Literal["number", "truth", "text", "words"]
 """What a column holds."""
@@ -173,7 +174,9 @@ class _Parser:
         self._next += 1
         value = None if token == ("word", "none") else _value(column, kind, token)
         if sign not in ("==", "!=") and (value is None or kind != "number"):
-            raise QueryError("query-value", f"{column} {sign} {token.text}: only numbers are smaller or larger; use == or !=")
+            raise QueryError(
+                "query-value", f"{column} {sign} {shortened(token.text)}: only numbers are smaller or larger; use == or !="
+            )
         return Comparison(column, kind, sign, value)
 
     @property
@@ -192,7 +195,7 @@ class _Parser:
         return self._tokens[self._next - 1]
 
     def _misunderstood(self, wanted: str) -> QueryError:
-        found = "the end" if self._token.kind == "end" else repr(self._token.text)
+        found = "the end" if self._token.kind == "end" else quoted(self._token.text)
         return QueryError("query-syntax", f"{quoted(self._text)}: {wanted} is needed where {found} stands")
 
 
@@ -205,9 +208,12 @@ def _value(column: str, kind: ColumnKind, token: _Token) -> Value:
             return _TRUTHS[word.lower()]
         raise QueryError("query-value", f"{column} is true or false, not {quoted(word)}")
     try:
-        return float(word)
+        number = float(word)
     except ValueError:
         raise QueryError("query-value", f"{column} is a number, and {quoted(word)} is none") from None
+    if math.isnan(number):
+        raise QueryError("query-value", f"{column}: nothing is smaller, larger or equal to nan; a missing value is none")
+    return number
 
 
 def _listed(columns: Collection[str]) -> str:

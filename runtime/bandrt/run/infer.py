@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bandrt import __version__
-from bandrt.arguments import check_choices, check_kind, checked_whole, not_allowed
+from bandrt.arguments import check_choices, check_kind, check_text, checked_whole, not_allowed
 from bandrt.contract import UNCERTAINTY
 from bandrt.engine import DEFAULT_ENGINE, default_device, read_manifest
 from bandrt.engine.session import MAX_THREADS
@@ -70,7 +70,7 @@ class InferOptions:
     def __post_init__(self) -> None:
         check_choices(self)
         check_kind("retry_failed", self.retry_failed, bool)
-        check_kind("structure_column", self.structure_column, str)
+        check_text("structure_column", self.structure_column)
         object.__setattr__(self, "engine", path_of(self.engine, what="engine"))
         for name, least, most in (
             ("threads", 1, MAX_THREADS), ("workers", 0, MAX_WORKERS), ("batch_size", 1, None), ("max_atoms", 1, None)

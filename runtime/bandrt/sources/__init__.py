@@ -11,9 +11,9 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bandrt.arguments import check_kind
+from bandrt.arguments import check_text
 from bandrt.errors import BandrtError, InputError, NotFoundError
-from bandrt.files import paths_of
+from bandrt.files import absent, paths_of
 from bandrt.outcomes import typed
 from bandrt.quoting import printable, shortened
 from bandrt.readers import FORMATS, format_of
@@ -54,12 +54,12 @@ def find(
         structure_column: the column of tables that has the crystals: the text of CIFs, or documents of JSON.
 
     Raises:
-        ArgumentError: ``bad-argument`` for what is no path, or a column that is no text.
+        ArgumentError: ``bad-argument`` for what is no path, or a column that is no text or an empty one.
         NotFoundError: ``file-not-found`` if none of the paths is there.
         BandrtError: ``no-input`` if there is nothing of a known kind; at once, or, where only opening tells, when the
             iterator ends without a source.
     """
-    check_kind("structure_column", structure_column, str)
+    check_text("structure_column", structure_column)
     given, skipped = paths_of(paths), paths_of(skip, what="skip")
     shared_stems, shared_names, unusable, empty = SharedStrings(), SharedStrings(), "", True
     for file in files(given, skip=skipped):
@@ -130,7 +130,7 @@ def _size(path: Path) -> int:
 
 def _no_input(paths: Sequence[Path], unusable: str = "") -> BandrtError:
     if paths and not any(os.path.lexists(path) for path in paths):
-        return NotFoundError("file-not-found", f"{', '.join(map(str, paths))}: no such file or folder")
+        return NotFoundError("file-not-found", f"{', '.join(map(str, paths))}: {absent(paths[0], 'file or folder')}")
     places = ", ".join(str(path) for path in paths) or "no path"
     reason = f" ({unusable})" if unusable else ""
     return BandrtError(

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from bandrt.errors import InputError
-from bandrt.files import SPECIAL, is_special
+from bandrt.files import SPECIAL, absent, is_special
 from bandrt.readers import is_of_another_program, may_be_of_another_program
 from bandrt.readers.text import BROKEN, decoded, open_file, unpacked
 from bandrt.sources.kinds import Kind, ending_of, is_hidden, kind_of
@@ -73,7 +73,9 @@ def label_of(path: str | os.PathLike[str]) -> str:
 def _named(path: Path, label: str) -> FoundFile:
     """A file that the user named: one that cannot be used is reported."""
     if not os.path.exists(path):
-        missing = f"is a link to {os.readlink(path)}, which is not there" if os.path.islink(path) else "no such file or folder"
+        missing = (
+            f"is a link to {os.readlink(path)}, which is not there" if os.path.islink(path) else absent(path, "file or folder")
+        )
         return FoundFile(path, label, None, ("file-not-found", missing))
     if is_special(path):
         return FoundFile(path, label, None, ("not-a-file", SPECIAL))

@@ -230,5 +230,5 @@ def test_a_batch_that_an_engine_does_not_hold_is_refused(make_engine: Any, capsy
     from bandrt.manifest import Profile
 
     engine = make_engine(profile=Profile(max_batch=4))
-    assert run(["bench", "--engine", str(engine), "--batch", "1,8"]) == 2
+    assert run(["bench", "--engine", str(engine), "--batch-size", "1,8"]) == 2
     assert "use --batch-size 4" in capsys.readouterr().err

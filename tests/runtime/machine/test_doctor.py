@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
+import tomllib
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 
@@ -35,9 +39,25 @@ def test_a_bare_installation_is_told_how_to_get_each_thing() -> None:
         "pip install 'bandrt[pymatgen]'",
         "pip install 'bandrt[hdf5]'",
         "pip install 'bandrt[parquet]'",
+        "pip install 'bandrt[mp]'",
+        "pip install 'bandrt[train,tensorboard]'",
+        *(["pip install 'bandrt[zstd]'"] if sys.version_info < (3, 14) else []),
     }
     assert "no NVIDIA driver" in found["run ONNX engines on a GPU"].detail
     assert "no NVIDIA driver" in found["build TensorRT plans"].detail
+
+
+def test_every_extra_that_makes_something_work_is_named() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = {
+        extra
+        for driver in (NO_DRIVER, DRIVER)
+        for ability in abilities(driver, ("numpy",), ()).values()
+        for extras in re.findall(r"bandrt\[([\w,-]+)\]", ability.remedy or "")
+        for extra in extras.split(",")
+    }
+    unused = {"dev", "docs", "ray", "report", *(["zstd"] if sys.version_info >= (3, 14) else [])}
+    assert named == set(project["optional-dependencies"]) - unused
 
 
 def test_what_is_complete_has_no_remedy() -> None:

@@ -69,12 +69,23 @@ def test_a_query_chooses_what_satisfies_it(query: str, salt: bool, iron: bool) -
         ("is_metal > false", "query-value"),
         ("formula < B", "query-value"),
         ("vbm_ev < none", "query-value"),
+        ("band_gap_ev > nan", "query-value"),
+        ("n_atoms != 'NaN'", "query-value"),
     ],
 )
 def test_what_cannot_be_understood_is_refused(query: str, code: str) -> None:
     with pytest.raises(QueryError) as refused:
         parse_query(query, KINDS)
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    "query", ["(" * 9000, "band_gap_ev > 1 " + "x" * 9000, "formula < " + "x" * 9000, "n_atoms == " + "y" * 9000]
+)
+def test_a_query_of_any_length_fits_into_its_message(query: str) -> None:
+    with pytest.raises(QueryError) as refused:
+        parse_query(query, KINDS)
+    assert len(str(refused.value)) < 500
 
 
 def test_an_unknown_column_is_answered_with_those_there_are() -> None:

@@ -61,7 +61,7 @@ def test_the_command_puts_a_checkpoint_beside_the_shipped_engine(
 ) -> None:
     monkeypatch.setitem(contenders.PRODUCT_SIZE, "cpu", 100)
     crystal = str(examples / "GaAs_mp-8883.cif")
-    options = ["--checkpoint", str(checkpoint), "--batch", "1", "--seconds", "0", "--threads", "1", "--json"]
+    options = ["--checkpoint", str(checkpoint), "--batch-size", "1", "--seconds", "0", "--threads", "1", "--json"]
     assert run(["bench", crystal, *options]) == 0
     engine, reference = json.loads(capsys.readouterr().out)["latency"]
     assert (engine["contender"], reference["contender"]) == ("default.onnx", "PyG eager model.ckpt")

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from bandrt.errors import BandrtError
+from bandrt.quoting import with_article
 from bandrt_train.model.config import ConfigError
 from bandrt_train.model.released.config import Conventions, ReleasedConfig
 
@@ -67,7 +68,7 @@ def _is_number(value: Any) -> bool:
 
 def _config(arguments: Any) -> ReleasedConfig:
     if not isinstance(arguments, dict):
-        raise LayoutError("layout-invalid", f"model_args is a {type(arguments).__name__}, expected a dictionary")
+        raise LayoutError("layout-invalid", f"model_args is {with_article(type(arguments).__name__)}, expected a dictionary")
     for name in sorted(ARGUMENTS.keys() - arguments.keys()):
         raise LayoutError("layout-invalid", f"model_args has no {name}; needed: {', '.join(ARGUMENTS)}")
     for name in sorted(map(str, arguments.keys() - ARGUMENTS.keys())):
