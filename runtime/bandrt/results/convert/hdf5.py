@@ -49,7 +49,7 @@ def write(file: IO[bytes], parts: Iterable[Sequence[Prediction]], facts: Facts) 
         target.attrs.update(facts)
         for part in parts:
             for name, values in _arrays(part).items():
-                rows = values.astype(text) if values.dtype.kind == "U" else values
+                rows = values.astype(text) if values.dtype.kind in "UO" else values
                 if name not in target:
                     _create(target, name, rows)
                 elif name == _OFFSETS:
