@@ -11,7 +11,8 @@ Arrays of a part that holds n crystals:
 - the standard primitive cells: ``lattice`` (n, 3, 3), Å, rows, and ``atomic_numbers`` and ``frac_coords``, one crystal after the
   other, crystal i at ``atom_offsets[i]:atom_offsets[i + 1]``;
 - scalars: ``n_valence, metal_tolerance_ev, engine_sha256, format_version``;
-- from an engine that estimates it, ``uncertainty_ev`` (n,) float32.
+- from an engine that estimates it, ``uncertainty_ev`` (n,) float32;
+- where columns of the inputs were kept, ``kept``, an object of JSON for each crystal with texts by column, stored as the ids are.
 
 Format 3. Format 1, whose texts are arrays (n,) of NumPy's and which lacks ``input_sha256`` and ``input_order``, is read, but not
 gone on with.
@@ -20,6 +21,7 @@ gone on with.
 from __future__ import annotations
 
 import io
+import json
 import struct
 import zipfile
 import zlib
@@ -36,20 +38,21 @@ from bandrt.crystal import Crystal
 from bandrt.errors import ArgumentError, InputError
 from bandrt.files import replaced
 from bandrt.manifest import BandRule
-from bandrt.results.prediction import Prediction
+from bandrt.results.prediction import Prediction, Ticket
 from bandrt.results.summary import UNCERTAINTY_COLUMN
 from bandrt.results.texts import as_objects, packed, unpacked
 
 FORMAT_VERSION: Final = 3
 READ_VERSIONS: Final = (1, FORMAT_VERSION)
 
-_TEXTS = ("id", "path", "warnings")
+_KEPT = "kept"
+_TEXTS = ("id", "path", "warnings", _KEPT)
 _SINCE_3 = ("input_sha256", "input_order")
 _PER_CRYSTAL = (
-    *_TEXTS, "scheme", "space_group", "space_group_symbol",
+    "id", "path", "warnings", "scheme", "space_group", "space_group_symbol",
     "energies", "frac_kpoints", "kpoint_distance", "labels", "label_indices", "lattice",
 )  # fmt: skip
-_OPTIONAL = (UNCERTAINTY_COLUMN,)
+_OPTIONAL = (UNCERTAINTY_COLUMN, _KEPT)
 _PER_ATOM = ("atomic_numbers", "frac_coords")
 _SCALARS = ("n_valence", "metal_tolerance_ev", "engine_sha256", "format_version")
 
@@ -90,14 +93,14 @@ def write_part(path: Path, predictions: Sequence[Prediction], *, engine_sha256: 
         np.savez(file, allow_pickle=False, **_with_packed_texts(stacked(predictions, orders)), **scalars)
 
 
-def revise_part(path: Path, rows: NDArray[np.intp], orders: NDArray[np.int64], paths: Mapping[int, str]) -> None:
+def revise_part(path: Path, rows: NDArray[np.intp], orders: NDArray[np.int64], restated: Mapping[int, Ticket]) -> None:
     """Put in the place of a part one with some of its crystals.
 
     Args:
         path: the part, of the present format.
         rows: (m,) which of its crystals, in the order that they shall have; without any, the part is deleted.
         orders: (m,) their places among the inputs of the run.
-        paths: new paths of some, by their row in the part.
+        restated: inputs of some, by their row in the part, whose paths or kept columns are others now.
 
     Raises:
         BadPartError, UnreadablePartError: it cannot be read.
@@ -106,8 +109,10 @@ def revise_part(path: Path, rows: NDArray[np.intp], orders: NDArray[np.int64], p
         path.unlink()
         return
     arrays = part_arrays(path)
-    if paths:
-        arrays["path"] = as_objects([paths.get(row, str(old)) for row, old in enumerate(arrays["path"])])
+    for row, ticket in restated.items():
+        arrays["path"][row] = ticket.path
+        if ticket.kept:
+            arrays[_KEPT][row] = _json(dict(ticket.kept))
     offsets = arrays["atom_offsets"]
     atoms = np.concatenate([np.arange(offsets[row], offsets[row + 1]) for row in rows])
     for name in _names_per_crystal(arrays):
@@ -154,7 +159,13 @@ def stacked(predictions: Sequence[Prediction], orders: Sequence[int] | None = No
     }
     if predictions[0].uncertainty_ev is not None:
         arrays[UNCERTAINTY_COLUMN] = np.array([p.uncertainty_ev for p in predictions], np.float32)
+    if any(p.kept for p in predictions):
+        arrays[_KEPT] = as_objects([_json(p.kept) for p in predictions])
     return arrays
+
+
+def _json(kept: Mapping[str, str]) -> str:
+    return json.dumps(kept, ensure_ascii=False)
 
 
 def read_part(path: Path) -> Iterator[Prediction]:
@@ -225,6 +236,8 @@ def _sound(path: Path) -> Iterator[None]:
         yield
     except (ArgumentError, InputError) as error:
         raise BadPartError(f"{path}: {error.message}") from error
+    except json.JSONDecodeError as error:
+        raise BadPartError(f"{path}: {error}") from error
 
 
 def part_arrays(path: Path) -> Arrays:
@@ -331,4 +344,5 @@ def _prediction(arrays: Arrays, index: int, rule: BandRule) -> Prediction:
         warnings=tuple(codes.split(";")) if codes else (),
         uncertainty_ev=float(arrays[UNCERTAINTY_COLUMN][index]) if UNCERTAINTY_COLUMN in arrays else None,
         input_sha256=str(arrays["input_sha256"][index]),
+        kept=json.loads(arrays[_KEPT][index]) if _KEPT in arrays else {},
     )

@@ -18,6 +18,7 @@ from bandrt.results.parts import (
     revise_part,
     write_part,
 )
+from bandrt.results.prediction import Ticket
 from bandrt.results.texts import packed, unpacked
 from tests.support.predicted_crystals import CUBIC, predicted
 
@@ -26,10 +27,12 @@ LONG = "Ω" * 10_000
 NAMES = ["a", LONG, "", "b\0", "Γ→X", "\udcff"]
 
 
-def written(folder: Path, names: list[str]) -> Path:
+def written(folder: Path, names: list[str], kept: dict[str, str] | None = None) -> Path:
     one = predicted("a", CUBIC)
     path = folder / "part-00000.npz"
-    predictions = [dataclasses.replace(one, id=name, path=f"in/{name}", warnings=(name,) if name else ()) for name in names]
+    predictions = [
+        dataclasses.replace(one, id=name, path=f"in/{name}", warnings=(name,) if name else (), kept=kept or {}) for name in names
+    ]
     write_part(path, predictions, engine_sha256=ENGINE)
     return path
 
@@ -48,9 +51,11 @@ def test_a_long_id_costs_itself_alone(tmp_path: Path) -> None:
 
 
 def test_revised_parts_keep_their_texts(tmp_path: Path) -> None:
-    part = written(tmp_path, NAMES)
-    revise_part(part, np.array([4, 1]), np.array([0, 7]), {1: "elsewhere"})
+    part = written(tmp_path, NAMES, kept={"phase": "α"})
+    moved = Ticket(7, LONG, "elsewhere", kept=(("phase", "β"),))
+    revise_part(part, np.array([4, 1]), np.array([0, 7]), {1: moved})
     assert [(p.id, p.path) for p in read_part(part)] == [(NAMES[4], f"in/{NAMES[4]}"), (LONG, "elsewhere")]
+    assert [p.kept for p in read_part(part)] == [{"phase": "α"}, {"phase": "β"}]
     assert part_orders(part) == [0, 7]
 
 
@@ -86,6 +91,17 @@ def test_what_needs_no_more_than_the_ids_of_a_newer_format_refuses_it_too(tmp_pa
     np.savez(part, allow_pickle=False, **(arrays | {"format_version": np.array(2)}))
     with pytest.raises(PartVersionError, match="part format 2, this bandrt reads 1 and 3"):
         part_ids(part)
+
+
+@pytest.mark.parametrize("kept", ["{", "[]", '{"phase": 1}'])
+def test_kept_columns_that_are_none_are_damage(tmp_path: Path, kept: str) -> None:
+    part = written(tmp_path, ["a"], kept={"phase": "α"})
+    with np.load(part, allow_pickle=False) as archive:
+        arrays = dict(archive)
+    text, offsets = packed([kept])
+    np.savez(part, allow_pickle=False, **(arrays | {"kept": text, "kept_offsets": offsets}))
+    with pytest.raises(BadPartError):
+        list(read_part(part))
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["", "ä", ""], NAMES[:-1]])
