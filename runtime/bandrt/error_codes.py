@@ -83,6 +83,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Give the column or key with the crystals the name cif or structure, or name it by --structure-column.",
     ),
     ErrorCode(
+        "repeated-column",
+        "A table has several columns of a name that is to be kept (--keep).",
+        "Rename all but one of them.",
+    ),
+    ErrorCode(
         "bad-row",
         "A row of a table has more or fewer values than the table has columns.",
         "Write the table again with a CSV writer, which puts texts with commas and line breaks into quotes.",
@@ -463,8 +468,13 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Resume with the engine that the folder was begun with, or write to another one; to convert, name crystals of one engine.",
     ),
     ErrorCode(
+        "keep-column",
+        "A column that is to be kept (--keep) is in none of the inputs, or has the name of a column that results have themselves.",
+        "Give the name as it stands in the header of the table; rename a column there that is called like one of the results.",
+    ),
+    ErrorCode(
         "options-differ",
-        "A run is to be resumed with other options than it was begun with, which would give other numbers.",
+        "A run is to be resumed with other options than it was begun with, which would give other numbers or columns.",
         "Leave the option out, or give it as before; or write to another folder.",
     ),
     ErrorCode(

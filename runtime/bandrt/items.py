@@ -95,6 +95,11 @@ def found_at(item: Any) -> str:
     return "" if any(letter in path for letter in "\0\n\r") else path
 
 
+def kept_with(item: Any) -> tuple[tuple[str, str], ...]:
+    """Columns of its table that come along with an item: those of a source."""
+    return tuple(item.kept.items()) if isinstance(item, Source) else ()
+
+
 def name_of(item: Any) -> str:
     """What an item is called, by itself; empty for one that does not say.
 

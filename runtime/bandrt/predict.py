@@ -32,7 +32,7 @@ from bandrt.errors import EngineError, InputError
 from bandrt.features import Features, Many, featurize_crystals
 from bandrt.files import file_sha256, path_of
 from bandrt.graph.bonded_network import network_warnings
-from bandrt.items import ItemIds, called, crystal_of, found_at, is_one, items_of
+from bandrt.items import ItemIds, called, crystal_of, found_at, is_one, items_of, kept_with
 from bandrt.manifest import BandRule, Manifest
 from bandrt.outcomes import each, only, outcome_of
 from bandrt.quoting import shortened
@@ -134,7 +134,7 @@ class Engine:
             batches: list[list[tuple[Ticket, Features]]] = []
             crystals = [outcome_of(partial(crystal_of, item, name=found_at(item) or called(item, order))) for order, item in ahead]
             tickets = [
-                Ticket(order, ids.id_of(item, crystal, order), found_at(item))
+                Ticket(order, ids.id_of(item, crystal, order), found_at(item), kept=kept_with(item))
                 for (order, item), crystal in zip(ahead, crystals, strict=True)
             ]
             found = featurize_inputs(tickets, crystals, self.recipe, max_atoms=self.manifest.profile.max_atoms)
@@ -214,7 +214,7 @@ class Engine:
         bands = band_structure(features, in_order(energies), self.manifest.bands)
         doubts = (*domain_warnings(features.crystal, self.manifest.training), *ticket.warnings)
         expected = None if uncertainty is None else expected_error(uncertainty, doubts)
-        return Prediction(ticket.id, ticket.path, bands, doubts, expected, ticket.input_sha256)
+        return Prediction(ticket.id, ticket.path, bands, doubts, expected, ticket.input_sha256, dict(ticket.kept))
 
     def close(self) -> None:
         """Free the model."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
 import sys
@@ -55,6 +56,13 @@ from bandrt.sources.tables import STRUCTURE_COLUMN
     metavar="NAME",
     help="Column of tables with the crystals, CIFs or pymatgen's JSON.",
 )
+@click.option(
+    "--keep",
+    multiple=True,
+    callback=lambda context, parameter, given: _columns(given),
+    metavar="COLUMNS",
+    help="Columns of tables to carry through to the results, by commas; may be repeated.",
+)
 @options.as_json("the outcome")
 @options.quiet()
 def command(
@@ -72,6 +80,7 @@ def command(
     batch_size: int | None,
     threads: int | None,
     structure_column: str,
+    keep: tuple[str, ...],
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -106,6 +115,7 @@ def command(
         mode=mode,
         retry_failed=retry_failed,
         structure_column=structure_column,
+        keep=keep,
     )
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     inputs = _piped(structure_column) if _is_piped(paths) else list(paths)
@@ -125,6 +135,14 @@ def command(
     if interrupted:
         return EXIT_INTERRUPTED if report.signal is None else EXIT_BY_SIGNAL + report.signal
     return EXIT_SOME_FAILED if report.total_failed else 0
+
+
+def _columns(given: Sequence[str]) -> tuple[str, ...]:
+    """Names of columns from lists with commas; quotes hold together a name that has one."""
+    names = [name.strip() for names in given for name in next(csv.reader([names], skipinitialspace=True), [""])]
+    if not all(names):
+        raise click.BadParameter("a name of a column is empty")
+    return tuple(names)
 
 
 def _is_piped(paths: Sequence[Path]) -> bool:
@@ -173,6 +191,8 @@ def _summary(report: RunReport, out: Path) -> list[str]:
         (first, n), *others = sorted(report.warning_codes.items(), key=lambda item: (-item[1], item[0]))  # ties by name
         counts = [f"{n} crystal{'s' if n > 1 else ''} with {first}", *(f"{n} with {code}" for code, n in others)]
         lines.append(f"warnings: {', '.join(counts)}; see the column warnings in {SUMMARY}")
+    if report.status == "finished":
+        lines += [f"--keep {name}: in none of the inputs" for name in report.lacking]
     seconds = report.seconds
     stages = ", ".join(f"{stage} {seconds[stage]:.1f}" for stage in STAGES)
     lines.append(f"{report.rate:.1f} crystals/s ({seconds['wall']:.1f} s; {stages})")

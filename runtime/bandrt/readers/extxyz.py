@@ -83,6 +83,15 @@ def read_extxyz(text: str, *, name: str = "crystal") -> Crystal:
     return _crystal_of_frame(frame[1], frame[2:], name)
 
 
+def info(frame: str) -> dict[str, str]:
+    """What the comment line of a frame says, by key.
+
+    Raises:
+        InputError: ``extxyz-syntax`` for a key that is there twice with two values.
+    """
+    return _entries(frame.splitlines()[1], "frame")
+
+
 def _crystal_of_frame(comment: str, rows: list[str], name: str) -> Crystal:
     entries = _entries(comment, name)
     if "Lattice" not in entries:

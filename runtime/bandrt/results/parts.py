@@ -2,28 +2,33 @@
 
 Arrays of a part that holds n crystals:
 
-- ``id, path, input_sha256, input_order, warnings, scheme, space_group, space_group_symbol`` (n,): checksum of the text that the
-  crystal was read from, and its place among the inputs of the run, from 0;
+- ``id, path, warnings``: texts of any length as UTF-8, one after the other; that of crystal i is bytes
+  ``id_offsets[i]:id_offsets[i + 1]`` of ``id``, and so with ``path_offsets`` and ``warnings_offsets`` (n + 1,);
+- ``input_sha256, input_order, scheme, space_group, space_group_symbol`` (n,): checksum of the text that the crystal was read from,
+  and its place among the inputs of the run, from 0;
 - ``energies`` (n, n_bands, n_kpoints) float32, eV; ``frac_kpoints`` (n, n_kpoints, 3); ``kpoint_distance`` (n, n_kpoints), 1/Å;
 - ``labels`` (n, n_vertices), padded with empty text, and ``label_indices`` (n, n_vertices), padded with -1;
 - the standard primitive cells: ``lattice`` (n, 3, 3), Å, rows, and ``atomic_numbers`` and ``frac_coords``, one crystal after the
   other, crystal i at ``atom_offsets[i]:atom_offsets[i + 1]``;
 - scalars: ``n_valence, metal_tolerance_ev, engine_sha256, format_version``;
-- from an engine that estimates it, ``uncertainty_ev`` (n,) float32.
+- from an engine that estimates it, ``uncertainty_ev`` (n,) float32;
+- where columns of the inputs were kept, ``kept``, an object of JSON for each crystal with texts by column, stored as the ids are.
 
-Format 2. Format 1 lacks ``input_sha256`` and ``input_order``; it is read, but not gone on with.
+Format 3. Format 1, whose texts are arrays (n,) of NumPy's and which lacks ``input_sha256`` and ``input_order``, is read, but not
+gone on with.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,22 +38,27 @@ from bandrt.crystal import Crystal
 from bandrt.errors import ArgumentError, InputError
 from bandrt.files import replaced
 from bandrt.manifest import BandRule
-from bandrt.results.prediction import Prediction
+from bandrt.results.prediction import Prediction, Ticket
 from bandrt.results.summary import UNCERTAINTY_COLUMN
+from bandrt.results.texts import as_objects, packed, unpacked
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 READ_VERSIONS: Final = (1, FORMAT_VERSION)
 
-_SINCE_2 = ("input_sha256", "input_order")
+_KEPT = "kept"
+_TEXTS = ("id", "path", "warnings", _KEPT)
+_SINCE_3 = ("input_sha256", "input_order")
 _PER_CRYSTAL = (
     "id", "path", "warnings", "scheme", "space_group", "space_group_symbol",
     "energies", "frac_kpoints", "kpoint_distance", "labels", "label_indices", "lattice",
 )  # fmt: skip
+_OPTIONAL = (UNCERTAINTY_COLUMN, _KEPT)
 _PER_ATOM = ("atomic_numbers", "frac_coords")
 _SCALARS = ("n_valence", "metal_tolerance_ev", "engine_sha256", "format_version")
 
 
 Arrays = dict[str, NDArray[Any]]
+"""Arrays of a part by name, texts of any length as objects (n,)."""
 
 
 class BadPartError(Exception):
@@ -80,17 +90,17 @@ def write_part(path: Path, predictions: Sequence[Prediction], *, engine_sha256: 
         "format_version": FORMAT_VERSION,
     }
     with replaced(path, "wb") as file:
-        np.savez(file, allow_pickle=False, **stacked(predictions, orders), **scalars)
+        np.savez(file, allow_pickle=False, **_with_packed_texts(stacked(predictions, orders)), **scalars)
 
 
-def revise_part(path: Path, rows: NDArray[np.intp], orders: NDArray[np.int64], paths: Mapping[int, str]) -> None:
+def revise_part(path: Path, rows: NDArray[np.intp], orders: NDArray[np.int64], restated: Mapping[int, Ticket]) -> None:
     """Put in the place of a part one with some of its crystals.
 
     Args:
         path: the part, of the present format.
         rows: (m,) which of its crystals, in the order that they shall have; without any, the part is deleted.
         orders: (m,) their places among the inputs of the run.
-        paths: new paths of some, by their row in the part.
+        restated: inputs of some, by their row in the part, whose paths or kept columns are others now.
 
     Raises:
         BadPartError, UnreadablePartError: it cannot be read.
@@ -99,18 +109,20 @@ def revise_part(path: Path, rows: NDArray[np.intp], orders: NDArray[np.int64], p
         path.unlink()
         return
     arrays = part_arrays(path)
-    if paths:
-        arrays["path"] = np.array([paths.get(row, str(old)) for row, old in enumerate(arrays["path"])])
+    for row, ticket in restated.items():
+        arrays["path"][row] = ticket.path
+        if ticket.kept:
+            arrays[_KEPT][row] = _json(dict(ticket.kept))
     offsets = arrays["atom_offsets"]
     atoms = np.concatenate([np.arange(offsets[row], offsets[row + 1]) for row in rows])
-    for name in (*_PER_CRYSTAL, *_SINCE_2, *([UNCERTAINTY_COLUMN] if UNCERTAINTY_COLUMN in arrays else [])):
+    for name in _names_per_crystal(arrays):
         arrays[name] = arrays[name][rows]
     for name in _PER_ATOM:
         arrays[name] = arrays[name][atoms]
     arrays["atom_offsets"] = np.cumsum([0, *np.diff(offsets)[rows]])
     arrays["input_order"] = orders
     with replaced(path, "wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+        np.savez(file, allow_pickle=False, **_with_packed_texts(arrays))
 
 
 def stacked(predictions: Sequence[Prediction], orders: Sequence[int] | None = None) -> Arrays:
@@ -127,11 +139,11 @@ def stacked(predictions: Sequence[Prediction], orders: Sequence[int] | None = No
     for row, b in zip(label_indices, bands, strict=True):
         row[: len(b.label_indices)] = b.label_indices
     arrays: Arrays = {
-        "id": np.array([p.id for p in predictions]),
-        "path": np.array([p.path for p in predictions]),
+        "id": as_objects([p.id for p in predictions]),
+        "path": as_objects([p.path for p in predictions]),
         "input_sha256": np.array([p.input_sha256 for p in predictions]),
         "input_order": np.arange(len(predictions)) if orders is None else np.array(orders, np.int64),
-        "warnings": np.array([";".join(p.warnings) for p in predictions]),
+        "warnings": as_objects([";".join(p.warnings) for p in predictions]),
         "scheme": np.array([b.scheme for b in bands]),
         "space_group": np.array([b.space_group for b in bands], np.int32),
         "space_group_symbol": np.array([b.space_group_symbol for b in bands]),
@@ -147,7 +159,13 @@ def stacked(predictions: Sequence[Prediction], orders: Sequence[int] | None = No
     }
     if predictions[0].uncertainty_ev is not None:
         arrays[UNCERTAINTY_COLUMN] = np.array([p.uncertainty_ev for p in predictions], np.float32)
+    if any(p.kept for p in predictions):
+        arrays[_KEPT] = as_objects([_json(p.kept) for p in predictions])
     return arrays
+
+
+def _json(kept: Mapping[str, str]) -> str:
+    return json.dumps(kept, ensure_ascii=False)
 
 
 def read_part(path: Path) -> Iterator[Prediction]:
@@ -179,29 +197,28 @@ def part_ids(path: Path) -> list[str]:
     """The ids in a part, without reading the rest.
 
     Raises:
-        BadPartError, UnreadablePartError: as `read_part`.
+        BadPartError, UnreadablePartError, PartVersionError: as `read_part`.
     """
-    return [str(name) for name in _array(path, "id")]
+    arrays = _some_arrays(path, "id")
+    return [str(name) for name in arrays["id"]]
 
 
 def part_orders(path: Path) -> list[int]:
     """Places of the crystals of a part among the inputs of the run, without reading the rest; of format 1, its own order.
 
     Raises:
-        BadPartError, UnreadablePartError: as `read_part`.
+        BadPartError, UnreadablePartError, PartVersionError: as `read_part`.
     """
-    if int(_array(path, "format_version")) == 1:
-        return []
-    return [int(order) for order in _array(path, "input_order")]
+    return [int(order) for order in _some_arrays(path, "input_order").get("input_order", ())]
 
 
 def part_engine(path: Path) -> str:
     """Checksum of the engine that made a part.
 
     Raises:
-        BadPartError, UnreadablePartError: as `read_part`.
+        BadPartError, UnreadablePartError, PartVersionError: as `read_part`.
     """
-    return str(_array(path, "engine_sha256"))
+    return str(_some_arrays(path, "engine_sha256")["engine_sha256"])
 
 
 _DAMAGE = (OSError, ValueError, KeyError, IndexError, EOFError, NotImplementedError, struct.error, zlib.error, zipfile.BadZipFile)
@@ -219,6 +236,8 @@ def _sound(path: Path) -> Iterator[None]:
         yield
     except (ArgumentError, InputError) as error:
         raise BadPartError(f"{path}: {error.message}") from error
+    except json.JSONDecodeError as error:
+        raise BadPartError(f"{path}: {error}") from error
 
 
 def part_arrays(path: Path) -> Arrays:
@@ -231,14 +250,35 @@ def part_arrays(path: Path) -> Arrays:
         return _whole_arrays(path, _content(path))
 
 
-def _array(path: Path, name: str) -> NDArray[Any]:
+def _some_arrays(path: Path, name: str) -> Arrays:
+    """One array of a part, without those that its format lacks."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            array: NDArray[Any] = archive[name]
+        with path.open("rb") as file:
+            return _loaded(path, file, [name])
     except _DAMAGE:  # zipfile calls it damaged, too, what could not be read
-        with _damage(path), np.load(io.BytesIO(_content(path)), allow_pickle=False) as archive:
-            array = archive[name]
-    return array
+        with _damage(path):
+            return _loaded(path, io.BytesIO(_content(path)), [name])
+
+
+def _loaded(path: Path, file: IO[bytes], names: Collection[str], *, verify: bool = False) -> Arrays:
+    """Arrays of an open part, those left out that its format lacks.
+
+    Raises:
+        PartVersionError, BadPartError: as `read_part`.
+        Exception: what is in `_DAMAGE`.
+    """
+    with np.load(file, allow_pickle=False) as archive:
+        if (version := int(archive["format_version"])) not in READ_VERSIONS:
+            raise PartVersionError(f"{path}: part format {version}, this bandrt reads {' and '.join(map(str, READ_VERSIONS))}")
+        if verify and (damaged := archive.zip.testzip()) is not None:  # checksums before shapes are believed
+            raise BadPartError(f"{path}: {damaged} has a wrong checksum")
+        lacking = {*_OPTIONAL, *(_SINCE_3 if version == 1 else ())} - {*archive.files}
+        arrays = {name: archive[name] for name in names if name not in lacking}
+        for name in _TEXTS:
+            if name in arrays:
+                offsets = None if version == 1 else archive[f"{name}_offsets"]
+                arrays[name] = arrays[name].astype(object) if offsets is None else unpacked(arrays[name], offsets)
+    return arrays
 
 
 def _content(path: Path) -> bytes:
@@ -257,21 +297,28 @@ def _damage(path: Path) -> Iterator[None]:
 
 
 def _whole_arrays(path: Path, content: bytes) -> Arrays:
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        if (version := int(archive["format_version"])) not in READ_VERSIONS:
-            raise PartVersionError(f"{path}: part format {version}, this bandrt reads {' and '.join(map(str, READ_VERSIONS))}")
-        if (damaged := archive.zip.testzip()) is not None:  # checksums before shapes are believed
-            raise BadPartError(f"{path}: {damaged} has a wrong checksum")
-        added = _SINCE_2 if version > 1 else ()
-        estimated = [name for name in (UNCERTAINTY_COLUMN,) if name in archive.files]
-        arrays = {name: archive[name] for name in (*_PER_CRYSTAL, *added, *estimated, *_PER_ATOM, "atom_offsets", *_SCALARS)}
+    names = (*_PER_CRYSTAL, *_SINCE_3, *_OPTIONAL, *_PER_ATOM, "atom_offsets", *_SCALARS)
+    arrays = _loaded(path, io.BytesIO(content), names, verify=True)
     n_crystals, offsets = len(arrays["id"]), arrays["atom_offsets"]
-    if not added:
+    if int(arrays["format_version"]) == 1:
         arrays |= {"input_sha256": np.full(n_crystals, ""), "input_order": np.arange(n_crystals)}
-    lengths = {len(arrays[name]) for name in (*_PER_CRYSTAL, *_SINCE_2, *estimated)} | {len(offsets) - 1}
+    lengths = {len(arrays[name]) for name in _names_per_crystal(arrays)} | {len(offsets) - 1}
     if lengths != {n_crystals} or {len(arrays[name]) for name in _PER_ATOM} != {int(offsets[-1])}:
         raise BadPartError(f"{path}: its arrays have different lengths")
     return arrays
+
+
+def _names_per_crystal(arrays: Arrays) -> list[str]:
+    return [*_PER_CRYSTAL, *_SINCE_3, *(name for name in _OPTIONAL if name in arrays)]
+
+
+def _with_packed_texts(arrays: Arrays) -> Arrays:
+    """Arrays as they are written: of texts their bytes, and where each begins."""
+    written = dict(arrays)
+    for name in _TEXTS:
+        if name in arrays:
+            written[name], written[f"{name}_offsets"] = packed(arrays[name].tolist())
+    return written
 
 
 def _prediction(arrays: Arrays, index: int, rule: BandRule) -> Prediction:
@@ -297,4 +344,5 @@ def _prediction(arrays: Arrays, index: int, rule: BandRule) -> Prediction:
         warnings=tuple(codes.split(";")) if codes else (),
         uncertainty_ev=float(arrays[UNCERTAINTY_COLUMN][index]) if UNCERTAINTY_COLUMN in arrays else None,
         input_sha256=str(arrays["input_sha256"][index]),
+        kept=json.loads(arrays[_KEPT][index]) if _KEPT in arrays else {},
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from bandrt.arguments import check_fields
@@ -25,6 +25,8 @@ class Ticket(NamedTuple):
     """Codes of what is doubtful about the crystal itself, whatever the model was trained on, e.g. ``layered``."""
     input_sha256: str = ""
     """Checksum of the text that the crystal is read from; empty for an object in memory."""
+    kept: tuple[tuple[str, str], ...] = ()
+    """Columns of the input that are carried through to its result: names and texts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +42,7 @@ class Prediction:
         uncertainty_ev: expected mean absolute error of the energies, eV, larger where bonds do not hold the crystal together in
             three dimensions; nan where a warning leaves nothing to expect, None from an engine that does not estimate it.
         input_sha256: checksum of the text that the crystal was read from; empty for an object in memory.
+        kept: columns of the input that were asked for (``--keep``), as text by name.
     """
 
     id: str
@@ -48,6 +51,7 @@ class Prediction:
     warnings: tuple[str, ...] = ()
     uncertainty_ev: float | None = None
     input_sha256: str = ""
+    kept: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_fields(self, may_be_nan=("uncertainty_ev",))
@@ -95,6 +99,7 @@ class Failure:
         input_sha256: checksum of the text that was refused, or, where none could be read, of the reason; empty for an object in
             memory.
         engine_sha256: checksum of the engine of the run, whose recipe and size decide what it takes; empty outside a run.
+        kept: columns of the input that were asked for (``--keep``), as text by name; in files only where there are any.
     """
 
     id: str
@@ -104,6 +109,7 @@ class Failure:
     message: str
     input_sha256: str = ""
     engine_sha256: str = ""
+    kept: dict[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -114,7 +120,7 @@ class Failure:
     @classmethod
     def of(cls, error: InputError, ticket: Ticket) -> Failure:
         """Record an error."""
-        return cls(ticket.id, ticket.path, error.stage, error.code, error.message, ticket.input_sha256)
+        return cls(ticket.id, ticket.path, error.stage, error.code, error.message, ticket.input_sha256, kept=dict(ticket.kept))
 
 
 Result = Prediction | Failure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from bandrt.results.prediction import Prediction
@@ -12,7 +12,12 @@ COLUMNS = (
     "id", "path", "formula", "space_group", "n_atoms", "band_gap_ev", "is_metal", "is_direct", "vbm_ev", "cbm_ev", "warnings",
 )  # fmt: skip
 UNCERTAINTY_COLUMN = "uncertainty_ev"
-"""Last column of the summary of an engine that estimates it."""
+"""Last column of the summary of an engine that estimates it; columns that are kept of the inputs stand after it."""
+RESERVED = frozenset((
+    *COLUMNS, UNCERTAINTY_COLUMN, "space_group_symbol", "scheme", "energies", "frac_kpoints", "kpoint_distance", "labels",
+    "label_indices", "lattice", "atomic_numbers", "frac_coords",
+))  # fmt: skip
+"""Names of columns that tables of results have, so that none of an input may be kept under them."""
 
 _FIRST = ("=", "+", "-", "@", "\t", "\r", "'")
 """What a text gets an apostrophe before: what spreadsheets compute, and an apostrophe, so that it can be taken off again."""
@@ -82,11 +87,32 @@ def summary(prediction: Prediction) -> Summary:
     }
 
 
-def summary_row(prediction: Prediction) -> list[str]:
-    """One line of ``summary.csv``; band edges of metals are empty, and the uncertainty is there if the engine gave it."""
+def summary_header(keep: Sequence[str] = (), *, uncertainty: bool) -> list[str]:
+    """The first line of ``summary.csv``.
+
+    Args:
+        keep: columns of the inputs that stand after ours.
+        uncertainty: whether the engine estimates it.
+    """
+    return [*COLUMNS, *((UNCERTAINTY_COLUMN,) if uncertainty else ()), *map(cell_of, keep)]
+
+
+def kept_cells(kept: Mapping[str, str], keep: Sequence[str]) -> list[str]:
+    """The cells of columns that are kept; what an input lacks is empty."""
+    return [cell_of(kept.get(name, "")) for name in keep]
+
+
+def summary_row(prediction: Prediction, keep: Sequence[str] = ()) -> list[str]:
+    """One line of ``summary.csv``; band edges of metals are empty, and the uncertainty is there if the engine gave it.
+
+    Args:
+        prediction: the crystal.
+        keep: columns of the inputs that stand after ours.
+    """
     values = summary(prediction)
     columns = COLUMNS if prediction.uncertainty_ev is None else (*COLUMNS, UNCERTAINTY_COLUMN)
-    return [_written(values[column]) for column in columns]  # type: ignore[literal-required]
+    own = [_written(values[column]) for column in columns]  # type: ignore[literal-required]
+    return [*own, *kept_cells(prediction.kept, keep)]
 
 
 def _written(value: str | int | float | tuple[str, ...] | None) -> str:

@@ -47,13 +47,14 @@ from bandrt.results.store import (
     undamaged,
     unlost,
 )
-from bandrt.results.summary import COLUMNS, UNCERTAINTY_COLUMN, summary_row
+from bandrt.results.summary import COLUMNS, cell_of, kept_cells, summary_header, summary_row, text_of
 from bandrt.sources.tables import csv_rows
 
 PART_CRYSTALS = 512
 """Predictions in a part: 7 MB, and as much memory before it is written."""
 PART_SECONDS = 30.0
 """A part is written this long after its first prediction at the latest."""
+_PATH = COLUMNS.index("path")
 SORTED_AT_ONCE = 100_000
 """Lines that a run puts in order although it has not finished; it takes a second."""
 
@@ -76,6 +77,7 @@ class Store:
         mode: Mode = "new",
         retry_failed: bool = False,
         uncertainty: bool = False,
+        keep: Sequence[str] = (),
         record: Mapping[str, Any] | None = None,
     ) -> None:
         """Open or make an output folder.
@@ -86,6 +88,7 @@ class Store:
             mode: ``new`` wants an absent or empty folder; ``resume`` keeps what is complete; ``overwrite`` deletes what a run left.
             retry_failed: on resume, forget the recorded failures.
             uncertainty: whether this engine estimates its errors.
+            keep: columns of the inputs that stand in the summary after ours.
             record: what ``run.json`` says, if there is none yet; it is written before anything else, so that a folder is known for
                 ours however early the run is killed.
 
@@ -103,14 +106,14 @@ class Store:
         self.n_set_aside = 0
         """Predictions of earlier runs that are no longer counted, since their inputs have changed or are gone."""
         self._engine_sha256 = engine_sha256
-        columns = (*COLUMNS, UNCERTAINTY_COLUMN) if uncertainty else COLUMNS
-        self._summary = Lines(folder / SUMMARY, header=_csv_line(columns))
+        self._keep = tuple(keep)
+        self._summary = Lines(folder / SUMMARY, header=_csv_line(summary_header(keep, uncertainty=uncertainty)))
         self._failures = Lines(folder / ERRORS)
         self._pending: list[tuple[Ticket, Prediction]] = []
         self._pending_since = 0.0
         self._next_part = 0
         self._finished = False
-        self._moved: dict[int, str] = {}  # new paths of kept predictions, by the row of the summary
+        self._restated: dict[int, Ticket] = {}  # of kept predictions whose path or kept columns are new, by the row of the summary
         self._unsorted_parts: set[int] = set()  # whose inputs have other places or paths now
         self._saved_parts: set[int] = set()  # that were set aside
         check_store(folder, mode)
@@ -142,20 +145,24 @@ class Store:
     def kept(self, ticket: Ticket) -> Kept | None:
         """The result that an earlier run has of just this input, by its name, place and content; None: it is to be done.
 
-        A file that has moved to another folder under its own name is the same input; a failure of the prediction itself is tried
-        again, since it depends on the memory there was.
+        A file that has moved to another folder under its own name is the same input, and so is a row of which only other columns
+        have changed, whose new values are taken over. A failure of the prediction itself is tried again, since it depends on the
+        memory there was.
         """
         row = self._summary.earlier(ticket.id)
         if row is not None and self._summary.is_of(row, ticket.input_sha256):
-            path = _csv_values(self._summary.line(row))[COLUMNS.index("path")]
+            cells = _csv_values(self._summary.line(row))
+            path, kept = text_of(cells[_PATH]), cells[len(cells) - len(self._keep) :]
             if _file_name(path) == _file_name(_as_written(ticket.path)):
-                self._meet(row, ticket, moved=path != _as_written(ticket.path))
+                changed = path != _as_written(ticket.path) or kept != kept_cells(dict(ticket.kept), self._keep)
+                self._meet(row, ticket, changed=changed)
                 self._forget_failure(ticket.id)
                 return Kept(int(self._summary.rows["n_atoms"][row]))
         row = self._failures.earlier(ticket.id)
         if row is not None and self._failures.is_of(row, ticket.input_sha256):
             failure = failure_of(self._failures.line(row))
-            if failure is not None and failure.path == _as_written(ticket.path) and failure.stage != "predict":
+            asked = (_as_written(ticket.path), dict(ticket.kept))
+            if failure is not None and (failure.path, failure.kept) == asked and failure.stage != "predict":
                 self._failures.rows["met"][row] = True
                 self._failures.rows["order"][row] = ticket.order
                 return Kept(0)
@@ -194,7 +201,7 @@ class Store:
         pending, self._pending = self._pending, []  # taken first: whatever interrupts this, nothing is written twice
         pending.sort(key=lambda entry: entry[0].order)
         tickets, predictions = [ticket for ticket, _ in pending], [prediction for _, prediction in pending]
-        number, lines = self._next_part, [_csv_line(summary_row(p)) for p in predictions]
+        number, lines = self._next_part, [_csv_line(summary_row(p, self._keep)) for p in predictions]
         self._lock.require_there()
         with _writing(self.folder):
             orders = [ticket.order for ticket in tickets]
@@ -245,7 +252,7 @@ class Store:
             with _writing(self.folder):
                 if not self._finished and len(self._summary.rows) + len(self._failures.rows) > SORTED_AT_ONCE:
                     return  # a run that is asked to stop has two seconds; the one that goes on with it puts them in order
-                self._summary.sort({row: self._moved_line(row) for row in self._moved if not self._summary.rows["gone"][row]})
+                self._summary.sort({row: self._restated_line(row) for row in self._restated if not self._summary.rows["gone"][row]})
                 self._failures.sort({})
         finally:
             self._let_go()
@@ -306,13 +313,22 @@ class Store:
                     f" {self._engine_sha256[:12]}); resume with that engine or write to another folder",
                 )
             for place, prediction in enumerate(predictions):
-                line = _csv_line(summary_row(prediction))
+                self._require_columns(prediction)
+                line = _csv_line(summary_row(prediction, self._keep))
                 self._summary.remember(
                     prediction.id, prediction.input_sha256, line, order=int(arrays["input_order"][place]), part=number, place=place,
                     n_atoms=prediction.crystal.n_atoms,
                 )  # fmt: skip
                 self.warning_codes.update(prediction.warning_codes)
                 yield line
+
+    def _require_columns(self, prediction: Prediction) -> None:
+        if (kept := tuple(prediction.kept)) != self._keep:
+            raise OutputInTheWayError(
+                "options-differ",
+                f"{self.folder}: was begun with other choices: keep was {list(kept)} and is {list(self._keep)};"
+                " go on with what it has, or write to another folder",
+            )
 
     def _earlier_failures(self, failures: Sequence[Failure]) -> Iterator[bytes]:
         for order, failure in enumerate(failures):
@@ -321,11 +337,11 @@ class Store:
             self._failures.remember(failure.id, failure.input_sha256 if of_this_engine else "", line, order=order)
             yield line
 
-    def _meet(self, row: int, ticket: Ticket, *, moved: bool) -> None:
+    def _meet(self, row: int, ticket: Ticket, *, changed: bool) -> None:
         rows = self._summary.rows
-        if moved:
-            self._moved[row] = ticket.path
-        if moved or rows["order"][row] != ticket.order:
+        if changed:
+            self._restated[row] = ticket
+        if changed or rows["order"][row] != ticket.order:
             self._unsorted_parts.add(int(rows["part"][row]))
         rows["order"][row] = ticket.order
         rows["met"][row] = True
@@ -369,9 +385,9 @@ class Store:
         table = self._summary.rows
         in_part = np.flatnonzero((table["part"] == number) & ~table["gone"])
         in_part = in_part[np.argsort(table["order"][in_part], kind="stable")]
-        paths = {int(table["place"][row]): self._moved[row] for row in map(int, in_part) if row in self._moved}
+        restated = {int(table["place"][row]): self._restated[row] for row in map(int, in_part) if row in self._restated}
         with undamaged():
-            revise_part(self._part(number), table["place"][in_part].astype(np.intp), table["order"][in_part], paths)
+            revise_part(self._part(number), table["place"][in_part].astype(np.intp), table["order"][in_part], restated)
         table["place"][in_part] = np.arange(len(in_part))
         table["part"][(table["part"] == number) & table["gone"]] = -1
         self._unsorted_parts.discard(number)
@@ -405,7 +421,7 @@ class Store:
 
     def _path_of(self, lines: Lines, row: int) -> str:
         if lines is self._summary:
-            return _csv_values(lines.line(row))[COLUMNS.index("path")]
+            return text_of(_csv_values(lines.line(row))[_PATH])
         failure = failure_of(lines.line(row))
         return "" if failure is None else failure.path
 
@@ -420,10 +436,11 @@ class Store:
         rows["order"][others] = first + np.arange(len(others))
         self._unsorted_parts.update(int(number) for number in np.unique(rows["part"][others]))
 
-    def _moved_line(self, row: int) -> bytes:
-        values = _csv_values(self._summary.line(row))
-        values[COLUMNS.index("path")] = self._moved[row]
-        return _csv_line(values)
+    def _restated_line(self, row: int) -> bytes:
+        cells, ticket = _csv_values(self._summary.line(row)), self._restated[row]
+        cells[_PATH] = cell_of(ticket.path)
+        cells[len(cells) - len(self._keep) :] = kept_cells(dict(ticket.kept), self._keep)
+        return _csv_line(cells)
 
 
 @contextmanager
@@ -444,7 +461,8 @@ def _writing(folder: Path) -> Iterator[None]:
 
 
 def _json_line(failure: Failure) -> bytes:
-    return (json.dumps(dataclasses.asdict(failure), ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+    values = {name: value for name, value in dataclasses.asdict(failure).items() if name != "kept" or value}
+    return (json.dumps(values, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 def _csv_line(values: Sequence[str]) -> bytes:

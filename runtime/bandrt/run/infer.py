@@ -21,16 +21,19 @@ from bandrt.arguments import check_choices, check_kind, check_text, checked_whol
 from bandrt.contract import UNCERTAINTY
 from bandrt.engine import DEFAULT_ENGINE, default_device, read_manifest
 from bandrt.engine.session import MAX_THREADS
-from bandrt.errors import OutputError, OutputInTheWayError
+from bandrt.errors import OutputError, OutputInTheWayError, UsageError
 from bandrt.files import path_of, paths_of
 from bandrt.machine.versions import package_versions
 from bandrt.predict import Engine, EngineWarning, default_batch_size, load, unverified
 from bandrt.results.store import Mode, check_store, read_run
+from bandrt.results.summary import RESERVED
 from bandrt.results.writer import Store
 from bandrt.run.interrupt import Interrupt, Interrupted
 from bandrt.run.pipeline import TIMEOUT_SECONDS, RunReport, default_max_atoms, default_workers, run
 from bandrt.run.workers import MAX_WORKERS, require_main_guard
 from bandrt.sources import Source, count, find, find_piped
+from bandrt.sources.headers import check_keep
+from bandrt.sources.kept import checked_keep
 from bandrt.sources.standard_input import STANDARD_INPUT, Piped
 from bandrt.sources.tables import STRUCTURE_COLUMN
 
@@ -54,6 +57,8 @@ class InferOptions:
         mode: what to do with an output folder that is not empty.
         retry_failed: on resume, try again what failed before.
         structure_column: the column of tables that has the crystals.
+        keep: columns of tables, key-value pairs of ASE databases, and keys of entries and frames, whose values come along into
+            the results; empty for inputs that lack them.
     """
 
     engine: Path = DEFAULT_ENGINE
@@ -66,11 +71,17 @@ class InferOptions:
     mode: Mode = "new"
     retry_failed: bool = False
     structure_column: str = STRUCTURE_COLUMN
+    keep: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         check_choices(self)
         check_kind("retry_failed", self.retry_failed, bool)
         check_text("structure_column", self.structure_column)
+        object.__setattr__(self, "keep", checked_keep(self.keep))
+        if reserved := [name for name in self.keep if name in RESERVED]:
+            raise UsageError(
+                "keep-column", f"--keep {reserved[0]}: results have a column of this name of their own; rename that of the input"
+            )
         object.__setattr__(self, "engine", path_of(self.engine, what="engine"))
         for name, least, most in (
             ("threads", 1, MAX_THREADS), ("workers", 0, MAX_WORKERS), ("batch_size", 1, None), ("max_atoms", 1, None)
@@ -106,9 +117,9 @@ def infer(
     """
     require_main_guard()
     inputs, out = _inputs(paths), path_of(out, what="out")
-    report = RunReport()
+    report = RunReport(lacking=list(options.keep))
     check_store(out, options.mode)
-    sources = _found(inputs, out, options.structure_column)
+    sources = _found(inputs, out, options, report)
     engine = _opened(options)
     try:
         with Interrupt() as interrupt:
@@ -152,6 +163,7 @@ def _infer(
         mode=options.mode,
         retry_failed=options.retry_failed,
         uncertainty=UNCERTAINTY in engine.manifest.outputs,
+        keep=options.keep,
         record=record | outcome(report),
     )
     with store:
@@ -207,7 +219,7 @@ def _recorded_batch_size(before: Mapping[str, Any]) -> int | None:
 
 
 def _require_same(out: Path, before: Mapping[str, Any], record: Mapping[str, Any]) -> None:
-    """Refuse to go on with what was begun with other choices that decide the numbers.
+    """Refuse to go on with what was begun with other choices that decide the numbers, or the columns.
 
     Raises:
         OutputInTheWayError: ``engine-differs`` or ``options-differ``.
@@ -222,13 +234,14 @@ def _require_same(out: Path, before: Mapping[str, Any], record: Mapping[str, Any
 
 
 def _deciding(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The choices of a record that decide the numbers, as far as it has them; threads and workers do not."""
+    """The choices of a record that decide the numbers or columns, as far as it has them; threads and workers do not."""
     engine, options = (part if isinstance(part := record.get(name), Mapping) else {} for name in ("engine", "options"))
     found = {
         "engine": engine.get("sha256"),
         "device": str(options["device"]).partition(":")[0] if "device" in options else None,
         "batch_size": options.get("batch_size"),
         "structure_column": options.get("structure_column"),
+        "keep": options.get("keep"),
     }
     return {name: value for name, value in found.items() if value is not None}
 
@@ -249,7 +262,7 @@ def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, o
     manifest = read_manifest(options.engine)
     device = default_device(options.engine) if options.device is None else options.device
     return {
-        "inputs": sum(1 for _ in _found(inputs, out, options.structure_column)),
+        "inputs": sum(1 for _ in _found(inputs, out, options, RunReport())),
         "out": str(out),
         "mode": options.mode,
         "engine": str(options.engine),
@@ -269,13 +282,26 @@ def _inputs(paths: Path | str | Iterable[Path | str] | Piped) -> list[Path] | Pi
     return paths if isinstance(paths, Piped) else paths_of(paths)
 
 
-def _found(inputs: Sequence[Path] | Piped, out: Path, structure_column: str) -> Iterator[Source]:
-    """The sources of the inputs, results aside; that there is one at all is known at once."""
+def _found(inputs: Sequence[Path] | Piped, out: Path, options: InferOptions, report: RunReport) -> Iterator[Source]:
+    """The sources of the inputs, results aside; that there is one at all, and may be one with each column, is known at once."""
+    column, keep = options.structure_column, options.keep
     if isinstance(inputs, Piped):
-        sources = find_piped(inputs, structure_column=structure_column)
+        sources = find_piped(inputs, structure_column=column, keep=keep)
     else:
-        sources = find(inputs, skip=[out], structure_column=structure_column)
-    return chain((next(sources),), sources)
+        sources = find(inputs, skip=[out], structure_column=column, keep=keep)
+    first = next(sources)
+    check_keep(inputs, keep, skip=[out])
+    return _with_columns(chain((first,), sources), keep, report)
+
+
+def _with_columns(sources: Iterator[Source], keep: Sequence[str], report: RunReport) -> Iterator[Source]:
+    """Sources that have every column to be kept, empty where the input lacks it; which none has is reported."""
+    if not keep:
+        yield from sources
+        return
+    for source in sources:
+        report.lacking = [name for name in report.lacking if name not in source.kept]
+        yield dataclasses.replace(source, kept={name: source.kept.get(name, "") for name in keep})
 
 
 def _record(
@@ -305,6 +331,7 @@ def _record(
             "mode": options.mode,
             "retry_failed": options.retry_failed,
             "structure_column": options.structure_column,
+            "keep": list(options.keep),
         },
         "recipe": dataclasses.asdict(manifest.recipe),
         "versions": {"python": platform.python_version()} | _versions(),

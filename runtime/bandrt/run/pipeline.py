@@ -74,6 +74,7 @@ class RunReport:
         total_predicted: predictions in the output folder.
         failure_codes: failures in the output folder by code.
         warning_codes: predictions in the output folder with a warning, by its code.
+        lacking: columns that shall be kept and that no input has had up to now.
         signal: the number of the signal that interrupted it.
         seconds: by the names in `STAGES`, and wall, the clock on the wall. Read and featurize add up over the workers, engine
             includes padding and transfers, write is the output folder.
@@ -89,6 +90,7 @@ class RunReport:
     total_predicted: int = 0
     failure_codes: Counter[str] = field(default_factory=Counter)
     warning_codes: Counter[str] = field(default_factory=Counter)
+    lacking: list[str] = field(default_factory=list)
     signal: int | None = None
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*STAGES, "wall"), 0.0))
 
@@ -315,7 +317,7 @@ class _Inputs:
             todo: list[tuple[int, Source]] = []
             kept: _Members = []
             for order, source in inputs:
-                ticket = Ticket(order, source.id, source.path, (), "" if fresh else source.checked()[0])
+                ticket = _ticket(order, source, "" if fresh else source.checked()[0])
                 found = None if fresh else self._store.kept(ticket)
                 if found is None:
                     todo.append((order, source))
@@ -340,7 +342,7 @@ def _chunks(sources: Iterable[tuple[int, Source]]) -> Iterator[Chunk]:
     chunk: Chunk = []
     size = 0
     for order, source in sources:
-        own = len(source.content) if isinstance(source.content, str) else 0
+        own = (len(source.content) if isinstance(source.content, str) else 0) + sum(map(len, source.kept.values()))
         if chunk and (len(chunk) == CHUNK or size + own > CHUNK_BYTES):
             yield chunk
             chunk, size = [], 0
@@ -348,6 +350,10 @@ def _chunks(sources: Iterable[tuple[int, Source]]) -> Iterator[Chunk]:
         size += own
     if chunk:
         yield chunk
+
+
+def _ticket(order: int, source: Source, input_sha256: str) -> Ticket:
+    return Ticket(order, source.id, source.path, (), input_sha256, tuple(source.kept.items()))
 
 
 def _featurize_chunk(chunk: Chunk, recipe: Recipe, max_atoms: int | None, memory_atoms: int | None) -> FeaturizedChunk:
@@ -359,7 +365,7 @@ def _featurize_chunk(chunk: Chunk, recipe: Recipe, max_atoms: int | None, memory
     crystals: list[Crystal | InputError] = []
     for order, source in watched(chunk):
         checksum, read = source.checked()
-        tickets.append(Ticket(order, source.id, source.path, (), checksum))
+        tickets.append(_ticket(order, source, checksum))
         crystals.append(_without_traceback(outcome_of(read)))
     ready = time.perf_counter()
     done = featurize_inputs(tickets, crystals, recipe, max_atoms=max_atoms, memory_atoms=memory_atoms)
@@ -401,7 +407,7 @@ def _redone(
 
 def _failed(timeout: float, chunk: Chunk, death: WorkerDied) -> FeaturizedChunk:
     """The failures of crystals that workers died at, each alone."""
-    tickets = [Ticket(order, source.id, source.path, (), source.checked()[0]) for order, source in chunk]
+    tickets = [_ticket(order, source, source.checked()[0]) for order, source in chunk]
     return FeaturizedChunk(
         [], [(ticket, Failure.of(_given_up(ticket.path, timeout, death), ticket)) for ticket in tickets], 0.0, 0.0
     )

@@ -22,6 +22,7 @@ from bandrt.sources.archives import members
 from bandrt.sources.ase_files import configurations
 from bandrt.sources.folders import FoundFile, files
 from bandrt.sources.json_documents import documents
+from bandrt.sources.kept import checked_keep
 from bandrt.sources.kinds import stem_of
 from bandrt.sources.parquet import parquet_rows
 from bandrt.sources.source import Candidate, Source, refused
@@ -40,6 +41,7 @@ def find(
     *,
     skip: Path | str | Iterable[Path | str] = (),
     structure_column: str = STRUCTURE_COLUMN,
+    keep: Iterable[str] = (),
 ) -> Iterator[Source]:
     """Find every crystal below some paths, in the order of the paths and sorted within folders.
 
@@ -52,6 +54,8 @@ def find(
         paths: files and folders, one or many.
         skip: folders not to search, such as the output of this run.
         structure_column: the column of tables that has the crystals: the text of CIFs, or documents of JSON.
+        keep: columns of tables whose values come along as text, in ``kept``; of ASE databases key-value pairs, of extended XYZ
+            keys of the comment line.
 
     Raises:
         ArgumentError: ``bad-argument`` for what is no path, or a column that is no text or an empty one.
@@ -60,6 +64,7 @@ def find(
             iterator ends without a source.
     """
     check_text("structure_column", structure_column)
+    wanted = checked_keep(keep)
     given, skipped = paths_of(paths), paths_of(skip, what="skip")
     shared_stems, shared_names, unusable, empty = SharedStrings(), SharedStrings(), "", True
     for file in files(given, skip=skipped):
@@ -75,22 +80,23 @@ def find(
     candidates = (
         _placed(candidate, file, shared_names)
         for file in files(given, skip=skipped)
-        for candidate in _survived(file, shared_stems, structure_column)
+        for candidate in _survived(file, shared_stems, structure_column, wanted)
     )
     return _with_ids(candidates, given)
 
 
-def find_piped(piped: Piped, *, structure_column: str = STRUCTURE_COLUMN) -> Iterator[Source]:
+def find_piped(piped: Piped, *, structure_column: str = STRUCTURE_COLUMN, keep: Iterable[str] = ()) -> Iterator[Source]:
     """Find every crystal in what was piped in, with ids that are unique.
 
     Args:
         piped: the text and how it is written.
         structure_column: as for `find`.
+        keep: as for `find`.
 
     Raises:
         BandrtError: ``no-input`` when the iterator ends without a source.
     """
-    return _with_ids(piped_candidates(piped, structure_column), [STANDARD_INPUT])
+    return _with_ids(piped_candidates(piped, structure_column, checked_keep(keep)), [STANDARD_INPUT])
 
 
 def count(
@@ -108,7 +114,7 @@ def count(
         budget -= _size(file.path)
         if budget < 0:
             return None
-        total += sum(1 for _ in _survived(file, (), structure_column))
+        total += sum(1 for _ in _survived(file, (), structure_column, ()))
     return total
 
 
@@ -139,12 +145,12 @@ def _no_input(paths: Sequence[Path], unusable: str = "") -> BandrtError:
     )
 
 
-def _survived(file: FoundFile, shared_stems: Container[str], structure_column: str) -> Iterator[Candidate]:
+def _survived(file: FoundFile, shared_stems: Container[str], structure_column: str, keep: Sequence[str]) -> Iterator[Candidate]:
     """Crystals of one file; whatever goes wrong with it costs only what comes after, and is reported."""
     name, last = stem_of(file.path.name), "its beginning"
     try:
         with typed("reader-failed", name=str(file.path)):
-            for candidate in _candidates(file, shared_stems, structure_column):
+            for candidate in _candidates(file, shared_stems, structure_column, keep):
                 last = candidate.source.id
                 yield candidate
     except InputError as error:
@@ -152,17 +158,17 @@ def _survived(file: FoundFile, shared_stems: Container[str], structure_column: s
         yield refused(name, str(file.path), error.code, f"{reason}; nothing after {shortened(last)} can be read")
 
 
-def _candidates(file: FoundFile, shared_stems: Container[str], structure_column: str) -> Iterator[Candidate]:
+def _candidates(file: FoundFile, shared_stems: Container[str], structure_column: str, keep: Sequence[str]) -> Iterator[Candidate]:
     """Crystals of one file."""
     stem, place = stem_of(file.path.name), str(file.path)
     if file.kind is None:
         yield refused(stem, place, *file.problem)
     elif file.kind == "archive":
-        yield from members(file.path, file.label, structure_column)
+        yield from members(file.path, file.label, structure_column, keep)
     elif file.kind == "ase":
-        yield from configurations(file.path, file.label)
+        yield from configurations(file.path, file.label, keep)
     elif file.kind == "parquet":
-        yield from parquet_rows(file.path, file.label, structure_column)
+        yield from parquet_rows(file.path, file.label, structure_column, keep)
     elif file.kind == "crystal":
         yield _whole(file, shared_stems)
     else:
@@ -170,9 +176,9 @@ def _candidates(file: FoundFile, shared_stems: Container[str], structure_column:
             with open_file(file.path) as stream:
                 name, label = file.path.name, file.label
                 found = (
-                    trajectory(stream, name, place, label)
+                    trajectory(stream, name, place, label, keep)
                     if file.kind == "frames"
-                    else (rows if file.kind == "table" else documents)(stream, name, place, label, structure_column)
+                    else (rows if file.kind == "table" else documents)(stream, name, place, label, structure_column, keep)
                 )
                 first = next(found, None)
                 if first is not None:

@@ -10,7 +10,7 @@ import stat
 import struct
 import zipfile
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -36,20 +36,21 @@ _PACK_IT = "pack the file itself"
 Opener = Callable[[], IO[bytes]]
 
 
-def members(archive: Path, label: str, structure_column: str = STRUCTURE_COLUMN) -> Iterator[Candidate]:
+def members(archive: Path, label: str, structure_column: str = STRUCTURE_COLUMN, keep: Sequence[str] = ()) -> Iterator[Candidate]:
     """Crystals of an archive: its files of known kinds, rows of its tables, frames of its trajectories.
 
     Args:
         archive: the file.
         label: the file, the same in every run.
         structure_column: of the tables in it.
+        keep: columns of its tables to carry through.
     """
     listing = _zip_members if archive.name.lower().endswith(".zip") else _tar_members
     last = "its beginning"
     try:
         for member, opener in listing(archive):
             if not is_hidden(member) and kind_of(member) is not None:
-                yield from _member(member, opener, f"{archive}:{member}", f"{label}:{member}", structure_column)
+                yield from _member(member, opener, f"{archive}:{member}", f"{label}:{member}", structure_column, keep)
             last = member
     except Exception as error:  # zipfile and what unpacks raise a dozen kinds; a damaged archive costs only itself
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -185,7 +186,7 @@ def _open_tarred(member: TarMember) -> IO[bytes]:
     return member.content
 
 
-def _member(member: str, opener: Opener, path: str, label: str, structure_column: str) -> Iterator[Candidate]:
+def _member(member: str, opener: Opener, path: str, label: str, structure_column: str, keep: Sequence[str]) -> Iterator[Candidate]:
     """Crystals of one member."""
     kind = kind_of(member)
     if kind == "archive":
@@ -198,14 +199,18 @@ def _member(member: str, opener: Opener, path: str, label: str, structure_column
     try:
         with closing(opener()) as stream:
             if kind == "table":
-                yield from rows(stream, member, path, label, structure_column)
+                yield from rows(stream, member, path, label, structure_column, keep)
             elif kind == "frames":
-                yield from trajectory(stream, member, path, label)
+                yield from trajectory(stream, member, path, label, keep)
             else:
                 raw = limited(unpacked(stream, member, name=path), name=path)
                 if is_of_another_program(member, decoded(raw)):
                     return
-                several = documents(io.BytesIO(raw), bare_name(member), path, label) if kind == "document" else iter(())
+                several = (
+                    documents(io.BytesIO(raw), bare_name(member), path, label, structure_column, keep)
+                    if kind == "document"
+                    else iter(())
+                )
                 first = next(several, None)
                 yield first or Candidate(Source(stem_of(member), path, format_of(member) or "cif", decoded(raw)), label)
                 yield from several

@@ -6,14 +6,15 @@ A file of gigabytes needs the memory of its largest entry, and of what stands be
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any, NamedTuple
 
 from bandrt.errors import InputError
 from bandrt.limits import MAX_CRYSTAL_BYTES, too_large
 from bandrt.readers.documents import is_document
+from bandrt.sources.kept import kept_of
 from bandrt.sources.kinds import stem_of
-from bandrt.sources.source import Candidate, Source, refused
+from bandrt.sources.source import Candidate, refused, row_candidate
 from bandrt.sources.tables import BROKEN_STREAM, STRUCTURE_COLUMN, row_id, structure_of, text_stream
 
 _READ = 1 << 16
@@ -29,7 +30,12 @@ class Entry(NamedTuple):
 
 
 def documents(
-    stream: IO[bytes], file_name: str, path: str, label: str, structure_column: str = STRUCTURE_COLUMN
+    stream: IO[bytes],
+    file_name: str,
+    path: str,
+    label: str,
+    structure_column: str = STRUCTURE_COLUMN,
+    keep: Sequence[str] = (),
 ) -> Iterator[Candidate]:
     """Crystals of a JSON file that holds several; nothing where it is one document, which is read as a whole.
 
@@ -39,17 +45,15 @@ def documents(
         path: where it is, for people; entries are counted from 1.
         label: the file, the same in every run.
         structure_column: the key with the crystals, where entries are rows of a table.
+        keep: keys of entries to carry through.
     """
     stem, number = stem_of(file_name), 0
     try:
         with text_stream(stream, file_name) as text:
             for number, entry in enumerate(entries(text), start=1):
                 place, name = f"{path}:{number}", entry.id or f"{stem}:{number}"
-                found = structure_of(entry.value, structure_column)
-                if isinstance(found, InputError):
-                    yield refused(name, place, found.code, found.message)
-                else:
-                    yield Candidate(Source(name, place, *found), f"{label}:{number}")
+                found, kept = structure_of(entry.value, structure_column), kept_of(entry.value, keep)
+                yield row_candidate(name, place, f"{label}:{number}", found, kept)
     except InputError as error:
         if number:  # else it is read as a whole, which tells what is wrong
             yield refused(f"{stem}:{number + 1}", f"{path}:{number + 1}", error.code, error.message)

@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bandrt.errors import InputError, MissingPackageError
 from bandrt.limits import MAX_CRYSTAL_BYTES
 from bandrt.readers.documents import INSIDE, OWN_KEYS
 from bandrt.readers.text import decoded
+from bandrt.sources.kept import kept_of, require_single
 from bandrt.sources.kinds import stem_of
-from bandrt.sources.source import Candidate, Source, refused
+from bandrt.sources.source import Candidate, refused, row_candidate
 from bandrt.sources.tables import ID_COLUMNS, STRUCTURE_COLUMN, Written, row_id, structure_of
 
 _ROWS = 16
@@ -20,23 +23,20 @@ _BUFFER_BYTES = 1 << 20
 """Of each column that is read; without a buffer pyarrow takes whole row groups."""
 
 
-def parquet_rows(path: Path, label: str, structure_column: str = STRUCTURE_COLUMN) -> Iterator[Candidate]:
+def parquet_rows(path: Path, label: str, structure_column: str = STRUCTURE_COLUMN, keep: Sequence[str] = ()) -> Iterator[Candidate]:
     """Crystals of a Parquet table; rows are counted from 1.
 
     Args:
         path: the file.
         label: the table, the same in every run.
         structure_column: the column with the crystals: the text of CIFs, or documents as JSON or as structs.
+        keep: columns to carry through.
     """
     stem, number = stem_of(path.name), 0
     try:
-        for number, row in enumerate(_rows(path, structure_column), start=1):
+        for number, row in enumerate(_rows(path, structure_column, keep), start=1):
             place, wanted = f"{path}:{number}", row_id(row) or f"{stem}:{number}"
-            found = _written(row, structure_column)
-            if isinstance(found, InputError):
-                yield refused(wanted, place, found.code, found.message)
-            else:
-                yield Candidate(Source(wanted, place, *found), f"{label}:{number}")
+            yield row_candidate(wanted, place, f"{label}:{number}", _written(row, structure_column), kept_of(row, keep))
         if not number:
             yield refused(stem, str(path), "empty-file", "the table is empty")
     except (InputError, MissingPackageError) as error:
@@ -46,8 +46,22 @@ def parquet_rows(path: Path, label: str, structure_column: str = STRUCTURE_COLUM
         yield refused(f"{stem}:{number + 1}", place, "unreadable", f"{error}; nothing after row {number} can be read")
 
 
-def _rows(path: Path, structure_column: str) -> Iterator[Mapping[str, Any]]:
-    """The rows, by those columns that say something of the crystal.
+def column_names(path: Path) -> list[str]:
+    """The columns that a table says it has.
+
+    Raises:
+        MissingPackageError: pyarrow is not installed.
+        Exception: what pyarrow raises for a file that is none.
+    """
+    try:
+        from pyarrow.parquet import read_schema
+    except ImportError:
+        raise MissingPackageError("pyarrow", "parquet", f"reading {path.name}") from None
+    return list(read_schema(path).names)
+
+
+def _rows(path: Path, structure_column: str, keep: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    """The rows, by those columns that say something of the crystal or are kept.
 
     Raises:
         InputError: ``no-cif-column``.
@@ -58,17 +72,20 @@ def _rows(path: Path, structure_column: str) -> Iterator[Mapping[str, Any]]:
     except ImportError:
         raise MissingPackageError("pyarrow", "parquet", f"reading {path.name}") from None
     with ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as table:
-        columns = _wanted_columns(table.schema_arrow.names, structure_column)
+        schema = table.schema_arrow
+        columns = _wanted_columns(schema.names, structure_column, keep)
+        single = [name for name in keep if name in schema.names and str(schema.field(name).type) == "float"]
         for batch in table.iter_batches(batch_size=_ROWS, columns=columns):
             for place in range(batch.num_rows):
-                yield from batch.slice(place, 1).to_pylist()
+                [row] = batch.slice(place, 1).to_pylist()
+                yield row | {name: np.float32(row[name]) for name in single if row[name] is not None}
 
 
-def _wanted_columns(names: Sequence[str], structure_column: str) -> list[str]:
-    """The columns to read: the id and what may be a crystal.
+def _wanted_columns(names: Sequence[str], structure_column: str, keep: Sequence[str]) -> list[str]:
+    """The columns to read: the id, what may be a crystal, and what is kept.
 
     Raises:
-        InputError: ``no-cif-column`` if none may, or several have one name.
+        InputError: ``no-cif-column`` if none may, or several have one name; ``repeated-column`` if several of those to keep have.
     """
     may_be = {structure_column} | ({*INSIDE, *OWN_KEYS} if structure_column == STRUCTURE_COLUMN else set())
     crystals = [name for name in names if name in may_be]
@@ -76,7 +93,10 @@ def _wanted_columns(names: Sequence[str], structure_column: str) -> list[str]:
         raise InputError("no-cif-column", f"the table has no column `{structure_column}`, only {', '.join(names)[:200]}")
     if len(set(crystals)) < len(crystals):
         raise InputError("no-cif-column", f"the table has several columns `{crystals[0]}`; rename all but one")
-    return list(names) if set(crystals) & set(OWN_KEYS) else [name for name in names if name in may_be or name in ID_COLUMNS]
+    require_single(names, keep)
+    if set(crystals) & set(OWN_KEYS):
+        return list(names)
+    return [name for name in names if name in may_be or name in ID_COLUMNS or name in keep]
 
 
 def _written(row: Mapping[str, Any], structure_column: str) -> Written | InputError:

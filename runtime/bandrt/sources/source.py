@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -26,12 +26,14 @@ class Source:
         path: where it is, for people: ``crystals/Si.cif``, ``table.csv.gz:12``, ``all.zip:cells/Si.cif``.
         format: how its text is written.
         content: the file; or the text, of a table row, frame or archive member; or why there is none.
+        kept: what columns of its table say that were asked for, as text by column; a column that the table lacks is not there.
     """
 
     id: str
     path: str
     format: Format
     content: Path | str | InputError
+    kept: dict[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -88,6 +90,17 @@ class Candidate:
     fallback_id: str
 
 
-def refused(source_id: str, path: str, code: str, reason: str) -> Candidate:
+def refused(source_id: str, path: str, code: str, reason: str, kept: dict[str, str] | None = None) -> Candidate:
     """A source that cannot be opened; reading it raises the reason."""
-    return Candidate(Source(source_id, path, "cif", InputError(code, f"{path}: {reason}")), path)
+    return Candidate(Source(source_id, path, "cif", InputError(code, f"{path}: {reason}"), kept or {}), path)
+
+
+def row_candidate(
+    source_id: str, path: str, fallback_id: str, written: tuple[Format, str] | InputError, kept: dict[str, str] | InputError
+) -> Candidate:
+    """The crystal of a row or entry, which is refused if it has none, or what shall be kept of it is no good."""
+    if isinstance(written, InputError):
+        return refused(source_id, path, written.code, written.message, None if isinstance(kept, InputError) else kept)
+    if isinstance(kept, InputError):
+        return refused(source_id, path, kept.code, kept.message)
+    return Candidate(Source(source_id, path, *written, kept), fallback_id)

@@ -8,7 +8,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
@@ -90,15 +90,17 @@ def read_piped(stream: IO[bytes], structure_column: str = STRUCTURE_COLUMN) -> P
     )
 
 
-def piped_candidates(piped: Piped, structure_column: str = STRUCTURE_COLUMN) -> Iterator[Candidate]:
+def piped_candidates(piped: Piped, structure_column: str = STRUCTURE_COLUMN, keep: Sequence[str] = ()) -> Iterator[Candidate]:
     """The crystals that were piped in; a CIF has the name of its data block for an id."""
     if piped.kind == "csv" or piped.kind == "jsonl":
-        yield from rows(_stream(piped.text), f"{NAME}.{piped.kind}", NAME, NAME, structure_column)
+        yield from rows(_stream(piped.text), f"{NAME}.{piped.kind}", NAME, NAME, structure_column, keep)
         return
     if piped.kind == "extxyz":
-        yield from trajectory(_stream(piped.text), f"{NAME}.xyz", NAME, NAME)
+        yield from trajectory(_stream(piped.text), f"{NAME}.xyz", NAME, NAME, keep)
         return
-    several = documents(_stream(piped.text), f"{NAME}.json", NAME, NAME, structure_column) if piped.kind == "json" else iter(())
+    several = (
+        documents(_stream(piped.text), f"{NAME}.json", NAME, NAME, structure_column, keep) if piped.kind == "json" else iter(())
+    )
     first = next(several, None)
     block = _BLOCK.search(piped.text) if piped.kind == "cif" else None
     yield first or Candidate(Source(block[1] if block else NAME, NAME, piped.kind, piped.text), NAME)

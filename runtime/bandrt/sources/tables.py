@@ -7,18 +7,21 @@ import io
 import json
 import lzma
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import zip_longest
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from bandrt.errors import InputError
 from bandrt.limits import MAX_CRYSTAL_BYTES, BoundedLines
+from bandrt.outcomes import outcome_of
 from bandrt.readers import Format
 from bandrt.readers.documents import is_document
-from bandrt.readers.extxyz import frames
+from bandrt.readers.extxyz import frames, info
 from bandrt.readers.text import bare_name, unpacked
+from bandrt.sources.kept import kept_of, require_single
 from bandrt.sources.kinds import stem_of
-from bandrt.sources.source import Candidate, Source, refused
+from bandrt.sources.source import Candidate, Source, refused, row_candidate
 
 ID_COLUMNS = ("material_id", "id", "name", "jid")
 """Columns a row takes its id from, the first that the table has."""
@@ -32,12 +35,29 @@ BROKEN_STREAM = (OSError, EOFError, zlib.error, lzma.LZMAError, csv.Error)
 """What reading a damaged file raises."""
 
 
+class Row(NamedTuple):
+    """A row of a table."""
+
+    id: str
+    """What it is called; may be empty."""
+    crystal: Written | InputError
+    kept: dict[str, str] | InputError
+    """Its columns that were asked for."""
+
+
 def text_stream(stream: IO[bytes], file_name: str) -> io.TextIOWrapper:
     """Text of a binary stream, decompressed if the name says that it is compressed."""
     return io.TextIOWrapper(unpacked(stream, file_name), encoding="utf-8-sig", errors="replace", newline="")
 
 
-def rows(stream: IO[bytes], file_name: str, path: str, label: str, structure_column: str = STRUCTURE_COLUMN) -> Iterator[Candidate]:
+def rows(
+    stream: IO[bytes],
+    file_name: str,
+    path: str,
+    label: str,
+    structure_column: str = STRUCTURE_COLUMN,
+    keep: Sequence[str] = (),
+) -> Iterator[Candidate]:
     """Crystals of a CSV or JSON-lines table; rows are counted from 1, the header aside.
 
     Args:
@@ -46,18 +66,15 @@ def rows(stream: IO[bytes], file_name: str, path: str, label: str, structure_col
         path: where it is, for people.
         label: the table, the same in every run.
         structure_column: the column with the crystals: the text of CIFs, or documents of JSON.
+        keep: columns to carry through.
     """
     row_of = _csv_rows if bare_name(file_name).lower().endswith(".csv") else _json_rows
     stem, number = stem_of(file_name), 0
     try:
         with text_stream(stream, file_name) as text:
-            for number, (wanted, found) in enumerate(row_of(text, structure_column), start=1):
-                place = f"{path}:{number}"
-                wanted = wanted or f"{stem}:{number}"
-                if isinstance(found, InputError):
-                    yield refused(wanted, place, found.code, found.message)
-                else:
-                    yield Candidate(Source(wanted, place, *found), f"{label}:{number}")
+            for number, row in enumerate(row_of(text, structure_column, keep), start=1):
+                name = row.id or f"{stem}:{number}"
+                yield row_candidate(name, f"{path}:{number}", f"{label}:{number}", row.crystal, row.kept)
     except InputError as error:
         yield refused(stem, path, error.code, error.message)
     except BROKEN_STREAM as error:
@@ -95,8 +112,7 @@ def csv_records(table: IO[str]) -> tuple[list[str], Iterator[dict[str, str]]]:
     return columns, (dict(zip_longest(columns, line[: len(columns)], fillvalue="")) for line in lines if line)
 
 
-def _csv_rows(table: IO[str], structure_column: str) -> Iterator[tuple[str, Written | InputError]]:
-    """Id (may be empty) and crystal of each row."""
+def _csv_rows(table: IO[str], structure_column: str, keep: Sequence[str]) -> Iterator[Row]:
     reader = csv_rows(table)
     header = next(reader, None)
     if header is None:
@@ -107,27 +123,30 @@ def _csv_rows(table: IO[str], structure_column: str) -> Iterator[tuple[str, Writ
         raise InputError("no-cif-column", f"the table has no column `{structure_column}`, only {', '.join(header)[:200]}")
     if header.count(structure_column) > 1:
         raise InputError("no-cif-column", f"the table has several columns `{structure_column}`; rename all but one")
+    require_single(header, keep)
     place = header.index(structure_column)
     id_column = next((header.index(column) for column in ID_COLUMNS if column in header), None)
+    kept = {name: header.index(name) for name in keep if name in header}
     for row in filter(None, reader):  # blank lines
         wanted = row[id_column].strip() if id_column is not None and id_column < len(row) else ""
         if len(row) != len(header):
-            yield wanted, InputError("bad-row", f"{len(row)} values in a table of {len(header)} columns")
+            yield Row(
+                wanted, InputError("bad-row", f"{len(row)} values in a table of {len(header)} columns"), dict.fromkeys(kept, "")
+            )
         else:
-            yield wanted, _of_text(row[place])
+            yield Row(wanted, _of_text(row[place]), kept_of({name: row[column] for name, column in kept.items()}, keep))
 
 
-def _json_rows(table: IO[str], structure_column: str) -> Iterator[tuple[str, Written | InputError]]:
-    """Id (may be empty) and crystal of each line."""
+def _json_rows(table: IO[str], structure_column: str, keep: Sequence[str]) -> Iterator[Row]:
     lines = BoundedLines(table)
     for line in lines:
         lines.restart()
         try:
             row: Any = json.loads(line)
         except (ValueError, RecursionError) as error:
-            yield "", InputError("json-syntax", f"{error}")
+            yield Row("", InputError("json-syntax", f"{error}"), {})
             continue
-        yield row_id(row), structure_of(row, structure_column)
+        yield Row(row_id(row), structure_of(row, structure_column), kept_of(row, keep))
 
 
 def structure_of(row: Any, structure_column: str = STRUCTURE_COLUMN) -> Written | InputError:
@@ -159,7 +178,7 @@ def row_id(row: Any) -> str:
     return str(values[0]).strip() if values and isinstance(values[0], str | int | float) else ""
 
 
-def trajectory(stream: IO[bytes], file_name: str, path: str, label: str) -> Iterator[Candidate]:
+def trajectory(stream: IO[bytes], file_name: str, path: str, label: str, keep: Sequence[str] = ()) -> Iterator[Candidate]:
     """Frames of an extended XYZ file, counted from 0.
 
     Args:
@@ -167,6 +186,7 @@ def trajectory(stream: IO[bytes], file_name: str, path: str, label: str) -> Iter
         file_name: its name.
         path: where it is, for people.
         label: the file, the same in every run.
+        keep: keys of the comment line to carry through.
     """
     stem, index = stem_of(file_name), -1
     try:
@@ -174,7 +194,9 @@ def trajectory(stream: IO[bytes], file_name: str, path: str, label: str) -> Iter
             lines = BoundedLines(text)
             for index, frame in enumerate(frames(lines, name=path)):
                 lines.restart()
-                yield Candidate(Source(f"{stem}:{index}", f"{path}:{index}", "extxyz", frame), f"{label}:{index}")
+                said = outcome_of(partial(info, frame)) if keep else {}  # what is wrong with it is told when it is read
+                kept = {} if isinstance(said, InputError) else kept_of(said, keep)
+                yield row_candidate(f"{stem}:{index}", f"{path}:{index}", f"{label}:{index}", ("extxyz", frame), kept)
         if index < 0:
             yield refused(stem, path, "empty-file", "the file is empty")
     except InputError as error:

@@ -1,7 +1,8 @@
 """pymatgen documents: one `BandStructureSymmLine` a line, as gzipped JSON lines.
 
-Beside pymatgen's own keys a line holds the crystal (``structure``), the columns of ``summary.csv``, and as ``method`` which
-engine its bands are from. `bandrt train dataset` reads such a file, and so does ``BandStructureSymmLine.from_dict`` any line.
+Beside pymatgen's own keys a line holds the crystal (``structure``), the columns of ``summary.csv``, under ``kept`` those that were
+kept of the inputs, and as ``method`` which engine its bands are from. `bandrt train dataset` reads such a file, and so does
+``BandStructureSymmLine.from_dict`` any line.
 """
 
 from __future__ import annotations
@@ -46,4 +47,5 @@ def _document(prediction: Prediction) -> dict[str, Any]:
         MissingPackageError: pymatgen is not installed.
     """
     theirs = prediction.band_structure.to_pymatgen()
-    return {**theirs.as_dict(), "structure": theirs.structure.as_dict(), **summary(prediction)}
+    kept = {"kept": prediction.kept} if prediction.kept else {}
+    return {**theirs.as_dict(), "structure": theirs.structure.as_dict(), **summary(prediction), **kept}

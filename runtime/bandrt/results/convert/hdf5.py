@@ -2,9 +2,11 @@
 
 Crystal i is row i of every dataset, as in a part (`bandrt.results.parts` lists them with their shapes), beside the columns of
 ``summary.csv``: ``formula``, ``n_atoms``, ``band_gap_ev``, ``is_metal``, ``is_direct``, and ``vbm_ev`` and ``cbm_ev``, NaN for
-metals. The atoms of crystal i are rows ``atom_offsets[i]:atom_offsets[i + 1]`` of ``atomic_numbers`` and ``frac_coords``. Text is
-UTF-8; ``labels`` are padded with empty text and ``label_indices`` with -1. Datasets are chunked, compressed and, text apart,
-checksummed; units are their attribute ``units``, and where the numbers come from is in the attributes of the file.
+metals. What was kept of the inputs is in the group ``kept``, a dataset of texts for each column (``/`` and ``.``, no names
+there, are called ``\\x2f`` and ``\\x2e``). The atoms of crystal i are rows ``atom_offsets[i]:atom_offsets[i + 1]`` of
+``atomic_numbers`` and ``frac_coords``. Text is UTF-8; ``labels`` are padded with empty text and ``label_indices`` with -1. Datasets
+are chunked, compressed and, text apart, checksummed; units are their attribute ``units``, and where the numbers come from is in the
+attributes of the file.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from bandrt.results.convert.provenance import UNITS, Facts
 from bandrt.results.parts import stacked
 from bandrt.results.prediction import Prediction
 from bandrt.results.summary import summary
+from bandrt.results.texts import as_objects
 
 _CHUNK_BYTES = 1 << 18
 """What is decompressed to read one crystal: 42 of 6 bands at 256 k-points."""
@@ -49,7 +52,7 @@ def write(file: IO[bytes], parts: Iterable[Sequence[Prediction]], facts: Facts) 
         target.attrs.update(facts)
         for part in parts:
             for name, values in _arrays(part).items():
-                rows = values.astype(text) if values.dtype.kind == "U" else values
+                rows = values.astype(text) if values.dtype.kind in "UO" else values
                 if name not in target:
                     _create(target, name, rows)
                 elif name == _OFFSETS:
@@ -59,15 +62,27 @@ def write(file: IO[bytes], parts: Iterable[Sequence[Prediction]], facts: Facts) 
 
 def _arrays(predictions: Sequence[Prediction]) -> dict[str, NDArray[Any]]:
     rows = [summary(p) for p in predictions]
-    return stacked(predictions) | {
-        "formula": np.array([row["formula"] for row in rows]),
-        "n_atoms": np.array([row["n_atoms"] for row in rows], np.int32),
-        "band_gap_ev": np.array([row["band_gap_ev"] for row in rows]),
-        "is_metal": np.array([row["is_metal"] for row in rows]),
-        "is_direct": np.array([row["is_direct"] for row in rows]),
-        "vbm_ev": np.array([row["vbm_ev"] for row in rows], np.float64),  # None becomes NaN
-        "cbm_ev": np.array([row["cbm_ev"] for row in rows], np.float64),
-    }
+    arrays = stacked(predictions)
+    arrays.pop("kept", None)
+    kept = {_name(column): as_objects([p.kept.get(column, "") for p in predictions]) for column in predictions[0].kept}
+    return (
+        arrays
+        | kept
+        | {
+            "formula": np.array([row["formula"] for row in rows]),
+            "n_atoms": np.array([row["n_atoms"] for row in rows], np.int32),
+            "band_gap_ev": np.array([row["band_gap_ev"] for row in rows]),
+            "is_metal": np.array([row["is_metal"] for row in rows]),
+            "is_direct": np.array([row["is_direct"] for row in rows]),
+            "vbm_ev": np.array([row["vbm_ev"] for row in rows], np.float64),  # None becomes NaN
+            "cbm_ev": np.array([row["cbm_ev"] for row in rows], np.float64),
+        }
+    )
+
+
+def _name(column: str) -> str:
+    """Where a column of the inputs stands; a name of HDF5 has no slash, and is not a point alone."""
+    return "kept/" + ("\\x2e" if column == "." else column.replace("/", "\\x2f"))
 
 
 def _create(target: Any, name: str, rows: NDArray[Any]) -> None:

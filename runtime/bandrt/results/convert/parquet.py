@@ -1,6 +1,7 @@
 """Parquet: a table with one row a crystal, one row group a part.
 
-The columns of ``summary.csv`` come first, typed, with band edges of metals null and ``warnings`` a list. After them stand
+The columns of ``summary.csv`` come first, typed, with band edges of metals null, ``warnings`` a list, and what was kept of the
+inputs as text. After them stand
 ``space_group_symbol`` and ``scheme``, and as nested lists ``energies`` (n_bands, n_kpoints) float32, ``frac_kpoints``
 (n_kpoints, 3), ``kpoint_distance`` (n_kpoints), ``labels`` and ``label_indices`` (n_vertices), ``lattice`` (3, 3),
 ``atomic_numbers`` (n_atoms) and ``frac_coords`` (n_atoms, 3). Units are in the metadata of the fields (``units``), where the
@@ -37,15 +38,18 @@ def write(file: IO[bytes], parts: Iterable[Sequence[Prediction]], facts: Facts) 
     except ImportError as error:
         raise MissingPackageError("pyarrow", "parquet", "converting to Parquet") from error
 
-    tables = (_table(part, facts) for part in parts)
-    first = next(tables)
+    parts = iter(parts)
+    first_part = next(parts)
+    kept = tuple(first_part[0].kept)
+    first = _table(first_part, facts, kept)
+    tables = (_table(part, facts, kept) for part in parts)
     with ParquetWriter(file, first.schema, compression="zstd") as writer:
         writer.write_table(first)
         for table in tables:
             writer.write_table(table)
 
 
-def _table(predictions: Sequence[Prediction], facts: Facts) -> Any:
+def _table(predictions: Sequence[Prediction], facts: Facts, kept: Sequence[str]) -> Any:
     import pyarrow as pa
 
     text, whole, number = pa.string(), pa.int32(), pa.float64()
@@ -69,6 +73,7 @@ def _table(predictions: Sequence[Prediction], facts: Facts) -> Any:
     crystals = [b.crystal for b in bands]
     columns = {
         **{name: pa.array([row[name] for row in rows], kind) for name, kind in types.items()},  # type: ignore[literal-required]
+        **{name: pa.array([p.kept.get(name, "") for p in predictions], text) for name in kept},
         "space_group_symbol": pa.array([b.space_group_symbol for b in bands]),
         "scheme": pa.array([b.scheme for b in bands]),
         "energies": _lists([b.energies for b in bands], np.float32),
