@@ -210,6 +210,12 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "The atoms that symmetry makes of the sites of a CIF are not those of the formula that it states.",
         "Check that the file was not cut short, and that its symmetry and its formula are right; mend or remove the formula.",
     ),
+    ErrorCode(
+        "contradicting-document",
+        "A document of JSON says one thing twice, and not the same: fractional and Cartesian positions, lengths of the cell and its"
+        " vectors, a number of sites and their list.",
+        "Mend or remove the one that is wrong, or have the program that made the document write it again.",
+    ),
     # crystals
     ErrorCode(
         "no-atoms",

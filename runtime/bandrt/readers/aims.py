@@ -9,6 +9,7 @@ from bandrt.errors import InputError
 from bandrt.readers.cartesian import fractional
 from bandrt.readers.occupancies import number_of
 from bandrt.readers.species import unknown_species
+from bandrt.readers.text import lines_of, real_number
 
 _OTHER_PARTICLES = {"empty", "multipole", "pseudocore"}
 """What is no atom, or only the core of one."""
@@ -28,13 +29,13 @@ def read_aims(text: str, *, name: str = "crystal") -> Crystal:
         raise InputError("empty-file", f"{name}: the file is empty")
     vectors: list[list[float]] = []
     atoms: list[tuple[str, bool, list[float]]] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(lines_of(text), start=1):
         keyword, *words = line.split("#")[0].split() or [""]
         try:
             if keyword == "lattice_vector":
-                vectors.append([float(word) for word in words[:3]])
+                vectors.append([real_number(word) for word in words[:3]])
             elif keyword in ("atom", "atom_frac"):
-                atoms.append((words[3], keyword == "atom_frac", [float(word) for word in words[:3]]))
+                atoms.append((words[3], keyword == "atom_frac", [real_number(word) for word in words[:3]]))
         except (ValueError, IndexError):
             raise InputError("aims-syntax", f"{name}: line {number}: {line.strip()[:60]!r} cannot be read") from None
         if keyword in _OTHER_PARTICLES:

@@ -16,7 +16,7 @@ DOTTED_CARTESIAN_X = "_atom_site.cartn_x"
 MODULATED = re.compile(r"_(cell_modulation|cell_wave_vector|cell_subsystem_|\w*_ssg_|atom_site_\w*(fourier|special_func))")
 _SYMMETRY_LIKE = re.compile(
     r"_(?!geom|refln|diffrn|publ|journal|audit|exptl|chemical|citation|atom_|struct_)"
-    r"\w*(symmetry|space_?group|(layer|rod|plane)_?group|spgr|symop|symm_op|as_xyz|hermann|h_m$|int_tables|_sg_|hall)"
+    r"\w*(symmetry|space_?group|(layer|rod|plane)_?group|spgr|symop|symm_op|as_xyz|hermann|h_m$|int_tables|(?<![a-z])sg_|hall)"
 )
 """Of tags in small letters with underscores for dots and hyphens: whatever may speak of the space group."""
 STANDARD_TAG = re.compile(r"_(symmetry|space_?group)_(?!magn)")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
+from bandrt.quoting import quoted
 from bandrt.readers.cartesian import fractional
 from bandrt.readers.occupancies import one_element
 from bandrt.readers.species import unknown_species
@@ -18,6 +20,9 @@ INSIDE = ("structure", "atoms", "attributes")
 """Under which keys of a document its crystal is."""
 OWN_KEYS = ("sites", "lattice_mat", "lattice_vectors")
 """By which a crystal of pymatgen, JARVIS and OPTIMADE is known."""
+
+AGREEMENT = 0.01
+"""Å: two ways in which a document says the same may differ by so much, as they are rounded."""
 
 
 def is_document(value: Any) -> bool:
@@ -95,16 +100,22 @@ def _of_pymatgen(document: Mapping[str, Any], name: str) -> Crystal:
     if not all(lattice.get("pbc", (True,))):
         raise InputError("not-periodic", f"{name}: periodic along {lattice['pbc']}; all three directions are needed")
     numbers = [_site_number(site, index, name) for index, site in enumerate(sites)]
-    return Crystal.checked(lattice["matrix"], numbers, [site["abc"] for site in sites], name=name)
+    matrix, coords = lattice["matrix"], [site["abc"] for site in sites]
+    crystal = Crystal.checked(matrix, numbers, coords, name=name)
+    _check_lengths(crystal.lattice, [lattice.get(axis) for axis in "abc"], name)
+    _check_positions(crystal, [site.get("xyz") for site in sites], name)
+    return crystal
 
 
 def _of_jarvis(document: Mapping[str, Any], name: str) -> Crystal:
     lattice = np.array(document["lattice_mat"], dtype=np.float64)
     positions = np.array(document["coords"], dtype=np.float64).reshape(-1, 3)
     numbers = [_number(symbol, index, name) for index, symbol in enumerate(document["elements"])]
-    if document.get("cartesian"):
+    if _is_cartesian(document.get("cartesian", False)):
         positions = fractional(positions, lattice, name=name)
-    return Crystal.checked(lattice, numbers, positions, name=name)
+    crystal = Crystal.checked(lattice, numbers, positions, name=name)
+    _check_lengths(lattice, document.get("abc") or [], name)
+    return crystal
 
 
 def _of_optimade(document: Mapping[str, Any], name: str) -> Crystal:
@@ -114,9 +125,14 @@ def _of_optimade(document: Mapping[str, Any], name: str) -> Crystal:
         )
     lattice = np.array(document["lattice_vectors"], dtype=np.float64)
     positions = np.array(document["cartesian_site_positions"], dtype=np.float64).reshape(-1, 3)
+    stated, written = document.get("nsites"), document["species_at_sites"]
+    if stated is not None and stated != len(written):
+        raise _contradiction(f"nsites is {quoted(stated)}, species_at_sites has {len(written)}", name)
+    if "disorder" in (document.get("structure_features") or ()):
+        raise InputError("partial-occupancy", f"{name}: structure_features says that it is disordered; use an ordered supercell")
     species = {kind["name"]: kind for kind in document["species"]}
     numbers = []
-    for index, kind in enumerate(document["species_at_sites"]):
+    for index, kind in enumerate(written):
         place, one = f"site {index + 1} ({kind})", species[kind]
         if any(one.get("nattached") or ()):
             raise InputError("not-a-crystal", f"{name}: {place} has atoms attached to it whose positions are not given")
@@ -125,6 +141,50 @@ def _of_optimade(document: Mapping[str, Any], name: str) -> Crystal:
         if not numbers[-1]:
             raise unknown_species(one["chemical_symbols"][0], name=name, site=place)
     return Crystal.checked(lattice, numbers, fractional(positions, lattice, name=name), name=name)
+
+
+def _is_cartesian(said: Any) -> bool:
+    """Whether positions of JARVIS are in Å; some write the word.
+
+    Raises:
+        ValueError: it says neither.
+    """
+    words = {"true": True, "false": False, "1": True, "0": False}
+    if str(said).lower() not in words:
+        raise ValueError(f"cartesian is {quoted(said)}; true or false is needed")
+    return words[str(said).lower()]
+
+
+def _check_lengths(lattice: NDArray[np.float64], stated: Sequence[Any], name: str) -> None:
+    """Refuse lengths of a cell that are not those of its vectors.
+
+    Raises:
+        InputError: ``contradicting-document``.
+    """
+    for axis, vector, length in zip("abc", lattice, stated, strict=False):
+        if length is not None and not abs(float(np.linalg.norm(vector)) - float(length)) <= AGREEMENT:
+            raise _contradiction(f"{axis} is {quoted(length)}, its vector is {np.linalg.norm(vector):.6g} Å long", name)
+
+
+def _check_positions(crystal: Crystal, stated: Sequence[Any], name: str) -> None:
+    """Refuse Cartesian positions that are not the fractional ones, up to lattice translations.
+
+    Raises:
+        InputError: ``contradicting-document``.
+    """
+    given = [place for place, xyz in enumerate(stated) if xyz is not None]
+    if not given:
+        return
+    offset = fractional(np.array([stated[place] for place in given], dtype=np.float64), crystal.lattice, name=name)
+    offset -= crystal.frac_coords[given]
+    apart = np.linalg.norm((offset - np.rint(offset)) @ crystal.lattice, axis=1)
+    wrong = int(apart.argmax())
+    if apart[wrong] > AGREEMENT:
+        raise _contradiction(f"abc and xyz of site {given[wrong] + 1} are {apart[wrong]:.3g} Å apart", name)
+
+
+def _contradiction(found: str, name: str) -> InputError:
+    return InputError("contradicting-document", f"{name}: {found}; mend or remove the one that is wrong")
 
 
 def _number(symbol: str, index: int, name: str) -> int:

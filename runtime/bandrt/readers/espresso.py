@@ -17,6 +17,7 @@ from bandrt.errors import InputError
 from bandrt.readers.bravais_lattices import BravaisParameters, lattice_vectors
 from bandrt.readers.cartesian import fractional
 from bandrt.readers.species import species_number, unknown_species
+from bandrt.readers.text import lines_of, real_number
 
 BOHR = 0.529177210903
 """Å. Source: CODATA 2018, as Quantum ESPRESSO 7."""
@@ -61,7 +62,7 @@ def read_espresso(text: str, *, name: str = "crystal") -> Crystal:
     if not is_espresso(text):
         raise InputError("not-a-crystal", f"{name}: no &SYSTEM in it: no input of Quantum ESPRESSO's pw.x")
     try:
-        lines = [_bare(line) for line in text.splitlines()]
+        lines = [_bare(line) for line in lines_of(text)]
         system, cards = _system(lines), _cards(lines)
         n_atoms, n_kinds = _whole(system, "nat"), _whole(system, "ntyp")
         alat, lattice = _lattice(system, cards)
@@ -164,7 +165,7 @@ def _number(token: str) -> float:
     Raises:
         ValueError: it is none.
     """
-    if "_" in token or not math.isfinite(value := float(re.sub("[dD]", "e", token))):
+    if not math.isfinite(value := real_number(re.sub("[dD]", "e", token))):
         raise ValueError(f"{token[:40]!r} is no number")
     return value
 

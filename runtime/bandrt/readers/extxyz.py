@@ -14,8 +14,9 @@ from bandrt.elements import ATOMIC_NUMBERS, HYDROGEN_ISOTOPES
 from bandrt.errors import InputError
 from bandrt.limits import check_n_atoms, whole_number
 from bandrt.readers.cartesian import fractional
-from bandrt.readers.occupancies import OCCUPANCY_NAMES, check_column, check_kinds
+from bandrt.readers.occupancies import OCCUPANCY_COLUMNS, OCCUPANCY_NAMES, check_column, check_kinds
 from bandrt.readers.species import unknown_species
+from bandrt.readers.text import lines_of, real_number
 
 _KEY = r'"(?:[^"\\]|\\.)*"|[^\s="]+'
 _VALUE = r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|\{[^}]*\}|\[(?:[^\[\]]|\[[^\[\]]*\])*\]|[^\s"]\S*'
@@ -76,8 +77,8 @@ def read_extxyz(text: str, *, name: str = "crystal") -> Crystal:
     """
     if not text.strip():
         raise InputError("empty-file", f"{name}: the file is empty")
-    all_frames = frames(text.splitlines(keepends=True), name=name)
-    frame = next(all_frames).splitlines()
+    all_frames = frames((f"{line}\n" for line in lines_of(text)), name=name)
+    frame = lines_of(next(all_frames))
     if next(all_frames, None) is not None:
         raise InputError("several-frames", f"{name}: more than one frame; give the file itself to `bandrt infer`, which reads each")
     return _crystal_of_frame(frame[1], frame[2:], name)
@@ -108,9 +109,9 @@ def _crystal_of_frame(comment: str, rows: list[str], name: str) -> Crystal:
         if short is not None:
             raise ValueError(f"atom {short + 1} has {len(table[short])} columns of {width}")
         first = columns["pos"][0]
-        cartesian = np.array([[float(value) for value in row[first : first + 3]] for row in table]).reshape(len(rows), 3)
+        cartesian = np.array([[real_number(value) for value in row[first : first + 3]] for row in table]).reshape(len(rows), 3)
         for title, (place, count) in columns.items():
-            if title.lower() in OCCUPANCY_NAMES and count == 1:
+            if title.lower() in OCCUPANCY_COLUMNS and count == 1:
                 check_column((row[place] for row in table), name=name)
         numbers = _numbers(table, columns, name)
     except (ValueError, KeyError) as error:
@@ -162,7 +163,7 @@ def _lattice(written: str, name: str) -> NDArray[np.float64]:
         InputError: ``extxyz-syntax`` for such a matrix if that makes a difference.
         ValueError: there are not nine numbers.
     """
-    numbers = [float(value) for value in re.split(r"[\s,\[\]]+", written.strip(" \t,[]"))]
+    numbers = [real_number(value) for value in re.split(r"[\s,\[\]]+", written.strip(" \t,[]"))]
     lattice = np.array(numbers).reshape(3, 3)
     if "[" in written and not np.allclose(lattice, lattice.T, rtol=0.0, atol=LATTICE_TOLERANCE):
         raise InputError(

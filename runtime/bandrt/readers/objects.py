@@ -10,7 +10,7 @@ from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.quoting import quoted, with_article
 from bandrt.readers.cartesian import fractional
-from bandrt.readers.occupancies import OCCUPANCY_NAMES, check_column, check_kinds, one_element
+from bandrt.readers.occupancies import OCCUPANCY_COLUMNS, OCCUPANCY_NAMES, check_column, check_kinds, one_element
 from bandrt.readers.species import unknown_species
 
 
@@ -90,7 +90,8 @@ def crystal_of_ase(atoms: Any, *, name: str = "crystal") -> Crystal:
     for key in OCCUPANCY_NAMES:
         if (occupancy := getattr(atoms, "info", {}).get(key)) is not None:
             check_kinds(occupancy, name=name)
-        if (column := getattr(atoms, "arrays", {}).get(key)) is not None:
+    for key, column in getattr(atoms, "arrays", {}).items():
+        if key.lower() in OCCUPANCY_COLUMNS:
             check_column(column, name=name)
     if not np.all(atoms.pbc):
         pbc = tuple(bool(flag) for flag in np.broadcast_to(atoms.pbc, (3,)))

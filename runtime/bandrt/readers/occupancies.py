@@ -8,8 +8,10 @@ from typing import Any
 from bandrt.elements import HYDROGEN_ISOTOPES
 from bandrt.readers.species import OCCUPANCY_TOLERANCE, is_full, partial_occupancy, species_number
 
-OCCUPANCY_NAMES = ("occupancy", "occupancies")
+OCCUPANCY_NAMES = ("occupancy", "occupancies", "site_occupancy")
 """What such values are called, in lower case."""
+OCCUPANCY_COLUMNS = (*OCCUPANCY_NAMES, "occ")
+"""The same, where there is one for each atom."""
 
 
 def number_of(symbol: str) -> int:

@@ -15,6 +15,7 @@ from bandrt.errors import InputError
 from bandrt.limits import check_n_atoms, whole_number
 from bandrt.readers.cartesian import fractional
 from bandrt.readers.species import unknown_species
+from bandrt.readers.text import lines_of, real_number
 
 _FLAGS = frozenset({"t", "f", ".t.", ".f.", "true", "false", ".true.", ".false."})
 """Selective dynamics, in lower case: whether an atom may move along an axis. They are never fluorine or tritium."""
@@ -26,7 +27,7 @@ class _Lines:
     """The lines of a POSCAR, read in order; running out of them is an error that says what was missing."""
 
     def __init__(self, text: str, name: str) -> None:
-        self.lines = text.splitlines()
+        self.lines = lines_of(text)
         self.number = 0
         self.name = name
 
@@ -110,7 +111,7 @@ def _scale_factors(lines: _Lines) -> list[float]:
 def _number(token: str) -> float:
     """The number that Fortran reads, 1.0D0 included; nan for what is none."""
     try:
-        return float(token.lower().replace("d", "e")) if "_" not in token else math.nan
+        return real_number(token.lower().replace("d", "e"))
     except ValueError:
         return math.nan
 
@@ -152,7 +153,7 @@ def _symbols_behind(rows: list[str], *, selective: bool) -> list[str | None]:
     Without the line `Selective dynamics`, two or three flags in a row are flags all the same, and so is a single one where nothing
     but T and F is written; one F among other symbols is fluorine.
     """
-    behind = [row.split()[3:] for row in rows]
+    behind = [_without_mark(row.split()[3:]) for row in rows]
     for place, tokens in enumerate(behind):
         flags = next((n for n, token in enumerate(tokens[:3]) if token.lower() not in _FLAGS), len(tokens[:3]))
         if selective or flags > 1:
@@ -160,6 +161,13 @@ def _symbols_behind(rows: list[str], *, selective: bool) -> list[str | None]:
     matches = [_ROW_SYMBOL.fullmatch(tokens[0]) if tokens else None for tokens in behind]
     found = [match[1] if match and _element(match[1]) else None for match in matches]
     return [None] * len(rows) if all(symbol in ("F", "T", None) for symbol in found) and _only_flags(behind) else found
+
+
+def _without_mark(tokens: list[str]) -> list[str]:
+    """What is behind a position; a comment that is one word says as much as if it were none."""
+    written = " ".join(tokens)
+    marked = written[:1] in ("!", "#") and len(written[1:].split()) == 1
+    return written[1:].split() if marked else tokens
 
 
 def _only_flags(behind: Sequence[Sequence[str]]) -> bool:

@@ -17,6 +17,7 @@ from bandrt.errors import InputError
 from bandrt.readers.cif_symmetry import IDENTITY, SPECIAL_POSITION_TOLERANCE, Operations, expand, fits_cell, parse_operations
 from bandrt.readers.occupancies import number_of
 from bandrt.readers.species import is_full, label_number, partial_occupancy, unknown_species
+from bandrt.readers.text import lines_of, real_number
 
 _CENTRINGS = {
     1: (),
@@ -109,7 +110,7 @@ def read_res(text: str, *, name: str = "crystal") -> Crystal:
 
 def _instructions(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
     """Numbers and words of the instructions up to the end mark, continued lines joined, comments left out."""
-    lines, held, is_continued = text.splitlines(), list[str](), False
+    lines, held, is_continued = lines_of(text), list[str](), False
     for number, line in enumerate(lines, start=1):
         is_remark = not is_continued and line[:4].upper().rstrip() in ("REM", "TITL")
         words = line.split() if is_remark else line.split("!")[0].replace("=", " = ").split()
@@ -146,7 +147,7 @@ def _content(text: str, name: str) -> _Content:
             if command in _REFUSED:
                 raise InputError("res-syntax", f"{place}: {command} {_REFUSED[command]}")
             if command == "CELL" and not content.cell:
-                content.cell = [float(word) for word in rest[1:]]
+                content.cell = [real_number(word) for word in rest[1:]]
             elif command == "LATT" and content.lattice_type is None:
                 content.lattice_type = int(rest[0])
             elif command == "SYMM":
@@ -154,11 +155,11 @@ def _content(text: str, name: str) -> _Content:
             elif command == "SFAC":
                 content.symbols += _symbols(rest)
             elif command == "UNIT":
-                content.unit += [float(word) for word in rest]
+                content.unit += [real_number(word) for word in rest]
             elif command == "FVAR":
-                content.free += [float(word) for word in rest]
+                content.free += [real_number(word) for word in rest]
             elif command == "PART":
-                part = float(rest[0])
+                part = real_number(rest[0])
             elif command in ("CELL", "LATT"):
                 raise InputError("res-syntax", f"{place}: a second {command}")
             elif command not in _SILENT:
@@ -241,7 +242,7 @@ def _value(token: str, content: _Content, label: str, name: str) -> float:
         InputError: ``res-syntax`` for what is no number, or a free variable that is not there.
     """
     try:
-        value = float(token)
+        value = real_number(token)
         multiple = int((abs(value) + 5.0) / 10.0) * (1 if value > 0.0 else -1)
         rest = value - 10.0 * multiple
         if multiple in (0, 1):

@@ -19,6 +19,7 @@ _SECOND_ELEMENT = re.compile(
     r"|(?<=[\d.])([A-Z][a-z])(?![a-z])"  # Al1Cu1
     r"|(?<=\.\d)\d*([A-Z][a-z]?)(?![a-z])"  # Al0.5P0.5
     r"|(?<=\d)([A-Z])(?=\d)"  # C2H4
+    r"|[(\[{]([HD])\d*[)\]}]"  # O(H)
 )
 """Within a label: an element after a sign that joins two, or after a number; not the A of ``O2A``."""
 _WATER = re.compile(r"[HD][23]O(?![a-z])")
@@ -26,6 +27,7 @@ _WATER = re.compile(r"[HD][23]O(?![a-z])")
 _GROUPS = frozenset({"BH", "CF", "CN", "CO", "HO", "HS", "NH", "NO", "PO"})
 """In capitals as likely a group of two elements as one: cobalt or CO."""
 _ISOTOPES = {"D": "deuterium", "T": "tritium"}
+_SYMBOLS = ATOMIC_NUMBERS.keys() | _ISOTOPES.keys()
 OCCUPANCY_TOLERANCE = 1e-3
 """A site filled to within this is full."""
 
@@ -63,7 +65,7 @@ def label_number(label: str) -> int:
     match = _LABEL.match(label, isotope.start(2) if isotope else 0)
     if match is None or _WATER.match(label):
         return 0
-    if any(second[second.lastindex or 0] in ATOMIC_NUMBERS for second in _SECOND_ELEMENT.finditer(label, match.end())):
+    if any(second[second.lastindex or 0] in _SYMBOLS for second in _SECOND_ELEMENT.finditer(label, match.end())):
         return 0
     number = ATOMIC_NUMBERS.get(match[0], 0)
     return 0 if isotope and not _is_a_mass(int(isotope[1]), number) else number

@@ -7,6 +7,7 @@ import errno
 import gzip
 import lzma
 import os
+import re
 import stat
 import zlib
 from collections.abc import Callable
@@ -26,6 +27,10 @@ BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
 """What reading a damaged file raises; a ValueError is for a name that no file can have."""
 
 SEARCH = "folders, tables and archives are searched by `bandrt infer`, and in Python by `bandrt.find`"
+
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+"""Of a text file. Python's ``splitlines`` ends lines at eight more characters, the ellipsis of an old code page among them."""
 
 
 class ByteStream(Protocol):
@@ -66,6 +71,23 @@ def decoded(raw: bytes) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         return raw.decode("latin-1")
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text file, without their ends."""
+    lines = _LINE_END.split(text)
+    return lines if lines[-1] else lines[:-1]
+
+
+def real_number(written: str) -> float:
+    """A number as programs write it; to Python, 3_3 is thirty-three.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if "_" in written:
+        raise ValueError(f"{written[:40]!r} is no number")
+    return float(written)
 
 
 def limited(stream: ByteStream, *, name: str) -> bytes:

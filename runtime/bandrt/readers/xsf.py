@@ -12,6 +12,7 @@ from bandrt.limits import check_n_atoms, whole_number
 from bandrt.readers.cartesian import fractional
 from bandrt.readers.occupancies import number_of
 from bandrt.readers.species import unknown_species
+from bandrt.readers.text import lines_of, real_number
 
 _NOT_PERIODIC = {"MOLECULE", "ATOMS", "POLYMER", "SLAB"}
 
@@ -29,7 +30,7 @@ def read_xsf(text: str, *, name: str = "crystal") -> Crystal:
     """
     if not text.strip():
         raise InputError("empty-file", f"{name}: the file is empty")
-    rows = (line.split() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
+    rows = (line.split() for line in lines_of(text) if line.strip() and not line.lstrip().startswith("#"))
     lattice, atoms = None, None
     for row in rows:
         keyword = row[0].upper()
@@ -46,7 +47,7 @@ def read_xsf(text: str, *, name: str = "crystal") -> Crystal:
                 n_atoms = whole_number(next(rows)[0], "the number of atoms", name=name)
                 check_n_atoms(n_atoms, name=name)
                 atoms = [next(rows) for _ in range(n_atoms)]
-                cartesian = np.array([[float(value) for value in atom[1:4]] for atom in atoms]).reshape(n_atoms, 3)
+                cartesian = np.array([[real_number(value) for value in atom[1:4]] for atom in atoms]).reshape(n_atoms, 3)
         except (ValueError, IndexError, StopIteration, RuntimeError) as error:
             raise InputError("xsf-syntax", f"{name}: {keyword} cannot be read; it may be cut short ({error})") from None
     if lattice is None or atoms is None:
@@ -59,7 +60,7 @@ def read_xsf(text: str, *, name: str = "crystal") -> Crystal:
 
 def _numbers(rows: Iterator[list[str]]) -> list[float]:
     """Three numbers of the next row."""
-    values = [float(value) for value in next(rows)[:3]]
+    values = [real_number(value) for value in next(rows)[:3]]
     if len(values) != 3:
         raise ValueError(f"three numbers are needed, found {len(values)}")
     return values

@@ -624,14 +624,16 @@ def test_what_is_wrong_has_a_code(text: str, code: str) -> None:
     assert code_of(text) == code
 
 
-@pytest.mark.parametrize("formula", ["'Na2 Cl1'", "'Na1 Cl1 H2'", "Na"])
+@pytest.mark.parametrize(
+    "formula", ["'Na2 Cl1'", "'Na1 Cl1 H2'", "Na", "'Na0.98 Cl'", "'Na0.5 Cl0.5 H0.1'", f"Na{'9' * 400}", f"Na{'9' * 5000}.5"]
+)
 def test_atoms_that_contradict_the_formula_are_refused(formula: str) -> None:
     assert code_of(SALT.replace("'Na1 Cl1'", formula)) == "composition-mismatch"
 
 
 @pytest.mark.parametrize(
     "formula",
-    ["?", "'rock salt'", "'Na0.98 Cl'", "'Na4 Cl4'", "Na1Cl1", "'Na1 Cl1 H0'", "Na.", f"Na{'9' * 400}", f"Na{'9' * 5000}.5"],
+    ["?", "'rock salt'", "'Na0.5 Cl0.50'", "'Na0.33 Cl0.34'", "'Na4 Cl4'", "Na1Cl1", "'Na1 Cl1 H0'", "Na.", "'Na0.5 Cl0.5 H0.0'"],
 )
 def test_formulas_that_say_nothing_against_the_atoms_are_accepted(formula: str) -> None:
     assert read_cif(SALT.replace("'Na1 Cl1'", formula)).n_atoms == 8
@@ -648,3 +650,13 @@ def test_a_file_cut_anywhere_is_never_a_smaller_crystal(examples: Path) -> None:
             except InputError:
                 continue
             assert cut.n_atoms == whole.n_atoms, f"{path.name} cut at {end}"
+
+
+def test_a_group_in_the_brackets_of_a_label_is_no_element() -> None:
+    for label in ("O(H)1", "O(H2)", "N[H3]1", "O{D}"):
+        unlabelled = SALT.replace("_atom_site_type_symbol\n", "").replace("Na1 Na+", label).replace("Cl1 Cl-", "Cl1")
+        assert code_of(unlabelled) == "unknown-species", label
+
+
+def test_a_number_of_a_space_group_under_a_short_tag_is_not_passed_over() -> None:
+    assert code_of(NO_SYMMETRY.replace("_cell_length_a", "_sg_number 225\n_cell_length_a", 1)) == "bad-symmetry"

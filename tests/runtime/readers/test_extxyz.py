@@ -151,3 +151,20 @@ def test_ase_writes_what_we_read(tmp_path: Path, examples: Path) -> None:
         assert again.symbols == crystal.symbols
         assert np.allclose(again.lattice, crystal.lattice, rtol=0.0, atol=1e-6)
         assert np.allclose(again.frac_coords, crystal.frac_coords, rtol=0.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("mark", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+def test_a_line_ends_at_its_end_only(mark: str) -> None:
+    assert read_extxyz(FRAME.replace("energy=-3.2", f'note="one{mark}two"')).symbols == ("Cs", "Cl")
+
+
+@pytest.mark.parametrize("title", ["occupancy", "Occupancies", "occ", "site_occupancy"])
+def test_a_column_of_occupancies_may_have_any_of_its_names(title: str) -> None:
+    columns = FRAME.replace("pos:R:3", f"pos:R:3:{title}:R:1").replace("Cs 0 0 0", "Cs 0 0 0 1")
+    assert code_of(columns.replace("Cl 2.25 2 2", "Cl 2.25 2 2 0.5")) == "partial-occupancy"
+    assert read_extxyz(columns.replace("Cl 2.25 2 2", "Cl 2.25 2 2 1.0")).n_atoms == 2
+
+
+def test_an_underscore_is_no_digit() -> None:
+    assert code_of(FRAME.replace("2.25 2 2", "2_2 2 2")) == "extxyz-syntax"
+    assert code_of(FRAME.replace('"4 0 0', '"4_0 0 0')) == "extxyz-syntax"

@@ -259,3 +259,17 @@ def test_a_cell_without_volume_is_refused_however_it_is_scaled() -> None:
 def test_symbols_are_those_of_the_periodic_table() -> None:
     for number in (1, 57, 118):
         assert read_poscar(f"x\n1\n9 0 0\n0 9 0\n0 0 9\n{SYMBOLS[number]}\n1\nD\n0 0 0\n").atomic_numbers.tolist() == [number]
+
+
+@pytest.mark.parametrize("mark", ["\x0b", "\x0c", "\x1c", "\x1e", "\x85", "\u2028", "\u2029"])
+def test_a_line_ends_at_its_end_only(mark: str) -> None:
+    assert same(read_poscar(DIRECT.replace("rutile-like", f"one{mark}two")), read_poscar(DIRECT))
+    assert same(read_poscar(DIRECT.replace("\n", "\r")), read_poscar(DIRECT))
+
+
+@pytest.mark.parametrize("mark", ["! ", "#", "!"])
+def test_a_symbol_in_a_comment_behind_a_position_says_what_the_atom_is(mark: str) -> None:
+    rows = DIRECT.replace("0.0 0.0 0.0\n0.3", f"0.0 0.0 0.0 {mark}Ti\n0.3").replace("0.7 0.7 0.0", f"0.7 0.7 0.0 {mark}O")
+    assert same(read_poscar(rows), read_poscar(DIRECT))
+    assert code_of(rows.replace(f"{mark}Ti", f"{mark}O")) == "species-mismatch"
+    assert same(read_poscar(rows.replace(f"{mark}Ti", f"{mark}O site of the cation")), read_poscar(DIRECT))
