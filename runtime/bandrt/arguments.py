@@ -7,7 +7,7 @@ import math
 import numbers
 import operator
 import types
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -42,14 +42,20 @@ def check_choices(configuration: Any) -> None:
             check_choice(name, getattr(configuration, name), hint)
 
 
-def check_fields(given: Any) -> None:
+def check_fields(given: Any, *, may_be_nan: Collection[str] = ()) -> None:
     """Refuse a dataclass of which a field is not what its type says; of arrays, whether they are any.
+
+    Args:
+        given: the dataclass.
+        may_be_nan: fields of which nan says that there is nothing to say.
 
     Raises:
         ArgumentError: ``bad-argument``, naming the field.
     """
     for name, hint in _fields(given.__class__):
         value = getattr(given, name)
+        if name in may_be_nan and isinstance(value, float) and math.isnan(value):
+            continue
         if type(value) is not hint or hint is float:  # most are what they should be, and this is done for every crystal
             check_type(name, value, hint)
 

@@ -50,7 +50,7 @@ class Prediction:
     input_sha256: str = ""
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        check_fields(self, may_be_nan=("uncertainty_ev",))
 
     @property
     def crystal(self) -> Crystal:
