@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import bandrt
-from bandrt.bands.plot import branches, pretty_formula, pretty_label, ticks
+from bandrt.bands.plot import branches, pretty_formula, tick_texts, ticks
 from bandrt.predict import band_structure
 from bandrt.sources import find
 from bandrt_train.data.builder import build_dataset
@@ -26,9 +26,10 @@ from bandrt_train.evaluation.report import read_report
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 PREDICTED, DFT = "#D55E00", "#333333"
+_TO_ASCII = str.maketrans("", "", "${}_")
 WANTED_GAP_EV, N_SHORTLISTED = 1.5, 6
-LABEL_SPACE = 0.035
-"""Of the width of the axes, what a letter of a label needs; labels with less are left out."""
+AXES_INCHES = 2.8
+"""Width of one of the three axes in a row of a picture."""
 
 
 def main() -> None:
@@ -36,8 +37,13 @@ def main() -> None:
     mpl.rcParams["svg.hashsalt"] = "bandrt"
     IMAGES.mkdir(parents=True, exist_ok=True)
     with bandrt.load(threads=1) as engine:
-        predicted_beside_dft(engine).savefig(IMAGES / "predicted-beside-dft.png", dpi=130)
-        shortlist(engine).savefig(IMAGES / "shortlist.png", dpi=130)
+        for name, figure in (("predicted-beside-dft", predicted_beside_dft(engine)), ("shortlist", shortlist(engine))):
+            figure.savefig(IMAGES / f"{name}.png", dpi=130, metadata={"Description": captions(figure)})
+
+
+def captions(figure: Figure) -> str:
+    """The figures that a picture states, as its file carries them, for a test that compares them with the engine's."""
+    return " / ".join([figure.get_suptitle(), *(axes.get_title() for axes in figure.axes)]).translate(_TO_ASCII)
 
 
 def predicted_beside_dft(engine: bandrt.Engine) -> Figure:
@@ -109,11 +115,8 @@ def lines(axes: Axes, bands: bandrt.BandStructure, color: str) -> None:
         axes.axvline(branch.distance[0], color="#BBBBBB", linewidth=0.6, zorder=1)
     axes.axhline(0.0, color="#888888", linewidth=0.7, linestyle=":")
     axes.set_xlim(0.0, marks[-1][0])
-    named, width = [marks[0]], marks[-1][0]
-    for place, name in marks[1:]:
-        if place - named[-1][0] > LABEL_SPACE * width * len(name):
-            named.append((place, name))
-    axes.set_xticks([place for place, _ in named], [pretty_label(name) for _, name in named], fontsize=8)
+    inches = AXES_INCHES / marks[-1][0]
+    axes.set_xticks([place for place, _ in marks], tick_texts(marks, inches), fontsize=8)
     axes.tick_params(axis="x", length=0)
 
 

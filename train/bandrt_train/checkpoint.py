@@ -190,7 +190,8 @@ def _fresh(config: Config, ensemble: EnsembleRule | None) -> Model:
 def _read(file: Path) -> Any:
     """The content of a torch file, of strings, numbers and tensors only."""
     if not file.is_file():
-        raise CheckpointError("checkpoint-not-found", f"{file}: there is no such file")
+        why = "is a folder; name the checkpoint in it" if file.is_dir() else "there is no such file"
+        raise CheckpointError("checkpoint-not-found", f"{file}: {why}")
     if not zipfile.is_zipfile(file):
         raise CheckpointError("checkpoint-invalid", f"{file}: not a checkpoint, or a truncated one: it is no zip archive")
     try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("verify", short_help="Compare an engine with what it was made from.")
-@click.argument("model", type=options.PATH)
+@click.argument("model", type=options.ENGINE)
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=options.PATH)
 @click.option(
     "--against", required=True, metavar="CKPT|MODEL", type=CheckpointPath(),

@@ -16,6 +16,7 @@ from bandrt.arguments import not_allowed
 from bandrt.bands.on_path import BandEdge, BandsOnPath
 from bandrt.errors import MissingPackageError
 from bandrt.files import replaced
+from bandrt.quoting import shortened
 
 FIGURE_FORMATS = ("png", "svg", "pdf")
 CREATOR = "bandrt.bands.plot"
@@ -28,6 +29,8 @@ _INK, _FAINT = "#222222", "#B0B0B0"
 _HEIGHT_INCHES = 4.4
 _LETTER_INCHES, _MARGIN_INCHES = 0.08, 0.9
 """Width of a letter of a label, and of what stands left and right of the axes."""
+_TITLE_INCHES, _NAME_INCHES = 0.092, 0.065
+"""Width of a letter of the title, at 12 points, and of the name, at 8."""
 
 
 _Place = tuple[int, int, int]
@@ -102,7 +105,7 @@ def draw(bands: BandsOnPath, *, name: str = "", full_walk: bool = False) -> Any:
     drawn = branches(bands, full_walk=full_walk)
     length = _length(drawn)
     figure = Figure(figsize=(length + _MARGIN_INCHES, _HEIGHT_INCHES), layout="constrained")
-    _draw_on(figure.add_subplot(), bands, drawn, length, name)
+    _draw_on(figure.add_subplot(), bands, drawn, length, name, alone=True)
     return figure
 
 
@@ -127,14 +130,15 @@ def plot(bands: BandsOnPath, ax: Any = None, *, name: str = "", full_walk: bool 
     from matplotlib.axes import Axes
 
     drawn = branches(bands, full_walk=full_walk)
-    if ax is None:
+    alone = ax is None
+    if alone:
         length = _length(drawn)
         _, ax = pyplot.subplots(figsize=(length + _MARGIN_INCHES, _HEIGHT_INCHES), layout="constrained")
     elif isinstance(ax, Axes):
         length = float(ax.get_window_extent().width / ax.figure.dpi)
     else:
         raise not_allowed("ax", ax, "None, or axes of matplotlib, such as pyplot.subplots() gives beside the figure")
-    _draw_on(ax, bands, drawn, length, name)
+    _draw_on(ax, bands, drawn, length, name, alone=alone)
     return ax
 
 
@@ -189,8 +193,8 @@ def pretty_space_group(symbol: str) -> str:
     return "$" + re.sub(r"_(\d)", r"_{\1}", re.sub(r"-(\d)", r"\\bar{\1}", symbol)) + "$"
 
 
-def _draw_on(axes: Any, bands: BandsOnPath, drawn: list[Branch], inches: float, name: str) -> None:
-    """Draw branches on axes so many inches long."""
+def _draw_on(axes: Any, bands: BandsOnPath, drawn: list[Branch], inches: float, name: str, *, alone: bool) -> None:
+    """Draw branches on axes so many inches long; what is not alone in its figure keeps within its frame."""
     marks = ticks(drawn)
     length = marks[-1][0]
     for branch in drawn:
@@ -201,8 +205,9 @@ def _draw_on(axes: Any, bands: BandsOnPath, drawn: list[Branch], inches: float, 
         axes.axvline(branch.distance[0], color=_FAINT if branch.joined else _INK, linewidth=0.6 if branch.joined else 0.9, zorder=1)
     axes.axhline(bands.efermi, color=_INK, linewidth=0.8, linestyle=(0, (5, 4)), zorder=2)
     axes.text(
-        1.01, bands.efermi, "$E_\\mathrm{F}$" if bands.is_metal else "mid-gap", color=_INK, fontsize=8, va="center",
-        transform=axes.get_yaxis_transform(),
+        1.01 if alone else 0.985, bands.efermi, "$E_\\mathrm{F}$" if bands.is_metal else "mid-gap", color=_INK, fontsize=8,
+        va="center" if alone else "bottom", ha="left" if alone else "right", transform=axes.get_yaxis_transform(), zorder=5,
+        bbox=None if alone else {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.6},
     )  # fmt: skip
     if bands.vbm is not None and bands.cbm is not None:
         axes.axhspan(bands.vbm.energy, bands.cbm.energy, color=_FAINT, alpha=0.18, linewidth=0, zorder=0)
@@ -214,19 +219,29 @@ def _draw_on(axes: Any, bands: BandsOnPath, drawn: list[Branch], inches: float, 
             )  # fmt: skip
     axes.set_xlim(0.0, length)
     axes.margins(y=0.04)
-    axes.set_xticks([position for position, _ in marks], _tick_texts(marks, inches / length), fontsize=10)
+    axes.set_xticks([position for position, _ in marks], tick_texts(marks, inches / length), fontsize=10)
     axes.set_ylabel("energy (eV)", color=_INK)
     axes.tick_params(axis="x", length=0, pad=5)
     axes.tick_params(axis="y", direction="in", labelsize=9)
     for side in axes.spines.values():
         side.set_linewidth(0.8)
-    axes.set_title(_title(bands), loc="left", fontsize=12, color=_INK)
-    axes.set_title(name, loc="right", fontsize=8, color="#666666", parse_math=False)
+    _set_titles(axes, _title(bands), name, inches)
 
 
 def _length(drawn: list[Branch]) -> float:
     """Inches that the axes of these branches are long."""
     return float(np.clip(3.4 + 0.42 * len(drawn), 5.2, 14.0)) - _MARGIN_INCHES
+
+
+def _set_titles(axes: Any, title: str, name: str, inches: float) -> None:
+    """The title and, right of it or, where that is too narrow, above it, the name: no letter on another, none beyond the axes."""
+    wide = _TITLE_INCHES * len(re.sub(r"\\bar|[${}_]", "", title))
+    name = shortened(name, max(12, int(inches / _NAME_INCHES)))
+    beside = wide + _NAME_INCHES * (len(name) + 2) <= inches
+    axes.set_title(title, loc="left", fontsize=12 * min(1.0, max(0.5, inches / wide)), color=_INK)
+    axes.set_title(
+        name if beside or not name else f"{name}\n", loc="right", fontsize=8, color="#666666", parse_math=False, linespacing=2.2
+    )
 
 
 def _title(bands: BandsOnPath) -> str:
@@ -235,7 +250,7 @@ def _title(bands: BandsOnPath) -> str:
     return f"{pretty_formula(bands.crystal.formula)}   {pretty_space_group(bands.space_group_symbol)}   {verdict}"
 
 
-def _tick_texts(marks: list[tuple[float, str]], inches: float) -> list[str]:
+def tick_texts(marks: list[tuple[float, str]], inches: float) -> list[str]:
     """Names as printed, of which the axis gives so many inches per 1/Å; of two that would touch the second is set a line lower."""
     texts = [pretty_label(marks[0][1])]
     lowered = False

@@ -52,7 +52,7 @@ class BatchSizes(click.ParamType[tuple[int, ...]]):
     "--engine",
     "engines",
     multiple=True,
-    type=options.PATH,
+    type=options.ENGINE,
     help="Model file, may be given again; the shipped one by default.",
 )
 @click.option("--checkpoint", type=options.PATH, help="Time this checkpoint in PyTorch Geometric, too; needs torch.")

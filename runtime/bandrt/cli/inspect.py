@@ -14,7 +14,7 @@ from bandrt.manifest import Bucket, EnsembleRule, Manifest, ParityReport, Traini
 
 
 @click.command("inspect", short_help="Say what a model is and how it was verified.")
-@click.argument("model", default=DEFAULT_ENGINE, type=options.PATH)
+@click.argument("model", default=DEFAULT_ENGINE, type=options.ENGINE)
 @options.as_json("the manifest, with the contract of its inputs and outputs")
 def command(model: Path, as_json: bool) -> None:
     """Say what MODEL is, what it was trained on and how it was verified.

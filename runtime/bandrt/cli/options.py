@@ -10,9 +10,13 @@ from typing import Any, TypeVar
 
 import click
 
+from bandrt.engine import DEFAULT_ENGINE
 from bandrt.engine.session import MAX_THREADS
 from bandrt.files import from_home
 from bandrt.run.workers import MAX_WORKERS
+
+SHIPPED = "shipped"
+"""What commands call the engine that comes with bandrt, and its checkpoint."""
 
 
 class NamedPath(click.Path):
@@ -29,6 +33,14 @@ class NamedPath(click.Path):
         if not os.fspath(value):
             self.fail("a path is empty; is a variable of the shell not set?", param, ctx)
         return super().convert(from_home(os.fsdecode(value)), param, ctx)
+
+
+class EnginePath(NamedPath):
+    """A model file, or the word ``shipped`` for the one that comes with bandrt, where nothing here is called so."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Turn an argument into a path."""
+        return DEFAULT_ENGINE if value == SHIPPED and not Path(SHIPPED).exists() else super().convert(value, param, ctx)
 
 
 class OutPath(NamedPath):
@@ -54,6 +66,8 @@ class Number(click.FloatRange):
 
 PATH = NamedPath()
 """A file or folder."""
+ENGINE = EnginePath()
+"""A model file."""
 SEED = click.IntRange(0, 2**32 - 1)
 """What every generator of random numbers takes."""
 Command = TypeVar("Command", bound=Callable[..., Any])

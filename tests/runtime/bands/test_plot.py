@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,6 +103,35 @@ def test_edges_are_marked_wherever_their_kpoint_is_drawn() -> None:
     assert "1.00 eV direct gap" in axes.get_title(loc="left")
     assert axes.get_title(loc="right") == "GaAs"
     assert "mid-gap" in [text.get_text() for text in axes.texts]
+
+
+def first_line(title: Any, renderer: Any) -> Any:
+    """Where the first line of a text is drawn: the second, if there is one, is empty."""
+    box = title.get_window_extent(renderer)
+    if title.get_text().endswith("\n"):
+        box.y0 = box.y1 - 1.2 * title.get_fontsize() * title.get_figure().dpi / 72
+    return box
+
+
+@pytest.mark.parametrize("name", ["", "GaAs", "POSCAR_a_name_that_is_long_mp-924128", "long_" * 40])
+@pytest.mark.parametrize("columns", [1, 3])
+def test_side_by_side_no_text_stands_on_another_or_leaves_its_axes(columns: int, name: str) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4 * columns, 4))
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for axes in figure.subplots(1, columns, squeeze=False).flat:
+        plot(bands_of(TRICLINIC), axes, name=name)
+    figure.draw(renderer)
+    for axes in figure.axes:
+        frame = axes.get_window_extent(renderer)
+        titles = [first_line(one, renderer) for one in (axes.title, axes._left_title, axes._right_title) if one.get_text()]
+        assert not any(one.overlaps(other) for one, other in combinations(titles, 2))
+        for text in [*titles, *(text.get_window_extent(renderer) for text in axes.texts)]:
+            assert frame.x0 - 1 <= text.x0 < text.x1 <= frame.x1 + 1
+        names = [label.get_window_extent(renderer) for label in axes.get_xticklabels()]
+        assert not any(one.overlaps(other) for one, other in pairwise(names))
 
 
 def test_a_metal_shows_its_fermi_level_and_no_edges() -> None:

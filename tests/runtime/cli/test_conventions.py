@@ -15,7 +15,7 @@ import click
 import pytest
 
 from bandrt.cli import cli, run
-from bandrt.cli.options import NamedPath, Number
+from bandrt.cli.options import EnginePath, NamedPath, Number
 from bandrt.engine.session import MAX_THREADS
 from bandrt.recipe import Frame, Scheme
 
@@ -107,6 +107,17 @@ def test_a_path_that_cannot_be_read_is_not_for_the_command_line_to_refuse(name: 
 def test_standard_output_is_no_place_for_what_is_written_whole(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*name.split()[1:], "-o", "-"]) == 2
     assert "nothing is written to standard output" in capsys.readouterr().err
+
+
+def test_the_word_shipped_names_the_engine_wherever_one_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = {
+        name: option.type for name, c in COMMANDS.items() for option in c.params if option.name in ("engine", "engines", "model")
+    }
+    assert {name.partition(" ")[2] for name, kind in asked.items() if isinstance(kind, EnginePath)} >= {
+        "infer", "inspect", "bench", "verify",
+    }  # fmt: skip
+    assert run(["inspect", "shipped"]) == 0
+    assert "bloch" in capsys.readouterr().out
 
 
 FLOATS = [

@@ -110,6 +110,8 @@ def read_config(path: Path) -> FitConfig:
         FitError: ``config-invalid`` for text that is not TOML, an unknown key, or a value of the wrong kind, naming it.
         ConfigError: ``config-invalid`` for a model that cannot be.
     """
+    if path.is_dir():
+        raise FitError("config-invalid", f"{path}: is a folder; name the TOML file in it")
     try:
         values = tomllib.loads(require_there(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
