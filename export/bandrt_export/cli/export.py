@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bandrt.cli import options
+from bandrt.cli import options, say_done
 from bandrt.cli.progress import Progress
 from bandrt.engine import ONNX_SUFFIX, PLAN_SUFFIX, read_manifest
 from bandrt.engine.plan.file import sidecar
@@ -104,7 +104,7 @@ def command(
                 manifest = plan.build_plan(model, out, backend=backend, targets=targets, **sizes)
     else:
         raise click.UsageError(f"{out.name}: name the engine *.onnx or *.plan")
-    click.echo(describe(manifest, out))
+    say_done(describe(manifest, out))
 
 
 def _export_onnx(

@@ -131,14 +131,27 @@ def run(arguments: list[str], interrupt: Interrupt | None = None) -> int:
             return _stopped(request.number)
         return _stopped(None if interrupt is None else interrupt.number)
     except BrokenPipeError:  # whoever read our output has had enough
-        with suppress(OSError, ValueError, AttributeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_nowhere()
         return EXIT_FATAL
     except Exception as error:
         if interrupt is not None and interrupt.number is not None:  # libraries make others of the exception they see
             return _stopped(interrupt.number)
         return _report(error, arguments)
     return code if isinstance(code, int) else 0
+
+
+def say_done(text: str) -> None:
+    """Say on standard output what is done; that nobody reads it does not undo it, and the command ends as it would."""
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        _write_nowhere()
+
+
+def _write_nowhere() -> None:
+    """Lead standard output into nothing, so that what is left in it makes no error at the end."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _stopped(number: int | None) -> int:

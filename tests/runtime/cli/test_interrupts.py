@@ -79,6 +79,7 @@ def test_a_request_to_the_whole_group_is_taken_once(tmp_path: Path) -> None:
     with started(program(body), cwd=tmp_path, start_new_session=True) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "busy\n"
+        time.sleep(0.3)  # until it is asleep
         os.killpg(running.pid, signal.SIGINT)
         time.sleep(0.1)
         os.killpg(running.pid, signal.SIGTERM)

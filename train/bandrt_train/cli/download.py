@@ -9,7 +9,7 @@ from typing import get_args
 
 import click
 
-from bandrt.cli import EXIT_SOME_FAILED, options
+from bandrt.cli import EXIT_SOME_FAILED, options, say_done
 from bandrt.cli.progress import Progress
 from bandrt.errors import BandrtError, NotFoundError
 from bandrt_train.data.sources.materials_project import (
@@ -94,14 +94,14 @@ def command(
     except KeyboardInterrupt:
         click.echo(f"{out}: what is fetched is kept; go on with: bandrt train download -o {out}", err=True)
         raise
-    click.echo(f"{done.kept + done.fetched} of {done.total} band structures in {out}, {done.fetched} of them new")
+    say_done(f"{done.kept + done.fetched} of {done.total} band structures in {out}, {done.fetched} of them new")
     if not done.failed:
         return 0
     failures = failed_downloads(out)
     examples = {failure.code: failure for failure in reversed(failures)}
-    click.echo(f"{done.failed} could not be had, all of them in {out / FAILED}; run again to try them again:")
+    say_done(f"{done.failed} could not be had, all of them in {out / FAILED}; run again to try them again:")
     for code, n in Counter(failure.code for failure in failures).most_common():
-        click.echo(f"  {n} {code}, such as {examples[code].id}: {examples[code].message}")
+        say_done(f"  {n} {code}, such as {examples[code].id}: {examples[code].message}")
     return EXIT_SOME_FAILED
 
 
