@@ -38,10 +38,10 @@ ONE_ATOM_CELLS = {"Cu_30_bandstructure": 29}
 @click.command(help=__doc__)
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--table", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Columns material_id and cif.")
-@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
-def main(folder: Path, table: Path | None, output: Path) -> None:
+@click.option("-o", "--out", required=True, type=click.Path(dir_okay=False, path_type=Path))
+def main(folder: Path, table: Path | None, out: Path) -> None:
     cifs = {} if table is None else read_table(table, {number_of(path) for path in documents(folder)})
-    with output.open("w", encoding="utf-8") as file:
+    with out.open("w", encoding="utf-8") as file:
         for path in documents(folder):
             document = read_json(path)
             document["id"] = name_of(path)

@@ -102,9 +102,9 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--plan", "plans", multiple=True, type=FILE, help="A plan that is built already; may be repeated.")
 @click.option("--arrays", type=FILE, help="Batches written by --write-arrays.")
 @click.option("--write-arrays", type=click.Path(path_type=Path), help="Write batches of the example crystals, and stop.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON to write; benchmarks/results/gpu_check-DATE.json.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="JSON to write; benchmarks/results/gpu_check-DATE.json.")
 @click.option("--dry", is_flag=True, help="Small, on the CPU.")
-def main(engines: Any, plans: Any, arrays: Path | None, write_arrays: Path | None, output: Path | None, dry: bool) -> None:
+def main(engines: Any, plans: Any, arrays: Path | None, write_arrays: Path | None, out: Path | None, dry: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         check = Check(list(engines) or [DEFAULT_ENGINE], list(plans), arrays, dry, Path(folder))
         if write_arrays:
@@ -124,10 +124,10 @@ def main(engines: Any, plans: Any, arrays: Path | None, write_arrays: Path | Non
         for name, step in steps.items():
             check.found[name] = outcome(step, check)
             click.echo(f"{name}: {brief(check.found[name])}")
-    output = output or ROOT / "benchmarks" / "results" / f"gpu_check-{datetime.now(UTC):%Y-%m-%d}.json"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(check.found, indent=1, default=str) + "\n", encoding="utf-8")
-    click.echo(f"wrote {output}")
+    out = out or ROOT / "benchmarks" / "results" / f"gpu_check-{datetime.now(UTC):%Y-%m-%d}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(check.found, indent=1, default=str) + "\n", encoding="utf-8")
+    click.echo(f"wrote {out}")
     sys.exit(1 if failed(check.found) else 0)
 
 

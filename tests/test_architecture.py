@@ -26,7 +26,7 @@ ROOMS = {
         *("readers", "sources", "items", "symmetry", "graph", "kpaths", "features", "batch"),
         *("bands", "domain", "engine", "results", "predict", "machine", "run", "cli", "__main__"),
     ),
-    "bandrt_train": ("error_codes", "tables", "model", "checkpoint", "weights", "data", "evaluation", "fit", "cli"),
+    "bandrt_train": ("error_codes", "description", "tables", "model", "checkpoint", "weights", "data", "evaluation", "fit", "cli"),
     "bandrt_export": ("errors", "error_codes", "output", "dense", "half", "parity", "onnx", "plan", "verify", "cli"),
 }
 """Modules and folders of each package from the ground up; each imports only itself and what stands before it."""

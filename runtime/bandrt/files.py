@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -16,6 +17,51 @@ from bandrt.errors import NotFoundError, OutputError, OutputInTheWayError
 TEMPORARY_SUFFIX = ".tmp"
 CRASH_LOG = "bandrt-error.log"
 """Where the traceback of a bug is written, in the output folder if there is one."""
+
+
+UNFINISHED_BYTES = 1 << 16
+
+
+class _Unfinished:
+    """The temporary files that are being written, so that a process that ends at once, or is killed, leaves none of them."""
+
+    def __init__(self) -> None:
+        self._paths: list[bytes] = []
+        self._shared: mmap.mmap | None = None
+
+    def share(self) -> None:
+        """From now on a process that this one forks tells it which they are, even by its death."""
+        self._shared = mmap.mmap(-1, UNFINISHED_BYTES)
+
+    @contextmanager
+    def noted(self, path: Path) -> Iterator[None]:
+        """Know of a file for as long as it is being written."""
+        name = os.fsencode(os.path.abspath(path))
+        self._paths.append(name)
+        self._tell()
+        try:
+            yield
+        finally:
+            self._paths.remove(name)
+            self._tell()
+
+    def remove(self) -> None:
+        """Remove them; what is not named as temporary files are is left alone, since a name may have been cut short."""
+        from shutil import rmtree
+
+        told = self._paths if self._shared is None else bytes(self._shared).partition(b"\0\0")[0].split(b"\0")
+        for path in (Path(os.fsdecode(name)) for name in told):
+            if _is_temporary(path.name):
+                with suppress(OSError):
+                    rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+    def _tell(self) -> None:
+        text = b"\0".join(self._paths) + b"\0\0"
+        if self._shared is not None and len(text) <= UNFINISHED_BYTES:
+            self._shared[: len(text)] = text
+
+
+unfinished = _Unfinished()
 
 
 @contextmanager
@@ -29,17 +75,32 @@ def replaced(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
     The temporary name is another one each time: nobody can put a link there, and two writers do not meet. What a killed process
     left is removed by `remove_leftovers`.
     """
-    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
+    temporary = temporary_beside(path)
     text: dict[str, Any] = {} if mode == "wb" else {"encoding": "utf-8", "newline": "", "errors": "backslashreplace"}
-    try:
-        with open(temporary, mode.replace("w", "x"), **text) as file:  # what is there already, such as a link, is not followed
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with unfinished.noted(temporary):
+        try:
+            with open(temporary, mode.replace("w", "x"), **text) as file:  # what is there already, such as a link, is not followed
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name that nobody can know before, in the folder of a file that is to be written under it first."""
+    return path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder among the temporary files of this machine, removed at the end of the block."""
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix=".bandrt-", suffix=TEMPORARY_SUFFIX) as folder, unfinished.noted(Path(folder)):
+        yield Path(folder)
 
 
 def remove_leftovers(folder: Path, names: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""Each kind of input that once hung, killed, emptied or misled a run, in one run: right or refused with a code, and nothing lost."""
+"""Each kind of input that hung, killed, emptied or misled a run, in one run: right or refused with a code, and nothing lost."""
 
 from __future__ import annotations
 

@@ -21,18 +21,13 @@ from bandrt.errors import BandrtError, UsageError
 from bandrt.files import file_sha256, replaced
 from bandrt.manifest import BandRule, EnsembleRule, TrainingDomain, from_mapping, parsed
 from bandrt.recipe import Recipe
+from bandrt_train.description import FORMAT_VERSION, KIND, require_version
+from bandrt_train.description import CheckpointError as CheckpointError  # which it raises
 from bandrt_train.model.bandformer import build_model
 from bandrt_train.model.ensemble import Ensemble, Model
 from bandrt_train.model.released.config import Conventions, SpeciesIndex
 from bandrt_train.model.released.layout import is_released, read_released
 from bandrt_train.model.variants import Config, read_model_config
-
-KIND = "bandrt checkpoint"
-FORMAT_VERSION = 1
-
-
-class CheckpointError(BandrtError):
-    """A file that is no checkpoint, one of another version, or one whose parts do not fit together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,11 +131,7 @@ def load_checkpoint(path: str | Path, *, conventions: Conventions | None = None)
             f"{file}: this checkpoint says what it was trained on; edges, k-point frame, species index and k-path scheme"
             " can be chosen only for checkpoints of the released code",
         )
-    version = content.get("format_version")
-    if version != FORMAT_VERSION:
-        raise CheckpointError(
-            "checkpoint-version", f"{file}: checkpoint format {version!r}, this bandrt reads {FORMAT_VERSION}; update bandrt"
-        )
+    require_version(content.get("format_version"), file)
     try:
         description = from_mapping(_Description, parsed(content["description"], name=str(file)), name=str(file))
         config = read_model_config(description.model, name=str(file))

@@ -24,6 +24,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Say what to fetch, by --ids, --elements, --chemsys or --all, or name the folder of the earlier download.",
     ),
     ErrorCode(
+        "other-scheme",
+        "A download into a folder whose band structures lie on the lines of another scheme, or of one that is not known.",
+        "Choose another folder, or leave --scheme out to go on with what is in this one.",
+    ),
+    ErrorCode(
         "no-band-structure",
         "The Materials Project has no band structure along lines for this crystal, or one without its structure.",
         "Leave it out, or ask for the lines of another scheme with --scheme.",

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
 
-from bandrt.cli import options
+from bandrt.cli import options, say_done
 from bandrt.cli.progress import Progress
 from bandrt.engine import ONNX_SUFFIX, PLAN_SUFFIX, read_manifest
 from bandrt.engine.plan.file import sidecar
-from bandrt.files import check_file
+from bandrt.files import check_file, scratch_folder
 from bandrt.manifest import Manifest, Precision
 from bandrt_export.output import describe
 from bandrt_train.cli.checkpoint_path import CheckpointPath
@@ -99,13 +98,13 @@ def command(
             _require_as_it_is(source, precision, limit_ev)
             manifest = plan.build_plan(source, out, backend=backend, targets=targets, **sizes)
         else:
-            with TemporaryDirectory() as folder:
-                model = Path(folder) / f"{out.stem}.onnx"
+            with scratch_folder() as folder:
+                model = folder / f"{out.stem}.onnx"
                 _export_onnx(source, model, precision=precision, conventions=conventions, limit_ev=limit_ev, quiet=quiet)
                 manifest = plan.build_plan(model, out, backend=backend, targets=targets, **sizes)
     else:
         raise click.UsageError(f"{out.name}: name the engine *.onnx or *.plan")
-    click.echo(describe(manifest, out))
+    say_done(describe(manifest, out))
 
 
 def _export_onnx(

@@ -17,9 +17,9 @@ from click.shell_completion import CompletionItem
 from bandrt import __version__
 from bandrt.errors import BandrtError, MissingPackageError
 from bandrt.quoting import printable
-from bandrt.run.interrupt import EXIT_BY_SIGNAL, Interrupted, exit_at_once
+from bandrt.run.interrupt import EXIT_BY_SIGNAL, Interrupt, Interrupted, exit_at_once, exit_code
 
-EXIT_FATAL, EXIT_SOME_FAILED, EXIT_INTERRUPTED = BandrtError.exit_code, 3, 130
+EXIT_FATAL, EXIT_SOME_FAILED, EXIT_INTERRUPTED = BandrtError.exit_code, 3, exit_code(None)
 REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENAMETOOLONG})
 """What the system may answer that is no fault of ours: a full or broken disk, a name that is too long."""
 
@@ -82,14 +82,18 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 fatal, 2 usage, 3 some inputs failed, 130, 143 or 129 asked to end by a signal."""
+    exit_at_once()
     _open_standard_streams()
-    if sys.argv[1:2] == ["infer"]:  # which ends by itself, and says how to go on
-        exit_at_once()
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["infer"]:  # which ends by itself, and says how to go on
+        code = run(arguments)
     else:
-        from bandrt.cli.interrupts import leave_soon_when_interrupted
+        if arguments[:1] and arguments[0] in COMMANDS and not {"-h", "--help"} & set(arguments):
+            from bandrt.cli.interrupts import watch_over_command
 
-        leave_soon_when_interrupted()
-    code = run(sys.argv[1:])
+            watch_over_command()
+        with Interrupt() as interrupt:
+            code = run(arguments, interrupt)
     if code > EXIT_BY_SIGNAL:
         with suppress(OSError, ValueError):
             sys.stdout.flush()
@@ -109,27 +113,51 @@ def _open_standard_streams() -> None:
             setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
 
 
-def run(arguments: list[str]) -> int:
-    """Run one command and return its exit code; every error becomes one line on standard error."""
+def run(arguments: list[str], interrupt: Interrupt | None = None) -> int:
+    """Run one command and return its exit code; every error becomes one line on standard error.
+
+    Args:
+        arguments: the command and its arguments.
+        interrupt: what raises requests to stop, where not the command itself does.
+    """
     try:
         code = cli.main(arguments, prog_name="bandrt", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
-        from bandrt.cli.interrupts import said
-
-        said.set()
-        _say("interrupted")
         request = error if isinstance(error, Interrupted) else error.__cause__  # click makes an Abort of it
-        return EXIT_BY_SIGNAL + request.number if isinstance(request, Interrupted) else EXIT_INTERRUPTED
+        if isinstance(request, Interrupted):
+            return _stopped(request.number)
+        return _stopped(None if interrupt is None else interrupt.number)
     except BrokenPipeError:  # whoever read our output has had enough
-        with suppress(OSError, ValueError, AttributeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_nowhere()
         return EXIT_FATAL
     except Exception as error:
+        if interrupt is not None and interrupt.number is not None:  # libraries make others of the exception they see
+            return _stopped(interrupt.number)
         return _report(error, arguments)
     return code if isinstance(code, int) else 0
+
+
+def say_done(text: str) -> None:
+    """Say on standard output what is done; that nobody reads it does not undo it, and the command ends as it would."""
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        _write_nowhere()
+
+
+def _write_nowhere() -> None:
+    """Lead standard output into nothing, so that what is left in it makes no error at the end."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _stopped(number: int | None) -> int:
+    """Say that a command was stopped, and give the exit code."""
+    _say("interrupted")
+    return exit_code(number)
 
 
 def _report(error: Exception, arguments: list[str]) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bandrt.cli import options
+from bandrt.cli import options, say_done
 from bandrt.cli.progress import Progress
 from bandrt.files import check_file
 from bandrt.results.choice import choose
@@ -53,4 +53,4 @@ def command(
         check_replaced(path)
     with Progress("crystals", quiet=quiet) as progress:
         convert(results, path, kind, ids=wanted, on_progress=progress.show)
-    click.echo(str(path))
+    say_done(str(path))

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import click
 
-from bandrt.cli import EXIT_INTERRUPTED, EXIT_SOME_FAILED, options
+from bandrt.cli import EXIT_SOME_FAILED, options, say_done
 from bandrt.cli.progress import Progress
 from bandrt.engine import DEFAULT_ENGINE
 from bandrt.quoting import printable
 from bandrt.results.store import ERRORS, SET_ASIDE, SUMMARY, Mode
-from bandrt.run.infer import InferOptions, dry_run, infer, outcome
-from bandrt.run.interrupt import EXIT_BY_SIGNAL
+from bandrt.run.infer import InferOptions, dry_run, infer, report_values
+from bandrt.run.interrupt import exit_code
 from bandrt.run.pipeline import STAGES, TIMEOUT_SECONDS, RunReport
 from bandrt.sources import left_out
 from bandrt.sources.standard_input import STANDARD_INPUT, Piped, read_piped
@@ -131,9 +131,9 @@ def command(
         for line in [*_summary(report, out), *left]:
             click.echo(line, err=True)
     if as_json:
-        click.echo(json.dumps({"out": str(out)} | outcome(report), indent=1))
+        say_done(json.dumps({"out": str(out)} | report_values(report), indent=1))
     if interrupted:
-        return EXIT_INTERRUPTED if report.signal is None else EXIT_BY_SIGNAL + report.signal
+        return exit_code(report.signal)
     return EXIT_SOME_FAILED if report.total_failed else 0
 
 

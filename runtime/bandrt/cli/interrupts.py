@@ -1,38 +1,74 @@
-"""Ctrl-C ends a command soon, even where the main thread is inside a library that does not come back to Python."""
+"""A command ends soon after a request to stop, even where its native code holds the interpreter lock.
+
+No handler written in Python runs while a library holds that lock, as torch does when it traces a model. So a command works in a
+child of the process that was started, which waits, hands on the request, and kills the child that does not end in time. Files are
+whole or absent, so that nothing is lost. `infer` is not watched over: it ends by itself, and says how to go on.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
-import threading
-import time
 from contextlib import suppress
+from types import FrameType
+
+from bandrt.files import unfinished
+from bandrt.run.interrupt import exit_code, requests, say_interrupted
+from bandrt.run.parent import die_with_parent
 
 GRACE_SECONDS = 1.0
-"""For a command to end by itself: files are whole or absent, so that nothing is lost when it is not waited for."""
-EXIT_CODE = 130
-said = threading.Event()
-"""Set by whoever has told the user already."""
+"""For a command to end by itself, and to say what is kept."""
 
 
-def leave_soon_when_interrupted() -> None:
-    """From now on a Ctrl-C gives this process `GRACE_SECONDS` to end.
+def watch_over_command() -> None:
+    """Return in a child that works; this process waits for it, and ends as it does."""
+    if not hasattr(os, "fork"):
+        return
+    unfinished.share()
+    parent = os.getpid()
+    asked = requests()  # before the fork: a request that comes in between must find a handler on either side
+    child = os.fork()
+    if child == 0:
+        die_with_parent()
+        if os.getppid() != parent:  # which was gone before the kernel was asked
+            os._exit(exit_code(None))
+        return
+    _Watch(child).wait(asked)
 
-    The system tells of a signal through a pipe, to a thread of its own, whatever the main thread is busy with.
-    """
-    told, teller = os.pipe()
-    os.set_blocking(teller, False)
-    signal.set_wakeup_fd(teller, warn_on_full_buffer=False)
-    threading.Thread(target=_wait, args=(told,), name="interrupts", daemon=True).start()
 
+class _Watch:
+    """The process that waits for the one that works."""
 
-def _wait(told: int) -> None:
-    while os.read(told, 1) != bytes([signal.SIGINT]):
-        pass
-    time.sleep(GRACE_SECONDS)
-    with suppress(OSError, ValueError):
-        sys.stdout.flush()
-    if not said.is_set():
-        os.write(2, b"interrupted\n")
-    os._exit(EXIT_CODE)
+    def __init__(self, child: int) -> None:
+        self._child = child
+        self._request: int | None = None
+        self._killed = False
+
+    def wait(self, asked: list[int]) -> None:
+        """Wait for the child, and end as it does."""
+        for number in asked:
+            signal.signal(number, self._hand_on)
+        signal.signal(signal.SIGALRM, self._kill)
+        _, status = os.waitpid(self._child, 0)
+        code = os.waitstatus_to_exitcode(status)
+        if self._killed:
+            unfinished.remove()
+            say_interrupted()
+            code = exit_code(self._request)
+        if code < 0:  # nobody asked for it: it crashed, or the system took its memory
+            with suppress(OSError):  # SIGKILL has no handler
+                signal.signal(-code, signal.SIG_DFL)
+            os.kill(os.getpid(), -code)
+        os._exit(code)
+
+    def _hand_on(self, number: int, frame: FrameType | None) -> None:
+        if self._request is None:
+            self._request = number
+            with suppress(ProcessLookupError):
+                os.kill(self._child, number)
+            signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
+
+    def _kill(self, number: int, frame: FrameType | None) -> None:
+        self._killed = True
+        with suppress(ProcessLookupError):
+            os.kill(self._child, signal.SIGKILL)

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, TypeVar
 
@@ -24,6 +22,7 @@ from bandrt.contract import BAND_ENERGIES
 from bandrt.crystal import Crystal
 from bandrt.errors import BandrtError, InputError
 from bandrt.features import Features, featurize_crystal
+from bandrt.files import scratch_folder
 from bandrt.outcomes import outcome_of
 from bandrt.predict import Engine, band_structure, featurize_inputs
 from bandrt.recipe import Recipe
@@ -273,7 +272,7 @@ def stage_split(engine: Engine, name: str, sources: Sequence[Source], *, batch: 
         for crystal, source in zip(crystals, sources, strict=True)
     ]
     order = sorted(range(len(features)), key=lambda i: len(features[i].atomic_numbers))
-    with tempfile.TemporaryDirectory(prefix="bandrt-bench-") as folder, Store(Path(folder), engine_sha256=engine.sha256) as store:
+    with scratch_folder() as folder, Store(folder, engine_sha256=engine.sha256) as store:
         for start in range(0, len(order), batch):
             members = order[start : start + batch]
             padded = timed("pad", pad, [features[i] for i in members])

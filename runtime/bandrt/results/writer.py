@@ -19,7 +19,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -44,6 +44,7 @@ from bandrt.results.store import (
     part_files,
     part_number,
     read_errors,
+    read_run,
     undamaged,
     unlost,
 )
@@ -129,10 +130,14 @@ class Store:
                     clear(folder)
                 if record is not None and not os.path.lexists(folder / RUN):
                     self.write_run(record)
-                (folder / PARTS).mkdir(exist_ok=True)
-                remove_leftovers(folder, (RUN, SUMMARY, ERRORS))
-                remove_leftovers(folder / PARTS, ("part-*.npz",))
-                self._load(retry_failed=retry_failed)
+                try:
+                    (folder / PARTS).mkdir(exist_ok=True)
+                    remove_leftovers(folder, (RUN, SUMMARY, ERRORS))
+                    remove_leftovers(folder / PARTS, ("part-*.npz",))
+                    self._load(retry_failed=retry_failed)
+                except KeyboardInterrupt:
+                    self._note_interrupt()
+                    raise
         except BaseException:
             self._let_go()
             raise
@@ -243,6 +248,12 @@ class Store:
         with _writing(self.folder), replaced(self.folder / RUN) as file:
             json.dump(values, file, ensure_ascii=False, indent=1)
             file.write("\n")
+
+    def _note_interrupt(self) -> None:
+        """Let ``run.json`` say that a run ended before it had read what is there; its counts stay, since nothing was added."""
+        with suppress(OutputError):
+            if said := read_run(self.folder):
+                self.write_run(said | {"status": "interrupted"})
 
     def close(self) -> None:
         """Write what is pending, put the tables in order and let go of the folder."""

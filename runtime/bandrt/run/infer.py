@@ -164,12 +164,12 @@ def _infer(
         retry_failed=options.retry_failed,
         uncertainty=UNCERTAINTY in engine.manifest.outputs,
         keep=options.keep,
-        record=record | outcome(report),
+        record=record | report_values(report),
     )
     with store:
         try:
             report.take_totals(store)
-            store.write_run(record | outcome(report))
+            store.write_run(record | report_values(report))
             if not isinstance(inputs, Piped):
                 report.expected = count(inputs, skip=[out], structure_column=options.structure_column)
             run(
@@ -201,7 +201,7 @@ def _infer(
 def _write_end(store: Store, record: dict[str, Any], report: RunReport, clock: float) -> None:
     report.seconds["wall"] = time.perf_counter() - clock
     report.take_totals(store)
-    store.write_run(record | outcome(report))
+    store.write_run(record | report_values(report))
 
 
 def _earlier_record(out: Path) -> dict[str, Any]:
@@ -338,7 +338,7 @@ def _record(
     }
 
 
-def outcome(report: RunReport) -> dict[str, Any]:
+def report_values(report: RunReport) -> dict[str, Any]:
     """A report as plain JSON values."""
     return {
         "status": report.status,

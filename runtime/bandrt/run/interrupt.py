@@ -12,7 +12,10 @@ from typing import Any, NoReturn, Self
 
 EXIT_BY_SIGNAL = 128
 """A command that a signal ended has the exit code of this and the number of the signal, as shells have it."""
-NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+REQUESTS = tuple(int(getattr(signal, name)) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""The signals that ask a process to stop."""
+SAID = b"interrupted\n"
+"""What a command says that is stopped, where it has nothing better to say."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -82,9 +85,8 @@ class Interrupt:
 
 def requests() -> list[int]:
     """The signals that ask this process to stop; a hangup that it was started to survive (``nohup``) is none."""
-    numbers = [int(getattr(signal, name)) for name in NAMES if hasattr(signal, name)]
     hangup = getattr(signal, "SIGHUP", None)
-    return [number for number in numbers if number != hangup or signal.getsignal(number) is not signal.SIG_IGN]
+    return [number for number in REQUESTS if number != hangup or signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def exit_at_once() -> None:
@@ -96,7 +98,17 @@ def exit_at_once() -> None:
         signal.signal(number, _exit)
 
 
-def _exit(number: int, frame: FrameType | None) -> NoReturn:
+def exit_code(number: int | None) -> int:
+    """Of a command that a signal ended; an interrupt of which no more is known was a Ctrl-C."""
+    return EXIT_BY_SIGNAL + (signal.SIGINT if number is None else number)
+
+
+def say_interrupted() -> None:
+    """Say it where nothing else works any more."""
     with suppress(OSError):
-        os.write(2, b"interrupted\n")
-    os._exit(EXIT_BY_SIGNAL + number)
+        os.write(2, SAID)
+
+
+def _exit(number: int, frame: FrameType | None) -> NoReturn:
+    say_interrupted()
+    os._exit(exit_code(number))

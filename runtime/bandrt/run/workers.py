@@ -13,7 +13,6 @@ goes on with the others.
 from __future__ import annotations
 
 import atexit
-import ctypes
 import io
 import os
 import pickle
@@ -36,6 +35,8 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 from bandrt.errors import BandrtError
 from bandrt.outcomes import LEAVING
+from bandrt.run.interrupt import REQUESTS
+from bandrt.run.parent import die_with_parent
 from bandrt.watch import ALL_OF_THEM, listen
 
 MAX_WORKERS = 1024
@@ -44,10 +45,6 @@ SENT_AHEAD = 2
 """Tasks that a worker holds: it goes on with the second while the answer to the first is on its way."""
 GRACE_SECONDS = 1.0
 """Time for a worker to leave by itself once all is done; then it is killed."""
-PR_SET_PDEATHSIG = 1
-"""From ``linux/prctl.h``."""
-LEFT_TO_PARENT = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""Signals that often reach a whole process group; the parent decides what they mean, and its workers end with it."""
 EXIT_WITHOUT_GUARD = 77
 """With which a worker ends that was about to start the run that started it."""
 STOP = b""
@@ -276,7 +273,7 @@ class WorkerPool:
         context = get_context("spawn")
         if sys.platform != "win32":
             resource_tracker.ensure_running()  # started later, it would lift the mask
-            signal.pthread_sigmask(signal.SIG_BLOCK, LEFT_TO_PARENT)  # inherited: Ctrl-C spares a worker that is still starting
+            signal.pthread_sigmask(signal.SIG_BLOCK, REQUESTS)  # inherited: Ctrl-C spares a worker that is still starting
         ours, theirs = context.Pipe()
         progress: MutableSequence[int] = context.RawArray("q", [0, IDLE])
         process = context.Process(target=_work, args=(theirs, progress), name="bandrt-worker", daemon=True)
@@ -367,12 +364,12 @@ def _send(connection: Connection, messages: SimpleQueue[bytes]) -> None:
 
 def _work(connection: Connection, progress: MutableSequence[int]) -> None:
     """Answer tasks until told to stop, or until the parent is gone; the whole life of a worker."""
-    for number in LEFT_TO_PARENT:
+    for number in REQUESTS:  # they often reach a whole process group; the parent decides, and its workers end with it
         signal.signal(number, signal.SIG_IGN)
     _keep_native_code_silent()
     messages: SimpleQueue[bytes] = SimpleQueue()
     Thread(target=_receive, args=(connection, messages), daemon=True).start()
-    _die_with_parent()
+    die_with_parent()
     listen(partial(_note, progress))
     with suppress(ConnectionError):  # the parent died: so does this process
         connection.send_bytes(READY)
@@ -406,12 +403,6 @@ def _receive(connection: Connection, messages: SimpleQueue[bytes]) -> None:
             messages.put(connection.recv_bytes())
     except (EOFError, OSError):
         os._exit(1)
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel to kill this process with the thread that started it, even in native code that holds the interpreter lock."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _answer(message: bytes) -> bytes:

@@ -13,7 +13,7 @@ from bandrt.errors import InputError
 from bandrt.files import SPECIAL, absent, is_special
 from bandrt.readers import is_of_another_program, may_be_of_another_program
 from bandrt.readers.text import BROKEN, decoded, open_file, unpacked
-from bandrt.sources.kinds import Kind, ending_of, is_hidden, kind_of
+from bandrt.sources.kinds import FileKind, ending_of, is_hidden, kind_of
 from bandrt.sources.unique import SeenStrings
 
 _ASE_BEGINNINGS = (b"- of Ulm", b"SQLite format 3\0")
@@ -38,7 +38,7 @@ class FoundFile:
 
     path: Path
     label: str
-    kind: Kind | None
+    kind: FileKind | None
     problem: tuple[str, str] = ("", "")
 
 

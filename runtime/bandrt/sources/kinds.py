@@ -9,7 +9,7 @@ from typing import Literal
 from bandrt.readers import format_of
 from bandrt.readers.text import bare_name
 
-Kind = Literal["crystal", "document", "frames", "table", "archive", "ase", "parquet"]
+FileKind = Literal["crystal", "document", "frames", "table", "archive", "ase", "parquet"]
 
 TABLES = (".csv", ".jsonl")
 ASE_DATABASE = ".db"
@@ -21,7 +21,7 @@ _PLAIN = r"(?:\.(?:csv|jsonl|cif|vasp|poscar|json|extxyz|xyz|xsf|res|pwi|traj|db
 _ENDING = re.compile(rf"(?<=.)(?:\.tar\.(?:gz|bz2|xz)|\.(?:zip|tar|tgz)|(?:{_PLAIN})?\.(?:gz|bz2|xz|zst)|{_PLAIN})$", re.IGNORECASE)
 
 
-def kind_of(file_name: str) -> Kind | None:
+def kind_of(file_name: str) -> FileKind | None:
     """What the name says the file holds; None for a file that is not for us."""
     lower = file_name.lower()
     if lower.endswith(ARCHIVES):

@@ -6,10 +6,8 @@ import io
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -423,22 +421,6 @@ def test_a_conversion_replaces_a_file_only_when_asked_and_takes_queries(predicte
     assert run([*arguments, "--overwrite"]) == 0
     with h5py.File(target) as file:
         assert len(file["id"]) == 3
-
-
-def test_an_interrupt_ends_a_command_that_does_not_come_back_to_python() -> None:
-    code = (
-        "import hashlib, sys, bandrt.cli as cli\n"
-        "cli.run = lambda arguments: [print('busy', flush=True), hashlib.pbkdf2_hmac('sha256', b'', b'', 2**30)]\n"
-        "sys.argv = ['bandrt', 'bench']\n"
-        "cli.main()\n"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "busy\n"
-    time.sleep(0.5)  # until it is inside the library
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
-    assert (process.returncode, said) == (130, "interrupted\n")
 
 
 class Terminal(io.StringIO):

@@ -6,6 +6,7 @@ import csv
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from bandrt.results import writer as writer_module
 from bandrt.results.parts import part_arrays
 from bandrt.results.store import read, read_errors
 from bandrt.run.infer import InferOptions, infer
+from bandrt.run.interrupt import Interrupted
 from bandrt.run.pipeline import RunReport
 from bandrt.sources.source import text_sha256
 
@@ -187,3 +189,35 @@ def test_a_script_without_a_main_guard_is_told_what_it_lacks(tiny_engine: Path, 
     assert done.returncode == 1
     assert 'put what it does under if __name__ == "__main__":' in done.stderr.splitlines()[-1]
     assert done.stderr.count("Traceback") <= 2, "one of the script, with its cause; none of the workers"
+
+
+@needs_posix
+def test_json_that_nobody_reads_changes_no_exit_code(tiny_engine: Path, folder: Path, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    code = "from bandrt.cli import main; main()"
+    words = ["infer", str(folder), "-o", str(tmp_path / "out"), "--engine", str(tiny_engine), "--json", "-q", "--workers", "0"]
+    done = subprocess.run([sys.executable, "-c", code, *words], stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert done.returncode == 3, done.stderr
+    assert "9 predicted, 1 failed" in done.stderr
+    assert "Error" not in done.stderr
+
+
+def test_an_interrupt_while_earlier_parts_are_verified_is_on_record(
+    tiny_engine: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    infer(folder, out, InferOptions(engine=tiny_engine, workers=0))
+    before = json.loads((out / "run.json").read_text())
+    assert before["status"] == "finished"
+
+    def verify(*arguments: object, **options: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(writer_module.Store, "_load", verify)
+    with pytest.raises(Interrupted):
+        infer(folder, out, InferOptions(engine=tiny_engine, workers=0, mode="resume"))
+    assert json.loads((out / "run.json").read_text()) == before | {"status": "interrupted"}
+    monkeypatch.undo()
+    assert infer(folder, out, InferOptions(engine=tiny_engine, workers=0, mode="resume")).status == "finished"

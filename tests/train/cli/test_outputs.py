@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bandrt.cli import run
 from bandrt.engine import DEFAULT_ENGINE
+from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.data.dataset import Dataset
+from bandrt_train.data.documents import DocumentText
+from bandrt_train.fit.run import fit
+from tests.support.small_fits import CONFIG
 
 Captured = pytest.CaptureFixture[str]
 Arguments = Callable[[str], list[str]]
@@ -132,6 +138,39 @@ def test_a_model_card_needs_no_torch(tmp_path: Path) -> None:
     code = f"import sys; sys.modules['torch'] = None; from bandrt.cli import run; sys.exit(run({arguments!r}))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.stderr.startswith("error [other-model]: a report is about a.onnx")
+
+
+def test_a_comparison_of_runs_needs_no_torch(data: Dataset, tmp_path: Path) -> None:
+    fitted = fit(replace(CONFIG, epochs=1), data, tmp_path / "run")
+    arguments = ["train", "compare", f"mine={tmp_path / 'run'}", "--json"]
+    code = f"import sys; sys.modules['torch'] = None; from bandrt.cli import run; sys.exit(run({arguments!r}))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    [row] = json.loads(ended.stdout)
+    state = load_checkpoint(fitted.checkpoint).state
+    assert row["n_parameters"] == sum(tensor.numel() for tensor in state.values() if tensor.is_floating_point())
+    assert row["mean"]["energy_mae_ev"] == pytest.approx(fitted.validation.total.energy_mae_ev)
+
+
+@pytest.mark.parametrize("name", ["bands.jsonl", "gaps.csv"])
+def test_sources_that_cannot_be_used_leave_an_earlier_data_set(name: str, data: Dataset, tmp_path: Path, capsys: Captured) -> None:
+    out = tmp_path / "data"
+    shutil.copytree(data.folder, out)
+    (tmp_path / name).write_text("material_id,cif,band_gap_pbe_ev\na,x,1\n" if name.endswith("csv") else "{}\n", encoding="utf-8")
+    assert run(["train", "dataset", str(tmp_path / name), "-o", str(out), "--overwrite"]) == 1
+    assert capsys.readouterr().err.startswith("error [no-input]: ")
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == {p.name: p.read_bytes() for p in data.folder.iterdir()}
+
+
+def test_an_earlier_data_set_gives_way_to_the_first_entry(data: Dataset, label_texts: list[DocumentText], tmp_path: Path) -> None:
+    sources, out = tmp_path / "labels.jsonl", tmp_path / "data"
+    sources.write_text("{}\n" + "".join(text.text.strip() + "\n" for text in label_texts[:4]), encoding="utf-8")
+    arguments = ["train", "dataset", str(sources), "--n-kpoints", "32"]
+    shutil.copytree(data.folder, out)
+    assert run([*arguments, "-o", str(out), "--overwrite"]) == 0
+    assert run([*arguments, "-o", str(tmp_path / "fresh")]) == 0
+    fresh = {path.name: path.read_bytes() for path in (tmp_path / "fresh").iterdir()}
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == fresh
 
 
 def test_a_table_that_is_none_leaves_no_data_set_behind(tmp_path: Path, capsys: Captured) -> None:

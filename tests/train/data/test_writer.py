@@ -203,7 +203,7 @@ def test_a_command_that_is_stopped_ends_with_its_workers_and_goes_on_with_resume
             while not (folder / "parts.jsonl").exists() and running.poll() is None:
                 time.sleep(POLL_SECONDS)
             family = descendants(running.pid)
-            assert len(family) == 3  # two workers and the resource tracker
+            assert len(family) == 4  # the one that works, its two workers and the resource tracker
             running.send_signal(number)
             _, errors = running.communicate(timeout=DEADLINE_SECONDS)
             assert wait_until(lambda: not living(family), LEAVE_SECONDS)

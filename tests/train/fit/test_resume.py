@@ -65,10 +65,10 @@ def test_a_run_killed_between_its_best_weights_and_its_last_state_goes_on_to_the
     class Killed(Exception):
         pass
 
-    def die(folder: RunFolder) -> None:
+    def die(folder: RunFolder, temporary: Path) -> None:
         if (folder.path / "log.csv").read_text(encoding="utf-8").count("\n") == 4:
             raise Killed
-        committed(folder)
+        committed(folder, temporary)
 
     committed = RunFolder.commit
     with monkeypatch.context() as patch:
@@ -177,8 +177,8 @@ def test_the_command_line_resumes_a_run_that_was_killed(data: Dataset, tmp_path:
 def test_the_command_line_says_how_to_go_on_after_an_interrupt(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(folder: RunFolder) -> None:
-        committed(folder)
+    def interrupted(folder: RunFolder, temporary: Path) -> None:
+        committed(folder, temporary)
         raise KeyboardInterrupt
 
     committed = RunFolder.commit

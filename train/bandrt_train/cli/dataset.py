@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from bandrt.cli import options
+from bandrt.cli import options, say_done
 from bandrt.cli.progress import Progress
 from bandrt.files import check_folder
 from bandrt.manifest import BandRule, Variant
@@ -140,7 +140,7 @@ def dataset(
     except KeyboardInterrupt:
         click.echo(f"{out}: what is built is kept; go on with the same command and --resume", err=True)
         raise
-    click.echo((out / "dataset.json").read_text(encoding="utf-8") if as_json else _summary(built))
+    say_done((out / "dataset.json").read_text(encoding="utf-8") if as_json else _summary(built))
 
 
 def _show(progress: Progress, report: BuildReport) -> None:

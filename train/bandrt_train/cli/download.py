@@ -9,10 +9,11 @@ from typing import get_args
 
 import click
 
-from bandrt.cli import EXIT_SOME_FAILED, options
+from bandrt.cli import EXIT_SOME_FAILED, options, say_done
 from bandrt.cli.progress import Progress
 from bandrt.errors import BandrtError, NotFoundError
 from bandrt_train.data.sources.materials_project import (
+    DEFAULT_SCHEME,
     FAILED,
     DownloadReport,
     DownloadScheme,
@@ -23,6 +24,7 @@ from bandrt_train.data.sources.materials_project import (
     open_client,
     read_ids,
     remembered_ids,
+    scheme_of,
     search,
 )
 
@@ -42,9 +44,7 @@ KEY_PAGE = "https://next-gen.materialsproject.org/api"
 @click.option(
     "--scheme",
     type=click.Choice(get_args(DownloadScheme)),
-    default="setyawan_curtarolo",
-    show_default=True,
-    help="K-path that the bands were computed on.",
+    help=f"K-path that the bands were computed on; that of the folder, or {DEFAULT_SCHEME}, by default.",
 )
 @click.option(
     "--key-file", type=options.PATH,
@@ -60,7 +60,7 @@ def command(
     max_atoms: int,
     magnetic: bool,
     limit: int | None,
-    scheme: DownloadScheme,
+    scheme: DownloadScheme | None,
     key_file: Path | None,
     quiet: bool,
 ) -> int:
@@ -76,6 +76,7 @@ def command(
     Exit codes: 0 all there, 1 stopped by an error, 2 wrong usage, 3 finished but some could not be had, 130 interrupted.
     """
     check_download_folder(out)
+    scheme = scheme_of(out, scheme)
     if sum((ids_file is not None, bool(elements or chemsys), everything)) > 1:
         raise click.UsageError("--ids, --all and a search by --elements or --chemsys exclude each other")
     key = (os.environ.get(KEY_VARIABLE, "") if key_file is None else _read_key(key_file)).strip()
@@ -94,14 +95,14 @@ def command(
     except KeyboardInterrupt:
         click.echo(f"{out}: what is fetched is kept; go on with: bandrt train download -o {out}", err=True)
         raise
-    click.echo(f"{done.kept + done.fetched} of {done.total} band structures in {out}, {done.fetched} of them new")
+    say_done(f"{done.kept + done.fetched} of {done.total} band structures in {out}, {done.fetched} of them new")
     if not done.failed:
         return 0
     failures = failed_downloads(out)
     examples = {failure.code: failure for failure in reversed(failures)}
-    click.echo(f"{done.failed} could not be had, all of them in {out / FAILED}; run again to try them again:")
+    say_done(f"{done.failed} could not be had, all of them in {out / FAILED}; run again to try them again:")
     for code, n in Counter(failure.code for failure in failures).most_common():
-        click.echo(f"  {n} {code}, such as {examples[code].id}: {examples[code].message}")
+        say_done(f"  {n} {code}, such as {examples[code].id}: {examples[code].message}")
     return EXIT_SOME_FAILED
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bandrt.cli import options
+from bandrt.cli import options, say_done
 from bandrt.cli.progress import Progress
 from bandrt.files import check_file
 
@@ -51,8 +51,7 @@ def ensemble(
     known_gaps = None if gaps is None else Dataset(gaps)
     with Progress("crystals", quiet=quiet) as progress:
         result = build_ensemble(members, Dataset(data), out, gaps=known_gaps, progress=progress.counted)
-    click.echo(f"validation split of {data}:")
-    click.echo(_described(members, result))
+    say_done(f"validation split of {data}:\n{_described(members, result)}")
 
 
 def _described(members: tuple[Path, ...], result: EnsembleResult) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bandrt.cli import options
+from bandrt.cli import options, say_done
 from bandrt.cli.progress import Progress
 from bandrt.files import check_file, check_folder
 
@@ -76,17 +76,18 @@ def evaluate(
         from bandrt_train.evaluation.page import page
 
         write_report(out, values, judgements, page(values, judgements))
+    say = click.echo if out is None else say_done
     if as_json:
-        click.echo(json.dumps(values, ensure_ascii=False, indent=1))
+        say(json.dumps(values, ensure_ascii=False, indent=1))
         return
     for one, judgement in zip(values["sets"], judgements, strict=True):
         name = "all" if split == "all" else f"{split} split"
-        click.echo(f"{name} of {judgement.dataset.folder}, {len(judgement.indices)} crystals")
-        click.echo(text_table({who: table_one(errors) for who, errors in judgement.errors.items()}))
+        say(f"{name} of {judgement.dataset.folder}, {len(judgement.indices)} crystals")
+        say(text_table({who: table_one(errors) for who, errors in judgement.errors.items()}))
         if line := calibration_line(one):
-            click.echo(line)
+            say(line)
     if out is not None:
-        click.echo(f"report: {out / PAGE}")
+        say(f"report: {out / PAGE}")
 
 
 @click.command(short_help="Compare training runs, as a table.")

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from bandrt.cli import options
+from bandrt.cli import options, say_done
 from bandrt.files import check_folder
 
 EPOCH_BAR = "{percentage:3.0f}%|{bar}| {n:.2f}/{total_fmt} epochs [{elapsed}<{remaining}{postfix}]"
@@ -110,10 +110,10 @@ def fit(
             raise
     if not first:
         return
-    click.echo(f"best epoch {result.best_epoch}, metal tolerance {result.rule.metal_tolerance_ev} eV")
-    click.echo(f"validation split of {data}:")
-    click.echo(text_table({"model": result.validation, "training mean": result.baseline}))
-    click.echo(f"checkpoint: {result.checkpoint}")
+    say_done(f"best epoch {result.best_epoch}, metal tolerance {result.rule.metal_tolerance_ev} eV")
+    say_done(f"validation split of {data}:")
+    say_done(text_table({"model": result.validation, "training mean": result.baseline}))
+    say_done(f"checkpoint: {result.checkpoint}")
 
 
 class _Followed:

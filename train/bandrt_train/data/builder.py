@@ -71,7 +71,7 @@ class BuildOptions(TypedDict, total=False):
     resume: bool
     """Go on in the folder; the result is that of a build from nothing."""
     overwrite: bool
-    """Delete an earlier data set in the folder."""
+    """Delete an earlier data set in the folder, once a first entry can take its place."""
     part_size: int
     """Crystals in a part."""
     on_progress: Callable[[BuildReport], None] | None

@@ -93,6 +93,7 @@ class DatasetWriter:
         }
         check_folder(folder)
         self._made = not folder.exists()
+        self._build, self._begun = build, True
         if folder.exists() and any(folder.iterdir()):
             begun = _begun(folder)
             if resume:
@@ -104,10 +105,9 @@ class DatasetWriter:
                     "output-not-empty", f"{folder}: is not empty; add --resume to go on, or --overwrite to start again"
                 )
             check_cleared(folder, _is_ours)
-            clear(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        with replaced(folder / BUILD) as file:
-            json.dump(build, file, ensure_ascii=False, indent=1)
+            self._begun = False  # what is there is deleted when there is something to take its place
+            return
+        self._begin()
 
     def __contains__(self, identifier: object) -> bool:
         """Whether there is an entry of this id."""
@@ -143,6 +143,9 @@ class DatasetWriter:
             entry: the crystal.
             document: key of the document it comes from: what must be the same for a resumed build to keep it.
         """
+        if not self._begun:
+            clear(self.folder)
+            self._begin()
         self._count(document)
         self._held.append(entry)
         self._remember(_record(entry))
@@ -171,12 +174,21 @@ class DatasetWriter:
         return Dataset(self.folder)
 
     def abandon(self) -> None:
-        """Delete what there is of the data set, and the folder if it was made for it."""
+        """Delete what there is of the data set, and the folder if it was made for it; an earlier one stays."""
+        if not self._begun:
+            return
         for path in self.folder.iterdir():
             if _is_ours(path.relative_to(self.folder)):
                 path.unlink()
         if self._made:
             self.folder.rmdir()
+
+    def _begin(self) -> None:
+        """Make the folder, and say what is built in it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with replaced(self.folder / BUILD) as file:
+            json.dump(self._build, file, ensure_ascii=False, indent=1)
+        self._begun = True
 
     @property
     def empty(self) -> bool:

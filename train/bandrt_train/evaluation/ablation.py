@@ -14,6 +14,7 @@ import numpy as np
 from bandrt.errors import BandrtError, reason_of
 from bandrt.files import require_there
 from bandrt.nested import differences, flat
+from bandrt_train.description import read_description
 from bandrt_train.evaluation.tables import METRICS, markdown_table
 
 
@@ -88,15 +89,12 @@ def training_run(folder: Path, name: str = "") -> TrainingRun:
         seed = int(config.pop("seed"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AblationError("not-a-run", f"{folder}: not a finished run of bandrt train fit ({reason_of(error)})") from error
-    from bandrt_train.checkpoint import load_checkpoint  # torch takes seconds to import
-
-    checkpoint = load_checkpoint(folder / "checkpoint.pt")
+    checkpoint = read_description(folder / "checkpoint.pt")
     domain = checkpoint.training
     settings = flat(config) | {"gaps": domain.n_gaps, "pretraining": " then ".join(domain.pretraining) or "none"}
     if not domain.n_gaps:  # what is said of gaps means nothing without any
         settings = {name: value for name, value in settings.items() if not name.startswith("gaps.")}
-    n_parameters = sum(tensor.numel() for tensor in checkpoint.state.values() if tensor.is_floating_point())
-    return TrainingRun(folder.name, name, seed, domain.data_sha256, settings, metrics, n_parameters)
+    return TrainingRun(folder.name, name, seed, domain.data_sha256, settings, metrics, checkpoint.n_parameters)
 
 
 def compare(runs: Sequence[TrainingRun]) -> list[AblationRow]:

@@ -12,6 +12,7 @@ import lightning.pytorch as lightning
 import numpy as np
 from lightning.pytorch.callbacks import Callback
 
+from bandrt.files import unfinished
 from bandrt.manifest import BandRule, TrainingDomain, from_mapping
 from bandrt_train.checkpoint import load_checkpoint, save_checkpoint
 from bandrt_train.data.dataset import Dataset
@@ -111,9 +112,16 @@ class KeepBest(Callback):
             if kept:
                 self._save(model, evaluation, rule)
             self.folder.write_log(self.rows)
-        trainer.save_checkpoint(self.folder.temporary())  # every device takes part
+        temporary = trainer.strategy.broadcast(self.folder.temporary())
+        with unfinished.noted(temporary):
+            try:
+                trainer.save_checkpoint(temporary)  # every device takes part
+                if trainer.is_global_zero:
+                    self.folder.commit(temporary)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
         if trainer.is_global_zero:
-            self.folder.commit()
             self.progress(epoch, self.rows[-1])
         if self.finished:
             trainer.should_stop = True

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from bandrt.errors import OutputInTheWayError
-from bandrt.files import check_cleared, check_folder, clear, replaced
+from bandrt.files import check_cleared, check_folder, clear, remove_leftovers, replaced, temporary_beside
 from bandrt.nested import differences
 from bandrt_train.fit.config import FitConfig
 
@@ -135,6 +135,7 @@ class RunFolder:
     def start(self, config: FitConfig) -> None:
         """Make the folder and say what is trained in it."""
         self.path.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(self.path, (CONFIG, CHECKPOINT, LOG, LAST, VALIDATION))
         with replaced(self.path / CONFIG) as file:
             json.dump(dataclasses.asdict(config), file, indent=1)
 
@@ -162,11 +163,11 @@ class RunFolder:
             writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in rows)
 
     def temporary(self) -> Path:
-        """Where ``last.ckpt`` is written until `commit`."""
-        return self.last.with_name(".last.ckpt.tmp")
+        """Where a new ``last.ckpt`` is written until `commit`: another name each time."""
+        return temporary_beside(self.last)
 
-    def commit(self) -> None:
-        """Let the new ``last.ckpt`` take the place of the old."""
-        with self.temporary().open("rb") as file:
+    def commit(self, temporary: Path) -> None:
+        """Let a new ``last.ckpt`` take the place of the old."""
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        os.replace(self.temporary(), self.last)
+        os.replace(temporary, self.last)

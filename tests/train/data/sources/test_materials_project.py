@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 import bandrt_train.cli.download as download_cli
-from bandrt.errors import BandrtError, MissingPackageError, UsageError
+from bandrt.errors import BandrtError, MissingPackageError, OutputInTheWayError, UsageError
 from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_train.cli.group import group
 from bandrt_train.data.builder import build_dataset
@@ -32,6 +32,7 @@ from bandrt_train.data.sources.materials_project import (
     open_client,
     read_ids,
     remembered_ids,
+    scheme_of,
     search,
 )
 
@@ -225,3 +226,16 @@ def test_the_command_says_what_it_needs(arguments: list[str], reason: str, serve
     result = CliRunner().invoke(group, ["download", "-o", str(tmp_path / "mp"), *arguments])
     assert (result.exit_code, reason in result.output) == (2, True)
     assert served.asked == []
+
+
+def test_one_folder_holds_lines_of_one_scheme(client: StandIn, tmp_path: Path) -> None:
+    assert scheme_of(tmp_path, None) == "setyawan_curtarolo"
+    assert scheme_of(tmp_path, "hinuma") == "hinuma"
+    download(list(client.texts), tmp_path, client)
+    assert scheme_of(tmp_path, None) == scheme_of(tmp_path, "setyawan_curtarolo") == "setyawan_curtarolo"
+    with pytest.raises(OutputInTheWayError, match="on the lines of 'setyawan_curtarolo', not of hinuma") as caught:
+        download(list(client.texts), tmp_path, client, scheme="hinuma")
+    assert caught.value.code == "other-scheme"
+    (tmp_path / "scheme.txt").unlink()
+    with pytest.raises(OutputInTheWayError, match="does not say whose lines"):
+        scheme_of(tmp_path, "hinuma")

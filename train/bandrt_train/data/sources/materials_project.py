@@ -1,8 +1,8 @@
 """Band structures of the Materials Project, downloaded with the user's own key through `mp-api`.
 
-A folder holds ``ids.txt``, what was asked for, ``<id>.json.gz``, a pymatgen `BandStructureSymmLine` document with its structure for
-each that is there, without projections, and ``failed.jsonl``, one line for each that the last run could not get. A document is
-whole or absent. Running again fetches what is absent and nothing else.
+A folder holds ``ids.txt``, what was asked for, ``scheme.txt``, whose lines, ``<id>.json.gz``, a pymatgen `BandStructureSymmLine`
+document with its structure for each that is there, without projections, and ``failed.jsonl``, one line for each that the last run
+could not get. A document is whole or absent. Running again fetches what is absent and nothing else.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from bandrt.arguments import check_choice
 from bandrt.errors import BandrtError, MissingPackageError, OutputInTheWayError, UsageError
@@ -21,7 +21,8 @@ from bandrt.files import check_folder, first_foreign, replaced, require_there
 
 DownloadScheme = Literal["setyawan_curtarolo", "latimer_munro", "hinuma"]
 """Whose lines the Materials Project computed."""
-IDS, FAILED, DOCUMENT = "ids.txt", "failed.jsonl", ".json.gz"
+DEFAULT_SCHEME: DownloadScheme = "setyawan_curtarolo"
+IDS, SCHEME, FAILED, DOCUMENT = "ids.txt", "scheme.txt", "failed.jsonl", ".json.gz"
 """Files of a folder; a document is called by its id."""
 ID = re.compile(r"(mp|mvc)-[0-9a-z]+")
 METHOD = "DFT, Materials Project"
@@ -147,6 +148,32 @@ def remembered_ids(folder: Path) -> list[str]:
     return read_ids(folder / IDS)
 
 
+def scheme_of(folder: Path, wanted: DownloadScheme | None) -> DownloadScheme:
+    """Whose lines are fetched into a folder: those that are in it, else those that are wanted, or the default.
+
+    Raises:
+        OutputInTheWayError: ``other-scheme``, where others are in it than are wanted, or it is not known which.
+    """
+    try:
+        found = (folder / SCHEME).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        if wanted is not None and any(folder.glob(f"*{DOCUMENT}")):
+            raise OutputInTheWayError(
+                "other-scheme",
+                f"{folder}: does not say whose lines its documents have, as it has no {SCHEME}; choose another folder",
+            ) from None
+        return wanted or DEFAULT_SCHEME
+    known = next((scheme for scheme in get_args(DownloadScheme) if scheme == found), None)
+    if known is None or wanted not in (None, known):
+        raise OutputInTheWayError(
+            "other-scheme",
+            f"{folder}: holds band structures on the lines of {found[:40]!r}, not of {wanted or DEFAULT_SCHEME}; lines of one kind"
+            " make a data set: choose another folder",
+        )
+    chosen: DownloadScheme = known
+    return chosen
+
+
 def check_download_folder(folder: Path) -> None:
     """Refuse a folder that documents cannot be written to, or that holds other things; changes nothing.
 
@@ -161,7 +188,7 @@ def check_download_folder(folder: Path) -> None:
 def _is_ours(path: Path) -> bool:
     """Whether a path inside a folder is one that a download writes."""
     is_document = path.name.endswith(DOCUMENT) and ID.fullmatch(path.name.removesuffix(DOCUMENT)) is not None
-    return len(path.parts) == 1 and (path.name in (IDS, FAILED) or is_document)
+    return len(path.parts) == 1 and (path.name in (IDS, SCHEME, FAILED) or is_document)
 
 
 def download(
@@ -169,7 +196,7 @@ def download(
     folder: Path,
     client: Client,
     *,
-    scheme: DownloadScheme = "setyawan_curtarolo",
+    scheme: DownloadScheme | None = None,
     on_progress: Callable[[DownloadReport], None] | None = None,
 ) -> DownloadReport:
     """Fetch the band structures of `ids` that are not in `folder` yet; what cannot be had is recorded and the next one tried.
@@ -178,14 +205,19 @@ def download(
         ids: of the Materials Project.
         folder: for the documents.
         client: see `open_client`.
-        scheme: whose lines.
+        scheme: whose lines; None goes on with those of the folder, or takes `DEFAULT_SCHEME`.
         on_progress: told after every one how far it is.
 
     Raises:
+        OutputInTheWayError: ``other-scheme``.
         BandrtError: ``materials-project-refused`` after `MAX_FAILURES_IN_A_ROW`.
     """
-    check_choice("scheme", scheme, DownloadScheme)
+    if scheme is not None:
+        check_choice("scheme", scheme, DownloadScheme)
+    scheme = scheme_of(folder, scheme)
     folder.mkdir(parents=True, exist_ok=True)
+    with replaced(folder / SCHEME) as file:
+        file.write(f"{scheme}\n")
     with replaced(folder / IDS) as file:
         file.writelines(f"{identifier}\n" for identifier in ids)
     absent = [identifier for identifier in ids if not document_path(folder, identifier).is_file()]
