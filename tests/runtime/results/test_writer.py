@@ -306,7 +306,7 @@ def test_the_record_is_there_before_anything_else(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(Store, "_load", killed)
     with pytest.raises(KeyboardInterrupt):
         opened(tmp_path, "new")
-    assert json.loads((tmp_path / "run.json").read_text()) == RECORD
+    assert json.loads((tmp_path / "run.json").read_text()) == RECORD | {"status": "interrupted"}
     monkeypatch.undo()
     run(tmp_path, "a1")
 
