@@ -28,6 +28,7 @@ class Cube:
 
     number: int
     content: ClassVar[str] = ""
+    kept: ClassVar[dict[str, str]] = {}
 
     @property
     def id(self) -> str:
