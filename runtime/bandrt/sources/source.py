@@ -26,12 +26,14 @@ class Source:
         path: where it is, for people: ``crystals/Si.cif``, ``table.csv.gz:12``, ``all.zip:cells/Si.cif``.
         format: how its text is written.
         content: the file; or the text, of a table row, frame or archive member; or why there is none.
+        notes: warnings of what is doubtful about where the text was found, e.g. ``damaged-file``; the crystal has them, too.
     """
 
     id: str
     path: str
     format: Format
     content: Path | str | InputError
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -45,7 +47,7 @@ class Source:
         Raises:
             InputError: stage ``read``, by a stable code.
         """
-        return parse(self.text(), self.format, name=self.path)
+        return self._parsed(self.text())
 
     def text(self) -> str:
         """The text that makes the crystal: a file, decompressed; a row, frame or member of one.
@@ -63,7 +65,11 @@ class Source:
         text = outcome_of(self.text)
         if isinstance(text, InputError):
             return text_sha256(f"{text.code}: {text.message}"), partial(_raise, text)
-        return text_sha256(text), partial(parse, text, self.format, name=self.path)
+        return text_sha256(text), partial(self._parsed, text)
+
+    def _parsed(self, text: str) -> Crystal:
+        crystal = parse(text, self.format, name=self.path)
+        return crystal.with_notes((*crystal.notes, *self.notes)) if self.notes else crystal
 
 
 def text_sha256(text: str) -> str:
