@@ -8,7 +8,9 @@ code of an error that there is already.
 from __future__ import annotations
 
 import ast
+import gzip
 import importlib
+import json
 import pickle
 import re
 from collections.abc import Iterator, Mapping
@@ -28,6 +30,7 @@ from bandrt.graph.bonded_network import network_warnings
 from bandrt.manifest import TrainingDomain
 from bandrt.outcomes import only
 from bandrt.readers import read_cif
+from bandrt.sources import find
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {
@@ -349,7 +352,7 @@ _MOMENT = "loop_\n_atom_site_moment.label\n_atom_site_moment.crystalaxis_x\nMn1 
 NOTED_CIFS = (_CELL + _SITE + _MOMENT, _CELL + "_space_group_IT_number 3\n" + _SITE)
 
 
-def test_every_warning_is_documented_and_given() -> None:
+def test_every_warning_is_documented_and_given(tmp_path: Path) -> None:
     crystal = Crystal(4.0 * np.eye(3), np.array([3, 26, 82], np.int32), np.array([[0, 0, 0], [0.5, 0, 0], [0, 0.5, 0]], np.float64))
     large = TrainingDomain(n_crystals=1, elements=("Fe",), max_atoms=2, gap_elements=("Pb",), gap_max_atoms=3)
     small = TrainingDomain(n_crystals=1, elements=("Fe",), max_atoms=2, gap_elements=("Pb",), gap_max_atoms=2)
@@ -360,4 +363,6 @@ def test_every_warning_is_documented_and_given() -> None:
     found = [only(featurize_many([one])) for one in (*carbon, *pairs)]
     said += [warning for codes in network_warnings([one.crystal for one in found], found) for warning in codes]
     said += [note for text in NOTED_CIFS for note in read_cif(text).notes]
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(f"{json.dumps({'cif': _CELL + _SITE})}\n".encode())[:-8])
+    said += next(find(tmp_path)).read().notes
     assert {warning.partition(":")[0] for warning in said} == set(WARNINGS)

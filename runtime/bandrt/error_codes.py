@@ -608,6 +608,11 @@ WARNINGS: Mapping[str, ErrorCode] = by_code(
         " uncertainty_ev is nan.",
     ),
     ErrorCode(
+        "damaged-file",
+        "The crystal comes from a compressed file of several crystals that cannot be read to its end, where its checksum stands.",
+        "It may be right, or not what was packed: get the file again, and compare its checksum with that of its source.",
+    ),
+    ErrorCode(
         "moments-dropped",
         "A magnetic CIF gives magnetic moments, of the sites that the warning names; they were dropped.",
         "The bands are those of the crystal without magnetic order. If the order matters, compute them with spin.",

@@ -1,4 +1,4 @@
-"""Each kind of input that hung, killed, emptied or misled a run, in one run: right or refused with a code, and nothing lost."""
+"""Each kind of input that once hung, killed, emptied or misled a run: right or refused with a code, and nothing lost."""
 
 from __future__ import annotations
 
@@ -137,6 +137,7 @@ def test_a_run_over_all_that_is_hostile_ends_and_says_of_each_what_is_wrong(
         f"links.tar:link{kind}.cif": "not-a-file" for kind in "1236"
     }
     assert codes["crc.zip:crc.vasp"] == "unreadable"
+    assert all("damaged-file" in row["warnings"] for place, row in predicted.items() if place.startswith("packed.tar.xz"))
     assert {place for place in predicted if place.startswith("flipped.tar")} == {"flipped.tar:Rb.vasp", "flipped.tar:Tl.vasp"}
 
 

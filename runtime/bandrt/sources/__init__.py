@@ -17,13 +17,14 @@ from bandrt.files import absent, paths_of
 from bandrt.outcomes import typed
 from bandrt.quoting import printable, shortened
 from bandrt.readers import FORMATS, format_of
-from bandrt.readers.text import open_file
+from bandrt.readers.text import bare_name, open_file
 from bandrt.sources.archives import members
 from bandrt.sources.ase_files import configurations
 from bandrt.sources.folders import FoundFile, files
 from bandrt.sources.json_documents import documents
 from bandrt.sources.kept import checked_keep
 from bandrt.sources.kinds import stem_of
+from bandrt.sources.packed import is_damaged
 from bandrt.sources.parquet import parquet_rows
 from bandrt.sources.source import Candidate, Source, refused
 from bandrt.sources.standard_input import STANDARD_INPUT, Piped, piped_candidates
@@ -32,6 +33,8 @@ from bandrt.sources.unique import SharedStrings, UniqueIds
 
 __all__ = ["Source", "count", "find", "find_piped", "left_out"]
 
+DAMAGED = "damaged-file"
+"""The warning of crystals from a compressed file that cannot be read to its end."""
 COUNTED_BYTES = 2**27
 """Of tables, trajectories and archives, that are read once more to know how many crystals they hold; it takes seconds."""
 
@@ -80,7 +83,7 @@ def find(
     candidates = (
         _placed(candidate, file, shared_names)
         for file in files(given, skip=skipped)
-        for candidate in _survived(file, shared_stems, structure_column, wanted)
+        for candidate in _marked(file, _survived(file, shared_stems, structure_column, wanted))
     )
     return _with_ids(candidates, given)
 
@@ -143,6 +146,14 @@ def _no_input(paths: Sequence[Path], unusable: str = "") -> BandrtError:
         "no-input",
         f"no crystal in {places}{reason}; looked for {FORMATS}, tables .csv, .jsonl, .parquet, ASE's .traj, .db, .zip and .tar",
     )
+
+
+def _marked(file: FoundFile, candidates: Iterator[Candidate]) -> Iterator[Candidate]:
+    """Crystals of one file, with a warning where the file is compressed and damaged: each was unpacked before that was seen."""
+    is_packed = file.kind == "archive" or bare_name(file.path.name) != file.path.name
+    if is_packed and file.kind in ("archive", "table", "frames", "document") and is_damaged(file.path):
+        return (replace(candidate, source=replace(candidate.source, notes=(DAMAGED,))) for candidate in candidates)
+    return candidates
 
 
 def _survived(file: FoundFile, shared_stems: Container[str], structure_column: str, keep: Sequence[str]) -> Iterator[Candidate]:

@@ -22,12 +22,11 @@ from bandrt.readers import format_of, is_of_another_program
 from bandrt.readers.text import bare_name, decoded, limited, open_file, unpacked
 from bandrt.sources.json_documents import documents
 from bandrt.sources.kinds import is_hidden, kind_of, stem_of
+from bandrt.sources.packed import FREE_EXPANSION, MAX_EXPANSION, packing_of
 from bandrt.sources.source import Candidate, Source, refused
 from bandrt.sources.tables import STRUCTURE_COLUMN, rows, trajectory
-from bandrt.sources.tar import FREE_EXPANSION, MAX_EXPANSION, TarMember, tar_members
+from bandrt.sources.tar import TarMember, tar_members
 
-_PACKED = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zXZ\0": ".xz", b"\x28\xb5\x2f\xfd": ".zst"}
-"""How a compressed tar archive begins, whatever it is called, and the ending of files that are compressed so."""
 _ENCRYPTED, _NAME_IS_UTF8 = 0x1, 0x800
 """Flags of a member of a zip archive."""
 
@@ -170,8 +169,7 @@ class _Overlaid(io.RawIOBase):
 
 def _tar_members(archive: Path) -> Iterator[tuple[str, Opener]]:
     with open_file(archive) as file:
-        beginning = file.read(8)
-        packing = next((ending for mark, ending in _PACKED.items() if beginning.startswith(mark)), "")
+        packing = packing_of(file.read(8))
         file.seek(0)
         with unpacked(file, f"tar{packing}", name=str(archive)) as stream:
             for member in tar_members(stream, packed_bytes=archive.stat().st_size):

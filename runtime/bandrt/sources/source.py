@@ -27,6 +27,7 @@ class Source:
         format: how its text is written.
         content: the file; or the text, of a table row, frame or archive member; or why there is none.
         kept: what columns of its table say that were asked for, as text by column; a column that the table lacks is not there.
+        notes: warnings of what is doubtful about where the text was found, e.g. ``damaged-file``; the crystal has them, too.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Source:
     format: Format
     content: Path | str | InputError
     kept: dict[str, str] = field(default_factory=dict, hash=False)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -47,7 +49,7 @@ class Source:
         Raises:
             InputError: stage ``read``, by a stable code.
         """
-        return parse(self.text(), self.format, name=self.path)
+        return self._parsed(self.text())
 
     def text(self) -> str:
         """The text that makes the crystal: a file, decompressed; a row, frame or member of one.
@@ -65,7 +67,11 @@ class Source:
         text = outcome_of(self.text)
         if isinstance(text, InputError):
             return text_sha256(f"{text.code}: {text.message}"), partial(_raise, text)
-        return text_sha256(text), partial(parse, text, self.format, name=self.path)
+        return text_sha256(text), partial(self._parsed, text)
+
+    def _parsed(self, text: str) -> Crystal:
+        crystal = parse(text, self.format, name=self.path)
+        return crystal.with_notes((*crystal.notes, *self.notes)) if self.notes else crystal
 
 
 def text_sha256(text: str) -> str:

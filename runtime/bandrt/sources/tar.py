@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any
 
+from bandrt.sources.packed import FREE_EXPANSION, MAX_EXPANSION
+
 BLOCK = 512
 MAX_EXTENDED_BYTES = 2**20
 """Of an extended header or a long name: a path has some hundred bytes."""
-MAX_EXPANSION, FREE_EXPANSION = 500, 2**28
-"""How many times its size an archive may take when it is unpacked, and the bytes that it may take in any case."""
 _SHOWN_GAPS = 3
 _NO_FILES = {
     b"1": "a hard link",

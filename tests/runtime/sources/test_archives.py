@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import json
 import lzma
 import struct
 import tarfile
@@ -255,3 +256,31 @@ def test_no_flipped_bit_of_a_zip_changes_a_crystal_or_stops_the_search(tmp_path:
         path.write_bytes(raw[:place] + bytes([raw[place] ^ 2]) + raw[place + 1 :])
         found = list(read(path).values())
         assert [f for f in found if f in SYMBOLS] == list(SYMBOLS) or set(found) - set(SYMBOLS), place
+
+
+def notes(path: Path) -> dict[str, tuple[str, ...]]:
+    """Warnings of every crystal that is read, by its id."""
+    return {source.id: source.read().notes for source in find(path) if not isinstance(source.content, InputError)}
+
+
+@pytest.mark.parametrize("packing", PACK)
+def test_members_of_an_archive_whose_last_checksum_is_wrong_carry_a_warning(packing: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.tar.{packing}"
+    packed = bytearray(PACK[packing](bytes(tar(*((f"{symbol}.vasp", poscar(symbol)) for symbol in SYMBOLS)))))
+    path.write_bytes(packed)
+    assert notes(path) == dict.fromkeys(SYMBOLS, ())
+    packed[{"gz": -6, "bz2": -4, "xz": -20}[packing]] ^= 1
+    path.write_bytes(packed)
+    assert set(notes(path).values()) <= {("damaged-file",)}
+    assert "unreadable" in read(path).values()
+
+
+@pytest.mark.parametrize("cut", [1, 8])
+def test_rows_of_a_compressed_table_that_was_cut_short_carry_a_warning(cut: int, tmp_path: Path) -> None:
+    row = json.dumps({"id": "row", "lattice_mat": [[4, 0, 0], [0, 4, 0], [0, 0, 4]], "coords": [[0, 0, 0]], "elements": ["Po"]})
+    path = tmp_path / "t.jsonl.gz"
+    path.write_bytes(gzip.compress(f"{row}\n".encode())[:-cut])
+    assert notes(path) == {"row": ("damaged-file",)}
+    assert "unreadable" in read(path).values()
+    path.write_bytes(gzip.compress(f"{row}\n".encode()))
+    assert notes(path) == {"row": ()}
