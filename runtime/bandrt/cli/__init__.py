@@ -87,12 +87,13 @@ def main() -> None:
     arguments = sys.argv[1:]
     if arguments[:1] == ["infer"]:  # which ends by itself, and says how to go on
         code = run(arguments)
+    elif not arguments or arguments[0] not in COMMANDS or {"-h", "--help"} & set(arguments):  # help, at once
+        code = run(arguments)
     else:
-        if arguments[:1] and arguments[0] in COMMANDS and not {"-h", "--help"} & set(arguments):
-            from bandrt.cli.interrupts import watch_over_command
+        from bandrt.cli.interrupts import CommandInterrupt, watch_over_command
 
-            watch_over_command()
-        with Interrupt() as interrupt:
+        watch_over_command()
+        with CommandInterrupt() as interrupt:
             code = run(arguments, interrupt)
     if code > EXIT_BY_SIGNAL:
         with suppress(OSError, ValueError):
