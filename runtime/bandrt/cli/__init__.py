@@ -85,9 +85,8 @@ def main() -> None:
     exit_at_once()
     _open_standard_streams()
     arguments = sys.argv[1:]
-    if arguments[:1] == ["infer"]:  # which ends by itself, and says how to go on
-        code = run(arguments)
-    elif not arguments or arguments[0] not in COMMANDS or {"-h", "--help"} & set(arguments):  # help, at once
+    watched = COMMANDS.keys() - {"infer"}  # which ends by itself, and says how to go on
+    if not watched & set(arguments[:1]) or {"-h", "--help"} & set(arguments):
         code = run(arguments)
     else:
         from bandrt.cli.interrupts import CommandInterrupt, watch_over_command
