@@ -85,14 +85,14 @@ def main() -> None:
     exit_at_once()
     _open_standard_streams()
     arguments = sys.argv[1:]
-    if arguments[:1] == ["infer"]:  # which ends by itself, and says how to go on
+    watched = COMMANDS.keys() - {"infer"}  # which ends by itself, and says how to go on
+    if not watched & set(arguments[:1]) or {"-h", "--help"} & set(arguments):
         code = run(arguments)
     else:
-        if arguments[:1] and arguments[0] in COMMANDS and not {"-h", "--help"} & set(arguments):
-            from bandrt.cli.interrupts import watch_over_command
+        from bandrt.cli.interrupts import CommandInterrupt, watch_over_command
 
-            watch_over_command()
-        with Interrupt() as interrupt:
+        watch_over_command()
+        with CommandInterrupt() as interrupt:
             code = run(arguments, interrupt)
     if code > EXIT_BY_SIGNAL:
         with suppress(OSError, ValueError):

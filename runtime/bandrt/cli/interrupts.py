@@ -13,11 +13,30 @@ from contextlib import suppress
 from types import FrameType
 
 from bandrt.files import unfinished
-from bandrt.run.interrupt import exit_code, requests, say_interrupted
+from bandrt.run.interrupt import Interrupt, exit_code, requests, say_interrupted
 from bandrt.run.parent import die_with_parent
 
 GRACE_SECONDS = 1.0
 """For a command to end by itself, and to say what is kept."""
+
+
+class CommandInterrupt(Interrupt):
+    """Raises the first request, but while a module is loaded: there native code aborts at an exception that it does not expect."""
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.number is None and _is_loading(frame):
+            unfinished.remove()
+            say_interrupted()
+            os._exit(exit_code(number))
+        super()._handle(number, frame)
+
+
+def _is_loading(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def watch_over_command() -> None:
@@ -54,6 +73,8 @@ class _Watch:
         if self._killed:
             unfinished.remove()
             say_interrupted()
+            code = exit_code(self._request)
+        elif self._request is not None and code < 0:  # at its very end, where handlers are gone, or of what a library made of it
             code = exit_code(self._request)
         if code < 0:  # nobody asked for it: it crashed, or the system took its memory
             with suppress(OSError):  # SIGKILL has no handler

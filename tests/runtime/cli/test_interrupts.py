@@ -113,6 +113,14 @@ def test_a_command_ends_as_its_work_does(body: str, code: int) -> None:
     assert subprocess.run(program(body), capture_output=True).returncode == code
 
 
+@pytest.mark.parametrize("number", REQUESTS, ids=lambda number: signal.Signals(number).name)
+def test_a_request_at_the_very_end_has_the_exit_code_of_a_request(number: int) -> None:
+    body = f"import signal; signal.signal({number}, signal.SIG_DFL); {IN_PYTHON}"  # as the interpreter leaves it when it ends
+    with started(program(body)) as running:
+        code, _, _ = stopped(running, number)
+    assert code == 128 + number
+
+
 @needs_proc
 def test_infer_works_in_the_process_that_was_started() -> None:
     with started(program(IN_PYTHON, "infer")) as running:
@@ -140,6 +148,17 @@ def test_a_request_while_the_command_line_is_loaded_prints_no_traceback(module: 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (128 + number, "", "interrupted\n")
+
+
+def test_a_request_while_a_library_is_loaded_raises_nothing_in_it(tmp_path: Path) -> None:
+    (tmp_path / "native.py").write_text(
+        "import os, time\ntry: time.sleep(30)\nexcept BaseException: os.abort()  # as C++ does at an exception\n", encoding="utf-8"
+    )
+    with started(
+        program("import native"), cwd=tmp_path, env=os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    ) as running:
+        code, said, _ = stopped(running, signal.SIGHUP)
+    assert (code, said) == (129, "interrupted\n")
 
 
 def test_the_grace_leaves_time_to_end_in() -> None:
