@@ -54,7 +54,7 @@ RIGHT: dict[str, Callable[[], dict[str, Any]]] = {
     "BandRule": dict,
     "BandStructure": lambda: attributes(bands()),
     "BandStructure.plot": dict,
-    "Crystal.checked": lambda: attributes(SALT),
+    "Crystal.checked": lambda: {name: value for name, value in attributes(SALT).items() if name != "notes"},
     "Engine.featurize": lambda: {"item": SALT},
     "Engine.predict": lambda: {"items": [SALT]},
     "Failure": lambda: {"id": "a", "path": "", "stage": "read", "code": "no-atoms", "message": ""},
@@ -78,6 +78,8 @@ RIGHT: dict[str, Callable[[], dict[str, Any]]] = {
     "read_one": lambda: {"folder": "nosuch", "id": "a"},
 }
 """The other arguments of everything that takes a word, a text, a number, or yes or no."""
+MAY_BE_NAN = {"Prediction(uncertainty_ev=)"}
+"""Numbers of which nan says that nothing can be said."""
 MADE_HERE = {"BandEdge", "Features"}
 """Results that this package alone makes, a plain tuple and one of many arrays; they take no word of a few."""
 ERRORS = {name for name in bandrt.__all__ if inspect.isclass(kind := getattr(bandrt, name)) and issubclass(kind, Exception)}
@@ -167,7 +169,7 @@ def test_a_word_that_is_none_of_the_allowed_is_refused_with_those_that_are(param
 def test_a_value_of_another_kind_is_refused_by_its_name(parameter: Parameter, of_method: dict[str, Any]) -> None:
     [kind] = kinds_of(parameter.hint)
     for wrong in SCALARS[kind]:
-        if wrong is None and len(get_args(parameter.hint)) > 1:
+        if (wrong is None and len(get_args(parameter.hint)) > 1) or (wrong != wrong and str(parameter) in MAY_BE_NAN):
             continue
         with pytest.raises(ArgumentError, match=parameter.name):
             called(parameter, wrong, of_method)

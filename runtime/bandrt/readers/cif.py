@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
+from bandrt.limits import MAX_ATOMS, check_n_atoms
 from bandrt.readers.cif_cell import cell_of, check_volume, lattice_of
 from bandrt.readers.cif_composition import amounts_of, check_composition
 from bandrt.readers.cif_moments import moments_dropped
@@ -22,8 +23,6 @@ from bandrt.readers.cif_text import structure_block
 from bandrt.readers.symmetry_agreement import agree, same_atoms
 
 _FORMULA = ("_chemical_formula_sum", "_chemical_formula.sum")
-MAX_ATOMS = 10_000
-"""Atoms in the cell as it is written, which symmetry makes of the sites."""
 _VOLUME = ("_cell_volume", "_cell.volume")
 _FORMULA_UNITS = ("_cell_formula_units_z", "_cell.formula_units_z")
 
@@ -77,8 +76,7 @@ def _check_size(operations: Operations, sites: Sites, lattice: NDArray[np.float6
     n_atoms = len(sites.atomic_numbers)
     if n_atoms <= MAX_ATOMS < n_atoms * len(operations.rotations):
         n_atoms = int(multiplicities(operations, sites.frac_coords, lattice).sum())
-    if n_atoms > MAX_ATOMS:
-        raise InputError("too-many-atoms", f"{name}: {n_atoms} atoms in the cell, at most {MAX_ATOMS} are read")
+    check_n_atoms(n_atoms, name=name)
 
 
 def _check_doubt(sites: Sites, formula: str) -> None:

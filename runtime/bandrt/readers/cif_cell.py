@@ -9,11 +9,10 @@ from gemmi import cif
 from numpy.typing import NDArray
 
 from bandrt.errors import InputError
+from bandrt.limits import MAX_VECTOR, WRONG
 from bandrt.readers.cif_tags import cif_number
 from bandrt.readers.cif_text import has_atoms
 
-MAX_LENGTH = 1e4
-"""Å: a longer vector has lost its decimal point."""
 VOLUME_TOLERANCE = 0.1
 """How far, relative to the volume that the file states, that of its cell may be from it."""
 _COSINES = {90.0: 0.0, 120.0: -0.5, 60.0: 0.5}  # exact, so that right angles stay right
@@ -50,10 +49,8 @@ def lattice_of(lengths: list[float], angles: list[float], name: str) -> NDArray[
     squared = 1.0 - cos_alpha**2 - cos_beta**2 - cos_gamma**2 + 2.0 * cos_alpha * cos_beta * cos_gamma
     if min(lengths) <= 0.0 or min(angles) <= 0.0 or max(angles) >= 180.0 or squared <= 0.0 or sin_gamma == 0.0:
         raise InputError("bad-lattice", f"{name}: no cell has lengths {lengths} Å with angles {angles}°")
-    if max(lengths) > MAX_LENGTH:
-        raise InputError(
-            "bad-lattice", f"{name}: a cell of {lengths} Å, at most {MAX_LENGTH:g} Å is taken; is a decimal point lost?"
-        )
+    if max(lengths) > MAX_VECTOR:
+        raise InputError("lattice-too-large", f"{name}: a cell of {lengths} Å, at most {MAX_VECTOR:g} Å is taken; {WRONG}")
     x, y = cos_beta, (cos_alpha - cos_beta * cos_gamma) / sin_gamma
     return np.array([[a, 0.0, 0.0], [b * cos_gamma, b * sin_gamma, 0.0], [c * x, c * y, c * math.sqrt(squared) / sin_gamma]])
 

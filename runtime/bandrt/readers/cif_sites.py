@@ -11,6 +11,7 @@ from gemmi import cif
 from numpy.typing import NDArray
 
 from bandrt.errors import InputError
+from bandrt.limits import MAX_FRACTION
 from bandrt.readers.cif_cartesian import fractional_columns
 from bandrt.readers.cif_tags import (
     CARTESIAN,
@@ -23,8 +24,6 @@ from bandrt.readers.cif_tags import (
 )
 from bandrt.readers.species import is_full, label_number, may_count_atoms, partial_occupancy, species_number, unknown_species
 
-MAX_FRACTION = 1e6
-"""The largest fractional coordinate, of either sign: beyond it, rounding moves atoms."""
 _LABEL, _TYPE, _OCCUPANCY = "_atom_site_label", "_atom_site_type_symbol", "_atom_site_occupancy"
 _MULTIPLICITY = "_atom_site_symmetry_multiplicity"
 _GROUP, _ASSEMBLY = "_atom_site_disorder_group", "_atom_site_disorder_assembly"
@@ -137,7 +136,8 @@ def _coordinates(columns: dict[str, list[str]], name: str) -> NDArray[np.float64
         if not (math.isfinite(sum(values)) and min(values) >= -MAX_FRACTION and max(values) <= MAX_FRACTION):
             site = next(row for row, value in enumerate(values) if not abs(value) <= MAX_FRACTION)
             labels = columns.get(_LABEL) or [""] * len(values)
-            raise InputError("bad-coordinates", f"{name}: {tag} of {place_of(labels, site)} is {columns[tag][site]!r}")
+            code = "coordinate-too-large" if math.isfinite(values[site]) else "bad-coordinates"
+            raise InputError(code, f"{name}: {tag} of {place_of(labels, site)} is {columns[tag][site]!r}")
     return np.array(axes).T.copy()
 
 
