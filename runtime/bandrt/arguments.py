@@ -42,12 +42,13 @@ def check_choices(configuration: Any) -> None:
             check_choice(name, getattr(configuration, name), hint)
 
 
-def check_fields(given: Any, *, may_be_nan: Collection[str] = ()) -> None:
+def check_fields(given: Any, *, may_be_nan: Collection[str] = (), may_be_infinite: Collection[str] = ()) -> None:
     """Refuse a dataclass of which a field is not what its type says; of arrays, whether they are any.
 
     Args:
         given: the dataclass.
         may_be_nan: fields in which nan has a meaning; every other number is a finite one.
+        may_be_infinite: fields in which nan and infinities have one.
 
     Raises:
         ArgumentError: ``bad-argument``, naming the field.
@@ -55,6 +56,8 @@ def check_fields(given: Any, *, may_be_nan: Collection[str] = ()) -> None:
     for name, hint in _fields(given.__class__):
         value = getattr(given, name)
         if name in may_be_nan and isinstance(value, float) and math.isnan(value):
+            continue
+        if name in may_be_infinite and isinstance(value, float) and not math.isfinite(value):
             continue
         if type(value) is not hint or hint is float:  # most are what they should be, and this is done for every crystal
             check_type(name, value, hint)

@@ -49,7 +49,8 @@ class Crystal:
         Raises:
             InputError: ``no-atoms``, ``unknown-species``, ``bad-lattice`` or ``bad-coordinates``.
         """
-        self._set(*_arrays(self.lattice, self.atomic_numbers, self.frac_coords, "crystal"))
+        cell, numbers, coords = _arrays(self.lattice, self.atomic_numbers, self.frac_coords, "crystal")
+        _filled(self, lattice=cell, atomic_numbers=numbers, frac_coords=coords)
 
     def __repr__(self) -> str:
         return f"Crystal({shortened(self.formula)}, {self.n_atoms} atom{'s' if self.n_atoms > 1 else ''}, {self.volume:.1f} Å^3)"
@@ -59,9 +60,7 @@ class Crystal:
         cls, lattice: NDArray[np.float64], atomic_numbers: NDArray[np.int32], frac_coords: NDArray[np.float64]
     ) -> Crystal:
         """A crystal of arrays that this program computed, in the types and shapes of the attributes."""
-        crystal = cls.__new__(cls)
-        crystal._set(lattice, atomic_numbers, frac_coords)
-        return crystal
+        return _filled(cls.__new__(cls), lattice=lattice, atomic_numbers=atomic_numbers, frac_coords=frac_coords)
 
     @classmethod
     def checked(cls, lattice: Any, atomic_numbers: Any, frac_coords: Any, *, name: str = "crystal") -> Crystal:
@@ -90,18 +89,11 @@ class Crystal:
             )
         return cls.unchecked(cell, numbers, coords)
 
-    def _set(self, lattice: NDArray[np.float64], atomic_numbers: NDArray[np.int32], frac_coords: NDArray[np.float64]) -> None:
-        object.__setattr__(self, "lattice", lattice)
-        object.__setattr__(self, "atomic_numbers", atomic_numbers)
-        object.__setattr__(self, "frac_coords", frac_coords)
-
     def with_notes(self, notes: tuple[str, ...]) -> Crystal:
         """The same crystal with these warnings."""
         if notes == self.notes:
             return self
-        noted = copy(self)
-        object.__setattr__(noted, "notes", notes)
-        return noted
+        return _filled(copy(self), notes=notes)
 
     @property
     def n_atoms(self) -> int:
@@ -142,6 +134,13 @@ class Crystal:
         numbers, counts = np.unique(self.atomic_numbers, return_counts=True)
         divisor = reduce(math.gcd, (int(c) for c in counts))
         return {SYMBOLS[z]: int(c) // divisor for z, c in zip(numbers, counts, strict=True)}
+
+
+def _filled(new: Crystal, **fields: Any) -> Crystal:
+    """A crystal that is being made, with values in its fields; afterwards none is changed."""
+    for name, value in fields.items():
+        object.__setattr__(new, name, value)
+    return new
 
 
 def _arrays(

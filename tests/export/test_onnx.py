@@ -20,6 +20,7 @@ import bandrt_export.onnx
 from bandrt.batch import pad
 from bandrt.contract import REQUIRED_INPUTS
 from bandrt.engine import read_manifest
+from bandrt.engine.onnx.file import CHECKSUM_KEY
 from bandrt.engine.onnx.session import OnnxSession
 from bandrt.errors import OutputError
 from bandrt.files import file_sha256
@@ -124,9 +125,9 @@ def test_the_file_names_no_place_or_time_of_its_making(exported: Any) -> None:
 
 
 def test_the_manifest_inside_says_what_the_engine_is(exported: Any) -> None:
-    [entry] = onnx.load(exported.engine).metadata_props
-    assert entry.key == METADATA_KEY
-    manifest = Manifest.from_json(entry.value)
+    entries = {entry.key: entry.value for entry in onnx.load(exported.engine).metadata_props}
+    assert set(entries) == {METADATA_KEY, CHECKSUM_KEY}
+    manifest = Manifest.from_json(entries[METADATA_KEY])
     assert manifest == exported.manifest
     assert manifest.checkpoint_sha256 == file_sha256(exported.checkpoint)
     assert manifest.recipe == RECIPE

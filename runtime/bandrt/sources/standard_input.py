@@ -125,7 +125,10 @@ def _kind(text: str, structure_column: str) -> PipedKind | None:
     if _CIF.search(text) and _CIF_TAG.search(text):
         return "cif"
     lines = text.splitlines()
-    header = next(csv.reader(lines[:1]), []) if len(lines[0]) < csv.field_size_limit() else []
+    try:
+        header = next(csv.reader(lines[:1]), [])
+    except csv.Error:  # a field that is longer than any name of a column
+        header = []
     if len(lines) > 1 and (structure_column in header or (structure_column == STRUCTURE_COLUMN and OTHER_COLUMN in header)):
         return "csv"
     if lines[0].strip().isdecimal() and len(lines) > 1 and "lattice=" in lines[1].lower():
