@@ -36,7 +36,7 @@ from bandrt.sources.tables import STRUCTURE_COLUMN
 @options.workers("Processes that read and featurise; what keeps the device fed by default, 0 for none but this.", least=0)
 @click.option(
     "--timeout",
-    type=click.FloatRange(0.0, min_open=True),
+    type=options.Number(0.0, min_open=True),
     default=TIMEOUT_SECONDS,
     show_default=True,
     metavar="SECONDS",
