@@ -53,4 +53,4 @@ def command(
         check_replaced(path)
     with Progress("crystals", quiet=quiet) as progress:
         convert(results, path, kind, ids=wanted, on_progress=progress.show)
-    say_done(str(path))
+    say_done(options.printed(path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ import click
 from bandrt.engine import DEFAULT_ENGINE
 from bandrt.engine.session import MAX_THREADS
 from bandrt.files import from_home
+from bandrt.quoting import printable
 from bandrt.run.workers import MAX_WORKERS
 
 SHIPPED = "shipped"
@@ -108,3 +110,8 @@ def quiet() -> Callable[[Command], Command]:
 def as_json(what: str) -> Callable[[Command], Command]:
     """``--json``: for programs, on standard output."""
     return click.option("--json", "as_json", is_flag=True, help=f"Print {what} as JSON on standard output.")
+
+
+def printed(path: Path) -> str:
+    """A path for standard output: as it is for a program, without what a terminal obeys for people."""
+    return printable(str(path)) if sys.stdout.isatty() else str(path)

@@ -86,7 +86,7 @@ def command(
         for number, (path, prediction) in enumerate(zip(paths, _read(chosen), strict=True), start=1):
             path.parent.mkdir(parents=True, exist_ok=True)
             save(prediction.band_structure, path, name=prediction.id, full_walk=full_walk)
-            progress.echo(str(path))
+            progress.echo(options.printed(path))
             progress.show(number, len(paths))
 
 

@@ -8,13 +8,14 @@ import sys
 import time
 from collections.abc import Iterator
 from inspect import isfunction, unwrap
+from pathlib import Path
 from types import CodeType
 from typing import Any, get_args
 
 import click
 import pytest
 
-from bandrt.cli import cli, run
+from bandrt.cli import cli, options, run
 from bandrt.cli.options import EnginePath, NamedPath, Number
 from bandrt.engine.session import MAX_THREADS
 from bandrt.recipe import Frame, Scheme
@@ -201,3 +202,10 @@ def test_help_of_everything_is_instant_and_of_training_does_not_wait_for_torch()
 
     seconds("train", "--help")
     assert min(seconds("--help") for _ in range(3)) < 0.5  # the promise is 0.15 s; machines that run tests are busy
+
+
+def test_a_path_is_printed_as_it_is_for_programs_and_without_what_a_terminal_obeys(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path("\x1b[31mred.png")
+    for is_terminal, expected in ((False, "\x1b[31mred.png"), (True, "\\x1b[31mred.png")):
+        monkeypatch.setattr("sys.stdout.isatty", lambda shown=is_terminal: shown)
+        assert options.printed(path) == expected
