@@ -35,7 +35,10 @@ FOLDERS = {
         *("readers", "sources", "symmetry", "graph", "kpaths", "bands", "engine", "engine/onnx", "engine/plan"),
         *("results", "results/convert", "machine", "run", "cli"),
     },
-    "bandrt_train": {"tables", "model", "model/hamiltonian", "model/released", "weights", "data", "data/sources", "evaluation", "fit", "cli"},
+    "bandrt_train": {
+        *("tables", "model", "model/hamiltonian", "model/released", "weights"),
+        *("data", "data/hamiltonian", "data/sources", "evaluation", "fit", "cli"),
+    },
     "bandrt_export": {"dense", "cli"},
 }
 """Rooms that are folders; a module anywhere else has no room."""

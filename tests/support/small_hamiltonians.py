@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
+from bandrt.elements import SYMBOLS
+from bandrt_train.data.documents import BandDocument
 from bandrt_train.model.hamiltonian.config import HamiltonianConfig
+from bandrt_train.model.hamiltonian.filling import KEPT, predict
 from bandrt_train.model.hamiltonian.model import LearnedHamiltonian
 from bandrt_train.model.hamiltonian.pairs import find_pairs
 
@@ -43,3 +48,52 @@ def bands_of(model: LearnedHamiltonian, crystal: Crystal, kpoints: NDArray[np.fl
         [energies] = model([find_pairs(crystal)], [torch.from_numpy(np.asarray(kpoints, np.float64))])
     values: NDArray[np.float64] = energies.numpy()
     return values
+
+
+def document_of(model: LearnedHamiltonian, crystal: Crystal, *, name: str = "crystal", n_kpoints: int = 9) -> BandDocument:
+    """What a code would write that computes just what a model says: all bands of a crystal, along two lines from Γ."""
+    steps = np.linspace(0.0, 0.5, n_kpoints)
+    kpoints = np.concatenate([steps[:, None] * np.array([1.0, 0.0, 1.0]), steps[:, None] * np.ones(3)])
+    pairs = find_pairs(crystal)
+    filled = predict(model, pairs, kpoints)
+    energies = bands_of(model, crystal, kpoints).T
+    known = ~np.isnan(filled.energies[:, 0])
+    first = pairs.n_filled - int(known[:KEPT].sum())
+    zero = float(energies[first, 0] - filled.energies[known][0, 0])
+    return BandDocument(
+        id=name,
+        crystal=crystal,
+        reciprocal=crystal.reciprocal,
+        frac_kpoints=kpoints,
+        energies=energies[None],
+        efermi=zero,
+        branches=np.array([[0, n_kpoints - 1], [n_kpoints, 2 * n_kpoints - 1]]),
+        labels=(None,) * len(kpoints),
+        is_metal=filled.is_metal,
+        n_electrons=pairs.electrons,
+        method="made by a model",
+    )
+
+
+def document_text(document: BandDocument) -> str:
+    """A document as one line of JSON, as in a shard of labels."""
+    crystal = document.crystal
+    assert crystal is not None
+    sites = [
+        {"species": [{"element": SYMBOLS[number], "occu": 1.0}], "abc": place.tolist()}
+        for number, place in zip(crystal.atomic_numbers, crystal.frac_coords, strict=True)
+    ]
+    values = {
+        "id": document.id,
+        "kpoints": document.frac_kpoints.tolist(),
+        "bands": {"1": document.energies[0].tolist()},
+        "efermi": document.efermi,
+        "lattice_rec": {"matrix": document.reciprocal.tolist()},
+        "labels_dict": {},
+        "branches": [{"start_index": int(first), "end_index": int(last)} for first, last in document.branches],
+        "structure": {"lattice": {"matrix": crystal.lattice.tolist()}, "sites": sites},
+        "is_metal_label": document.is_metal,
+        "n_electrons": document.n_electrons,
+        "method": document.method,
+    }
+    return json.dumps(values)
