@@ -26,7 +26,18 @@ ROOMS = {
         *("readers", "sources", "items", "symmetry", "graph", "kpaths", "features", "batch"),
         *("bands", "domain", "engine", "results", "predict", "machine", "run", "cli", "__main__"),
     ),
-    "bandrt_train": ("error_codes", "tables", "model", "checkpoint", "weights", "data", "evaluation", "fit", "cli"),
+    "bandrt_train": (
+        "error_codes",
+        "tables",
+        "model",
+        "checkpoint",
+        "weights",
+        "data",
+        "hamiltonian_checkpoint",
+        "evaluation",
+        "fit",
+        "cli",
+    ),
     "bandrt_export": ("errors", "error_codes", "output", "dense", "half", "parity", "onnx", "plan", "verify", "cli"),
 }
 """Modules and folders of each package from the ground up; each imports only itself and what stands before it."""
@@ -37,7 +48,7 @@ FOLDERS = {
     },
     "bandrt_train": {
         *("tables", "model", "model/hamiltonian", "model/released", "weights"),
-        *("data", "data/hamiltonian", "data/sources", "evaluation", "fit", "cli"),
+        *("data", "data/hamiltonian", "data/sources", "evaluation", "fit", "fit/hamiltonian", "cli"),
     },
     "bandrt_export": {"dense", "cli"},
 }

@@ -186,6 +186,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Update bandrt, or train again.",
     ),
     ErrorCode(
+        "hamiltonian-checkpoint",
+        "A checkpoint of a learned Hamiltonian was given where a model of six bands is needed; there is no exporter of it yet.",
+        "Score it with bandrt train hamiltonian score; export, evaluate and combine checkpoints of the other variants.",
+    ),
+    ErrorCode(
         "conventions-unused",
         "Options that only checkpoints of the released code need were given for one that says everything itself.",
         "Leave out --edges, --frame, --species-index and --scheme.",

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bandrt.errors import InputError, UsageError
+from bandrt.arguments import checked_number, checked_whole
+from bandrt.errors import InputError
 from bandrt.manifest import BandRule
 from bandrt_train.data.dataset import Refusal
 from bandrt_train.data.documents import BandDocument
@@ -50,8 +51,9 @@ class BandChoice:
     """Relative to the zero: bands with energies below are semicore, and not learned."""
 
     def __post_init__(self) -> None:
-        if min(self.below, self.above, self.inner_below, self.inner_above) < 1:
-            raise UsageError("bad-argument", f"{self}: one or more bands on each side are needed")
+        for name in ("below", "above", "inner_below", "inner_above"):
+            checked_whole(name, getattr(self, name), at_least=1)
+        checked_number("outer_weight", self.outer_weight, at_least=0.0, at_most=1.0)
 
 
 @dataclass(frozen=True, eq=False)
