@@ -48,7 +48,7 @@ FOLDERS = {
     },
     "bandrt_train": {
         *("tables", "model", "model/hamiltonian", "model/released", "weights"),
-        *("data", "data/hamiltonian", "data/sources", "evaluation", "fit", "fit/hamiltonian", "cli"),
+        *("data", "data/hamiltonian", "data/sources", "evaluation", "evaluation/hamiltonian", "fit", "fit/hamiltonian", "cli"),
     },
     "bandrt_export": {"dense", "cli"},
 }
