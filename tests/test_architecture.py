@@ -26,7 +26,10 @@ ROOMS = {
         *("readers", "sources", "items", "symmetry", "graph", "kpaths", "features", "batch"),
         *("bands", "domain", "engine", "results", "predict", "machine", "run", "cli", "__main__"),
     ),
-    "bandrt_train": ("error_codes", "description", "tables", "model", "checkpoint", "weights", "data", "evaluation", "fit", "cli"),
+    "bandrt_train": (
+        *("error_codes", "description", "tables", "model", "checkpoint", "weights", "data", "hamiltonian_checkpoint"),
+        *("evaluation", "fit", "cli"),
+    ),
     "bandrt_export": ("errors", "error_codes", "output", "dense", "half", "parity", "onnx", "plan", "verify", "cli"),
 }
 """Modules and folders of each package from the ground up; each imports only itself and what stands before it."""
@@ -35,7 +38,10 @@ FOLDERS = {
         *("readers", "sources", "symmetry", "graph", "kpaths", "bands", "engine", "engine/onnx", "engine/plan"),
         *("results", "results/convert", "machine", "run", "cli"),
     },
-    "bandrt_train": {"tables", "model", "model/released", "weights", "data", "data/sources", "evaluation", "fit", "cli"},
+    "bandrt_train": {
+        *("tables", "model", "model/hamiltonian", "model/released", "weights"),
+        *("data", "data/hamiltonian", "data/sources", "evaluation", "evaluation/hamiltonian", "fit", "fit/hamiltonian", "cli"),
+    },
     "bandrt_export": {"dense", "cli"},
 }
 """Rooms that are folders; a module anywhere else has no room."""

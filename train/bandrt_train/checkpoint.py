@@ -93,17 +93,8 @@ def save_checkpoint(
     ensemble = model.rule if isinstance(model, Ensemble) else None
     description = _Description(dataclasses.asdict(config), recipe, bands, training, dict(metrics or {}), ensemble)
     state = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
-    content = {
-        "kind": KIND,
-        "format_version": FORMAT_VERSION,
-        "description": json.dumps(description.as_dict(), ensure_ascii=False, sort_keys=True),
-        "state": state,
-    }
     _check_agreement(config, ensemble, recipe, bands, state, target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with replaced(target, "wb") as stream:
-        torch.save(content, stream)
-    return file_sha256(target)
+    return write_content(target, description.as_dict(), state)
 
 
 def load_checkpoint(path: str | Path, *, conventions: Conventions | None = None) -> Checkpoint:
@@ -114,11 +105,12 @@ def load_checkpoint(path: str | Path, *, conventions: Conventions | None = None)
         conventions: what a released checkpoint leaves unsaid; None takes the defaults. Ours say everything.
 
     Raises:
-        CheckpointError: ``checkpoint-not-found``, ``checkpoint-invalid`` or ``checkpoint-version``.
+        CheckpointError: ``checkpoint-not-found``, ``checkpoint-invalid``, ``checkpoint-version``, or ``hamiltonian-checkpoint`` for
+            one that `bandrt_train.hamiltonian_checkpoint` reads.
         UsageError: ``conventions-unused`` when conventions are given for a checkpoint that states its own.
     """
     file = Path(path)
-    content = _read(file)
+    content = read_content(file)
     if is_released(content):
         return _released(content, conventions or Conventions(), file)
     if not isinstance(content, dict) or content.get("kind") != KIND:
@@ -132,6 +124,12 @@ def load_checkpoint(path: str | Path, *, conventions: Conventions | None = None)
             " can be chosen only for checkpoints of the released code",
         )
     require_version(content.get("format_version"), file)
+    if is_hamiltonian(content):
+        raise CheckpointError(
+            "hamiltonian-checkpoint",
+            f"{file}: holds a learned Hamiltonian, which cannot be used, exported or continued here;"
+            " score it with: bandrt train hamiltonian score",
+        )
     try:
         description = from_mapping(_Description, parsed(content["description"], name=str(file)), name=str(file))
         config = read_model_config(description.model, name=str(file))
@@ -178,8 +176,34 @@ def _fresh(config: Config, ensemble: EnsembleRule | None) -> Model:
     return build_model(config) if ensemble is None else Ensemble([build_model(config) for _ in ensemble.members], ensemble)
 
 
-def _read(file: Path) -> Any:
-    """The content of a torch file, of strings, numbers and tensors only."""
+def write_content(target: Path, description: Mapping[str, Any], state: Mapping[str, Tensor]) -> str:
+    """Write a checkpoint file under a temporary name, move it into place, and give back its sha256."""
+    content = {
+        "kind": KIND,
+        "format_version": FORMAT_VERSION,
+        "description": json.dumps(description, ensure_ascii=False, sort_keys=True),
+        "state": dict(state),
+    }
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replaced(target, "wb") as stream:
+        torch.save(content, stream)
+    return file_sha256(target)
+
+
+def is_hamiltonian(content: Any) -> bool:
+    """Whether the content of a checkpoint is that of a learned Hamiltonian."""
+    try:
+        return bool(json.loads(content["description"])["model"]["variant"] == "hamiltonian")
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def read_content(file: Path) -> Any:
+    """Read a torch file of strings, numbers and tensors only.
+
+    Raises:
+        CheckpointError: ``checkpoint-not-found`` or ``checkpoint-invalid``.
+    """
     if not file.is_file():
         why = "is a folder; name the checkpoint in it" if file.is_dir() else "there is no such file"
         raise CheckpointError("checkpoint-not-found", f"{file}: {why}")
@@ -202,6 +226,15 @@ def _check_agreement(
             raise CheckpointError("checkpoint-invalid", f"{file}: the model has {modelled} {what}, the recipe says {described}")
     with torch.device("meta"):  # names and shapes only: no memory, no initialisation
         expected = {name: tuple(tensor.shape) for name, tensor in _fresh(config, ensemble).state_dict().items()}
+    check_state(expected, state, file)
+
+
+def check_state(expected: Mapping[str, tuple[int, ...]], state: Any, file: Path) -> None:
+    """Refuse parameters of other names or shapes than a model has, and numbers that are not finite.
+
+    Raises:
+        CheckpointError: ``checkpoint-invalid``.
+    """
     found = {name: tuple(tensor.shape) for name, tensor in state.items()} if isinstance(state, dict) else {}
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):

@@ -61,13 +61,28 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "too-few-bands",
-        "A band structure has fewer bands below or above its Fermi level than the data set is to have.",
-        "Compute more bands, or build the data set with a smaller --n-bands.",
+        "A band structure, or a learned Hamiltonian of a crystal, has fewer bands below or above its Fermi level than are wanted.",
+        "Compute more bands, or build the data set with a smaller --n-bands; a Hamiltonian has nine bands for each atom.",
     ),
     ErrorCode(
         "fermi-level-conflict",
         "The Fermi level of a document contradicts what it says of its occupied bands, or that it is an insulator.",
         "Correct the Fermi level or the number of occupied bands in the document.",
+    ),
+    ErrorCode(
+        "electrons-unknown",
+        "A band document of a metal does not say how many electrons its bands hold, so that they cannot be counted.",
+        "Put n_electrons, or n_occupied, into the document.",
+    ),
+    ErrorCode(
+        "electron-count-conflict",
+        "The electrons of a band document differ from those of its atoms by other than filled inner shells.",
+        "Correct n_electrons in the document; leave out charged cells, and insulators with an odd number of electrons.",
+    ),
+    ErrorCode(
+        "bad-fold",
+        "A fold that there is not was named.",
+        "Take two folds or more, and count them from 0.",
     ),
     ErrorCode(
         "no-structure",
@@ -174,6 +189,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "checkpoint-version",
         "A checkpoint is of another format than this version of bandrt reads.",
         "Update bandrt, or train again.",
+    ),
+    ErrorCode(
+        "hamiltonian-checkpoint",
+        "A checkpoint of a learned Hamiltonian was given where a model of six bands is needed; there is no exporter of it yet.",
+        "Score it with bandrt train hamiltonian score; export, evaluate and combine checkpoints of the other variants.",
     ),
     ErrorCode(
         "conventions-unused",

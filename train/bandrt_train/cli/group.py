@@ -9,6 +9,7 @@ from bandrt_train.cli.download import command as download
 from bandrt_train.cli.ensemble import ensemble
 from bandrt_train.cli.evaluate import card, compare, evaluate
 from bandrt_train.cli.fit import fit
+from bandrt_train.cli.hamiltonian import hamiltonian
 
 
 @click.group(short_help="Make data sets, train and evaluate models.")
@@ -24,5 +25,5 @@ def group() -> None:
     """
 
 
-for command in (download, dataset, fit, ensemble, evaluate, compare, card):
+for command in (download, dataset, fit, hamiltonian, ensemble, evaluate, compare, card):
     group.add_command(command)

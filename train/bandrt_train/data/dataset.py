@@ -64,11 +64,16 @@ class SplitRule:
 
     def split(self, formula: str) -> Split:
         """Where every crystal of a reduced formula goes, whatever else is in the data."""
-        digest = hashlib.sha256(f"{self.seed}:{formula}".encode()).digest()
-        share = int.from_bytes(digest[:8], "big") / 2**64
+        share = share_of(formula, self.seed)
         if share < self.test:
             return "test"
         return "validation" if share < self.test + self.validation else "train"
+
+
+def share_of(formula: str, seed: int) -> float:
+    """A number from 0 up to, not including, 1 by which a reduced formula is dealt: it never changes."""
+    digest = hashlib.sha256(f"{seed}:{formula}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 Beside pymatgen's own keys these are read where a document has them:
     ``id`` or ``material_id``, ``method``, ``is_metal_label``, ``band_gap_ev``,
     ``n_occupied``           the highest band that holds electrons in an insulator, counted from 1,
-    ``first_band``           how many lower bands `n_occupied` counts that the document leaves out (0),
+    ``n_electrons``          how many electrons a cell has in bands,
+    ``first_band``           how many lower bands `n_occupied` and `n_electrons` count that the document leaves out (0),
     ``trusted_below_ev``     absolute, eV: energies from here on are not to be learned from (models other than DFT).
 """
 
@@ -77,6 +78,7 @@ class BandDocument:
         is_metal: what the document says, or None.
         band_gap: eV, what the document's maker says beside the bands, or None.
         n_occupied: highest band here that holds electrons, from 1, or None where the maker does not say.
+        n_electrons: in the bands here, two in each that is full, or None where the maker does not say.
         method: how the bands were computed, "" if not said.
         trusted_below: eV, on the scale of `energies`: labels are the energies below it.
     """
@@ -92,6 +94,7 @@ class BandDocument:
     is_metal: bool | None = None
     band_gap: float | None = None
     n_occupied: int | None = None
+    n_electrons: float | None = None
     method: str = ""
     trusted_below: float = math.inf
 
@@ -131,7 +134,8 @@ def _document(values: dict[str, Any], source: DocumentText) -> BandDocument:
     structure = values.get("structure")
     metal = values.get("is_metal_label", values.get("is_metal"))
     gap = values.get("band_gap_ev", (values.get("band_gap") or {}).get("energy"))
-    occupied = values.get("n_occupied")
+    occupied, electrons = values.get("n_occupied"), values.get("n_electrons")
+    left_out = int(values.get("first_band", 0))
     trusted = values.get("trusted_below_ev")
     return BandDocument(
         id=str(values.get("id") or values.get("material_id") or source.id),
@@ -144,7 +148,8 @@ def _document(values: dict[str, Any], source: DocumentText) -> BandDocument:
         labels=labels,
         is_metal=None if metal is None else bool(metal),
         band_gap=None if gap is None else float(gap),
-        n_occupied=None if occupied is None else int(occupied) - int(values.get("first_band", 0)),
+        n_occupied=None if occupied is None else int(occupied) - left_out,
+        n_electrons=None if electrons is None else float(electrons) - 2.0 * left_out,
         method=str(values.get("method", "")),
         trusted_below=math.inf if trusted is None else float(trusted),
     )

@@ -1,9 +1,10 @@
 """The folder of a training run, and how far the run in it has come.
 
     ``config.json``       what is trained, and how,
-    ``checkpoint.pt``     the weights with the lowest validation energy MAE so far,
+    ``checkpoint.pt``     the weights with the lowest validation energy MAE so far, or those of the last epoch,
     ``log.csv``           one row per epoch,
-    ``last.ckpt``         everything that the next epoch starts from; Lightning's format, safe to load,
+    ``last.ckpt``         everything that the next epoch starts from; Lightning's format, of a learned Hamiltonian our own; both
+                          are safe to load,
     ``validation.json``   at the end.
 
 Each file is replaced as a whole, and ``last.ckpt`` comes last in every epoch: a run that is killed at any moment goes on from the
@@ -27,6 +28,7 @@ from bandrt.errors import OutputInTheWayError
 from bandrt.files import check_cleared, check_folder, clear, remove_leftovers, replaced, temporary_beside
 from bandrt.nested import differences
 from bandrt_train.fit.config import FitConfig
+from bandrt_train.fit.hamiltonian.config import HamiltonianFit
 
 STATE_KEY = "bandrt"
 """Where ``last.ckpt`` keeps what is ours."""
@@ -85,7 +87,7 @@ def _is_run(path: Path) -> bool:
         values = json.loads((path / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(values, dict) and {"model", "optimizer", "trainer"} <= values.keys()
+    return isinstance(values, dict) and {"model", "optimizer", "seed"} <= values.keys()
 
 
 def _is_ours(path: Path) -> bool:
@@ -132,7 +134,7 @@ class RunFolder:
         if differences := self.identity.differences(json.loads(self.state()["identity"])):
             raise OutputInTheWayError("other-run", f"{self.path}: holds another run: {'; '.join(differences)}")
 
-    def start(self, config: FitConfig) -> None:
+    def start(self, config: FitConfig | HamiltonianFit) -> None:
         """Make the folder and say what is trained in it."""
         self.path.mkdir(parents=True, exist_ok=True)
         remove_leftovers(self.path, (CONFIG, CHECKPOINT, LOG, LAST, VALIDATION))

@@ -28,6 +28,8 @@ def read_model_config(values: Any, *, name: str) -> Config:
         ManifestError: for a key that this variant does not know, or a value of the wrong kind, naming it.
     """
     variant = values.get("variant", "paper") if isinstance(values, Mapping) else "paper"
+    if variant == "hamiltonian":
+        raise ConfigError("config-invalid", f"{name}: a learned Hamiltonian is trained by: bandrt train hamiltonian fit")
     if variant not in CONFIGS:
         raise ConfigError("config-invalid", f"{name}: model.variant is {variant!r}, allowed: {', '.join(CONFIGS)}")
     return from_mapping(CONFIGS[variant], values, name=name, where="model.")

@@ -1,0 +1,119 @@
+"""Losses of a learned Hamiltonian: nothing for the model that made the labels, whatever its zero, and what is wrong otherwise."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from bandrt.crystal import Crystal
+from bandrt_train.data.hamiltonian.bands import BandChoice, CountedBands, count_bands
+from bandrt_train.data.hamiltonian.gaps import KnownGap
+from bandrt_train.fit.hamiltonian.config import LossConfig
+from bandrt_train.fit.hamiltonian.loss import band_loss, differences, draw, gap_loss, watched_errors
+from bandrt_train.model.hamiltonian.filling import predict
+from bandrt_train.model.hamiltonian.model import LearnedHamiltonian
+from bandrt_train.model.hamiltonian.pairs import find_pairs
+from tests.support.small_hamiltonians import ALUMINIUM, GALLIUM_ARSENIDE, SALT, SILICON, bands_of, document_of, small_model
+
+TEACHER = small_model()
+CONFIG = LossConfig()
+SINGLE = 1e-4
+
+
+def label_of(crystal: Crystal) -> CountedBands:
+    label = count_bands(document_of(TEACHER, crystal), BandChoice())
+    return dataclasses.replace(label, energies=label.energies.double(), weight=label.weight.double())
+
+
+@pytest.mark.parametrize("crystal", [SILICON, GALLIUM_ARSENIDE, SALT, ALUMINIUM])
+def test_the_model_that_made_the_labels_has_no_loss(crystal: Crystal) -> None:
+    rng = np.random.default_rng(0)
+    assert float(band_loss(TEACHER, [label_of(crystal)], rng, CONFIG, 5).detach()) == pytest.approx(0.0, abs=SINGLE)
+    [error] = watched_errors(TEACHER, [label_of(crystal)], CONFIG)
+    assert error == pytest.approx(0.0, abs=SINGLE)
+
+
+@pytest.mark.parametrize("crystal", [SILICON, ALUMINIUM])
+def test_the_zero_of_the_model_does_not_matter(crystal: Crystal) -> None:
+    label = label_of(crystal)
+    drawn = draw(label, np.random.default_rng(1), 5)
+    bands = torch.from_numpy(bands_of(TEACHER, crystal, label.kpoints[torch.from_numpy(drawn)].numpy()))
+    own, moved = (differences(label, drawn, bands + shift, CONFIG.smearing_ev) for shift in (0.0, 7.0))
+    torch.testing.assert_close(moved, own, atol=1e-6, rtol=0.0)
+
+
+@pytest.mark.parametrize("crystal", [SILICON, ALUMINIUM])
+def test_moving_all_bands_is_no_direction_of_the_gradient(crystal: Crystal) -> None:
+    """Since the zero moves with them."""
+    label = label_of(crystal)
+    drawn = draw(label, np.random.default_rng(1), 5)
+    shift = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    bands = torch.from_numpy(bands_of(TEACHER, crystal, label.kpoints[torch.from_numpy(drawn)].numpy())) + shift
+    differences(label, drawn, bands * 1.1, CONFIG.smearing_ev).square().sum().backward()
+    assert shift.grad is not None
+    assert float(shift.grad) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_wrong_band_is_as_wrong_as_it_is() -> None:
+    label = label_of(SALT)
+    drawn = draw(label, np.random.default_rng(1), 5)
+    bands = torch.from_numpy(bands_of(TEACHER, SALT, label.kpoints[torch.from_numpy(drawn)].numpy()))
+    bands[:, label.pairs.n_filled + 3] += 0.5  # away from the edges
+    expected = torch.where(label.band == label.pairs.n_filled + 3, 0.5, 0.0).double().expand(len(drawn), -1)
+    torch.testing.assert_close(differences(label, drawn, bands, CONFIG.smearing_ev), expected, atol=SINGLE, rtol=0.0)
+
+
+def test_edges_of_insulators_are_always_among_the_drawn() -> None:
+    rng = np.random.default_rng(2)
+    insulator, metal = label_of(SALT), label_of(ALUMINIUM)
+    for _ in range(5):
+        assert tuple(draw(insulator, rng, 3)[-2:]) == insulator.edges
+        assert len(draw(insulator, rng, 3)) == len(draw(metal, rng, 3)) == 5
+
+
+def known_gap(crystal: Crystal, gap: float) -> KnownGap:
+    kpoints = torch.from_numpy(document_of(TEACHER, crystal).frac_kpoints)
+    return KnownGap("one", crystal.hill_formula, find_pairs(crystal), kpoints, gap, "")
+
+
+def test_a_gap_is_compared_between_the_edges_of_the_model_which_are_remembered() -> None:
+    kpoints = document_of(TEACHER, SALT).frac_kpoints
+    bands, half = bands_of(TEACHER, SALT, kpoints), find_pairs(SALT).n_filled
+    own = float(bands[:, half].min() - bands[:, half - 1].max())
+    best = [int(bands[:, half - 1].argmax()), int(bands[:, half].argmin())]
+    edges, rng = np.zeros((1, 2), np.int64), np.random.default_rng(0)
+    for _ in range(20):  # a few k-points at a time find them
+        loss = gap_loss(TEACHER, [known_gap(SALT, own + 1.0)], edges, rng, n_kpoints=6, huber_ev=0.3)
+    np.testing.assert_allclose(bands[edges[0], [half - 1, half]], bands[best, [half - 1, half]], atol=1e-9)
+    assert float(loss.detach()) == pytest.approx(1.0 - 0.15, abs=1e-5)  # linear beyond 0.3 eV
+
+
+def test_a_metal_must_only_have_no_gap() -> None:
+    edges, rng = np.zeros((1, 2), np.int64), np.random.default_rng(0)
+    overlapping, apart = (
+        gap_loss(TEACHER, [known_gap(crystal, 0.0)], edges, rng, n_kpoints=18, huber_ev=0.3) for crystal in (ALUMINIUM, SALT)
+    )
+    assert float(overlapping.detach()) == 0.0
+    assert float(apart.detach()) > 0.0
+    assert predict(TEACHER, find_pairs(SALT), document_of(TEACHER, SALT).frac_kpoints).band_gap > 0.0
+
+
+def test_losses_fall_along_their_gradient() -> None:
+    student: LearnedHamiltonian = copy.deepcopy(small_model(seed=5))
+    labels = [label_of(one) for one in (SILICON, ALUMINIUM, SALT)]
+
+    def loss() -> torch.Tensor:
+        return band_loss(student, labels, np.random.default_rng(3), CONFIG, 5)
+
+    before = loss()
+    before.backward()
+    with torch.no_grad():
+        size = torch.sqrt(torch.stack([p.grad.square().sum() for p in student.parameters() if p.grad is not None]).sum())
+        for p in student.parameters():
+            if p.grad is not None:
+                p -= 1e-3 * p.grad / size
+    assert float(loss().detach()) == pytest.approx(float(before.detach()) - 1e-3 * float(size), abs=0.3e-3 * float(size))

@@ -1,0 +1,239 @@
+"""Training runs of a learned Hamiltonian: they learn, they hold out, they go on where they were interrupted."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bandrt.crystal import Crystal
+from bandrt.errors import OutputInTheWayError
+from bandrt_train.data.dataset import SplitRule
+from bandrt_train.data.hamiltonian.bands import BandChoice, BandLabels, CountedBands, count_bands
+from bandrt_train.data.hamiltonian.folds import FoldRule, HeldOut
+from bandrt_train.data.hamiltonian.gaps import KnownGap
+from bandrt_train.fit.config import FitError, OptimizerConfig, read_config
+from bandrt_train.fit.hamiltonian.config import (
+    HamiltonianFit,
+    KnownGapConfig,
+    LossConfig,
+    TightBindingConfig,
+    read_hamiltonian_config,
+)
+from bandrt_train.fit.hamiltonian.run import WATCHED, fit_hamiltonian
+from bandrt_train.fit.hamiltonian.training import Training, divide
+from bandrt_train.fit.run_folder import RunFolder
+from bandrt_train.hamiltonian_checkpoint import load_hamiltonian
+from bandrt_train.model.config import ConfigError
+from tests.support.small_fits import assert_same_run
+from tests.support.small_hamiltonians import FCC, SMALL, document_of, small_model
+
+CONFIGS = Path(__file__).resolve().parents[4] / "train" / "configs"
+CONFIG = HamiltonianFit(
+    model=dataclasses.replace(SMALL, dropout=0.2),
+    optimizer=OptimizerConfig(learning_rate=3e-3, warmup_epochs=1.0, ema_decay=0.9),
+    loss=LossConfig(n_kpoints=3),
+    tight_binding=TightBindingConfig(epochs=1, n_kpoints=2),
+    gaps=KnownGapConfig(n_kpoints=2),
+    splits=SplitRule(0, 0.3, 0.1),
+    epochs=4,
+    batch_size=3,
+)
+
+
+def salts(pairs: list[tuple[int, int]], *, a: float, method: str) -> BandLabels:
+    """Rock salts whose bands a model made."""
+    teacher, places = small_model(), np.array([[0, 0, 0], [0.5, 0.5, 0.5]])
+    crystals = [Crystal(a * FCC, np.array(pair, np.int32), places) for pair in pairs]
+    documents = [dataclasses.replace(document_of(teacher, one, name=f"{one.formula}-{a}"), method=method) for one in crystals]
+    return BandLabels(tuple(count_bands(one, BandChoice(), document_sha256=one.id) for one in documents), ())
+
+
+CATIONS, ANIONS = (3, 11, 19, 12, 20), (9, 17, 8, 16)
+
+
+@pytest.fixture(scope="module")
+def labels() -> BandLabels:
+    return salts([(c, a) for c in CATIONS for a in ANIONS], a=5.2, method="DFT")
+
+
+@pytest.fixture(scope="module")
+def cheap() -> BandLabels:
+    return salts([(c, a) for c in CATIONS[:3] for a in ANIONS], a=5.0, method="cheap")
+
+
+@pytest.fixture(scope="module")
+def gaps(labels: BandLabels) -> tuple[KnownGap, ...]:
+    insulators = [one for one in labels.bands if not one.is_metal]
+    return tuple(KnownGap(one.id, one.formula, one.pairs, one.kpoints, 2.0, one.id) for one in insulators)
+
+
+@pytest.fixture(scope="module")
+def whole(labels: BandLabels, cheap: BandLabels, gaps: tuple[KnownGap, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    fit_hamiltonian(CONFIG, labels, folder, tight_binding=cheap, gaps=gaps)
+    return folder
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_an_interrupted_run_goes_on_to_the_same_end(
+    labels: BandLabels, cheap: BandLabels, gaps: tuple[KnownGap, ...], whole: Path, tmp_path: Path, n: int
+) -> None:
+    def interrupt(epoch: int, row: dict[str, float]) -> None:
+        if epoch == n:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_hamiltonian(CONFIG, labels, tmp_path / "run", tight_binding=cheap, gaps=gaps, progress=interrupt)
+    assert not (tmp_path / "run" / "validation.json").exists()
+    torch.manual_seed(999)
+    told: list[int] = []
+    fit_hamiltonian(
+        CONFIG,
+        labels,
+        tmp_path / "run",
+        tight_binding=cheap,
+        gaps=gaps,
+        resume=True,
+        progress=lambda epoch, row: told.append(epoch),
+    )
+    assert told == [1, 2, 3, 4, 5]
+    assert_same_run(tmp_path / "run", whole)
+
+
+def test_a_run_killed_before_its_last_state_is_written_goes_on_to_the_same_end(
+    labels: BandLabels,
+    cheap: BandLabels,
+    gaps: tuple[KnownGap, ...],
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    committed = RunFolder.commit
+
+    def die(folder: RunFolder) -> None:
+        if (folder.path / "log.csv").read_text(encoding="utf-8").count("\n") == 4:
+            raise KeyboardInterrupt
+        committed(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "commit", die)
+        with pytest.raises(KeyboardInterrupt):
+            fit_hamiltonian(CONFIG, labels, tmp_path / "run", tight_binding=cheap, gaps=gaps)
+    fit_hamiltonian(CONFIG, labels, tmp_path / "run", tight_binding=cheap, gaps=gaps, resume=True)
+    assert_same_run(tmp_path / "run", whole)
+
+
+def test_another_run_is_not_gone_on_with(labels: BandLabels, cheap: BandLabels, gaps: tuple[KnownGap, ...], whole: Path) -> None:
+    def code(config: HamiltonianFit = CONFIG, held_out: HeldOut | None = None, known: tuple[KnownGap, ...] = gaps) -> str:
+        with pytest.raises(OutputInTheWayError) as refused:
+            fit_hamiltonian(config, labels, whole, held_out=held_out, tight_binding=cheap, gaps=known, resume=True)
+        return refused.value.code
+
+    assert code(dataclasses.replace(CONFIG, seed=1)) == "other-run"
+    assert code(held_out=HeldOut(CONFIG.splits, FoldRule(5, 0))) == "other-run"
+    assert code(known=gaps[1:]) == "other-run"
+    with pytest.raises(OutputInTheWayError) as refused:
+        fit_hamiltonian(CONFIG, labels, whole, tight_binding=cheap, gaps=gaps)
+    assert refused.value.code == "output-exists"
+
+
+def test_a_run_says_what_it_learned_and_what_it_held_out(whole: Path, labels: BandLabels) -> None:
+    read = load_hamiltonian(whole / "checkpoint.pt")
+    learned = [one for one in labels.bands if CONFIG.splits.split(one.formula) == "train"]
+    assert read.held_out == HeldOut(CONFIG.splits)
+    assert read.training.n_crystals == len(learned) < len(labels.bands)
+    assert (read.training.functional, read.training.pretraining) == ("DFT", ("cheap",))
+    assert read.training.n_gaps > 0
+    said = json.loads((whole / "validation.json").read_text(encoding="utf-8"))
+    assert said[WATCHED] == read.metrics[WATCHED]
+    rows = (whole / "log.csv").read_text(encoding="utf-8").splitlines()
+    assert len(rows) == 1 + 5
+    assert {"train/loss", "train/gap_loss", "train/tight_binding_loss", WATCHED} <= set(rows[0].split(","))
+
+
+def test_held_out_formulas_are_not_learned_from_anything(labels: BandLabels, cheap: BandLabels, gaps: tuple[KnownGap, ...]) -> None:
+    held = HeldOut(fold=FoldRule(3, 1))
+    material = divide(labels.bands, cheap.bands, gaps, held)
+    learned = {one.formula for part in (material.labels, material.tight_binding, material.gaps) for one in part}
+    assert learned
+    assert all(held.split(formula) == "train" for formula in learned)
+    assert material.validation == ()
+    validated = divide(labels.bands, cheap.bands, gaps, HeldOut(CONFIG.splits)).validation
+    assert {CONFIG.splits.split(one.formula) for one in validated} == {"validation"}
+
+
+def test_gaps_are_learned_of_elements_that_have_labels(labels: BandLabels, gaps: tuple[KnownGap, ...]) -> None:
+    chlorides = [one for one in labels.bands if "Cl" in one.formula]
+    material = divide(chlorides, (), gaps, HeldOut(SplitRule(0, 0.0, 0.0)))
+    assert {one.formula for one in material.gaps} == {one.formula for one in chlorides if not one.is_metal}
+
+
+def test_a_model_learns_what_another_says(labels: BandLabels, tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, model=SMALL, epochs=25, splits=SplitRule(0, 0.0, 0.0))
+    few = BandLabels(labels.bands[:6], ())
+    rows: list[dict[str, float]] = []
+    fit_hamiltonian(config, few, tmp_path / "run", progress=lambda epoch, row: rows.append(row))
+    assert rows[-1]["train/loss"] < 0.5 * rows[0]["train/loss"]
+    assert WATCHED not in rows[-1]  # nothing validates
+
+
+def test_nothing_to_learn_is_said_before_the_folder_is_made(labels: BandLabels, tmp_path: Path) -> None:
+    with pytest.raises(FitError) as refused:
+        fit_hamiltonian(dataclasses.replace(CONFIG, splits=SplitRule(0, 0.0, 1.0)), labels, tmp_path / "run")
+    assert refused.value.code == "empty-split"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_comes_to_nothing_stops_and_says_so(labels: BandLabels, tmp_path: Path) -> None:
+    def spoiled(one: CountedBands) -> CountedBands:
+        return dataclasses.replace(one, energies=one.energies * math.inf)
+
+    with pytest.raises(FitError) as refused:
+        fit_hamiltonian(CONFIG, BandLabels(tuple(map(spoiled, labels.bands)), ()), tmp_path / "run")
+    assert refused.value.code == "diverged"
+
+
+def test_weights_stay_where_a_gradient_is_not_finite(labels: BandLabels) -> None:
+    training = Training(CONFIG, divide(labels.bands, (), (), HeldOut(CONFIG.splits)))
+    before = training.model.flat_scale.clone()
+    assert not training._step(training.model.flat_scale * math.nan, 1.0)
+    assert torch.equal(training.model.flat_scale, before)
+    assert training._step(training.model.flat_scale * 2.0, 1.0)
+    assert not torch.equal(training.model.flat_scale, before)
+
+
+def test_the_configuration_in_the_repository_is_what_defaults_say() -> None:
+    assert read_hamiltonian_config(CONFIGS / "hamiltonian.toml") == HamiltonianFit()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "epochs = 0\n[model]\nvariant = 'hamiltonian'",
+        "[model]\nvariant = 'hamiltonian'\nwidht = 3",
+        "[model]\nvariant = 'bloch'",
+        "epochs = 3",
+        "[model]\nvariant = 'hamiltonian'\n[bands]\nbelow = 0",
+        "[model]\nvariant = 'hamiltonian'\n[gaps]\nbatch_size = 0",
+        "[model]\nvariant = 'hamiltonian'\n[tight_binding]\nshare = 2.0",
+        "[model",
+    ],
+)
+def test_a_configuration_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "c.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(FitError) as refused:
+        read_hamiltonian_config(tmp_path / "c.toml")
+    assert refused.value.code == "config-invalid"
+
+
+def test_the_other_command_says_where_this_variant_is_trained() -> None:
+    with pytest.raises(ConfigError, match="bandrt train hamiltonian fit") as refused:
+        read_config(CONFIGS / "hamiltonian.toml")
+    assert refused.value.code == "config-invalid"

@@ -1,0 +1,104 @@
+"""Filling: the Fermi level on a mesh, metal or not, the gap, the window."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from bandrt.crystal import Crystal
+from bandrt.errors import InputError
+from bandrt.manifest import BandRule
+from bandrt_train.model.hamiltonian.filling import KEPT, Filled, fermi_level, fill, mean_of, mesh, predict
+from bandrt_train.model.hamiltonian.model import RealSpace
+from bandrt_train.model.hamiltonian.pairs import Pairs, find_pairs
+from tests.support.small_hamiltonians import ALUMINIUM, SILICON, TRICLINIC, bands_of, small_model
+
+PATH = np.array([[0.0, 0.0, 0.0], [0.25, 0.0, 0.25], [0.5, 0.0, 0.5]])
+HELIUM = Crystal(3.0 * np.eye(3), np.array([2], np.int32), np.zeros((1, 3)))
+
+
+def cosine_bands(levels: list[float], width: float) -> tuple[Pairs, RealSpace]:
+    """A crystal of one electron pair whose bands are ``level - width cos(2 pi k_x)``."""
+    here, hop = torch.diag(torch.tensor(levels)).double(), -0.5 * width * torch.eye(len(levels)).double()
+    vectors = torch.tensor([[-1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0]]).double()
+    return find_pairs(HELIUM), RealSpace(torch.stack([hop, here, hop]), vectors, torch.zeros(0).double())
+
+
+def nine(first: float, second: float) -> list[float]:
+    return [first, second, *(50.0 + i for i in range(7))]
+
+
+@pytest.mark.parametrize("lattice", [SILICON.lattice, TRICLINIC.lattice, np.diag([2.0, 5.0, 30.0])])
+def test_a_mesh_stands_for_all_of_its_points(lattice: np.ndarray) -> None:
+    points, weights = mesh(lattice)
+    assert float(weights.sum()) == pytest.approx(1.0, abs=1e-6)
+    sizes = np.clip(np.ceil(np.linalg.norm(2 * np.pi * np.linalg.inv(lattice).T, axis=1) / 0.45), 1, 6).astype(int)
+    assert len(points) == (sizes.prod() + np.prod(np.where(sizes % 2 == 0, 2, 1))) // 2  # those that are their own opposite once
+    for side, size in zip(np.eye(3), sizes, strict=True):  # a wave with the period of the cell averages to nothing
+        wave = (weights * torch.cos(2 * torch.pi * points @ torch.from_numpy(side).float())).sum()
+        assert float(wave) == pytest.approx(1.0 if size == 1 else 0.0, abs=1e-6)
+
+
+def test_a_half_filled_band_ends_at_its_middle() -> None:
+    energies, weights = torch.linspace(-2.0, 2.0, 401)[:, None], torch.full((401,), 1 / 401)
+    assert float(fermi_level(energies, weights, 1.0, 0.05)) == pytest.approx(0.0, abs=1e-4)
+    assert float(fermi_level(energies, weights, 0.5, 0.05)) == pytest.approx(-1.0, abs=0.02)
+
+
+def test_filled_bands_below_empty_ones_make_a_gap_with_its_middle_at_zero() -> None:
+    filled = fill(*cosine_bands(nine(0.0, 5.0), 1.0), PATH)
+    assert not filled.is_metal
+    assert filled.band_gap == pytest.approx(3.0, abs=1e-6)
+    np.testing.assert_allclose(filled.energies[KEPT - 1], [-3.5, -2.5, -1.5], atol=1e-9)
+    np.testing.assert_allclose(filled.energies[KEPT], [1.5, 2.5, 3.5], atol=1e-9)
+    assert filled.n_nonempty == KEPT
+
+
+def test_bands_that_overlap_off_the_path_make_a_metal() -> None:
+    """At Γ alone there is a gap; the mesh knows better."""
+    filled = fill(*cosine_bands(nine(0.0, 1.5), 1.0), PATH[:1])
+    assert filled.is_metal
+    assert filled.band_gap == 0.0
+    assert filled.n_nonempty == KEPT + 1
+    assert filled.energies[KEPT - 1, 0] == pytest.approx(-1.75, abs=0.1)  # by symmetry E_F lies between the middles of both
+
+
+def test_an_odd_number_of_electrons_makes_a_metal() -> None:
+    assert predict(small_model(), find_pairs(ALUMINIUM), PATH).is_metal
+
+
+def test_energies_are_those_of_the_model_but_for_their_zero() -> None:
+    model = small_model()
+    filled, own = predict(model, find_pairs(SILICON), PATH), bands_of(model, SILICON, PATH)
+    known = ~np.isnan(filled.energies).any(axis=1)
+    difference = filled.energies[known] - own[:, 4 - int(known[:KEPT].sum()) : 4 + int(known[KEPT:].sum())].T
+    assert np.ptp(difference) < 1e-9
+    assert known.sum() == 4 + KEPT  # of silicon's four filled bands there is nothing below
+
+
+def test_the_window_is_a_view_on_counted_bands() -> None:
+    energies = np.arange(2.0 * KEPT)[:, None] - KEPT + 0.5
+    rule = BandRule()
+    metal, other = Filled(energies - 1.0, True, 0.0), Filled(energies, False, 1.0)
+    np.testing.assert_allclose(other.window(rule)[:, 0], [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5])
+    np.testing.assert_allclose(metal.window(rule)[:, 0], [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5])
+    np.testing.assert_allclose(metal.window(rule, KEPT)[:, 0], [-3.5, -2.5, -1.5, -0.5, 0.5, 1.5])
+    assert len(other.window(BandRule(n_bands=12, n_valence=6))) == 12
+
+
+def test_bands_that_a_crystal_does_not_have_are_refused_not_invented() -> None:
+    filled = fill(*cosine_bands(nine(0.0, 5.0), 1.0), PATH)  # one filled band, and three are wanted
+    with pytest.raises(InputError) as refused:
+        filled.window(BandRule())
+    assert refused.value.code == "too-few-bands"
+    with pytest.raises(InputError):
+        Filled(np.zeros((2 * KEPT, 1)), False, 0.0).window(BandRule(), n_nonempty=2)
+
+
+def test_members_average_counted_bands_and_vote_on_the_metal() -> None:
+    energies = np.ones((2 * KEPT, 3))
+    together = mean_of([Filled(energies, False, 1.0), Filled(3 * energies, False, 2.0), Filled(5 * energies, True, 0.0)])
+    np.testing.assert_allclose(together.energies, 3.0)
+    assert (together.is_metal, together.band_gap) == (False, 1.5)
+    assert mean_of([Filled(energies, True, 0.0), Filled(energies, True, 0.0), Filled(energies, False, 1.0)]).band_gap == 0.0

@@ -1,0 +1,100 @@
+"""Checkpoints of learned Hamiltonians: whole on the way back, and refused where bands of another model are needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bandrt.cli import run
+from bandrt.manifest import TrainingDomain
+from bandrt_train.checkpoint import CheckpointError, load_checkpoint
+from bandrt_train.data.dataset import SplitRule
+from bandrt_train.data.hamiltonian.folds import FoldRule, HeldOut
+from bandrt_train.hamiltonian_checkpoint import load_hamiltonian, save_hamiltonian
+from bandrt_train.model.hamiltonian.model import LearnedHamiltonian
+from bandrt_train.weights import SHIPPED
+from tests.support.small_hamiltonians import SMALL
+
+HELD_OUT = HeldOut(SplitRule(3, 0.2, 0.1), FoldRule(5, 2))
+DOMAIN = TrainingDomain(n_crystals=7, elements=("Na", "Cl"), max_atoms=2)
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    save_hamiltonian(
+        tmp_path / "c.pt",
+        model=LearnedHamiltonian(SMALL),
+        held_out=HELD_OUT,
+        training=DOMAIN,
+        metrics={"validation/counted_mae_ev": 0.5},
+    )
+    return tmp_path / "c.pt"
+
+
+def test_what_is_saved_comes_back(tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    model = LearnedHamiltonian(SMALL)
+    sha256 = save_hamiltonian(tmp_path / "c.pt", model=model, held_out=HELD_OUT, training=DOMAIN)
+    read = load_hamiltonian(tmp_path / "c.pt")
+    assert (read.config, read.held_out, read.training, read.sha256) == (SMALL, HELD_OUT, DOMAIN, sha256)
+    built = read.build_model()
+    assert not built.training
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in built.state_dict().items())
+
+
+def test_models_of_six_bands_are_not_made_of_it(checkpoint: Path) -> None:
+    with pytest.raises(CheckpointError) as refused:
+        load_checkpoint(checkpoint)
+    assert refused.value.code == "hamiltonian-checkpoint"
+
+
+def test_export_refuses_it(checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    status = run(["export", str(checkpoint), "-o", str(tmp_path / "model.onnx")])
+    assert status == 1
+    assert "hamiltonian-checkpoint" in capfd.readouterr().err
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_a_checkpoint_of_another_variant_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="no learned Hamiltonian") as refused:
+        load_hamiltonian(SHIPPED)
+    assert refused.value.code == "checkpoint-invalid"
+
+
+def describe(content: dict[str, Any], old: str, new: str) -> None:
+    assert old in content["description"]
+    content["description"] = content["description"].replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda content: content.update(format_version=99), "checkpoint-version"),
+        (lambda content: content.update(kind="other"), "checkpoint-invalid"),
+        (lambda content: content["state"].pop("flat_scale"), "checkpoint-invalid"),
+        (lambda content: content["state"]["flat_scale"].fill_(float("nan")), "checkpoint-invalid"),
+        (
+            lambda content: content.update(description=content["description"].replace('"width": 12', '"width": 13')),
+            "checkpoint-invalid",
+        ),
+        (lambda content: content.update(description=content["description"].replace('"fold"', '"fould"')), "checkpoint-invalid"),
+        (lambda content: content.pop("state"), "checkpoint-invalid"),
+    ],
+)
+def test_a_changed_checkpoint_is_refused(checkpoint: Path, change: object, code: str) -> None:
+    content = torch.load(checkpoint, weights_only=True)
+    assert callable(change)
+    change(content)
+    torch.save(content, checkpoint)
+    with pytest.raises(CheckpointError) as refused:
+        load_hamiltonian(checkpoint)
+    assert refused.value.code == code
+
+
+def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError) as refused:
+        load_hamiltonian(tmp_path / "none.pt")
+    assert refused.value.code == "checkpoint-not-found"

@@ -1,0 +1,109 @@
+"""Gaps to learn where no bands are known: the crystal, its path in steps, and the gap that others computed.
+
+Left out are crystals that this model cannot have a gap for: those with an odd number of electrons, and those with V to Ni, most of
+which are magnetic where the gaps were computed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Set
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bandrt.crystal import Crystal
+from bandrt.errors import InputError
+from bandrt.kpaths import kpaths_of
+from bandrt.outcomes import onward
+from bandrt.recipe import KpathRecipe
+from bandrt.symmetry.standard_cell import StandardCell, standardize_many
+from bandrt_train.data.documents import DocumentText
+from bandrt_train.data.gap_labels import find_gaps, parse_gap
+from bandrt_train.model.hamiltonian.pairs import Pairs, find_pairs
+
+MAGNETIC = frozenset(range(23, 29))
+"""V to Ni."""
+THINNING = 8
+"""Every so many points of the path are looked at."""
+CHUNK = 64
+"""Crystals that are searched for symmetry at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class KnownGap:
+    """A crystal of which the gap alone is known.
+
+    Attributes:
+        id: of its row.
+        formula: reduced, in Hill order.
+        pairs: of its standard primitive cell.
+        kpoints: (K, 3) float32, fractional: points of its path.
+        gap: eV, 0 for a metal.
+        row_sha256: checksum of its row.
+    """
+
+    id: str
+    formula: str
+    pairs: Pairs
+    kpoints: Tensor
+    gap: float
+    row_sha256: str
+
+
+def read_gaps(
+    table: Path,
+    *,
+    elements: Set[int],
+    max_atoms: int,
+    limit: int | None = None,
+    wanted: Callable[[str], bool] = lambda formula: True,
+) -> tuple[KnownGap, ...]:
+    """Read the crystals of a table of gaps that can be learned from; those that cannot be read are left out.
+
+    Args:
+        table: see `bandrt_train.data.gap_labels`.
+        elements: atomic numbers that crystals may have.
+        max_atoms: and how many atoms.
+        limit: at most so many crystals, the first of the table; None for all.
+        wanted: whether to keep a formula.
+
+    Raises:
+        NotFoundError, InputError: ``not-a-gap-table`` for a table that cannot be read.
+    """
+    known: list[KnownGap] = []
+    rows = (row for row in _rows(table, elements - MAGNETIC, max_atoms) if wanted(row[1].hill_formula))
+    while (limit is None or len(known) < limit) and (chunk := list(islice(rows, CHUNK))):
+        known += _known(chunk)
+    return tuple(known[:limit])
+
+
+def gaps_sha256(gaps: tuple[KnownGap, ...]) -> str:
+    """What tells whether the same gaps were read."""
+    lines = sorted(f"{one.id}:{one.row_sha256}" for one in gaps)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else ""
+
+
+def _rows(table: Path, elements: Set[int], max_atoms: int) -> Iterator[tuple[DocumentText, Crystal, float]]:
+    for source in find_gaps(table):
+        try:
+            crystal, gap = parse_gap(source)
+        except InputError:
+            continue
+        if crystal.n_atoms <= max_atoms and set(crystal.atomic_numbers.tolist()) <= elements:
+            yield source, crystal, gap
+
+
+def _known(rows: list[tuple[DocumentText, Crystal, float]]) -> Iterator[KnownGap]:
+    cells = standardize_many([crystal for _, crystal, _ in rows], names=[source.id for source, _, _ in rows])
+    paths = onward(cells, lambda good: kpaths_of(good, KpathRecipe()))
+    for (source, crystal, gap), cell, path in zip(rows, cells, paths, strict=True):
+        if not isinstance(cell, StandardCell) or isinstance(path, InputError):
+            continue
+        pairs = find_pairs(cell.crystal)
+        if not pairs.is_odd and 0 < pairs.n_filled < pairs.n_bands:
+            points = torch.from_numpy(path.frac_kpoints[::THINNING].copy()).float()
+            yield KnownGap(source.id, crystal.hill_formula, pairs, points, gap, source.sha256)

@@ -1,0 +1,113 @@
+"""Checkpoints of learned Hamiltonians: the file of `checkpoint`, with which formulas it has not learned in the place of a recipe.
+
+There is no recipe, since the model is fed crystals and k-points, and no rule of bands, since it has all of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from bandrt.errors import BandrtError
+from bandrt.files import file_sha256
+from bandrt.manifest import TrainingDomain, from_mapping, parsed
+from bandrt_train.checkpoint import CheckpointError, check_state, is_hamiltonian, read_content, write_content
+from bandrt_train.data.hamiltonian.folds import HeldOut
+from bandrt_train.description import KIND, require_version
+from bandrt_train.model.hamiltonian.config import HamiltonianConfig
+from bandrt_train.model.hamiltonian.model import LearnedHamiltonian
+
+
+@dataclass(frozen=True)
+class _Description:
+    """The JSON part of the file."""
+
+    model: HamiltonianConfig
+    held_out: HeldOut
+    training: TrainingDomain
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class HamiltonianCheckpoint:
+    """What a checkpoint file says.
+
+    Attributes:
+        config: the model.
+        held_out: the formulas that it has not learned.
+        training: what it has seen.
+        metrics: figures of the run that wrote it.
+        state: parameters and buffers.
+        sha256: checksum of the file.
+    """
+
+    config: HamiltonianConfig
+    held_out: HeldOut
+    training: TrainingDomain
+    metrics: dict[str, float]
+    state: dict[str, Tensor]
+    sha256: str
+
+    def build_model(self) -> LearnedHamiltonian:
+        """Make the model with these parameters, in evaluation mode."""
+        model = LearnedHamiltonian(self.config)
+        model.load_state_dict(self.state, strict=True)
+        return model.eval()
+
+
+def save_hamiltonian(
+    path: str | Path,
+    *,
+    model: LearnedHamiltonian,
+    held_out: HeldOut,
+    training: TrainingDomain,
+    metrics: Mapping[str, float] | None = None,
+) -> str:
+    """Write a checkpoint under a temporary name, then move it into place.
+
+    Returns:
+        The file's sha256.
+
+    Raises:
+        CheckpointError: ``checkpoint-invalid`` for parameters that are not finite.
+    """
+    target = Path(path)
+    state = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
+    check_state(_shapes(model.config), state, target)
+    description = _Description(model.config, held_out, training, dict(metrics or {}))
+    return write_content(target, dataclasses.asdict(description), state)
+
+
+def load_hamiltonian(path: str | Path) -> HamiltonianCheckpoint:
+    """Read and check a checkpoint; nothing in the file is executed.
+
+    Raises:
+        CheckpointError: ``checkpoint-not-found``, ``checkpoint-version`` or ``checkpoint-invalid``, also for another variant.
+    """
+    file = Path(path)
+    content: Any = read_content(file)
+    if not isinstance(content, dict) or content.get("kind") != KIND:
+        raise CheckpointError("checkpoint-invalid", f"{file}: a torch file, but not a {KIND}")
+    require_version(content.get("format_version"), file)
+    if not is_hamiltonian(content):
+        raise CheckpointError(
+            "checkpoint-invalid", f"{file}: holds no learned Hamiltonian; evaluate it with: bandrt train evaluate"
+        )
+    try:
+        description = from_mapping(_Description, parsed(content["description"], name=str(file)), name=str(file))
+        state = content["state"]
+    except (BandrtError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError("checkpoint-invalid", f"{file}: {error}") from error
+    check_state(_shapes(description.model), state, file)
+    return HamiltonianCheckpoint(
+        description.model, description.held_out, description.training, description.metrics, state, file_sha256(file)
+    )
+
+
+def _shapes(config: HamiltonianConfig) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in LearnedHamiltonian(config).state_dict().items()}

@@ -1,0 +1,1 @@
+"""The variant ``hamiltonian``: what is learned is how strongly atoms hop; the bands are the eigenvalues of what they then make."""
