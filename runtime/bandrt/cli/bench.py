@@ -59,6 +59,7 @@ class BatchSizes(click.ParamType[tuple[int, ...]]):
 @click.option("--compile", "compiled", is_flag=True, help="Time the checkpoint under torch.compile, too.")
 @click.option(
     "--batch-size",
+    "--batch",
     "batch_sizes",
     default="1,16,64",
     show_default=True,

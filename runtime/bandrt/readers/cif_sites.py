@@ -11,7 +11,7 @@ from gemmi import cif
 from numpy.typing import NDArray
 
 from bandrt.errors import InputError
-from bandrt.limits import MAX_FRACTION
+from bandrt.limits import MAX_FRACTION, WRONG
 from bandrt.readers.cif_cartesian import fractional_columns
 from bandrt.readers.cif_tags import (
     CARTESIAN,
@@ -136,8 +136,10 @@ def _coordinates(columns: dict[str, list[str]], name: str) -> NDArray[np.float64
         if not (math.isfinite(sum(values)) and min(values) >= -MAX_FRACTION and max(values) <= MAX_FRACTION):
             site = next(row for row, value in enumerate(values) if not abs(value) <= MAX_FRACTION)
             labels = columns.get(_LABEL) or [""] * len(values)
-            code = "coordinate-too-large" if math.isfinite(values[site]) else "bad-coordinates"
-            raise InputError(code, f"{name}: {tag} of {place_of(labels, site)} is {columns[tag][site]!r}")
+            found = f"{name}: {tag} of {place_of(labels, site)} is {columns[tag][site]!r}"
+            if math.isfinite(values[site]):
+                raise InputError("coordinate-too-large", f"{found}, at most {MAX_FRACTION:g} is taken; {WRONG}")
+            raise InputError("bad-coordinates", found)
     return np.array(axes).T.copy()
 
 

@@ -24,8 +24,6 @@ pytest.importorskip("torch", reason="the commands of training and export need it
 SPELLINGS = {
     "-o": ("-o", "--out"),
     "--out": ("-o", "--out"),
-    "--batch-size": ("--batch-size",),
-    "--batch": ("--batch-size",),
     "--device": ("--device",),
     "--threads": ("--threads",),
     "--workers": ("--workers",),
@@ -36,6 +34,7 @@ SPELLINGS = {
     "--quiet": ("-q", "--quiet"),
 }
 """Every declaration of an option that several commands have."""
+BATCH_SIZE = {"bandrt infer": ("--batch-size",), "bandrt bench": ("--batch-size", "--batch")}
 ONE_IDEA = {
     "device": {"--device"},
     "engine": {"--engine"},
@@ -73,6 +72,8 @@ def test_options_that_commands_share_have_one_spelling(name: str) -> None:
         for flag in declared:
             assert declared == SPELLINGS.get(flag, declared)
         assert "--output" not in declared
+        if any(flag.startswith("--batch") for flag in declared):
+            assert declared == BATCH_SIZE[name]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -49,7 +49,7 @@ def hamiltonian() -> None:
 @click.option("--gaps", type=options.PATH, help="Table of gaps (.csv, .csv.gz) to learn from too.")
 @click.option(
     "--folds", type=click.IntRange(2),
-    help="Deal formulas to so many folds, in the place of the splits, and train once without each, into fold-0 ... of the folder.",
+    help="Deal formulas to so many folds, in the place of the splits, and train once without each, into fold-0 and so on.",
 )  # fmt: skip
 @click.option("--fold", type=click.IntRange(0), help="Of --folds this one alone, from 0, into the run folder itself.")
 @click.option("--seed", type=options.SEED, help="In the place of the configuration's, for the members of an ensemble.")

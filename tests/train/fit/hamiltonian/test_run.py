@@ -117,10 +117,10 @@ def test_a_run_killed_before_its_last_state_is_written_goes_on_to_the_same_end(
 ) -> None:
     committed = RunFolder.commit
 
-    def die(folder: RunFolder) -> None:
+    def die(folder: RunFolder, temporary: Path) -> None:
         if (folder.path / "log.csv").read_text(encoding="utf-8").count("\n") == 4:
             raise KeyboardInterrupt
-        committed(folder)
+        committed(folder, temporary)
 
     with monkeypatch.context() as patch:
         patch.setattr(RunFolder, "commit", die)
