@@ -40,13 +40,13 @@ class BandChoice:
     below: int = 6
     """Bands learned that the electrons would fill."""
     above: int = 8
-    """And empty ones."""
+    """Bands learned that they would leave empty."""
     inner_below: int = 3
-    """Of these, so many on either side count in full:"""
+    """How many of the filled ones count in full, from half filling down."""
     inner_above: int = 4
-    """one more above, since the window of a metal reaches further up."""
+    """How many of the empty ones do, from half filling up: one more, since the window of a metal reaches further up."""
     outer_weight: float = 0.25
-    """What the others count."""
+    """What the others count, 0 to 1."""
     lowest_ev: float = -30.0
     """Relative to the zero: bands with energies below are semicore, and not learned."""
 

@@ -40,15 +40,15 @@ class TightBindingConfig:
     epochs: int = 3
     """Over all of them, before anything else."""
     n_kpoints: int = 3
-    """Of a crystal in a step of these epochs."""
+    """Of a crystal in a step of these first epochs."""
     max_atoms: int = 6
     """Larger crystals are left out."""
     weight: float = 0.3
-    """Of their loss beside that of the labels, afterwards,"""
+    """Of their loss beside that of the labels, in the epochs that follow."""
     batch_size: int = 2
-    """with so many crystals in a step,"""
+    """Crystals of them in a step of the epochs that follow."""
     share: float = 0.75
-    """for this share of the epochs."""
+    """Of the epochs that follow: after it they are no longer learned."""
 
     def __post_init__(self) -> None:
         for name, least in (("epochs", 0), ("n_kpoints", 1), ("max_atoms", 1), ("batch_size", 1)):
