@@ -15,7 +15,7 @@ from bandrt.overlaps import MIN_DISTANCE, MIN_IMAGE_DISTANCE, overlap_of, reduce
 
 DISTANCE_TOLERANCE = 1e-7
 """Å: rounding of vectors of some thousand Å."""
-IMAGES = np.array(list(product(range(-3, 4), repeat=3)), dtype=np.float64)
+IMAGES = np.array(list(product(range(-8, 9), repeat=3)), dtype=np.float64)
 
 
 def height(lattice: NDArray[np.float64]) -> float:
