@@ -9,7 +9,7 @@ from bandrt.errors import InputError
 from bandrt.readers.cartesian import fractional
 from bandrt.readers.occupancies import number_of
 from bandrt.readers.species import unknown_species
-from bandrt.readers.text import lines_of, real_number
+from bandrt.readers.text import check_not_empty, lines_of, real_number
 
 _OTHER_PARTICLES = {"empty", "multipole", "pseudocore"}
 """What is no atom, or only the core of one."""
@@ -25,8 +25,7 @@ def read_aims(text: str, *, name: str = "crystal") -> Crystal:
     Raises:
         InputError: ``empty-file``, ``aims-syntax``, ``not-periodic``, ``unknown-species``, or what `Crystal.checked` raises.
     """
-    if not text.strip():
-        raise InputError("empty-file", f"{name}: the file is empty")
+    check_not_empty(text, name=name)
     vectors: list[list[float]] = []
     atoms: list[tuple[str, bool, list[float]]] = []
     for number, line in enumerate(lines_of(text), start=1):

@@ -19,6 +19,7 @@ from bandrt.readers.cif_tags import (
     plain_tag,
     speaks_of_symmetry,
 )
+from bandrt.readers.text import check_not_empty
 
 _BLOCK_NAME = re.compile(r"^data_[^\s]*(?:[ \t]+(?!_|loop_|save_|#)[^\s#]+)+[ \t]*$", re.IGNORECASE | re.MULTILINE)
 _MARKS_OF_THE_END = "\x1a\x00"
@@ -45,8 +46,7 @@ def structure_block(text: str, name: str) -> tuple[cif.Block, list[cif.Block]]:
         InputError: ``empty-file``, ``not-a-crystal``, ``cif-syntax`` or ``several-blocks``.
     """
     text = _in_ascii(text)
-    if not text or text.isspace():
-        raise InputError("empty-file", f"{name}: the file is empty")
+    check_not_empty(text, name=name)
     document = _document(text, name)
     if len(document) == 1:
         return document[0], []

@@ -15,6 +15,7 @@ from bandrt.quoting import quoted
 from bandrt.readers.cartesian import fractional
 from bandrt.readers.occupancies import one_element
 from bandrt.readers.species import unknown_species
+from bandrt.readers.text import check_not_empty
 
 INSIDE = ("structure", "atoms", "attributes")
 """Under which keys of a document its crystal is."""
@@ -48,8 +49,7 @@ def read_json(text: str, *, name: str = "crystal") -> Crystal:
     Raises:
         InputError: ``empty-file``, ``json-syntax``, ``several-structures``, or what `crystal_of_document` raises.
     """
-    if not text.strip():
-        raise InputError("empty-file", f"{name}: the file is empty")
+    check_not_empty(text, name=name)
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -17,7 +17,7 @@ from bandrt.errors import InputError
 from bandrt.readers.bravais_lattices import BravaisParameters, lattice_vectors
 from bandrt.readers.cartesian import fractional
 from bandrt.readers.species import species_number, unknown_species
-from bandrt.readers.text import lines_of, real_number
+from bandrt.readers.text import check_not_empty, lines_of, real_number
 
 BOHR = 0.529177210903
 """Å. Source: CODATA 2018, as Quantum ESPRESSO 7."""
@@ -57,8 +57,7 @@ def read_espresso(text: str, *, name: str = "crystal") -> Crystal:
         InputError: ``empty-file``, ``not-a-crystal``, ``espresso-syntax``, ``unknown-species``, ``species-mismatch``,
             ``bad-lattice``, or what `Crystal.checked` raises.
     """
-    if not text.strip():
-        raise InputError("empty-file", f"{name}: the file is empty")
+    check_not_empty(text, name=name)
     if not is_espresso(text):
         raise InputError("not-a-crystal", f"{name}: no &SYSTEM in it: no input of Quantum ESPRESSO's pw.x")
     try:

@@ -16,7 +16,7 @@ from bandrt.limits import check_n_atoms, whole_number
 from bandrt.readers.cartesian import fractional
 from bandrt.readers.occupancies import OCCUPANCY_COLUMNS, OCCUPANCY_NAMES, check_column, check_kinds
 from bandrt.readers.species import unknown_species
-from bandrt.readers.text import lines_of, real_number
+from bandrt.readers.text import check_not_empty, lines_of, real_number
 
 _KEY = r'"(?:[^"\\]|\\.)*"|[^\s="]+'
 _VALUE = r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|\{[^}]*\}|\[(?:[^\[\]]|\[[^\[\]]*\])*\]|[^\s"]\S*'
@@ -75,8 +75,7 @@ def read_extxyz(text: str, *, name: str = "crystal") -> Crystal:
         InputError: ``empty-file``, ``several-frames``, ``extxyz-syntax``, ``not-periodic``, ``unknown-species``, or what
             `Crystal.checked` raises.
     """
-    if not text.strip():
-        raise InputError("empty-file", f"{name}: the file is empty")
+    check_not_empty(text, name=name)
     all_frames = frames((f"{line}\n" for line in lines_of(text)), name=name)
     frame = lines_of(next(all_frames))
     if next(all_frames, None) is not None:

@@ -15,7 +15,7 @@ from bandrt.errors import InputError
 from bandrt.limits import check_n_atoms, whole_number
 from bandrt.readers.cartesian import fractional
 from bandrt.readers.species import unknown_species
-from bandrt.readers.text import lines_of, real_number
+from bandrt.readers.text import check_not_empty, lines_of, real_number
 
 _FLAGS = frozenset({"t", "f", ".t.", ".f.", "true", "false", ".true.", ".false."})
 """Selective dynamics, in lower case: whether an atom may move along an axis. They are never fluorine or tritium."""
@@ -62,8 +62,7 @@ def read_poscar(text: str, *, name: str = "crystal") -> Crystal:
     Raises:
         InputError: ``empty-file``, ``poscar-syntax``, ``unknown-species``, ``species-mismatch``, or what `Crystal.checked` raises.
     """
-    if not text.strip():
-        raise InputError("empty-file", f"{name}: the file is empty")
+    check_not_empty(text, name=name)
     lines = _Lines(text, name)
     comment = lines.next("comment")
     scale = _scale_factors(lines)

@@ -17,7 +17,7 @@ from bandrt.errors import InputError
 from bandrt.readers.cif_symmetry import IDENTITY, SPECIAL_POSITION_TOLERANCE, Operations, expand, fits_cell, parse_operations
 from bandrt.readers.occupancies import number_of
 from bandrt.readers.species import is_full, label_number, partial_occupancy, unknown_species
-from bandrt.readers.text import lines_of, real_number
+from bandrt.readers.text import check_not_empty, lines_of, real_number
 
 _CENTRINGS = {
     1: (),
@@ -86,8 +86,7 @@ def read_res(text: str, *, name: str = "crystal") -> Crystal:
         InputError: ``empty-file``, ``not-a-crystal``, ``res-syntax``, ``bad-symmetry``, ``unknown-species``, ``species-mismatch``,
             ``partial-occupancy``, ``composition-mismatch``, or what `Crystal.checked` raises.
     """
-    if not text.strip():
-        raise InputError("empty-file", f"{name}: the file is empty")
+    check_not_empty(text, name=name)
     if not is_res(text):
         raise InputError("not-a-crystal", f"{name}: neither TITL nor CELL in it: no file of SHELX, CASTEP or AIRSS")
     content = _content(text, name)

@@ -73,6 +73,16 @@ def decoded(raw: bytes) -> str:
         return raw.decode("latin-1")
 
 
+def check_not_empty(text: str, *, name: str) -> None:
+    """Refuse a file that holds nothing but white space.
+
+    Raises:
+        InputError: ``empty-file``.
+    """
+    if not text or text.isspace():
+        raise InputError("empty-file", f"{name}: the file is empty")
+
+
 def lines_of(text: str) -> list[str]:
     """The lines of a text file, without their ends."""
     lines = _LINE_END.split(text)

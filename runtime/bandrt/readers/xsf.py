@@ -12,7 +12,7 @@ from bandrt.limits import check_n_atoms, whole_number
 from bandrt.readers.cartesian import fractional
 from bandrt.readers.occupancies import number_of
 from bandrt.readers.species import unknown_species
-from bandrt.readers.text import lines_of, real_number
+from bandrt.readers.text import check_not_empty, lines_of, real_number
 
 _NOT_PERIODIC = {"MOLECULE", "ATOMS", "POLYMER", "SLAB"}
 
@@ -28,8 +28,7 @@ def read_xsf(text: str, *, name: str = "crystal") -> Crystal:
         InputError: ``empty-file``, ``xsf-syntax``, ``not-periodic``, ``several-frames``, ``unknown-species``, or what
             `Crystal.checked` raises.
     """
-    if not text.strip():
-        raise InputError("empty-file", f"{name}: the file is empty")
+    check_not_empty(text, name=name)
     rows = (line.split() for line in lines_of(text) if line.strip() and not line.lstrip().startswith("#"))
     lattice, atoms = None, None
     for row in rows:
