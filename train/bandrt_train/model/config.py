@@ -16,6 +16,16 @@ class ConfigError(BandrtError):
     """A model configuration that no model can have."""
 
 
+def require(config: object, name: str, holds: bool, allowed: str) -> None:
+    """Refuse a field of a model configuration of which what is asked for does not hold.
+
+    Raises:
+        ConfigError: ``config-invalid``, naming the field, the value found and what is allowed.
+    """
+    if not holds:
+        raise ConfigError("config-invalid", f"model configuration: {name} is {getattr(config, name)}, allowed: {allowed}")
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """The paper's Bandformer or a variant of it: how wide, how deep, and what it is told about atoms.
@@ -79,23 +89,19 @@ class ModelConfig:
             "n_bands",
             "n_kpoints",
         ):
-            self._require(name, getattr(self, name) >= 1, "1 or more")
-        self._require("kpoint_encoding", self.kpoint_encoding or self.variant == "bloch", f"true in the {self.variant} variant")
-        self._require("atomic_levels", self.variant == "bloch" or not self.atomic_levels, f"false in the {self.variant} variant")
+            require(self, name, getattr(self, name) >= 1, "1 or more")
+        require(self, "kpoint_encoding", self.kpoint_encoding or self.variant == "bloch", f"true in the {self.variant} variant")
+        require(self, "atomic_levels", self.variant == "bloch" or not self.atomic_levels, f"false in the {self.variant} variant")
         most = self.n_kpoints // 2
         fits = self.variant != "fourier" or self.n_modes <= most
-        self._require("n_modes", fits, f"at most {most} with n_kpoints = {self.n_kpoints}")
-        self._require("n_gaussians", self.n_gaussians >= 2, "2 or more")
-        self._require("max_distance", self.max_distance > 0, "a positive distance in Å")
-        self._require("dropout", 0 <= self.dropout < 1, "from 0 up to, not including, 1")
-        self._require("d_model", self.d_model % self.n_heads == 0, f"a multiple of n_heads = {self.n_heads}")
-        self._require("d_model", self.d_model % 6 == 0 and self.d_model >= 12, "a multiple of 6, at least 12")
+        require(self, "n_modes", fits, f"at most {most} with n_kpoints = {self.n_kpoints}")
+        require(self, "n_gaussians", self.n_gaussians >= 2, "2 or more")
+        require(self, "max_distance", self.max_distance > 0, "a positive distance in Å")
+        require(self, "dropout", 0 <= self.dropout < 1, "from 0 up to, not including, 1")
+        require(self, "d_model", self.d_model % self.n_heads == 0, f"a multiple of n_heads = {self.n_heads}")
+        require(self, "d_model", self.d_model % 6 == 0 and self.d_model >= 12, "a multiple of 6, at least 12")
 
     @property
     def d_head(self) -> int:
         """Width of one attention head."""
         return self.d_model // self.n_heads
-
-    def _require(self, name: str, holds: bool, allowed: str) -> None:
-        if not holds:
-            raise ConfigError("config-invalid", f"model configuration: {name} is {getattr(self, name)}, allowed: {allowed}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bandrt.arguments import check_choices
-from bandrt_train.model.config import ConfigError
+from bandrt_train.model.config import require
 
 MAX_LAYERS = 16
 """More rounds of messages than any crystal has use for; a damaged file may say so."""
@@ -35,10 +35,6 @@ class HamiltonianConfig:
     def __post_init__(self) -> None:
         check_choices(self)
         for name in ("width", "n_gaussians"):
-            self._require(name, getattr(self, name) >= 1, "1 or more")
-        self._require("n_layers", 0 <= self.n_layers <= MAX_LAYERS, f"0 to {MAX_LAYERS}")
-        self._require("dropout", 0.0 <= self.dropout < 1.0, "from 0 up to, not including, 1")
-
-    def _require(self, name: str, holds: bool, allowed: str) -> None:
-        if not holds:
-            raise ConfigError("config-invalid", f"model configuration: {name} is {getattr(self, name)}, allowed: {allowed}")
+            require(self, name, getattr(self, name) >= 1, "1 or more")
+        require(self, "n_layers", 0 <= self.n_layers <= MAX_LAYERS, f"0 to {MAX_LAYERS}")
+        require(self, "dropout", 0.0 <= self.dropout < 1.0, "from 0 up to, not including, 1")

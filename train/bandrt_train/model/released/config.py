@@ -7,7 +7,7 @@ from typing import Literal
 
 from bandrt.arguments import check_choices
 from bandrt.recipe import Direction, Frame, GraphRecipe, KpathRecipe, Recipe, Scheme
-from bandrt_train.model.config import ConfigError
+from bandrt_train.model.config import require
 
 N_SPECIES = 100
 """Rows of the table of species; which element row 0 belongs to is `ReleasedConfig.species_index`."""
@@ -50,14 +50,14 @@ class ReleasedConfig:
     def __post_init__(self) -> None:
         check_choices(self)
         for name in ("d_model", "encoder_heads", "decoder_heads", "n_bands"):
-            self._require(name, getattr(self, name) >= 1, "1 or more")
+            require(self, name, getattr(self, name) >= 1, "1 or more")
         for name in ("encoder_layers", "decoder_layers"):
-            self._require(name, 1 <= getattr(self, name) <= MAX_LAYERS, f"1 to {MAX_LAYERS}")
-        self._require("n_kpoints", self.n_kpoints >= 2 and self.n_kpoints % 2 == 0, "an even number, at least 2")
-        self._require("dropout", 0 <= self.dropout < 1, "from 0 up to, not including, 1")
+            require(self, name, 1 <= getattr(self, name) <= MAX_LAYERS, f"1 to {MAX_LAYERS}")
+        require(self, "n_kpoints", self.n_kpoints >= 2 and self.n_kpoints % 2 == 0, "an even number, at least 2")
+        require(self, "dropout", 0 <= self.dropout < 1, "from 0 up to, not including, 1")
         for name in ("encoder_heads", "decoder_heads"):
-            self._require(name, self.d_model % getattr(self, name) == 0, f"a divisor of d_model = {self.d_model}")
-        self._require("d_model", self.d_model % 6 == 0 and self.d_model >= 12, "a multiple of 6, at least 12")
+            require(self, name, self.d_model % getattr(self, name) == 0, f"a divisor of d_model = {self.d_model}")
+        require(self, "d_model", self.d_model % 6 == 0 and self.d_model >= 12, "a multiple of 6, at least 12")
 
     @property
     def n_modes(self) -> int:
@@ -73,10 +73,6 @@ class ReleasedConfig:
     def max_atomic_number(self) -> int:
         """The heaviest element that the table of species has a row for."""
         return self.first_atomic_number + N_SPECIES - 1
-
-    def _require(self, name: str, holds: bool, allowed: str) -> None:
-        if not holds:
-            raise ConfigError("config-invalid", f"model configuration: {name} is {getattr(self, name)}, allowed: {allowed}")
 
 
 @dataclass(frozen=True)
