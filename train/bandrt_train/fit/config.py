@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bandrt.arguments import check_choices
 from bandrt.errors import BandrtError, ManifestError
@@ -102,6 +102,21 @@ class FitConfig:
             raise FitError("config-invalid", f"optimizer.ema_decay is {found}, allowed: from 0 up to, not including, 1")
 
 
+def toml_values(path: Path) -> dict[str, Any]:
+    """What a TOML configuration says, as it stands there.
+
+    Raises:
+        NotFoundError: ``file-not-found``.
+        FitError: ``config-invalid`` for a folder, or text that is not TOML.
+    """
+    if path.is_dir():
+        raise FitError("config-invalid", f"{path}: is a folder; name the TOML file in it")
+    try:
+        return tomllib.loads(require_there(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FitError("config-invalid", f"{path}: cannot be read as TOML ({error})") from error
+
+
 def read_config(path: Path) -> FitConfig:
     """Read a TOML configuration; keys left out keep their defaults, unknown keys are errors.
 
@@ -110,12 +125,7 @@ def read_config(path: Path) -> FitConfig:
         FitError: ``config-invalid`` for text that is not TOML, an unknown key, or a value of the wrong kind, naming it.
         ConfigError: ``config-invalid`` for a model that cannot be.
     """
-    if path.is_dir():
-        raise FitError("config-invalid", f"{path}: is a folder; name the TOML file in it")
-    try:
-        values = tomllib.loads(require_there(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FitError("config-invalid", f"{path}: cannot be read as TOML ({error})") from error
+    values = toml_values(path)
     try:
         model = read_model_config(values.pop("model", {}), name=str(path))
         return replace(from_mapping(FitConfig, values, name=str(path)), model=model)

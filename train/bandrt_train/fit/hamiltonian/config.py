@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bandrt.arguments import checked_number, checked_whole
 from bandrt.errors import ManifestError
-from bandrt.files import require_there
 from bandrt.manifest import from_mapping
 from bandrt_train.data.dataset import SplitRule
 from bandrt_train.data.hamiltonian.bands import BandChoice
-from bandrt_train.fit.config import FitError, OptimizerConfig
+from bandrt_train.fit.config import FitError, OptimizerConfig, toml_values
 from bandrt_train.model.hamiltonian.config import HamiltonianConfig
 
 
@@ -108,10 +106,7 @@ def read_hamiltonian_config(path: Path) -> HamiltonianFit:
         NotFoundError: ``file-not-found``.
         FitError: ``config-invalid`` for text that is not TOML, an unknown key, a value that is not allowed, or another variant.
     """
-    try:
-        values = tomllib.loads(require_there(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FitError("config-invalid", f"{path}: cannot be read as TOML ({error})") from error
+    values = toml_values(path)
     model = values.get("model")
     variant = model.get("variant", "paper") if isinstance(model, dict) else "paper"
     if variant != "hamiltonian":
