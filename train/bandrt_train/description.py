@@ -39,9 +39,7 @@ def read_description(file: Path) -> Description:
         CheckpointError: ``checkpoint-not-found``, ``checkpoint-invalid`` or ``checkpoint-version``.
     """
     content = _content(file)
-    if not isinstance(content, dict) or content.get("kind") != KIND:
-        raise CheckpointError("checkpoint-invalid", f"{file}: a torch file, but not a {KIND}")
-    require_version(content.get("format_version"), file)
+    require_ours(content, file)
     try:
         values = parsed(content["description"], name=str(file))
         training = from_mapping(TrainingDomain, values["training"], name=str(file))
@@ -49,6 +47,17 @@ def read_description(file: Path) -> Description:
     except (BandrtError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError("checkpoint-invalid", f"{file}: {error}") from error
     return Description(training, n_parameters)
+
+
+def require_ours(content: Any, file: Path) -> None:
+    """Refuse the content of a torch file that is no checkpoint of ours, or one of a version that is not read here.
+
+    Raises:
+        CheckpointError: ``checkpoint-invalid`` or ``checkpoint-version``.
+    """
+    if not isinstance(content, dict) or content.get("kind") != KIND:
+        raise CheckpointError("checkpoint-invalid", f"{file}: a torch file, but not a {KIND}")
+    require_version(content.get("format_version"), file)
 
 
 def require_version(version: Any, file: Path) -> None:

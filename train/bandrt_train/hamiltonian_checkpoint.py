@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from bandrt.errors import BandrtError
@@ -18,7 +19,7 @@ from bandrt.files import file_sha256
 from bandrt.manifest import TrainingDomain, from_mapping, parsed
 from bandrt_train.checkpoint import CheckpointError, check_state, is_hamiltonian, read_content, write_content
 from bandrt_train.data.hamiltonian.folds import HeldOut
-from bandrt_train.description import KIND, require_version
+from bandrt_train.description import require_ours
 from bandrt_train.model.hamiltonian.config import HamiltonianConfig
 from bandrt_train.model.hamiltonian.model import LearnedHamiltonian
 
@@ -91,9 +92,7 @@ def load_hamiltonian(path: str | Path) -> HamiltonianCheckpoint:
     """
     file = Path(path)
     content: Any = read_content(file)
-    if not isinstance(content, dict) or content.get("kind") != KIND:
-        raise CheckpointError("checkpoint-invalid", f"{file}: a torch file, but not a {KIND}")
-    require_version(content.get("format_version"), file)
+    require_ours(content, file)
     if not is_hamiltonian(content):
         raise CheckpointError(
             "checkpoint-invalid", f"{file}: holds no learned Hamiltonian; evaluate it with: bandrt train evaluate"
@@ -110,4 +109,5 @@ def load_hamiltonian(path: str | Path) -> HamiltonianCheckpoint:
 
 
 def _shapes(config: HamiltonianConfig) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in LearnedHamiltonian(config).state_dict().items()}
+    with torch.device("meta"):  # names and shapes only: no memory, no initialisation, no random number drawn
+        return {name: tuple(tensor.shape) for name, tensor in LearnedHamiltonian(config).state_dict().items()}
