@@ -336,25 +336,25 @@ def _network_warnings(found: Sequence[Features]) -> Sequence[tuple[str, ...]]:
 
 def within_size(outcome: Features | InputError, max_atoms: int | None, *, name: str) -> Features | InputError:
     """Give back the features of a crystal, or ``too-many-atoms`` if a model has no room for it; errors as they are."""
-    if isinstance(outcome, InputError) or max_atoms is None or outcome.crystal.n_atoms <= max_atoms:
+    if (n_atoms := _n_beyond(outcome, max_atoms)) is None:
         return outcome
-    n_atoms = outcome.crystal.n_atoms
-    return InputError(
-        "too-many-atoms",
-        f"{name}: {n_atoms} atoms in the primitive cell, this engine holds at most {max_atoms};"
-        f" export it again with --max-atoms {n_atoms}",
-        stage="batch",
-    )
+    return _too_many(n_atoms, f"this engine holds at most {max_atoms}; export it again with --max-atoms {n_atoms}", name)
 
 
 def within_memory(outcome: Features | InputError, memory_atoms: int | None, *, name: str) -> Features | InputError:
     """Give back the features of a crystal, or ``too-many-atoms`` if it would take more memory than it may; errors as they are."""
-    if isinstance(outcome, InputError) or memory_atoms is None or outcome.crystal.n_atoms <= memory_atoms:
+    if (n_atoms := _n_beyond(outcome, memory_atoms)) is None:
         return outcome
-    n_atoms = outcome.crystal.n_atoms
-    return InputError(
-        "too-many-atoms",
-        f"{name}: {n_atoms} atoms in the primitive cell, at most {memory_atoms} are predicted, so that memory is bounded;"
-        f" --max-atoms {n_atoms} takes it, with about {peak_bytes(n_atoms) / 1e9:.1f} GB",
-        stage="batch",
-    )
+    mend = f"--max-atoms {n_atoms} takes it, with about {peak_bytes(n_atoms) / 1e9:.1f} GB"
+    return _too_many(n_atoms, f"at most {memory_atoms} are predicted, so that memory is bounded; {mend}", name)
+
+
+def _n_beyond(outcome: Features | InputError, most: int | None) -> int | None:
+    """How many atoms a primitive cell has, if they are more than so many; None: it is within, or an error."""
+    if isinstance(outcome, InputError) or most is None or outcome.crystal.n_atoms <= most:
+        return None
+    return outcome.crystal.n_atoms
+
+
+def _too_many(n_atoms: int, why: str, name: str) -> InputError:
+    return InputError("too-many-atoms", f"{name}: {n_atoms} atoms in the primitive cell, {why}", stage="batch")

@@ -15,7 +15,7 @@ from bandrt.engine.plan.file import sidecar
 from bandrt.files import check_file, scratch_folder
 from bandrt.manifest import Manifest, Precision
 from bandrt_export.output import describe
-from bandrt_train.cli.checkpoint_path import CheckpointPath
+from bandrt_train.cli.checkpoint_path import CHECKPOINT
 from bandrt_train.cli.conventions import conventions_options
 from bandrt_train.model.released.config import Conventions
 
@@ -26,7 +26,7 @@ PLAN_OPTIONS = ("--backend", "--target", "--max-atoms", "--max-batch")
 
 
 @click.command("export", short_help="Turn a checkpoint into a verified engine.")
-@click.argument("source", type=CheckpointPath(), metavar="CKPT")
+@click.argument("source", type=CHECKPOINT, metavar="CKPT")
 @options.out("Engine to write: model.onnx, or model.plan for TensorRT.", required=True)
 @options.overwrite("Replace the engine if it is there already.")
 @click.option(

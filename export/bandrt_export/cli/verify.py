@@ -12,7 +12,7 @@ import click
 from bandrt.cli import EXIT_FATAL, EXIT_SOME_FAILED, options
 from bandrt.cli.progress import Progress
 from bandrt_export.output import held
-from bandrt_train.cli.checkpoint_path import CheckpointPath
+from bandrt_train.cli.checkpoint_path import CHECKPOINT
 
 if TYPE_CHECKING:
     from bandrt_export.verify import Verification
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.argument("model", type=options.ENGINE)
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=options.PATH)
 @click.option(
-    "--against", required=True, metavar="CKPT|MODEL", type=CheckpointPath(),
+    "--against", required=True, metavar="CKPT|MODEL", type=CHECKPOINT,
     help="The checkpoint MODEL was made from (shipped: that of the shipped engine), or another engine, which runs on the CPU.",
 )  # fmt: skip
 @options.device("Where MODEL runs: cpu, cuda or cuda:N; by default the CPU, for a plan the first GPU.")

@@ -6,7 +6,7 @@ import csv
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -159,6 +159,11 @@ def _piped(structure_column: str) -> Piped | list[Path]:
     return read_piped(sys.stdin.buffer, structure_column)
 
 
+def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """What was counted, the most common first, ties by name."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
 def _show(progress: Progress, report: RunReport) -> None:
     done = report.skipped + report.predicted + report.failed
     skipped = f", {report.skipped} by earlier runs" if report.skipped else ""
@@ -184,11 +189,9 @@ def _summary(report: RunReport, out: Path) -> list[str]:
             f"{report.set_aside} earlier predictions, of inputs that have changed or are gone, are in {out / SET_ASIDE} now"
         )
     width = max((len(str(count)) for count in report.failure_codes.values()), default=0)
-    lines += [
-        f"  {count:>{width}}  {code}" for code, count in sorted(report.failure_codes.items(), key=lambda item: (-item[1], item[0]))
-    ]
+    lines += [f"  {count:>{width}}  {code}" for code, count in _most_first(report.failure_codes)]
     if report.warning_codes:
-        (first, n), *others = sorted(report.warning_codes.items(), key=lambda item: (-item[1], item[0]))  # ties by name
+        (first, n), *others = _most_first(report.warning_codes)
         counts = [f"{n} crystal{'s' if n > 1 else ''} with {first}", *(f"{n} with {code}" for code, n in others)]
         lines.append(f"warnings: {', '.join(counts)}; see the column warnings in {SUMMARY}")
     if report.status == "finished":

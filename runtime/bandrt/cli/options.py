@@ -37,12 +37,16 @@ class NamedPath(click.Path):
         return super().convert(from_home(os.fsdecode(value)), param, ctx)
 
 
-class EnginePath(NamedPath):
-    """A model file, or the word ``shipped`` for the one that comes with bandrt, where nothing here is called so."""
+class ShippedPath(NamedPath):
+    """A file, or the word ``shipped`` for one that comes with bandrt, where nothing here is called so."""
+
+    def __init__(self, shipped: Path) -> None:
+        super().__init__()
+        self._shipped = shipped
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Turn an argument into a path."""
-        return DEFAULT_ENGINE if value == SHIPPED and not Path(SHIPPED).exists() else super().convert(value, param, ctx)
+        return self._shipped if value == SHIPPED and not Path(SHIPPED).exists() else super().convert(value, param, ctx)
 
 
 class OutPath(NamedPath):
@@ -68,7 +72,7 @@ class Number(click.FloatRange):
 
 PATH = NamedPath()
 """A file or folder."""
-ENGINE = EnginePath()
+ENGINE = ShippedPath(DEFAULT_ENGINE)
 """A model file."""
 SEED = click.IntRange(0, 2**32 - 1)
 """What every generator of random numbers takes."""

@@ -16,7 +16,7 @@ import click
 import pytest
 
 from bandrt.cli import cli, options, run
-from bandrt.cli.options import EnginePath, NamedPath, Number
+from bandrt.cli.options import NamedPath, Number
 from bandrt.engine.session import MAX_THREADS
 from bandrt.recipe import Frame, Scheme
 
@@ -115,7 +115,7 @@ def test_the_word_shipped_names_the_engine_wherever_one_is_asked_for(capsys: pyt
     asked = {
         name: option.type for name, c in COMMANDS.items() for option in c.params if option.name in ("engine", "engines", "model")
     }
-    assert {name.partition(" ")[2] for name, kind in asked.items() if isinstance(kind, EnginePath)} >= {
+    assert {name.partition(" ")[2] for name, kind in asked.items() if kind is options.ENGINE} >= {
         "infer", "inspect", "bench", "verify",
     }  # fmt: skip
     assert run(["inspect", "shipped"]) == 0

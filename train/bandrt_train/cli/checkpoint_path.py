@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from bandrt.cli.options import ShippedPath
+from bandrt_train.weights import SHIPPED
 
-import click
-
-from bandrt.cli.options import NamedPath
-from bandrt_train.weights import NAME, SHIPPED
-
-
-class CheckpointPath(NamedPath):
-    """A file, or the word ``shipped`` for the checkpoint that comes with bandrt, where no file is called so."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Turn an argument into a path."""
-        return SHIPPED if value == NAME and not Path(NAME).exists() else super().convert(value, param, ctx)
+CHECKPOINT = ShippedPath(SHIPPED)
+"""A file, or the word ``shipped`` for the checkpoint that comes with bandrt."""

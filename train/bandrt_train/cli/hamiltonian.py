@@ -12,7 +12,7 @@ import click
 from bandrt.cli import options
 from bandrt.cli.progress import Progress
 from bandrt.files import check_file, check_folder
-from bandrt_train.cli.checkpoint_path import CheckpointPath
+from bandrt_train.cli.checkpoint_path import CHECKPOINT
 
 if TYPE_CHECKING:
     from bandrt_train.data.dataset import Refusal, Split
@@ -153,7 +153,7 @@ def fit(
     help="Which formulas: those that a model did not learn, or one of the splits of them.",
 )  # fmt: skip
 @click.option(
-    "--beside", type=CheckpointPath(), help="Checkpoint of six bands, or shipped, to compare with where neither has learned."
+    "--beside", type=CHECKPOINT, help="Checkpoint of six bands, or shipped, to compare with where neither has learned."
 )  # fmt: skip
 @options.out("JSON file to write, with every crystal.")
 @options.overwrite("Replace the file if it is there already.")

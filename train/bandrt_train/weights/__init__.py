@@ -6,5 +6,3 @@ from pathlib import Path
 from typing import Final
 
 SHIPPED: Final = Path(__file__).with_name("shipped.pt")
-NAME: Final = "shipped"
-"""What the command line calls it."""
