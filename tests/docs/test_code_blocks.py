@@ -33,6 +33,7 @@ NOT_RUN = Counter(
         "changes the start files of your shell": 1,
         "takes minutes of a whole machine": 4,
         "trains for hours": 3,
+        "trains for a quarter of an hour": 1,
         "needs a GPU": 2,
         "needs a cluster": 1,
         "needs a key of the Materials Project": 1,
