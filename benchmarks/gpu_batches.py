@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bandrt.batch import MAX_PADDED_ATOMS, pad
-from bandrt.contract import INPUTS
+from bandrt.contract import GRAPH_INPUTS, TENSORS
 from bandrt.engine.session import Inputs
 from bandrt.manifest import Manifest
 
@@ -46,9 +46,10 @@ def random_batches(manifest: Manifest, sizes: tuple[int, ...]) -> dict[str, Inpu
     for atoms, size in wanted(sizes):
         lengths = {"B": size, "N": atoms, "D": slots, "K": manifest.recipe.kpath.n_kpoints}
         between = BETWEEN | {"neighbor_index": (0, atoms)}
-        values = {one.name: rng.uniform(*between[one.name], one.axes(lengths)) for one in INPUTS}
+        inputs = [TENSORS[name] for name in GRAPH_INPUTS]
+        values = {one.name: rng.uniform(*between[one.name], one.axes(lengths)) for one in inputs}
         made[f"{size}x{atoms}"] = {
-            one.name: (np.floor(values[one.name]) if one.dtype == "int32" else values[one.name]).astype(one.dtype) for one in INPUTS
+            one.name: (np.floor(values[one.name]) if one.dtype == "int32" else values[one.name]).astype(one.dtype) for one in inputs
         }
     return made
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 
-from bandrt.manifest import Variant
 from bandrt.recipe import Frame, KpathRecipe
 from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.data.builder import build_dataset, build_gap_dataset
@@ -25,6 +24,7 @@ from bandrt_train.evaluation.ablation import compare, training_run
 from bandrt_train.fit.config import FitConfig, GapConfig, OptimizerConfig
 from bandrt_train.fit.run import fit
 from bandrt_train.model.config import ModelConfig
+from bandrt_train.model.variants import BandVariant
 
 ROOT = Path(__file__).resolve().parents[1] / "train"
 N_KPOINTS = 32
@@ -83,7 +83,7 @@ TRIALS = {
 
 def dataset(folder: Path, trial: Trial, source: Path) -> Dataset:
     """The data set of a source for a trial, built if it is not there."""
-    variant: Variant = "bloch" if trial.model.variant == "bloch" else "paper"
+    variant: BandVariant = "bloch" if trial.model.variant == "bloch" else "paper"
     place = folder / "data" / f"{source.name.partition('.')[0]}-{variant}-{trial.frame}"
     if not (place / "dataset.json").exists():
         recipe = DatasetRecipe(default_recipe(variant, KpathRecipe(n_kpoints=N_KPOINTS, frame=trial.frame)))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bandrt.kpaths.path import KPath
     from bandrt.manifest import BandRule, Manifest
     from bandrt.predict import Engine, load
-    from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe, SymmetryRecipe
+    from bandrt.recipe import GraphRecipe, KpathRecipe, MeshRecipe, Recipe, SymmetryRecipe
     from bandrt.results.prediction import Failure, Prediction
     from bandrt.results.store import read, read_one
     from bandrt.sources import find
@@ -53,6 +53,7 @@ _HOME = {
     "KpathRecipe": "bandrt.recipe",
     "Manifest": "bandrt.manifest",
     "ManifestError": "bandrt.errors",
+    "MeshRecipe": "bandrt.recipe",
     "MissingPackageError": "bandrt.errors",
     "OutputError": "bandrt.errors",
     "Prediction": "bandrt.results.prediction",
@@ -86,6 +87,7 @@ __all__ = [
     "KpathRecipe",
     "Manifest",
     "ManifestError",
+    "MeshRecipe",
     "MissingPackageError",
     "OutputError",
     "Prediction",

@@ -21,7 +21,12 @@ Key = TypeVar("Key")
 
 
 def pad(
-    features: Sequence[Features], *, n_atoms: int | None = None, n_slots: int | None = None, batch_size: int | None = None
+    features: Sequence[Features],
+    *,
+    n_atoms: int | None = None,
+    n_slots: int | None = None,
+    n_mesh: int | None = None,
+    batch_size: int | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Lay several crystals side by side in one padded input.
 
@@ -29,10 +34,11 @@ def pad(
         features: at least one crystal, all with the same number of k-points.
         n_atoms: N, by default the atoms of the largest crystal.
         n_slots: D, by default the neighbour slots of the crystals.
+        n_mesh: M, by default the points of the largest mesh; those that a crystal does not have weigh nothing.
         batch_size: B, by default the number of crystals; further rows are all padding.
 
     Returns:
-        One array for each of `bandrt.contract.INPUTS`; an engine may take fewer.
+        One array for each of `bandrt.contract.INPUTS` that the crystals have; an engine may take fewer.
 
     Raises:
         ValueError: the crystals do not fit.
@@ -41,20 +47,24 @@ def pad(
         len(features),
         max(len(one.atomic_numbers) for one in features),
         max(one.neighbor_index.shape[1] for one in features),
+        max(len(one.mesh_weights) for one in features),
     )
-    size, atoms, slots = (
-        least if given is None else given for least, given in zip(needed, (batch_size, n_atoms, n_slots), strict=True)
+    wanted = tuple(
+        least if given is None else given for least, given in zip(needed, (batch_size, n_atoms, n_slots, n_mesh), strict=True)
     )
-    if size < needed[0] or atoms < needed[1] or slots < needed[2]:
-        raise ValueError(f"crystals, atoms and slots {needed} do not fit in {(size, atoms, slots)}")
-    sizes = {"B": size, "N": atoms, "D": slots, "K": len(features[0].kpoints)}
-    places: list[tuple[int | slice, ...]] = [(row, *map(slice, one.neighbor_index.shape)) for row, one in enumerate(features)]
+    if any(room < least for room, least in zip(wanted, needed, strict=True)):
+        raise ValueError(f"crystals, atoms, slots and mesh points {needed} do not fit in {wanted}")
+    sizes = dict(zip("BNDM", wanted, strict=True)) | {"K": len(features[0].kpoints)}
     batch: dict[str, NDArray[Any]] = {}
     for tensor in INPUTS:
+        arrays = [getattr(one, tensor.name) for one in features]
+        if any(array is None for array in arrays):
+            continue
         batch[tensor.name] = rows = tensor.padded(sizes)
-        axes = 1 + sum(dim in ("N", "D") for dim in tensor.dims)  # the crystal, and what is as long as it has atoms and slots
-        for place, one in zip(places, features, strict=True):
-            rows[place[:axes]] = getattr(one, tensor.name)
+        n_free = sum(dim in ("N", "D", "M") for dim in tensor.dims)  # they come first
+        for row, array in enumerate(arrays):
+            place: tuple[int | slice, ...] = (row, *map(slice, array.shape[:n_free]))
+            rows[place] = array
     return batch
 
 

@@ -96,12 +96,13 @@ DIMENSIONS: Final[Mapping[str, Dimension]] = MappingProxyType(
                 "the graph recipe's number of neighbours; free in variants that take any number",
             ),
             Dimension("K", "kpoints", "k-points of the path", "the k-path recipe's number of points"),
+            Dimension("M", "mesh", "k-points of the mesh", "free; the largest mesh of the batch decides"),
             Dimension("n_bands", "bands", "predicted bands", "the manifest's number of bands"),
         )
     }
 )
 """What axes count, by symbol."""
-ANY_SLOTS: Final[frozenset[Variant]] = frozenset({"released"})
+ANY_SLOTS: Final[frozenset[Variant]] = frozenset({"released", "hamiltonian"})
 """Variants that take any number of neighbour slots, so that D is free."""
 
 INPUTS: Final = (
@@ -127,12 +128,34 @@ INPUTS: Final = (
         0,
         optional=True,
     ),
+    TensorSpec(
+        "neighbor_direction",
+        ("B", "N", "D", 3),
+        "float32",
+        "",
+        "Cartesian unit vector from the atom to the neighbour, in the frame of the standard primitive cell",
+        0.0,
+        optional=True,
+    ),
+    TensorSpec(
+        "mesh_kpoints",
+        ("B", "M", 3),
+        "float32",
+        "fractional",
+        "points of the mesh, in the reciprocal of the standard primitive cell",
+        0.0,
+        optional=True,
+    ),
+    TensorSpec("mesh_weights", ("B", "M"), "float32", "", "share of the Brillouin zone of each mesh point", 0.0, optional=True),
 )
 """What engines are fed, those that every engine takes first; that is also the order in which dense models take them."""
 BAND_ENERGIES: Final = "band_energies"
 """The output that every engine has."""
 UNCERTAINTY: Final = "uncertainty_ev"
 """The output of engines that estimate their error."""
+_UNCERTAINTY: Final = TensorSpec(
+    UNCERTAINTY, ("B",), "float32", "eV", "mean absolute error to expect of a crystal's energies", None, optional=True
+)
 OUTPUTS: Final = (
     TensorSpec(BAND_ENERGIES, ("B", "n_bands", "K"), "float32", "eV", "band energies relative to E_F or mid-gap", None),
     TensorSpec("band_center", ("B", "n_bands"), "float32", "eV", "mean of each band over the path", None, optional=True),
@@ -145,14 +168,56 @@ OUTPUTS: Final = (
         None,
         optional=True,
     ),
-    TensorSpec(UNCERTAINTY, ("B",), "float32", "eV", "mean absolute error to expect of a crystal's energies", None, optional=True),
+    _UNCERTAINTY,
 )
 """What engines give; rows that are all padding change nothing in the others."""
+N_ORBITALS: Final = 9
+"""Of each atom of a Hamiltonian: s; x, y, z; xy, yz, xz, x2-y2, 3z2-r2."""
+NOWHERE: Final = 1e4
+"""eV: where levels are put that there are not, above all that there are."""
+HAMILTONIAN: Final = (
+    TensorSpec(
+        "hoppings",
+        ("B", "N", "D", N_ORBITALS, N_ORBITALS),
+        "float32",
+        "eV",
+        "from the orbitals of the atom (rows) to those of the neighbour in its cell (columns)",
+        0.0,
+    ),
+    TensorSpec(
+        "on_site",
+        ("B", "N", N_ORBITALS, N_ORBITALS),
+        "float32",
+        "eV",
+        f"between orbitals of the atom; on padding {NOWHERE:g} on the diagonal",
+        None,
+    ),
+    TensorSpec(
+        "flat_levels",
+        ("B", "N", N_ORBITALS),
+        "float32",
+        "eV",
+        f"levels of the atom that are the same at all k-points, {NOWHERE:g} where it has none",
+        NOWHERE,
+    ),
+    TensorSpec("electrons", ("B",), "float32", "", "electrons in a cell, two of which fill a band", 0.0),
+    _UNCERTAINTY,
+)
+"""What a model of the variant ``hamiltonian`` gives in place of bands where its manifest's solver is ``lapack``.
+
+``H(k)[ia, jb] = on_site + sum over neighbours j of i of exp(2 pi i k.R) hoppings``, where R is ``neighbor_image`` and k fractional.
+Its eigenvalues in ascending order, merged with the flat levels, are the bands.
+"""
+HAMILTONIAN_NAMES: Final = tuple(tensor.name for tensor in HAMILTONIAN)
 TENSORS: Final[Mapping[str, TensorSpec]] = MappingProxyType({tensor.name: tensor for tensor in (*INPUTS, *OUTPUTS)})
 """Inputs and outputs by name."""
 DTYPES: Final[Mapping[str, Dtype]] = MappingProxyType({tensor.name: tensor.dtype for tensor in (*INPUTS, *OUTPUTS)})
 INPUT_NAMES: Final = tuple(tensor.name for tensor in INPUTS)
 REQUIRED_INPUTS: Final = tuple(tensor.name for tensor in INPUTS if not tensor.optional)
+HAMILTONIAN_INPUTS: Final = ("neighbor_direction", "mesh_kpoints", "mesh_weights")
+"""Inputs that only engines of the variant ``hamiltonian`` take: recipes make them whose rule is ``bonds``, and that have a mesh."""
+GRAPH_INPUTS: Final = tuple(name for name in INPUT_NAMES if name not in HAMILTONIAN_INPUTS)
+"""All other inputs: what variants take that learn bands themselves."""
 OUTPUT_NAMES: Final = tuple(tensor.name for tensor in OUTPUTS)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, overload
 
@@ -44,6 +44,10 @@ class Features:
         atom_mask: (n_atoms,) bool, all true: padding comes with the batch.
         kpath: the k-path with its labels.
         kpoints: (n_kpoints, 3) float32 in the frame of the recipe: fractional, or Cartesian in 1/Å.
+        neighbor_direction: (n_atoms, n_slots, 3) float32, Cartesian unit vectors from the atom to the neighbour, 0 on empty slots;
+            None unless the recipe's rule of neighbours is ``bonds``.
+        mesh_kpoints: (n_mesh, 3) float32, fractional, see `bandrt.kpaths.mesh`; without a mesh in the recipe there are none.
+        mesh_weights: (n_mesh,) float32, which add up to one.
     """
 
     crystal: Crystal
@@ -57,6 +61,9 @@ class Features:
     atom_mask: NDArray[np.bool_]
     kpath: KPath
     kpoints: NDArray[np.float32]
+    neighbor_direction: NDArray[np.float32] | None = None
+    mesh_kpoints: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 3), np.float32))
+    mesh_weights: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def __repr__(self) -> str:
         return (

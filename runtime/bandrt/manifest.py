@@ -30,8 +30,9 @@ _UNPRINTABLE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 MAX_TEXT, MAX_DEPTH = 2**24, 20
 """Characters, and objects or lists in each other, of a manifest: those of ensembles have some thousand, and five."""
 
-Variant = Literal["paper", "fourier", "released", "bloch"]
+Variant = Literal["paper", "fourier", "released", "bloch", "hamiltonian"]
 Precision = Literal["fp32", "fp16"]
+Solver = Literal["graph", "lapack"]
 
 
 @dataclass(frozen=True)
@@ -239,6 +240,9 @@ class Manifest:
     length_unit: Literal["Å"] = "Å"
     bandrt_version: str = ""
     """What wrote it."""
+    solver: Solver | None = None
+    """What makes bands of a Hamiltonian: ``graph``, the model itself; ``lapack``, the session, of the Hamiltonian that the model
+    gives. None of variants without one."""
     licence: str = "MIT"
     """Of the weights."""
     citation: str = "arXiv:2411.16483"
@@ -253,6 +257,9 @@ class Manifest:
         """
         check_fields(self)
         checked_whole("format_version", self.format_version, at_least=FORMAT_VERSION, at_most=FORMAT_VERSION)
+        if (self.variant == "hamiltonian") is (self.solver is None):
+            allowed = "a solver" if self.solver is None else "None"
+            raise not_allowed("solver", self.solver, f"{allowed} with the variant {self.variant}")
         try:
             json.dumps(self.model, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bandrt.arguments import check_choices, check_kind, checked_number, checked_whole
+from bandrt.arguments import check_choices, check_kind, check_type, checked_number, checked_whole, not_allowed
 from bandrt.elements import MAX_ATOMIC_NUMBER
 
 Scheme = Literal["latimer_munro", "setyawan_curtarolo"]
@@ -21,6 +21,12 @@ MAX_SYMPREC = 1.0
 MAX_CUTOFF = 100.0
 """Å: a sphere of this size around an atom holds hundreds of thousands."""
 MAX_NEIGHBORS = 10_000
+MAX_REACH = 10.0
+"""Sums of covalent radii: beyond it nothing is called a bond."""
+MAX_MESH = 32
+"""Points of a mesh along an axis."""
+MAX_MESH_SPACING = 100.0
+"""1/Å: a mesh of one point, whatever the crystal."""
 MAX_KPOINTS = 100_000
 """Points of one path; more is a slip of the pen, and would fill the memory."""
 
@@ -40,7 +46,10 @@ class SymmetryRecipe:
 
 @dataclass(frozen=True)
 class GraphRecipe:
-    """How neighbours are chosen."""
+    """How neighbours are chosen.
+
+    With the rule ``bonds`` all fields mean nothing but `cutoff` and `reach`.
+    """
 
     cutoff: float = 8.0
     """Å: no neighbour lies further."""
@@ -57,10 +66,18 @@ class GraphRecipe:
     """``to_center``: an atom hears its nearest neighbours, in as many slots. ``from_center``: an atom speaks to its nearest
     neighbours, so it hears all atoms that have it among theirs, in slots as needed; which of several equally far neighbours are
     the nearest then matters, and with ``site_invariant`` ties bands may depend on the order of the atoms."""
+    rule: Literal["nearest", "bonds"] = "nearest"
+    """``nearest``: as many as `n_neighbors`. ``bonds``: all atoms nearer than `reach`, and nearer than the cutoff, images of the
+    atom itself among them, in as many slots as one atom needs; each pair is there and back."""
+    reach: float = 2.3
+    """Of ``bonds``: in sums of the covalent radii of two atoms."""
 
     def __post_init__(self) -> None:
         check_choices(self)
         check_kind("self_images", self.self_images, bool)
+        if self.rule == "bonds" and (not self.self_images or self.direction != "to_center"):
+            raise not_allowed("rule", self.rule, "'nearest', without self images or with the direction 'from_center'")
+        object.__setattr__(self, "reach", checked_number("reach", self.reach, above=0.0, at_most=MAX_REACH))
         object.__setattr__(self, "cutoff", checked_number("cutoff", self.cutoff, above=0.0, at_most=MAX_CUTOFF))
         object.__setattr__(self, "n_neighbors", checked_whole("n_neighbors", self.n_neighbors, at_least=1, at_most=MAX_NEIGHBORS))
         tolerance = checked_number("tie_tolerance", self.tie_tolerance, at_least=0.0, at_most=self.cutoff)
@@ -84,6 +101,23 @@ class KpathRecipe:
 
 
 @dataclass(frozen=True)
+class MeshRecipe:
+    """Which k-points besides the path are computed, of which an engine learns how far bands are filled.
+
+    A mesh around Γ, evenly spaced along the reciprocal vectors, without what k and -k say twice.
+    """
+
+    spacing: float = 0.45
+    """1/Å, at most, between points along a reciprocal vector, unless `most` is reached."""
+    most: int = 6
+    """Points along a reciprocal vector."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "spacing", checked_number("spacing", self.spacing, above=0.0, at_most=MAX_MESH_SPACING))
+        object.__setattr__(self, "most", checked_whole("most", self.most, at_least=1, at_most=MAX_MESH))
+
+
+@dataclass(frozen=True)
 class Recipe:
     """All of featurisation."""
 
@@ -92,14 +126,18 @@ class Recipe:
     kpath: KpathRecipe = field(default_factory=KpathRecipe)
     max_atomic_number: int = MAX_ATOMIC_NUMBER
     """The heaviest element an engine has numbers for."""
+    mesh: MeshRecipe | None = None
+    """None: no k-points besides the path."""
 
     def __post_init__(self) -> None:
         check_kind("symmetry", self.symmetry, SymmetryRecipe)
         check_kind("graph", self.graph, GraphRecipe)
         check_kind("kpath", self.kpath, KpathRecipe)
+        check_type("mesh", self.mesh, MeshRecipe | None)
         heaviest = checked_whole("max_atomic_number", self.max_atomic_number, at_least=1, at_most=MAX_ATOMIC_NUMBER)
         object.__setattr__(self, "max_atomic_number", heaviest)
 
     def __repr__(self) -> str:
         graph, kpath = self.graph, self.kpath
-        return f"Recipe({kpath.scheme}, {kpath.n_kpoints} k-points, {graph.n_neighbors} neighbours within {graph.cutoff:g} Å)"
+        neighbors = "all bonds" if graph.rule == "bonds" else f"{graph.n_neighbors} neighbours"
+        return f"Recipe({kpath.scheme}, {kpath.n_kpoints} k-points, {neighbors} within {graph.cutoff:g} Å)"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bandrt.contract import BAND_ENERGIES, INPUT_NAMES, TENSORS, known_sizes
+from bandrt.contract import BAND_ENERGIES, GRAPH_INPUTS, TENSORS, known_sizes
 from bandrt.engine import read_manifest
 from bandrt.engine.cuda_driver import Driver, Gpu
 from bandrt.engine.onnx.file import with_checksum
@@ -29,7 +29,7 @@ TINY_MANIFEST = Manifest(
     checkpoint_sha256="0" * 64,
     recipe=Recipe(graph=GraphRecipe(n_neighbors=12), kpath=KpathRecipe(n_kpoints=64)),
     bands=BandRule(n_bands=6, n_valence=3, metal_tolerance_ev=0.1),
-    inputs=INPUT_NAMES,
+    inputs=GRAPH_INPUTS,
     outputs=(BAND_ENERGIES,),
     training=TrainingDomain(n_crystals=3, elements=("Na", "Cl", "Si", "Fe", "Pb", "Te", "Ga", "As"), max_atoms=4, functional="PBE"),
 )

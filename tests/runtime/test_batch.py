@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bandrt.batch import Batcher, bucket_size, pad
-from bandrt.contract import INPUT_NAMES
+from bandrt.contract import GRAPH_INPUTS
 from bandrt.crystal import Crystal
 from bandrt.features import Features
 from bandrt.kpaths.path import KPath
@@ -41,7 +41,7 @@ def made_up(n_atoms: int, *, n_slots: int = 12, n_kpoints: int = 5) -> Features:
 
 def test_a_batch_has_the_shapes_and_types_of_the_graph_contract() -> None:
     batch = pad([made_up(3), made_up(7)])
-    assert tuple(batch) == INPUT_NAMES
+    assert tuple(batch) == (*GRAPH_INPUTS, "mesh_kpoints", "mesh_weights")
     assert {name: (array.shape, array.dtype.name) for name, array in batch.items()} == {
         "atomic_numbers": ((2, 7), "int32"),
         "neighbor_index": ((2, 7, 12), "int32"),
@@ -50,6 +50,8 @@ def test_a_batch_has_the_shapes_and_types_of_the_graph_contract() -> None:
         "atom_mask": ((2, 7), "bool"),
         "neighbor_image": ((2, 7, 12, 3), "int32"),
         "kpoints": ((2, 5, 3), "float32"),
+        "mesh_kpoints": ((2, 0, 3), "float32"),
+        "mesh_weights": ((2, 0), "float32"),
     }
 
 

@@ -20,6 +20,7 @@ from bandrt.contract import (
     BAND_ENERGIES,
     DIMENSIONS,
     DTYPES,
+    GRAPH_INPUTS,
     INPUT_NAMES,
     INPUTS,
     OUTPUT_NAMES,
@@ -37,7 +38,7 @@ from bandrt.features import Features
 from bandrt.manifest import METADATA_KEY, Manifest
 
 ROOT = Path(__file__).resolve().parents[2]
-SIZES = {"B": 2, "N": 5, "D": 3, "K": 7, "n_bands": 6}
+SIZES = {"B": 2, "N": 5, "D": 3, "M": 4, "K": 7, "n_bands": 6}
 COPIED = 4
 """Names of inputs in one literal that are a copy of the table and no coincidence."""
 
@@ -71,7 +72,10 @@ def test_outputs_have_no_padding_of_their_own() -> None:
 def test_features_have_the_inputs_of_one_crystal_under_the_same_names() -> None:
     hints = typing.get_type_hints(Features)
     types = {"float32": np.float32, "int32": np.int32, "bool": np.bool_}
-    assert {one.name: hints[one.name] for one in INPUTS} == {one.name: NDArray[types[one.dtype]] for one in INPUTS}
+    kinds = {one.name: NDArray[types[one.dtype]] for one in INPUTS}
+    assert {one.name: hints[one.name] for one in INPUTS} == kinds | {
+        "neighbor_direction": kinds["neighbor_direction"] | None  # without bonds there is none
+    }
 
 
 def test_shapes_are_written_with_the_numbers_of_the_model(tiny_engine: Path) -> None:
@@ -94,7 +98,7 @@ def test_inspect_prints_the_contract_of_the_model(make_engine: Callable[..., Pat
     assert "uncertainty_ev  (B,) float32: mean absolute error to expect of a crystal's energies, eV\n" in text
     assert run(["inspect", str(engine), "--json"]) == 0
     contract = json.loads(capsys.readouterr().out)["contract"]
-    assert [one["name"] for one in contract["inputs"]] == list(INPUT_NAMES)
+    assert [one["name"] for one in contract["inputs"]] == list(GRAPH_INPUTS)
     energies = contract["outputs"][0]
     assert (energies["name"], energies["shape"], energies["dims"]) == ("band_energies", ["B", 6, 64], ["B", "n_bands", "K"])
 
@@ -111,7 +115,7 @@ def rewritten(manifest: Manifest, engine: Path, target: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("what", "names"), [("inputs", (*INPUT_NAMES, "magnetic_moment")), ("outputs", ("band_energies", "hoppings"))]
+    ("what", "names"), [("inputs", (*GRAPH_INPUTS, "magnetic_moment")), ("outputs", ("band_energies", "hoppings"))]
 )
 def test_a_name_that_this_version_does_not_know_is_refused_by_name(
     what: str, names: tuple[str, ...], tiny_engine: Path, machine: typing.Any, tmp_path: Path

@@ -65,6 +65,7 @@ RIGHT: dict[str, Callable[[], dict[str, Any]]] = {
     "KpathRecipe": dict,
     "Manifest": lambda: attributes(TINY_MANIFEST),
     "Manifest.from_json": lambda: {"text": TINY_MANIFEST.to_json()},
+    "MeshRecipe": dict,
     "Prediction": lambda: {"id": "a", "path": "", "band_structure": bands()},
     "Recipe": dict,
     "Source": lambda: {"id": "a", "path": "a", "format": "cif", "content": ""},
@@ -158,6 +159,8 @@ def called(parameter: Parameter, value: Any, objects: dict[str, Any]) -> Any:
 def test_a_word_that_is_none_of_the_allowed_is_refused_with_those_that_are(parameter: Parameter, of_method: dict[str, Any]) -> None:
     [literal] = [kind for kind in kinds_of(parameter.hint) if get_origin(kind) is Literal]
     for wrong in ("banana", "x" * 10_000, 3, ["a"], None):
+        if wrong is None and type(None) in get_args(parameter.hint):
+            continue
         with pytest.raises(ArgumentError) as caught:
             called(parameter, wrong, of_method)
         assert parameter.name in caught.value.message

@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bandrt.contract import INPUT_NAMES, REQUIRED_INPUTS
+from bandrt.contract import GRAPH_INPUTS, REQUIRED_INPUTS
 from bandrt.manifest import Variant
 from bandrt_export.dense.decoder import ExplicitSelfAttention, FoldedCrossAttention
 from bandrt_export.dense.encoder import DenseEdges, GatheredAttention
@@ -132,7 +132,7 @@ class DenseFourier(DenseBandformer):
 class DenseBloch(DenseBandformer):
     """Our variant with the inputs and outputs of the graph contract; it takes the images of the neighbours, too."""
 
-    inputs = INPUT_NAMES
+    inputs = GRAPH_INPUTS
     full_precision = DenseBandformer.full_precision | {"levels", "loops", "reading.loops", "reading.bands"}
 
     def __init__(self, config: ModelConfig) -> None:

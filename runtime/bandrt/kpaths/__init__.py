@@ -2,7 +2,7 @@
 
 `latimer_munro` and `setyawan_curtarolo` select lines, `eulerian` walks over them, `path` puts points on the walk.
 `brillouin_zone`, `selection`, `wedge` and `templates` are the Latimer-Munro scheme's; `special_points` and `labels`
-hold the conventional names, which both use.
+hold the conventional names, which both use. `mesh` is for what a path does not see: how far bands are filled.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from bandrt.contract import BAND_ENERGIES, INPUT_NAMES, OUTPUT_NAMES, REQUIRED_INPUTS, TENSORS
+from bandrt.contract import BAND_ENERGIES, GRAPH_INPUTS, OUTPUT_NAMES, REQUIRED_INPUTS, TENSORS
 from bandrt.manifest import Variant
 from bandrt_export.dense.bandformer import DENSE
 from bandrt_export.dense.ensemble import DenseEnsemble
@@ -22,7 +22,7 @@ def parameters(kind: type) -> dict[str, inspect.Parameter]:
 def test_a_dense_model_takes_the_inputs_of_the_contract_in_its_order(variant: Variant) -> None:
     kind = DENSE[variant]
     assert tuple(parameters(kind)) == kind.inputs
-    assert kind.inputs in (REQUIRED_INPUTS, INPUT_NAMES)
+    assert kind.inputs in (REQUIRED_INPUTS, GRAPH_INPUTS)
 
 
 @pytest.mark.parametrize("variant", DENSE)
@@ -43,5 +43,5 @@ def test_a_dense_model_gives_outputs_of_the_contract_energies_first(variant: Var
 
 def test_an_ensemble_takes_what_any_of_its_members_may_take() -> None:
     taken = parameters(DenseEnsemble)
-    assert tuple(taken) == INPUT_NAMES
-    assert {name for name, one in taken.items() if one.default is None} == {name for name in INPUT_NAMES if TENSORS[name].optional}
+    assert tuple(taken) == GRAPH_INPUTS
+    assert {name for name, one in taken.items() if one.default is None} == {name for name in GRAPH_INPUTS if TENSORS[name].optional}

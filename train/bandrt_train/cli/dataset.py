@@ -13,12 +13,12 @@ import click
 from bandrt.cli import options, say_done
 from bandrt.cli.progress import Progress
 from bandrt.files import check_folder
-from bandrt.manifest import BandRule, Variant
+from bandrt.manifest import BandRule
 from bandrt.recipe import MAX_KPOINTS, Frame, KpathRecipe, Scheme
 from bandrt_train.cli.conventions import conventions_options
 from bandrt_train.model.config import ModelConfig
 from bandrt_train.model.released.config import Conventions, ReleasedConfig
-from bandrt_train.model.variants import CONFIGS
+from bandrt_train.model.variants import CONFIGS, BandVariant
 
 if TYPE_CHECKING:
     from bandrt_train.data.builder import BuildOptions, BuildReport
@@ -33,7 +33,7 @@ GAP_TABLES, RELEASED = (".csv", ".csv.gz"), ".pt"
 @options.out("Data set folder to write, new or empty.", required=True)
 @options.overwrite("Delete an earlier data set in the folder and build again.")
 @click.option(
-    "--variant", type=click.Choice(get_args(Variant)), default="paper", show_default=True,
+    "--variant", type=click.Choice(list(CONFIGS)), default="paper", show_default=True,
     help="Model to train on it: decides neighbours and points of the path.",
 )  # fmt: skip
 @click.option("--scheme", type=click.Choice(get_args(Scheme)), default="latimer_munro", show_default=True, help="K-path.")
@@ -64,7 +64,7 @@ def dataset(
     sources: tuple[Path, ...],
     out: Path,
     overwrite: bool,
-    variant: Variant,
+    variant: BandVariant,
     scheme: Scheme,
     frame: Frame,
     n_kpoints: int | None,

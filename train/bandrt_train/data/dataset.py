@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.arguments import check_choice
-from bandrt.contract import INPUTS
+from bandrt.contract import GRAPH_INPUTS, TENSORS
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError, NotFoundError, reason_of
 from bandrt.features import Features
@@ -50,7 +50,7 @@ PARTS_IN_MEMORY = 1024
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
-ATOM_ARRAYS = tuple(tensor.name for tensor in INPUTS if "N" in tensor.dims and tensor.name != "atom_mask")
+ATOM_ARRAYS = tuple(name for name in GRAPH_INPUTS if "N" in TENSORS[name].dims and name != "atom_mask")
 """Fields of `Features` with one row per atom, but for the mask, which without padding says nothing."""
 
 

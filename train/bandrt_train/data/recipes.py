@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bandrt.manifest import Variant
 from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe
 from bandrt_train.model.config import OwnVariant
 from bandrt_train.model.released.config import Conventions, ReleasedConfig
-from bandrt_train.model.variants import CONFIGS, Config
+from bandrt_train.model.variants import CONFIGS, BandVariant, Config
 
 GRAPHS: dict[OwnVariant, GraphRecipe] = {
     "paper": GraphRecipe(),
@@ -18,7 +17,7 @@ GRAPHS: dict[OwnVariant, GraphRecipe] = {
 """The neighbours of each variant; those of ``released`` are a matter of its `Conventions`."""
 
 
-def default_recipe(variant: Variant, kpath: KpathRecipe | None = None, conventions: Conventions | None = None) -> Recipe:
+def default_recipe(variant: BandVariant, kpath: KpathRecipe | None = None, conventions: Conventions | None = None) -> Recipe:
     """The recipe that a data set for `variant` is made with.
 
     Args:
@@ -39,16 +38,16 @@ def unmet(model: Config, recipe: Recipe) -> str | None:
     The loops of ``bloch`` pair k-points with lattice translations, and have the symmetry of the crystal only over whole shells.
     ``released`` has a fixed table of species, and stays what its authors trained by its neighbours.
     """
-    needs: dict[str, bool] = {}
+    needs = {"a fixed number of nearest neighbours": recipe.graph.rule == "nearest"}
     if isinstance(model, ReleasedConfig):
-        needs = {
+        needs |= {
             "the 12 nearest neighbours of each atom": recipe.graph == GraphRecipe(direction=recipe.graph.direction),
             f"no elements beyond number {model.max_atomic_number}, with species_index = {model.species_index!r}": (
                 recipe.max_atomic_number <= model.max_atomic_number
             ),
         }
     elif model.variant == "bloch":
-        needs = {
+        needs |= {
             "k-points in the fractional frame": recipe.kpath.frame == "fractional",
             "complete shells of neighbours": recipe.graph.tie_rule == "complete_shells",
             "periodic images of an atom as its neighbours": recipe.graph.self_images,

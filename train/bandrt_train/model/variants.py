@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-from bandrt.manifest import Variant, from_mapping
-from bandrt_train.model.config import ConfigError, ModelConfig
+from bandrt.manifest import from_mapping
+from bandrt_train.model.config import ConfigError, ModelConfig, OwnVariant
 from bandrt_train.model.released.config import ReleasedConfig
 
 Config = ModelConfig | ReleasedConfig
 """The configuration of any variant; its field `variant` says which."""
-CONFIGS: dict[Variant, type[Config]] = {
+BandVariant = OwnVariant | Literal["released"]
+"""The variants that learn bands themselves: all but ``hamiltonian``."""
+CONFIGS: dict[BandVariant, type[Config]] = {
     "paper": ModelConfig,
     "fourier": ModelConfig,
     "bloch": ModelConfig,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bandrt.batch import pad
-from bandrt.contract import INPUT_NAMES
+from bandrt.contract import GRAPH_INPUTS
 from bandrt.engine.onnx.session import OnnxSession
 from bandrt.engine.onnx.slices import MAX_ATOMS, MAX_CRYSTALS, MAX_PADDING, RunTensors, SlicedRunner, Tensors, peak_bytes, slices
 from bandrt.features import featurize
@@ -91,7 +91,7 @@ def test_a_session_gives_the_same_energies_with_and_without_slices(tiny_engine: 
     recipe = Recipe(graph=GraphRecipe(n_neighbors=12), kpath=KpathRecipe(n_kpoints=64))
     names = ("KH2PO4_mp-24263", "NiAl_mp-1487", "GaAs_mp-8883", "In_mp-85", "CdTe_mp-406", "SiO2_mp-546794", "Al2O3_mp-1143")
     batch = pad([featurize(examples / f"{name}.cif", recipe) for name in names], batch_size=8)
-    assert set(batch) == set(INPUT_NAMES)
+    assert set(batch) == {*GRAPH_INPUTS, "mesh_kpoints", "mesh_weights"}
     with (
         OnnxSession(tiny_engine, threads=threads) as sliced,
         OnnxSession(tiny_engine, threads=threads, whole_batches=True) as whole,
