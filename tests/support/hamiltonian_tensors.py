@@ -9,13 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bandrt.contract import NOWHERE
 from bandrt.crystal import Crystal
 from bandrt_train.model.hamiltonian.atoms import KIND_OF_FLAT_LEVEL, N_ORBITALS
 from bandrt_train.model.hamiltonian.model import LearnedHamiltonian
 from bandrt_train.model.hamiltonian.pairs import find_pairs
-
-NOWHERE = 1e4
-"""eV: where the orbitals of padding lie, and flat levels that there are not."""
 
 
 def hamiltonian_tensors(

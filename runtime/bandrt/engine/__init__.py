@@ -1,6 +1,7 @@
 """Inference sessions: one interface (`session`), opened by `open_session`.
 
 - `onnx`: `session` runs ONNX files, on a GPU through `binding`; `file` reads their manifest without ONNX Runtime.
+- `hamiltonian` makes bands of what an ONNX file gives that ends at a Hamiltonian.
 - `plan`: `open` checks and opens plans, `session` runs them, `lane` is the way of one batch over the GPU, `shapes` and `pool` say
   what it is padded to and where it lies. All of that stands on `device`, a protocol; behind it are `cuda_device`, the only module
   that calls CUDA, and `tensorrt`, the only one that calls TensorRT. `file` reads the manifest without either.
@@ -51,7 +52,12 @@ def open_session(path: Path, *, device: str | None = None, threads: int | None =
         return open_plan(path, device=device)
     from bandrt.engine.onnx.session import OnnxSession
 
-    return OnnxSession(path, device=device, threads=threads)
+    session = OnnxSession(path, device=device, threads=threads)
+    if session.manifest.solver == "lapack":
+        from bandrt.engine.hamiltonian import HamiltonianSession
+
+        return HamiltonianSession(session, threads=threads)
+    return session
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.hamiltonian.hoppings import N_ORBITALS, PARITY, Hoppings
+from bandrt.contract import N_ORBITALS
+from bandrt.hamiltonian.hoppings import PARITY, Hoppings
 
 PANEL_BYTES = 96_000_000
 """Of terms that are held at once; those of larger crystals are made again for each group of k-points, some rows at a time."""
@@ -82,7 +83,7 @@ class BlochSum:
             self._panels = list(_real_panels(hoppings, sign, term, inversion))
         width = len(self._vectors) * N_ORBITALS**2 * self._n_units * 4 * len(self._panels)
         self._step = max(1, PANEL_BYTES // width)
-        self._held: list[list[NDArray[np.float32]]] | None = None
+        self._held = [self._terms(panel, 0) for panel in self._panels] if self._step >= self._n_units else None
 
     def is_real_at(self, kpoints: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Where among k-points (K, 3) H(k) is real: everywhere, or where k and -k are the same, (K,)."""
@@ -118,13 +119,11 @@ class BlochSum:
 
     def _dense(self) -> Iterator[tuple[int, list[NDArray[np.float32]]]]:
         """Terms of each panel, (V, rows, columns), some units at a time, and the first of these units."""
-        if self._step < self._n_units:
-            for start in range(0, self._n_units, self._step):
-                yield start, [self._terms(panel, start) for panel in self._panels]
+        if self._held is not None:
+            yield 0, self._held
             return
-        if self._held is None:
-            self._held = [[self._terms(panel, 0) for panel in self._panels]]
-        yield 0, self._held[0]
+        for start in range(0, self._n_units, self._step):
+            yield start, [self._terms(panel, start) for panel in self._panels]
 
     def _terms(self, panel: _Panel, start: int) -> NDArray[np.float32]:
         units, n_terms = min(self._step, self._n_units - start), len(self._vectors)

@@ -14,10 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.hamiltonian.bloch import BlochSum
+from bandrt.hamiltonian.bloch import PANEL_BYTES, BlochSum
 
 CHUNK_BYTES = 8_000_000
 """Of the matrices that a thread makes at once; of larger ones, it makes one."""
+BYTES_PER_ELEMENT = 24
+"""Of a matrix that a thread makes and LAPACK copies, at its peak."""
+MAX_BYTES = 1_300_000_000
+"""Of matrices and terms that threads hold at once."""
 LEAST_KPOINTS = 8
 """Fewer are not worth a thread of their own, unless matrices are large."""
 
@@ -33,6 +37,7 @@ def eigenvalues(
         pool: takes k-points side by side.
         threads: how many of it.
     """
+    threads = max(1, min(threads, MAX_BYTES // peak_bytes(bloch.n_orbitals)))
     points = np.asarray(kpoints, np.float64)
     found = np.empty((len(points), bloch.n_orbitals), np.float32)
     is_real = bloch.is_real_at(points)
@@ -53,8 +58,14 @@ def eigenvalues(
             for part in parts:
                 solve(part)
         else:
-            list(pool.map(solve, parts))
+            for first in range(0, len(parts), threads):  # fewer than the pool has, where matrices are large
+                list(pool.map(solve, parts[first : first + threads]))
     return found
+
+
+def peak_bytes(n_orbitals: int) -> int:
+    """About what a thread takes to solve one k-point of a crystal with so many orbitals, in bytes."""
+    return 2 * PANEL_BYTES + BYTES_PER_ELEMENT * n_orbitals**2
 
 
 def eigvalsh(matrices: NDArray[Any]) -> NDArray[np.float32]:

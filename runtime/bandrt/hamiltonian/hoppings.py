@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-N_ORBITALS = 9
-"""Of an atom: s; x, y, z; xy, yz, xz, x2-y2, 3z2-r2."""
+from bandrt.contract import N_ORBITALS
+
 PARITY = np.array([1.0, -1.0, -1.0, -1.0, 1.0, 1.0, 1.0, 1.0, 1.0], np.float32)
-"""What inversion at the atom makes of each."""
+"""What inversion at the atom makes of s; x, y, z; xy, yz, xz, x2-y2, 3z2-r2."""
 
 
 class Hoppings(NamedTuple):

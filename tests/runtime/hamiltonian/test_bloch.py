@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bandrt.contract import N_ORBITALS
 from bandrt.hamiltonian.bloch import BlochSum, Inversion
 from bandrt.hamiltonian.eigenvalues import eigenvalues, eigvalsh
-from bandrt.hamiltonian.hoppings import N_ORBITALS, Hoppings
+from bandrt.hamiltonian.hoppings import Hoppings
 from bandrt.hamiltonian.inversion import disagreement, inversion_of
 
 KPOINTS = np.linspace([0.0, 0.1, 0.2], [1.0, 0.1, 0.2], 13)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from bandrt.contract import NOWHERE
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.features import featurize_crystal
@@ -21,7 +22,7 @@ from bandrt.hamiltonian.inversion import disagreement, inversion_of
 from bandrt_train.model.hamiltonian.filling import mesh, predict
 from bandrt_train.model.hamiltonian.model import bloch_sum
 from bandrt_train.model.hamiltonian.pairs import find_pairs
-from tests.support.hamiltonian_tensors import NOWHERE, hamiltonian_tensors
+from tests.support.hamiltonian_tensors import hamiltonian_tensors
 from tests.support.small_hamiltonians import ALUMINIUM, GALLIUM_ARSENIDE, SALT, SILICON, TRICLINIC, bands_of, small_model
 
 ENERGY_TOLERANCE_EV = 2e-4
