@@ -33,13 +33,14 @@ def default_device(path: Path) -> str:
     return "cuda:0" if path.suffix.lower() == PLAN_SUFFIX else "cpu"
 
 
-def open_session(path: Path, *, device: str | None = None, threads: int | None = None) -> Session:
+def open_session(path: Path, *, device: str | None = None, threads: int | None = None, exact: bool = False) -> Session:
     """Open a model file with the backend its name asks for.
 
     Args:
         path: ``*.onnx`` or ``*.plan``.
         device: ``cpu``, ``cuda`` or ``cuda:N``; None takes `default_device`. It is used or refused, never replaced.
         threads: CPU threads of one run; None takes every core this process may use.
+        exact: compute every k-point, as a check of the model wants it, where large crystals are interpolated otherwise.
 
     Raises:
         EngineError: ``engine-not-found``, ``engine-format``, or what the backend finds.
@@ -56,7 +57,7 @@ def open_session(path: Path, *, device: str | None = None, threads: int | None =
     if session.manifest.solver == "lapack":
         from bandrt.engine.hamiltonian import HamiltonianSession
 
-        return HamiltonianSession(session, threads=threads)
+        return HamiltonianSession(session, threads=threads, exact=exact)
     return session
 
 

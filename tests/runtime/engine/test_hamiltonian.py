@@ -104,6 +104,15 @@ def test_an_engine_whose_solver_is_lapack_is_opened_as_one(engine: Path) -> None
     np.testing.assert_allclose(outputs["band_energies"][0], expected(CENTRED), atol=ENERGY_TOLERANCE_EV)
 
 
+def test_large_crystals_are_interpolated_unless_a_check_of_the_model_wants_them_exact(engine: Path) -> None:
+    batch = tiny_batch([LAYERS], KPOINTS, MESH)
+    batch["kpoints"] = np.linspace([0, 0, 0], [0.5, 0.5, 0], N_KPOINTS, dtype=np.float32)[None]
+    with open_session(engine, threads=1) as near, open_session(engine, threads=1, exact=True) as exact:
+        apart = np.abs(near.run(batch)["band_energies"] - exact.run(batch)["band_energies"])
+    assert 1e-4 < float(apart.max()) < 0.1
+    assert float(apart.mean()) < 0.01
+
+
 def test_a_crystal_has_the_same_bands_alone_and_beside_others(engine: Path) -> None:
     with open_session(engine, threads=2) as session:
         beside = session.run(tiny_batch([LAYERS, CENTRED, CROOKED], KPOINTS, MESH))["band_energies"]
