@@ -24,7 +24,7 @@ ROOMS = {
         *("quoting", "errors", "error_codes", "limits", "outcomes", "watch", "arguments", "elements", "cores", "files", "nested"),
         *("recipe", "overlaps", "crystal", "manifest", "contract"),
         *("readers", "sources", "items", "symmetry", "graph", "kpaths", "features", "batch"),
-        *("bands", "domain", "engine", "results", "predict", "machine", "run", "cli", "__main__"),
+        *("bands", "domain", "hamiltonian", "engine", "results", "predict", "machine", "run", "cli", "__main__"),
     ),
     "bandrt_train": (
         *("error_codes", "description", "tables", "model", "checkpoint", "weights", "data", "hamiltonian_checkpoint"),
@@ -35,7 +35,7 @@ ROOMS = {
 """Modules and folders of each package from the ground up; each imports only itself and what stands before it."""
 FOLDERS = {
     "bandrt": {
-        *("readers", "sources", "symmetry", "graph", "kpaths", "bands", "engine", "engine/onnx", "engine/plan"),
+        *("readers", "sources", "symmetry", "graph", "kpaths", "bands", "hamiltonian", "engine", "engine/onnx", "engine/plan"),
         *("results", "results/convert", "machine", "run", "cli"),
     },
     "bandrt_train": {

@@ -88,7 +88,7 @@ def verify(
         BandrtError: a model cannot be opened; ``not-comparable`` for models that are not fed alike; ``no-input`` when no
             crystal is left to compare.
     """
-    with open_session(model, device=device) as session, _standard(against, session.manifest) as standard:
+    with open_session(model, device=device, exact=True) as session, _standard(against, session.manifest) as standard:
         manifest = session.manifest
         for what, ours, theirs in (
             ("recipe", manifest.recipe, standard.recipe),
@@ -114,7 +114,7 @@ def verify(
 @contextmanager
 def _standard(path: Path, manifest: Manifest) -> Iterator[_Standard]:
     if path.suffix.lower() == ONNX_SUFFIX:  # anything else is read as a checkpoint
-        with open_session(path) as session:
+        with open_session(path, exact=True) as session:
             of = session.manifest
             name = f"{path.name} ({of.backend.name}, {of.precision}, {session.device})"
             yield _Standard(session, name, of.recipe, of.bands, of.checkpoint_sha256)

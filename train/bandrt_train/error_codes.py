@@ -60,11 +60,6 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Leave the crystal out: the model has bands without spin, and magnetic crystals do not train it.",
     ),
     ErrorCode(
-        "too-few-bands",
-        "A band structure, or a learned Hamiltonian of a crystal, has fewer bands below or above its Fermi level than are wanted.",
-        "Compute more bands, or build the data set with a smaller --n-bands; a Hamiltonian has nine bands for each atom.",
-    ),
-    ErrorCode(
         "fermi-level-conflict",
         "The Fermi level of a document contradicts what it says of its occupied bands, or that it is an insulator.",
         "Correct the Fermi level or the number of occupied bands in the document.",

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.errors import InputError
+from bandrt.hamiltonian.filling import KEPT, Filled
 from bandrt_train.checkpoint import Checkpoint
 from bandrt_train.data.dataset import Refusal, Split, SplitRule
 from bandrt_train.evaluation.errors import EvaluationError
@@ -24,7 +25,7 @@ from bandrt_train.evaluation.predictions import estimate
 from bandrt_train.evaluation.tables import shown
 from bandrt_train.hamiltonian_checkpoint import HamiltonianCheckpoint
 from bandrt_train.model.graphs import to_data
-from bandrt_train.model.hamiltonian.filling import KEPT, Filled, mean_of, predict
+from bandrt_train.model.hamiltonian.filling import mean_of, predict
 
 COLUMNS = {
     "energy_mae_ev": "energy",
