@@ -7,17 +7,18 @@ there, and with them the uncertainty, are a little too small.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bandrt.errors import BandrtError, UsageError
-from bandrt.manifest import BandRule, EnsembleRule
+from bandrt.manifest import BandRule, EnsembleRule, TrainingDomain
 from bandrt.nested import differences
 from bandrt_train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from bandrt_train.data.dataset import Dataset
@@ -107,7 +108,7 @@ def build_ensemble(
         CheckpointError: a checkpoint cannot be read.
     """
     members = [load_checkpoint(path) for path in paths]
-    _check_members(paths, members)
+    check_members(paths, members, _traits)
     _check_data(paths[0], members[0], dataset, gaps)
     models = [_alone(member) for member in members]
     bands = _predict(models, dataset, progress)
@@ -201,19 +202,41 @@ def _predict(models: Sequence[Reference], dataset: Dataset, progress: CountEntri
     return _Held(np.concatenate(energies, axis=1), targets)
 
 
-def _check_members(paths: Sequence[Path], members: Sequence[Checkpoint]) -> None:
-    """Members must be alike in all but their weights, and in these they must differ."""
+class Member(Protocol):
+    """A checkpoint that may be put together with others, whatever its variant."""
+
+    @property
+    def ensemble(self) -> EnsembleRule | None:
+        """None of one model alone."""
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """Parameters and buffers."""
+
+
+AnyMember = TypeVar("AnyMember", bound=Member)
+Trait = tuple[str, str, Any]
+"""The code of the error when members differ in it, what it is called, and the dataclass."""
+
+
+def check_members(paths: Sequence[Path], members: Sequence[AnyMember], traits: Callable[[AnyMember], Sequence[Trait]]) -> None:
+    """Members must be alike in all but their weights, and in these they must differ.
+
+    Args:
+        paths: of their checkpoints.
+        members: what these hold.
+        traits: of a member, in which all must be alike.
+
+    Raises:
+        UsageError: ``too-few-members``.
+        EnsembleError: ``nested-ensemble``, ``same-member``, or the code of a trait.
+    """
     if len(members) < 2:
         raise UsageError("too-few-members", f"{len(members)} checkpoint makes no ensemble; give two or more")
     for number, (path, member) in enumerate(zip(paths, members, strict=True)):
         if member.ensemble is not None:
             raise EnsembleError("nested-ensemble", f"{path}: is an ensemble; give its members")
-        for code, what, ours, theirs in (
-            ("other-model", "model", member.config, members[0].config),
-            ("other-recipe", "recipe", member.recipe, members[0].recipe),
-            ("other-bands", "bands", _counted(member.bands), _counted(members[0].bands)),
-            ("other-data", "training", _seen(member), _seen(members[0])),
-        ):
+        for (code, what, ours), (*_, theirs) in zip(traits(member), traits(members[0]), strict=True):
             if found := differences(dataclasses.asdict(ours), dataclasses.asdict(theirs)):
                 name, here, there = min(found)
                 both = f"{path} and {paths[0]} are not members of one ensemble"
@@ -223,13 +246,22 @@ def _check_members(paths: Sequence[Path], members: Sequence[Checkpoint]) -> None
                 raise EnsembleError("same-member", f"{path} and {twin} have the same weights; train them with different seeds")
 
 
+def _traits(member: Checkpoint) -> Sequence[Trait]:
+    return (
+        ("other-model", "model", member.config),
+        ("other-recipe", "recipe", member.recipe),
+        ("other-bands", "bands", _counted(member.bands)),
+        ("other-data", "training", what_it_saw(member.training)),
+    )
+
+
 def _counted(rule: BandRule) -> BandRule:
     return dataclasses.replace(rule, metal_tolerance_ev=0.0)
 
 
-def _seen(member: Checkpoint) -> Any:
+def what_it_saw(training: TrainingDomain) -> TrainingDomain:
     """What a member was trained on; the checkpoint that it started from may have had a seed of its own."""
-    return dataclasses.replace(member.training, metrics={}, parent_sha256="")
+    return dataclasses.replace(training, metrics={}, parent_sha256="")
 
 
 def _check_data(path: Path, member: Checkpoint, dataset: Dataset, gaps: Dataset | None) -> None:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from bandrt.hamiltonian import filling
 from bandrt.hamiltonian.filling import Filled
-from bandrt_train.model.hamiltonian.model import LearnedHamiltonian, RealSpace, bands
+from bandrt_train.model.hamiltonian.ensemble import HamiltonianModel
+from bandrt_train.model.hamiltonian.model import RealSpace, bands
 from bandrt_train.model.hamiltonian.pairs import Pairs
 
 MESH_SPACING, MESH_MOST = 0.45, 6
@@ -29,7 +30,7 @@ def mesh(lattice: NDArray[np.float64], spacing: float = MESH_SPACING, most: int 
 
 
 @torch.no_grad()
-def predict(model: LearnedHamiltonian, crystal: Pairs, kpoints: NDArray[np.float64]) -> Filled:
+def predict(model: HamiltonianModel, crystal: Pairs, kpoints: NDArray[np.float64]) -> Filled:
     """Fill the bands of a crystal at k-points (K, 3), fractional.
 
     Raises:
