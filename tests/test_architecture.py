@@ -30,7 +30,7 @@ ROOMS = {
         *("error_codes", "description", "tables", "model", "checkpoint", "weights", "data", "hamiltonian_checkpoint"),
         *("evaluation", "fit", "cli"),
     ),
-    "bandrt_export": ("errors", "error_codes", "output", "dense", "half", "parity", "onnx", "plan", "verify", "cli"),
+    "bandrt_export": ("errors", "error_codes", "output", "dense", "half", "reference", "parity", "onnx", "plan", "verify", "cli"),
 }
 """Modules and folders of each package from the ground up; each imports only itself and what stands before it."""
 FOLDERS = {

@@ -1,6 +1,7 @@
 """Checkpoints of learned Hamiltonians: the file of `checkpoint`, with which formulas it has not learned in the place of a recipe.
 
-There is no recipe, since the model is fed crystals and k-points, and no rule of bands, since it has all of them.
+There is no recipe in it, since the model is fed crystals and k-points, and no rule of bands, since it has all of them. Engines have
+both, and they are the same for all such checkpoints.
 """
 
 from __future__ import annotations
@@ -16,13 +17,27 @@ from torch import Tensor
 
 from bandrt.errors import BandrtError
 from bandrt.files import file_sha256
-from bandrt.manifest import EnsembleRule, TrainingDomain, from_mapping, parsed
-from bandrt_train.checkpoint import CheckpointError, check_state, is_hamiltonian, read_content, write_content
+from bandrt.manifest import BandRule, EnsembleRule, TrainingDomain, from_mapping, parsed
+from bandrt.recipe import Recipe
+from bandrt_train.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    check_state,
+    is_hamiltonian,
+    load_checkpoint,
+    read_content,
+    write_content,
+)
 from bandrt_train.data.hamiltonian.folds import HeldOut
+from bandrt_train.data.recipes import HAMILTONIAN_RECIPE
 from bandrt_train.description import require_ours
 from bandrt_train.model.hamiltonian.config import HamiltonianConfig
 from bandrt_train.model.hamiltonian.ensemble import HamiltonianModel, LearnedHamiltonianEnsemble
 from bandrt_train.model.hamiltonian.model import LearnedHamiltonian
+from bandrt_train.model.released.config import Conventions
+
+METAL_TOLERANCE_EV = 0.01
+"""eV by which a band must cross zero on both sides: the zero of a metal is a Fermi level, and bands that only touch it are rounding."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +77,16 @@ class HamiltonianCheckpoint:
     state: dict[str, Tensor]
     sha256: str
     ensemble: EnsembleRule | None = None
+
+    @property
+    def recipe(self) -> Recipe:
+        """What an engine made from it is fed."""
+        return HAMILTONIAN_RECIPE
+
+    @property
+    def bands(self) -> BandRule:
+        """Which bands such an engine gives."""
+        return BandRule(metal_tolerance_ev=METAL_TOLERANCE_EV)
 
     def build_model(self) -> HamiltonianModel:
         """Make the model with these parameters, in evaluation mode."""
@@ -124,6 +149,25 @@ def load_hamiltonian(path: str | Path) -> HamiltonianCheckpoint:
         file_sha256(file),
         description.ensemble,
     )
+
+
+AnyCheckpoint = Checkpoint | HamiltonianCheckpoint
+"""Of any variant: what an engine can be made from."""
+
+
+def load_any_checkpoint(path: str | Path, *, conventions: Conventions | None = None) -> AnyCheckpoint:
+    """Read and check a checkpoint of any variant.
+
+    Args:
+        path: the file.
+        conventions: what a released checkpoint leaves unsaid.
+
+    Raises:
+        CheckpointError, UsageError: as `load_checkpoint`, but for ``hamiltonian-checkpoint``, and as `load_hamiltonian`.
+    """
+    if conventions is None and is_hamiltonian(read_content(Path(path))):
+        return load_hamiltonian(path)
+    return load_checkpoint(path, conventions=conventions)
 
 
 def _fresh(config: HamiltonianConfig, ensemble: EnsembleRule | None) -> HamiltonianModel:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bandrt.contract import HAMILTONIAN_NAMES, INPUT_NAMES, NOWHERE
+from bandrt_train.data.recipes import HAMILTONIAN_RECIPE
 from bandrt_train.model.hamiltonian.atoms import FLAT_KINDS, KIND_OF_FLAT_LEVEL, N_ORBITALS, SHELL_OF_ORBITAL, SHELLS, atomic_data
 from bandrt_train.model.hamiltonian.ensemble import HamiltonianModel, LearnedHamiltonianEnsemble
 from bandrt_train.model.hamiltonian.model import LearnedHamiltonian
@@ -72,6 +73,8 @@ class HamiltonianTensors(NamedTuple):
     """(B, N, 9) eV."""
     electrons: Tensor
     """(B,)."""
+    uncertainty_ev: Tensor
+    """(B,) eV; of one model alone NaN, for it does not say."""
 
 
 class DenseHamiltonian(nn.Module):
@@ -80,8 +83,9 @@ class DenseHamiltonian(nn.Module):
     Blocks of several are averaged, and how far they are apart says how wrong they may be.
     """
 
-    variant: ClassVar[str] = "hamiltonian"
     inputs: ClassVar[tuple[str, ...]] = INPUT_NAMES
+    outputs: ClassVar[tuple[str, ...]] = HAMILTONIAN_NAMES
+    n_kpoints: ClassVar[int] = HAMILTONIAN_RECIPE.kpath.n_kpoints
     parity_limit_ev: ClassVar[float] = 1e-3  # eigenvalues of matrices whose elements are tens of eV
     radius: Tensor
     electrons: Tensor
@@ -94,11 +98,10 @@ class DenseHamiltonian(nn.Module):
         trained = list(model.members) if isinstance(model, LearnedHamiltonianEnsemble) else [model]
         self.members = nn.ModuleList(DenseMember(one) for one in trained)
         self.angles = Angles()
-        self.outputs = HAMILTONIAN_NAMES if self.rule else HamiltonianTensors._fields
         table = atomic_data()
-        self.register_buffer("radius", torch.from_numpy(table.radius).float())
-        self.register_buffer("electrons", torch.from_numpy(table.electrons).float())
-        self.register_buffer("has_flat_level", torch.from_numpy(table.flat_level).isfinite())
+        self.register_buffer("radius", torch.from_numpy(table.radius).float().unsqueeze(1))
+        self.register_buffer("electrons", torch.from_numpy(table.electrons).float().unsqueeze(1))
+        self.register_buffer("has_flat_level", torch.from_numpy(table.flat_level).isfinite().float())
 
     def forward(
         self,
@@ -112,7 +115,7 @@ class DenseHamiltonian(nn.Module):
         neighbor_direction: Tensor,
         mesh_kpoints: Tensor,
         mesh_weights: Tensor,
-    ) -> tuple[Tensor, ...]:
+    ) -> HamiltonianTensors:
         """Make the Hamiltonians of a padded batch.
 
         Args:
@@ -126,9 +129,6 @@ class DenseHamiltonian(nn.Module):
             neighbor_direction: (B, N, D, 3) float32, unit vectors.
             mesh_kpoints: (B, M, 3) float32, for a solver.
             mesh_weights: (B, M) float32, for a solver.
-
-        Returns:
-            `HamiltonianTensors`, and of an ensemble ``uncertainty_ev`` (B,).
         """
         numbers = atomic_numbers.flatten().long()  # (A,), A = B * N
         pairs = self.pairs(numbers, neighbor_index, neighbor_distance, neighbor_mask)
@@ -136,52 +136,51 @@ class DenseHamiltonian(nn.Module):
         n_slots = neighbor_index.shape[2]
         said = [member(numbers, pairs, angles, n_slots) for member in self.members]
         hoppings, on_site, flat_levels = (torch.stack(parts) for parts in zip(*said, strict=True))
-        present = atom_mask.flatten()
+        square, shape = (N_ORBITALS, N_ORBITALS), atomic_numbers.shape
         nowhere = NOWHERE * torch.eye(N_ORBITALS, device=on_site.device)
-        there = present.unsqueeze(1) & F.embedding(numbers, self.has_flat_level.float()).bool()
-        tensors = HamiltonianTensors(
-            hoppings=hoppings.mean(dim=0).unflatten(1, (N_ORBITALS, N_ORBITALS)).unflatten(0, neighbor_index.shape),
-            on_site=torch.where(present[:, None, None], on_site.mean(dim=0).unflatten(1, (N_ORBITALS, N_ORBITALS)), nowhere).unflatten(
-                0, atomic_numbers.shape
-            ),
-            flat_levels=torch.where(there, flat_levels.mean(dim=0), NOWHERE).unflatten(0, atomic_numbers.shape),
-            electrons=(F.embedding(numbers, self.electrons[:, None]).unflatten(0, atomic_numbers.shape)[..., 0] * atom_mask).sum(dim=1),
+        present = atom_mask.to(on_site.dtype)
+        own = torch.where(atom_mask[:, :, None, None], on_site.mean(dim=0).unflatten(1, square).unflatten(0, shape), nowhere)
+        has_flat_level = F.embedding(numbers, self.has_flat_level) > 0.0  # never so of padding, whose number is 0
+        electrons = F.embedding(numbers, self.electrons).squeeze(1).unflatten(0, shape) * present
+        return HamiltonianTensors(
+            hoppings=hoppings.mean(dim=0).unflatten(1, square).unflatten(0, neighbor_index.shape),
+            on_site=own,
+            flat_levels=torch.where(has_flat_level, flat_levels.mean(dim=0), NOWHERE).unflatten(0, shape),
+            electrons=electrons.sum(dim=1),
+            uncertainty_ev=self.expected_error(hoppings, on_site, present, n_slots),
         )
-        if self.rule is None:
-            return tensors
-        expected = self.rule.floor_ev + self.rule.slope * self.disagreement(hoppings, on_site, atom_mask, n_slots)
-        return (*tensors, expected)
 
     def pairs(self, numbers: Tensor, neighbor_index: Tensor, neighbor_distance: Tensor, neighbor_mask: Tensor) -> DensePairs:
         """Count the neighbours of all crystals, (B, N, D), through the batch."""
         n_crystals, n_atoms, _ = neighbor_index.shape
         first_atom = torch.arange(n_crystals, device=neighbor_index.device) * n_atoms  # (B,)
         neighbor = neighbor_index.long() + first_atom[:, None, None]
-        radius = F.embedding(numbers, self.radius[:, None])  # (A, 1)
+        radius = F.embedding(numbers, self.radius)  # (A, 1)
         bond = radius.unflatten(0, (n_crystals, n_atoms)) + F.embedding(neighbor, radius).squeeze(3)  # (B, N, D)
         reach = torch.clamp(REACH * bond, max=REACH_ANGSTROM)
         outside = torch.clamp((neighbor_distance / reach - (1.0 - TAPER)) / TAPER, min=0.0, max=1.0)
         taper = 0.5 * (1.0 + torch.cos(math.pi * outside)) * neighbor_mask.to(outside.dtype)
         return DensePairs(neighbor.flatten(), neighbor_distance.flatten(), bond.flatten(), taper.flatten())
 
-    def disagreement(self, hoppings: Tensor, on_site: Tensor, atom_mask: Tensor, n_slots: int) -> Tensor:
-        """How far members are from their mean; see `bandrt_train.model.hamiltonian.ensemble.disagreement`.
+    def expected_error(self, hoppings: Tensor, on_site: Tensor, present: Tensor, n_slots: int) -> Tensor:
+        """What to expect of how far members are apart; see `bandrt_train.model.hamiltonian.ensemble.disagreement`.
 
         Args:
             hoppings: (n_members, B * N * D, 81) eV.
-            on_site: (n_members, B * N, 81) eV, of members.
-            atom_mask: (B, N) bool.
+            on_site: (n_members, B * N, 81) eV.
+            present: (B, N), 1 for an atom and 0 for padding.
             n_slots: D.
 
         Returns:
             (B,) eV.
         """
+        if self.rule is None:
+            return present.sum(dim=1) * math.nan
         apart, own = hoppings - hoppings.mean(dim=0), on_site - on_site.mean(dim=0)
         squares = (apart * apart).sum(dim=2).unflatten(1, (-1, n_slots)).sum(dim=2) + (own * own).sum(dim=2)  # (n_members, B * N)
-        present = atom_mask.to(squares.dtype)
-        of_crystal = (squares.unflatten(1, atom_mask.shape) * present).sum(dim=2)  # (n_members, B)
+        of_crystal = (squares.unflatten(1, present.shape) * present).sum(dim=2)  # (n_members, B)
         n_orbitals = N_ORBITALS * present.sum(dim=1).clamp(min=1.0)
-        return torch.sqrt(of_crystal / n_orbitals).mean(dim=0)
+        return self.rule.floor_ev + self.rule.slope * torch.sqrt(of_crystal / n_orbitals).mean(dim=0)
 
 
 class DenseMember(nn.Module):
