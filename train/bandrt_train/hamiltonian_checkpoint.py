@@ -37,7 +37,7 @@ from bandrt_train.model.hamiltonian.model import LearnedHamiltonian
 from bandrt_train.model.released.config import Conventions
 
 METAL_TOLERANCE_EV = 0.01
-"""eV by which a band must cross zero on both sides: the zero of a metal is a Fermi level, and bands that only touch it are rounding."""
+"""By which a band must cross zero on both sides in an engine's bands: the zero is a Fermi level or mid-gap, so less is rounding."""
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class DenseHamiltonian(nn.Module):
     n_kpoints: ClassVar[int] = HAMILTONIAN_RECIPE.kpath.n_kpoints
     parity_limit_ev: ClassVar[float] = 1e-3  # eigenvalues of matrices whose elements are tens of eV
     radius: Tensor
-    electrons: Tensor
+    n_electrons: Tensor
     has_flat_level: Tensor
 
     def __init__(self, model: HamiltonianModel) -> None:
@@ -100,7 +100,7 @@ class DenseHamiltonian(nn.Module):
         self.angles = Angles()
         table = atomic_data()
         self.register_buffer("radius", torch.from_numpy(table.radius).float().unsqueeze(1))
-        self.register_buffer("electrons", torch.from_numpy(table.electrons).float().unsqueeze(1))
+        self.register_buffer("n_electrons", torch.from_numpy(table.electrons).float().unsqueeze(1))
         self.register_buffer("has_flat_level", torch.from_numpy(table.flat_level).isfinite().float())
 
     def forward(
@@ -141,7 +141,7 @@ class DenseHamiltonian(nn.Module):
         present = atom_mask.to(on_site.dtype)
         own = torch.where(atom_mask[:, :, None, None], on_site.mean(dim=0).unflatten(1, square).unflatten(0, shape), nowhere)
         has_flat_level = F.embedding(numbers, self.has_flat_level) > 0.0  # never so of padding, whose number is 0
-        electrons = F.embedding(numbers, self.electrons).squeeze(1).unflatten(0, shape) * present
+        electrons = F.embedding(numbers, self.n_electrons).squeeze(1).unflatten(0, shape) * present
         return HamiltonianTensors(
             hoppings=hoppings.mean(dim=0).unflatten(1, square).unflatten(0, neighbor_index.shape),
             on_site=own,
@@ -204,13 +204,16 @@ class DenseMember(nn.Module):
         self.register_buffer("flat_kind", F.one_hot(torch.tensor(KIND_OF_FLAT_LEVEL), len(FLAT_KINDS)).float().T.contiguous())
 
     def forward(self, numbers: Tensor, pairs: DensePairs, angles: Tensor, n_slots: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Blocks of pairs (P, 81) and of atoms (A, 81), and flat levels (A, 9), all in eV, flat levels that there are not among them.
+        """Make the blocks of a batch.
 
         Args:
             numbers: (A,) atomic numbers.
             pairs: of their neighbours, D for each atom.
             angles: (P, 3, 81) of the pairs, see `Angles`.
             n_slots: D.
+
+        Returns:
+            Blocks of pairs (P, 81) and of atoms (A, 81), and flat levels (A, 9), those that there are not among them, in eV.
         """
         network, ratio = self.network, pairs.ratio
         basis = network.basis(pairs.distance, ratio)

@@ -7,10 +7,10 @@ there, and with them the uncertainty, are a little too small.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -108,7 +108,15 @@ def build_ensemble(
         CheckpointError: a checkpoint cannot be read.
     """
     members = [load_checkpoint(path) for path in paths]
-    check_members(paths, members, _traits)
+    check_members(paths, members)
+    for code, what, values in (
+        ("other-model", "model", [member.config for member in members]),
+        ("other-recipe", "recipe", [member.recipe for member in members]),
+        ("other-bands", "bands", [_counted(member.bands) for member in members]),
+        ("other-data", "training", [what_it_saw(member.training) for member in members]),
+    ):
+        if (found := unlike(what, paths, values)) is not None:
+            raise EnsembleError(code, found)
     _check_data(paths[0], members[0], dataset, gaps)
     models = [_alone(member) for member in members]
     bands = _predict(models, dataset, progress)
@@ -121,8 +129,8 @@ def build_ensemble(
     errors = crystal_errors(Predicted.from_energies(bands.mean, rule), bands.targets)
     combined = fit_rule([member.sha256 for member in members], bands.energies, errors.energy_ev, dataset.folder)
     expected = expected_error(torch.as_tensor(bands.energies), combined).numpy()
-    found = calibration(expected, errors.energy_ev)
-    assert found is not None
+    reliability = calibration(expected, errors.energy_ev)
+    assert reliability is not None
     validation = table_one(errors)
     first, metrics = members[0], validation.flat("validation")
     parents = {member.training.parent_sha256 for member in members}
@@ -136,7 +144,7 @@ def build_ensemble(
         metrics=metrics,
     )
     alone = tuple(evaluate(one, bands.targets, member.bands) for one, member in zip(bands.energies, members, strict=True))
-    return EnsembleResult(output, rule, combined, alone, validation, found)
+    return EnsembleResult(output, rule, combined, alone, validation, reliability)
 
 
 def fit_rule(members: Sequence[str], energies: NDArray[np.float32], energy_ev: Floats, folder: Path) -> EnsembleRule:
@@ -214,45 +222,38 @@ class Member(Protocol):
         """Parameters and buffers."""
 
 
-AnyMember = TypeVar("AnyMember", bound=Member)
-Trait = tuple[str, str, Any]
-"""The code of the error when members differ in it, what it is called, and the dataclass."""
-
-
-def check_members(paths: Sequence[Path], members: Sequence[AnyMember], traits: Callable[[AnyMember], Sequence[Trait]]) -> None:
-    """Members must be alike in all but their weights, and in these they must differ.
-
-    Args:
-        paths: of their checkpoints.
-        members: what these hold.
-        traits: of a member, in which all must be alike.
+def check_members(paths: Sequence[Path], members: Sequence[Member]) -> None:
+    """Members must be several, models alone, and differ in their weights.
 
     Raises:
         UsageError: ``too-few-members``.
-        EnsembleError: ``nested-ensemble``, ``same-member``, or the code of a trait.
+        EnsembleError: ``nested-ensemble`` or ``same-member``.
     """
     if len(members) < 2:
         raise UsageError("too-few-members", f"{len(members)} checkpoint makes no ensemble; give two or more")
     for number, (path, member) in enumerate(zip(paths, members, strict=True)):
         if member.ensemble is not None:
             raise EnsembleError("nested-ensemble", f"{path}: is an ensemble; give its members")
-        for (code, what, ours), (*_, theirs) in zip(traits(member), traits(members[0]), strict=True):
-            if found := differences(dataclasses.asdict(ours), dataclasses.asdict(theirs)):
-                name, here, there = min(found)
-                both = f"{path} and {paths[0]} are not members of one ensemble"
-                raise EnsembleError(code, f"{both}: {what}.{name} is {here!r} and {there!r}")
         for twin, other in zip(paths[:number], members[:number], strict=True):
-            if all(torch.equal(tensor, other.state[name]) for name, tensor in member.state.items()):
+            if member.state.keys() == other.state.keys() and all(
+                torch.equal(tensor, other.state[name]) for name, tensor in member.state.items()
+            ):
                 raise EnsembleError("same-member", f"{path} and {twin} have the same weights; train them with different seeds")
 
 
-def _traits(member: Checkpoint) -> Sequence[Trait]:
-    return (
-        ("other-model", "model", member.config),
-        ("other-recipe", "recipe", member.recipe),
-        ("other-bands", "bands", _counted(member.bands)),
-        ("other-data", "training", what_it_saw(member.training)),
-    )
+def unlike(what: str, paths: Sequence[Path], values: Sequence[Any]) -> str | None:
+    """Where members differ in a dataclass, in words; None where they are alike.
+
+    Args:
+        what: it is called.
+        paths: of the members.
+        values: the dataclass of each.
+    """
+    for path, value in zip(paths, values, strict=True):
+        if found := differences(dataclasses.asdict(value), dataclasses.asdict(values[0])):
+            name, here, there = min(found)
+            return f"{path} and {paths[0]} are not members of one ensemble: {what}.{name} is {here!r} and {there!r}"
+    return None
 
 
 def _counted(rule: BandRule) -> BandRule:

@@ -15,7 +15,7 @@ from bandrt_train.data.dataset import Refusal, Split
 from bandrt_train.evaluation.calibration import Calibration, calibration
 from bandrt_train.evaluation.hamiltonian.cases import Case, read_cases
 from bandrt_train.evaluation.hamiltonian.scores import HELD_OUT, Scored, score
-from bandrt_train.fit.combine import MIN_CRYSTALS, EnsembleError, Trait, check_members, nearest_line, what_it_saw
+from bandrt_train.fit.combine import MIN_CRYSTALS, EnsembleError, check_members, nearest_line, unlike, what_it_saw
 from bandrt_train.hamiltonian_checkpoint import HamiltonianCheckpoint, load_hamiltonian, save_hamiltonian
 from bandrt_train.model.hamiltonian.ensemble import LearnedHamiltonianEnsemble
 from bandrt_train.model.hamiltonian.model import LearnedHamiltonian
@@ -69,7 +69,14 @@ def build_hamiltonian_ensemble(
         InputError: ``no-input``.
     """
     members = [load_hamiltonian(path) for path in paths]
-    check_members(paths, members, _traits)
+    check_members(paths, members)
+    for code, what, values in (
+        ("other-model", "model", [member.config for member in members]),
+        ("other-data", "held_out", [member.held_out for member in members]),
+        ("other-data", "training", [what_it_saw(member.training) for member in members]),
+    ):
+        if (difference := unlike(what, paths, values)) is not None:
+            raise EnsembleError(code, difference)
     first = members[0]
     unfitted = EnsembleRule(tuple(member.sha256 for member in members), floor_ev=0.0, slope=1.0, n_crystals=0)
     models = [_alone(member) for member in members]
@@ -120,11 +127,3 @@ def _alone(member: HamiltonianCheckpoint) -> LearnedHamiltonian:
     model = member.build_model()
     assert isinstance(model, LearnedHamiltonian)
     return model
-
-
-def _traits(member: HamiltonianCheckpoint) -> Sequence[Trait]:
-    return (
-        ("other-model", "model", member.config),
-        ("other-data", "held_out", member.held_out),
-        ("other-data", "training", what_it_saw(member.training)),
-    )

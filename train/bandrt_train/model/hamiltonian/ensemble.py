@@ -1,4 +1,4 @@
-"""Ensembles of learned Hamiltonians: blocks are averaged, not bands, so that a crystal is solved once, however many members there are.
+"""Ensembles of learned Hamiltonians: blocks are averaged, not bands, so that a crystal is solved once for all members.
 
 How far the members' Hamiltonians lie from their mean bounds how far their bands do: for Hermitian matrices with eigenvalues in
 order, ``sum_n (a_n - b_n)^2 <= |A - B|_F^2`` (Hoffman and Wielandt, Duke Math. J. 20, 37 (1953)), and the mean over all k of
