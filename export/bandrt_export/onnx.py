@@ -24,6 +24,7 @@ from bandrt.files import check_file, replaced
 from bandrt.manifest import METADATA_KEY, Backend, Manifest, ParityReport, Precision, Solver
 from bandrt_export.dense.ensemble import AnyDense, dense_of
 from bandrt_export.dense.hamiltonian import DenseHamiltonian
+from bandrt_export.eigensolver.assembly import with_solver
 from bandrt_export.half import with_half_products, with_rounding_spelled_out
 from bandrt_export.output import heartbeat, summary
 from bandrt_export.parity import compare, featurize_all, limits_of, open_exact, packaged_crystals, require
@@ -40,8 +41,6 @@ MAX_SIZE = 4096
 """Largest batch and number of atoms the traced shapes promise; nothing allocates by it."""
 MESH_SIZE = 7
 """Points of the mesh that models are traced with: not the size of another axis."""
-DEFAULT_SOLVER: Solver = "lapack"
-"""Of ONNX files, which mostly run on the CPU."""
 
 
 def export_onnx(
@@ -50,6 +49,7 @@ def export_onnx(
     *,
     precision: Precision = "fp32",
     solver: Solver | None = None,
+    default_solver: Solver = "lapack",
     conventions: Conventions | None = None,
     crystals: Sequence[Crystal] | None = None,
     limit_ev: float | None = None,
@@ -63,7 +63,8 @@ def export_onnx(
         checkpoint_path: what training wrote, here or in the authors' released code.
         output: the ``.onnx`` file to write; replaced if there is one.
         precision: of the matrix products; learned Hamiltonians have fp32 alone.
-        solver: what makes bands of a learned Hamiltonian; None takes `DEFAULT_SOLVER`.
+        solver: what makes bands of a learned Hamiltonian, and only of one.
+        default_solver: what does where `solver` is None.
         conventions: what a checkpoint of the released code leaves unsaid; None takes the defaults.
         crystals: to check parity on; None takes those that come with this package.
         limit_ev: eV, largest energy difference allowed; None takes what rounding may cost the variant in fp32, and judges fp16 by
@@ -85,7 +86,7 @@ def export_onnx(
     check_file(target, overwrite=True)
     checkpoint = load_any_checkpoint(checkpoint_path, conventions=conventions)
     if isinstance(checkpoint, HamiltonianCheckpoint):
-        solver = solver or DEFAULT_SOLVER
+        solver = solver or default_solver
         if precision != "fp32":
             raise UsageError(
                 "precision-unsupported",
@@ -100,8 +101,10 @@ def export_onnx(
         if precision == "fp16" and not isinstance(dense, DenseHamiltonian):
             proto = with_half_products(proto, full_precision=dense.full_precision)
         proto = without_traces(proto)
-    features = featurize_all(packaged_crystals() if crystals is None else crystals, checkpoint.recipe)
     manifest = describe(checkpoint, dense, precision, solver)
+    if solver == "graph":
+        proto = with_solver(proto, manifest)
+    features = featurize_all(packaged_crystals() if crystals is None else crystals, checkpoint.recipe)
     limits = limits_of(precision, rounding_ev=dense.parity_limit_ev, limit_ev=limit_ev)
     target.parent.mkdir(parents=True, exist_ok=True)
     with replaced(target, "wb") as file:

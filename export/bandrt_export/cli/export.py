@@ -34,8 +34,9 @@ PLAN_OPTIONS = ("--backend", "--target", "--max-atoms", "--max-batch")
     help="Of the matrix products; all else is fp32. fp32 by default.",
 )  # fmt: skip
 @click.option(
-    "--solver", type=click.Choice(["lapack"]),
-    help="Of a learned Hamiltonian: lapack, in the runtime, on the CPU.",
+    "--solver", type=click.Choice(["graph", "lapack"]),
+    help="Of a learned Hamiltonian: lapack, in the runtime on the CPU, which ONNX engines have by default; graph, in the engine itself,"
+    " which plans need.",
 )  # fmt: skip
 @click.option(
     "--limit-ev", type=options.Number(min=0.0, min_open=True),
@@ -95,6 +96,8 @@ def command(
             source, out, precision=precision, solver=solver, conventions=conventions, limit_ev=limit_ev, quiet=quiet
         )
     elif kind == PLAN_SUFFIX:
+        if solver == "lapack":
+            raise click.UsageError("a plan holds its solver itself; leave out --solver lapack")
         if backend is None:
             raise click.UsageError("a plan needs --backend: tensorrt-rtx (builds without a GPU), or tensorrt (builds on the GPU)")
         from bandrt_export import plan
@@ -108,7 +111,14 @@ def command(
             with scratch_folder() as folder:
                 model = folder / f"{out.stem}.onnx"
                 _export_onnx(
-                    source, model, precision=precision, solver=solver, conventions=conventions, limit_ev=limit_ev, quiet=quiet
+                    source,
+                    model,
+                    precision=precision,
+                    solver=solver,
+                    default_solver="graph",
+                    conventions=conventions,
+                    limit_ev=limit_ev,
+                    quiet=quiet,
                 )
                 manifest = plan.build_plan(model, out, backend=backend, targets=targets, **sizes)
     else:
@@ -122,6 +132,7 @@ def _export_onnx(
     *,
     precision: Precision | None,
     solver: Solver | None,
+    default_solver: Solver = "lapack",
     conventions: Conventions | None,
     limit_ev: float | None,
     quiet: bool,
@@ -134,6 +145,7 @@ def _export_onnx(
             out,
             precision=precision or "fp32",
             solver=solver,
+            default_solver=default_solver,
             conventions=conventions,
             limit_ev=limit_ev,
             on_progress=progress.show,
