@@ -17,11 +17,11 @@ from bandrt.errors import InputError
 from bandrt.features import Features
 from bandrt.hamiltonian import filling
 from bandrt.hamiltonian.filling import KEPT, Filled, n_filled
+from bandrt.kpaths.mesh import mesh
 from bandrt.manifest import BandRule
 from bandrt_train.model.ensemble import Model
 from bandrt_train.model.graphs import to_batch
 from bandrt_train.model.hamiltonian.ensemble import HamiltonianModel, LearnedHamiltonianEnsemble
-from bandrt_train.model.hamiltonian.filling import mesh
 from bandrt_train.model.hamiltonian.model import LearnedHamiltonian, bands
 from bandrt_train.model.hamiltonian.pairs import find_pairs
 
@@ -82,7 +82,7 @@ class _OfModel:
 
 
 class _FilledBands:
-    """A learned Hamiltonian, with pairs, mesh and eigenvalues of the training package; what it says of a crystal is kept."""
+    """A learned Hamiltonian, with pairs and eigenvalues of the training package; what it says of a crystal is kept."""
 
     def __init__(self, model: HamiltonianModel, rule: BandRule) -> None:
         self._model = model
@@ -105,12 +105,12 @@ class _FilledBands:
         """Windows of a crystal that may be right, the first without doubt where it is alone, and the error to expect."""
         pairs = find_pairs(one.crystal)
         [solid] = self._model.real_space([pairs])
-        path, (points, weights) = torch.from_numpy(one.kpoints), mesh(pairs.lattice)
-        energies = bands(solid, torch.cat([path, points])).double().numpy()
+        path, (points, weights) = one.kpoints, mesh(pairs.lattice)
+        energies = bands(solid, torch.from_numpy(np.concatenate([path, points]))).double().numpy()
         doubt = None if solid.uncertainty is None else float(solid.uncertainty)
         of_path, of_mesh = energies[: len(path)], energies[len(path) :]
         try:
-            windows = list(self._windows(of_path, of_mesh, weights.numpy(), pairs.electrons))
+            windows = list(self._windows(of_path, of_mesh, weights, pairs.electrons))
         except InputError:  # electrons do not fill its bands in part
             windows = [np.full((self._rule.n_bands, len(path)), np.nan)]
         return windows, doubt

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from bandrt.contract import HAMILTONIAN, HAMILTONIAN_NAMES, INPUT_NAMES, NOWHERE, TENSORS
 from bandrt.crystal import Crystal
 from bandrt.manifest import EnsembleRule
+from bandrt.recipe import MeshRecipe
 from bandrt_export.dense.hamiltonian import DenseHamiltonian
 from bandrt_export.onnx import trace
 from bandrt_export.parity import packaged_crystals
 from bandrt_train.data.recipes import HAMILTONIAN_RECIPE
 from bandrt_train.model.hamiltonian.ensemble import HamiltonianModel, LearnedHamiltonianEnsemble
-from bandrt_train.model.hamiltonian.filling import MESH_MOST, MESH_SPACING
 from bandrt_train.model.hamiltonian.pairs import REACH, REACH_ANGSTROM, find_pairs
 from tests.support.hamiltonian_tensors import hamiltonian_tensors
 from tests.support.small_hamiltonians import ALUMINIUM, GALLIUM_ARSENIDE, SALT, SILICON, TRICLINIC, small_model
@@ -135,8 +135,7 @@ def test_blocks_of_members_are_averaged_and_their_difference_says_how_wrong_they
 def test_the_recipe_is_what_the_model_is_trained_on() -> None:
     recipe = HAMILTONIAN_RECIPE
     assert (recipe.graph.rule, recipe.graph.reach, recipe.graph.cutoff) == ("bonds", REACH, REACH_ANGSTROM)
-    assert recipe.mesh is not None
-    assert (recipe.mesh.spacing, recipe.mesh.most) == (MESH_SPACING, MESH_MOST)
+    assert recipe.mesh == MeshRecipe()  # which filling takes in training
 
 
 @pytest.fixture(scope="module")

@@ -7,26 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from bandrt.hamiltonian import filling
 from bandrt.hamiltonian.filling import Filled
+from bandrt.kpaths.mesh import mesh
 from bandrt_train.model.hamiltonian.ensemble import HamiltonianModel
 from bandrt_train.model.hamiltonian.model import RealSpace, bands
 from bandrt_train.model.hamiltonian.pairs import Pairs
-
-MESH_SPACING, MESH_MOST = 0.45, 6
-"""1/Å between the points of the mesh that finds the Fermi level, and the most of them along an axis."""
-
-
-def mesh(lattice: NDArray[np.float64], spacing: float = MESH_SPACING, most: int = MESH_MOST) -> tuple[Tensor, Tensor]:
-    """A mesh around Γ, without what k and -k say twice: (M, 3) fractional, and weights (M,) that add up to one."""
-    sides = np.linalg.norm(2.0 * np.pi * np.linalg.inv(lattice).T, axis=1)
-    n = np.clip(np.ceil(sides / spacing), 1, most).astype(int)
-    points = np.stack(np.meshgrid(*(np.arange(size) for size in n), indexing="ij"), axis=-1).reshape(-1, 3)
-    own, opposite = (np.ravel_multi_index(tuple((sign * points % n).T), tuple(n)) for sign in (1, -1))
-    chosen, counts = np.unique(np.minimum(own, opposite), return_counts=True)
-    return torch.from_numpy(points[chosen] / n).float(), torch.from_numpy(counts / len(points)).float()
 
 
 @torch.no_grad()
@@ -45,8 +32,8 @@ def fill(crystal: Pairs, real_space: RealSpace, kpoints: NDArray[np.float64]) ->
     """Do as `predict` for a Hamiltonian that is there already."""
     points, weights = mesh(crystal.lattice)
     on_path = torch.from_numpy(np.ascontiguousarray(kpoints)).to(real_space.hoppings)
-    energies = bands(real_space, torch.cat([on_path, points.to(on_path)])).double().cpu().numpy()
-    return filling.fill(energies[: len(on_path)], energies[len(on_path) :], weights.numpy(), crystal.electrons)
+    energies = bands(real_space, torch.cat([on_path, torch.from_numpy(points).to(on_path)])).double().cpu().numpy()
+    return filling.fill(energies[: len(on_path)], energies[len(on_path) :], weights, crystal.electrons)
 
 
 def mean_of(members: Sequence[Filled]) -> Filled:
