@@ -35,8 +35,8 @@ PLAN_OPTIONS = ("--backend", "--target", "--max-atoms", "--max-batch")
 )  # fmt: skip
 @click.option(
     "--solver", type=click.Choice(["graph", "lapack"]),
-    help="Of a learned Hamiltonian: lapack, in the runtime on the CPU, which ONNX engines have by default; graph, in the engine itself,"
-    " which plans need.",
+    help="Of a learned Hamiltonian: lapack, in the runtime on the CPU, as ONNX engines have it by default; graph, in the engine"
+    " itself, as all plans have it.",
 )  # fmt: skip
 @click.option(
     "--limit-ev", type=options.Number(min=0.0, min_open=True),
