@@ -30,7 +30,10 @@ ROOMS = {
         *("error_codes", "description", "tables", "model", "checkpoint", "weights", "data", "hamiltonian_checkpoint"),
         *("evaluation", "fit", "cli"),
     ),
-    "bandrt_export": ("errors", "error_codes", "output", "dense", "half", "parity", "onnx", "plan", "verify", "cli"),
+    "bandrt_export": (
+        *("errors", "error_codes", "output", "dense", "eigensolver", "half", "reference", "parity"),
+        *("onnx", "plan", "verify", "cli"),
+    ),
 }
 """Modules and folders of each package from the ground up; each imports only itself and what stands before it."""
 FOLDERS = {
@@ -42,7 +45,7 @@ FOLDERS = {
         *("tables", "model", "model/hamiltonian", "model/released", "weights"),
         *("data", "data/hamiltonian", "data/sources", "evaluation", "evaluation/hamiltonian", "fit", "fit/hamiltonian", "cli"),
     },
-    "bandrt_export": {"dense", "cli"},
+    "bandrt_export": {"dense", "eigensolver", "cli"},
 }
 """Rooms that are folders; a module anywhere else has no room."""
 CORE_PACKAGES = {"numpy", "click", "gemmi", "moyopy", "tqdm"}

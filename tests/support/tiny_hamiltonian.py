@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from bandrt.contract import HAMILTONIAN, HAMILTONIAN_NAMES, INPUT_NAMES, N_ORBITALS, NOWHERE, TENSORS, known_sizes
 from bandrt.crystal import Crystal
 from bandrt.manifest import METADATA_KEY, BandRule, Manifest
-from bandrt.recipe import KpathRecipe, Recipe
+from bandrt.recipe import GraphRecipe, KpathRecipe, MeshRecipe, Recipe
 
 N_KPOINTS = 17
 MANIFEST = Manifest(
     variant="hamiltonian",
     model={"kind": "tiny"},
     checkpoint_sha256="0" * 64,
-    recipe=Recipe(kpath=KpathRecipe(n_kpoints=N_KPOINTS)),
+    recipe=Recipe(graph=GraphRecipe(rule="bonds"), kpath=KpathRecipe(n_kpoints=N_KPOINTS), mesh=MeshRecipe()),
     bands=BandRule(n_bands=4, n_valence=2),
     inputs=INPUT_NAMES,
     outputs=("band_energies", "uncertainty_ev"),

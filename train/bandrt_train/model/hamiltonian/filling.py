@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from bandrt.hamiltonian import filling
 from bandrt.hamiltonian.filling import Filled
 from bandrt.kpaths.mesh import mesh
-from bandrt_train.model.hamiltonian.model import LearnedHamiltonian, RealSpace, bands
+from bandrt_train.model.hamiltonian.ensemble import HamiltonianModel
+from bandrt_train.model.hamiltonian.model import RealSpace, bands
 from bandrt_train.model.hamiltonian.pairs import Pairs
 
 
 @torch.no_grad()
-def predict(model: LearnedHamiltonian, crystal: Pairs, kpoints: NDArray[np.float64]) -> Filled:
+def predict(model: HamiltonianModel, crystal: Pairs, kpoints: NDArray[np.float64]) -> Filled:
     """Fill the bands of a crystal at k-points (K, 3), fractional.
 
     Raises:

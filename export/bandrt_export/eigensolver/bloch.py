@@ -1,0 +1,65 @@
+"""H(k) from the blocks of pairs, in products: few backends have a scatter that adds, and it adds in an order that nobody knows."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from bandrt_export.eigensolver.graph import FLOAT, INT, Value, concat, counted, op
+
+
+class Blocks(NamedTuple):
+    """Blocks between orbitals, o of them an atom; an atom's own block is in one more slot that leads to itself: S = D + 1 slots."""
+
+    values: Value
+    """(B, N, S, o * o) eV."""
+    leads_to: Value
+    """(B, N, 1, N, S) float32: 1 where a slot leads to an atom."""
+    images: Value
+    """(B, 3, N * S) float32: lattice translations."""
+    n_orbitals: int
+    """o."""
+
+    def of(self, crystals: Value) -> Blocks:
+        """The blocks of crystals by their index, (R,), of which one may come again."""
+        values, leads_to, images = (one.take(0, crystals) for one in (self.values, self.leads_to, self.images))
+        return Blocks(values, leads_to, images, self.n_orbitals)
+
+
+def blocks(hoppings: Value, on_site: Value, neighbor_index: Value, neighbor_image: Value, n_orbitals: int) -> Blocks:
+    """Bring together what all k-points share.
+
+    Args:
+        hoppings: (B, N, D, o, o) eV, zero where no neighbour is.
+        on_site: (B, N, o, o) eV.
+        neighbor_index: (B, N, D) whole numbers.
+        neighbor_image: (B, N, D, 3) whole numbers.
+        n_orbitals: o.
+    """
+    atoms = counted(hoppings.size(1))
+    values = concat(2, hoppings.reshape(0, 0, -1, n_orbitals**2), on_site.reshape(0, 0, 1, n_orbitals**2))
+    index, images = neighbor_index.cast(INT), neighbor_image.cast(FLOAT)
+    slots = concat(2, index, index.cut(2, 0, 1) * 0 + atoms.reshape(-1, 1))  # (B, N, S)
+    leads_to = slots.unsqueeze(2).equals(atoms.reshape(-1, 1)).cast(FLOAT)  # (B, N, N, S)
+    images = concat(2, images, images.cut(2, 0, 1) * 0.0).reshape(0, -1, 3).transpose(0, 2, 1)
+    return Blocks(values, leads_to.unsqueeze(2), images, n_orbitals)
+
+
+def bloch(shared: Blocks, kpoints: Value) -> Value:
+    """``H(k)[i a, j b] = sum over slots of atom i that lead to atom j of exp(2 pi i k R) block[a, b]``.
+
+    Args:
+        shared: the blocks of R crystals.
+        kpoints: (R, 3, 1) fractional, one for each.
+
+    Returns:
+        (R, n, 2n) eV, n = o N: real and imaginary part side by side.
+    """
+    n_atoms, n_slots, o = shared.values.size(1), shared.values.size(2), shared.n_orbitals
+    turns = (kpoints * shared.images).sum(1)  # (R, 1, N * S)
+    angle = ((turns - op("Round", turns)) * (2.0 * math.pi)).reshape(-1, n_atoms, 1, 1, n_slots)
+    phases = concat(2, op("Cos", angle), op("Sin", angle))  # (R, N, 2, 1, S)
+    weights = (phases * shared.leads_to).reshape(0, n_atoms, -1, n_slots)  # (R, N, 2 N, S)
+    sums = (weights @ shared.values).reshape(0, n_atoms, -1, o, o)  # (R, N, 2 N, o, o)
+    matrices = sums.transpose(0, 1, 3, 2, 4).reshape(-1, n_atoms * o, n_atoms * (2 * o))
+    return concat(2, *matrices.halves(2))  # the same again: TensorRT-RTX 1.7 builds no Loop over what was just reshaped
