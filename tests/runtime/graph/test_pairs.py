@@ -192,5 +192,5 @@ def test_more_pairs_than_memory_holds_are_refused_before_they_are_held(crystal: 
 
 def test_a_flat_lattice_is_refused() -> None:
     with pytest.raises(InputError) as caught:
-        graph_of(Crystal(np.array([[1.0, 0, 0], [0, 1.0, 0], [300.3, 500.2, 0.1]]), np.array([55], np.int32), np.zeros((1, 3))))
+        graph_of(Crystal(np.array([[1.0, 0, 0], [0, 1.0, 0], [300.3, 500.2, 0.6]]), np.array([55], np.int32), np.zeros((1, 3))))
     assert caught.value.code == "lattice-too-skewed"
