@@ -61,6 +61,8 @@ def pad(
         if any(array is None for array in arrays):
             continue
         batch[tensor.name] = rows = tensor.padded(sizes)
+        if not rows.size:
+            continue
         n_free = sum(dim in ("N", "D", "M") for dim in tensor.dims)  # they come first
         for row, array in enumerate(arrays):
             place: tuple[int | slice, ...] = (row, *map(slice, array.shape[:n_free]))
