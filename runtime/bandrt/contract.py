@@ -214,7 +214,8 @@ TENSORS: Final[Mapping[str, TensorSpec]] = MappingProxyType({tensor.name: tensor
 DTYPES: Final[Mapping[str, Dtype]] = MappingProxyType({tensor.name: tensor.dtype for tensor in (*INPUTS, *OUTPUTS)})
 INPUT_NAMES: Final = tuple(tensor.name for tensor in INPUTS)
 REQUIRED_INPUTS: Final = tuple(tensor.name for tensor in INPUTS if not tensor.optional)
-HAMILTONIAN_INPUTS: Final = ("neighbor_direction", "mesh_kpoints", "mesh_weights")
+_OF_MESH: Final = ("mesh_kpoints", "mesh_weights")
+HAMILTONIAN_INPUTS: Final = ("neighbor_direction", *_OF_MESH)
 """Inputs that only engines of the variant ``hamiltonian`` take: recipes make them whose rule is ``bonds``, and that have a mesh."""
 GRAPH_INPUTS: Final = tuple(name for name in INPUT_NAMES if name not in HAMILTONIAN_INPUTS)
 """All other inputs: what variants take that learn bands themselves."""
@@ -235,7 +236,7 @@ def require_names(manifest: Manifest, *, name: str) -> None:
         name: of its file, for messages.
 
     Raises:
-        ManifestError: ``manifest-invalid``, for a manifest without band energies.
+        ManifestError: ``manifest-invalid``, for a manifest without band energies, or whose recipe makes none of an input.
         EngineError: ``engine-mismatch``, for a name that this version does not know.
     """
     if BAND_ENERGIES not in manifest.outputs:
@@ -247,19 +248,25 @@ def require_names(manifest: Manifest, *, name: str) -> None:
                     "engine-mismatch",
                     f"{name}: this version knows no {what} {tensor}, which the model's manifest lists; known: {', '.join(known)}",
                 )
+    recipe = manifest.recipe
+    makes = {"neighbor_direction": recipe.graph.rule == "bonds"} | dict.fromkeys(_OF_MESH, recipe.mesh is not None)
+    for tensor in manifest.inputs:
+        if not makes.get(tensor, True):
+            raise ManifestError("manifest-invalid", f"{name}: the manifest lists {tensor}, an input that its recipe does not make")
 
 
 def described(manifest: Manifest, *, name: str) -> dict[str, list[dict[str, Any]]]:
     """The contract of one model as plain JSON values: ``inputs`` and ``outputs``, each with the fields of its `TensorSpec`.
 
-    ``shape`` is `TensorSpec.dims` with the sizes that the model has fixed.
+    ``shape`` is `TensorSpec.dims` with the sizes that the model has fixed. With the solver ``lapack`` there is ``hamiltonian``:
+    what the model itself gives.
 
     Raises:
         ManifestError, EngineError: as `require_names`.
     """
     require_names(manifest, name=name)
-    sizes = known_sizes(manifest)
-    return {
-        what: [dataclasses.asdict(TENSORS[tensor]) | {"shape": TENSORS[tensor].shape(sizes)} for tensor in tensors]
-        for what, tensors in (("inputs", manifest.inputs), ("outputs", manifest.outputs))
-    }
+    sizes, tables = known_sizes(manifest), {"inputs": manifest.inputs, "outputs": manifest.outputs}
+    found = {what: [TENSORS[tensor] for tensor in tensors] for what, tensors in tables.items()}
+    if manifest.solver == "lapack":
+        found["hamiltonian"] = list(HAMILTONIAN)
+    return {what: [dataclasses.asdict(one) | {"shape": one.shape(sizes)} for one in tensors] for what, tensors in found.items()}

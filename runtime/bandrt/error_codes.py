@@ -284,6 +284,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Use a reduced cell (Niggli or Delaunay), and check that the cell is not far too small or too large.",
     ),
     ErrorCode(
+        "too-many-pairs",
+        "More than 4,096 atoms are within reach of one, or in a large cell so many that two million pairs would not hold them.",
+        "Reduce the cell to its primitive one, and check that it is not far too small.",
+    ),
+    ErrorCode(
         "kpath-failed",
         "No path of k-points could be laid through the Brillouin zone: too few points for its segments, no length, or a symmetry"
         " that does not fit the zone.",

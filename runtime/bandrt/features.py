@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, overload
 
@@ -17,6 +17,7 @@ from bandrt.errors import InputError
 from bandrt.graph.crystal_graph import CrystalGraph, crystal_graphs
 from bandrt.items import called, crystal_of, is_one, items_of
 from bandrt.kpaths import kpaths_of
+from bandrt.kpaths.mesh import mesh
 from bandrt.kpaths.path import KPath
 from bandrt.outcomes import each, only, onward, outcome_of
 from bandrt.quoting import shortened
@@ -230,7 +231,7 @@ def _features(
     kpoints = kpath.frac_kpoints
     if recipe.kpath.frame == "cartesian":
         kpoints = kpoints @ primitive.reciprocal
-    return Features(
+    features = Features(
         crystal=primitive,
         space_group=cell.space_group,
         space_group_symbol=cell.space_group_symbol,
@@ -242,4 +243,9 @@ def _features(
         atom_mask=np.ones(primitive.n_atoms, dtype=np.bool_),
         kpath=kpath,
         kpoints=kpoints.astype(np.float32),
+        neighbor_direction=graph.neighbor_direction,
     )
+    if recipe.mesh is None:
+        return features
+    points, weights = mesh(primitive.lattice, recipe.mesh)
+    return replace(features, mesh_kpoints=points, mesh_weights=weights)

@@ -8,9 +8,15 @@ from pathlib import Path
 import click
 
 from bandrt.cli import options
-from bandrt.contract import TENSORS, described, known_sizes, require_names
+from bandrt.contract import HAMILTONIAN, TENSORS, TensorSpec, described, known_sizes, require_names
 from bandrt.engine import DEFAULT_ENGINE, read_manifest
-from bandrt.manifest import Bucket, EnsembleRule, Manifest, ParityReport, TrainingDomain
+from bandrt.manifest import Bucket, EnsembleRule, Manifest, ParityReport, Solver, TrainingDomain
+from bandrt.recipe import GraphRecipe
+
+_SOLVERS: dict[Solver, str] = {
+    "graph": "the model makes bands of its Hamiltonian itself",
+    "lapack": "the session makes bands of the Hamiltonian that the model gives:",
+}
 
 
 @click.command("inspect", short_help="Say what a model is and how it was verified.")
@@ -60,20 +66,23 @@ def _sections(path: Path, manifest: Manifest) -> list[tuple[str, list[tuple[str,
         (
             "what it is fed",
             [
-                *((name, _tensor(name, manifest)) for name in manifest.inputs),
+                *((name, _tensor(TENSORS[name], manifest)) for name in manifest.inputs),
                 ("k-path", f"{recipe.kpath.scheme}, {recipe.kpath.n_kpoints} points, {recipe.kpath.frame}"),
-                (
-                    "graph",
-                    f"{recipe.graph.n_neighbors} neighbours within {recipe.graph.cutoff:g} Å, {recipe.graph.tie_rule} ties,"
-                    f" edges {recipe.graph.direction}",
+                *(
+                    [("mesh", f"points at most {recipe.mesh.spacing:g} 1/Å apart, {recipe.mesh.most} an axis")]
+                    if recipe.mesh
+                    else []
                 ),
+                ("graph", _graph(recipe.graph)),
                 ("symmetry", f"{recipe.symmetry.finder}, tolerance {recipe.symmetry.symprec:g} Å"),
             ],
         ),
         (
             "what it gives",
             [
-                *((name, _tensor(name, manifest)) for name in manifest.outputs),
+                *((name, _tensor(TENSORS[name], manifest)) for name in manifest.outputs),
+                *([("solver", _SOLVERS[manifest.solver])] if manifest.solver else []),
+                *([(one.name, _tensor(one, manifest)) for one in HAMILTONIAN[:-1]] if manifest.solver == "lapack" else []),
                 *(_ensemble(manifest.ensemble) if manifest.ensemble else []),
                 ("bands", f"{bands.n_bands}, the lower {bands.n_valence} of them valence"),
                 ("metal", f"halves overlap, or a band crosses zero by more than {bands.metal_tolerance_ev:g} eV"),
@@ -93,9 +102,14 @@ def _sections(path: Path, manifest: Manifest) -> list[tuple[str, list[tuple[str,
     ]
 
 
-def _tensor(name: str, manifest: Manifest) -> str:
-    """Shape, type and meaning of an input or output, e.g. ``(B, N) int32: atomic number of each atom; 0 on padding``."""
-    tensor = TENSORS[name]
+def _graph(graph: GraphRecipe) -> str:
+    if graph.rule == "bonds":
+        return f"all atoms nearer than {graph.reach:g} sums of covalent radii, within {graph.cutoff:g} Å"
+    return f"{graph.n_neighbors} neighbours within {graph.cutoff:g} Å, {graph.tie_rule} ties, edges {graph.direction}"
+
+
+def _tensor(tensor: TensorSpec, manifest: Manifest) -> str:
+    """Shape, type and meaning of an array, e.g. ``(B, N) int32: atomic number of each atom; 0 on padding``."""
     unit = f", {tensor.unit}" if tensor.unit else ""
     padding = "" if tensor.padding is None else f"; {json.dumps(tensor.padding)} on padding"
     return f"{tensor.written(known_sizes(manifest))} {tensor.dtype}: {tensor.meaning}{unit}{padding}"

@@ -31,6 +31,7 @@ class BatchShape(NamedTuple):
     crystals: int
     atoms: int
     slots: int
+    mesh: int = 0
 
     @property
     def padded_atoms(self) -> int:
@@ -44,6 +45,11 @@ def shape_of(inputs: Mapping[str, NDArray[Any]]) -> tuple[int, int, int]:
     return crystals, atoms, slots
 
 
+def mesh_of(inputs: Mapping[str, NDArray[Any]]) -> int:
+    """Points of the mesh of a padded batch; 0 without one."""
+    return inputs["mesh_weights"].shape[1] if "mesh_weights" in inputs else 0
+
+
 def most_crystals(manifest: Manifest, n_atoms: int) -> int | None:
     """Crystals of a size that fit into one batch of an engine; None where it sets no limit, 0 where there is no room for one."""
     profile = manifest.profile
@@ -52,7 +58,7 @@ def most_crystals(manifest: Manifest, n_atoms: int) -> int | None:
     return max((bucket.max_batch for bucket in profile.buckets if bucket.min_atoms <= n_atoms <= bucket.max_atoms), default=0)
 
 
-def choose_shape(manifest: Manifest, crystals: int, atoms: int, slots: int) -> BatchShape:
+def choose_shape(manifest: Manifest, crystals: int, atoms: int, slots: int, mesh: int = 0) -> BatchShape:
     """The shape of the graph contract that a batch is padded to.
 
     Args:
@@ -60,6 +66,7 @@ def choose_shape(manifest: Manifest, crystals: int, atoms: int, slots: int) -> B
         crystals: in the batch.
         atoms: of the largest crystal.
         slots: neighbours of an atom, at most.
+        mesh: points of the largest mesh; it is rounded up as atoms are.
 
     Raises:
         EngineError: ``batch-too-large``: no optimisation profile takes it.
@@ -70,7 +77,8 @@ def choose_shape(manifest: Manifest, crystals: int, atoms: int, slots: int) -> B
         if _holds(bucket, crystals, atoms) and slots <= padded_slots:
             padded_atoms = min(bucket_size(atoms), bucket.max_atoms)
             padded_crystals = min(1 << (crystals - 1).bit_length(), bucket.max_batch)
-            return BatchShape(index, max(padded_crystals, bucket.min_batch), padded_atoms, padded_slots)
+            padded_mesh = bucket_size(mesh) if mesh else 0
+            return BatchShape(index, max(padded_crystals, bucket.min_batch), padded_atoms, padded_slots, padded_mesh)
     raise EngineError(
         "batch-too-large",
         f"no optimisation profile of this plan takes {crystals} crystals of {atoms} atoms with {slots} neighbours; it holds up to"
@@ -84,7 +92,7 @@ def _holds(bucket: Bucket, crystals: int, atoms: int) -> bool:
 
 def input_axes(manifest: Manifest, shape: BatchShape) -> dict[str, Axes]:
     """Shapes of the manifest's inputs, by the graph contract."""
-    sizes = known_sizes(manifest) | {"B": shape.crystals, "N": shape.atoms, "D": shape.slots}
+    sizes = known_sizes(manifest) | {"B": shape.crystals, "N": shape.atoms, "D": shape.slots, "M": shape.mesh}
     return {name: TENSORS[name].axes(sizes) for name in manifest.inputs}
 
 

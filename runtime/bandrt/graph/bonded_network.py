@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
 from bandrt.elements import SYMBOLS
+from bandrt.graph.radii import LOW_SPIN_RADII
 
 BOND_FACTOR = 1.25
 """Of the sum of two covalent radii: those of salts and metals reach 1.2, gaps of layered and molecular crystals begin at 1.3."""
@@ -24,19 +25,6 @@ CLOSE_FACTOR = 0.6
 CLOSE_HYDROGEN = 0.5
 """Å, for two hydrogen atoms (H2 has 0.74)."""
 
-_COVALENT_RADII = np.array(
-    [
-        *(0.00, 0.31, 0.28, 1.28, 0.96, 0.84, 0.76, 0.71, 0.66, 0.57, 0.58, 1.66, 1.41, 1.21, 1.11, 1.07, 1.05, 1.02, 1.06),
-        *(2.03, 1.76, 1.70, 1.60, 1.53, 1.39, 1.39, 1.32, 1.26, 1.24, 1.32, 1.22, 1.22, 1.20, 1.19, 1.20, 1.20, 1.16),
-        *(2.20, 1.95, 1.90, 1.75, 1.64, 1.54, 1.47, 1.46, 1.42, 1.39, 1.45, 1.44, 1.42, 1.39, 1.39, 1.38, 1.39, 1.40),
-        *(2.44, 2.15, 2.07, 2.04, 2.03, 2.01, 1.99, 1.98, 1.98, 1.96, 1.94, 1.92, 1.92, 1.89, 1.90, 1.87, 1.87),
-        *(1.75, 1.70, 1.62, 1.51, 1.44, 1.41, 1.36, 1.36, 1.32, 1.45, 1.46, 1.48, 1.40, 1.50, 1.50),
-        *(2.60, 2.21, 2.15, 2.06, 2.00, 1.96, 1.90, 1.87, 1.80, 1.69, 1.68, 1.68, 1.65, 1.67, 1.73, 1.76, 1.61),
-        *(1.57, 1.49, 1.43, 1.41, 1.34, 1.29, 1.28, 1.21, 1.22, 1.36, 1.43, 1.62, 1.75, 1.65, 1.57),
-    ]
-)
-"""Å, by atomic number. Source: Cordero et al., Dalton Trans. 2008, 2832, of metals with several spins the lower one; from Bk on
-Pyykkö and Atsumi, Chem. Eur. J. 15, 186 (2009)."""
 _TWO_HYDROGEN = 2 * 0.31
 """Å: the sum for two hydrogen atoms; with helium it is smaller, which has no bonds."""
 _UPPER = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
@@ -74,7 +62,7 @@ def network_warnings(crystals: Sequence[Crystal], graphs: Sequence[Neighbourhood
     n_atoms = np.array([crystal.n_atoms for crystal in crystals])
     first_atom = n_atoms.cumsum() - n_atoms
     of_crystal = np.arange(len(crystals)).repeat(n_atoms)
-    radii = _COVALENT_RADII.take(np.concatenate([crystal.atomic_numbers for crystal in crystals]))
+    radii = LOW_SPIN_RADII.take(np.concatenate([crystal.atomic_numbers for crystal in crystals]))
     centre, neighbor, distance, image = _edges(graphs, n_atoms, first_atom)
     both = radii.take(centre) + radii.take(neighbor)
     bonded = (distance <= BOND_FACTOR * both).nonzero()[0]

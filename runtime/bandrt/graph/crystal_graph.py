@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import hypot
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from bandrt.crystal import Crystal, cofactors
 from bandrt.errors import InputError
 from bandrt.graph.neighbors import Reach, neighbors_within
+from bandrt.graph.pairs import find_pairs
 from bandrt.graph.shells import OPEN, SHORT, TIED, choose_slots, doubts
-from bandrt.outcomes import only
+from bandrt.outcomes import only, outcome_of
 from bandrt.recipe import GraphRecipe
 
 DEFAULT_RECIPE = GraphRecipe()
@@ -28,8 +29,6 @@ RADIUS_GROWTH = 1.3
 """Factor on the radius when it held too few neighbours."""
 ROUNDING = 1e-6
 """Å: a neighbour at the cutoff up to rounding is inside, whatever the orientation."""
-MAX_IMAGES = 30_000
-"""Lattice images searched at most; only a lattice that is nearly flat needs more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +36,7 @@ class CrystalGraph:
     """The neighbours of every atom, nearest first; edges run from the neighbour to the centre.
 
     Neighbours are the atoms whose messages arrive: the nearest ones, or with the direction ``from_center`` all those that have the
-    centre among their nearest.
+    centre among their nearest. With the rule ``bonds`` they are all within reach, see `bandrt.graph.pairs`.
 
     Attributes:
         neighbor_index: (n_atoms, n_slots) int32, the neighbour atom; 0 on empty slots.
@@ -45,12 +44,15 @@ class CrystalGraph:
         neighbor_mask: (n_atoms, n_slots) bool, whether the slot is filled; filled slots come first.
         neighbor_image: (n_atoms, n_slots, 3) int32, the lattice translation T in cell vectors, such that
             ``(frac_coords[j] + T - frac_coords[i]) @ lattice`` points from the centre i to the neighbour j; 0 on empty slots.
+        neighbor_direction: (n_atoms, n_slots, 3) float32, that vector made one long; 0 on empty slots. None unless the rule is
+            ``bonds``.
     """
 
     neighbor_index: NDArray[np.int32]
     neighbor_distance: NDArray[np.float32]
     neighbor_mask: NDArray[np.bool_]
     neighbor_image: NDArray[np.int32]
+    neighbor_direction: NDArray[np.float32] | None = None
 
 
 def crystal_graph(crystal: Crystal, orbits: NDArray[np.integer], recipe: GraphRecipe = DEFAULT_RECIPE) -> CrystalGraph:
@@ -63,7 +65,7 @@ def crystal_graph(crystal: Crystal, orbits: NDArray[np.integer], recipe: GraphRe
         recipe: cutoff, number of slots and tie rule.
 
     Raises:
-        InputError: ``lattice-too-skewed``.
+        InputError: ``lattice-too-skewed``, ``too-many-pairs``.
     """
     return only(crystal_graphs([crystal], [orbits], recipe))
 
@@ -72,6 +74,8 @@ def crystal_graphs(
     crystals: Sequence[Crystal], orbits: Sequence[NDArray[np.integer]], recipe: GraphRecipe = DEFAULT_RECIPE
 ) -> list[CrystalGraph | InputError]:
     """Do as `crystal_graph` for each of several crystals; an error is given back in the place of the graph."""
+    if recipe.rule == "bonds":
+        return [outcome_of(partial(_graph_of_pairs, crystal, recipe)) for crystal in crystals]
     limit = recipe.cutoff + ROUNDING
     shapes = [cofactors(crystal.lattice) for crystal in crystals]
     radii = [
@@ -83,18 +87,10 @@ def crystal_graphs(
     while pending:
         reaches: dict[int, Reach] = {}
         for i in pending:
-            faces, volume = shapes[i]
-            # images count from the one within half a cell of the centre; a cell is volume / face high
-            offset = 0.5 if crystals[i].n_atoms > 1 else 0.0
-            a, b, c = [int(radii[i] * hypot(*face) / abs(volume) + offset) for face in faces]
-            if (2 * a + 1) * (2 * b + 1) * (2 * c + 1) > MAX_IMAGES:
-                outcomes[i] = InputError(
-                    "lattice-too-skewed",
-                    f"more than {MAX_IMAGES} lattice images lie within {radii[i]:.2f} Å of an atom; reduce the cell",
-                    stage="graph",
-                )
-            else:
-                reaches[i] = Reach(radii[i], (a, b, c))
+            try:
+                reaches[i] = Reach.of(radii[i], shapes[i], crystals[i].n_atoms)
+            except InputError as error:
+                outcomes[i] = error
         graphs = _graphs_within(list(reaches.values()), [crystals[i] for i in reaches], [orbits[i] for i in reaches], recipe)
         pending = []
         for i, graph in zip(reaches, graphs, strict=True):
@@ -143,6 +139,22 @@ def _graphs_within(
         None if grow else graph if recipe.direction == "to_center" else turned_around(graph)
         for graph, grow in zip(graphs, must_grow, strict=True)
     ]
+
+
+def _graph_of_pairs(crystal: Crystal, recipe: GraphRecipe) -> CrystalGraph:
+    """All pairs within reach, in as many slots as one atom needs.
+
+    Raises:
+        InputError: ``lattice-too-skewed``, ``too-many-pairs``.
+    """
+    pairs = find_pairs(crystal, recipe)
+    column = np.arange(len(pairs.centre)) - (pairs.counts.cumsum() - pairs.counts).repeat(pairs.counts)
+    place, shape = (pairs.centre, column), (crystal.n_atoms, max(1, int(pairs.counts.max())))
+    index, distance, filled = np.zeros(shape, np.int32), np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
+    image, direction = np.zeros((*shape, 3), np.int32), np.zeros((*shape, 3), np.float32)
+    index[place], distance[place], filled[place] = pairs.neighbor, pairs.distance, True
+    image[place], direction[place] = pairs.image, pairs.direction
+    return CrystalGraph(index, distance, filled, image, direction)
 
 
 def turned_around(graph: CrystalGraph) -> CrystalGraph:

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from math import hypot
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
+from bandrt.errors import InputError
 
 MAX_DISTANCES = 1 << 21
 """Distances held in memory at once."""
+MAX_IMAGES = 30_000
+"""Lattice images searched at most; only a lattice that is nearly flat needs more."""
 FAR = 1e30
 """Å^2: how far empty entries are."""
 _UPPER = np.array([0, 1, 2, 4, 5, 8])  # of a flattened (3, 3) matrix
@@ -37,6 +41,30 @@ class Reach(NamedTuple):
 
     radius: float
     images: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, radius: float, shape: tuple[list[list[float]], float], n_atoms: int) -> Reach:
+        """As far as atoms lie within a radius.
+
+        Args:
+            radius: Å.
+            shape: `bandrt.crystal.cofactors` of the lattice.
+            n_atoms: in the cell.
+
+        Raises:
+            InputError: ``lattice-too-skewed``.
+        """
+        faces, volume = shape
+        # images count from the one within half a cell of the centre; a cell is volume / face high
+        offset = 0.5 if n_atoms > 1 else 0.0
+        a, b, c = [int(radius * hypot(*face) / abs(volume) + offset) for face in faces]
+        if (2 * a + 1) * (2 * b + 1) * (2 * c + 1) > MAX_IMAGES:
+            raise InputError(
+                "lattice-too-skewed",
+                f"more than {MAX_IMAGES} lattice images lie within {radius:.2f} Å of an atom; reduce the cell",
+                stage="graph",
+            )
+        return cls(radius, (a, b, c))
 
 
 class Neighbors(NamedTuple):
@@ -94,9 +122,9 @@ def neighbors_within(
     first_row = first_image = first_candidate = 0
     for crystal, reach in zip(crystals, reaches, strict=True):
         n = crystal.n_atoms
-        grid, quadratic = _image_grid(*reach.images)
+        grid, quadratic = image_grid(*reach.images)
         metric = crystal.lattice @ crystal.lattice.T
-        for flat, squared in _within(reach.radius, metric, axes[:, first_row : first_row + n], quadratic, self_images):
+        for flat, squared in pairs_within(reach.radius, metric, axes[:, first_row : first_row + n], quadratic, self_images):
             flats.append(flat + first_candidate)
             squares.append(squared)
         grids.append(grid)
@@ -129,7 +157,7 @@ def neighbors_within(
     )
 
 
-def _within(
+def pairs_within(
     radius: float, metric: NDArray[np.float64], axes: NDArray[np.float64], quadratic: NDArray[np.float64], self_images: bool
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
     """Find the pairs of one crystal up to a radius, part by part.
@@ -138,7 +166,7 @@ def _within(
         radius: Å.
         metric: (3, 3) of the lattice, Å^2.
         axes: (3, n_atoms) fractional coordinates.
-        quadratic: from `_image_grid`.
+        quadratic: from `image_grid`.
         self_images: whether an image of an atom is its neighbour.
 
     Yields:
@@ -166,7 +194,7 @@ def _within(
 
 
 @lru_cache(maxsize=64)
-def _image_grid(a: int, b: int, c: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+def image_grid(a: int, b: int, c: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """All lattice translations g from (-a, -b, -c) to (a, b, c), the zero one in the middle.
 
     Returns:

@@ -13,7 +13,7 @@ from bandrt.engine.plan.device import Device, DeviceError, OutOfDeviceMemoryErro
 from bandrt.engine.plan.lane import Flight, Lane, Pools, Streams
 from bandrt.engine.plan.tensorrt import Plan
 from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs
-from bandrt.engine.shapes import BatchShape, Layout, choose_shape, input_axes, shape_of
+from bandrt.engine.shapes import BatchShape, Layout, choose_shape, input_axes, mesh_of, shape_of
 from bandrt.errors import EngineError
 from bandrt.manifest import Manifest
 
@@ -158,7 +158,7 @@ class PlanSession:
 
     def _start(self, inputs: Inputs) -> Flight | OutOfMemoryError:
         crystals, atoms, slots = shape_of(inputs)
-        shape = choose_shape(self._manifest, crystals, atoms, slots)
+        shape = choose_shape(self._manifest, crystals, atoms, slots, mesh_of(inputs))
         while True:
             try:
                 self._device.make_current()

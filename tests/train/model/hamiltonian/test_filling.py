@@ -9,10 +9,10 @@ import torch
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.manifest import BandRule
-from bandrt_train.model.hamiltonian.filling import KEPT, Filled, fermi_level, fill, mean_of, mesh, predict
+from bandrt_train.model.hamiltonian.filling import KEPT, Filled, fermi_level, fill, mean_of, predict
 from bandrt_train.model.hamiltonian.model import RealSpace
 from bandrt_train.model.hamiltonian.pairs import Pairs, find_pairs
-from tests.support.small_hamiltonians import ALUMINIUM, SILICON, TRICLINIC, bands_of, small_model
+from tests.support.small_hamiltonians import ALUMINIUM, SILICON, bands_of, small_model
 
 PATH = np.array([[0.0, 0.0, 0.0], [0.25, 0.0, 0.25], [0.5, 0.0, 0.5]])
 HELIUM = Crystal(3.0 * np.eye(3), np.array([2], np.int32), np.zeros((1, 3)))
@@ -27,17 +27,6 @@ def cosine_bands(levels: list[float], width: float) -> tuple[Pairs, RealSpace]:
 
 def nine(first: float, second: float) -> list[float]:
     return [first, second, *(50.0 + i for i in range(7))]
-
-
-@pytest.mark.parametrize("lattice", [SILICON.lattice, TRICLINIC.lattice, np.diag([2.0, 5.0, 30.0])])
-def test_a_mesh_stands_for_all_of_its_points(lattice: np.ndarray) -> None:
-    points, weights = mesh(lattice)
-    assert float(weights.sum()) == pytest.approx(1.0, abs=1e-6)
-    sizes = np.clip(np.ceil(np.linalg.norm(2 * np.pi * np.linalg.inv(lattice).T, axis=1) / 0.45), 1, 6).astype(int)
-    assert len(points) == (sizes.prod() + np.prod(np.where(sizes % 2 == 0, 2, 1))) // 2  # those that are their own opposite once
-    for side, size in zip(np.eye(3), sizes, strict=True):  # a wave with the period of the cell averages to nothing
-        wave = (weights * torch.cos(2 * torch.pi * points @ torch.from_numpy(side).float())).sum()
-        assert float(wave) == pytest.approx(1.0 if size == 1 else 0.0, abs=1e-6)
 
 
 def test_a_half_filled_band_ends_at_its_middle() -> None:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bandrt.graph.radii import MEAN_RADII
 from bandrt_train.model.node_features import N_SPECIES
 from bandrt_train.tables import atomic_levels, element_properties
 
@@ -37,8 +38,6 @@ LANTHANIDE_VALENCE = {58: 4, 63: 2, 70: 2}
 DEEP_D_EV = 5.0
 """A d shell of a p-block element that lies further below the p shell than this (Ga, In, Pb) is flat, and filled."""
 ZINC = 30
-DEFAULT_RADIUS = 1.5
-"""Å, of elements without a tabulated covalent radius."""
 USUAL_S_EV, USUAL_D_EV, P_ABOVE_S_EV, NEXT_D_EV = -5.0, 3.0, 3.0, 3.0
 """Where orbitals start from that the table of free atoms does not have, the last where a d shell is flat: all of them are moved."""
 
@@ -60,7 +59,7 @@ class AtomicData(NamedTuple):
 def atomic_data() -> AtomicData:
     """Read the tables."""
     level, flat = np.zeros((N_SPECIES, len(SHELLS))), np.full((N_SPECIES, len(KIND_OF_FLAT_LEVEL)), np.nan)
-    electrons, radius = np.zeros(N_SPECIES), np.full(N_SPECIES, DEFAULT_RADIUS)
+    electrons = np.zeros(N_SPECIES)
     free = {int(row["atomic_number"]): row for row in atomic_levels()}
     for element in element_properties():
         number = int(element["atomic_number"])
@@ -68,11 +67,10 @@ def atomic_data() -> AtomicData:
         level[number], flat[number] = _levels(known, number, element["block"])
         n_flat = int(np.isfinite(flat[number]).sum())
         electrons[number] = _electrons(number, int(element["group"] or 0), n_flat, known.get("electrons", 0.0))
-        radius[number] = float(element["covalent_radius"] or DEFAULT_RADIUS)
     for number in LANTHANIDES:  # their empty 5d lies between that of La and that of Lu
         share = (number - LANTHANUM) / (LUTETIUM - LANTHANUM)
         level[number, 2] = (1.0 - share) * level[LANTHANUM, 2] + share * level[LUTETIUM, 2]
-    return AtomicData(level, flat, electrons, radius)
+    return AtomicData(level, flat, electrons, MEAN_RADII)
 
 
 def _number(text: str) -> float:

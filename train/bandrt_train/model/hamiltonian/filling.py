@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bandrt.errors import InputError
+from bandrt.kpaths.mesh import mesh
 from bandrt.manifest import BandRule
 from bandrt_train.model.hamiltonian.model import LearnedHamiltonian, RealSpace, bands
 from bandrt_train.model.hamiltonian.pairs import Pairs
 
 KEPT = 12
 """Bands kept up to half filling, and as many above it."""
-MESH_SPACING, MESH_MOST = 0.45, 6
-"""1/Å between the points of the mesh that finds the Fermi level, and the most of them along an axis."""
 SMEARING_EV = 0.05
 HALVINGS = 50
 """Of the interval that holds the Fermi level: far below rounding."""
@@ -63,16 +62,6 @@ class Filled:
         return chosen
 
 
-def mesh(lattice: NDArray[np.float64], spacing: float = MESH_SPACING, most: int = MESH_MOST) -> tuple[Tensor, Tensor]:
-    """A mesh around Γ, without what k and -k say twice: (M, 3) fractional, and weights (M,) that add up to one."""
-    sides = np.linalg.norm(2.0 * np.pi * np.linalg.inv(lattice).T, axis=1)
-    n = np.clip(np.ceil(sides / spacing), 1, most).astype(int)
-    points = np.stack(np.meshgrid(*(np.arange(size) for size in n), indexing="ij"), axis=-1).reshape(-1, 3)
-    own, opposite = (np.ravel_multi_index(tuple((sign * points % n).T), tuple(n)) for sign in (1, -1))
-    chosen, counts = np.unique(np.minimum(own, opposite), return_counts=True)
-    return torch.from_numpy(points[chosen] / n).float(), torch.from_numpy(counts / len(points)).float()
-
-
 def fermi_level(energies: Tensor, weights: Tensor, electrons: float | Tensor, smearing_ev: float) -> Tensor:
     """The level up to which bands hold so many electrons: ``sum_k w_k sum_n 2 f = electrons``, found by halving.
 
@@ -106,7 +95,7 @@ def fill(crystal: Pairs, real_space: RealSpace, kpoints: NDArray[np.float64]) ->
     """Do as `predict` for a Hamiltonian that is there already."""
     if not 0 < crystal.n_filled < crystal.n_bands:
         raise InputError("too-few-bands", f"{crystal.electrons:g} electrons do not fill {crystal.n_bands} bands in part")
-    points, weights = mesh(crystal.lattice)
+    points, weights = map(torch.from_numpy, mesh(crystal.lattice))
     on_path = torch.from_numpy(np.ascontiguousarray(kpoints)).to(real_space.hoppings)
     energies = bands(real_space, torch.cat([on_path, points.to(on_path)])).double().cpu()
     path, on_mesh, half = energies[: len(on_path)], energies[len(on_path) :], crystal.n_filled
