@@ -29,7 +29,7 @@ from bandrt_export.plan import MOST_BONDS, PlanBuilder, build_plan, check_precis
 from bandrt_train.model.hamiltonian.filling import Filled, fill, mesh
 from bandrt_train.model.hamiltonian.model import RealSpace, bands
 from bandrt_train.model.hamiltonian.pairs import Pairs, find_pairs
-from tests.support.hamiltonian_tensors import GIVEN, batch_of, manifest_of, network, run
+from tests.support.given_hamiltonians import GIVEN, batch_of, manifest_of, network, run
 from tests.support.small_hamiltonians import ALUMINIUM, GALLIUM_ARSENIDE, SALT, SILICON, TRICLINIC, small_model
 
 if TYPE_CHECKING:

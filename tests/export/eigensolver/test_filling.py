@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bandrt.contract import N_ORBITALS, NOWHERE
 from bandrt_export.eigensolver.filling import KEPT
 from bandrt_train.model.hamiltonian.filling import SMEARING_EV, fermi_level
-from tests.support.hamiltonian_tensors import run
+from tests.support.given_hamiltonians import run
 
 if TYPE_CHECKING:
     from onnx import ModelProto

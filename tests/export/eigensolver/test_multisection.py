@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bandrt.contract import NOWHERE
-from tests.support.hamiltonian_tensors import run
+from tests.support.given_hamiltonians import run
 
 if TYPE_CHECKING:
     from onnx import ModelProto
