@@ -19,6 +19,16 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Compare an engine with the checkpoint that it was made from, or with an engine of that checkpoint.",
     ),
     ErrorCode(
+        "precision-unsupported",
+        "A learned Hamiltonian was to be exported in half precision, which its eigenvalues do not bear.",
+        "Leave out --precision, or give --precision fp32.",
+    ),
+    ErrorCode(
+        "solver-unused",
+        "A --solver was given for a model that has no Hamiltonian to solve.",
+        "Leave out --solver.",
+    ),
+    ErrorCode(
         "target-unusable",
         "A --target is not a GPU that this package builds plans for, or was given for a package that builds for its own GPU alone.",
         "Choose among the targets in the message; for other GPUs build there, with --backend tensorrt and without --target.",

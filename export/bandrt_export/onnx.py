@@ -16,18 +16,20 @@ from torch.export import Dim
 
 import bandrt
 from bandrt.arguments import check_choice
-from bandrt.contract import ANY_SLOTS, DIMENSIONS, TENSORS
+from bandrt.contract import ANY_SLOTS, BAND_ENERGIES, DIMENSIONS, TENSORS, UNCERTAINTY
 from bandrt.crystal import Crystal
 from bandrt.engine.onnx.file import with_checksum
-from bandrt.engine.onnx.session import OnnxSession
+from bandrt.errors import UsageError
 from bandrt.files import check_file, replaced
-from bandrt.manifest import METADATA_KEY, Backend, Manifest, ParityReport, Precision
-from bandrt_export.dense.bandformer import Dense
-from bandrt_export.dense.ensemble import DenseEnsemble, dense_of
+from bandrt.manifest import METADATA_KEY, Backend, Manifest, ParityReport, Precision, Solver
+from bandrt_export.dense.ensemble import AnyDense, dense_of
+from bandrt_export.dense.hamiltonian import DenseHamiltonian
+from bandrt_export.eigensolver.assembly import with_solver
 from bandrt_export.half import with_half_products, with_rounding_spelled_out
 from bandrt_export.output import heartbeat, summary
-from bandrt_export.parity import compare, featurize_all, limits_of, packaged_crystals, require
-from bandrt_train.checkpoint import Checkpoint, load_checkpoint
+from bandrt_export.parity import compare, featurize_all, limits_of, open_exact, packaged_crystals, require
+from bandrt_export.reference import PYTORCH, PYTORCH_BANDS
+from bandrt_train.hamiltonian_checkpoint import AnyCheckpoint, HamiltonianCheckpoint, load_any_checkpoint
 from bandrt_train.model.released.config import Conventions
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ OPSET = 20
 """The newest that TensorRT, TensorRT-RTX and ONNX Runtime all take in full."""
 MAX_SIZE = 4096
 """Largest batch and number of atoms the traced shapes promise; nothing allocates by it."""
+MESH_SIZE = 7
+"""Points of the mesh that models are traced with: not the size of another axis."""
 
 
 def export_onnx(
@@ -44,6 +48,8 @@ def export_onnx(
     output: str | Path,
     *,
     precision: Precision = "fp32",
+    solver: Solver | None = None,
+    default_solver: Solver = "lapack",
     conventions: Conventions | None = None,
     crystals: Sequence[Crystal] | None = None,
     limit_ev: float | None = None,
@@ -56,7 +62,9 @@ def export_onnx(
     Args:
         checkpoint_path: what training wrote, here or in the authors' released code.
         output: the ``.onnx`` file to write; replaced if there is one.
-        precision: of the matrix products.
+        precision: of the matrix products; learned Hamiltonians have fp32 alone.
+        solver: what makes bands of a learned Hamiltonian, and only of one.
+        default_solver: what does where `solver` is None.
         conventions: what a checkpoint of the released code leaves unsaid; None takes the defaults.
         crystals: to check parity on; None takes those that come with this package.
         limit_ev: eV, largest energy difference allowed; None takes what rounding may cost the variant in fp32, and judges fp16 by
@@ -68,6 +76,7 @@ def export_onnx(
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
+        UsageError: ``precision-unsupported`` or ``solver-unused``.
         OutputError: ``output-not-a-file`` or ``output-unwritable``, before the work.
         ExportError: ``parity-failed``.
     """
@@ -75,16 +84,27 @@ def export_onnx(
     log = logging.getLogger(__name__)
     target = Path(output)
     check_file(target, overwrite=True)
-    checkpoint = load_checkpoint(checkpoint_path, conventions=conventions)
+    checkpoint = load_any_checkpoint(checkpoint_path, conventions=conventions)
+    if isinstance(checkpoint, HamiltonianCheckpoint):
+        solver = solver or default_solver
+        if precision != "fp32":
+            raise UsageError(
+                "precision-unsupported",
+                f"{checkpoint_path}: eigenvalues of a learned Hamiltonian need fp32; leave out --precision {precision}",
+            )
+    elif solver is not None:
+        raise UsageError("solver-unused", f"{checkpoint_path}: holds no learned Hamiltonian; leave out --solver {solver}")
     reference = checkpoint.build_model()
     dense = dense_of(reference)
     with heartbeat(f"tracing the {checkpoint.config.variant} model"):
         proto = trace(dense, n_slots=checkpoint.recipe.graph.n_neighbors)
-        if precision == "fp16":
+        if precision == "fp16" and not isinstance(dense, DenseHamiltonian):
             proto = with_half_products(proto, full_precision=dense.full_precision)
         proto = without_traces(proto)
+    manifest = describe(checkpoint, dense, precision, solver)
+    if solver == "graph":
+        proto = with_solver(proto, manifest)
     features = featurize_all(packaged_crystals() if crystals is None else crystals, checkpoint.recipe)
-    manifest = describe(checkpoint, dense, precision)
     limits = limits_of(precision, rounding_ev=dense.parity_limit_ev, limit_ev=limit_ev)
     target.parent.mkdir(parents=True, exist_ok=True)
     with replaced(target, "wb") as file:
@@ -92,8 +112,18 @@ def export_onnx(
         reports: list[ParityReport] = []
         for judged in (proto, with_rounding_spelled_out(proto)) if precision == "fp16" else (proto,):
             write(judged, manifest, file)
-            with OnnxSession(Path(file.name), whole_batches=True) as session:
-                reports.append(compare(reference, session, features, rule=checkpoint.bands, limits=limits, on_progress=on_progress))
+            with open_exact(Path(file.name)) as session:
+                reports.append(
+                    compare(
+                        reference,
+                        session,
+                        features,
+                        rule=checkpoint.bands,
+                        limits=limits,
+                        reference=PYTORCH if solver is None else PYTORCH_BANDS,
+                        on_progress=on_progress,
+                    )
+                )
             require(reports[-1], name=target.name)
         log.info(summary(reports[-1]))
         manifest = dataclasses.replace(manifest, parity=reports[-1])
@@ -102,14 +132,14 @@ def export_onnx(
     return manifest
 
 
-def trace(dense: Dense | DenseEnsemble, *, n_slots: int) -> ModelProto:
-    """Trace a dense model to ONNX with dynamic batch and atoms, and dynamic neighbour slots if it takes any number.
+def trace(dense: AnyDense, *, n_slots: int) -> ModelProto:
+    """Trace a dense model to ONNX with dynamic batch, atoms and mesh, and dynamic neighbour slots if it takes any number.
 
     The exporter's notes are still in it.
     """
     # two different sizes, neither 1 nor equal to another axis: torch.export would tie or freeze those
     example = example_inputs(dense, n_crystals=3, n_atoms=5, n_slots=n_slots)
-    symbols = "BND" if dense.config.variant in ANY_SLOTS else "BN"
+    symbols = "BNMD" if dense.config.variant in ANY_SLOTS else "BNM"
     free = {symbol: Dim(DIMENSIONS[symbol].name, min=1, max=MAX_SIZE) for symbol in symbols}
     shapes = tuple(
         {axis: free[dim] for axis, dim in enumerate(TENSORS[name].dims) if isinstance(dim, str) and dim in free}
@@ -140,14 +170,18 @@ def without_traces(proto: ModelProto) -> ModelProto:
     return proto
 
 
-def example_inputs(dense: Dense | DenseEnsemble, *, n_crystals: int, n_atoms: int, n_slots: int) -> tuple[Tensor, ...]:
+def example_inputs(dense: AnyDense, *, n_crystals: int, n_atoms: int, n_slots: int) -> tuple[Tensor, ...]:
     """A batch of nothing but padding, in the order of the model's inputs."""
-    sizes = {"B": n_crystals, "N": n_atoms, "D": n_slots, "K": dense.config.n_kpoints}
+    n_kpoints = dense.n_kpoints if isinstance(dense, DenseHamiltonian) else dense.config.n_kpoints
+    sizes = {"B": n_crystals, "N": n_atoms, "D": n_slots, "M": MESH_SIZE, "K": n_kpoints}
     return tuple(torch.from_numpy(TENSORS[name].padded(sizes)) for name in dense.inputs)
 
 
-def describe(checkpoint: Checkpoint, dense: Dense | DenseEnsemble, precision: Precision) -> Manifest:
+def describe(checkpoint: AnyCheckpoint, dense: AnyDense, precision: Precision, solver: Solver | None = None) -> Manifest:
     """Write down what an engine made from a checkpoint is, before parity is known."""
+    outputs = dense.outputs
+    if isinstance(dense, DenseHamiltonian):  # what its session gives
+        outputs = (BAND_ENERGIES,) if checkpoint.ensemble is None else (BAND_ENERGIES, UNCERTAINTY)
     return Manifest(
         variant=checkpoint.config.variant,
         model=dataclasses.asdict(checkpoint.config),
@@ -155,12 +189,13 @@ def describe(checkpoint: Checkpoint, dense: Dense | DenseEnsemble, precision: Pr
         recipe=checkpoint.recipe,
         bands=checkpoint.bands,
         inputs=dense.inputs,
-        outputs=dense.outputs,
+        outputs=outputs,
         precision=precision,
         backend=Backend(name="onnx", version=f"torch {torch.__version__}", opset=OPSET),
         training=checkpoint.training,
         ensemble=checkpoint.ensemble,
         bandrt_version=bandrt.__version__,
+        solver=solver,
     )
 
 

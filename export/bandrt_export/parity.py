@@ -5,29 +5,31 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from bandrt.bands.band_structure import gaps, in_order
 from bandrt.batch import pad
 from bandrt.contract import BAND_ENERGIES, UNCERTAINTY
 from bandrt.crystal import Crystal
+from bandrt.engine.hamiltonian import HamiltonianSession
+from bandrt.engine.onnx.session import OnnxSession
 from bandrt.engine.session import Session
 from bandrt.features import Features, featurize_crystal
 from bandrt.manifest import BandRule, ParityReport, Precision
 from bandrt.recipe import Recipe
 from bandrt_export.errors import ExportError
+from bandrt_export.reference import PYTORCH, reference_of
 from bandrt_train.model.ensemble import Model
-from bandrt_train.model.graphs import to_batch
+from bandrt_train.model.hamiltonian.ensemble import HamiltonianModel
 
 BATCH_SIZES = (1, 2, 5, 16)
 """Crystals per batch; every crystal is compared once in each."""
 EXTRA_ATOMS = (0, 1, 7)
 """Rows of padding added, in turn, to what the largest crystal of a batch needs."""
-REFERENCE = "PyTorch Geometric, fp32, CPU"
 
 
 class Limits(NamedTuple):
@@ -69,14 +71,24 @@ def featurize_all(crystals: Sequence[Crystal], recipe: Recipe) -> list[Features]
     return sorted(features, key=lambda one: len(one.atomic_numbers))
 
 
+def open_exact(path: Path, *, device: str = "cpu") -> Session:
+    """Open an ONNX engine as a check of it wants it: batches are run as they are given, and every k-point is computed.
+
+    Raises:
+        BandrtError: as `OnnxSession`.
+    """
+    session = OnnxSession(path, device=device, whole_batches=True)
+    return HamiltonianSession(session, exact=True) if session.manifest.solver == "lapack" else session
+
+
 def compare(
-    model: Model | Session,
+    model: Model | HamiltonianModel | Session,
     session: Session,
     features: Sequence[Features],
     *,
     rule: BandRule,
     limits: Limits,
-    reference: str = REFERENCE,
+    reference: str = PYTORCH,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ParityReport:
     """Measure how far a session's bands are from the reference model's, in batches of several sizes and paddings.
@@ -85,26 +97,27 @@ def compare(
         model: the reference, in evaluation mode, or another session.
         session: the exported model.
         features: crystals featurised with the recipe of both.
-        rule: what decides between metal and insulator.
+        rule: which bands there are, and what decides between metal and insulator.
         limits: recorded in the report; `require` judges by them.
         reference: what the report calls the reference.
         on_progress: called with how many predictions were compared, and of how many.
     """
+    standard = reference_of(model, rule)
     done, n_predictions = 0, len(features) * len(_batch_sizes(len(features)))
     worst, total, count, gap_change, flips = 0.0, 0.0, 0, 0.0, 0
     doubt: float | None = None
     for batch, n_atoms in _batches(features):
-        expected = _outputs(model, batch)
         exported = session.run(pad(batch, n_atoms=n_atoms))
-        differences = {name: _largest(exported[name] - expected[name]) for name in exported.keys() & expected.keys()}
+        expected = standard.outputs(batch, exported)
+        differences = {name: _largest(_apart(exported[name], expected[name])) for name in exported.keys() & expected.keys()}
         worst = max(worst, *differences.values())
         if UNCERTAINTY in differences:
             doubt = max(doubt or 0.0, differences[UNCERTAINTY])
-        total += float(np.abs(exported[BAND_ENERGIES] - expected[BAND_ENERGIES]).sum())
+        total += float(np.abs(_apart(exported[BAND_ENERGIES], expected[BAND_ENERGIES])).sum())
         count += exported[BAND_ENERGIES].size
         _, is_metal = gaps(in_order(exported[BAND_ENERGIES]), rule)
         _, was_metal = gaps(in_order(expected[BAND_ENERGIES]), rule)
-        moved = np.abs(_edge_distance(exported[BAND_ENERGIES], rule) - _edge_distance(expected[BAND_ENERGIES], rule))
+        moved = np.abs(_apart(_edge_distance(exported[BAND_ENERGIES], rule), _edge_distance(expected[BAND_ENERGIES], rule)))
         gap_change = max(gap_change, float(moved[~(is_metal & was_metal)].max(initial=0.0)))
         flips += int((is_metal != was_metal).sum())
         done += len(batch)
@@ -123,21 +136,6 @@ def compare(
         gap_limit_ev=limits.gap_ev,
         max_uncertainty_change_ev=doubt,
     )
-
-
-def _outputs(model: Model | Session, batch: Sequence[Features]) -> dict[str, NDArray[Any]]:
-    """What a reference says, by the names of the graph contract."""
-    if not isinstance(model, torch.nn.Module):
-        return model.run(pad(batch))
-    with torch.inference_mode():
-        output = model(to_batch(batch))
-    named = {
-        BAND_ENERGIES: output.energies,
-        "band_center": output.center,
-        "band_dispersion": output.dispersion,
-        UNCERTAINTY: output.uncertainty,
-    }
-    return {name: tensor.numpy() for name, tensor in named.items() if tensor is not None}
 
 
 def objection(report: ParityReport) -> str | None:
@@ -169,6 +167,11 @@ def _edge_distance(energies: NDArray[Any], rule: BandRule) -> NDArray[Any]:
     ordered = in_order(energies)
     distance: NDArray[Any] = ordered[:, rule.n_valence :].min(axis=(1, 2)) - ordered[:, : rule.n_valence].max(axis=(1, 2))
     return distance
+
+
+def _apart(exported: NDArray[Any], expected: NDArray[Any]) -> NDArray[Any]:
+    """Differences; none where both say that a crystal has not as many bands."""
+    return np.where(np.isnan(exported) & np.isnan(expected), 0.0, exported - expected)
 
 
 def _largest(difference: NDArray[Any]) -> float:

@@ -20,11 +20,14 @@ from bandrt.predict import featurize_inputs
 from bandrt.recipe import Recipe
 from bandrt.results.prediction import Failure, Ticket
 from bandrt.sources import find
-from bandrt_export.dense.bandformer import DENSE
+from bandrt_export.dense.ensemble import parity_limit_ev
 from bandrt_export.errors import ExportError
-from bandrt_export.parity import REFERENCE, compare, limits_of, objection, packaged_crystals
-from bandrt_train.checkpoint import Checkpoint, load_checkpoint, load_checkpoint_for
+from bandrt_export.parity import compare, limits_of, objection, packaged_crystals
+from bandrt_export.reference import PYTORCH, PYTORCH_BANDS
+from bandrt_train.checkpoint import load_checkpoint_for
+from bandrt_train.hamiltonian_checkpoint import AnyCheckpoint, load_any_checkpoint
 from bandrt_train.model.ensemble import Model
+from bandrt_train.model.hamiltonian.ensemble import HamiltonianModel
 
 OWN_ERROR = "validation/energy_mae_ev"
 """The metric of training that says how wrong the model itself is."""
@@ -57,7 +60,7 @@ class Verification:
 class _Standard:
     """What an engine is compared with."""
 
-    model: Model | Session
+    model: Model | HamiltonianModel | Session
     name: str
     recipe: Recipe
     rule: BandRule
@@ -88,7 +91,7 @@ def verify(
         BandrtError: a model cannot be opened; ``not-comparable`` for models that are not fed alike; ``no-input`` when no
             crystal is left to compare.
     """
-    with open_session(model, device=device) as session, _standard(against, session.manifest) as standard:
+    with open_session(model, device=device, exact=True) as session, _standard(against, session.manifest) as standard:
         manifest = session.manifest
         for what, ours, theirs in (
             ("recipe", manifest.recipe, standard.recipe),
@@ -104,7 +107,7 @@ def verify(
             session,
             features,
             rule=manifest.bands,
-            limits=limits_of(manifest.precision, rounding_ev=DENSE[manifest.variant].parity_limit_ev, limit_ev=limit_ev),
+            limits=limits_of(manifest.precision, rounding_ev=parity_limit_ev(manifest.variant), limit_ev=limit_ev),
             reference=standard.name,
             on_progress=on_progress,
         )
@@ -114,21 +117,21 @@ def verify(
 @contextmanager
 def _standard(path: Path, manifest: Manifest) -> Iterator[_Standard]:
     if path.suffix.lower() == ONNX_SUFFIX:  # anything else is read as a checkpoint
-        with open_session(path) as session:
+        with open_session(path, exact=True) as session:
             of = session.manifest
             name = f"{path.name} ({of.backend.name}, {of.precision}, {session.device})"
             yield _Standard(session, name, of.recipe, of.bands, of.checkpoint_sha256)
     else:
         checkpoint = _checkpoint(path, manifest)
-        name = f"{path.name} ({REFERENCE})"
+        name = f"{path.name} ({PYTORCH if manifest.solver is None else PYTORCH_BANDS})"
         yield _Standard(checkpoint.build_model(), name, checkpoint.recipe, checkpoint.bands, checkpoint.sha256)
 
 
-def _checkpoint(path: Path, manifest: Manifest) -> Checkpoint:
+def _checkpoint(path: Path, manifest: Manifest) -> AnyCheckpoint:
     """Read a checkpoint; what one of the released code leaves unsaid is taken from the engine under test."""
     if manifest.variant == "released":
         return load_checkpoint_for(path, manifest.recipe, manifest.model["species_index"])
-    return load_checkpoint(path)
+    return load_any_checkpoint(path)
 
 
 def _featurize(paths: Sequence[Path], manifest: Manifest) -> tuple[list[Features], list[Failure]]:

@@ -319,6 +319,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "The model gave energies for a crystal that are not finite numbers.",
         "Check the crystal. If it is sound, report the problem with its file; an fp32 engine may do better than one in fp16.",
     ),
+    ErrorCode(
+        "too-few-bands",
+        "A band structure, or a learned Hamiltonian of a crystal, has fewer bands below or above its Fermi level than are wanted.",
+        "Compute more bands, or build the data set with a smaller --n-bands; a Hamiltonian has nine bands for each atom.",
+    ),
     # engines
     ErrorCode(
         "engine-not-found",

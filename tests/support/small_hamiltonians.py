@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
 from bandrt.elements import SYMBOLS
+from bandrt.hamiltonian.filling import KEPT
 from bandrt_train.data.documents import BandDocument
 from bandrt_train.model.hamiltonian.config import HamiltonianConfig
-from bandrt_train.model.hamiltonian.filling import KEPT, predict
+from bandrt_train.model.hamiltonian.filling import predict
 from bandrt_train.model.hamiltonian.model import LearnedHamiltonian
 from bandrt_train.model.hamiltonian.pairs import find_pairs
 

@@ -127,7 +127,7 @@ def load_checkpoint(path: str | Path, *, conventions: Conventions | None = None)
     if is_hamiltonian(content):
         raise CheckpointError(
             "hamiltonian-checkpoint",
-            f"{file}: holds a learned Hamiltonian, which cannot be used, exported or continued here;"
+            f"{file}: holds a learned Hamiltonian, which is no model of bands on a path;"
             " score it with: bandrt train hamiltonian score",
         )
     try:

@@ -60,11 +60,6 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Leave the crystal out: the model has bands without spin, and magnetic crystals do not train it.",
     ),
     ErrorCode(
-        "too-few-bands",
-        "A band structure, or a learned Hamiltonian of a crystal, has fewer bands below or above its Fermi level than are wanted.",
-        "Compute more bands, or build the data set with a smaller --n-bands; a Hamiltonian has nine bands for each atom.",
-    ),
-    ErrorCode(
         "fermi-level-conflict",
         "The Fermi level of a document contradicts what it says of its occupied bands, or that it is an insulator.",
         "Correct the Fermi level or the number of occupied bands in the document.",
@@ -192,8 +187,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "hamiltonian-checkpoint",
-        "A checkpoint of a learned Hamiltonian was given where a model of six bands is needed; there is no exporter of it yet.",
-        "Score it with bandrt train hamiltonian score; export, evaluate and combine checkpoints of the other variants.",
+        "A checkpoint of a learned Hamiltonian was given where a model that learns bands on a path is needed.",
+        "Score and combine it with bandrt train hamiltonian score and ensemble, and export it with bandrt export.",
     ),
     ErrorCode(
         "conventions-unused",
@@ -280,8 +275,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "too-few-crystals",
-        "Too few crystals of the validation split have bands to fit the uncertainty of an ensemble to.",
-        "Build the data set with a larger share to validate on, by --validation.",
+        "Too few crystals that the members have not learned have bands to fit the uncertainty of an ensemble to.",
+        "Build the data set with a larger share to validate on, by --validation; of learned Hamiltonians, give more labels.",
     ),
     # evaluation
     ErrorCode(

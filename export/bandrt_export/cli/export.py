@@ -13,7 +13,7 @@ from bandrt.cli.progress import Progress
 from bandrt.engine import ONNX_SUFFIX, PLAN_SUFFIX, read_manifest
 from bandrt.engine.plan.file import sidecar
 from bandrt.files import check_file, scratch_folder
-from bandrt.manifest import Manifest, Precision
+from bandrt.manifest import Manifest, Precision, Solver
 from bandrt_export.output import describe
 from bandrt_train.cli.checkpoint_path import CHECKPOINT
 from bandrt_train.cli.conventions import conventions_options
@@ -34,9 +34,14 @@ PLAN_OPTIONS = ("--backend", "--target", "--max-atoms", "--max-batch")
     help="Of the matrix products; all else is fp32. fp32 by default.",
 )  # fmt: skip
 @click.option(
+    "--solver", type=click.Choice(["graph", "lapack"]),
+    help="Of a learned Hamiltonian: lapack, in the runtime on the CPU, as ONNX engines have it by default; graph, in the engine"
+    " itself, as all plans have it.",
+)  # fmt: skip
+@click.option(
     "--limit-ev", type=options.Number(min=0.0, min_open=True),
-    help="Largest energy difference from the checkpoint's model, in eV. For fp32 1e-4 by default, 1e-3 for the released variant;"
-    " fp16 is judged by the mean (5 meV) and by the gaps (20 meV).",
+    help="Largest energy difference from the checkpoint's model, in eV. For fp32 1e-4 by default, 1e-3 for the variants released"
+    " and hamiltonian; fp16 is judged by the mean (5 meV) and by the gaps (20 meV).",
 )  # fmt: skip
 @click.option("--backend", type=click.Choice(["tensorrt", "tensorrt-rtx"]), help="For a plan: which package builds and runs it.")
 @click.option(
@@ -52,6 +57,7 @@ def command(
     out: Path,
     overwrite: bool,
     precision: Precision | None,
+    solver: Solver | None,
     limit_ev: float | None,
     backend: PlanBackend | None,
     targets: tuple[str, ...],
@@ -86,8 +92,12 @@ def command(
                 raise click.UsageError(f"{name} is for plans; {out.name} is none")
         if source.suffix.lower() == ONNX_SUFFIX:
             raise click.UsageError(f"{source.name} is an ONNX engine already; give the checkpoint that it was made from")
-        manifest = _export_onnx(source, out, precision=precision, conventions=conventions, limit_ev=limit_ev, quiet=quiet)
+        manifest = _export_onnx(
+            source, out, precision=precision, solver=solver, conventions=conventions, limit_ev=limit_ev, quiet=quiet
+        )
     elif kind == PLAN_SUFFIX:
+        if solver == "lapack":
+            raise click.UsageError("a plan holds its solver itself; leave out --solver lapack")
         if backend is None:
             raise click.UsageError("a plan needs --backend: tensorrt-rtx (builds without a GPU), or tensorrt (builds on the GPU)")
         from bandrt_export import plan
@@ -95,12 +105,21 @@ def command(
         sizes = {"max_atoms": max_atoms or plan.DEFAULT_MAX_ATOMS, "max_batch": max_batch or plan.DEFAULT_MAX_BATCH}
         plan.prepare(out, backend=backend, targets=targets)
         if source.suffix.lower() == ONNX_SUFFIX:
-            _require_as_it_is(source, precision, limit_ev)
+            _require_as_it_is(source, precision, solver, limit_ev)
             manifest = plan.build_plan(source, out, backend=backend, targets=targets, **sizes)
         else:
             with scratch_folder() as folder:
                 model = folder / f"{out.stem}.onnx"
-                _export_onnx(source, model, precision=precision, conventions=conventions, limit_ev=limit_ev, quiet=quiet)
+                _export_onnx(
+                    source,
+                    model,
+                    precision=precision,
+                    solver=solver,
+                    default_solver="graph",
+                    conventions=conventions,
+                    limit_ev=limit_ev,
+                    quiet=quiet,
+                )
                 manifest = plan.build_plan(model, out, backend=backend, targets=targets, **sizes)
     else:
         raise click.UsageError(f"{out.name}: name the engine *.onnx or *.plan")
@@ -108,21 +127,37 @@ def command(
 
 
 def _export_onnx(
-    source: Path, out: Path, *, precision: Precision | None, conventions: Conventions | None, limit_ev: float | None, quiet: bool
+    source: Path,
+    out: Path,
+    *,
+    precision: Precision | None,
+    solver: Solver | None,
+    default_solver: Solver = "lapack",
+    conventions: Conventions | None,
+    limit_ev: float | None,
+    quiet: bool,
 ) -> Manifest:
     from bandrt_export.onnx import export_onnx  # torch takes seconds to import
 
     with Progress("predictions compared", quiet=quiet) as progress:
         return export_onnx(
-            source, out, precision=precision or "fp32", conventions=conventions, limit_ev=limit_ev, on_progress=progress.show
+            source,
+            out,
+            precision=precision or "fp32",
+            solver=solver,
+            default_solver=default_solver,
+            conventions=conventions,
+            limit_ev=limit_ev,
+            on_progress=progress.show,
         )
 
 
-def _require_as_it_is(model: Path, precision: Precision | None, limit_ev: float | None) -> None:
-    """An ONNX engine has its precision and has passed its gate."""
-    found = read_manifest(model).precision
-    if precision not in (None, found):
-        raise click.UsageError(f"{model.name} is {found}; export the checkpoint with --precision {precision}")
+def _require_as_it_is(model: Path, precision: Precision | None, solver: Solver | None, limit_ev: float | None) -> None:
+    """An ONNX engine has its precision and solver, and has passed its gate."""
+    manifest = read_manifest(model)
+    for option, given, found in (("precision", precision, manifest.precision), ("solver", solver, manifest.solver)):
+        if given not in (None, found):
+            raise click.UsageError(f"{model.name} has {option} {found}; export the checkpoint with --{option} {given}")
     if limit_ev is not None:
         raise click.UsageError(f"--limit-ev is for checkpoints; {model.name} was verified when it was exported")
 

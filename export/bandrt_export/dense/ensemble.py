@@ -9,10 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from bandrt.contract import UNCERTAINTY
+from bandrt.manifest import Variant
 from bandrt_export.dense.bandformer import DENSE, Dense, DenseBandformer
+from bandrt_export.dense.hamiltonian import DenseHamiltonian
 from bandrt_export.dense.released import DenseReleased
 from bandrt_train.model.bandformer import Bandformer
 from bandrt_train.model.ensemble import Ensemble, Model, expected_error
+from bandrt_train.model.hamiltonian.ensemble import HamiltonianModel, LearnedHamiltonianEnsemble
+from bandrt_train.model.hamiltonian.model import LearnedHamiltonian
 from bandrt_train.model.released.model import ReleasedBandformer
 
 
@@ -51,11 +55,21 @@ class DenseEnsemble(nn.Module):
         return (*(output.mean(dim=0) for output in outputs), expected_error(outputs[0], self.rule))
 
 
-def dense_of(model: Model) -> Dense | DenseEnsemble:
+AnyDense = Dense | DenseEnsemble | DenseHamiltonian
+
+
+def dense_of(model: Model | HamiltonianModel) -> AnyDense:
     """The dense twin of a reference model."""
+    if isinstance(model, LearnedHamiltonian | LearnedHamiltonianEnsemble):
+        return DenseHamiltonian(model).eval()
     if isinstance(model, Ensemble):
         return DenseEnsemble(model).eval()
     return _twin(model)
+
+
+def parity_limit_ev(variant: Variant) -> float:
+    """How many eV fp32 rounding may cost a variant."""
+    return (DenseHamiltonian if variant == "hamiltonian" else DENSE[variant]).parity_limit_ev
 
 
 def _twin(model: nn.Module) -> Dense:

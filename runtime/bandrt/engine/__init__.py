@@ -1,6 +1,7 @@
 """Inference sessions: one interface (`session`), opened by `open_session`.
 
 - `onnx`: `session` runs ONNX files, on a GPU through `binding`; `file` reads their manifest without ONNX Runtime.
+- `hamiltonian` makes bands of what an ONNX file gives that ends at a Hamiltonian.
 - `plan`: `open` checks and opens plans, `session` runs them, `lane` is the way of one batch over the GPU, `shapes` and `pool` say
   what it is padded to and where it lies. All of that stands on `device`, a protocol; behind it are `cuda_device`, the only module
   that calls CUDA, and `tensorrt`, the only one that calls TensorRT. `file` reads the manifest without either.
@@ -32,13 +33,14 @@ def default_device(path: Path) -> str:
     return "cuda:0" if path.suffix.lower() == PLAN_SUFFIX else "cpu"
 
 
-def open_session(path: Path, *, device: str | None = None, threads: int | None = None) -> Session:
+def open_session(path: Path, *, device: str | None = None, threads: int | None = None, exact: bool = False) -> Session:
     """Open a model file with the backend its name asks for.
 
     Args:
         path: ``*.onnx`` or ``*.plan``.
         device: ``cpu``, ``cuda`` or ``cuda:N``; None takes `default_device`. It is used or refused, never replaced.
         threads: CPU threads of one run; None takes every core this process may use.
+        exact: compute every k-point, as a check of the model wants it, where large crystals are interpolated otherwise.
 
     Raises:
         EngineError: ``engine-not-found``, ``engine-format``, or what the backend finds.
@@ -51,7 +53,12 @@ def open_session(path: Path, *, device: str | None = None, threads: int | None =
         return open_plan(path, device=device)
     from bandrt.engine.onnx.session import OnnxSession
 
-    return OnnxSession(path, device=device, threads=threads)
+    session = OnnxSession(path, device=device, threads=threads)
+    if session.manifest.solver == "lapack":
+        from bandrt.engine.hamiltonian import HamiltonianSession
+
+        return HamiltonianSession(session, threads=threads, exact=exact)
+    return session
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bandrt.cli import options
+from bandrt.cli import options, say_done
 from bandrt.cli.progress import Progress
 from bandrt.files import check_file, check_folder
 from bandrt_train.cli.checkpoint_path import CHECKPOINT
@@ -201,7 +201,7 @@ def score(
 
     if threads is not None:
         torch.set_num_threads(threads)
-    members = [load_hamiltonian(path / "checkpoint.pt" if path.is_dir() else path) for path in runs]
+    members = [load_hamiltonian(_checkpoint_of(path)) for path in runs]
     other = None if beside is None else load_checkpoint(beside)
     left_out: list[Refusal] = []
 
@@ -238,6 +238,68 @@ def score(
         with replaced(out) as file:
             json.dump(values, file, ensure_ascii=False, indent=1)
     click.echo(json.dumps(values, ensure_ascii=False, indent=1) if as_json else "\n".join(said))
+
+
+@hamiltonian.command(short_help="Put several learned Hamiltonians into one checkpoint.")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN RUN...", type=options.PATH)
+@LABELS
+@click.option(
+    "--split", type=click.Choice(list(SPLITS)), default="held-out", show_default=True,
+    help="Which formulas the uncertainty is fitted to: those that the members did not learn, or one of the splits of them.",
+)  # fmt: skip
+@options.out("Checkpoint to write.", required=True)
+@options.overwrite("Replace the checkpoint if it is there already.")
+@options.threads("of the models")
+@options.quiet()
+def ensemble(
+    runs: tuple[Path, ...], labels: tuple[Path, ...], split: str, out: Path, overwrite: bool, threads: int | None, quiet: bool
+) -> None:
+    """Put trained Hamiltonians, the members of an ensemble, into one checkpoint.
+
+    Each RUN is a run folder or a checkpoint, of the same configuration, data and held-out formulas, and of a seed of its own. The
+    ensemble takes the mean of their Hamiltonians, so a crystal is solved once, and from how far they disagree the error to expect:
+    uncertainty_ev. That is fitted to labelled crystals of formulas that the members held out.
+
+    \b
+    Example:
+      bandrt train hamiltonian ensemble run-0 run-1 --labels train/labels -o ensemble.pt
+
+    Exit codes: 0 written, crystals that were left out are told; 1 stopped by an error, 2 wrong usage.
+    """
+    if len(runs) < 2:
+        raise click.UsageError("one run makes no ensemble; give two or more")
+    check_file(out, overwrite=overwrite)
+    import torch
+
+    from bandrt_train.evaluation.hamiltonian.scores import by_class, score_table
+    from bandrt_train.evaluation.tables import shown
+    from bandrt_train.fit.hamiltonian.combine import build_hamiltonian_ensemble
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    with Progress("crystals", quiet=quiet) as progress:
+        result = build_hamiltonian_ensemble(
+            [_checkpoint_of(path) for path in runs],
+            labels,
+            out,
+            splits=SPLITS[split],
+            progress=lambda n: progress.show(n, None, ""),
+        )
+    _tell(result.refusals)
+    rule, found = result.ensemble, result.calibration
+    said = [
+        f"{len(result.scored.cases)} crystals of formulas that were held out, eV:",
+        score_table(by_class(result.scored)),
+        f"uncertainty {rule.floor_ev:.3g} eV + {rule.slope:.3g} times the disagreement, fitted to {rule.n_crystals} crystals:"
+        f" {found.expected_ev:.3f} eV expected, {found.found_ev:.3f} eV found, rank correlation {shown(found.spearman)}",
+        f"checkpoint: {result.checkpoint}",
+    ]
+    say_done("\n".join(said))
+
+
+def _checkpoint_of(run: Path) -> Path:
+    """The checkpoint in a run folder, or the file itself."""
+    return run / "checkpoint.pt" if run.is_dir() else run
 
 
 def _tell(refusals: Sequence[Refusal]) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe
+from bandrt.recipe import GraphRecipe, KpathRecipe, MeshRecipe, Recipe
 from bandrt_train.model.config import OwnVariant
+from bandrt_train.model.hamiltonian.pairs import REACH, REACH_ANGSTROM
 from bandrt_train.model.released.config import Conventions, ReleasedConfig
 from bandrt_train.model.variants import CONFIGS, BandVariant, Config
 
@@ -15,6 +16,8 @@ GRAPHS: dict[OwnVariant, GraphRecipe] = {
     "bloch": GraphRecipe(n_neighbors=32, tie_rule="complete_shells"),
 }
 """The neighbours of each variant; those of ``released`` are a matter of its `Conventions`."""
+HAMILTONIAN_RECIPE = Recipe(graph=GraphRecipe(rule="bonds", cutoff=REACH_ANGSTROM, reach=REACH), mesh=MeshRecipe())
+"""What engines of ``hamiltonian`` are fed: the pairs that it is trained on, the usual path, and the mesh that fills its bands."""
 
 
 def default_recipe(variant: BandVariant, kpath: KpathRecipe | None = None, conventions: Conventions | None = None) -> Recipe:

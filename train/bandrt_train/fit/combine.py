@@ -10,14 +10,15 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bandrt.errors import BandrtError, UsageError
-from bandrt.manifest import BandRule, EnsembleRule
+from bandrt.manifest import BandRule, EnsembleRule, TrainingDomain
 from bandrt.nested import differences
 from bandrt_train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from bandrt_train.data.dataset import Dataset
@@ -107,7 +108,15 @@ def build_ensemble(
         CheckpointError: a checkpoint cannot be read.
     """
     members = [load_checkpoint(path) for path in paths]
-    _check_members(paths, members)
+    check_members(paths, members)
+    for code, what, values in (
+        ("other-model", "model", [member.config for member in members]),
+        ("other-recipe", "recipe", [member.recipe for member in members]),
+        ("other-bands", "bands", [_counted(member.bands) for member in members]),
+        ("other-data", "training", [what_it_saw(member.training) for member in members]),
+    ):
+        if (found := unlike(what, paths, values)) is not None:
+            raise EnsembleError(code, found)
     _check_data(paths[0], members[0], dataset, gaps)
     models = [_alone(member) for member in members]
     bands = _predict(models, dataset, progress)
@@ -120,8 +129,8 @@ def build_ensemble(
     errors = crystal_errors(Predicted.from_energies(bands.mean, rule), bands.targets)
     combined = fit_rule([member.sha256 for member in members], bands.energies, errors.energy_ev, dataset.folder)
     expected = expected_error(torch.as_tensor(bands.energies), combined).numpy()
-    found = calibration(expected, errors.energy_ev)
-    assert found is not None
+    reliability = calibration(expected, errors.energy_ev)
+    assert reliability is not None
     validation = table_one(errors)
     first, metrics = members[0], validation.flat("validation")
     parents = {member.training.parent_sha256 for member in members}
@@ -135,7 +144,7 @@ def build_ensemble(
         metrics=metrics,
     )
     alone = tuple(evaluate(one, bands.targets, member.bands) for one, member in zip(bands.energies, members, strict=True))
-    return EnsembleResult(output, rule, combined, alone, validation, found)
+    return EnsembleResult(output, rule, combined, alone, validation, reliability)
 
 
 def fit_rule(members: Sequence[str], energies: NDArray[np.float32], energy_ev: Floats, folder: Path) -> EnsembleRule:
@@ -201,35 +210,59 @@ def _predict(models: Sequence[Reference], dataset: Dataset, progress: CountEntri
     return _Held(np.concatenate(energies, axis=1), targets)
 
 
-def _check_members(paths: Sequence[Path], members: Sequence[Checkpoint]) -> None:
-    """Members must be alike in all but their weights, and in these they must differ."""
+class Member(Protocol):
+    """A checkpoint that may be put together with others, whatever its variant."""
+
+    @property
+    def ensemble(self) -> EnsembleRule | None:
+        """None of one model alone."""
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """Parameters and buffers."""
+
+
+def check_members(paths: Sequence[Path], members: Sequence[Member]) -> None:
+    """Members must be several, models alone, and differ in their weights.
+
+    Raises:
+        UsageError: ``too-few-members``.
+        EnsembleError: ``nested-ensemble`` or ``same-member``.
+    """
     if len(members) < 2:
         raise UsageError("too-few-members", f"{len(members)} checkpoint makes no ensemble; give two or more")
     for number, (path, member) in enumerate(zip(paths, members, strict=True)):
         if member.ensemble is not None:
             raise EnsembleError("nested-ensemble", f"{path}: is an ensemble; give its members")
-        for code, what, ours, theirs in (
-            ("other-model", "model", member.config, members[0].config),
-            ("other-recipe", "recipe", member.recipe, members[0].recipe),
-            ("other-bands", "bands", _counted(member.bands), _counted(members[0].bands)),
-            ("other-data", "training", _seen(member), _seen(members[0])),
-        ):
-            if found := differences(dataclasses.asdict(ours), dataclasses.asdict(theirs)):
-                name, here, there = min(found)
-                both = f"{path} and {paths[0]} are not members of one ensemble"
-                raise EnsembleError(code, f"{both}: {what}.{name} is {here!r} and {there!r}")
         for twin, other in zip(paths[:number], members[:number], strict=True):
-            if all(torch.equal(tensor, other.state[name]) for name, tensor in member.state.items()):
+            if member.state.keys() == other.state.keys() and all(
+                torch.equal(tensor, other.state[name]) for name, tensor in member.state.items()
+            ):
                 raise EnsembleError("same-member", f"{path} and {twin} have the same weights; train them with different seeds")
+
+
+def unlike(what: str, paths: Sequence[Path], values: Sequence[Any]) -> str | None:
+    """Where members differ in a dataclass, in words; None where they are alike.
+
+    Args:
+        what: it is called.
+        paths: of the members.
+        values: the dataclass of each.
+    """
+    for path, value in zip(paths, values, strict=True):
+        if found := differences(dataclasses.asdict(value), dataclasses.asdict(values[0])):
+            name, here, there = min(found)
+            return f"{path} and {paths[0]} are not members of one ensemble: {what}.{name} is {here!r} and {there!r}"
+    return None
 
 
 def _counted(rule: BandRule) -> BandRule:
     return dataclasses.replace(rule, metal_tolerance_ev=0.0)
 
 
-def _seen(member: Checkpoint) -> Any:
+def what_it_saw(training: TrainingDomain) -> TrainingDomain:
     """What a member was trained on; the checkpoint that it started from may have had a seed of its own."""
-    return dataclasses.replace(member.training, metrics={}, parent_sha256="")
+    return dataclasses.replace(training, metrics={}, parent_sha256="")
 
 
 def _check_data(path: Path, member: Checkpoint, dataset: Dataset, gaps: Dataset | None) -> None:

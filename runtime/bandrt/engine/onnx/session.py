@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bandrt.contract import DTYPES, TENSORS, Dtype, known_sizes, require_names
+from bandrt.contract import HAMILTONIAN, TENSORS, Dtype, known_sizes, require_names
 from bandrt.cores import available_cores
 from bandrt.engine.cuda_driver import require_gpu
 from bandrt.engine.onnx.binding import BoundRunner, load_cuda_libraries
@@ -31,7 +31,8 @@ class OnnxSession:
     """A model run by ONNX Runtime.
 
     The manifest is read and the model's inputs and outputs are compared with it before anything is computed. A CUDA device is
-    used or refused, never replaced by the CPU.
+    used or refused, never replaced by the CPU. A model whose solver is ``lapack`` gives `bandrt.contract.HAMILTONIAN`, of which
+    `bandrt.engine.hamiltonian` makes what its manifest lists; batches of it are run as they are given.
     """
 
     def __init__(self, path: Path, *, device: str = "cpu", threads: int | None = None, whole_batches: bool = False) -> None:
@@ -56,6 +57,14 @@ class OnnxSession:
         self._manifest = manifest_of(path)
         self._path = path
         self._device = device if kind == "cpu" else f"cuda:{index}"
+        on_host = self._manifest.solver == "lapack"
+        if on_host and kind == "cuda":
+            raise EngineError(
+                "device-unavailable",
+                f"{path}: its bands are computed with LAPACK, on the CPU alone; run it with --device cpu, or export it again with"
+                " --solver graph",
+            )
+        self._gives = HAMILTONIAN if on_host else tuple(TENSORS[name] for name in self._manifest.outputs if name in TENSORS)
         try:
             onnxruntime = load_onnxruntime()
         except ImportError as error:
@@ -75,7 +84,7 @@ class OnnxSession:
             providers.insert(0, (provider, {"device_id": str(index), **CUDA_OPTIONS}))
         try:
             session = onnxruntime.InferenceSession(str(path), sess_options=_options(threads), providers=providers)
-            sliced = kind == "cpu" and not whole_batches
+            sliced = kind == "cpu" and not whole_batches and not on_host
             alone = session
             if sliced and threads > 1:
                 alone = onnxruntime.InferenceSession(str(path), sess_options=_options(1), providers=providers)
@@ -141,7 +150,7 @@ class OnnxSession:
         self.close()
 
     def _evaluate(self, session: Any, feeds: Inputs) -> Outputs:
-        names = list(self._manifest.outputs)
+        names = [tensor.name for tensor in self._gives]
         return dict(zip(names, session.run(names, feeds), strict=True))
 
     def _compare_with_manifest(self) -> None:
@@ -149,13 +158,14 @@ class OnnxSession:
         require_names(manifest, name=str(self._path))
         inputs = {i.name: i for i in self._session.get_inputs()}
         outputs = {o.name: o for o in self._session.get_outputs()}
+        given = {tensor.name for tensor in self._gives}
         self._compare("inputs", set(inputs), set(manifest.inputs))
-        self._compare("outputs", set(outputs) & set(manifest.outputs), set(manifest.outputs))
-        for name in (*manifest.inputs, *manifest.outputs):
-            found, expected = (inputs | outputs)[name], _ELEMENT_TYPES[DTYPES[name]]
+        self._compare("outputs", set(outputs) & given, given)
+        for tensor in (*(TENSORS[name] for name in manifest.inputs), *self._gives):
+            found, expected = (inputs | outputs)[tensor.name], _ELEMENT_TYPES[tensor.dtype]
             if found.type != expected:
-                raise EngineError("engine-mismatch", f"{self._path}: {name} is {found.type}, expected {expected}")
-            self._compare_shape(name, found.shape, TENSORS[name].shape(known_sizes(manifest)))
+                raise EngineError("engine-mismatch", f"{self._path}: {tensor.name} is {found.type}, expected {expected}")
+            self._compare_shape(tensor.name, found.shape, tensor.shape(known_sizes(manifest)))
 
     def _compare(self, what: str, found: set[str], expected: set[str]) -> None:
         if found != expected:

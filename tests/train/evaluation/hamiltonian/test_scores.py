@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bandrt.crystal import Crystal
+from bandrt.hamiltonian.filling import KEPT
 from bandrt.manifest import TrainingDomain
 from bandrt.recipe import Recipe
 from bandrt_train.checkpoint import load_checkpoint
@@ -19,7 +20,6 @@ from bandrt_train.evaluation.hamiltonian.cases import Case, make_case, read_case
 from bandrt_train.evaluation.hamiltonian.classes import CLASSES, classes_of
 from bandrt_train.evaluation.hamiltonian.scores import by_class, part, rows, score, score_beside, score_table, unseen_by_default
 from bandrt_train.hamiltonian_checkpoint import HamiltonianCheckpoint
-from bandrt_train.model.hamiltonian.filling import KEPT
 from bandrt_train.weights import SHIPPED
 from tests.support.small_hamiltonians import (
     ALUMINIUM,

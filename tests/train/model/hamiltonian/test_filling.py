@@ -8,8 +8,9 @@ import torch
 
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
+from bandrt.hamiltonian.filling import KEPT, Filled
 from bandrt.manifest import BandRule
-from bandrt_train.model.hamiltonian.filling import KEPT, Filled, fermi_level, fill, mean_of, predict
+from bandrt_train.model.hamiltonian.filling import fill, mean_of, predict
 from bandrt_train.model.hamiltonian.model import RealSpace
 from bandrt_train.model.hamiltonian.pairs import Pairs, find_pairs
 from tests.support.small_hamiltonians import ALUMINIUM, SILICON, bands_of, small_model
@@ -27,12 +28,6 @@ def cosine_bands(levels: list[float], width: float) -> tuple[Pairs, RealSpace]:
 
 def nine(first: float, second: float) -> list[float]:
     return [first, second, *(50.0 + i for i in range(7))]
-
-
-def test_a_half_filled_band_ends_at_its_middle() -> None:
-    energies, weights = torch.linspace(-2.0, 2.0, 401)[:, None], torch.full((401,), 1 / 401)
-    assert float(fermi_level(energies, weights, 1.0, 0.05)) == pytest.approx(0.0, abs=1e-4)
-    assert float(fermi_level(energies, weights, 0.5, 0.05)) == pytest.approx(-1.0, abs=0.02)
 
 
 def test_filled_bands_below_empty_ones_make_a_gap_with_its_middle_at_zero() -> None:
@@ -64,16 +59,6 @@ def test_energies_are_those_of_the_model_but_for_their_zero() -> None:
     difference = filled.energies[known] - own[:, 4 - int(known[:KEPT].sum()) : 4 + int(known[KEPT:].sum())].T
     assert np.ptp(difference) < 1e-9
     assert known.sum() == 4 + KEPT  # of silicon's four filled bands there is nothing below
-
-
-def test_the_window_is_a_view_on_counted_bands() -> None:
-    energies = np.arange(2.0 * KEPT)[:, None] - KEPT + 0.5
-    rule = BandRule()
-    metal, other = Filled(energies - 1.0, True, 0.0), Filled(energies, False, 1.0)
-    np.testing.assert_allclose(other.window(rule)[:, 0], [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5])
-    np.testing.assert_allclose(metal.window(rule)[:, 0], [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5])
-    np.testing.assert_allclose(metal.window(rule, KEPT)[:, 0], [-3.5, -2.5, -1.5, -0.5, 0.5, 1.5])
-    assert len(other.window(BandRule(n_bands=12, n_valence=6))) == 12
 
 
 def test_bands_that_a_crystal_does_not_have_are_refused_not_invented() -> None:

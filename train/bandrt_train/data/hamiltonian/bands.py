@@ -7,7 +7,6 @@ in one is above it in the other. The window of six bands around the Fermi level 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from bandrt.arguments import checked_number, checked_whole
 from bandrt.errors import InputError
+from bandrt.hamiltonian.filling import n_filled
 from bandrt.manifest import BandRule
 from bandrt_train.data.dataset import Refusal
 from bandrt_train.data.documents import BandDocument
@@ -27,8 +27,6 @@ from bandrt_train.model.hamiltonian.pairs import Pairs, find_pairs
 
 LAST_AND_NEXT = BandRule(n_bands=2, n_valence=1)
 """What zero and edges are read from."""
-HALF = 1e-6
-"""Electrons, of rounding."""
 WHOLE = 1e-3
 """Electrons: how far their number may be from a whole one."""
 
@@ -196,7 +194,7 @@ def filled_bands(document: BandDocument, n_nonempty: int, is_metal: bool, pairs:
                 f"{document.id}: {electrons:g} electrons in its bands, {pairs.electrons:g} in those of the model;"
                 " they may differ by filled shells, not by an odd number",
             )
-        return math.ceil(electrons / 2.0 - HALF)
+        return n_filled(electrons)
     if document.n_occupied is None and is_metal:
         raise InputError("electrons-unknown", f"{document.id}: a metal whose document does not say n_electrons or n_occupied")
     if pairs.is_odd and not is_metal:

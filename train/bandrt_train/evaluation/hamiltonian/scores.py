@@ -11,9 +11,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from bandrt.errors import InputError
+from bandrt.hamiltonian.filling import KEPT, Filled
 from bandrt_train.checkpoint import Checkpoint
 from bandrt_train.data.dataset import Refusal, Split, SplitRule
 from bandrt_train.evaluation.errors import EvaluationError
@@ -24,7 +26,8 @@ from bandrt_train.evaluation.predictions import estimate
 from bandrt_train.evaluation.tables import shown
 from bandrt_train.hamiltonian_checkpoint import HamiltonianCheckpoint
 from bandrt_train.model.graphs import to_data
-from bandrt_train.model.hamiltonian.filling import KEPT, Filled, mean_of, predict
+from bandrt_train.model.hamiltonian.ensemble import HamiltonianModel
+from bandrt_train.model.hamiltonian.filling import fill, mean_of
 
 COLUMNS = {
     "energy_mae_ev": "energy",
@@ -49,11 +52,13 @@ class Scored:
         cases: the crystals.
         errors: of the six bands around the highest nonempty one, as the model judges it, of gap and metal.
         counted_ev: (n,) eV, errors of the energies when the six bands are counted from half filling in both; NaN where unknown.
+        expected_ev: (n,) eV, errors of the energies that the model expected; NaN where it does not say.
     """
 
     cases: tuple[Case, ...]
     errors: CrystalErrors
     counted_ev: Floats
+    expected_ev: Floats
 
 
 def score(
@@ -80,46 +85,57 @@ def score(
     models = [(one.held_out, one.build_model()) for one in members]
     kept: list[Case] = []
     filled: list[Filled] = []
+    expected: list[float] = []
     refused = []
     for case in cases:
         unlearned = [model for held_out, model in models if held_out.split(case.formula) in splits]
         if not unlearned:
             continue
         try:
-            one = mean_of([predict(model, case.pairs, case.features.kpath.frac_kpoints) for model in unlearned])
+            one, error = _together(unlearned, case)
             one.window(RULE), one.window(RULE, KEPT + case.n_above)
         except InputError as error:
             refused.append(Refusal(case.id, case.id, "predict", error.code, error.message))
             continue
         kept.append(case)
         filled.append(one)
+        expected.append(error)
         progress(len(kept))
     if not kept:
         raise EvaluationError("empty-split", "no crystal of these labels is of a formula that a model held out; give other labels")
-    return _scored(kept, filled), refused
+    return _scored(kept, filled, np.array(expected)), refused
 
 
-def _scored(cases: Sequence[Case], filled: Sequence[Filled]) -> Scored:
+@torch.no_grad()
+def _together(models: Sequence[HamiltonianModel], case: Case) -> tuple[Filled, float]:
+    """What several models say of a crystal, and the error that they expect on average, eV, NaN where one does not say."""
+    made = [model.real_space([case.pairs])[0] for model in models]
+    filled = [fill(case.pairs, one, case.features.kpath.frac_kpoints) for one in made]
+    return mean_of(filled), float(np.mean([np.nan if one.uncertainty is None else float(one.uncertainty) for one in made]))
+
+
+def _scored(cases: Sequence[Case], filled: Sequence[Filled], expected_ev: Floats) -> Scored:
     targets = [case.targets for case in cases]
     gap, metal = np.array([one.band_gap for one in filled]), np.array([one.is_metal for one in filled])
     judged = np.stack([one.window(RULE) for one in filled])
     counted = np.stack([one.window(RULE, KEPT + case.n_above) for one, case in zip(filled, cases, strict=True)])
     errors = crystal_errors(Predicted(gap, metal, judged), targets)
-    return Scored(tuple(cases), errors, crystal_errors(Predicted(gap, metal, counted), targets).energy_ev)
+    return Scored(tuple(cases), errors, crystal_errors(Predicted(gap, metal, counted), targets).energy_ev, expected_ev)
 
 
 def score_beside(checkpoint: Checkpoint, cases: Sequence[Case]) -> Scored:
     """Predict the same crystals by a model of six bands, made for the features of the cases."""
     energies = estimate(checkpoint.build_model(), [to_data(case.features) for case in cases]).energies
     errors = crystal_errors(Predicted.from_energies(energies, checkpoint.bands), [case.targets for case in cases])
-    return Scored(tuple(cases), errors, np.full(len(cases), np.nan))
+    unknown = np.full(len(cases), np.nan)
+    return Scored(tuple(cases), errors, unknown, unknown)
 
 
 def part(scored: Scored, member: NDArray[np.bool_]) -> Scored:
     """Some of the crystals, (n,) bool."""
     chosen = {name: value[member] for name, value in vars(scored.errors).items()}
     cases = tuple(case for case, belongs in zip(scored.cases, member, strict=True) if belongs)
-    return Scored(cases, CrystalErrors(**chosen), scored.counted_ev[member])
+    return Scored(cases, CrystalErrors(**chosen), scored.counted_ev[member], scored.expected_ev[member])
 
 
 def unseen_by_default(cases: Sequence[Case]) -> NDArray[np.bool_]:
@@ -167,6 +183,7 @@ def rows(scored: Scored) -> list[dict[str, Any]]:
             "energy_ev": _plain(errors.energy_ev[i]),
             "counted_ev": _plain(scored.counted_ev[i]),
             "gap_ev": _plain(errors.gap_ev[i]),
+            "uncertainty_ev": _plain(scored.expected_ev[i]),
         }
         for i, case in enumerate(scored.cases)
     ]

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bandrt.hamiltonian.filling import fermi_level
 from bandrt_train.data.hamiltonian.bands import CountedBands
 from bandrt_train.data.hamiltonian.gaps import KnownGap
 from bandrt_train.fit.hamiltonian.config import LossConfig
-from bandrt_train.model.hamiltonian.filling import fermi_level
 from bandrt_train.model.hamiltonian.model import LearnedHamiltonian
 
 WATCHED_KPOINTS = 16
@@ -48,8 +48,8 @@ def differences(label: CountedBands, drawn: Drawn, bands: Tensor, smearing_ev: f
         zero = 0.5 * (bands[-2, label.n_nonempty - 1] + bands[-1, label.n_nonempty])
     else:
         with torch.no_grad():
-            electrons = torch.sigmoid(-wanted / smearing_ev).sum()
-            level = fermi_level(own, torch.full((len(own),), 0.5).to(own), electrons, smearing_ev)
+            electrons = float(torch.sigmoid(-wanted / smearing_ev).sum())
+            level = fermi_level(own.detach().cpu().numpy(), np.full(len(own), 0.5), electrons, smearing_ev)
             filled = torch.sigmoid((level - own) / smearing_ev)
             share = filled * (1.0 - filled) + NOWHERE
             share = share / share.sum()

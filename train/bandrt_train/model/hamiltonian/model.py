@@ -31,6 +31,8 @@ class RealSpace(NamedTuple):
     """(V, 3) R, whole numbers."""
     flat_levels: Tensor
     """(F,) eV: bands that are the same everywhere."""
+    uncertainty: Tensor | None = None
+    """(), eV, the error to expect of the bands; None from one model alone."""
 
 
 class LearnedHamiltonian(nn.Module):

@@ -149,15 +149,14 @@ class CouplingNetwork(nn.Module):
     def forward(self, pairs: PairBatch) -> Couplings:
         """Run it on a batch of crystals."""
         ratio = pairs.distance / pairs.bond
-        basis = torch.cat([_gaussians(ratio, self.ratios), _gaussians(pairs.distance, self.distances)], dim=1)
+        basis = self.basis(pairs.distance, ratio)
         nodes = self.embed(self.properties[pairs.numbers])
         weight = (pairs.taper * torch.exp(-MESSAGE_FALL * (ratio - 1.0)))[:, None]
         for message in self.messages:
             nodes = message(nodes, pairs, basis, weight)
         of_pair = self.of_pair(self.centre(nodes)[pairs.centre] + self.neighbor(nodes)[pairs.neighbor] + self.pair(basis))
         scale, own, field = torch.split(of_pair, [N_STRENGTHS, N_STRENGTHS, N_FIELDS], dim=1)
-        unit = (HBAR2_OVER_M / pairs.bond**2 * pairs.taper)[:, None]
-        one_way = (self.eta * (1.0 + scale) + own) * torch.exp(-F.softplus(self.fall) * (ratio[:, None] - 1.0)) * unit
+        one_way = self.strength(scale, own, ratio, HBAR2_OVER_M / pairs.bond**2 * pairs.taper)
         near = (torch.exp(-FIELD_FALL * (ratio - 1.0)) * pairs.taper)[:, None]
         shift, flat_shift = torch.split(LEVEL_EV * self.of_atom(nodes), [len(SHELLS), len(FLAT_KINDS)], dim=1)
         return Couplings(
@@ -166,6 +165,20 @@ class CouplingNetwork(nn.Module):
             level=self.free_level[pairs.numbers] * self.level_scale + shift,
             flat_shift=flat_shift,
         )
+
+    def basis(self, distance: Tensor, ratio: Tensor) -> Tensor:
+        """Distances (E,) Å, and the same in sums of covalent radii, in Gaussians: (E, 2 * n_gaussians)."""
+        return torch.cat([_gaussians(ratio, self.ratios), _gaussians(distance, self.distances)], dim=1)
+
+    def strength(self, scale: Tensor, own: Tensor, ratio: Tensor, unit: Tensor) -> Tensor:
+        """Strengths (E, 14) eV as called from one end, of what the network says there.
+
+        Args:
+            scale, own: (E, 14): by how much those of the textbook are changed, and what is added to them.
+            ratio: (E,) distances in sums of covalent radii.
+            unit: (E,) Harrison's unit at that sum, tapered, eV.
+        """
+        return (self.eta * (1.0 + scale) + own) * torch.exp(-F.softplus(self.fall) * (ratio[:, None] - 1.0)) * unit[:, None]
 
 
 def _gaussians(values: Tensor, centres: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
+from bandrt.hamiltonian.filling import is_odd, n_filled
 from bandrt_train.model.hamiltonian.atoms import N_ORBITALS, atomic_data
 
 REACH = 2.3
@@ -21,8 +22,6 @@ TAPER = 0.25
 """Share of the reach over which hoppings go to zero."""
 SAME_PLACE = 1e-3
 """Å: an atom does not hop to itself."""
-HALF = 1e-6
-"""Electrons: a band is half full, or it is not, but for rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,12 +71,12 @@ class Pairs:
     @property
     def n_filled(self) -> int:
         """How many bands the electrons fill, the last perhaps by half: everything is counted from here."""
-        return int(np.ceil(self.electrons / 2.0 - HALF))
+        return n_filled(self.electrons)
 
     @property
     def is_odd(self) -> bool:
         """Whether the last of them is half full, so that the crystal is a metal."""
-        return 2.0 * self.n_filled - self.electrons > 0.5
+        return is_odd(self.electrons)
 
 
 def find_pairs(crystal: Crystal) -> Pairs:

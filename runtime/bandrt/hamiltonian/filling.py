@@ -1,0 +1,123 @@
+"""Electrons into bands: where the energy zero is, metal or not, the gap, and which bands are those around the Fermi level.
+
+Bands are counted from half filling, which no energy decides: the window of a `BandRule` is a view on them. The highest nonempty
+band of a metal, by which the window is chosen, changes when a band grazes the Fermi level; the counted bands do not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandrt.errors import InputError
+from bandrt.manifest import BandRule
+
+KEPT = 12
+"""Bands kept up to half filling, and as many above it."""
+SMEARING_EV = 0.05
+HALVINGS = 50
+"""Of the interval that holds the Fermi level: far below rounding."""
+HALF = 1e-6
+"""Electrons: a band is half full, or it is not, but for rounding."""
+
+
+@dataclass(frozen=True, eq=False)
+class Filled:
+    """Bands of one crystal at K k-points, around half filling.
+
+    Attributes:
+        energies: (2 * KEPT, K) eV relative to E_F of a metal or to mid-gap; the first `KEPT` are those that the electrons would
+            fill. NaN where the crystal has no such band.
+        is_metal: whether bands of both halves overlap, here or on the mesh, or the number of electrons is odd.
+        band_gap: eV, here and on the mesh; 0 for metals.
+    """
+
+    energies: NDArray[np.float64]
+    is_metal: bool
+    band_gap: float
+
+    @property
+    def n_nonempty(self) -> int:
+        """How many of these bands are not empty."""
+        if not self.is_metal:
+            return KEPT
+        return int((np.nan_to_num(self.energies, nan=np.inf)[KEPT:].min(axis=1) < 0.0).sum()) + KEPT
+
+    def window(self, rule: BandRule, n_nonempty: int | None = None) -> NDArray[np.float64]:
+        """The bands of a rule, (n_bands, K), around the highest nonempty one, or around a given one of these.
+
+        Raises:
+            InputError: ``too-few-bands`` where the crystal has not as many.
+        """
+        first = (self.n_nonempty if n_nonempty is None else n_nonempty) - rule.n_valence
+        chosen = self.energies[max(first, 0) : first + rule.n_bands]
+        if len(chosen) < rule.n_bands or np.isnan(chosen).any():
+            raise InputError("too-few-bands", f"{rule.n_bands} bands are wanted, and this crystal has not as many in the model")
+        return chosen
+
+
+def n_filled(electrons: float) -> int:
+    """How many bands electrons fill, the last perhaps by half: everything is counted from here."""
+    return int(np.ceil(electrons / 2.0 - HALF))
+
+
+def is_odd(electrons: float) -> bool:
+    """Whether the last of them is half full, so that the crystal is a metal."""
+    return 2.0 * n_filled(electrons) - electrons > 0.5
+
+
+def fill(
+    path: NDArray[np.floating[Any]], mesh: NDArray[np.floating[Any]], weights: NDArray[np.floating[Any]], electrons: float
+) -> Filled:
+    """Fill the bands of one crystal.
+
+    Args:
+        path: (K, n) eV, ascending, of the k-path.
+        mesh: (M, n) eV of a mesh that stands for the whole Brillouin zone.
+        weights: (M,) of its points, adding up to one.
+        electrons: in a cell.
+
+    Raises:
+        InputError: ``too-few-bands`` where the bands cannot hold the electrons, or hold no more.
+    """
+    half, n_bands = n_filled(electrons), path.shape[1]
+    if not 0 < half < n_bands:
+        raise InputError("too-few-bands", f"{electrons:g} electrons do not fill {n_bands} bands in part")
+    bottom = min(path[:, half].min(), mesh[:, half].min())
+    top = max(path[:, half - 1].max(), mesh[:, half - 1].max())
+    gap = float(bottom) - float(top)
+    is_metal = is_odd(electrons) or gap <= 0.0
+    if is_metal:
+        zero = fermi_level(mesh, weights, electrons, SMEARING_EV)
+    else:
+        zero = 0.5 * (float(path[:, half - 1].max()) + float(path[:, half].min()))
+    kept = np.full((2 * KEPT, len(path)), np.nan)
+    first, end = max(0, half - KEPT), min(n_bands, half + KEPT)
+    kept[first - half + KEPT : end - half + KEPT] = (path[:, first:end].astype(np.float64) - zero).T
+    return Filled(kept, is_metal, 0.0 if is_metal else gap)
+
+
+def fermi_level(
+    energies: NDArray[np.floating[Any]], weights: NDArray[np.floating[Any]], electrons: float, smearing_ev: float
+) -> float:
+    """The level up to which bands hold so many electrons: ``sum_k w_k sum_n 2 f = electrons``, found by halving.
+
+    Args:
+        energies: (K, n) eV.
+        weights: (K,).
+        electrons: more than none and fewer than these bands can hold.
+        smearing_ev: of the Fermi function.
+    """
+    values, share = np.asarray(energies, np.float64), np.asarray(weights, np.float64)
+    low, high = float(values.min()) - 1.0, float(values.max()) + 1.0
+    for _ in range(HALVINGS):
+        level = 0.5 * (low + high)
+        filled = 1.0 - np.tanh(0.5 * (values - level) / smearing_ev)  # twice the Fermi function
+        if float(share @ filled.sum(axis=1)) < electrons:
+            low = level
+        else:
+            high = level
+    return 0.5 * (low + high)

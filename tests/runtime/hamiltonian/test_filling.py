@@ -1,0 +1,60 @@
+"""Filling: bands are counted from half filling, wherever their energies are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bandrt.errors import InputError
+from bandrt.hamiltonian.filling import KEPT, Filled, fermi_level, fill, is_odd, n_filled
+from bandrt.manifest import BandRule
+
+
+def test_a_half_filled_band_ends_at_its_middle() -> None:
+    energies, weights = np.linspace(-2.0, 2.0, 401)[:, None], np.full(401, 1 / 401)
+    assert fermi_level(energies, weights, 1.0, 0.05) == pytest.approx(0.0, abs=1e-4)
+    assert fermi_level(energies, weights, 0.5, 0.05) == pytest.approx(-1.0, abs=0.02)
+
+
+def test_points_of_no_weight_do_not_move_the_fermi_level() -> None:
+    energies, weights = np.linspace(-2.0, 2.0, 401)[:, None], np.full(401, 1 / 401)
+    padded = fermi_level(np.concatenate([energies, np.full((5, 1), -1.9)]), np.concatenate([weights, np.zeros(5)]), 1.0, 0.05)
+    assert padded == pytest.approx(fermi_level(energies, weights, 1.0, 0.05), abs=1e-9)
+
+
+@pytest.mark.parametrize(("electrons", "bands", "odd"), [(8.0, 4, False), (7.0, 4, True), (8.0000001, 4, False), (1.0, 1, True)])
+def test_electrons_fill_bands_in_pairs(electrons: float, bands: int, odd: bool) -> None:
+    assert (n_filled(electrons), is_odd(electrons)) == (bands, odd)
+
+
+def test_the_gap_is_that_of_path_and_mesh_and_the_zero_that_of_the_path() -> None:
+    path, mesh = np.array([[0.0, 3.0], [0.5, 4.0]]), np.array([[0.8, 2.8]])
+    filled = fill(path, mesh, np.ones(1), 2.0)
+    assert not filled.is_metal
+    assert filled.band_gap == pytest.approx(2.0)
+    np.testing.assert_allclose(filled.energies[KEPT - 1 : KEPT + 1], path.T - 1.75)
+    assert np.isnan(filled.energies[: KEPT - 1]).all()
+
+
+def test_bands_that_overlap_off_the_path_make_a_metal() -> None:
+    filled = fill(np.array([[0.0, 3.0]]), np.array([[3.0, 4.0], [0.0, 2.0]]), np.full(2, 0.5), 2.0)
+    assert filled.is_metal
+    assert filled.band_gap == 0.0
+    assert filled.energies[KEPT, 0] == pytest.approx(0.5, abs=1e-6)  # E_F lies midway between 2 and 3
+
+
+def test_the_window_is_a_view_on_counted_bands() -> None:
+    energies = np.arange(2.0 * KEPT)[:, None] - KEPT + 0.5
+    rule = BandRule()
+    metal, other = Filled(energies - 1.0, True, 0.0), Filled(energies, False, 1.0)
+    np.testing.assert_allclose(other.window(rule)[:, 0], [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5])
+    np.testing.assert_allclose(metal.window(rule)[:, 0], [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5])
+    np.testing.assert_allclose(metal.window(rule, KEPT)[:, 0], [-3.5, -2.5, -1.5, -0.5, 0.5, 1.5])
+    assert len(other.window(BandRule(n_bands=12, n_valence=6))) == 12
+
+
+@pytest.mark.parametrize("electrons", [0.0, 4.0, 6.0])
+def test_electrons_that_leave_no_band_empty_or_fill_none_are_refused(electrons: float) -> None:
+    with pytest.raises(InputError) as refused:
+        fill(np.array([[0.0, 1.0]]), np.array([[0.0, 1.0]]), np.ones(1), electrons)
+    assert refused.value.code == "too-few-bands"
