@@ -18,7 +18,7 @@ from bandrt.crystal import Crystal
 from bandrt.errors import ArgumentError, BandrtError, ManifestError
 from bandrt.manifest import BandRule, Bucket, Manifest, TrainingDomain
 from bandrt.readers import parse
-from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe, SymmetryRecipe
+from bandrt.recipe import GraphRecipe, KpathRecipe, MeshRecipe, Recipe, SymmetryRecipe
 from bandrt.results.convert import convert
 from bandrt.results.store import check_store
 from bandrt.results.writer import Store
@@ -44,6 +44,21 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "cutoff": (lambda: GraphRecipe(cutoff="8"), "cutoff is '8', allowed: a number, more than 0 to 100"),
     "tie tolerance": (lambda: GraphRecipe(tie_tolerance=-1.0), "tie_tolerance is -1.0"),
     "self images": (lambda: GraphRecipe(self_images="no"), "self_images is 'no', allowed: a bool"),
+    "rule": (lambda: GraphRecipe(rule="all"), "rule is 'all', allowed: 'nearest', 'bonds'"),
+    "reach": (lambda: GraphRecipe(rule="bonds", reach=0.0), "reach is 0.0, allowed: a number, more than 0 to 10"),
+    "bonds without images": (lambda: GraphRecipe(rule="bonds", self_images=False), "rule is 'bonds', allowed: 'nearest'"),
+    "bonds turned around": (lambda: GraphRecipe(rule="bonds", direction="from_center"), "rule is 'bonds', allowed: 'nearest'"),
+    "spacing of a mesh": (lambda: MeshRecipe(spacing=-1), "spacing is -1, allowed: a number, more than 0 to 100"),
+    "points of a mesh": (lambda: MeshRecipe(most=2.0), "most is 2.0, allowed: a whole number, 1 to 32"),
+    "a mesh of numbers": (lambda: Recipe(mesh=(0.45, 6)), "mesh is (0.45, 6), allowed: a MeshRecipe"),
+    "no solver of a Hamiltonian": (
+        lambda: dataclasses.replace(TINY_MANIFEST, variant="hamiltonian"),
+        "solver is None, allowed: a solver with the variant hamiltonian",
+    ),
+    "a solver of no Hamiltonian": (
+        lambda: dataclasses.replace(TINY_MANIFEST, solver="lapack"),
+        "solver is 'lapack', allowed: None with the variant paper",
+    ),
     "frame": (lambda: KpathRecipe(frame="reduced"), "allowed: 'fractional', 'cartesian'"),
     "smoothing": (lambda: KpathRecipe(smoothing="spline"), "smoothing is 'spline', allowed: 'none'"),
     "a part of a recipe": (lambda: Recipe(kpath="latimer_munro"), "kpath is 'latimer_munro', allowed: a KpathRecipe"),

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bandrt.batch import Batcher, bucket_size, pad
-from bandrt.contract import GRAPH_INPUTS
+from bandrt.contract import GRAPH_INPUTS, INPUT_NAMES
 from bandrt.crystal import Crystal
 from bandrt.features import Features
 from bandrt.kpaths.path import KPath
@@ -19,7 +19,7 @@ WORST_PADDING = 0.2
 """Share of a row that may be padding."""
 
 
-def made_up(n_atoms: int, *, n_slots: int = 12, n_kpoints: int = 5) -> Features:
+def made_up(n_atoms: int, *, n_slots: int = 12, n_kpoints: int = 5, n_mesh: int = 0, directed: bool = False) -> Features:
     """Features of the right shapes with no zero in them, so that padding is told from content."""
     random = np.random.default_rng(n_atoms)
     numbers = random.integers(1, 90, n_atoms).astype(np.int32)
@@ -36,6 +36,9 @@ def made_up(n_atoms: int, *, n_slots: int = 12, n_kpoints: int = 5) -> Features:
         atom_mask=np.ones(n_atoms, dtype=np.bool_),
         kpath=KPath("latimer_munro", frac_kpoints, np.arange(n_kpoints) / 10, ("Γ", "X"), np.array([0, n_kpoints - 1])),
         kpoints=frac_kpoints.astype(np.float32),
+        neighbor_direction=random.uniform(0.1, 1, (n_atoms, n_slots, 3)).astype(np.float32) if directed else None,
+        mesh_kpoints=random.uniform(0.1, 0.5, (n_mesh, 3)).astype(np.float32),
+        mesh_weights=random.uniform(0.1, 0.5, n_mesh).astype(np.float32),
     )
 
 
@@ -79,10 +82,36 @@ def test_padding_is_zero_in_atoms_slots_and_rows() -> None:
             assert not array[1, :, 3:].any(), name
 
 
-@pytest.mark.parametrize("too_small", [{"n_atoms": 6}, {"n_slots": 11}, {"batch_size": 1}])
+def test_directions_and_meshes_are_padded_with_zeros() -> None:
+    crystals = [made_up(4, n_mesh=3, directed=True), made_up(2, n_slots=20, n_mesh=9, directed=True)]
+    batch = pad(crystals, n_mesh=11, batch_size=3)
+    assert tuple(batch) == INPUT_NAMES
+    assert batch["neighbor_direction"].shape == (3, 4, 20, 3)
+    assert (batch["mesh_kpoints"].shape, batch["mesh_weights"].shape) == ((3, 11, 3), (3, 11))
+    for row, one in enumerate(crystals):
+        (n, d), m = one.neighbor_index.shape, len(one.mesh_weights)
+        np.testing.assert_array_equal(batch["neighbor_direction"][row, :n, :d], one.neighbor_direction)
+        np.testing.assert_array_equal(batch["mesh_kpoints"][row, :m], one.mesh_kpoints)
+        np.testing.assert_array_equal(batch["mesh_weights"][row, :m], one.mesh_weights)
+        for behind in (
+            batch["neighbor_direction"][row, n:],
+            batch["neighbor_direction"][row, :, d:],
+            batch["mesh_weights"][row, m:],
+        ):
+            assert not behind.any()
+    assert not any(array[2:].any() for array in batch.values())
+    assert pad(crystals)["mesh_weights"].shape == (2, 9)
+
+
+def test_another_number_of_kpoints_is_refused() -> None:
+    with pytest.raises(ValueError, match="broadcast"):
+        pad([made_up(3, n_kpoints=5), made_up(3, n_kpoints=4)])
+
+
+@pytest.mark.parametrize("too_small", [{"n_atoms": 6}, {"n_slots": 11}, {"batch_size": 1}, {"n_mesh": 3}])
 def test_crystals_that_do_not_fit_are_refused(too_small: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="do not fit"):
-        pad([made_up(3), made_up(7)], **too_small)
+        pad([made_up(3), made_up(7, n_mesh=4)], **too_small)
 
 
 def test_bucket_sizes_hold_their_crystals_with_little_padding() -> None:

@@ -21,8 +21,11 @@ from bandrt.contract import (
     DIMENSIONS,
     DTYPES,
     GRAPH_INPUTS,
+    HAMILTONIAN,
+    HAMILTONIAN_NAMES,
     INPUT_NAMES,
     INPUTS,
+    NOWHERE,
     OUTPUT_NAMES,
     OUTPUTS,
     REQUIRED_INPUTS,
@@ -35,7 +38,8 @@ from bandrt.engine.onnx.file import with_checksum
 from bandrt.engine.plan.file import sidecar
 from bandrt.errors import BandrtError
 from bandrt.features import Features
-from bandrt.manifest import METADATA_KEY, Manifest
+from bandrt.manifest import METADATA_KEY, Manifest, Solver
+from bandrt.recipe import GraphRecipe, MeshRecipe
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = {"B": 2, "N": 5, "D": 3, "M": 4, "K": 7, "n_bands": 6}
@@ -88,6 +92,7 @@ def test_shapes_are_written_with_the_numbers_of_the_model(tiny_engine: Path) -> 
 
 def test_a_variant_that_takes_any_number_of_neighbours_leaves_their_axis_free(tiny_engine: Path) -> None:
     assert "D" not in known_sizes(dataclasses.replace(read_manifest(tiny_engine), variant="released"))
+    assert "D" not in known_sizes(hamiltonian(read_manifest(tiny_engine)))
 
 
 def test_inspect_prints_the_contract_of_the_model(make_engine: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,6 +106,53 @@ def test_inspect_prints_the_contract_of_the_model(make_engine: Callable[..., Pat
     assert [one["name"] for one in contract["inputs"]] == list(GRAPH_INPUTS)
     energies = contract["outputs"][0]
     assert (energies["name"], energies["shape"], energies["dims"]) == ("band_energies", ["B", 6, 64], ["B", "n_bands", "K"])
+
+
+def hamiltonian(manifest: Manifest, solver: Solver = "lapack", **recipe: typing.Any) -> Manifest:
+    """The manifest of an engine that makes its bands of a Hamiltonian."""
+    made = dataclasses.replace(manifest.recipe, **({"graph": GraphRecipe(rule="bonds"), "mesh": MeshRecipe()} | recipe))
+    return dataclasses.replace(manifest, variant="hamiltonian", solver=solver, recipe=made, inputs=INPUT_NAMES)
+
+
+def test_what_lies_between_network_and_solver_is_told_as_the_rest_is() -> None:
+    assert len(set(HAMILTONIAN_NAMES)) == len(HAMILTONIAN) == 5
+    assert HAMILTONIAN[-1] is TENSORS["uncertainty_ev"]
+    assert not {*HAMILTONIAN_NAMES[:-1]} & {*TENSORS}
+    for tensor in HAMILTONIAN:
+        assert tensor.meaning
+        assert tensor.dims[0] == "B"
+        assert all(isinstance(dim, int) or dim in DIMENSIONS for dim in tensor.dims)
+    levels = next(one for one in HAMILTONIAN if one.name == "flat_levels")
+    assert (levels.padded(SIZES) == NOWHERE).all()
+
+
+def test_inspect_tells_of_the_hamiltonian_that_the_session_solves(
+    tiny_engine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for solver in typing.get_args(Solver):
+        engine = rewritten(hamiltonian(read_manifest(tiny_engine), solver), tiny_engine, tmp_path / f"{solver}.onnx")
+        assert run(["inspect", str(engine)]) == 0
+        text = capsys.readouterr().out
+        assert "mesh_weights        (B, M) float32: share of the Brillouin zone of each mesh point; 0.0 on padding" in text
+        assert "graph               all atoms nearer than 2.3 sums of covalent radii, within 8 Å" in text
+        assert "mesh                points at most 0.45 1/Å apart, 6 an axis" in text
+        assert ("hoppings" in text) is (solver == "lapack")
+        assert run(["inspect", str(engine), "--json"]) == 0
+        contract = json.loads(capsys.readouterr().out)["contract"]
+        found = [(one["name"], one["shape"]) for one in contract.get("hamiltonian", ())]
+        assert found[:1] == ([("hoppings", ["B", "N", "D", 9, 9])] if solver == "lapack" else [])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "missing"), [({"graph": GraphRecipe()}, "neighbor_direction"), ({"mesh": None}, "mesh_kpoints")]
+)
+def test_an_input_that_the_recipe_does_not_make_is_refused(
+    recipe: dict[str, typing.Any], missing: str, tiny_engine: Path, tmp_path: Path
+) -> None:
+    path = rewritten(hamiltonian(read_manifest(tiny_engine), **recipe), tiny_engine, tmp_path / "unfed.onnx")
+    with pytest.raises(BandrtError, match=f"the manifest lists {missing}, an input that its recipe does not make") as caught:
+        open_session(path)
+    assert caught.value.code == "manifest-invalid"
 
 
 def rewritten(manifest: Manifest, engine: Path, target: Path) -> Path:

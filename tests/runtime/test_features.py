@@ -18,7 +18,7 @@ from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.features import CHUNK, Features, featurize, featurize_cells, featurize_crystal, featurize_many
 from bandrt.readers import read_cif
-from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe, SymmetryRecipe
+from bandrt.recipe import GraphRecipe, KpathRecipe, MeshRecipe, Recipe, SymmetryRecipe
 from bandrt.symmetry.standard_cell import standardize
 
 COORDINATE_TOLERANCE = 2e-4
@@ -80,6 +80,8 @@ def test_silicon_has_the_features_of_the_contract() -> None:
         "neighbor_image": ((2, 12, 3), "int32"),
         "atom_mask": ((2,), "bool"),
         "kpoints": ((256, 3), "float32"),
+        "mesh_kpoints": ((0, 3), "float32"),
+        "mesh_weights": ((0,), "float32"),
     }
     assert features.atom_mask.all()
     bond = 5.43 * np.sqrt(3) / 4
@@ -187,6 +189,7 @@ RECIPES = {
     "default": Recipe(),
     "Setyawan-Curtarolo, Cartesian": Recipe(kpath=KpathRecipe(scheme="setyawan_curtarolo", frame="cartesian", n_kpoints=100)),
     "whole shells, from the centre": Recipe(graph=GraphRecipe(tie_rule="complete_shells", direction="from_center")),
+    "bonds and a mesh": Recipe(graph=GraphRecipe(rule="bonds"), mesh=MeshRecipe()),
     "many slots in a short cutoff": Recipe(graph=GraphRecipe(n_neighbors=20, cutoff=4.0, self_images=False)),
 }
 

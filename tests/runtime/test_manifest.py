@@ -9,7 +9,7 @@ import pytest
 
 from bandrt.errors import ManifestError
 from bandrt.manifest import BandRule, Manifest, ParityReport, Profile, TrainingDomain
-from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe
+from bandrt.recipe import GraphRecipe, KpathRecipe, MeshRecipe, Recipe
 
 MANIFEST = Manifest(
     variant="paper",
@@ -27,6 +27,18 @@ MANIFEST = Manifest(
 
 def test_a_manifest_reads_back_equal() -> None:
     assert Manifest.from_json(MANIFEST.to_json()) == MANIFEST
+
+
+def test_a_manifest_of_a_version_that_knew_no_hamiltonian_reads_as_it_did() -> None:
+    values = json.loads(MANIFEST.to_json())
+    del values["solver"], values["recipe"]["mesh"], values["recipe"]["graph"]["rule"], values["recipe"]["graph"]["reach"]
+    assert Manifest.from_json(json.dumps(values)) == MANIFEST
+
+
+def test_a_manifest_of_a_hamiltonian_reads_back_equal() -> None:
+    recipe = Recipe(graph=GraphRecipe(rule="bonds", reach=2.0), mesh=MeshRecipe(spacing=0.5, most=4))
+    manifest = replace(MANIFEST, variant="hamiltonian", solver="lapack", recipe=recipe)
+    assert Manifest.from_json(manifest.to_json()) == manifest
 
 
 def test_equal_manifests_give_equal_text() -> None:

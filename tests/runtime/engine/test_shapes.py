@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandrt.engine.shapes import ALIGNMENT, Layout, choose_shape, most_crystals
+from bandrt.engine.shapes import ALIGNMENT, Layout, choose_shape, input_axes, mesh_of, most_crystals
 from bandrt.errors import EngineError
 from bandrt.manifest import BandRule, Bucket, Manifest, Profile
-from bandrt.recipe import GraphRecipe, Recipe
+from bandrt.recipe import GraphRecipe, MeshRecipe, Recipe
 
 PROFILE = Profile(
     max_atoms=70,
@@ -67,6 +67,25 @@ def test_free_slots_are_rounded_up_to_multiples_of_the_recipe() -> None:
     assert [choose_shape(manifest(profile), 1, 3, slots).slots for slots in (1, 12, 13, 24, 37, 40)] == [12, 12, 24, 24, 40, 40]
     with pytest.raises(EngineError):
         choose_shape(manifest(profile), 1, 3, 41)
+
+
+def test_a_mesh_is_rounded_up_with_the_rest_of_the_shape() -> None:
+    shapes = [choose_shape(manifest(), 2, 3, 12, mesh) for mesh in (0, 1, 63, 65)]
+    assert [shape.mesh for shape in shapes] == [0, 1, 64, 80]
+    recipe = Recipe(graph=GraphRecipe(rule="bonds"), mesh=MeshRecipe())
+    fed = dataclasses.replace(
+        manifest(),
+        variant="hamiltonian",
+        solver="graph",
+        recipe=recipe,
+        inputs=("neighbor_direction", "mesh_kpoints", "mesh_weights"),
+    )
+    assert input_axes(fed, shapes[2]) == {
+        "neighbor_direction": (2, 3, 12, 3),
+        "mesh_kpoints": (2, 64, 3),
+        "mesh_weights": (2, 64),
+    }
+    assert [mesh_of({"mesh_weights": np.zeros((2, 7))}), mesh_of({"atom_mask": np.zeros((2, 3))})] == [7, 0]
 
 
 def test_an_engine_without_profiles_sets_no_limit() -> None:

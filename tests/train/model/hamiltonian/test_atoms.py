@@ -7,6 +7,7 @@ import pytest
 
 from bandrt.elements import SYMBOLS
 from bandrt_train.model.hamiltonian.atoms import KIND_OF_FLAT_LEVEL, LANTHANIDES, N_ORBITALS, SHELL_OF_ORBITAL, atomic_data
+from bandrt_train.tables import element_properties
 
 NUMBER = {symbol: number for number, symbol in enumerate(SYMBOLS)}
 
@@ -51,6 +52,11 @@ def test_every_element_has_orbitals_a_radius_and_electrons_that_they_can_hold() 
     assert np.isfinite(table.level[1:]).all()
     assert (table.radius[1:] > 0.2).all()
     assert ((table.electrons > 0) & (table.electrons < room))[1:].all()
+
+
+def test_radii_are_those_of_the_table_of_elements() -> None:
+    tabulated = [float(element["covalent_radius"] or 1.5) for element in element_properties()]
+    assert atomic_data().radius[1:].tolist() == tabulated
 
 
 def test_shells_have_as_many_orbitals_as_they_should() -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bandrt.crystal import Crystal
+from bandrt.features import featurize
+from bandrt.graph.crystal_graph import crystal_graph
+from bandrt.recipe import GraphRecipe
 from bandrt_train.model.hamiltonian.atoms import atomic_data
 from bandrt_train.model.hamiltonian.pairs import REACH, REACH_ANGSTROM, find_pairs
+from tests.support.other_cells import CHANGES
 from tests.support.small_hamiltonians import ALUMINIUM, GALLIUM_ARSENIDE, SALT, SILICON, TRICLINIC
 
 CRYSTALS = {"Si": SILICON, "GaAs": GALLIUM_ARSENIDE, "NaCl": SALT, "Al": ALUMINIUM, "triclinic": TRICLINIC}
@@ -32,6 +37,28 @@ def test_pairs_are_all_that_are_within_reach(name: str) -> None:
     pairs = find_pairs(CRYSTALS[name])
     cells = map(tuple, pairs.lattice_vectors[pairs.cell].tolist())
     assert sorted(zip(pairs.centre.tolist(), pairs.neighbor.tolist(), cells, strict=True)) == by_looking_everywhere(CRYSTALS[name])
+
+
+def test_an_engine_is_fed_the_same_pairs(examples: Path) -> None:
+    rng = np.random.default_rng(0)
+    paths = sorted(examples.glob("*.cif"))[:30]
+    assert len(paths) == 30
+    for number, path in enumerate(paths):
+        change = list(CHANGES.values())[number % len(CHANGES)]
+        for crystal in (featurize(path).crystal, change(featurize(path).crystal, rng)):
+            pairs, graph = find_pairs(crystal), crystal_graph(crystal, np.arange(crystal.n_atoms), GraphRecipe(rule="bonds"))
+            place = graph.neighbor_mask.nonzero()
+            assert graph.neighbor_direction is not None
+            ours = np.column_stack([place[0], graph.neighbor_index[place], graph.neighbor_image[place]])
+            theirs = np.column_stack([pairs.centre, pairs.neighbor, pairs.lattice_vectors[pairs.cell]])
+            first, second = np.lexsort(ours.T), np.lexsort(theirs.T)
+            np.testing.assert_array_equal(ours[first], theirs[second], err_msg=path.name)
+            np.testing.assert_allclose(graph.neighbor_distance[place][first], pairs.distance[second], atol=1e-5)
+            np.testing.assert_allclose(graph.neighbor_direction[place][first], pairs.direction[second], atol=1e-6)
+
+
+def test_an_engine_counts_reach_as_training_does() -> None:
+    assert (GraphRecipe().reach, GraphRecipe().cutoff) == (REACH, REACH_ANGSTROM)
 
 
 @pytest.mark.parametrize("name", CRYSTALS)
