@@ -322,7 +322,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ErrorCode(
         "too-few-bands",
         "A band structure, or a learned Hamiltonian of a crystal, has fewer bands below or above its Fermi level than are wanted.",
-        "Compute more bands, or build the data set with a smaller --n-bands; a Hamiltonian has nine bands for each atom.",
+        "Compute more bands, or build the data set with a smaller --n-bands. A Hamiltonian has nine bands for each atom: predict"
+        " such a crystal with an engine of another variant.",
     ),
     # engines
     ErrorCode(

@@ -208,6 +208,10 @@ class Engine:
             return Failure.of(InputError(row.code, f"{name}: {row.message}", stage="predict"), ticket)
         energies = row[BAND_ENERGIES]  # (n_bands, n_kpoints)
         uncertainty = float(row[UNCERTAINTY]) if UNCERTAINTY in row else None
+        if self.manifest.solver is not None and np.isnan(energies).all():
+            n_bands = self.manifest.bands.n_bands
+            message = f"{name}: {n_bands} bands around the Fermi level are wanted, and the Hamiltonian of this engine has fewer"
+            return Failure.of(InputError("too-few-bands", message, stage="predict"), ticket)
         if not (np.isfinite(energies).all() and (uncertainty is None or math.isfinite(uncertainty))):
             message = f"{name}: the engine gave energies that are not finite numbers"
             return Failure.of(InputError("non-finite-energies", message, stage="predict"), ticket)

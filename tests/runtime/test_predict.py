@@ -179,6 +179,21 @@ def test_a_summary_has_uncertainties_when_the_engine_has(
         assert float(row.get("uncertainty_ev", 1.0)) > 0.0
 
 
+def test_a_hamiltonian_with_too_few_bands_is_told_from_one_that_is_not_finite(
+    make_engine: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with load(make_engine(variant="hamiltonian", solver="graph"), threads=1) as engine:
+        run = engine.session.run
+        codes = []
+        for value in (np.nan, np.inf):
+            energies = np.full((1, 6, 64), value, np.float32)
+            monkeypatch.setattr(engine.session, "run", lambda inputs, energies=energies: run(inputs) | {"band_energies": energies})
+            [bad] = engine.predict([cubic(4.0, [11])])
+            assert isinstance(bad, Failure)
+            codes.append((bad.code, bad.stage))
+    assert codes == [("too-few-bands", "predict"), ("non-finite-energies", "predict")]
+
+
 def test_an_uncertainty_that_is_not_finite_is_a_failure(make_engine: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     with load(make_engine(outputs=("band_energies", "uncertainty_ev")), threads=1) as engine:
         run = engine.session.run

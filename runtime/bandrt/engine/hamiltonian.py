@@ -55,7 +55,8 @@ class HamiltonianSession:
     def run(self, inputs: Inputs) -> Outputs:
         """Evaluate one padded batch; see `bandrt.engine.session.Session.run`.
 
-        The energies of a crystal that has not as many bands as are wanted are NaN.
+        The energies of a crystal that has not as many bands as are wanted are NaN, those of a Hamiltonian that is not finite are
+        infinite.
         """
         n_crystals, n_atoms = inputs["atom_mask"].shape
         shape = (n_crystals, self.manifest.bands.n_bands, inputs["kpoints"].shape[1])
@@ -119,7 +120,7 @@ class HamiltonianSession:
         levels = levels[~(levels > 0.5 * NOWHERE)]
         vectors = crystal["neighbor_direction"][mask] * crystal["neighbor_distance"][mask][:, None]
         if not (np.isfinite(hoppings.block).all() and np.isfinite(levels).all()):
-            return np.full((rule.n_bands, n_kpoints), np.nan)
+            return np.full((rule.n_bands, n_kpoints), np.inf)
         try:
             return filled_bands(
                 hoppings,

@@ -43,7 +43,7 @@ def filled_bands(
         threads: how many of it.
 
     Returns:
-        The bands; all NaN where eigenvalues do not converge.
+        The bands; all infinite where eigenvalues do not converge.
 
     Raises:
         InputError: ``too-few-bands``.
@@ -55,6 +55,6 @@ def filled_bands(
     flat = np.broadcast_to(flat_levels.astype(np.float32), (len(at), len(flat_levels)))
     energies = np.sort(np.concatenate([hopping, flat], axis=1), axis=1) if len(flat_levels) else hopping
     if np.isnan(energies).any():
-        return Filled(np.full((2 * KEPT, len(kpoints)), np.nan), False, np.nan)
+        return Filled(np.full((2 * KEPT, len(kpoints)), np.inf), False, np.inf)
     path = np.sort(chosen.matrix @ energies[: len(chosen.points)], axis=1)
     return fill(path, energies[len(chosen.points) :], weights, electrons)

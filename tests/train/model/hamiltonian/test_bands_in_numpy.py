@@ -222,10 +222,13 @@ def test_a_crystal_with_more_electrons_than_its_bands_hold_is_refused() -> None:
     assert refused.value.code == "too-few-bands"
 
 
-def test_what_is_not_a_number_stays_none() -> None:
+def test_what_is_not_a_number_is_not_taken_for_one() -> None:
     _, hoppings = parts(SILICON)
     broken = hoppings._replace(block=np.where(np.arange(9) == 3, np.nan, hoppings.block).astype(np.float32))
     assert np.isnan(eigenvalues.eigenvalues(BlochSum(broken), KPOINTS)).all()
+    found = filled_bands(broken, np.zeros(0), KPOINTS, (np.zeros((1, 3)), np.ones(1)), 8.0)
+    assert not np.isfinite(found.energies).any()
+    assert not np.isnan(found.energies).any()  # which would say that there are no such bands
 
 
 def test_paths_of_crystals_are_solved_as_they_come() -> None:
