@@ -70,13 +70,19 @@ def build_plan(
         MissingPackageError: the backend is not installed.
         UsageError: ``target-unusable``.
         OutputError: ``output-not-a-file`` or ``output-unwritable``, before the work.
-        ExportError: ``plan-not-parsed``, ``plan-precision``, ``plan-not-built``, or ``device-unavailable`` where
+        ExportError: ``plan-solver``, ``plan-not-parsed``, ``plan-precision``, ``plan-not-built``, or ``device-unavailable`` where
             the backend needs a GPU to build.
     """
     check_choice("backend", backend, PlanBackend)
     check_file(output, overwrite=True)
     log = logging.getLogger(__name__)
     manifest = manifest_of(model)
+    if manifest.solver == "lapack":
+        raise ExportError(
+            "plan-solver",
+            f"{model}: ends at a Hamiltonian, which LAPACK solves in the runtime; export the checkpoint with --solver graph, for a plan"
+            " holds the solver itself",
+        )
     driver = find_driver()
     builder = PlanBuilder(backend, driver)
     compute_capabilities = builder.targets(targets)

@@ -26,6 +26,7 @@ from bandrt_export.dense.ensemble import dense_of
 from bandrt_export.errors import ExportError
 from bandrt_export.onnx import describe, export_onnx, trace
 from bandrt_export.parity import compare, featurize_all, limits_of, open_exact, packaged_crystals, require
+from bandrt_export.plan import build_plan
 from bandrt_train.data.hamiltonian.folds import HeldOut
 from bandrt_train.data.recipes import HAMILTONIAN_RECIPE
 from bandrt_train.hamiltonian_checkpoint import METAL_TOLERANCE_EV, load_hamiltonian, save_hamiltonian
@@ -156,6 +157,13 @@ def test_commands_take_it(made: Made, examples: Path, tmp_path: Path, capsys: py
         [row] = csv.DictReader(stream)
     assert float(row["uncertainty_ev"]) > RULE.floor_ev
     assert float(row["vbm_ev"]) == pytest.approx(-float(row["cbm_ev"]), abs=1e-3) or row["is_metal"] == "true"
+
+
+@pytest.mark.slow
+def test_no_plan_is_built_without_a_solver_inside(made: Made, tmp_path: Path) -> None:
+    with pytest.raises(ExportError) as refused:
+        build_plan(made.engines["lapack"], tmp_path / "model.plan", backend="tensorrt-rtx")
+    assert refused.value.code == "plan-solver"
 
 
 @pytest.fixture
