@@ -80,8 +80,8 @@ def build_plan(
     if manifest.solver == "lapack":
         raise ExportError(
             "plan-solver",
-            f"{model}: ends at a Hamiltonian, which LAPACK solves in the runtime; export the checkpoint with --solver graph, for a plan"
-            " holds the solver itself",
+            f"{model}: ends at a Hamiltonian, which LAPACK solves in the runtime; a plan holds its solver itself: export the"
+            " checkpoint with --solver graph",
         )
     driver = find_driver()
     builder = PlanBuilder(backend, driver)

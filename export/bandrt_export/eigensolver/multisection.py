@@ -44,9 +44,9 @@ def eigenvalues(matrix: Tridiagonal, flat_levels: Value, wanted: Value, n_wanted
         """How many levels lie below shifts (R, S), as float32."""
 
         def row(pivot: Value, count: Value, d: Value, e2: Value, flat: Value) -> list[Value]:
-            safe = (op("Abs", pivot) < SMALLEST_PIVOT).where(-SMALLEST_PIVOT, pivot)
-            new = d - shifts - e2 / safe
-            return [new, count + (new < 0.0).cast(FLOAT) + (flat < shifts).cast(FLOAT)]
+            new = d - shifts - e2 / pivot
+            safe = (op("Abs", new) < SMALLEST_PIVOT).where(-SMALLEST_PIVOT, new)  # and it is counted as what it is divided by
+            return [safe, count + (safe < 0.0).cast(FLOAT) + (flat < shifts).cast(FLOAT)]
 
         zeros = shifts * 0.0
         return scan([zeros + 1.0, zeros], [diagonal, above, flat_levels], row, n_axes=2)[1]

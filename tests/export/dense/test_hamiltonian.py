@@ -121,7 +121,7 @@ def test_the_order_of_atoms_changes_only_the_order_of_blocks() -> None:
 def test_blocks_of_members_are_averaged_and_their_difference_says_how_wrong_they_may_be() -> None:
     crystals = [SALT, ALUMINIUM, TRICLINIC]
     inputs, _ = batch_of(crystals, n_atoms=5)
-    members = [run(member, inputs) for member in together().members]  # type: ignore[arg-type]
+    members = [run(member, inputs) for member in together().alone()]
     found = run(together(), inputs)
     for name in ("hoppings", "on_site", "flat_levels", "electrons"):
         np.testing.assert_allclose(found[name], np.mean([one[name] for one in members], axis=0), atol=TOLERANCE_EV, err_msg=name)

@@ -27,7 +27,7 @@ def ensemble() -> LearnedHamiltonianEnsemble:
 
 def members_of(ensemble: LearnedHamiltonianEnsemble, crystal: Crystal) -> list[RealSpace]:
     with torch.no_grad():
-        return [member.real_space([find_pairs(crystal)])[0] for member in ensemble.members]  # type: ignore[operator]
+        return [member.real_space([find_pairs(crystal)])[0] for member in ensemble.alone()]
 
 
 def mean_of(ensemble: LearnedHamiltonianEnsemble, crystal: Crystal) -> RealSpace:
