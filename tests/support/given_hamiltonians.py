@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.contract import DIMENSIONS, HAMILTONIAN, N_ORBITALS, NOWHERE, TENSORS, TensorSpec
+from bandrt.kpaths.mesh import mesh
 from bandrt.manifest import BandRule, Manifest
 from bandrt.recipe import GraphRecipe, KpathRecipe, MeshRecipe, Recipe
-from bandrt_train.model.hamiltonian.filling import mesh
 from bandrt_train.model.hamiltonian.model import RealSpace
 from bandrt_train.model.hamiltonian.pairs import Pairs
 
@@ -84,8 +84,8 @@ def batch_of(
         given["flat_levels"][row, pairs.flat_atom, pairs.flat_level] = real_space.flat_levels.numpy()
         given["electrons"][row] = pairs.electrons
         batch["kpoints"][row] = kpoints
-        batch["mesh_kpoints"][row, : len(points)] = points.numpy()
-        batch["mesh_weights"][row, : len(weights)] = weights.numpy()
+        batch["mesh_kpoints"][row, : len(points)] = points
+        batch["mesh_weights"][row, : len(weights)] = weights
     return batch | {GIVEN + name: values for name, values in given.items()}
 
 

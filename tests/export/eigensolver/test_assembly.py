@@ -22,11 +22,13 @@ from bandrt.engine import read_manifest
 from bandrt.engine.cuda_driver import NoDriver
 from bandrt.engine.onnx.file import with_checksum
 from bandrt.errors import InputError
+from bandrt.kpaths.mesh import mesh
 from bandrt.manifest import METADATA_KEY, BandRule
+from bandrt.recipe import MeshRecipe
 from bandrt_export.eigensolver.assembly import with_solver
 from bandrt_export.errors import ExportError
 from bandrt_export.plan import MOST_BONDS, PlanBuilder, build_plan, check_precision, largest_mesh
-from bandrt_train.model.hamiltonian.filling import Filled, fill, mesh
+from bandrt_train.model.hamiltonian.filling import Filled, fill
 from bandrt_train.model.hamiltonian.model import RealSpace, bands
 from bandrt_train.model.hamiltonian.pairs import Pairs, find_pairs
 from tests.support.given_hamiltonians import GIVEN, batch_of, manifest_of, network, run
@@ -78,7 +80,7 @@ def window_of(filled: Filled, rule: BandRule) -> NDArray[Any]:
 
 def nearly_touches(pairs: Pairs, real_space: RealSpace) -> bool:
     """Whether rounding decides between metal and insulator."""
-    points = torch.cat([torch.from_numpy(KPOINTS).double(), mesh(pairs.lattice)[0].double()])
+    points = torch.cat([torch.from_numpy(KPOINTS).double(), torch.from_numpy(mesh(pairs.lattice)[0]).double()])
     energies = bands(real_space, points)
     return abs(float(energies[:, pairs.n_filled].min() - energies[:, pairs.n_filled - 1].max())) < TOUCHING_EV
 
@@ -235,4 +237,4 @@ def test_tensorrt_rtx_builds_it_without_a_gpu(rtx: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("most", "n_points"), [(1, 1), (2, 8), (3, 14), (6, 112)])
 def test_the_largest_mesh_is_one_that_is_made(most: int, n_points: int) -> None:
     lattices = (np.diag(2.0 * np.pi / (0.45 * np.array(sizes))) for sizes in product(range(1, most + 1), repeat=3))
-    assert max(len(mesh(lattice * 1.001, most=most)[0]) for lattice in lattices) == n_points == largest_mesh(most)
+    assert max(len(mesh(lattice * 1.001, MeshRecipe(most=most)).weights) for lattice in lattices) == n_points == largest_mesh(most)

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from bandrt.contract import N_ORBITALS, NOWHERE
-from bandrt_export.eigensolver.filling import KEPT
-from bandrt_train.model.hamiltonian.filling import SMEARING_EV, fermi_level
+from bandrt.hamiltonian.filling import KEPT, SMEARING_EV, fermi_level
 from tests.support.given_hamiltonians import run
 
 if TYPE_CHECKING:
@@ -76,13 +74,13 @@ def made_up(seed: int, gap: float, width: float) -> tuple[NDArray[Any], NDArray[
 
 
 def level_of(mesh: NDArray[Any], weights: NDArray[Any], electrons: float) -> float:
-    """The level by train's own search, electrons of these bands."""
-    return float(fermi_level(torch.from_numpy(mesh), torch.from_numpy(weights), electrons, SMEARING_EV))
+    """The level by the runtime's search, electrons of these bands."""
+    return float(fermi_level(mesh, weights, electrons, SMEARING_EV))
 
 
 @pytest.mark.parametrize(("electrons", "gap"), [(36.0, 0.2), (36.0, -1.0), (35.0, 1.0), (35.0, -2.0)])
 @pytest.mark.parametrize("seed", range(4))
-def test_the_zero_of_a_metal_is_the_level_that_training_finds(seed: int, electrons: float, gap: float) -> None:
+def test_the_zero_of_a_metal_is_the_level_that_the_runtime_finds(seed: int, electrons: float, gap: float) -> None:
     path, mesh, weights = made_up(seed, gap, width=1.5)
     level = level_of(mesh, weights, 2.0 * KEPT - (36.0 - electrons))
     n_nonempty = KEPT + int((path[:, KEPT:].min(axis=0) < level).sum())
