@@ -112,15 +112,17 @@ def test_both_solvers_start_from_the_same_named_tensors(made: Made) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_sessions_give_the_bands_that_training_predicts(made: Made, features: list[Features], solver: Solver) -> None:
-    chosen = [features[0], features[-1]]
+    chosen = [features[0], features[1], features[-1]]
     with closing(open_session(made.engines[solver])) as session:
-        found = session.run(pad(chosen, n_atoms=6, batch_size=3))
-    for row, one in enumerate(chosen):
+        found = session.run(pad(chosen, n_atoms=6, batch_size=4))
+    assert np.isnan(found["band_energies"][0]).all()  # the model fills nearly all bands of mercury, and six are wanted
+    for row, one in enumerate(chosen[1:], 1):
         expected = predict(made.model, find_pairs(one.crystal), one.kpoints.astype(np.float64)).window(BandRule())
         np.testing.assert_allclose(found["band_energies"][row], expected, atol=TOLERANCE_EV)
     with torch.no_grad():
-        doubts = [float(one.uncertainty) for one in made.model.real_space([find_pairs(one.crystal) for one in chosen])]  # type: ignore[arg-type]
-    np.testing.assert_allclose(found["uncertainty_ev"][:2], doubts, rtol=1e-4)
+        solids = made.model.real_space([find_pairs(one.crystal) for one in chosen])
+    doubts = [float(one.uncertainty) for one in solids if one.uncertainty is not None]
+    np.testing.assert_allclose(found["uncertainty_ev"][:3], doubts, rtol=1e-4)
 
 
 @pytest.mark.slow
