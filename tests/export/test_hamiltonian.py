@@ -96,7 +96,8 @@ def test_the_manifest_says_what_the_engine_is(made: Made, solver: Solver) -> Non
     assert (manifest.training, manifest.ensemble, manifest.checkpoint_sha256) == (DOMAIN, RULE, checkpoint.sha256)
     parity = manifest.parity
     assert parity is not None
-    assert 0.0 < parity.max_energy_error_ev <= parity.limit_ev == TOLERANCE_EV
+    assert parity.limit_ev == TOLERANCE_EV
+    assert 0.0 < parity.max_energy_error_ev < TOLERANCE_EV
     assert parity.max_uncertainty_change_ev is not None
     assert parity.max_uncertainty_change_ev < TOLERANCE_EV
 

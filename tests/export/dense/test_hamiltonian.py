@@ -22,6 +22,7 @@ from bandrt_export.onnx import trace
 from bandrt_export.parity import packaged_crystals
 from bandrt_train.data.recipes import HAMILTONIAN_RECIPE
 from bandrt_train.model.hamiltonian.ensemble import HamiltonianModel, LearnedHamiltonianEnsemble
+from bandrt_train.model.hamiltonian.model import LearnedHamiltonian
 from bandrt_train.model.hamiltonian.pairs import REACH, REACH_ANGSTROM, find_pairs
 from tests.support.hamiltonian_tensors import hamiltonian_tensors
 from tests.support.small_hamiltonians import ALUMINIUM, GALLIUM_ARSENIDE, SALT, SILICON, TRICLINIC, small_model
@@ -37,7 +38,7 @@ NO_KPOINTS = {"kpoints": (HAMILTONIAN_RECIPE.kpath.n_kpoints, 3), "mesh_kpoints"
 
 
 @cache
-def alone() -> HamiltonianModel:
+def alone() -> LearnedHamiltonian:
     return small_model().float()
 
 
