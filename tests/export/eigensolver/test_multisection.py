@@ -115,3 +115,11 @@ def test_a_matrix_that_is_diagonal_already_keeps_its_diagonal() -> None:
 
 def test_where_all_is_padding_numbers_are_finite() -> None:
     assert np.isfinite(solve(NOWHERE * np.eye(18)[None] + 0j, -12)).all()
+
+
+@pytest.mark.parametrize("n", [2, 4, 10])
+def test_a_cut_where_a_pivot_is_zero_counts_right(n: int) -> None:
+    """The middle of the interval is a cut, and there every other pivot of a chain of two kinds of links is zero."""
+    links = np.where(np.arange(n - 1) % 2 == 0, 2.0, 0.5)
+    matrices = (np.diag(links, 1) + np.diag(links, -1))[None] + 0j
+    check(solve(matrices, 0), np.linalg.eigvalsh(matrices), 0)
