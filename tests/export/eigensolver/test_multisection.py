@@ -117,9 +117,9 @@ def test_where_all_is_padding_numbers_are_finite() -> None:
     assert np.isfinite(solve(NOWHERE * np.eye(18)[None] + 0j, -12)).all()
 
 
-@pytest.mark.parametrize("hop", [1.0, 0.5, 4.0])
-def test_a_pivot_that_vanishes_is_counted_as_what_it_is_divided_by(hop: float) -> None:
-    """Of equal orbitals in pairs the interval is symmetric: its middle is a cut, where every other pivot is exactly zero."""
-    pair = np.array([[0.0, hop], [hop, 0.0]])
-    matrices = np.kron(np.eye(2), pair)[None].astype(complex)
+@pytest.mark.parametrize("n", [2, 4, 10])
+def test_a_cut_where_a_pivot_is_zero_counts_right(n: int) -> None:
+    """The middle of the interval is a cut, and there every other pivot of a chain of two kinds of links is zero."""
+    links = np.where(np.arange(n - 1) % 2 == 0, 2.0, 0.5)
+    matrices = (np.diag(links, 1) + np.diag(links, -1))[None] + 0j
     check(solve(matrices, 0), np.linalg.eigvalsh(matrices), 0)
