@@ -19,7 +19,8 @@ from bandrt.hamiltonian.bloch import BlochSum
 from bandrt.hamiltonian.filling import Filled
 from bandrt.hamiltonian.hoppings import Hoppings, hoppings_of
 from bandrt.hamiltonian.inversion import disagreement, inversion_of
-from bandrt_train.model.hamiltonian.filling import mesh, predict
+from bandrt.kpaths.mesh import mesh
+from bandrt_train.model.hamiltonian.filling import predict
 from bandrt_train.model.hamiltonian.model import bloch_sum
 from bandrt_train.model.hamiltonian.pairs import find_pairs
 from tests.support.hamiltonian_tensors import hamiltonian_tensors
@@ -66,7 +67,7 @@ def filled(crystal: Crystal, kpoints: np.ndarray, *, exact: bool = True, **size:
         hoppings,
         flat,
         kpoints,
-        (points.numpy(), weights.numpy()),
+        (points, weights),
         float(tensors["electrons"]),
         inversion=inversion(tensors, hoppings),
         exact=exact,
