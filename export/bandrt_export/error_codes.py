@@ -34,6 +34,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Choose among the targets in the message; for other GPUs build there, with --backend tensorrt and without --target.",
     ),
     ErrorCode(
+        "plan-solver",
+        "A plan was to be built from an engine of a learned Hamiltonian whose eigenvalues are found in the runtime.",
+        "Export the checkpoint with --solver graph, or straight to a plan.",
+    ),
+    ErrorCode(
         "plan-not-parsed",
         "TensorRT cannot read the ONNX engine that the plan should be built from.",
         "Install the release of TensorRT that the extra of bandrt asks for, and export the ONNX engine again with this version.",

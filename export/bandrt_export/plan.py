@@ -10,10 +10,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
+import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bandrt.arguments import check_choice
 from bandrt.batch import MAX_PADDED_ATOMS
@@ -28,6 +29,9 @@ from bandrt.manifest import Backend, Bucket, Manifest, Precision, Profile
 from bandrt_export.errors import ExportError
 from bandrt_export.output import heartbeat
 
+if TYPE_CHECKING:
+    from onnx import GraphProto
+
 DEFAULT_MAX_ATOMS = 128
 DEFAULT_MAX_BATCH = 64
 ATOM_BUCKETS = (16, 64, 256, 1024)
@@ -36,6 +40,8 @@ OLDEST_FP32_TARGET = 80
 """TensorRT-RTX 1.7 has no fp32 products for compute capability 7.5, and every model has some."""
 SLOTS_FACTOR = 4
 """How many times the recipe's neighbours an atom may have in a plan, where edges run from the centre and their ends pile up."""
+USUAL_BONDS, MOST_BONDS = 48, 128
+"""Neighbours of an atom where the recipe takes all within reach of a bond: what a plan is fastest at, and what it holds."""
 
 
 def build_plan(
@@ -64,24 +70,34 @@ def build_plan(
         MissingPackageError: the backend is not installed.
         UsageError: ``target-unusable``.
         OutputError: ``output-not-a-file`` or ``output-unwritable``, before the work.
-        ExportError: ``plan-not-parsed``, ``plan-precision``, ``plan-not-built``, or ``device-unavailable`` where
+        ExportError: ``plan-solver``, ``plan-not-parsed``, ``plan-precision``, ``plan-not-built``, or ``device-unavailable`` where
             the backend needs a GPU to build.
     """
     check_choice("backend", backend, PlanBackend)
     check_file(output, overwrite=True)
     log = logging.getLogger(__name__)
     manifest = manifest_of(model)
+    if manifest.solver == "lapack":
+        raise ExportError(
+            "plan-solver",
+            f"{model}: ends at a Hamiltonian, which LAPACK solves in the runtime; a plan holds its solver itself: export the"
+            " checkpoint with --solver graph",
+        )
     driver = find_driver()
     builder = PlanBuilder(backend, driver)
     compute_capabilities = builder.targets(targets)
     network = builder.parse(model)
     check_precision(builder.products(network), model, manifest.precision)
     profile = profile_of(max_atoms, max_batch)
-    n_slots = manifest.recipe.graph.n_neighbors
+    graph, mesh = manifest.recipe.graph, manifest.recipe.mesh
+    n_slots = graph.n_neighbors if graph.rule == "nearest" else USUAL_BONDS
     if builder.takes_any_slots(network):
-        profile = dataclasses.replace(profile, max_slots=SLOTS_FACTOR * n_slots)
+        profile = dataclasses.replace(profile, max_slots=SLOTS_FACTOR * n_slots if graph.rule == "nearest" else MOST_BONDS)
+    n_mesh = 1 if mesh is None else largest_mesh(mesh.most)
     with heartbeat(f"building {output.name} with {backend} {builder.version}"):
-        content, cache = builder.build(network, profile, compute_capabilities, n_slots, timings=_bytes_of(timings(output)))
+        content, cache = builder.build(
+            network, profile, compute_capabilities, n_slots, n_mesh=n_mesh, timings=_bytes_of(timings(output))
+        )
     manifest = dataclasses.replace(
         manifest,
         profile=profile,
@@ -137,6 +153,12 @@ def profile_of(max_atoms: int, max_batch: int) -> Profile:
     return Profile(max_atoms=max_atoms, max_batch=max_batch, buckets=tuple(buckets))
 
 
+def largest_mesh(most: int) -> int:
+    """How many points a mesh of at most so many along each axis keeps, of those that k and -k say twice: 112 of 6."""
+    sizes = product(range(1, most + 1), repeat=3)
+    return max((math.prod(axes) + math.prod(2 - size % 2 for size in axes)) // 2 for axes in sizes)
+
+
 def check_precision(found: tuple[int, int], model: Path, precision: Precision) -> None:
     """Compare the network that will be built with the graph that was verified.
 
@@ -150,10 +172,10 @@ def check_precision(found: tuple[int, int], model: Path, precision: Precision) -
     """
     import onnx
 
-    from bandrt_export.half import PRODUCTS, half_products
+    from bandrt_export.half import half_products
 
     proto = onnx.load(model)
-    expected = (sum(node.op_type in PRODUCTS for node in proto.graph.node), half_products(proto))
+    expected = (_n_products(proto.graph), half_products(proto))
     if found != expected or (precision == "fp16") != (expected[1] > 0):
         raise ExportError(
             "plan-precision",
@@ -222,7 +244,7 @@ class PlanBuilder:
         return any("D" in _free(tensor) for tensor in inputs)
 
     def build(
-        self, network: Any, profile: Profile, targets: dict[str, Any], n_slots: int, *, timings: bytes = b""
+        self, network: Any, profile: Profile, targets: dict[str, Any], n_slots: int, *, n_mesh: int = 1, timings: bytes = b""
     ) -> tuple[bytes, bytes | None]:
         """Build a serialised engine with one optimisation profile per bucket.
 
@@ -231,6 +253,7 @@ class PlanBuilder:
             profile: the sizes to build for.
             targets: what `targets` gave.
             n_slots: the number of neighbours it shall be fastest at.
+            n_mesh: points of the largest mesh.
             timings: the timing cache of an earlier build, for TensorRT.
 
         Returns:
@@ -240,7 +263,7 @@ class PlanBuilder:
         config.clear_flag(self.trt.BuilderFlag.TF32)
         for bucket in profile.buckets:
             slots = (1, n_slots, profile.max_slots or n_slots)
-            config.add_optimization_profile(self._profile(network, bucket, slots))
+            config.add_optimization_profile(self._profile(network, bucket, slots, n_mesh))
         if self.backend == "tensorrt-rtx":
             config.num_compute_capabilities = len(targets)
             for index, value in enumerate(targets.values()):
@@ -262,11 +285,12 @@ class PlanBuilder:
             config.set_timing_cache(cache, False)
         return cache
 
-    def _profile(self, network: Any, bucket: Bucket, slots: tuple[int, int, int]) -> Any:
+    def _profile(self, network: Any, bucket: Bucket, slots: tuple[int, int, int], n_mesh: int) -> Any:
         ranges = {
             "B": (bucket.min_batch, bucket.max_batch, bucket.max_batch),
             "N": (bucket.min_atoms, bucket.max_atoms, bucket.max_atoms),
             "D": slots,
+            "M": (1, n_mesh, n_mesh),
         }
         profile = self.builder.create_optimization_profile()
         for tensor in (network.get_input(index) for index in range(network.num_inputs)):
@@ -278,6 +302,14 @@ class PlanBuilder:
 def _free(tensor: Any) -> list[str | None]:
     """What each axis of an input counts whose size is free; None for the others."""
     return [str(dim) if size == -1 else None for size, dim in zip(tensor.shape, TENSORS[tensor.name].dims, strict=True)]
+
+
+def _n_products(graph: GraphProto) -> int:
+    """How many matrix products a graph has, with those in the bodies of its Loops and Scans."""
+    from bandrt_export.half import PRODUCTS
+
+    bodies = [attribute.g for node in graph.node for attribute in node.attribute if attribute.HasField("g")]
+    return sum(node.op_type in PRODUCTS for node in graph.node) + sum(map(_n_products, bodies))
 
 
 def _bytes_of(path: Path) -> bytes:

@@ -119,7 +119,7 @@ class _FilledBands:
         self, path: NDArray[Any], on_mesh: NDArray[Any], weights: NDArray[Any], electrons: float
     ) -> Iterator[NDArray[np.float64]]:
         half = n_filled(electrons)
-        verdicts = {}
+        verdicts: dict[bool, Filled] = {}
         for shift in (0.0, UNDECIDED_EV, -UNDECIDED_EV):
             apart = np.where(np.arange(path.shape[1]) >= half, shift, 0.0)
             filled = filling.fill(path + apart, on_mesh + apart, weights, electrons)

@@ -61,7 +61,9 @@ class EnsembleRule:
     """Several models in one: bands are the mean of theirs, and how far they disagree says how wrong that mean may be.
 
     ``uncertainty_ev = floor_ev + slope * disagreement``: the expected mean absolute error of a crystal's energies. The disagreement
-    is the mean absolute difference of the members' energies from their mean, over members, bands and k-points, in eV.
+    is the mean absolute difference of the members' energies from their mean, over members, bands and k-points, in eV. Of learned
+    Hamiltonians not the bands are averaged but the Hamiltonians, and the disagreement is how far these are from their mean: for
+    each member the root mean square difference of bands that Hoffman and Wielandt allow, Duke Math. J. 20, 37 (1953).
     """
 
     members: tuple[str, ...]

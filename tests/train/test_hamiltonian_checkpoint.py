@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from bandrt.cli import run
-from bandrt.manifest import TrainingDomain
-from bandrt_train.checkpoint import CheckpointError, load_checkpoint
+from bandrt.manifest import EnsembleRule, TrainingDomain
+from bandrt_train.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from bandrt_train.data.dataset import SplitRule
 from bandrt_train.data.hamiltonian.folds import FoldRule, HeldOut
-from bandrt_train.hamiltonian_checkpoint import load_hamiltonian, save_hamiltonian
+from bandrt_train.hamiltonian_checkpoint import HamiltonianCheckpoint, load_any_checkpoint, load_hamiltonian, save_hamiltonian
+from bandrt_train.model.hamiltonian.ensemble import LearnedHamiltonianEnsemble
 from bandrt_train.model.hamiltonian.model import LearnedHamiltonian
 from bandrt_train.weights import SHIPPED
 from tests.support.small_hamiltonians import SMALL
@@ -51,11 +51,34 @@ def test_models_of_six_bands_are_not_made_of_it(checkpoint: Path) -> None:
     assert refused.value.code == "hamiltonian-checkpoint"
 
 
-def test_export_refuses_it(checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    status = run(["export", str(checkpoint), "-o", str(tmp_path / "model.onnx")])
-    assert status == 1
-    assert "hamiltonian-checkpoint" in capfd.readouterr().err
-    assert not (tmp_path / "model.onnx").exists()
+def test_an_ensemble_comes_back_whole(tmp_path: Path) -> None:
+    rule = EnsembleRule(("a", "b"), floor_ev=0.2, slope=0.5, n_crystals=8)
+    model = LearnedHamiltonianEnsemble([LearnedHamiltonian(SMALL), LearnedHamiltonian(SMALL)], rule)
+    save_hamiltonian(tmp_path / "c.pt", model=model, held_out=HELD_OUT, training=DOMAIN)
+    read = load_any_checkpoint(tmp_path / "c.pt")
+    assert isinstance(read, HamiltonianCheckpoint)
+    assert read.ensemble == rule
+    built = read.build_model()
+    assert not built.training
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in built.state_dict().items())
+    assert read.bands.n_bands == 6
+    assert read.recipe.graph.rule == "bonds"
+
+
+def test_an_ensemble_without_members_is_none(tmp_path: Path) -> None:
+    model = LearnedHamiltonianEnsemble([LearnedHamiltonian(SMALL)], EnsembleRule(("a",), 0.2, 0.5, 8))
+    save_hamiltonian(tmp_path / "c.pt", model=model, held_out=HELD_OUT, training=DOMAIN)
+    content = torch.load(tmp_path / "c.pt", weights_only=True)
+    describe(content, '"members": ["a"]', '"members": []')
+    torch.save(content, tmp_path / "c.pt")
+    with pytest.raises(CheckpointError, match="without members") as refused:
+        load_hamiltonian(tmp_path / "c.pt")
+    assert refused.value.code == "checkpoint-invalid"
+
+
+def test_checkpoints_of_any_variant_are_read(checkpoint: Path) -> None:
+    assert isinstance(load_any_checkpoint(checkpoint), HamiltonianCheckpoint)
+    assert isinstance(load_any_checkpoint(SHIPPED), Checkpoint)
 
 
 def test_a_checkpoint_of_another_variant_is_refused() -> None:

@@ -95,7 +95,7 @@ class DenseHamiltonian(nn.Module):
         super().__init__()
         self.config = model.config
         self.rule = model.rule if isinstance(model, LearnedHamiltonianEnsemble) else None
-        trained = list(model.members) if isinstance(model, LearnedHamiltonianEnsemble) else [model]
+        trained = model.alone() if isinstance(model, LearnedHamiltonianEnsemble) else [model]
         self.members = nn.ModuleList(DenseMember(one) for one in trained)
         self.angles = Angles()
         table = atomic_data()
@@ -139,13 +139,13 @@ class DenseHamiltonian(nn.Module):
         square, shape = (N_ORBITALS, N_ORBITALS), atomic_numbers.shape
         nowhere = NOWHERE * torch.eye(N_ORBITALS, device=on_site.device)
         present = atom_mask.to(on_site.dtype)
-        own = torch.where(atom_mask[:, :, None, None], on_site.mean(dim=0).unflatten(1, square).unflatten(0, shape), nowhere)
+        own = torch.unflatten(torch.unflatten(on_site.mean(dim=0), 1, square), 0, shape)  # (B, N, 9, 9)
         has_flat_level = F.embedding(numbers, self.has_flat_level) > 0.0  # never so of padding, whose number is 0
-        electrons = F.embedding(numbers, self.n_electrons).squeeze(1).unflatten(0, shape) * present
+        electrons = torch.unflatten(F.embedding(numbers, self.n_electrons).squeeze(1), 0, shape) * present
         return HamiltonianTensors(
-            hoppings=hoppings.mean(dim=0).unflatten(1, square).unflatten(0, neighbor_index.shape),
-            on_site=own,
-            flat_levels=torch.where(has_flat_level, flat_levels.mean(dim=0), NOWHERE).unflatten(0, shape),
+            hoppings=torch.unflatten(torch.unflatten(hoppings.mean(dim=0), 1, square), 0, neighbor_index.shape),
+            on_site=torch.where(atom_mask[:, :, None, None], own, nowhere),
+            flat_levels=torch.unflatten(torch.where(has_flat_level, flat_levels.mean(dim=0), NOWHERE), 0, shape),
             electrons=electrons.sum(dim=1),
             uncertainty_ev=self.expected_error(hoppings, on_site, present, n_slots),
         )
@@ -156,7 +156,7 @@ class DenseHamiltonian(nn.Module):
         first_atom = torch.arange(n_crystals, device=neighbor_index.device) * n_atoms  # (B,)
         neighbor = neighbor_index.long() + first_atom[:, None, None]
         radius = F.embedding(numbers, self.radius)  # (A, 1)
-        bond = radius.unflatten(0, (n_crystals, n_atoms)) + F.embedding(neighbor, radius).squeeze(3)  # (B, N, D)
+        bond = torch.unflatten(radius, 0, (n_crystals, n_atoms)) + F.embedding(neighbor, radius).squeeze(3)  # (B, N, D)
         reach = torch.clamp(REACH * bond, max=REACH_ANGSTROM)
         outside = torch.clamp((neighbor_distance / reach - (1.0 - TAPER)) / TAPER, min=0.0, max=1.0)
         taper = 0.5 * (1.0 + torch.cos(math.pi * outside)) * neighbor_mask.to(outside.dtype)
@@ -177,8 +177,9 @@ class DenseHamiltonian(nn.Module):
         if self.rule is None:
             return present.sum(dim=1) * math.nan
         apart, own = hoppings - hoppings.mean(dim=0), on_site - on_site.mean(dim=0)
-        squares = (apart * apart).sum(dim=2).unflatten(1, (-1, n_slots)).sum(dim=2) + (own * own).sum(dim=2)  # (n_members, B * N)
-        of_crystal = (squares.unflatten(1, present.shape) * present).sum(dim=2)  # (n_members, B)
+        of_pairs = torch.unflatten((apart * apart).sum(dim=2), 1, (-1, n_slots)).sum(dim=2)  # (n_members, B * N)
+        squares = torch.unflatten(of_pairs + (own * own).sum(dim=2), 1, present.shape) * present
+        of_crystal = squares.sum(dim=2)  # (n_members, B)
         n_orbitals = N_ORBITALS * present.sum(dim=1).clamp(min=1.0)
         return self.rule.floor_ev + self.rule.slope * torch.sqrt(of_crystal / n_orbitals).mean(dim=0)
 
@@ -218,7 +219,7 @@ class DenseMember(nn.Module):
         network, ratio = self.network, pairs.ratio
         basis = network.basis(pairs.distance, ratio)
         nodes = network.embed(F.embedding(numbers, network.properties))
-        weight = (pairs.taper * torch.exp(-MESSAGE_FALL * (ratio - 1.0))).unflatten(0, (-1, n_slots))  # (A, D)
+        weight = torch.unflatten(pairs.taper * torch.exp(-MESSAGE_FALL * (ratio - 1.0)), 0, (-1, n_slots))  # (A, D)
         for message in network.messages:
             assert isinstance(message, Message)
             nodes = _heard(message, nodes, pairs, basis, weight)
@@ -234,13 +235,14 @@ class DenseMember(nn.Module):
         fields = self.blocks(FIELD_EV * field * near[:, None], self.of_fields, angles)
         shift, flat_shift = torch.split(LEVEL_EV * network.of_atom(nodes), [len(SHELLS), len(FLAT_KINDS)], dim=1)
         level = torch.matmul(F.embedding(numbers, network.free_level) * network.level_scale + shift, self.shells)  # (A, 9)
-        own_blocks = torch.diag_embed(level).flatten(1) + fields.unflatten(0, (-1, n_slots)).sum(dim=1)
+        own_blocks = torch.diag_embed(level).flatten(1) + torch.unflatten(fields, 0, (-1, n_slots)).sum(dim=1)
         flat_levels = F.embedding(numbers, self.flat_level) * self.flat_scale + torch.matmul(flat_shift, self.flat_kind)
         return self.blocks(hopping, self.of_strengths, angles), own_blocks, flat_levels
 
     def blocks(self, strengths: Tensor, of_projectors: Tensor, angles: Tensor) -> Tensor:
         """Blocks (P, 81) of strengths (P, n), by what each does to a projector, (3, n, 81)."""
-        return sum(torch.matmul(strengths, of_projectors[i]) * angles[:, i] for i in range(3))
+        parts = [torch.matmul(strengths, of_projectors[i]) * angles[:, i] for i in range(3)]
+        return parts[0] + parts[1] + parts[2]
 
 
 class Angles(nn.Module):
@@ -259,7 +261,7 @@ class Angles(nn.Module):
         """Unit vectors (P, 3) to what has no, one and two nodes around the pair, (P, 3, 81)."""
         dyad = direction.unsqueeze(2) * direction.unsqueeze(1)  # (P, 3, 3)
         v = torch.matmul(dyad.flatten(1), self.quadratic)  # (P, 5)
-        w = torch.matmul(direction, self.linear).unflatten(1, (3, 5))
+        w = torch.unflatten(torch.matmul(direction, self.linear), 1, (3, 5))
         w = w - direction.unsqueeze(2) * (direction.unsqueeze(2) * w).sum(dim=1, keepdim=True)  # (P, 3, 5)
         u = torch.cat([torch.ones_like(direction[:, :1]), direction, v], dim=1)  # (P, 9)
         across = torch.eye(3, device=direction.device) - dyad
@@ -278,7 +280,7 @@ def _heard(message: Message, nodes: Tensor, pairs: DensePairs, basis: Tensor, we
     """One round of messages, (A, width) to (A, width); what is linear after the activation is applied to sums over neighbours."""
     n_slots = weight.shape[1]
     met = F.gelu(_ends(message.centre(nodes), message.neighbor(nodes), pairs.neighbor, n_slots) + message.pair(basis))
-    pooled = torch.matmul(weight.unsqueeze(1), met.unflatten(0, (-1, n_slots))).squeeze(1)  # (A, width)
+    pooled = torch.matmul(weight.unsqueeze(1), torch.unflatten(met, 0, (-1, n_slots))).squeeze(1)  # (A, width)
     heard = F.linear(pooled, message.said.weight) + weight.sum(dim=1, keepdim=True) * message.said.bias
     after: Tensor = nodes + message.norm(message.update(torch.cat([nodes, heard / USUAL_NEIGHBORS], dim=1)))
     return after
@@ -286,7 +288,7 @@ def _heard(message: Message, nodes: Tensor, pairs: DensePairs, basis: Tensor, we
 
 def _ends(of_centre: Tensor, of_neighbor: Tensor, neighbor: Tensor, n_slots: int) -> Tensor:
     """What the two ends of each pair bring, (A, width) each, to (P, width)."""
-    around = F.embedding(neighbor, of_neighbor).unflatten(0, (-1, n_slots))  # (A, D, width)
+    around = torch.unflatten(F.embedding(neighbor, of_neighbor), 0, (-1, n_slots))  # (A, D, width)
     return (around + of_centre.unsqueeze(1)).flatten(0, 1)
 
 

@@ -1,6 +1,6 @@
 """Electrons into bands, in the graph: where the energy zero is, metal or not, and which bands are those around the Fermi level.
 
-The same as `bandrt_train.model.hamiltonian.filling`, with bands counted from half filling: those below the ones that are solved for
+The same as `bandrt.hamiltonian.filling`, with bands counted from half filling: those below the ones that are solved for
 are full, and those above are empty. Electrons are counted as what is above half filling less what is missing below it, so that a
 level in the middle of a gap is found in fp32.
 """
@@ -11,13 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bandrt.hamiltonian.filling import HALF, KEPT, SMEARING_EV
 from bandrt_export.eigensolver.graph import FLOAT, Value, op
 
-KEPT = 12
-"""Bands that are solved for up to half filling, and as many above it."""
-SMEARING_EV = 0.05
-HALF = 1e-6
-"""Electrons: a band is half full, or it is not, but for rounding."""
 CUTS, ROUNDS = 15, 7
 """Of the interval that holds the Fermi level, in each round: as much as 28 halvings."""
 BEYOND_EV = 1.0

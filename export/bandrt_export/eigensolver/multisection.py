@@ -20,6 +20,7 @@ CUTS, ROUNDS = 15, 3
 MARGIN_EV = 1e-3
 """Beyond the first and the last eigenvalue."""
 SMALLEST_PIVOT = 1e-10
+"""eV: a smaller one is taken, and counted, as so much below zero, as if the diagonal were that much lower."""
 
 
 def eigenvalues(matrix: Tridiagonal, flat_levels: Value, wanted: Value, n_wanted: int, nowhere_ev: float) -> Value:
@@ -44,8 +45,8 @@ def eigenvalues(matrix: Tridiagonal, flat_levels: Value, wanted: Value, n_wanted
         """How many levels lie below shifts (R, S), as float32."""
 
         def row(pivot: Value, count: Value, d: Value, e2: Value, flat: Value) -> list[Value]:
-            safe = (op("Abs", pivot) < SMALLEST_PIVOT).where(-SMALLEST_PIVOT, pivot)
-            new = d - shifts - e2 / safe
+            exact = d - shifts - e2 / pivot
+            new = (op("Abs", exact) < SMALLEST_PIVOT).where(-SMALLEST_PIVOT, exact)
             return [new, count + (new < 0.0).cast(FLOAT) + (flat < shifts).cast(FLOAT)]
 
         zeros = shifts * 0.0

@@ -22,6 +22,7 @@ from bandrt_export.onnx import trace
 from bandrt_export.parity import packaged_crystals
 from bandrt_train.data.recipes import HAMILTONIAN_RECIPE
 from bandrt_train.model.hamiltonian.ensemble import HamiltonianModel, LearnedHamiltonianEnsemble
+from bandrt_train.model.hamiltonian.model import LearnedHamiltonian
 from bandrt_train.model.hamiltonian.pairs import REACH, REACH_ANGSTROM, find_pairs
 from tests.support.hamiltonian_tensors import hamiltonian_tensors
 from tests.support.small_hamiltonians import ALUMINIUM, GALLIUM_ARSENIDE, SALT, SILICON, TRICLINIC, small_model
@@ -37,7 +38,7 @@ NO_KPOINTS = {"kpoints": (HAMILTONIAN_RECIPE.kpath.n_kpoints, 3), "mesh_kpoints"
 
 
 @cache
-def alone() -> HamiltonianModel:
+def alone() -> LearnedHamiltonian:
     return small_model().float()
 
 
@@ -121,12 +122,13 @@ def test_the_order_of_atoms_changes_only_the_order_of_blocks() -> None:
 def test_blocks_of_members_are_averaged_and_their_difference_says_how_wrong_they_may_be() -> None:
     crystals = [SALT, ALUMINIUM, TRICLINIC]
     inputs, _ = batch_of(crystals, n_atoms=5)
-    members = [run(member, inputs) for member in together().members]  # type: ignore[arg-type]
+    members = [run(member, inputs) for member in together().alone()]
     found = run(together(), inputs)
     for name in ("hoppings", "on_site", "flat_levels", "electrons"):
         np.testing.assert_allclose(found[name], np.mean([one[name] for one in members], axis=0), atol=TOLERANCE_EV, err_msg=name)
     with torch.no_grad():
-        expected = [float(one.uncertainty) for one in together().real_space([find_pairs(one) for one in crystals])]  # type: ignore[arg-type]
+        solids = together().real_space([find_pairs(one) for one in crystals])
+    expected = [float(one.uncertainty) for one in solids if one.uncertainty is not None]
     np.testing.assert_allclose(found["uncertainty_ev"], expected, rtol=1e-4)
     assert (found["uncertainty_ev"] > RULE.floor_ev).all()
     assert np.isnan(members[0]["uncertainty_ev"]).all()
@@ -173,7 +175,8 @@ def test_the_graph_is_portable_and_has_the_names_and_axes_of_the_contract(traced
     onnx.checker.check_model(traced, full_check=True)
     assert {node.op_type for node in traced.graph.node} <= PORTABLE_OPS | {"Pad"}
     named = {"B": "batch", "N": "atoms", "D": "slots", "M": "mesh", "K": HAMILTONIAN_RECIPE.kpath.n_kpoints}
-    expected = {one.name: [named.get(dim, dim) for dim in one.dims] for one in (*(TENSORS[n] for n in INPUT_NAMES), *HAMILTONIAN)}  # type: ignore[call-overload]
+    tensors = (*(TENSORS[name] for name in INPUT_NAMES), *HAMILTONIAN)
+    expected = {one.name: [named[dim] if isinstance(dim, str) else dim for dim in one.dims] for one in tensors}
     found = {
         value.name: [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
         for value in [*traced.graph.input, *traced.graph.output]

@@ -92,14 +92,14 @@ def score(
         if not unlearned:
             continue
         try:
-            one, error = _together(unlearned, case)
+            one, doubt = _together(unlearned, case)
             one.window(RULE), one.window(RULE, KEPT + case.n_above)
         except InputError as error:
             refused.append(Refusal(case.id, case.id, "predict", error.code, error.message))
             continue
         kept.append(case)
         filled.append(one)
-        expected.append(error)
+        expected.append(doubt)
         progress(len(kept))
     if not kept:
         raise EvaluationError("empty-split", "no crystal of these labels is of a formula that a model held out; give other labels")

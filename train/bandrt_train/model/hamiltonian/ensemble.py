@@ -29,8 +29,12 @@ class LearnedHamiltonianEnsemble(nn.Module):
 
     def real_space(self, crystals: Sequence[Pairs]) -> list[RealSpace]:
         """The mean Hamiltonian of each crystal, with the error to expect of its bands."""
-        found: list[list[RealSpace]] = [member.real_space(crystals) for member in self.members]
+        found = [member.real_space(crystals) for member in self.alone()]
         return [self._mean(of_one) for of_one in zip(*found, strict=True)]
+
+    def alone(self) -> list[LearnedHamiltonian]:
+        """The members."""
+        return [member for member in self.members if isinstance(member, LearnedHamiltonian)]
 
     def forward(self, crystals: Sequence[Pairs], kpoints: Sequence[Tensor]) -> list[Tensor]:
         """Bands of each crystal at fractional k-points (K, 3) of its own, as `LearnedHamiltonian.forward`."""

@@ -1,0 +1,240 @@
+"""A network with a solver beside train's own bands and filling: random weights, real crystals, padding, metals and insulators."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from itertools import product
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+
+import bandrt_export.eigensolver.bands
+from bandrt.contract import HAMILTONIAN_NAMES, INPUT_NAMES
+from bandrt.crystal import Crystal
+from bandrt.engine import read_manifest
+from bandrt.engine.cuda_driver import NoDriver
+from bandrt.engine.onnx.file import with_checksum
+from bandrt.errors import InputError
+from bandrt.kpaths.mesh import mesh
+from bandrt.manifest import METADATA_KEY, BandRule
+from bandrt.recipe import MeshRecipe
+from bandrt_export.eigensolver.assembly import with_solver
+from bandrt_export.errors import ExportError
+from bandrt_export.plan import MOST_BONDS, PlanBuilder, build_plan, check_precision, largest_mesh
+from bandrt_train.model.hamiltonian.filling import Filled, fill
+from bandrt_train.model.hamiltonian.model import RealSpace, bands
+from bandrt_train.model.hamiltonian.pairs import Pairs, find_pairs
+from tests.support.given_hamiltonians import GIVEN, batch_of, manifest_of, network, run
+from tests.support.small_hamiltonians import ALUMINIUM, GALLIUM_ARSENIDE, SALT, SILICON, TRICLINIC, small_model
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+TOLERANCE_EV = 2e-4
+"""Of energies and of their zero together: fp32, and a millionth of a spectrum of 100 eV."""
+ROUNDING_EV = 1e-4
+"""Of fp32, in another order."""
+TOUCHING_EV = 1e-3
+"""Bands that are closer than this may be taken for a metal or not, by rounding alone."""
+CHAIN = Crystal(np.diag([2.2, 9.0, 9.0]), np.array([1], np.int32), np.zeros((1, 3)))
+HELIUM = Crystal(3.0 * np.eye(3), np.array([2], np.int32), np.zeros((1, 3)))
+KPOINTS = np.random.default_rng(7).uniform(-0.5, 0.5, (11, 3)).astype(np.float32)
+CRYSTALS = {
+    "Si": SILICON,
+    "GaAs": GALLIUM_ARSENIDE,
+    "NaCl": SALT,
+    "Al": ALUMINIUM,
+    "triclinic": TRICLINIC,
+    "H chain": CHAIN,
+    "KCl": Crystal(SALT.lattice * 1.11, np.array([19, 17], np.int32), SALT.frac_coords),
+    "LiF": Crystal(SALT.lattice * 0.71, np.array([3, 9], np.int32), SALT.frac_coords),
+    "Cu": Crystal(ALUMINIUM.lattice * 0.89, np.array([29], np.int32), np.zeros((1, 3))),
+}
+
+
+@cache
+def engine(rule: BandRule | None = None) -> ModelProto:
+    return with_solver(network(), manifest_of(len(KPOINTS), rule))
+
+
+def hamiltonian_of(crystal: Crystal, seed: int = 0) -> tuple[Pairs, RealSpace]:
+    pairs = find_pairs(crystal)
+    with torch.no_grad():
+        [real_space] = small_model(seed).real_space([pairs])
+    return pairs, real_space
+
+
+def window_of(filled: Filled, rule: BandRule) -> NDArray[Any]:
+    try:
+        return filled.window(rule)
+    except InputError:
+        return np.full((rule.n_bands, filled.energies.shape[1]), np.nan)
+
+
+def nearly_touches(pairs: Pairs, real_space: RealSpace) -> bool:
+    """Whether rounding decides between metal and insulator."""
+    points = torch.cat([torch.from_numpy(KPOINTS).double(), torch.from_numpy(mesh(pairs.lattice)[0]).double()])
+    energies = bands(real_space, points)
+    return abs(float(energies[:, pairs.n_filled].min() - energies[:, pairs.n_filled - 1].max())) < TOUCHING_EV
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("rule", [BandRule(), BandRule(n_bands=4, n_valence=1)], ids=["6 bands", "4 bands"])
+def test_bands_of_real_crystals_are_those_of_training(seed: int, rule: BandRule) -> None:
+    given = [hamiltonian_of(crystal, seed) for crystal in CRYSTALS.values()]
+    found, _ = run(engine(rule), batch_of(given, KPOINTS))
+    kinds = set()
+    for row, (name, (pairs, real_space)) in enumerate(zip(CRYSTALS, given, strict=True)):
+        filled = fill(pairs, real_space, KPOINTS)
+        if pairs.is_odd or not nearly_touches(pairs, real_space):
+            np.testing.assert_allclose(found[row], window_of(filled, rule), atol=TOLERANCE_EV, rtol=0, err_msg=name)
+            kinds.add(("odd" if pairs.is_odd else "even", filled.is_metal))
+    assert kinds >= {("odd", True), ("even", False)}
+
+
+def chain(levels: list[float], width: float, crystal: Crystal = HELIUM) -> tuple[Pairs, RealSpace]:
+    """A crystal whose bands are ``level - width cos(2 pi k_x)``, in as many slots as it has anyway."""
+    pairs = find_pairs(crystal)
+    here, hop = torch.diag(torch.tensor(levels)).double(), -0.5 * width * torch.eye(9).double()
+    blocks = torch.zeros(len(pairs.lattice_vectors), 9, 9).double()
+    for cell, vector in enumerate(pairs.lattice_vectors.tolist()):
+        if vector in ([1, 0, 0], [-1, 0, 0]):
+            blocks[cell] = hop
+    blocks[len(blocks) // 2] = here
+    return pairs, RealSpace(blocks, torch.from_numpy(pairs.lattice_vectors).double(), torch.zeros(0).double())
+
+
+@pytest.mark.parametrize(
+    ("second", "is_metal"), [(12.0, False), (5.0, False), (2.05, False), (1.9, True), (0.5, True), (-0.3, True)]
+)
+def test_bands_that_overlap_make_a_metal(second: float, is_metal: bool) -> None:
+    crystal = Crystal(np.eye(3), np.array([2], np.int32), np.zeros((1, 3)))
+    pairs, real_space = chain([0.0, second, *(20.0 + i for i in range(7))], 1.0, crystal)
+    assert (pairs.cell != len(pairs.lattice_vectors) // 2).any()
+    rule = BandRule(n_bands=2, n_valence=1)
+    filled = fill(pairs, real_space, KPOINTS)
+    assert filled.is_metal is is_metal
+    [found, _] = run(engine(rule), batch_of([(pairs, real_space)], KPOINTS))
+    np.testing.assert_allclose(found[0], window_of(filled, rule), atol=TOLERANCE_EV, rtol=0)
+
+
+def test_a_crystal_without_enough_bands_is_no_number_and_harms_no_other() -> None:
+    """Helium has one filled band, and six bands need three."""
+    given = [hamiltonian_of(HELIUM), hamiltonian_of(SILICON)]
+    found, _ = run(engine(), batch_of(given, KPOINTS))
+    assert np.isnan(found[0]).all()
+    np.testing.assert_allclose(found[1], fill(*given[1], KPOINTS).window(BandRule()), atol=TOLERANCE_EV, rtol=0)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, 1.5])
+def test_electrons_that_fill_no_band_or_all_make_no_window(share: float) -> None:
+    pairs, real_space = hamiltonian_of(ALUMINIUM)
+    batch = batch_of([(pairs, real_space)], KPOINTS)
+    batch[f"{GIVEN}electrons"][:] = share * 2 * pairs.n_bands
+    assert np.isnan(run(engine(BandRule(n_bands=2, n_valence=1)), batch)[0]).all()
+
+
+def test_padding_changes_nothing() -> None:
+    given = [hamiltonian_of(crystal) for crystal in (ALUMINIUM, SILICON)]
+    alone = np.concatenate([run(engine(), batch_of([one], KPOINTS))[0] for one in given])
+    n_slots = batch_of(given, KPOINTS)["neighbor_index"].shape[2]
+    padded, _ = run(engine(), batch_of(given, KPOINTS, sizes={"B": 4, "N": 5, "D": n_slots + 3, "M": 130}))
+    np.testing.assert_allclose(padded[:2], alone, atol=ROUNDING_EV, rtol=0)
+    assert np.isfinite(padded).all(), "what means nothing is finite"
+
+
+def test_some_matrices_at_a_time_give_what_all_at_once_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = batch_of([hamiltonian_of(crystal) for crystal in (SALT, TRICLINIC)], KPOINTS)
+    whole = run(engine(), batch)[0]
+    for held in (1, 10**5):  # one at a time, and a number that does not divide theirs
+        monkeypatch.setattr(bandrt_export.eigensolver.bands, "HELD", held)
+        some = run(with_solver(network(), manifest_of(len(KPOINTS))), batch)[0]
+        np.testing.assert_allclose(some, whole, atol=ROUNDING_EV, rtol=0)
+
+
+def test_uncertainty_goes_through_and_the_hamiltonian_stays_within() -> None:
+    proto = engine()
+    assert [one.name for one in proto.graph.output] == ["band_energies", "uncertainty_ev"]
+    made = {name for node in proto.graph.node for name in node.output}
+    assert set(HAMILTONIAN_NAMES) <= made
+    batch = batch_of([hamiltonian_of(SILICON)], KPOINTS)
+    batch[f"{GIVEN}uncertainty_ev"][:] = 0.125
+    assert run(proto, batch)[1] == pytest.approx([0.125])
+    assert [one.name for one in proto.graph.input] == list(manifest_of(11).inputs)
+
+
+def test_the_graph_is_plain_and_says_nothing_of_where_it_was_made() -> None:
+    proto = engine()
+    onnx.checker.check_model(proto, full_check=True)
+    text = str(proto)
+    assert str(Path(__file__).parents[3]) not in text
+    assert not any(kind in text for kind in ("COMPLEX", "DOUBLE", "FLOAT16"))
+    assert {one.domain for one in proto.opset_import} == {""}
+    assert proto.ByteSize() < 200_000
+
+
+def network_of_the_contract() -> ModelProto:
+    """A network with the inputs of an engine, that is none."""
+    from onnx import TensorProto, helper
+
+    from bandrt_export.eigensolver.graph import FLOAT, Graph
+
+    graph = Graph.new("network/")
+    numbers, distance = graph.value("atomic_numbers", int(TensorProto.INT32)).cast(FLOAT), graph.value("neighbor_distance")
+    given = {
+        "hoppings": distance.unsqueeze(3, 4) * graph.constant(np.ones((9, 9))),
+        "on_site": numbers.unsqueeze(2, 3) * graph.constant(np.eye(9)),
+        "flat_levels": numbers.unsqueeze(2) * graph.constant(np.ones(9)),
+        "electrons": numbers.sum(1, keepdims=False),
+        "uncertainty_ev": distance.sum(1, 2, keepdims=False),
+    }
+    proto = network()
+    graph.nodes.extend(helper.make_node("Identity", [value.name], [name]) for name, value in given.items())
+    for kept, values in ((proto.graph.node, graph.nodes), (proto.graph.initializer, graph.constants.tensors.values())):
+        del kept[:]
+        kept.extend(values)
+    del proto.graph.input[:]
+    return proto
+
+
+@pytest.fixture(scope="module")
+def rtx() -> Any:
+    return pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu13 is not installed: pip install 'bandrt[tensorrt-rtx]'")
+
+
+def test_tensorrt_rtx_reads_it_with_all_products_of_its_loops(rtx: Any, tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    model.write_bytes(engine().SerializeToString())
+    builder = PlanBuilder("tensorrt-rtx", NoDriver("none is needed"))
+    n_products, n_half = builder.products(builder.parse(model))
+    assert n_products > 40
+    check_precision((n_products, n_half), model, "fp32")
+    with pytest.raises(ExportError, match="matrix products"):
+        check_precision((n_products - 1, n_half), model, "fp32")
+
+
+@pytest.mark.slow
+def test_tensorrt_rtx_builds_it_without_a_gpu(rtx: Any, tmp_path: Path) -> None:
+    manifest = replace(manifest_of(256), inputs=INPUT_NAMES)
+    proto = with_solver(network_of_the_contract(), manifest)
+    proto.metadata_props.add(key=METADATA_KEY, value=manifest.to_json())
+    model, plan = tmp_path / "model.onnx", tmp_path / "model.plan"
+    model.write_bytes(with_checksum(proto.SerializeToString()))
+    start = perf_counter()
+    built = build_plan(model, plan, backend="tensorrt-rtx", targets=["sm89"], max_atoms=16, max_batch=64)
+    print(f"{plan.stat().st_size / 1e6:.1f} MB in {perf_counter() - start:.0f} s")
+    assert built.profile.max_slots == MOST_BONDS
+    assert read_manifest(plan) == built
+
+
+@pytest.mark.parametrize(("most", "n_points"), [(1, 1), (2, 8), (3, 14), (6, 112)])
+def test_the_largest_mesh_is_one_that_is_made(most: int, n_points: int) -> None:
+    lattices = (np.diag(2.0 * np.pi / (0.45 * np.array(sizes))) for sizes in product(range(1, most + 1), repeat=3))
+    assert max(len(mesh(lattice * 1.001, MeshRecipe(most=most)).weights) for lattice in lattices) == n_points == largest_mesh(most)

@@ -1,0 +1,198 @@
+"""A checkpoint of a learned Hamiltonian becomes an engine: solved by LAPACK in the runtime, or in the graph itself."""
+
+from __future__ import annotations
+
+import csv
+import json
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+import bandrt_export.onnx
+from bandrt.batch import pad
+from bandrt.cli import run
+from bandrt.contract import HAMILTONIAN_NAMES, INPUT_NAMES
+from bandrt.engine import open_session, read_manifest
+from bandrt.errors import UsageError
+from bandrt.features import Features
+from bandrt.manifest import BandRule, EnsembleRule, Solver, TrainingDomain
+from bandrt_export.dense.ensemble import dense_of
+from bandrt_export.errors import ExportError
+from bandrt_export.onnx import describe, export_onnx, trace
+from bandrt_export.parity import compare, featurize_all, limits_of, open_exact, packaged_crystals, require
+from bandrt_export.plan import build_plan
+from bandrt_train.data.hamiltonian.folds import HeldOut
+from bandrt_train.data.recipes import HAMILTONIAN_RECIPE
+from bandrt_train.hamiltonian_checkpoint import METAL_TOLERANCE_EV, load_hamiltonian, save_hamiltonian
+from bandrt_train.model.hamiltonian.ensemble import LearnedHamiltonianEnsemble
+from bandrt_train.model.hamiltonian.filling import predict
+from bandrt_train.model.hamiltonian.pairs import find_pairs
+from tests.support.small_hamiltonians import small_model
+
+RULE = EnsembleRule(("first", "second"), floor_ev=0.25, slope=1.5, n_crystals=9)
+DOMAIN = TrainingDomain(n_crystals=9, elements=("Al", "As"), max_atoms=2, functional="PBE")
+TOLERANCE_EV = 1e-3
+"""Eigenvalues in single precision, of matrices whose elements are tens of eV."""
+SMALL = [one for one in packaged_crystals() if one.n_atoms <= 4]
+SOLVERS: tuple[Solver, ...] = ("lapack", "graph")
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """An ensemble and its engines."""
+
+    model: LearnedHamiltonianEnsemble
+    checkpoint: Path
+    traced: onnx.ModelProto
+    engines: dict[Solver, Path]
+
+
+def exported(traced: onnx.ModelProto, checkpoint: Path, engine: Path, **options: Any) -> Any:
+    """Export a checkpoint that was traced before."""
+
+    def copied(dense: Any, *, n_slots: int) -> onnx.ModelProto:
+        copy = onnx.ModelProto()
+        copy.CopyFrom(traced)
+        return copy
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bandrt_export.onnx, "trace", copied)
+        return export_onnx(checkpoint, engine, crystals=SMALL, **options)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Traced once, which takes half a minute."""
+    folder = tmp_path_factory.mktemp("hamiltonian")
+    model = LearnedHamiltonianEnsemble([small_model(seed).float() for seed in range(2)], RULE).eval()
+    save_hamiltonian(folder / "ensemble.pt", model=model, held_out=HeldOut(), training=DOMAIN)
+    traced = trace(dense_of(model), n_slots=HAMILTONIAN_RECIPE.graph.n_neighbors)
+    engines = {solver: folder / f"{solver}.onnx" for solver in SOLVERS}
+    for solver, engine in engines.items():
+        exported(traced, folder / "ensemble.pt", engine, solver=None if solver == "lapack" else solver)
+    return Made(model, folder / "ensemble.pt", traced, engines)
+
+
+@pytest.fixture(scope="module")
+def features() -> list[Features]:
+    return featurize_all(SMALL, HAMILTONIAN_RECIPE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_the_manifest_says_what_the_engine_is(made: Made, solver: Solver) -> None:
+    manifest, checkpoint = read_manifest(made.engines[solver]), load_hamiltonian(made.checkpoint)
+    assert (manifest.variant, manifest.solver, manifest.precision) == ("hamiltonian", solver, "fp32")
+    assert manifest.inputs == INPUT_NAMES
+    assert manifest.outputs == ("band_energies", "uncertainty_ev")
+    assert manifest.recipe == HAMILTONIAN_RECIPE
+    assert manifest.bands == BandRule(metal_tolerance_ev=METAL_TOLERANCE_EV)
+    assert (manifest.training, manifest.ensemble, manifest.checkpoint_sha256) == (DOMAIN, RULE, checkpoint.sha256)
+    parity = manifest.parity
+    assert parity is not None
+    assert parity.limit_ev == TOLERANCE_EV
+    assert 0.0 < parity.max_energy_error_ev < TOLERANCE_EV
+    assert parity.max_uncertainty_change_ev is not None
+    assert parity.max_uncertainty_change_ev < TOLERANCE_EV
+
+
+@pytest.mark.slow
+def test_both_solvers_start_from_the_same_named_tensors(made: Made) -> None:
+    on_host, inside = (onnx.load(made.engines[solver]).graph for solver in SOLVERS)
+    assert [value.name for value in on_host.output] == list(HAMILTONIAN_NAMES)
+    assert [value.name for value in inside.output] == ["band_energies", "uncertainty_ev"]
+    assert {name for node in inside.node for name in node.output} >= set(HAMILTONIAN_NAMES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_sessions_give_the_bands_that_training_predicts(made: Made, features: list[Features], solver: Solver) -> None:
+    chosen = [features[0], features[1], features[-1]]
+    with closing(open_session(made.engines[solver])) as session:
+        found = session.run(pad(chosen, n_atoms=6, batch_size=4))
+    assert np.isnan(found["band_energies"][0]).all()  # the model fills nearly all bands of mercury, and six are wanted
+    for row, one in enumerate(chosen[1:], 1):
+        expected = predict(made.model, find_pairs(one.crystal), one.kpoints.astype(np.float64)).window(BandRule())
+        np.testing.assert_allclose(found["band_energies"][row], expected, atol=TOLERANCE_EV)
+    with torch.no_grad():
+        solids = made.model.real_space([find_pairs(one.crystal) for one in chosen])
+    doubts = [float(one.uncertainty) for one in solids if one.uncertainty is not None]
+    np.testing.assert_allclose(found["uncertainty_ev"][:3], doubts, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_gate_finds_another_model(made: Made, features: list[Features]) -> None:
+    other = LearnedHamiltonianEnsemble([small_model(5).float(), small_model(6).float()], RULE)
+    limits = limits_of("fp32", rounding_ev=TOLERANCE_EV, limit_ev=None)
+    with open_exact(made.engines["lapack"]) as session:
+        require(compare(made.model, session, features[:2], rule=BandRule(), limits=limits), name="model.onnx")
+        with pytest.raises(ExportError, match="differ from the reference") as caught:
+            require(compare(other, session, features[:2], rule=BandRule(), limits=limits), name="model.onnx")
+    assert caught.value.code == "parity-failed"
+
+
+def test_one_model_alone_promises_bands_and_no_uncertainty(checkpoint: Path) -> None:
+    loaded = load_hamiltonian(checkpoint)
+    manifest = describe(loaded, dense_of(loaded.build_model()), "fp32", "lapack")
+    assert manifest.outputs == ("band_energies",)
+    assert manifest.ensemble is None
+
+
+@pytest.mark.slow
+def test_commands_take_it(made: Made, examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    engine, crystal = str(made.engines["lapack"]), str(examples / "AlAs_mp-2172.cif")
+    assert run(["inspect", engine]) == 0
+    assert "hamiltonian, fp32" in capsys.readouterr().out
+    assert run(["verify", engine, crystal, "--against", str(made.checkpoint), "--json", "-q"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["passed"]
+    assert report["same_checkpoint"]
+    assert run(["verify", str(made.engines["graph"]), crystal, "--against", engine, "-q"]) == 0
+    assert run(["bench", "--engine", engine, "--batch-size", "1", "--seconds", "0.01", crystal]) == 0
+    assert run(["infer", "--engine", engine, crystal, "-o", str(tmp_path / "bands")]) == 0
+    with (tmp_path / "bands" / "summary.csv").open(encoding="utf-8") as stream:
+        [row] = csv.DictReader(stream)
+    assert float(row["uncertainty_ev"]) > RULE.floor_ev
+    assert float(row["vbm_ev"]) == pytest.approx(-float(row["cbm_ev"]), abs=1e-3) or row["is_metal"] == "true"
+
+
+@pytest.mark.slow
+def test_no_plan_is_built_without_a_solver_inside(made: Made, tmp_path: Path) -> None:
+    with pytest.raises(ExportError) as refused:
+        build_plan(made.engines["lapack"], tmp_path / "model.plan", backend="tensorrt-rtx")
+    assert refused.value.code == "plan-solver"
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    save_hamiltonian(tmp_path / "c.pt", model=small_model().float(), held_out=HeldOut(), training=DOMAIN)
+    return tmp_path / "c.pt"
+
+
+def test_half_precision_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        export_onnx(checkpoint, tmp_path / "model.onnx", precision="fp16")
+    assert refused.value.code == "precision-unsupported"
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_a_solver_is_for_hamiltonians_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["export", "shipped", "-o", str(tmp_path / "model.onnx"), "--solver", "graph"]) == 2
+    assert "solver-unused" in capsys.readouterr().err
+
+
+def test_a_plan_has_its_solver_inside(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "model.plan")
+    assert run(["export", str(checkpoint), "-o", out, "--solver", "lapack", "--backend", "tensorrt-rtx"]) == 2
+    assert "leave out --solver" in capsys.readouterr().err
+
+
+def test_conventions_of_the_released_code_are_refused(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["export", str(checkpoint), "-o", str(tmp_path / "model.onnx"), "--frame", "cartesian"]) == 2
+    assert "conventions-unused" in capsys.readouterr().err

@@ -1,0 +1,100 @@
+"""Hamiltonian tensors of the contract from train's own Hamiltonians, and a network that does nothing but give them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandrt.contract import DIMENSIONS, HAMILTONIAN, N_ORBITALS, NOWHERE, TENSORS, TensorSpec
+from bandrt.kpaths.mesh import mesh
+from bandrt.manifest import BandRule, Manifest
+from bandrt.recipe import GraphRecipe, KpathRecipe, MeshRecipe, Recipe
+from bandrt_train.model.hamiltonian.model import RealSpace
+from bandrt_train.model.hamiltonian.pairs import Pairs
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+GIVEN = "given_"
+"""Before the names of the tensors that `network` is fed and gives."""
+SOLVER_INPUTS = ("neighbor_index", "kpoints", "neighbor_image", "mesh_kpoints", "mesh_weights")
+
+
+def manifest_of(n_kpoints: int, bands: BandRule | None = None) -> Manifest:
+    """The manifest of an engine that is fed a Hamiltonian."""
+    kpath = KpathRecipe(n_kpoints=n_kpoints)
+    return Manifest(
+        variant="hamiltonian",
+        solver="graph",
+        model={},
+        checkpoint_sha256="0" * 64,
+        recipe=Recipe(graph=GraphRecipe(rule="bonds"), kpath=kpath, mesh=MeshRecipe()),
+        bands=BandRule() if bands is None else bands,
+        inputs=(*SOLVER_INPUTS, *(GIVEN + one.name for one in HAMILTONIAN)),
+        outputs=("band_energies", "uncertainty_ev"),
+    )
+
+
+def network() -> ModelProto:
+    """A graph that gives the Hamiltonian that it is fed."""
+    from onnx import helper
+
+    def declared(tensor: TensorSpec, name: str) -> Any:
+        shape = [dim if isinstance(dim, int) else DIMENSIONS[dim].name for dim in tensor.dims]
+        return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)), shape)
+
+    nodes = [helper.make_node("Identity", [GIVEN + one.name], [one.name]) for one in HAMILTONIAN]
+    inputs = [declared(one, GIVEN + one.name) for one in HAMILTONIAN]
+    graph = helper.make_graph(nodes, "network", inputs, [declared(one, one.name) for one in HAMILTONIAN])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def batch_of(
+    crystals: Sequence[tuple[Pairs, RealSpace]], kpoints: NDArray[Any], *, sizes: Mapping[str, int] | None = None
+) -> dict[str, NDArray[Any]]:
+    """What `network` with a solver is fed, for crystals and k-points (K, 3) that they share; `sizes` may be larger than needed."""
+    meshes = [mesh(pairs.lattice) for pairs, _ in crystals]
+    slots = [np.bincount(pairs.centre, minlength=pairs.n_atoms) for pairs, _ in crystals]
+    needed = {
+        "B": len(crystals),
+        "N": max(pairs.n_atoms for pairs, _ in crystals),
+        "D": int(max(counts.max() for counts in slots)),
+        "K": len(kpoints),
+        "M": max(len(weights) for _, weights in meshes),
+    }
+    shape = needed | dict(sizes or {})
+    batch = {name: TENSORS[name].padded(shape) for name in SOLVER_INPUTS}
+    given = {one.name: np.zeros(one.axes(shape), one.dtype) for one in HAMILTONIAN}
+    given["on_site"][:] = NOWHERE * np.eye(N_ORBITALS)
+    given["flat_levels"][:] = NOWHERE
+    for row, ((pairs, real_space), (points, weights)) in enumerate(zip(crystals, meshes, strict=True)):
+        n = pairs.n_atoms
+        blocks = real_space.hoppings.numpy().reshape(-1, n, N_ORBITALS, n, N_ORBITALS)
+        home = len(blocks) // 2
+        for atom in range(n):
+            of_atom = np.flatnonzero(pairs.centre == atom)
+            place = (row, atom, slice(len(of_atom)))
+            batch["neighbor_index"][place] = pairs.neighbor[of_atom]
+            batch["neighbor_image"][place] = pairs.lattice_vectors[pairs.cell[of_atom]]
+            given["hoppings"][place] = blocks[pairs.cell[of_atom], atom, :, pairs.neighbor[of_atom], :]
+            given["on_site"][row, atom] = blocks[home, atom, :, atom, :]
+        given["flat_levels"][row, pairs.flat_atom, pairs.flat_level] = real_space.flat_levels.numpy()
+        given["electrons"][row] = pairs.electrons
+        batch["kpoints"][row] = kpoints
+        batch["mesh_kpoints"][row, : len(points)] = points
+        batch["mesh_weights"][row, : len(weights)] = weights
+    return batch | {GIVEN + name: values for name, values in given.items()}
+
+
+def run(proto: ModelProto, batch: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    """Outputs of a graph on one thread of ONNX Runtime."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    outputs: list[NDArray[Any]] = session.run(None, dict(batch))
+    return outputs
