@@ -6,10 +6,11 @@ import numpy as np
 from onnx import ModelProto, ValueInfoProto, checker, helper
 
 from bandrt.contract import BAND_ENERGIES, DIMENSIONS, N_ORBITALS, NOWHERE, TENSORS
+from bandrt.hamiltonian.filling import KEPT
 from bandrt.manifest import Manifest
 from bandrt_export.eigensolver.bands import bands
 from bandrt_export.eigensolver.bloch import blocks
-from bandrt_export.eigensolver.filling import KEPT, occupation, window
+from bandrt_export.eigensolver.filling import occupation, window
 from bandrt_export.eigensolver.graph import Graph, concat
 
 PREFIX = "solver/"
