@@ -72,7 +72,8 @@ def random_hermitian(rng: np.random.Generator, size: int, n: int, *, degenerate:
         values = values[:, np.arange(n) // 3]
     mixed = rng.normal(size=(size, n, n)) + 1j * rng.normal(size=(size, n, n))
     vectors = np.linalg.qr(mixed).Q
-    return (vectors * values[:, None]) @ vectors.conj().transpose(0, 2, 1)
+    matrices: NDArray[Any] = (vectors * values[:, None]) @ vectors.conj().transpose(0, 2, 1)
+    return matrices
 
 
 @pytest.mark.parametrize("degenerate", [False, True])
