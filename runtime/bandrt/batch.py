@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from collections.abc import Sequence, Sized
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
@@ -17,7 +17,17 @@ MAX_PADDED_ATOMS: Final = 2048
 HELD_BATCHES: Final = 16
 """How many full batches of crystals may wait for others of their size."""
 
+
+class HasAtoms(Protocol):
+    """What has a place in a batch."""
+
+    @property
+    def atomic_numbers(self) -> Sized:
+        """As long as there are atoms."""
+
+
 Key = TypeVar("Key")
+Member = TypeVar("Member", bound=HasAtoms)
 
 
 def pad(
@@ -79,10 +89,10 @@ def bucket_size(n_atoms: int) -> int:
     return -(-n_atoms // step) * step
 
 
-class Batcher(Generic[Key]):
+class Batcher(Generic[Key, Member]):
     """Groups a stream of crystals by size, holding a bounded number of them.
 
-    Which crystals make a batch depends on the order of the stream alone. A batch is a list of (key, features).
+    Which crystals make a batch depends on the order of the stream alone. A batch is a list of (key, member).
     """
 
     def __init__(self, max_batch: int, *, max_padded_atoms: int = MAX_PADDED_ATOMS, max_held: int | None = None) -> None:
@@ -98,14 +108,14 @@ class Batcher(Generic[Key]):
         self._max_batch = max_batch
         self._max_padded_atoms = max_padded_atoms
         self._max_held = HELD_BATCHES * max_batch if max_held is None else max_held
-        self._buckets: dict[int, list[tuple[Key, Features]]] = {}
+        self._buckets: dict[int, list[tuple[Key, Member]]] = {}
         self._held = 0
 
-    def add(self, key: Key, features: Features) -> list[list[tuple[Key, Features]]]:
+    def add(self, key: Key, member: Member) -> list[list[tuple[Key, Member]]]:
         """Take one crystal, and give the batches that are due: none, or one."""
-        size = bucket_size(len(features.atomic_numbers))
+        size = bucket_size(len(member.atomic_numbers))
         bucket = self._buckets.setdefault(size, [])
-        bucket.append((key, features))
+        bucket.append((key, member))
         self._held += 1
         if len(bucket) >= min(self._max_batch, self._max_padded_atoms // size):
             return [self._release(size)]
@@ -113,11 +123,11 @@ class Batcher(Generic[Key]):
             return [self._release(max(self._buckets, key=lambda s: (len(self._buckets[s]), s)))]
         return []
 
-    def flush(self) -> list[list[tuple[Key, Features]]]:
+    def flush(self) -> list[list[tuple[Key, Member]]]:
         """Give what is still held, small crystals first."""
         return [self._release(size) for size in sorted(self._buckets)]
 
-    def _release(self, size: int) -> list[tuple[Key, Features]]:
+    def _release(self, size: int) -> list[tuple[Key, Member]]:
         batch = self._buckets.pop(size)
         self._held -= len(batch)
         return batch

@@ -130,7 +130,7 @@ class Engine:
         numbered = enumerate(items)
         while ahead := list(islice(numbered, BATCHES_AHEAD * batch_size)):
             results: dict[int, Result] = {}
-            batcher: Batcher[Ticket] = Batcher(batch_size)
+            batcher: Batcher[Ticket, Features] = Batcher(batch_size)
             batches: list[list[tuple[Ticket, Features]]] = []
             crystals = [outcome_of(partial(crystal_of, item, name=found_at(item) or called(item, order))) for order, item in ahead]
             tickets = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -21,6 +22,8 @@ from tests.fuzz.mutations import mutated
 
 UNFORESEEN = ("reader-failed", "symmetry-failed", "features-failed")
 """Codes of what nobody foresaw: typed, but worth a look."""
+HANG_SECONDS = 30.0
+"""Of CPU time for one input: a busy machine makes nothing hang. The process then ends with `SIGPROF`, also in native code."""
 
 
 def input_of(number: int, seeds: list[tuple[str, bytes]]) -> tuple[str, bytes]:
@@ -55,7 +58,8 @@ def main(start: int, end: int) -> None:
             path = Path(folder) / name
             path.write_bytes(raw)
             print(json.dumps({"at": number}), flush=True)
-            began = time.monotonic()
+            signal.setitimer(signal.ITIMER_PROF, HANG_SECONDS)
+            began = time.process_time()
             try:
                 for outcome in tried(path, recipe):
                     code = outcome.partition(":")[0]
@@ -65,7 +69,7 @@ def main(start: int, end: int) -> None:
             except BaseException as error:
                 print(json.dumps({"number": number, "name": name, "found": repr(error)[:300], "typed": False}))
             codes["inputs"] += 1
-            print(json.dumps({"done": number, "name": name, "seconds": time.monotonic() - began}))
+            print(json.dumps({"done": number, "name": name, "seconds": time.process_time() - began}))
             path.unlink()
     print(json.dumps({"codes": codes}), flush=True)
 

@@ -32,6 +32,19 @@ def test_an_input_is_known_by_its_number() -> None:
     assert sum(raw != dict(seeds)[name] for name, raw in inputs) > 40
 
 
+@pytest.mark.parametrize(("signal", "told"), [("PROF", "hung"), ("ABRT", "died with -6")])
+def test_an_input_that_ends_the_child_is_told_and_the_next_is_tried(
+    signal: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = tmp_path / "child"
+    child.write_text(f"#!/bin/sh\necho '{{\"at\": '$3'}}'\nkill -{signal} $$\n", encoding="utf-8")
+    child.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(child))
+    report = fuzz(7, 2)
+    assert report.faults == [f"7: {told}", f"8: {told}"]
+    assert report.inputs == 2
+
+
 @pytest.mark.slow
 def test_damaged_inputs_give_typed_errors_or_crystals() -> None:
     report = fuzz(0, INPUTS, seconds=SECONDS)

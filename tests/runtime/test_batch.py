@@ -122,7 +122,7 @@ def test_bucket_sizes_hold_their_crystals_with_little_padding() -> None:
 
 
 def test_a_batch_leaves_when_it_is_full() -> None:
-    batcher: Batcher[str] = Batcher(2)
+    batcher: Batcher[str, Features] = Batcher(2)
     assert batcher.add("a", made_up(9)) == []
     assert batcher.add("b", made_up(3)) == []
     (batch,) = batcher.add("c", made_up(10))
@@ -132,14 +132,14 @@ def test_a_batch_leaves_when_it_is_full() -> None:
 
 
 def test_large_crystals_make_small_batches() -> None:
-    batcher: Batcher[int] = Batcher(64, max_padded_atoms=100)
+    batcher: Batcher[int, Features] = Batcher(64, max_padded_atoms=100)
     sizes = [len(batch) for key in range(6) for batch in batcher.add(key, made_up(40))]
     assert sizes == [2, 2, 2]
     assert [len(batch) for batch in batcher.add(6, made_up(150))] == [1]
 
 
 def test_the_fullest_bucket_leaves_when_too_many_crystals_wait() -> None:
-    batcher: Batcher[int] = Batcher(64, max_held=3)
+    batcher: Batcher[int, Features] = Batcher(64, max_held=3)
     assert [batcher.add(key, made_up(n)) for key, n in enumerate((1, 30, 30))] == [[], [], []]
     (batch,) = batcher.add(3, made_up(5))
     assert [key for key, _ in batch] == [1, 2]
@@ -147,7 +147,7 @@ def test_the_fullest_bucket_leaves_when_too_many_crystals_wait() -> None:
 
 def test_a_batch_of_no_crystals_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        Batcher[int](0)
+        Batcher[int, Features](0)
 
 
 @settings(max_examples=60, deadline=None)
@@ -156,7 +156,7 @@ def test_every_crystal_leaves_exactly_once_within_the_limits(atoms: list[int], m
     stock = {n: made_up(n, n_kpoints=2) for n in set(atoms)}
     runs = []
     for _ in range(2):
-        batcher: Batcher[int] = Batcher(max_batch, max_padded_atoms=128, max_held=max_held)
+        batcher: Batcher[int, Features] = Batcher(max_batch, max_padded_atoms=128, max_held=max_held)
         waiting, batches = 0, []
         for key, n in enumerate(atoms):
             due = batcher.add(key, stock[n])

@@ -9,12 +9,10 @@ import click
 from bandrt.cli import options, say_done
 from bandrt.cli.progress import Progress
 from bandrt.files import check_file
-from bandrt.results.choice import choose
+from bandrt.results.choice import choose, query_of
 from bandrt.results.convert import OUTPUT_FORMATS, SUFFIXES, OutputFormat, convert
 from bandrt.results.derived import check_replaced
-from bandrt.results.query import parse_query
 from bandrt.results.store import CONVERTED, existing_parts
-from bandrt.results.summary import KINDS
 
 
 @click.command("convert", short_help="Write results as pymatgen documents, HDF5 or Parquet.")
@@ -46,7 +44,7 @@ def command(
     if not path.name.lower().endswith(SUFFIXES[kind]):
         raise click.UsageError(f"{path} is no {kind} file; its name ends in {' or '.join(SUFFIXES[kind])}")
     existing_parts(results)
-    query = None if where is None else parse_query(where, KINDS)
+    query = None if where is None else query_of(where, results)
     wanted = [one.id for one in choose(results, ids, query)] if ids or query is not None else ()
     check_file(path, overwrite=overwrite)
     if out is None:

@@ -13,13 +13,11 @@ from bandrt.bands.plot import FIGURE_FORMATS, require_matplotlib, save
 from bandrt.cli import options
 from bandrt.cli.progress import Progress
 from bandrt.files import check_file, check_folder
-from bandrt.results.choice import Chosen, choose
+from bandrt.results.choice import Chosen, choose, query_of
 from bandrt.results.derived import check_replaced
 from bandrt.results.parts import read_part
 from bandrt.results.prediction import Prediction
-from bandrt.results.query import parse_query
 from bandrt.results.store import PLOTS, undamaged
-from bandrt.results.summary import KINDS
 
 LONGEST = 200
 """Bytes of an id that the name of its figure keeps; file systems allow 255, with the ending."""
@@ -54,7 +52,8 @@ def command(
     are an error, and nothing is drawn, unless --overwrite is given.
 
     QUERY compares columns with values by == != < <= > >=, joined by and, or and parentheses; none stands for a missing value, and
-    a warning is compared by what comes before its colon.
+    a warning is compared by what comes before its colon. Columns that --keep carried through may be asked for, too, in quotes if
+    their names have blanks.
 
     \b
     Examples:
@@ -66,7 +65,7 @@ def command(
     """
     if not (ids or where is not None or everything):
         raise click.UsageError("which crystals? give their ids, a --where, or --all")
-    query = None if where is None else parse_query(where, KINDS)
+    query = None if where is None else query_of(where, results)
     file = _figure_file(out, kind)
     require_matplotlib()
     chosen = choose(results, ids, query)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bandrt.errors import OutputError
-from bandrt.results.parts import part_ids, read_part
-from bandrt.results.query import Query
+from bandrt.results.parts import part_ids, part_keep, read_part
+from bandrt.results.prediction import Prediction
+from bandrt.results.query import ColumnKind, Query, parse_query
 from bandrt.results.store import existing_parts, undamaged, unknown_id
-from bandrt.results.summary import summary, text_of
+from bandrt.results.summary import KINDS, summary, text_of
 
 
 class Chosen(NamedTuple):
@@ -20,6 +21,19 @@ class Chosen(NamedTuple):
     id: str
     part: Path
     """The file that holds it."""
+
+
+def query_of(text: str, folder: Path) -> Query:
+    """Understand a query on the columns of ``summary.csv`` of an output folder, those included that were kept of the inputs.
+
+    Raises:
+        OutputError: ``output-not-found`` or ``part-damaged``.
+        QueryError: as `parse_query`.
+    """
+    with undamaged():
+        kept = next((part_keep(path) for path in existing_parts(folder)), ())  # a run keeps the same columns in all parts
+    columns: dict[str, ColumnKind] = {**KINDS, **dict.fromkeys(kept, "cell")}
+    return parse_query(text, columns)
 
 
 def choose(folder: Path, names: Sequence[str] = (), query: Query | None = None) -> list[Chosen]:
@@ -62,5 +76,10 @@ def _satisfying(candidates: dict[str, Path], query: Query) -> dict[str, Path]:
     satisfying: set[str] = set()
     for path in dict.fromkeys(candidates.values()):
         with undamaged():
-            satisfying.update(p.id for p in read_part(path) if p.id in candidates and query.matches(summary(p)))
+            satisfying.update(p.id for p in read_part(path) if p.id in candidates and query.matches(_columns(p)))
     return {id: path for id, path in candidates.items() if id in satisfying}
+
+
+def _columns(prediction: Prediction) -> Mapping[str, Any]:
+    """What a query asks of a prediction; an empty cell is none."""
+    return {**summary(prediction), **{name: text or None for name, text in prediction.kept.items()}}

@@ -212,6 +212,16 @@ def part_orders(path: Path) -> list[int]:
     return [int(order) for order in _some_arrays(path, "input_order").get("input_order", ())]
 
 
+def part_keep(path: Path) -> tuple[str, ...]:
+    """Columns of the inputs that were kept with the predictions of a part, without reading the rest.
+
+    Raises:
+        BadPartError, UnreadablePartError, PartVersionError: as `read_part`.
+    """
+    kept = _some_arrays(path, _KEPT).get(_KEPT, ())
+    return tuple(json.loads(kept[0])) if len(kept) else ()
+
+
 def part_engine(path: Path) -> str:
     """Checksum of the engine that made a part.
 

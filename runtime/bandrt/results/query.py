@@ -3,7 +3,8 @@
 A query is comparisons joined by ``and`` and ``or``, of which ``and`` binds closer, with parentheses. A comparison is a column, one
 of ``== != < <= > >=``, and a value: a number, ``true`` or ``false``, a text in quotes or a bare word, or ``none``. Texts are equal
 as they stand. Of a column of words, such as ``warnings``, ``==`` asks whether the word, or the part of it before a colon, is among
-them. A value that is missing, such as the band edges of a metal, is ``none``, and satisfies no other comparison.
+them. A value that is missing, such as the band edges of a metal, is ``none``, and satisfies no other comparison. Columns that were
+kept of the inputs are cells: a number where the cell is one and is compared with one, else a text. A column may stand in quotes.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from typing import Any, Literal, NamedTuple
 from bandrt.errors import UsageError
 from bandrt.quoting import quoted, shortened
 
-ColumnKind = Literal["number", "truth", "text", "words"]
+ColumnKind = Literal["number", "truth", "text", "words", "cell"]
 """What a column holds."""
 Value = float | bool | str | None
 ColumnValues = Mapping[str, Any]
-"""One crystal, by column: numbers, truths, texts or tuples of words as its `ColumnKind` says, None where a value is missing."""
+"""One crystal, by column: numbers, truths, texts, tuples of words or texts of cells as its `ColumnKind` says; None: missing."""
 
 _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
@@ -63,6 +64,10 @@ class Comparison:
         if self.kind == "words":
             among = any(self.value in (word, word.partition(":")[0]) for word in found)
             return among == (self.sign == "==")
+        if self.kind == "cell" and isinstance(self.value, float):
+            found = _number(found)
+            if found is None:  # a text, which is neither smaller nor larger than a number, nor equal to one
+                return self.sign == "!="
         return _COMPARISONS[self.sign](found, self.value)
 
 
@@ -164,16 +169,16 @@ class _Parser:
         return inside
 
     def _comparison(self) -> Comparison:
-        column = self._take("word", "a column").text
+        column = _unquoted(self._take(("word", "quoted"), "a column"))
         if column not in self._columns:
             raise QueryError("query-column", f"there is no column {quoted(column)}; there are {_listed(self._columns)}")
-        sign = self._take("comparison", "a comparison (== != < <= > >=)").text
+        sign = self._take(("comparison",), "a comparison (== != < <= > >=)").text
         if self._token.kind not in ("word", "quoted"):
             raise self._misunderstood("a value")
         token, kind = self._tokens[self._next], self._columns[column]
         self._next += 1
         value = None if token == ("word", "none") else _value(column, kind, token)
-        if sign not in ("==", "!=") and (value is None or kind != "number"):
+        if sign not in ("==", "!=") and not isinstance(value, float):
             raise QueryError(
                 "query-value", f"{column} {sign} {shortened(token.text)}: only numbers are smaller or larger; use == or !="
             )
@@ -188,8 +193,8 @@ class _Parser:
         self._next += found
         return found
 
-    def _take(self, kind: str, wanted: str) -> _Token:
-        if self._token.kind != kind:
+    def _take(self, kinds: Collection[str], wanted: str) -> _Token:
+        if self._token.kind not in kinds:
             raise self._misunderstood(wanted)
         self._next += 1
         return self._tokens[self._next - 1]
@@ -200,7 +205,10 @@ class _Parser:
 
 
 def _value(column: str, kind: ColumnKind, token: _Token) -> Value:
-    word = token.text[1:-1] if token.kind == "quoted" else token.text
+    word = _unquoted(token)
+    if kind == "cell":
+        number = None if token.kind == "quoted" else _number(word)
+        return word if number is None else number
     if kind in ("text", "words"):
         return word
     if kind == "truth":
@@ -214,6 +222,19 @@ def _value(column: str, kind: ColumnKind, token: _Token) -> Value:
     if math.isnan(number):
         raise QueryError("query-value", f"{column}: nothing is smaller, larger or equal to nan; a missing value is none")
     return number
+
+
+def _number(text: str) -> float | None:
+    """The number that a text is; None for any other text, and for nan."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return None if math.isnan(number) else number
+
+
+def _unquoted(token: _Token) -> str:
+    return token.text[1:-1] if token.kind == "quoted" else token.text
 
 
 def _listed(columns: Collection[str]) -> str:

@@ -215,7 +215,7 @@ class _Run:
         engine: Engine,
         store: Store,
         report: RunReport,
-        batcher: Batcher[Ticket],
+        batcher: Batcher[Ticket, Features | _Kept],
         stop: Interrupt,
         on_progress: Callable[[RunReport], None],
     ) -> None:
@@ -231,14 +231,14 @@ class _Run:
         with self._stop.shielded():
             self._keep(chunk.failures, frozenset())
         for ticket, one in sorted([*chunk.features, *kept], key=lambda entry: entry[0].order):
-            for batch in self._batcher.add(ticket, one):  # type: ignore[arg-type]
-                self._submit(batch, runner)  # type: ignore[arg-type]
+            for batch in self._batcher.add(ticket, one):
+                self._submit(batch, runner)
         self.tick()
 
     def finish(self, runner: EngineThread) -> None:
         """Run what is held, and wait for all."""
         for batch in self._batcher.flush():
-            self._submit(batch, runner)  # type: ignore[arg-type]
+            self._submit(batch, runner)
         runner.finish()
         self._collect(0)
 

@@ -85,6 +85,29 @@ def test_a_value_of_cif_2_that_runs_into_the_next_is_no_cif() -> None:
     assert as_cif1("data_x[1]\n_a 'b' # [\n") == "data_x[1]\n_a 'b' # [\n"
 
 
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("_a [[b ' '] [{'c':d}\n]]\n_e f\n", "_a '[...]' \n_e f\n"),
+        ("_a [b]\n;text [\n;\n", "_a '[...]' \n;text [\n;\n"),
+        ("_a b\n;c 'd\n;\n_e f'g data_[\n", "_a b\n;c 'd\n;\n_e f'g data_[\n"),
+        ("_a ;b\n", "_a ;b\n"),
+        ("_a [b]]\n", None),
+        ("_a [[b]\n", None),
+    ],
+)
+def test_only_what_stands_in_brackets_of_cif_2_is_left_out(text: str, read: str | None) -> None:
+    assert as_cif1(text) == read
+
+
+def test_more_parts_than_a_crystal_has_are_no_cif_2_but_words_may_be_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bandrt.readers.cif2._MOST_TOKENS", 30)
+    assert as_cif1("_a b c\n" * 1000) == "_a b c\n" * 1000
+    assert as_cif1("_a " + "[" * 1000 + "]" * 1000) == "_a '[...]' "
+    assert as_cif1("_a 'b'\n" * 10) == "_a 'b'\n" * 10
+    assert as_cif1("_a 'b'\n" * 1000) is None
+
+
 @pytest.mark.parametrize("end", ["\x1a", "\n\x1a\x1a", "\x00\x00\x00"])
 def test_marks_of_the_end_of_a_file_are_no_obstacle(end: str) -> None:
     assert is_salt(read_cif(SALT + end))

@@ -49,6 +49,39 @@ def test_a_query_chooses_what_satisfies_it(query: str, salt: bool, iron: bool) -
 
 
 @pytest.mark.parametrize(
+    ("query", "cell", "matches"),
+    [
+        ("gap > 1", "1.5", True),
+        ("gap > 1", "-1.5", False),
+        ("gap <= 1.50", "1.5", True),
+        ("gap == 1.50", "1.5", True),
+        ("gap == '1.50'", "1.5", False),
+        ("gap == '1.5'", "1.5", True),
+        ("gap != 1.5", "1.50", False),
+        ("gap > 1", "high", False),
+        ("gap < 1", "nan", False),
+        ("gap == 1", "high", False),
+        ("gap != 1", "high", True),
+        ("gap == high", "high", True),
+        ("gap == nan", "nan", True),
+        ("gap == none", None, True),
+        ("gap == none", "0", False),
+        ("gap > -9", None, False),
+        ("'gap' > 1", "2", True),
+    ],
+)
+def test_a_cell_is_a_number_where_it_is_compared_with_one(query: str, cell: str | None, matches: bool) -> None:
+    assert parse_query(query, {**KINDS, "gap": "cell"}).matches({**SALT, "gap": cell}) == matches
+
+
+@pytest.mark.parametrize("query", ["gap > high", "gap < '1'", "gap >= none"])
+def test_a_cell_is_smaller_or_larger_than_numbers_only(query: str) -> None:
+    with pytest.raises(QueryError, match="only numbers") as refused:
+        parse_query(query, {**KINDS, "gap": "cell"})
+    assert refused.value.code == "query-value"
+
+
+@pytest.mark.parametrize(
     ("query", "code"),
     [
         ("", "query-syntax"),

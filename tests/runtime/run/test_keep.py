@@ -12,6 +12,7 @@ import pytest
 
 from bandrt.cli import run as bandrt
 from bandrt.errors import UsageError
+from bandrt.results.choice import choose, query_of
 from bandrt.results.convert import convert
 from bandrt.results.store import read
 from bandrt.results.summary import RESERVED
@@ -94,6 +95,30 @@ def test_a_run_that_goes_on_with_more_rows_ends_as_one_from_nothing(case: Case, 
     case.infer(tmp_path / "fresh")
     assert (report.skipped, report.predicted, report.failed) == (3, 1, 1)
     assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ("'E, eV' < 0", ["a"]),
+        ("'E, eV' == 2.0 or phase == α", ["a", "c"]),
+        ("'E, eV' == none", ["plain", "b"]),
+        ("a/b == a/b and n_atoms == 2", ["a", "b", "c"]),
+        ("phase == '=cmd'", ["b"]),
+    ],
+)
+def test_a_query_knows_the_columns_that_were_kept(query: str, ids: list[str], case: Case, tmp_path: Path) -> None:
+    case.infer(tmp_path / "out")
+    assert sorted(one.id for one in choose(tmp_path / "out", query=query_of(query, tmp_path / "out"))) == sorted(ids)
+
+
+def test_a_query_is_told_of_the_columns_that_were_kept(case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    case.infer(tmp_path / "out")
+    assert bandrt(["plot", str(tmp_path / "out"), "--where", "E < 0"]) == 2
+    assert "uncertainty_ev, E, eV, phase, ., a/b" in capsys.readouterr().err
+    case.infer(tmp_path / "without", keep=())
+    assert bandrt(["convert", str(tmp_path / "without"), "--to", "parquet", "--where", "phase == α"]) == 2
+    assert "there is no column 'phase'" in capsys.readouterr().err
 
 
 def test_a_run_is_not_gone_on_with_by_other_columns(case: Case, tmp_path: Path) -> None:
