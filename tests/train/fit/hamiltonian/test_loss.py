@@ -67,6 +67,19 @@ def test_a_wrong_band_is_as_wrong_as_it_is() -> None:
     torch.testing.assert_close(differences(label, drawn, bands, CONFIG.smearing_ev), expected, atol=SINGLE, rtol=0.0)
 
 
+def test_the_gap_of_a_labelled_insulator_counts_by_its_weight() -> None:
+    """A label whose gap is 0.2 eV wider, at its edges alone: what the weight adds is the Huber loss of these 0.2 eV."""
+    label, rng = label_of(SALT), np.random.default_rng
+    column = int(torch.nonzero(label.band == label.n_nonempty))
+    energies = label.energies.clone()
+    energies[:, column] += 0.2
+    wider = dataclasses.replace(label, energies=energies)
+    alone, weighed = (float(band_loss(TEACHER, [wider], rng(0), LossConfig(gap_weight=w), 5).detach()) for w in (0.0, 0.5))
+    assert weighed - alone == pytest.approx(0.5 * (0.2**2 / 2) / LossConfig().huber_ev, abs=SINGLE)
+    metal = label_of(ALUMINIUM)
+    assert float(band_loss(TEACHER, [metal], rng(0), LossConfig(gap_weight=0.5), 5).detach()) == pytest.approx(0.0, abs=SINGLE)
+
+
 def test_edges_of_insulators_are_always_among_the_drawn() -> None:
     rng = np.random.default_rng(2)
     insulator, metal = label_of(SALT), label_of(ALUMINIUM)

@@ -25,8 +25,12 @@ class LossConfig:
     smearing_ev: float = 0.3
     """Of the Fermi function that finds the zero of metals: wide, since few k-points are seen at a time."""
 
+    gap_weight: float = 0.0
+    """What the gap of an insulator counts beside its bands, which see its edges as two energies among many."""
+
     def __post_init__(self) -> None:
         checked_whole("n_kpoints", self.n_kpoints, at_least=1)
+        checked_number("gap_weight", self.gap_weight, at_least=0.0, at_most=100.0)
         checked_number("huber_ev", self.huber_ev, above=0.0, at_most=100.0)
         checked_number("smearing_ev", self.smearing_ev, above=0.0, at_most=10.0)
 

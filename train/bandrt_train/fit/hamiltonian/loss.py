@@ -67,8 +67,19 @@ def band_loss(
         weight = label.weight[torch.from_numpy(points)]
         difference = differences(label, points, bands, config.smearing_ev)
         huber = F.huber_loss(difference, torch.zeros_like(difference), reduction="none", delta=config.huber_ev) / config.huber_ev
-        losses.append((weight * huber).sum() / weight.sum().clamp(min=1.0))
+        loss = (weight * huber).sum() / weight.sum().clamp(min=1.0)
+        if config.gap_weight and label.edges:
+            loss = loss + config.gap_weight * _gap_difference(label, bands, config.huber_ev)
+        losses.append(loss)
     return torch.stack(losses).mean()
+
+
+def _gap_difference(label: CountedBands, bands: Tensor, huber_ev: float) -> Tensor:
+    """Huber loss of the gap between an insulator's own edges among the k-points of a step, its labelled ones included."""
+    last, following = (int(torch.nonzero(label.band == label.n_nonempty - 1 + i)) for i in (0, 1))  # columns of the label
+    wanted = label.energies[label.edges[1], following] - label.energies[label.edges[0], last]
+    gap = bands[:, label.n_nonempty].min() - bands[:, label.n_nonempty - 1].max()
+    return F.huber_loss(gap, wanted.to(gap), delta=huber_ev) / huber_ev
 
 
 @torch.no_grad()
