@@ -46,7 +46,7 @@ README_NOT_RUN = {"python3 -m venv .venv": "installs packages", "bandrt train da
 SHARED = ("examples", "train")
 """Folders of the repository that the pages use."""
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-BANDRT = "#!/bin/sh\nexec {python} -c 'from bandrt.cli import main; main()' \"$@\"\n"
+BANDRT = "#!/bin/sh\nexec {python} -c 'from bandrt.__main__ import main; main()' \"$@\"\n"
 
 
 def name(page: Path) -> str:

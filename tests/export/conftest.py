@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,28 @@ if TYPE_CHECKING:
 
     from bandrt.manifest import Manifest
     from bandrt_train.model.bandformer import Bandformer
+
+
+@pytest.fixture(autouse=True, scope="session")
+def tracing_is_not_measured() -> Iterator[None]:
+    """Put the measuring of coverage off while torch traces: it doubles the seconds, and the lines are run by other tests, too."""
+    import torch.onnx
+    from coverage import Coverage
+
+    def export(*arguments: Any, **options: Any) -> Any:
+        measured = Coverage.current()
+        if measured is None:
+            return traces(*arguments, **options)
+        measured.stop()
+        try:
+            return traces(*arguments, **options)
+        finally:
+            measured.start()
+
+    traces = torch.onnx.export
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.onnx, "export", export)
+        yield
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ from bandrt.errors import BandrtError, UsageError
 from bandrt.files import file_sha256, replaced
 from bandrt.manifest import BandRule, EnsembleRule, TrainingDomain, from_mapping, parsed
 from bandrt.recipe import Recipe
-from bandrt_train.description import FORMAT_VERSION, KIND, require_version
+from bandrt_train.description import FORMAT_VERSION, KIND, require_there, require_version
 from bandrt_train.description import CheckpointError as CheckpointError  # which it raises
 from bandrt_train.model.bandformer import build_model
 from bandrt_train.model.ensemble import Ensemble, Model
@@ -204,9 +204,7 @@ def read_content(file: Path) -> Any:
     Raises:
         CheckpointError: ``checkpoint-not-found`` or ``checkpoint-invalid``.
     """
-    if not file.is_file():
-        why = "is a folder; name the checkpoint in it" if file.is_dir() else "there is no such file"
-        raise CheckpointError("checkpoint-not-found", f"{file}: {why}")
+    require_there(file)
     if not zipfile.is_zipfile(file):
         raise CheckpointError("checkpoint-invalid", f"{file}: not a checkpoint, or a truncated one: it is no zip archive")
     try:

@@ -49,6 +49,17 @@ def read_description(file: Path) -> Description:
     return Description(training, n_parameters)
 
 
+def require_there(file: Path) -> None:
+    """Refuse a checkpoint that there is not, before what reads one is loaded.
+
+    Raises:
+        CheckpointError: ``checkpoint-not-found``.
+    """
+    if not file.is_file():
+        why = "is a folder; name the checkpoint in it" if file.is_dir() else "there is no such file"
+        raise CheckpointError("checkpoint-not-found", f"{file}: {why}")
+
+
 def require_ours(content: Any, file: Path) -> None:
     """Refuse the content of a torch file that is no checkpoint of ours, or one of a version that is not read here.
 
@@ -102,8 +113,7 @@ class _Reader(pickle.Unpickler):
 
 
 def _content(file: Path) -> Any:
-    if not file.is_file():
-        raise CheckpointError("checkpoint-not-found", f"{file}: there is no such file")
+    require_there(file)
     try:
         with zipfile.ZipFile(file) as archive:
             name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))

@@ -15,7 +15,7 @@ from bandrt.engine.plan.file import sidecar
 from bandrt.files import check_file, scratch_folder
 from bandrt.manifest import Manifest, Precision, Solver
 from bandrt_export.output import describe
-from bandrt_train.cli.checkpoint_path import CHECKPOINT
+from bandrt_train.cli.checkpoint_path import CHECKPOINT, require_model
 from bandrt_train.cli.conventions import conventions_options
 from bandrt_train.model.released.config import Conventions
 
@@ -82,6 +82,7 @@ def command(
 
     Exit codes: 0 written, 1 stopped by an error, such as an engine that differs too much, 2 wrong usage.
     """
+    require_model(source)
     kind = out.suffix.lower()
     for path in {ONNX_SUFFIX: (out,), PLAN_SUFFIX: (out, sidecar(out))}.get(kind, ()):
         check_file(path, overwrite=overwrite)

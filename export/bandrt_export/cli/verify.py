@@ -11,8 +11,9 @@ import click
 
 from bandrt.cli import EXIT_FATAL, EXIT_SOME_FAILED, options
 from bandrt.cli.progress import Progress
+from bandrt.engine import require_there as require_engine
 from bandrt_export.output import held
-from bandrt_train.cli.checkpoint_path import CHECKPOINT
+from bandrt_train.cli.checkpoint_path import CHECKPOINT, require_model
 
 if TYPE_CHECKING:
     from bandrt_export.verify import Verification
@@ -47,6 +48,8 @@ def command(
 
     Exit codes: 0 the two agree within the limits, 1 they do not, 2 wrong usage, 3 they do, but some inputs could not be used.
     """
+    require_engine(model)
+    require_model(against)
     from bandrt_export.verify import verify  # torch takes seconds to import
 
     with Progress("predictions compared", quiet=quiet) as progress:

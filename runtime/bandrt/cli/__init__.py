@@ -16,8 +16,8 @@ from click.shell_completion import CompletionItem
 
 from bandrt import __version__
 from bandrt.errors import BandrtError, MissingPackageError
-from bandrt.quoting import printable
-from bandrt.run.interrupt import EXIT_BY_SIGNAL, Interrupt, Interrupted, exit_at_once, exit_code
+from bandrt.quoting import printable, quoted
+from bandrt.run.interrupt import EXIT_BY_SIGNAL, Interrupt, Interrupted, exit_code
 
 EXIT_FATAL, EXIT_SOME_FAILED, EXIT_INTERRUPTED = BandrtError.exit_code, 3, exit_code(None)
 REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENAMETOOLONG})
@@ -63,6 +63,17 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is called; of one that there is not, say which is meant."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, COMMANDS, n=1)
+            meant = f" Did you mean {near[0]}?" if near else ""
+            raise click.UsageError(f"No such command {quoted(name)}.{meant}", ctx)
+        return super().resolve_command(ctx, args)
+
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete the names of commands, and options, without importing a command."""
         names = [CompletionItem(name, help=entry.help) for name, entry in COMMANDS.items() if name.startswith(incomplete)]
@@ -81,8 +92,10 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 fatal, 2 usage, 3 some inputs failed, 130, 143 or 129 asked to end by a signal."""
-    exit_at_once()
+    """Run the command line and exit: 0 done, 1 fatal, 2 usage, 3 some inputs failed, 130, 143 or 129 asked to end by a signal.
+
+    Until a command says otherwise, requests to stop do what they did before: `bandrt.__main__` has them end the process.
+    """
     _open_standard_streams()
     arguments = sys.argv[1:]
     watched = COMMANDS.keys() - {"infer"}  # which ends by itself, and says how to go on

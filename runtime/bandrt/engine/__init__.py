@@ -82,12 +82,21 @@ def has_checksum(path: Path) -> bool:
     return _suffix(path) == PLAN_SUFFIX or onnx_file.has_checksum(path)
 
 
-def _suffix(path: Path) -> str:
-    """``.onnx`` or ``.plan``, of a file that is there."""
+def require_there(path: Path) -> None:
+    """Refuse a model file that there is not, before what runs one is loaded.
+
+    Raises:
+        EngineError: ``engine-not-found``.
+    """
     if not os.path.isfile(path):
         why = "is a folder; name the model file in it" if os.path.isdir(path) else "there is no such model file"
         why = SPECIAL if is_special(path) else why
         raise EngineError("engine-not-found", f"{path}: {why}")
+
+
+def _suffix(path: Path) -> str:
+    """``.onnx`` or ``.plan``, of a file that is there."""
+    require_there(path)
     suffix = path.suffix.lower()
     if suffix not in (ONNX_SUFFIX, PLAN_SUFFIX):
         raise EngineError(

@@ -218,8 +218,8 @@ def part_keep(path: Path) -> tuple[str, ...]:
     Raises:
         BadPartError, UnreadablePartError, PartVersionError: as `read_part`.
     """
-    kept = _some_arrays(path, _KEPT)
-    return tuple(json.loads(kept[_KEPT][0])) if _KEPT in kept and len(kept[_KEPT]) else ()
+    kept = _some_arrays(path, _KEPT).get(_KEPT)
+    return () if kept is None or not len(kept) else tuple(json.loads(kept[0]))
 
 
 def part_engine(path: Path) -> str:

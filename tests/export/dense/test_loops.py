@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -17,10 +17,10 @@ from bandrt.engine import read_manifest
 from bandrt.engine.onnx.session import OnnxSession
 from bandrt.features import Features
 from bandrt.manifest import BandRule, TrainingDomain
-from bandrt_export.dense.bandformer import DenseBloch
+from bandrt_export.dense.bandformer import DENSE, DenseBloch
 from bandrt_export.dense.loops import DenseBonds, DenseLoops, memberships
 from bandrt_export.dense.reading import PooledReading
-from bandrt_export.onnx import export_onnx
+from bandrt_export.onnx import trace
 from bandrt_export.parity import HALF_LIMITS
 from bandrt_export.plan import build_plan
 from bandrt_train.checkpoint import save_checkpoint
@@ -28,6 +28,7 @@ from bandrt_train.model.bandformer import Bandformer, BlochBandformer
 from bandrt_train.model.config import ModelConfig
 from bandrt_train.model.graphs import to_batch
 from bandrt_train.model.loops import LoopReading, SparseBonds
+from tests.export.conftest import export_traced
 from tests.support.random_graphs import random_features
 from tests.support.small_models import BLOCH, BLOCH_RECIPE, PORTABLE_OPS, bloch_features, isolated, perturbed
 
@@ -134,16 +135,30 @@ def test_the_rearranged_reading_is_the_trained_one() -> None:
     torch.testing.assert_close(found.deviation, expected.deviation, atol=1e-6, rtol=1e-5)
 
 
+class Traced(NamedTuple):
+    """A small model, the engine made from it, and its graph as it was traced; copy it before changing it."""
+
+    model: BlochBandformer
+    engine: Path
+    graph: onnx.ModelProto
+
+
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[BlochBandformer, Path]:
+def traced(tmp_path_factory: pytest.TempPathFactory) -> Traced:
     folder = tmp_path_factory.mktemp("bloch")
     model = small(True)
     training = TrainingDomain(n_crystals=12, elements=("O", "Si"), max_atoms=9, functional="PBE")
     save_checkpoint(
         folder / "model.ckpt", model=model, config=model.config, recipe=BLOCH_RECIPE, bands=BandRule(), training=training
     )
-    export_onnx(folder / "model.ckpt", folder / "model.onnx")
-    return model, folder / "model.onnx"
+    graph = trace(DENSE["bloch"].from_reference(model), n_slots=BLOCH_RECIPE.graph.n_neighbors)
+    export_traced(graph, folder / "model.ckpt", folder / "model.onnx")
+    return Traced(model, folder / "model.onnx", graph)
+
+
+@pytest.fixture(scope="module")
+def exported(traced: Traced) -> tuple[BlochBandformer, Path]:
+    return traced.model, traced.engine
 
 
 @pytest.mark.slow
@@ -189,13 +204,13 @@ def test_a_user_predicts_with_it_like_with_any_engine(exported: tuple[BlochBandf
 
 
 @pytest.mark.slow
-def test_bloch_in_half_precision_passes_parity_and_becomes_a_plan(exported: tuple[BlochBandformer, Path], tmp_path: Path) -> None:
+def test_bloch_in_half_precision_passes_parity_and_becomes_a_plan(traced: Traced, tmp_path: Path) -> None:
     half = tmp_path / "half.onnx"
-    parity = export_onnx(exported[1].with_name("model.ckpt"), half, precision="fp16").parity
+    parity = export_traced(traced.graph, traced.engine.with_name("model.ckpt"), half, precision="fp16").parity
     assert parity is not None
     assert parity.mean_energy_error_ev < HALF_LIMITS.mean_energy_ev
     pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu13 is not installed: pip install 'bandrt[tensorrt-rtx]'")
-    for model, precision in ((exported[1], "fp32"), (half, "fp16")):
+    for model, precision in ((traced.engine, "fp32"), (half, "fp16")):
         output = tmp_path / f"{precision}.plan"
         manifest = build_plan(model, output, backend="tensorrt-rtx", targets=["sm89"], max_atoms=8, max_batch=1)
         assert read_manifest(output) == manifest

@@ -28,7 +28,7 @@ from bandrt.manifest import BandRule, Bucket, Manifest, Precision, Profile, Trai
 from bandrt_export.cli.export import command
 from bandrt_export.dense.bandformer import DENSE
 from bandrt_export.dense.released import DenseReleased, analysis_matrix, synthesis_matrix
-from bandrt_export.onnx import export_onnx
+from bandrt_export.onnx import export_onnx, trace
 from bandrt_export.parity import HALF_LIMITS
 from bandrt_export.plan import build_plan
 from bandrt_export.verify import verify
@@ -36,6 +36,7 @@ from bandrt_train.checkpoint import load_checkpoint, save_checkpoint
 from bandrt_train.model.graphs import to_batch
 from bandrt_train.model.released.config import Conventions
 from bandrt_train.model.released.model import ReleasedBandformer
+from tests.export.conftest import export_traced
 from tests.support.random_graphs import random_features
 from tests.support.small_models import (
     RECIPE,
@@ -64,6 +65,8 @@ class Exported:
     checkpoint: Path
     engine: Path
     manifest: Manifest
+    graph: onnx.ModelProto
+    """As it was traced; copy it before changing it."""
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +75,10 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     folder = tmp_path_factory.mktemp("released")
     model = perturbed_released(replace(SMALL_RELEASED, encoder_layers=1, decoder_layers=1, n_kpoints=128))
     checkpoint = write_released(folder / "ckpt.pt", model, prefix="_orig_mod.")
-    engine = folder / "model.onnx"
-    return Exported(model, checkpoint, engine, export_onnx(checkpoint, engine, conventions=Conventions(direction="from_center")))
+    engine, conventions = folder / "model.onnx", Conventions(direction="from_center")
+    graph = trace(DENSE["released"].from_reference(model), n_slots=conventions.recipe(model.config).graph.n_neighbors)
+    manifest = export_traced(graph, checkpoint, engine, conventions=conventions)
+    return Exported(model, checkpoint, engine, manifest, graph)
 
 
 @pytest.fixture
@@ -91,7 +96,8 @@ def test_a_released_checkpoint_becomes_a_plan_of_any_number_of_slots(
     model, output = exported.engine, tmp_path / "model.plan"
     if precision == "fp16":
         model = tmp_path / "half.onnx"
-        half = export_onnx(exported.checkpoint, model, precision="fp16", conventions=Conventions(direction="from_center"))
+        conventions = Conventions(direction="from_center")
+        half = export_traced(exported.graph, exported.checkpoint, model, precision="fp16", conventions=conventions)
         assert half.parity is not None
         assert half.parity.mean_energy_error_ev < HALF_LIMITS.mean_energy_ev
     manifest = build_plan(model, output, backend="tensorrt-rtx", targets=["sm89"], max_atoms=8, max_batch=2)

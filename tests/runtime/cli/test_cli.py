@@ -339,6 +339,28 @@ def test_figures_of_an_earlier_time_are_replaced_only_when_asked(predicted_out: 
 
 
 @pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("plott", "No such command 'plott'. Did you mean plot?"),
+        ("convret", "No such command 'convret'. Did you mean convert?"),
+        ("x" * 5000, "No such command 'xxx"),
+        ("zzz", "No such command 'zzz'.\n"),
+    ],
+    ids=["plot", "convert", "long", "none"],
+)
+def test_of_a_command_that_there_is_not_it_is_said_which_is_meant(word: str, said: str, capsys: Captured) -> None:
+    assert run([word, "bands"]) == 2
+    found = capsys.readouterr().err
+    assert f"Error: {said}" in found
+    assert len(found) < 1000
+
+
+def test_of_an_option_that_there_is_not_it_is_said_which_is_meant(capsys: Captured) -> None:
+    assert run(["plot", "bands", "--overwrit"]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("choice", "names"),
     [
         (["f-*", "POSCAR"], ["f-galena", "POSCAR"]),

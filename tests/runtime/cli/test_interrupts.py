@@ -27,6 +27,7 @@ def program(body: str, command: str = "bench") -> list[str]:
     """``bandrt`` with a command that is busy with something, after it has said so."""
     code = (
         "import sys, bandrt.cli as cli\n"
+        "from bandrt.__main__ import main\n"
         "from pathlib import Path\n"
         "from bandrt.files import replaced, scratch_folder\n"
         "def busy(*arguments, **options):\n"
@@ -34,7 +35,7 @@ def program(body: str, command: str = "bench") -> list[str]:
         f"    {body}\n"
         "cli.cli.main = busy\n"
         f"sys.argv = ['bandrt', {command!r}, *sys.argv[1:]]\n"
-        "cli.main()\n"
+        "main()\n"
     )
     return [sys.executable, "-c", code]
 

@@ -149,7 +149,7 @@ def test_an_output_folder_that_is_removed_stops_the_run(tiny_engine: Path, tmp_p
 @needs_posix
 @pytest.mark.parametrize("closed", ["2>&-", "2>&- 1>&-", "0<&- 1>&- 2>&-", "2>/dev/full"])
 def test_closed_standard_streams_cost_no_prediction(tiny_engine: Path, tmp_path: Path, folder: Path, closed: str) -> None:
-    code = "from bandrt.cli import main; main()"
+    code = "from bandrt.__main__ import main; main()"
     shell = f'exec "$0" -c "{code}" infer "$1" -o "$2" --engine "$3" {closed}'
     arguments = [sys.executable, str(folder), str(tmp_path / "out"), str(tiny_engine)]
     done = subprocess.run(["sh", "-c", shell, *arguments], capture_output=True, text=True)
@@ -195,7 +195,7 @@ def test_a_script_without_a_main_guard_is_told_what_it_lacks(tiny_engine: Path, 
 def test_json_that_nobody_reads_changes_no_exit_code(tiny_engine: Path, folder: Path, tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    code = "from bandrt.cli import main; main()"
+    code = "from bandrt.__main__ import main; main()"
     words = ["infer", str(folder), "-o", str(tmp_path / "out"), "--engine", str(tiny_engine), "--json", "-q", "--workers", "0"]
     done = subprocess.run([sys.executable, "-c", code, *words], stdout=writer, stderr=subprocess.PIPE, text=True)
     os.close(writer)

@@ -110,14 +110,14 @@ cli.main()
 def test_an_interrupt_while_libraries_are_loaded_ends_at_once_without_a_traceback(tmp_path: Path) -> None:
     code = f"""
 import sys, signal
-from bandrt import cli
+from bandrt.__main__ import main
 class Interrupting:
     def find_spec(self, name, path=None, target=None):
         if name == "bandrt.predict":
             signal.raise_signal(signal.SIGTERM)
 sys.meta_path.insert(0, Interrupting())
 sys.argv[1:] = ["infer", "nosuch", "-o", {str(tmp_path / "out")!r}]
-cli.main()
+main()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (143, "interrupted\n")

@@ -29,9 +29,9 @@ def command(table: Path, out: Path, engine: Path, *options: str) -> list[str]:
     """``bandrt infer`` with small parts, so that many are written."""
     arguments = ["infer", str(table), "-o", str(out), "--engine", str(engine), "--batch-size", "4", *options]
     code = (
-        "import sys; from bandrt.run.interrupt import exit_at_once; exit_at_once(); from bandrt import cli;"
+        "import sys; from bandrt.__main__ import main;"
         "from bandrt.results import writer; writer.PART_CRYSTALS = 16;"
-        f"sys.argv[1:] = {arguments}; cli.main()"
+        f"sys.argv[1:] = {arguments}; main()"
     )
     return [sys.executable, "-c", code]
 

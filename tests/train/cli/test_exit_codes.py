@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,44 @@ def test_what_is_named_and_not_there_is_fatal(command: str, code: str, names: di
     assert refused(command, names, capsys) == (1, code)
     assert not names["out"].exists()
     assert not names["out"].with_suffix(".onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    {
+        "train evaluate {lost} {lost}": "checkpoint-not-found",
+        "train evaluate {lost}.onnx {lost}": "engine-not-found",
+        "train ensemble {lost} {lost} --data {lost} -o {out}": "checkpoint-not-found",
+        "train fit {lost} --data {lost} -o {out}": "file-not-found",
+        "train card {lost} {lost} -o {out}": "engine-not-found",
+        "verify {lost}.onnx --against {lost}": "engine-not-found",
+    }.items(),
+)
+def test_the_first_of_several_names_where_nothing_is_is_told(
+    command: str, code: str, names: dict[str, Path], capsys: Captured
+) -> None:
+    assert refused(command, names, capsys) == (1, code)
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    {
+        "export {lost} -o {out}.onnx": "checkpoint-not-found",
+        "export {lost}.onnx -o {out}.plan --backend tensorrt-rtx": "engine-not-found",
+        "verify {lost}.onnx --against {shipped}": "engine-not-found",
+        "verify {engine} --against {lost}": "checkpoint-not-found",
+        "train evaluate {lost} {lost}": "checkpoint-not-found",
+        "train ensemble {lost} {lost} --data {lost} -o {out}": "checkpoint-not-found",
+        "export {shipped} -o {out}.onnx": "missing-package",
+    }.items(),
+)
+def test_a_file_that_is_not_there_is_told_before_torch_is_missed(
+    command: str, code: str, names: dict[str, Path], capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in [name for name in sys.modules if name.startswith(("bandrt_export.onnx", "bandrt_train.checkpoint"))]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert refused(command, names, capsys) == (1, code)
 
 
 @pytest.mark.parametrize(

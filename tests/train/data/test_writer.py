@@ -25,7 +25,7 @@ RECIPE = DatasetRecipe(Recipe(kpath=KpathRecipe(n_kpoints=32)))
 PART_SIZE = 4
 COMMAND = """
 import signal
-from bandrt.cli import main
+from bandrt.__main__ import main
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)

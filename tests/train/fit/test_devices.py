@@ -32,7 +32,7 @@ def test_two_processes_learn_what_one_does(data: Dataset, tmp_path: Path) -> Non
     (tmp_path / "one.toml").write_text(settings, encoding="utf-8")
     (tmp_path / "two.toml").write_text(settings + "devices = 2\nstrategy = 'ddp'\n", encoding="utf-8")
     fit(read_config(tmp_path / "one.toml"), data, tmp_path / "one")
-    (tmp_path / "bandrt").write_text("from bandrt.cli import main\nmain()\n", encoding="utf-8")  # as an installation makes it
+    (tmp_path / "bandrt").write_text("from bandrt.__main__ import main\nmain()\n", encoding="utf-8")  # as an installation makes it
     arguments = ["fit", tmp_path / "two.toml", "--data", data.folder, "-o", tmp_path / "two", "--threads", "1"]
     command = [sys.executable, tmp_path / "bandrt", "train", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)

@@ -157,7 +157,7 @@ def test_the_command_line_resumes_a_run_that_was_killed(data: Dataset, tmp_path:
         return result.output
 
     log = tmp_path / "killed" / "log.csv"
-    command = [sys.executable, "-c", "from bandrt.cli import main; main()", "train", *arguments("killed")]
+    command = [sys.executable, "-c", "from bandrt.__main__ import main; main()", "train", *arguments("killed")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE)
     deadline = time.monotonic() + TIMEOUT_S
     while not log.exists() and process.poll() is None and time.monotonic() < deadline:

@@ -10,6 +10,7 @@ import click
 from bandrt.cli import options, say_done
 from bandrt.cli.progress import Progress
 from bandrt.files import check_file
+from bandrt_train.description import require_there
 
 if TYPE_CHECKING:
     from bandrt_train.fit.combine import EnsembleResult
@@ -40,6 +41,8 @@ def ensemble(
     """
     if len(members) < 2:
         raise click.UsageError("one checkpoint makes no ensemble; give two or more")
+    for member in members:
+        require_there(member)
     check_file(out, overwrite=overwrite)
     import torch
 

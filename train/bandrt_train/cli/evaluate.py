@@ -11,6 +11,7 @@ import click
 from bandrt.cli import options, say_done
 from bandrt.cli.progress import Progress
 from bandrt.files import check_file, check_folder
+from bandrt_train.cli.checkpoint_path import require_model
 
 if TYPE_CHECKING:
     from bandrt_train.evaluation.judgement import Judgement, SplitChoice
@@ -52,6 +53,7 @@ def evaluate(
 
     Exit codes: 0 compared, 1 stopped by an error, 2 wrong usage.
     """
+    require_model(model)
     if out is not None:
         check_folder(out)
     from bandrt_train.data.dataset import Dataset
