@@ -15,7 +15,7 @@ from bandrt_train.data.dataset import SplitRule
 from bandrt_train.data.hamiltonian.folds import FoldRule, HeldOut
 from bandrt_train.hamiltonian_checkpoint import load_hamiltonian, save_hamiltonian
 from bandrt_train.model.hamiltonian.model import LearnedHamiltonian
-from bandrt_train.weights import SHIPPED
+from bandrt_train.weights import SHIPPED_CHECKPOINTS
 from tests.support.small_hamiltonians import SMALL
 
 HELD_OUT = HeldOut(SplitRule(3, 0.2, 0.1), FoldRule(5, 2))
@@ -60,7 +60,7 @@ def test_export_refuses_it(checkpoint: Path, tmp_path: Path, capfd: pytest.Captu
 
 def test_a_checkpoint_of_another_variant_is_refused() -> None:
     with pytest.raises(CheckpointError, match="no learned Hamiltonian") as refused:
-        load_hamiltonian(SHIPPED)
+        load_hamiltonian(SHIPPED_CHECKPOINTS["fast"])
     assert refused.value.code == "checkpoint-invalid"
 
 

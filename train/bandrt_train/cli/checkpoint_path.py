@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bandrt.cli.options import ShippedPath
-from bandrt_train.weights import SHIPPED
+from bandrt_train.weights import SHIPPED_CHECKPOINTS
 
-CHECKPOINT = ShippedPath(SHIPPED)
-"""A file, or the word ``shipped`` for the checkpoint that comes with bandrt."""
+CHECKPOINT = ShippedPath(SHIPPED_CHECKPOINTS)
+"""A file, or the name of an engine that comes with bandrt, for its checkpoint."""
