@@ -24,7 +24,7 @@ from bandrt.cores import available_cores
 from bandrt.crystal import Crystal
 from bandrt.domain import expected_error
 from bandrt.domain import warnings as domain_warnings
-from bandrt.engine import DEFAULT_ENGINE, has_checksum, open_session
+from bandrt.engine import DEFAULT_ENGINE, has_checksum, open_session, shipped_path
 from bandrt.engine.memory import CrystalOutputs, Evaluator
 from bandrt.engine.onnx.slices import peak_bytes
 from bandrt.engine.session import MAX_THREADS, Session
@@ -243,7 +243,8 @@ def load(path: str | os.PathLike[str] | None = None, device: str | None = None, 
     """Open an engine.
 
     Args:
-        path: a model file; None opens the one that ships with this package.
+        path: a model file, or the name of an engine that comes with this package: ``fast`` or ``accurate``, where nothing here is
+            called so; None opens the fast one.
         device: ``cpu``, ``cuda`` or ``cuda:N``, used or refused, never replaced; None takes the CPU for an ONNX file, the first GPU
             for a plan.
         threads: CPU threads; None takes every core this process may use.
@@ -255,7 +256,7 @@ def load(path: str | os.PathLike[str] | None = None, device: str | None = None, 
         ManifestError: the model carries no manifest, or not one that describes it.
         MissingPackageError: the backend is not installed.
     """
-    file = DEFAULT_ENGINE if path is None else path_of(path)
+    file = DEFAULT_ENGINE if path is None else shipped_path(path) or path_of(path)
     if device is not None:
         check_kind("device", device, str)
     if threads is not None:

@@ -30,7 +30,7 @@ from bandrt_export.cli.export import command
 from bandrt_export.errors import ExportError
 from bandrt_export.output import heartbeat
 from bandrt_export.plan import PlanBackend, PlanBuilder, build_plan, profile_of
-from bandrt_train.weights import SHIPPED
+from bandrt_train.weights import SHIPPED_CHECKPOINTS
 
 NO_DRIVER = NoDriver("this machine has no NVIDIA driver (libcuda.so.1 is not there)")
 H200 = Driver(cuda="13.0", gpus=(Gpu("NVIDIA H200", "sm90", 141.0),))
@@ -107,7 +107,7 @@ def test_the_shipped_checkpoint_becomes_a_half_precision_plan_in_one_command(rtx
     assert result.exit_code == 0, result.output
     manifest, shipped = read_manifest(output), read_manifest(DEFAULT_ENGINE)
     assert (manifest.precision, shipped.precision) == ("fp16", "fp32")
-    assert manifest.checkpoint_sha256 == shipped.checkpoint_sha256 == file_sha256(SHIPPED)
+    assert manifest.checkpoint_sha256 == shipped.checkpoint_sha256 == file_sha256(SHIPPED_CHECKPOINTS["fast"])
     assert manifest.parity is not None
     assert manifest.parity.mean_energy_error_ev < 5e-3
     assert manifest.parity.max_gap_change_ev < 20e-3

@@ -15,7 +15,7 @@ from bandrt_train.data.hamiltonian.folds import FoldRule, HeldOut
 from bandrt_train.hamiltonian_checkpoint import HamiltonianCheckpoint, load_any_checkpoint, load_hamiltonian, save_hamiltonian
 from bandrt_train.model.hamiltonian.ensemble import LearnedHamiltonianEnsemble
 from bandrt_train.model.hamiltonian.model import LearnedHamiltonian
-from bandrt_train.weights import SHIPPED
+from bandrt_train.weights import SHIPPED_CHECKPOINTS
 from tests.support.small_hamiltonians import SMALL
 
 HELD_OUT = HeldOut(SplitRule(3, 0.2, 0.1), FoldRule(5, 2))
@@ -78,12 +78,12 @@ def test_an_ensemble_without_members_is_none(tmp_path: Path) -> None:
 
 def test_checkpoints_of_any_variant_are_read(checkpoint: Path) -> None:
     assert isinstance(load_any_checkpoint(checkpoint), HamiltonianCheckpoint)
-    assert isinstance(load_any_checkpoint(SHIPPED), Checkpoint)
+    assert isinstance(load_any_checkpoint(SHIPPED_CHECKPOINTS["fast"]), Checkpoint)
 
 
 def test_a_checkpoint_of_another_variant_is_refused() -> None:
     with pytest.raises(CheckpointError, match="no learned Hamiltonian") as refused:
-        load_hamiltonian(SHIPPED)
+        load_hamiltonian(SHIPPED_CHECKPOINTS["fast"])
     assert refused.value.code == "checkpoint-invalid"
 
 

@@ -68,7 +68,7 @@ def command(
 ) -> None:
     """Turn the checkpoint CKPT into a verified engine.
 
-    CKPT is a checkpoint of `bandrt train`, one of the authors' released code, or the word `shipped` for that of the engine which
+    CKPT is a checkpoint of `bandrt train`, one of the authors' released code, or `fast` or `accurate` for that of the engine which
     comes with bandrt. The engine is compared with the checkpoint's model on real crystals of several sizes, and written only if it
     agrees within the limits. A plan is built from such an ONNX engine; CKPT may also be one that is already there.
 

@@ -29,7 +29,12 @@ from bandrt.sources.tables import STRUCTURE_COLUMN
 @click.command("infer", short_help="Predict the band structures of crystals.")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=options.PATH)
 @options.out("Folder for the results, new or empty.", required=True)
-@click.option("--engine", default=DEFAULT_ENGINE, type=options.ENGINE, help="Model file; the shipped one by default.")
+@click.option(
+    "--engine",
+    default=DEFAULT_ENGINE,
+    type=options.ENGINE,
+    help="Model file, or fast or accurate for one that comes with bandrt; fast by default.",
+)
 @click.option("--resume", is_flag=True, help="Go on with an earlier run in the folder.")
 @options.overwrite("Delete an earlier run in the folder and start again.")
 @click.option("--retry-failed", is_flag=True, help="Go on, and try again what failed before.")

@@ -5,20 +5,17 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from bandrt.engine import DEFAULT_ENGINE
+from bandrt.engine import SHIPPED_ENGINES, shipped_path
 from bandrt.engine.session import MAX_THREADS
 from bandrt.files import from_home
 from bandrt.quoting import printable
 from bandrt.run.workers import MAX_WORKERS
-
-SHIPPED = "shipped"
-"""What commands call the engine that comes with bandrt, and its checkpoint."""
 
 
 class NamedPath(click.Path):
@@ -38,15 +35,15 @@ class NamedPath(click.Path):
 
 
 class ShippedPath(NamedPath):
-    """A file, or the word ``shipped`` for one that comes with bandrt, where nothing here is called so."""
+    """A file, or the name of an engine that comes with bandrt for a file of it, where nothing here is called so."""
 
-    def __init__(self, shipped: Path) -> None:
+    def __init__(self, shipped: Mapping[str, Path]) -> None:
         super().__init__()
         self._shipped = shipped
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Turn an argument into a path."""
-        return self._shipped if value == SHIPPED and not Path(SHIPPED).exists() else super().convert(value, param, ctx)
+        return shipped_path(value, self._shipped) or super().convert(value, param, ctx)
 
 
 class OutPath(NamedPath):
@@ -72,8 +69,8 @@ class Number(click.FloatRange):
 
 PATH = NamedPath()
 """A file or folder."""
-ENGINE = ShippedPath(DEFAULT_ENGINE)
-"""A model file."""
+ENGINE = ShippedPath(SHIPPED_ENGINES)
+"""A model file, or the name of one that comes with bandrt."""
 SEED = click.IntRange(0, 2**32 - 1)
 """What every generator of random numbers takes."""
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -11,7 +11,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bandrt.errors import EngineError
@@ -24,8 +26,24 @@ if TYPE_CHECKING:
 
 ONNX_SUFFIX, PLAN_SUFFIX = ".onnx", ".plan"
 """What model files are called, in lower case: ONNX files and TensorRT plans."""
-DEFAULT_ENGINE = Path(__file__).parents[1] / "models" / "default.onnx"
-"""The model that ships with this package."""
+SHIPPED_ENGINES = MappingProxyType({name: Path(__file__).parents[1] / "models" / f"{name}.onnx" for name in ("fast", "accurate")})
+"""The models that come with this package, by name."""
+DEFAULT_ENGINE = SHIPPED_ENGINES["fast"]
+"""What is taken where none is named."""
+SHIPPED = "shipped"
+"""What the default is called, too."""
+
+
+def shipped_path(name: object, shipped: Mapping[str, Path] = SHIPPED_ENGINES) -> Path | None:
+    """The file that a name stands for; None for what is no such name, and where a file or folder here is called so.
+
+    Args:
+        name: ``fast``, ``accurate`` or ``shipped``.
+        shipped: files by the names of engines.
+    """
+    if not isinstance(name, str) or name not in (*shipped, SHIPPED) or os.path.exists(name):
+        return None
+    return shipped[DEFAULT_ENGINE.stem if name == SHIPPED else name]
 
 
 def default_device(path: Path) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 from bandrt import engine
 from bandrt.cli.options import ShippedPath
 from bandrt_train import description
-from bandrt_train.weights import SHIPPED
+from bandrt_train.weights import SHIPPED_CHECKPOINTS
 
-CHECKPOINT = ShippedPath(SHIPPED)
-"""A file, or the word ``shipped`` for the checkpoint that comes with bandrt."""
+CHECKPOINT = ShippedPath(SHIPPED_CHECKPOINTS)
+"""A file, or the name of an engine that comes with bandrt, for its checkpoint."""
 
 
 def require_model(path: Path) -> None:

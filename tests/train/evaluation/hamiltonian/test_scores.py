@@ -20,7 +20,7 @@ from bandrt_train.evaluation.hamiltonian.cases import Case, make_case, read_case
 from bandrt_train.evaluation.hamiltonian.classes import CLASSES, classes_of
 from bandrt_train.evaluation.hamiltonian.scores import by_class, part, rows, score, score_beside, score_table, unseen_by_default
 from bandrt_train.hamiltonian_checkpoint import HamiltonianCheckpoint
-from bandrt_train.weights import SHIPPED
+from bandrt_train.weights import SHIPPED_CHECKPOINTS
 from tests.support.small_hamiltonians import (
     ALUMINIUM,
     GALLIUM_ARSENIDE,
@@ -144,7 +144,7 @@ def test_classes_are_laid_out_with_intervals(cases: list[Case]) -> None:
 
 
 def test_a_model_of_six_bands_is_compared_on_the_same_crystals(cases: list[Case]) -> None:
-    shipped = load_checkpoint(SHIPPED)
+    shipped = load_checkpoint(SHIPPED_CHECKPOINTS["fast"])
     crystals = [make_case(document_of(small_model(), SILICON, name="si", n_kpoints=40), shipped.recipe), *cases[:0]]
     scored = score_beside(shipped, crystals)
     assert np.isfinite(scored.errors.energy_ev).all()
