@@ -1,0 +1,108 @@
+"""Gaps of engines beside a table of gaps, by class of elements: on the formulas that every training of this project holds out.
+
+    python tools/engine_gaps.py train/gaps/materials-project.csv.gz ENGINE... --limit 1500 -o gaps.json
+
+Each engine predicts the same crystals, drawn from the test split of the table. Printed and written are, of each engine and class,
+the mean absolute error of the gap of non-metals (a metal predicted has a gap of 0), the share that is right on metal or not, and
+how many non-metals are called metals.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import bandrt
+from bandrt.crystal import Crystal
+from bandrt.engine import shipped_path
+from bandrt.errors import InputError
+from bandrt.results.prediction import Prediction
+from bandrt_train.data.dataset import SplitRule
+from bandrt_train.data.gap_labels import find_gaps, parse_gap
+from bandrt_train.data.hamiltonian.gaps import MAGNETIC
+from bandrt_train.model.hamiltonian.atoms import LANTHANIDES, LANTHANUM, LUTETIUM
+
+LANTHANIDE, ACTINIDE = {LANTHANUM, *LANTHANIDES, LUTETIUM}, set(range(89, 104))
+CLASSES = ("all", "with V to Ni", "with lanthanides", "with actinides", "others")
+
+
+def class_of(numbers: set[int]) -> str:
+    """The first class that fits a crystal of these atomic numbers."""
+    known = zip(CLASSES[1:4], (MAGNETIC, LANTHANIDE, ACTINIDE), strict=True)
+    return next((name for name, some in known if numbers & some), CLASSES[4])
+
+
+def held_out(table: Path, limit: int, most_atoms: int) -> list[tuple[str, Crystal, float]]:
+    """Crystals of the test split with their gaps, drawn from the whole table."""
+    sources = list(find_gaps(table))
+    rule, drawn = SplitRule(), []
+    for place in np.random.default_rng(0).permutation(len(sources)):
+        try:
+            crystal, gap = parse_gap(sources[place])
+        except InputError:
+            continue
+        if crystal.n_atoms <= most_atoms and rule.split(crystal.hill_formula) == "test":
+            drawn.append((sources[place].id, crystal, gap))
+            if len(drawn) == limit:
+                break
+    return drawn
+
+
+def gaps_of(engine: bandrt.Engine, crystals: Iterable[Crystal]) -> list[float | None]:
+    """The predicted gap of each crystal, eV, 0 for a metal; None where there is no prediction."""
+    results = engine.predict(list(crystals))
+    return [one.band_structure.band_gap if isinstance(one, Prediction) else None for one in results]
+
+
+def scores(drawn: list[tuple[str, Crystal, float]], found: list[float | None]) -> dict[str, dict[str, Any]]:
+    """Errors by class."""
+    rows = [
+        (class_of(set(crystal.atomic_numbers.tolist())), gap, own)
+        for (_, crystal, gap), own in zip(drawn, found, strict=True)
+        if own is not None
+    ]
+    made = {}
+    for name in CLASSES:
+        pairs = np.array([(gap, own) for of, gap, own in rows if name in ("all", of)]).reshape(-1, 2)
+        gap, own = pairs.T
+        insulator = gap > 0.0
+        if len(pairs):
+            made[name] = {
+                "n_crystals": len(pairs),
+                "n_non_metals": int(insulator.sum()),
+                "gap_mae_ev": round(float(np.abs(own - gap)[insulator].mean()), 4) if insulator.any() else None,
+                "metal_accuracy": round(float(((own > 0.0) == insulator).mean()), 4),
+                "non_metals_called_metals": round(float((own[insulator] == 0.0).mean()), 4) if insulator.any() else None,
+            }
+    return made
+
+
+def main() -> None:
+    """Predict and compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", type=Path)
+    parser.add_argument("engines", nargs="+")
+    parser.add_argument("--limit", type=int, default=1500, help="crystals, at most")
+    parser.add_argument("--max-atoms", type=int, default=40, help="of a crystal")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("-o", "--out", type=Path)
+    given = parser.parse_args()
+    drawn = held_out(given.table, given.limit, given.max_atoms)
+    report: dict[str, Any] = {"table": given.table.name, "max_atoms": given.max_atoms, "n_drawn": len(drawn), "engines": {}}
+    for name in given.engines:
+        with bandrt.load(shipped_path(name) or name, threads=given.threads) as engine:
+            found = gaps_of(engine, (crystal for _, crystal, _ in drawn))
+            report["engines"][name] = {"sha256": engine.sha256, "failed": found.count(None), "classes": scores(drawn, found)}
+        for of, values in report["engines"][name]["classes"].items():
+            print(name, of, *(f"{key} {value}" for key, value in values.items()), sep="  ")
+    if given.out is not None:
+        given.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
