@@ -1,4 +1,4 @@
-"""README, model card and RESULTS.md say what the stored reports say, and those are about the engine that ships."""
+"""README, model card and RESULTS.md say what the stored reports say, and those are about the engines that ship."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import json
 import re
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from bandrt.engine import DEFAULT_ENGINE, read_manifest
+from bandrt.engine import DEFAULT_ENGINE, SHIPPED_ENGINES, read_manifest
 from bandrt.files import file_sha256
 from bandrt_train.cli.group import group
+from bandrt_train.hamiltonian_checkpoint import load_hamiltonian
+from bandrt_train.weights import SHIPPED_CHECKPOINTS
 from tests.support.scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -26,7 +29,7 @@ def publish() -> ModuleType:
 
 def test_every_published_figure_comes_from_a_stored_report(publish: ModuleType) -> None:
     pages = publish.published()
-    assert {path.name for path in pages} == {"README.md", "RESULTS.md"}
+    assert {path.name for path in pages} == {"README.md", "ACCURATE.md", "RESULTS.md"}
     for path, text in pages.items():
         assert path.read_text(encoding="utf-8") == text, f"{path.relative_to(ROOT)}: run python tools/published_tables.py"
 
@@ -80,6 +83,100 @@ def test_the_card_command_writes_what_is_published(publish: ModuleType, tmp_path
     arguments = ["card", str(DEFAULT_ENGINE), *reports, "-o", str(tmp_path / "card.md"), "--sources", publish.SOURCES]
     CliRunner().invoke(group, arguments, catch_exceptions=False)
     assert (tmp_path / "card.md").read_text(encoding="utf-8") == DEFAULT_ENGINE.with_name("README.md").read_text(encoding="utf-8")
+
+
+def block(page: str, name: str) -> list[list[str]]:
+    """The cells of the table rows between the marks of a page."""
+    text = (ROOT / page).read_text(encoding="utf-8").split(f"<!-- {name}: begin -->")[1].split(f"<!-- {name}: end -->")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+
+
+def stored(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+SCORES = sorted(path.stem for path in RESULTS.glob("accurate-*.json"))
+
+
+def test_the_scores_beside_the_fast_engine_are_about_both_shipped_checkpoints() -> None:
+    scores = stored("accurate-held-out")
+    assert scores["members"] == [file_sha256(SHIPPED_CHECKPOINTS["accurate"])], "a new engine ships: score it (train/RESULTS.md)"
+    assert scores["members"] == [read_manifest(SHIPPED_ENGINES["accurate"]).checkpoint_sha256]
+    assert scores["beside"]["model"] == file_sha256(SHIPPED_CHECKPOINTS["fast"])
+    accurate = load_hamiltonian(SHIPPED_CHECKPOINTS["accurate"])
+    assert {accurate.held_out.split(one["formula"]) for one in scores["crystals"]} == {"validation", "test"}
+    assert accurate.ensemble is not None
+    assert accurate.ensemble.n_crystals == len(scores["crystals"]), "the pages say that the uncertainty was fitted to these"
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_the_errors_of_all_crystals_are_the_means_of_the_listed_ones(name: str) -> None:
+    scores = stored(name)
+    crystals, means = scores["crystals"], scores["classes"]
+    assert len({one["id"] for one in crystals}) == len(crystals) == means["all"]["n_crystals"]
+    assert sum(one["is_metal"] for one in crystals) == means["metals"]["n_crystals"]
+    for chosen, listed in (("all", crystals), ("metals", [one for one in crystals if one["is_metal"]])):
+        for field, column in (("energy_mae_ev", "energy_ev"), ("counted_mae_ev", "counted_ev")):
+            assert means[chosen][field] == pytest.approx(sum(one[column] for one in listed) / len(listed), abs=1e-4)
+        right = sum(one["is_metal"] == one["said_metal"] for one in listed) / len(listed)
+        assert means[chosen]["metal_accuracy"] == pytest.approx(right)
+
+
+@pytest.mark.skipif("accurate-folds" not in SCORES, reason="no scores of folds are published")
+def test_every_fold_is_a_model_of_its_own_and_not_the_shipped_one() -> None:
+    members = stored("accurate-folds")["members"]
+    assert len(set(members)) == len(members) > 1
+    assert file_sha256(SHIPPED_CHECKPOINTS["accurate"]) not in members
+
+
+def test_the_page_of_results_has_the_classes_of_both_engines_as_they_were_scored() -> None:
+    beside = stored("accurate-held-out")["beside"]
+    rows = {row[0]: row for row in reversed(block("train/RESULTS.md", "accurate"))}
+    for name, own in beside["own"].items():
+        _, count, energy, counted, fast_energy, gap, fast_gap, right, fast_right = rows[name]
+        other = beside["other"][name]
+        assert int(count) == own["n_crystals"] == other["n_crystals"]
+        for cell, value in (
+            (energy.split()[0], own["energy_mae_ev"]),
+            (fast_energy.split()[0], other["energy_mae_ev"]),
+            (counted, own["counted_mae_ev"]),
+            (gap, own["gap_mae_ev"]),
+            (fast_gap, other["gap_mae_ev"]),
+            (right, own["metal_accuracy"]),
+            (fast_right, other["metal_accuracy"]),
+        ):
+            assert cell == ("-" if value is None else f"{value:.3f}")
+
+
+@pytest.mark.skipif("accurate-folds" not in SCORES, reason="no scores of folds are published")
+def test_the_page_of_results_has_the_classes_of_all_folds() -> None:
+    rows = {row[0]: row for row in block("train/RESULTS.md", "accurate")}  # the second table is the last
+    for name, means in stored("accurate-folds")["classes"].items():
+        fields = ("energy_mae_ev", "counted_mae_ev", "gap_mae_ev", "metal_accuracy")
+        expected = ["-" if means[field] is None else f"{means[field]:.3f}" for field in fields]
+        assert [int(rows[name][1]), *(cell.split()[0] for cell in rows[name][2:])] == [means["n_crystals"], *expected]
+
+
+def test_the_readme_says_by_how_much_the_accurate_engine_is_better() -> None:
+    beside = stored("accurate-held-out")["beside"]
+    own, other = beside["own"]["all"], beside["other"]["all"]
+    rows = {row[0]: row[1:] for row in block("README.md", "engines")}
+    for title, field in (("energy MAE, eV", "energy_mae_ev"), ("gap MAE of non-metals, eV", "gap_mae_ev")):
+        assert [cell.split()[0] for cell in rows[title]] == [f"{own[field]:.3f}", f"{other[field]:.3f}"]
+        assert 0.4 < own[field] / other[field] < 0.6, "the README says about half"
+    assert "About half the error" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_what_the_pages_call_unknown_is_not_among_the_held_out_crystals() -> None:
+    scores = stored("accurate-held-out")
+    assert "with V to Ni" not in scores["classes"]
+    assert max(one["n_atoms"] for one in scores["crystals"]) <= 10
+    assert load_hamiltonian(SHIPPED_CHECKPOINTS["accurate"]).training.max_atoms == 10
+    for page in ("train/RESULTS.md", "docs/how-it-works/accuracy.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        assert "V to Ni" in text
+        assert "above ten atoms" in text
 
 
 def test_what_is_out_of_date_is_found_and_named(publish: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

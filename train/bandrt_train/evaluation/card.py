@@ -57,7 +57,7 @@ def card(manifest: Manifest, engine_sha256: str, reports: Sequence[dict[str, Any
         "# Model card",
         "Made by `bandrt train card` from the engine's manifest and the reports of `bandrt train evaluate`; not edited by hand.",
         _model(manifest, engine_sha256),
-        _data(manifest.training, sources),
+        data_section(manifest.training, sources),
         "## Errors",
         *(part for one in sets for part in _errors(one)),
         "In brackets: where 95 % of the means lie when crystals are drawn again from the same ones. The nearest neighbour is the"
@@ -71,7 +71,7 @@ def card(manifest: Manifest, engine_sha256: str, reports: Sequence[dict[str, Any
 def _model(manifest: Manifest, engine_sha256: str) -> str:
     bands, kpath, graph = manifest.bands, manifest.recipe.kpath, manifest.recipe.graph
     rows = [
-        ("what", VARIANTS[manifest.variant] + (_ensemble(manifest.ensemble) if manifest.ensemble else "")),
+        ("what", VARIANTS[manifest.variant] + (ensemble_clause(manifest.ensemble) if manifest.ensemble else "")),
         (
             "gives",
             f"{bands.n_bands} bands around the Fermi level, {bands.n_valence} of them valence, on {kpath.n_kpoints} k-points",
@@ -87,7 +87,8 @@ def _model(manifest: Manifest, engine_sha256: str) -> str:
     return "| | |\n| --- | --- |\n" + "\n".join(f"| {name} | {value} |" for name, value in rows)
 
 
-def _ensemble(ensemble: EnsembleRule) -> str:
+def ensemble_clause(ensemble: EnsembleRule) -> str:
+    """Of how many members an ensemble is, and what its uncertainty is."""
     return (
         f"; the mean of {len(ensemble.members)} such models that differ in their seeds. `uncertainty_ev` is"
         f" {ensemble.floor_ev:.3g} eV + {ensemble.slope:.3g} times their disagreement, fitted to"
@@ -95,7 +96,8 @@ def _ensemble(ensemble: EnsembleRule) -> str:
     )
 
 
-def _data(training: TrainingDomain, sources: str) -> str:
+def data_section(training: TrainingDomain, sources: str) -> str:
+    """What a model has learned from; sources are Markdown."""
     lines = [
         "## Data",
         f"Bands of {training.n_crystals} crystals of up to {training.max_atoms} atoms: {training.functional or 'method not said'}.",
