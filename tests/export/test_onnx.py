@@ -192,7 +192,7 @@ def test_the_command_refuses_a_bad_place_before_it_reads_anything(
     def reads(*_: object, **__: object) -> None:
         pytest.fail("it began to work")
 
-    monkeypatch.setattr("bandrt_export.onnx.load_checkpoint", reads)
+    monkeypatch.setattr("bandrt_export.onnx.load_any_checkpoint", reads)
     for old in ("old.onnx", "old.plan.json", "model.ckpt"):
         (tmp_path / old).write_text("the old one")
     arguments = [str(tmp_path / "model.ckpt"), "-o", str(tmp_path / name), "--backend", "tensorrt-rtx"]

@@ -7,9 +7,11 @@ import pytest
 
 from bandrt.crystal import Crystal
 from bandrt_train.data.dataset import SplitRule
-from tools import engine_gaps
+from tests.support.scripts import load_script
 
-TABLE = Path(__file__).resolve().parents[2] / "train" / "gaps" / "materials-project.csv.gz"
+ROOT = Path(__file__).resolve().parents[2]
+TABLE = ROOT / "train" / "gaps" / "materials-project.csv.gz"
+engine_gaps = load_script(ROOT / "tools" / "engine_gaps.py")
 
 
 def crystal(*numbers: int) -> Crystal:

@@ -110,6 +110,17 @@ def test_the_scores_beside_the_fast_engine_are_about_both_shipped_checkpoints() 
     assert accurate.ensemble.n_crystals == len(scores["crystals"]), "the pages say that the uncertainty was fitted to these"
 
 
+def test_the_gaps_of_both_engines_are_those_of_the_files_that_ship() -> None:
+    report = stored("engine-gaps")
+    for name, values in report["engines"].items():
+        assert values["sha256"] == file_sha256(SHIPPED_ENGINES[name]), "a new engine ships: python tools/engine_gaps.py"
+        assert (
+            sum(one["n_crystals"] for of, one in values["classes"].items() if of != "all") == values["classes"]["all"]["n_crystals"]
+        )
+    ours, theirs = (report["engines"][name]["classes"]["with V to Ni"] for name in ("accurate", "fast"))
+    assert ours["gap_mae_ev"] > theirs["gap_mae_ev"], "the page says that the fast engine is better there"
+
+
 @pytest.mark.parametrize("name", SCORES)
 def test_the_errors_of_all_crystals_are_the_means_of_the_listed_ones(name: str) -> None:
     scores = stored(name)
