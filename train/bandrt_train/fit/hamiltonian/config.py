@@ -25,7 +25,7 @@ class LossConfig:
     smearing_ev: float = 0.3
     """Of the Fermi function that finds the zero of metals: wide, since few k-points are seen at a time."""
 
-    gap_weight: float = 0.0
+    gap_weight: float = 0.3
     """What the gap of an insulator counts beside its bands, which see its edges as two energies among many."""
 
     def __post_init__(self) -> None:
@@ -64,11 +64,11 @@ class KnownGapConfig:
 
     weight: float = 0.3
     """Of their loss beside that of the labels."""
-    batch_size: int = 3
+    batch_size: int = 4
     """Crystals in a step."""
     n_kpoints: int = 5
     """Of a crystal in a step, beside the two where its band edges were when it was last looked at."""
-    max_atoms: int = 6
+    max_atoms: int = 10
     """Larger crystals are left out."""
 
     def __post_init__(self) -> None:
