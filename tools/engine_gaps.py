@@ -19,21 +19,20 @@ import numpy as np
 
 import bandrt
 from bandrt.crystal import Crystal
-from bandrt.engine import shipped_path
 from bandrt.errors import InputError
 from bandrt.results.prediction import Prediction
 from bandrt_train.data.dataset import SplitRule
 from bandrt_train.data.gap_labels import find_gaps, parse_gap
 from bandrt_train.data.hamiltonian.gaps import MAGNETIC
-from bandrt_train.model.hamiltonian.atoms import LANTHANIDES, LANTHANUM, LUTETIUM
+from bandrt_train.model.hamiltonian.atoms import LANTHANIDE_ROW
 
-LANTHANIDE, ACTINIDE = {LANTHANUM, *LANTHANIDES, LUTETIUM}, set(range(89, 104))
+ACTINIDES = frozenset(range(89, 104))
 CLASSES = ("all", "with V to Ni", "with lanthanides", "with actinides", "others")
 
 
 def class_of(numbers: set[int]) -> str:
     """The first class that fits a crystal of these atomic numbers."""
-    known = zip(CLASSES[1:4], (MAGNETIC, LANTHANIDE, ACTINIDE), strict=True)
+    known = zip(CLASSES[1:4], (MAGNETIC, LANTHANIDE_ROW, ACTINIDES), strict=True)
     return next((name for name, some in known if numbers & some), CLASSES[4])
 
 
@@ -95,7 +94,7 @@ def main() -> None:
     drawn = held_out(given.table, given.limit, given.max_atoms)
     report: dict[str, Any] = {"table": given.table.name, "max_atoms": given.max_atoms, "n_drawn": len(drawn), "engines": {}}
     for name in given.engines:
-        with bandrt.load(shipped_path(name) or name, threads=given.threads) as engine:
+        with bandrt.load(name, threads=given.threads) as engine:
             found = gaps_of(engine, (crystal for _, crystal, _ in drawn))
             report["engines"][name] = {"sha256": engine.sha256, "failed": found.count(None), "classes": scores(drawn, found)}
         for of, values in report["engines"][name]["classes"].items():

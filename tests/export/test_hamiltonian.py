@@ -7,14 +7,12 @@ import json
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
 
-import bandrt_export.onnx
 from bandrt.batch import pad
 from bandrt.cli import run
 from bandrt.contract import HAMILTONIAN_NAMES, INPUT_NAMES
@@ -33,6 +31,7 @@ from bandrt_train.hamiltonian_checkpoint import METAL_TOLERANCE_EV, load_hamilto
 from bandrt_train.model.hamiltonian.ensemble import LearnedHamiltonianEnsemble
 from bandrt_train.model.hamiltonian.filling import predict
 from bandrt_train.model.hamiltonian.pairs import find_pairs
+from tests.export.conftest import export_traced
 from tests.support.small_hamiltonians import small_model
 
 RULE = EnsembleRule(("first", "second"), floor_ev=0.25, slope=1.5, n_crystals=9)
@@ -53,19 +52,6 @@ class Made:
     engines: dict[Solver, Path]
 
 
-def exported(traced: onnx.ModelProto, checkpoint: Path, engine: Path, **options: Any) -> Any:
-    """Export a checkpoint that was traced before."""
-
-    def copied(dense: Any, *, n_slots: int) -> onnx.ModelProto:
-        copy = onnx.ModelProto()
-        copy.CopyFrom(traced)
-        return copy
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bandrt_export.onnx, "trace", copied)
-        return export_onnx(checkpoint, engine, crystals=SMALL, **options)
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """Traced once, which takes half a minute."""
@@ -75,7 +61,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     traced = trace(dense_of(model), n_slots=HAMILTONIAN_RECIPE.graph.n_neighbors)
     engines = {solver: folder / f"{solver}.onnx" for solver in SOLVERS}
     for solver, engine in engines.items():
-        exported(traced, folder / "ensemble.pt", engine, solver=None if solver == "lapack" else solver)
+        export_traced(traced, folder / "ensemble.pt", engine, crystals=SMALL, solver=None if solver == "lapack" else solver)
     return Made(model, folder / "ensemble.pt", traced, engines)
 
 

@@ -15,7 +15,6 @@ import onnx
 import pytest
 import torch
 
-import bandrt_export.onnx
 from bandrt.batch import pad
 from bandrt.cli import run
 from bandrt.engine import read_manifest
@@ -26,11 +25,12 @@ from bandrt_export.dense.bandformer import DENSE, DenseBloch
 from bandrt_export.dense.ensemble import DenseEnsemble, dense_of
 from bandrt_export.errors import ExportError
 from bandrt_export.half import half_products
-from bandrt_export.onnx import export_onnx, trace
+from bandrt_export.onnx import trace
 from bandrt_export.parity import HALF_LIMITS, Limits, compare, packaged_crystals, require
 from bandrt_train.checkpoint import save_checkpoint
 from bandrt_train.model.ensemble import Ensemble
 from bandrt_train.model.graphs import to_batch
+from tests.export.conftest import export_traced
 from tests.support.small_models import (
     BLOCH,
     BLOCH_RECIPE,
@@ -80,16 +80,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     checkpoint = folder / "ensemble.pt"
     save_checkpoint(checkpoint, model=model, config=TINY, recipe=BLOCH_RECIPE, bands=BandRule(), training=TrainingDomain())
     traced = trace(dense_of(model), n_slots=BLOCH_RECIPE.graph.n_neighbors)
-
-    def copied(dense: Any, *, n_slots: int) -> onnx.ModelProto:
-        copy = onnx.ModelProto()
-        copy.CopyFrom(traced)
-        return copy
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bandrt_export.onnx, "trace", copied)
-        for name, precision in (("model.onnx", "fp32"), ("half.onnx", "fp16")):
-            export_onnx(checkpoint, folder / name, precision=precision, crystals=packaged_crystals()[:16])
+    for name, precision in (("model.onnx", "fp32"), ("half.onnx", "fp16")):
+        export_traced(traced, checkpoint, folder / name, precision=precision, crystals=packaged_crystals()[:16])
     return Made(model, checkpoint, traced, folder / "model.onnx", folder / "half.onnx")
 
 

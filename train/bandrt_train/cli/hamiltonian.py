@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,6 @@ from bandrt_train.cli.checkpoint_path import CHECKPOINT
 
 if TYPE_CHECKING:
     from bandrt_train.data.dataset import Refusal, Split
-    from bandrt_train.evaluation.hamiltonian.cases import Case
     from bandrt_train.evaluation.hamiltonian.scores import Scored
 
 SPLITS: dict[str, tuple[Split, ...]] = {"held-out": ("validation", "test"), "validation": ("validation",), "test": ("test",)}
@@ -193,8 +192,7 @@ def score(
     from bandrt.files import replaced
     from bandrt.recipe import Recipe
     from bandrt_train.checkpoint import load_checkpoint
-    from bandrt_train.data.dataset import Refusal as Refused
-    from bandrt_train.evaluation.hamiltonian.cases import read_cases
+    from bandrt_train.evaluation.hamiltonian.cases import usable_cases
     from bandrt_train.evaluation.hamiltonian.scores import by_class, part, rows, score_beside, score_table, unseen_by_default
     from bandrt_train.evaluation.hamiltonian.scores import score as scored_by
     from bandrt_train.hamiltonian_checkpoint import load_hamiltonian
@@ -208,15 +206,9 @@ def score(
     def held_out(formula: str) -> bool:
         return any(one.held_out.split(formula) in SPLITS[split] for one in members)
 
-    def usable() -> Iterator[Case]:
-        for made in read_cases(labels, Recipe() if other is None else other.recipe, wanted=held_out):
-            if isinstance(made, Refused):
-                left_out.append(made)
-            else:
-                yield made
-
+    cases = usable_cases(labels, Recipe() if other is None else other.recipe, left_out, wanted=held_out)
     with Progress("crystals", quiet=quiet) as progress:
-        scored, refused = scored_by(members, usable(), splits=SPLITS[split], progress=lambda n: progress.show(n, None, ""))
+        scored, refused = scored_by(members, cases, splits=SPLITS[split], progress=lambda n: progress.show(n, None, ""))
     left_out += refused
     _tell(left_out)
     values: dict[str, Any] = {

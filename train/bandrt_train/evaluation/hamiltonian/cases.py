@@ -70,6 +70,17 @@ def read_cases(
         seen.add(identifier)
 
 
+def usable_cases(
+    sources: Sequence[Path], recipe: Recipe, refusals: list[Refusal], *, wanted: Callable[[str], bool] = lambda formula: True
+) -> Iterator[Case]:
+    """Read as `read_cases` does; what cannot be used is appended to `refusals` as it is met."""
+    for made in read_cases(sources, recipe, wanted=wanted):
+        if isinstance(made, Refusal):
+            refusals.append(made)
+        else:
+            yield made
+
+
 def make_case(document: BandDocument, recipe: Recipe) -> Case:
     """Put a document on the path.
 

@@ -7,7 +7,7 @@ from functools import cache
 from bandrt.graph.bonded_network import network_warnings
 from bandrt_train.data.hamiltonian.gaps import MAGNETIC
 from bandrt_train.evaluation.hamiltonian.cases import Case
-from bandrt_train.model.hamiltonian.atoms import LANTHANIDES, LANTHANUM, LUTETIUM
+from bandrt_train.model.hamiltonian.atoms import LANTHANIDE_ROW
 from bandrt_train.tables import element_properties
 
 ALL = "all"
@@ -23,7 +23,7 @@ CLASSES = (
 def classes_of(case: Case) -> frozenset[str]:
     """The classes that a crystal belongs to."""
     numbers = set(case.pairs.atomic_numbers.tolist())
-    lanthanides = numbers & {LANTHANUM, *LANTHANIDES, LUTETIUM}
+    lanthanides = numbers & LANTHANIDE_ROW
     with_d = any(3 <= _group(number) <= 12 for number in numbers - lanthanides)
     known = [value for number in numbers if (value := _electronegativity(number)) is not None]
     loose = network_warnings([case.features.crystal], [case.features])[0]

@@ -13,7 +13,7 @@ from bandrt.manifest import EnsembleRule
 from bandrt.recipe import Recipe
 from bandrt_train.data.dataset import Refusal, Split
 from bandrt_train.evaluation.calibration import Calibration, calibration
-from bandrt_train.evaluation.hamiltonian.cases import Case, read_cases
+from bandrt_train.evaluation.hamiltonian.cases import usable_cases
 from bandrt_train.evaluation.hamiltonian.scores import HELD_OUT, Scored, score
 from bandrt_train.fit.combine import MIN_CRYSTALS, EnsembleError, check_members, nearest_line, unlike, what_it_saw
 from bandrt_train.hamiltonian_checkpoint import HamiltonianCheckpoint, load_hamiltonian, save_hamiltonian
@@ -82,7 +82,7 @@ def build_hamiltonian_ensemble(
     models = [_alone(member) for member in members]
     together = dataclasses.replace(first, state=LearnedHamiltonianEnsemble(models, unfitted).state_dict(), ensemble=unfitted)
     refusals: list[Refusal] = []
-    cases = _told_apart(labels, first, splits, refusals)
+    cases = usable_cases(labels, Recipe(), refusals, wanted=lambda formula: first.held_out.split(formula) in splits)
     scored, unusable = score([together], cases, splits=splits, progress=progress)
     known = ~np.isnan(scored.errors.energy_ev)
     if known.sum() < MIN_CRYSTALS:
@@ -108,19 +108,6 @@ def build_hamiltonian_ensemble(
         metrics=metrics,
     )
     return HamiltonianEnsembleResult(output, rule, scored, found, (*refusals, *unusable))
-
-
-def _told_apart(
-    labels: Sequence[Path], member: HamiltonianCheckpoint, splits: Sequence[Split], refusals: list[Refusal]
-) -> list[Case]:
-    """Cases of formulas that a member held out; what cannot be used goes to `refusals`."""
-    cases = []
-    for made in read_cases(labels, Recipe(), wanted=lambda formula: member.held_out.split(formula) in splits):
-        if isinstance(made, Refusal):
-            refusals.append(made)
-        else:
-            cases.append(made)
-    return cases
 
 
 def _alone(member: HamiltonianCheckpoint) -> LearnedHamiltonian:

@@ -76,9 +76,13 @@ def band_loss(
 
 def _gap_difference(label: CountedBands, bands: Tensor, huber_ev: float) -> Tensor:
     """Huber loss of the gap between an insulator's own edges among the k-points of a step, its labelled ones included."""
-    last, following = (int(torch.nonzero(label.band == label.n_nonempty - 1 + i)) for i in (0, 1))  # columns of the label
-    wanted = label.energies[label.edges[1], following] - label.energies[label.edges[0], last]
+    following = label.n_nonempty - int(label.band[0])  # a column of the label, whose bands follow each other
+    wanted = label.energies[label.edges[1], following] - label.energies[label.edges[0], following - 1]
     gap = bands[:, label.n_nonempty].min() - bands[:, label.n_nonempty - 1].max()
+    return _huber(gap, wanted, huber_ev)
+
+
+def _huber(gap: Tensor, wanted: Tensor, huber_ev: float) -> Tensor:
     return F.huber_loss(gap, wanted.to(gap), delta=huber_ev) / huber_ev
 
 
@@ -126,7 +130,7 @@ def gap_loss(
         edges[i] = drawn[i][int(at_top)], drawn[i][int(at_bottom)]
         gap = bottom - top
         if one.gap > 0.0:
-            losses.append(F.huber_loss(gap, torch.tensor(one.gap).to(gap), delta=huber_ev) / huber_ev)
+            losses.append(_huber(gap, torch.tensor(one.gap), huber_ev))
         else:
             losses.append(torch.relu(gap))
     return torch.stack(losses).mean()

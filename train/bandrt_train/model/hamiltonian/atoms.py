@@ -33,6 +33,8 @@ KIND_OF_FLAT_LEVEL = (0, 1, 1, 1, 2, 2, 2, 2, 2)
 LANTHANUM, LUTETIUM = 57, 71
 LANTHANIDES = range(58, 71)
 """Ce to Yb. La and Lu have an empty and a filled 4f shell anyway."""
+LANTHANIDE_ROW = frozenset({LANTHANUM, *LANTHANIDES, LUTETIUM})
+"""With La and Lu."""
 LANTHANIDE_VALENCE = {58: 4, 63: 2, 70: 2}
 """Of Ce, Eu and Yb; the others have three electrons outside the core."""
 DEEP_D_EV = 5.0
