@@ -13,7 +13,7 @@ from contextlib import suppress
 from types import FrameType
 
 from bandrt.files import unfinished
-from bandrt.run.interrupt import Interrupt, exit_code, requests, say_interrupted
+from bandrt.run.interrupt import Interrupt, exit_code, is_loading, requests, say_interrupted
 from bandrt.run.parent import die_with_parent
 
 GRACE_SECONDS = 1.0
@@ -24,19 +24,11 @@ class CommandInterrupt(Interrupt):
     """Raises the first request, but while a module is loaded: there native code aborts at an exception that it does not expect."""
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.number is None and _is_loading(frame):
+        if self.number is None and is_loading(frame):
             unfinished.remove()
             say_interrupted()
             os._exit(exit_code(number))
         super()._handle(number, frame)
-
-
-def _is_loading(frame: FrameType | None) -> bool:
-    while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            return True
-        frame = frame.f_back
-    return False
 
 
 def watch_over_command() -> None:

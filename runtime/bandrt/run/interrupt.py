@@ -33,7 +33,8 @@ class Interrupted(KeyboardInterrupt):
 class Interrupt:
     """Raises the first request to stop as `Interrupted`, at a place where no file is left half written; a context manager.
 
-    Further requests are passed over: the run is ending already. Outside the main thread nothing is caught.
+    Further requests are passed over: the run is ending already. Outside the main thread nothing is caught. While a module is loaded
+    a request waits for the next `check`: native code aborts at an exception that it does not expect there.
     """
 
     def __init__(self) -> None:
@@ -80,7 +81,17 @@ class Interrupt:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.number is None:
             self.number = number
-            self.check()
+            if not is_loading(frame):
+                self.check()
+
+
+def is_loading(frame: FrameType | None) -> bool:
+    """Whether a module is being loaded where this frame runs."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def requests() -> list[int]:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,16 @@ def test_a_request_whose_exception_was_lost_is_raised_at_the_next_check() -> Non
         interrupt._shields = 1  # as if what is raised in the destructor were lost
         Deaf()
         interrupt._shields = 0
+        with pytest.raises(Interrupted):
+            interrupt.check()
+
+
+def test_a_request_while_a_module_is_loaded_waits_for_the_next_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "asks_to_stop.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\nLOADED = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with Interrupt() as interrupt:
+        assert import_module("asks_to_stop").LOADED
+        assert interrupt.number == signal.SIGINT
         with pytest.raises(Interrupted):
             interrupt.check()
 

@@ -29,7 +29,7 @@ def command(table: Path, out: Path, engine: Path, *options: str) -> list[str]:
     """``bandrt infer`` with small parts, so that many are written."""
     arguments = ["infer", str(table), "-o", str(out), "--engine", str(engine), "--batch-size", "4", *options]
     code = (
-        "import sys; from bandrt.__main__ import main;"
+        "import sys; from bandrt.__main__ import exit_at_once, main; exit_at_once();"  # before a native module is loaded
         "from bandrt.results import writer; writer.PART_CRYSTALS = 16;"
         f"sys.argv[1:] = {arguments}; main()"
     )
