@@ -238,6 +238,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Use what was trained on one data set, and that data set.",
     ),
     ErrorCode(
+        "other-ensemble",
+        "A checkpoint that should judge an ensemble is none of as many members.",
+        "Make an ensemble of as many runs for each fold, and give those.",
+    ),
+    ErrorCode(
         "diverged",
         "The validation error of a training run is no longer a finite number.",
         "Lower optimizer.learning_rate in the configuration, and begin again.",

@@ -239,22 +239,36 @@ def score(
     "--split", type=click.Choice(list(SPLITS)), default="held-out", show_default=True,
     help="Which formulas the uncertainty is fitted to: those that the members did not learn, or one of the splits of them.",
 )  # fmt: skip
+@click.option(
+    "--judge", "judges", multiple=True, type=options.PATH,
+    help="Ensemble of the same kind that held out other formulas, as of a fold: the uncertainty is fitted to its errors there;"
+    " may be repeated.",
+)  # fmt: skip
 @options.out("Checkpoint to write.", required=True)
 @options.overwrite("Replace the checkpoint if it is there already.")
 @options.threads("of the models")
 @options.quiet()
 def ensemble(
-    runs: tuple[Path, ...], labels: tuple[Path, ...], split: str, out: Path, overwrite: bool, threads: int | None, quiet: bool
+    runs: tuple[Path, ...],
+    labels: tuple[Path, ...],
+    split: str,
+    judges: tuple[Path, ...],
+    out: Path,
+    overwrite: bool,
+    threads: int | None,
+    quiet: bool,
 ) -> None:
     """Put trained Hamiltonians, the members of an ensemble, into one checkpoint.
 
     Each RUN is a run folder or a checkpoint, of the same configuration, data and held-out formulas, and of a seed of its own. The
     ensemble takes the mean of their Hamiltonians, so a crystal is solved once, and from how far they disagree the error to expect:
-    uncertainty_ev. That is fitted to labelled crystals of formulas that the members held out.
+    uncertainty_ev. That is fitted to labelled crystals of formulas that the members held out, or, with --judge, to the many more
+    that ensembles of all folds held out; then those that the members held out test it.
 
     \b
-    Example:
+    Examples:
       bandrt train hamiltonian ensemble run-0 run-1 --labels train/labels -o ensemble.pt
+      bandrt train hamiltonian ensemble run-0 run-1 --labels train/labels --judge fold-0.pt --judge fold-1.pt -o ensemble.pt
 
     Exit codes: 0 written, crystals that were left out are told; 1 stopped by an error, 2 wrong usage.
     """
@@ -274,6 +288,7 @@ def ensemble(
             [_checkpoint_of(path) for path in runs],
             labels,
             out,
+            judges=judges,
             splits=SPLITS[split],
             progress=lambda n: progress.show(n, None, ""),
         )
@@ -282,8 +297,9 @@ def ensemble(
     said = [
         f"{len(result.scored.cases)} crystals of formulas that were held out, eV:",
         score_table(by_class(result.scored)),
-        f"uncertainty {rule.floor_ev:.3g} eV + {rule.slope:.3g} times the disagreement, fitted to {rule.n_crystals} crystals:"
-        f" {found.expected_ev:.3f} eV expected, {found.found_ev:.3f} eV found, rank correlation {shown(found.spearman)}",
+        f"uncertainty {rule.floor_ev:.3g} eV + {rule.slope:.3g} times the disagreement, fitted to {rule.n_crystals} crystals;"
+        f" of what the members held out {found.expected_ev:.3f} eV expected, {found.found_ev:.3f} eV found, rank correlation"
+        f" {shown(found.spearman)}",
         f"checkpoint: {result.checkpoint}",
     ]
     say_done("\n".join(said))

@@ -125,6 +125,39 @@ def test_too_few_crystals_to_fit_to_are_an_error(members: list[Path], labels: Pa
     assert "5 or more" in refused("too-few-crystals", members, few)
 
 
+@pytest.fixture(scope="module")
+def judge(labels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ensemble that learned what the members held out, and held out what they learned."""
+    folder, others = tmp_path_factory.mktemp("judge"), HeldOut(SplitRule(0, 0.0, 0.99))
+    paths = [member(folder / f"{seed}.pt", seed, held_out=others) for seed in (4, 5)]
+    return build_hamiltonian_ensemble(paths, [labels], folder / "judge.pt").checkpoint
+
+
+def test_judges_fit_the_uncertainty_on_other_formulas_than_those_it_is_tested_on(judge: Path, labels: Path, tmp_path: Path) -> None:
+    few = HeldOut(SplitRule(0, 0.0, 0.25))
+    paths = [member(tmp_path / f"{seed}.pt", seed, held_out=few) for seed in (0, 1)]
+    found = build_hamiltonian_ensemble(paths, [labels], tmp_path / "judged.pt", judges=[judge])
+    cases = [one for one in read_cases([labels], Recipe()) if not isinstance(one, Refusal)]
+    learned = [one for one in cases if few.split(one.formula) == "train"]
+    assert found.ensemble.n_crystals == len(learned)
+    assert {one.formula for one in found.scored.cases}.isdisjoint(one.formula for one in learned)
+    fitted = load_hamiltonian(judge)
+    assert fitted.ensemble is not None
+    assert fitted.ensemble.slope > 0.0
+    scored, _ = score([fitted], learned)
+    spread = (scored.expected_ev - fitted.ensemble.floor_ev) / fitted.ensemble.slope
+    expected, _ = nnls(np.stack([np.ones(len(learned)), spread], axis=1), scored.errors.energy_ev)
+    assert (found.ensemble.floor_ev, found.ensemble.slope) == pytest.approx(tuple(expected), rel=1e-3, abs=1e-4)
+    assert load_hamiltonian(found.checkpoint).ensemble == found.ensemble
+    own, _ = score([load_hamiltonian(found.checkpoint)], cases)
+    np.testing.assert_allclose(found.scored.expected_ev, own.expected_ev, rtol=1e-5)
+
+
+def test_judges_of_another_kind_are_refused(members: list[Path], judge: Path, labels: Path, tmp_path: Path) -> None:
+    assert "is 1, and 2" in refused("other-ensemble", members, labels, judges=[members[0]])
+    assert "is 2, and 3" in refused("other-ensemble", [*members, member(tmp_path / "2.pt", 2)], labels, judges=[judge])
+
+
 def test_the_command_says_what_came_of_it(
     members: list[Path], labels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
