@@ -90,7 +90,7 @@ def dataset(folder: Path, trial: Trial, source: Path) -> Dataset:
         if source.is_dir():
             build_dataset([source], place, recipe, resume=True)
         else:
-            build_gap_dataset(source, place, recipe, resume=True)
+            build_gap_dataset([source], place, recipe, resume=True)
     return Dataset(place)
 
 

@@ -42,7 +42,7 @@ def held_out(table: Path, limit: int, most_atoms: int) -> list[tuple[str, Crysta
     rule, drawn = SplitRule(), []
     for place in np.random.default_rng(0).permutation(len(sources)):
         try:
-            crystal, gap = parse_gap(sources[place])
+            crystal, gap, _ = parse_gap(sources[place])
         except InputError:
             continue
         if crystal.n_atoms <= most_atoms and rule.split(crystal.hill_formula) == "test":

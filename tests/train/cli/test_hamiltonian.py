@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pymatgen.core import Lattice, Structure
 
 from bandrt.cli import run
 from bandrt.crystal import Crystal
@@ -119,3 +121,17 @@ def test_what_is_not_there_is_said(config: Path, labels: Path, tmp_path: Path, c
     assert "file-not-found" in capsys.readouterr().err
     assert run(["train", "hamiltonian", "score", str(lost), "--labels", str(labels)]) == 1
     assert "checkpoint-not-found" in capsys.readouterr().err
+
+
+def test_gaps_of_several_tables_are_learned_from(config: Path, labels: Path, tmp_path: Path, capsys: Captured) -> None:
+    salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.2), ["Na", "F"], [[0, 0, 0], [0.5, 0.5, 0.5]]).to(fmt="cif")
+    tables = []
+    for name, ids in (("one", "ab"), ("two", "bc")):
+        tables.append(tmp_path / f"{name}.csv")
+        with tables[-1].open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(("material_id", "band_gap_pbe_ev", "weight", "cif"))
+            writer.writerows((one, "5.0", "0.5", salt) for one in ids)
+    options = [word for table in tables for word in ("--gaps", str(table))]
+    assert fit(config, labels, tmp_path / "run", *options) == 0
+    assert "12 labelled crystals, 0 of tight binding, 3 gaps" in capsys.readouterr().err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import json
 import shutil
 import subprocess
@@ -178,3 +180,30 @@ def test_a_table_that_is_none_leaves_no_data_set_behind(tmp_path: Path, capsys: 
     assert run(["train", "dataset", str(tmp_path / "table.csv"), "-o", str(tmp_path / "gaps")]) == 1
     assert capsys.readouterr().err.startswith("error [not-a-gap-table]: ")
     assert not (tmp_path / "gaps").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("gaps.csv", "bands.jsonl"), "gaps.csv makes a data set of gaps: give it alone, or with other tables of gaps"),
+        (("gaps.csv", "graphs.pt"), "graphs.pt makes a data set of its own: give it alone"),
+    ],
+)
+def test_sources_of_two_kinds_are_not_put_into_one_data_set(
+    names: tuple[str, ...], words: str, tmp_path: Path, capsys: Captured
+) -> None:
+    paths = [tmp_path / name for name in names]
+    assert run(["train", "dataset", *map(str, paths), "-o", str(tmp_path / "data")]) == 2
+    assert words in " ".join(capsys.readouterr().err.split())
+
+
+def test_tables_of_gaps_make_one_data_set(examples: Path, tmp_path: Path, capsys: Captured) -> None:
+    cif = (examples / "GaAs_mp-8883.cif").read_text(encoding="utf-8")
+    tables = [tmp_path / "one.csv", tmp_path / "two.csv.gz"]
+    for table in tables:
+        with gzip.open(table, "wt") if table.suffix == ".gz" else table.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(("material_id", "band_gap_pbe_ev", "weight", "cif"))
+            writer.writerow((table.name, "0.2", "0.5", cif))
+    assert run(["train", "dataset", *map(str, tables), "-o", str(tmp_path / "data"), "-q"]) == 0
+    assert capsys.readouterr().out.startswith("2 crystals in ")

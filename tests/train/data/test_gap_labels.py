@@ -16,6 +16,7 @@ from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_train.data.builder import build_gap_dataset
 from bandrt_train.data.dataset import Dataset, DatasetRecipe
 from bandrt_train.data.gap_labels import METHOD, find_gaps, parse_gap
+from bandrt_train.fit.loader import labelled_graph
 
 RECIPE = DatasetRecipe(Recipe(kpath=KpathRecipe(n_kpoints=32)))
 GAPS = {"GaAs_mp-8883": "0.2", "NiAl_mp-1487": "0", "C_mp-569304": "", "MgAl2O4_mp-3536": "5.1"}
@@ -39,13 +40,13 @@ def rows(examples: Path) -> list[dict[str, str]]:
 
 @pytest.fixture
 def built(rows: list[dict[str, str]], tmp_path: Path) -> Dataset:
-    return build_gap_dataset(write_table(tmp_path / "gaps.csv.gz", rows), tmp_path / "gaps", RECIPE)
+    return build_gap_dataset([write_table(tmp_path / "gaps.csv.gz", rows)], tmp_path / "gaps", RECIPE)
 
 
 def test_rows_without_a_gap_are_left_out(rows: list[dict[str, str]], tmp_path: Path) -> None:
     found = list(find_gaps(write_table(tmp_path / "gaps.csv.gz", rows)))
     assert [text.id for text in found] == [name for name, gap in GAPS.items() if gap]
-    assert parse_gap(found[0])[1] == 0.2
+    assert parse_gap(found[0])[1:] == (0.2, 1.0)
 
 
 def test_an_entry_knows_its_gap_and_no_band(built: Dataset, examples: Path) -> None:
@@ -69,11 +70,33 @@ def test_a_row_that_can_not_be_used_is_refused_and_the_next_one_kept(
     rows[0]["band_gap_pbe_ev"] = gap
     rows[1]["cif"] = "not a crystal"
     table = write_table(tmp_path / "gaps.csv.gz", rows)
-    built = build_gap_dataset(table, tmp_path / "gaps", RECIPE)
+    built = build_gap_dataset([table], tmp_path / "gaps", RECIPE)
     assert [entry.id for entry in built] == ["MgAl2O4_mp-3536"]
     first, second = built.refusals()
     assert (first.code, first.source) == (code, f"{table}:1")
     assert second.stage == "read"
+
+
+def test_several_tables_make_one_data_set_with_the_weights_of_their_rows(rows: list[dict[str, str]], tmp_path: Path) -> None:
+    known = [row for row in rows if row["band_gap_pbe_ev"]]
+    weights = ("0.5", "", "1.5")
+    light = [{**row, "material_id": f"light-{row['material_id']}", "weight": w} for row, w in zip(known, weights, strict=True)]
+    again = {**known[0], "weight": "0.5"}
+    tables = [write_table(tmp_path / "gaps.csv.gz", known), write_table(tmp_path / "light.csv.gz", [*light, again])]
+    built = build_gap_dataset(tables, tmp_path / "gaps", RECIPE)
+    read = {entry.id: entry.targets.gap_weight for entry in built}
+    assert read == {row["material_id"]: 1.0 for row in known} | {light[0]["material_id"]: 0.5, light[1]["material_id"]: 1.0}
+    assert [refusal.code for refusal in built.refusals()] == ["malformed", "duplicate-id"]
+    splits = {entry.id: entry.split for entry in built}
+    assert all(splits[f"light-{name}"] == split for name, split in splits.items() if f"light-{name}" in splits)
+    graphs = {entry.id: float(labelled_graph(entry).gap_weight) for entry in built}
+    assert graphs == read
+
+
+def test_a_row_without_a_weight_has_the_checksum_that_it_always_had(rows: list[dict[str, str]], tmp_path: Path) -> None:
+    [first, *_] = find_gaps(write_table(tmp_path / "gaps.csv.gz", rows))
+    said = {"material_id": first.id, "cif": rows[0]["cif"], "band_gap_pbe_ev": "0.2"}
+    assert first.text == json.dumps(said, ensure_ascii=False)  # what checkpoints remember as data
 
 
 def test_a_table_that_is_none_is_named(tmp_path: Path) -> None:
@@ -88,6 +111,6 @@ def test_a_table_that_is_none_is_named(tmp_path: Path) -> None:
 def test_the_materials_project_table_gives_gaps(shared: Path) -> None:
     table = find_gaps(shared / "data" / "structures.csv.gz")
     texts = [next(table) for _ in range(20)]
-    gaps = [parse_gap(text)[1] for text in texts]
+    gaps = [parse_gap(text).gap for text in texts]
     assert 0 <= min(gaps) < max(gaps) < 12
     assert all("cif" in json.loads(text.text) for text in texts)

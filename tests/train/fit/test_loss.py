@@ -18,7 +18,7 @@ def bands(shift: float = 0.0) -> Tensor:
 
 
 def loss(energies: Tensor, gap: float) -> float:
-    return float(gap_loss(energies, torch.tensor([gap]), 3))
+    return float(gap_loss(energies, torch.tensor([gap]), torch.ones(1), 3))
 
 
 def test_the_right_edges_cost_nothing() -> None:
@@ -39,7 +39,14 @@ def test_a_metal_costs_what_is_left_of_a_gap() -> None:
 
 def test_the_loss_is_a_mean_over_crystals() -> None:
     both = torch.cat([bands(), bands()])
-    assert float(gap_loss(both, torch.tensor([1.5, 0.0]), 3)) == pytest.approx(0.75, abs=1e-6)
+    assert float(gap_loss(both, torch.tensor([1.5, 0.0]), torch.ones(2), 3)) == pytest.approx(0.75, abs=1e-6)
+
+
+def test_a_crystal_counts_by_its_weight_and_a_batch_of_light_ones_counts_less() -> None:
+    both = torch.cat([bands(), bands()])
+    weight = torch.tensor([1.0, 0.2])
+    assert float(gap_loss(both, torch.tensor([2.5, 0.0]), weight, 3)) == pytest.approx((1.0 + 0.2 * 1.5) / 2, abs=1e-6)
+    assert float(gap_loss(both, torch.tensor([2.5, 2.5]), torch.full((2,), 0.2), 3)) == pytest.approx(0.2, abs=1e-6)
 
 
 def test_following_its_slope_opens_the_gap_that_is_asked_for() -> None:
@@ -47,6 +54,6 @@ def test_following_its_slope_opens_the_gap_that_is_asked_for() -> None:
     optimizer = torch.optim.SGD([energies], lr=0.02)
     for _ in range(400):
         optimizer.zero_grad()
-        gap_loss(energies, torch.tensor([2.0]), 3).backward()
+        gap_loss(energies, torch.tensor([2.0]), torch.ones(1), 3).backward()
         optimizer.step()
     assert loss(energies.detach(), 2.0) < 0.05

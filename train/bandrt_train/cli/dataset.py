@@ -83,9 +83,9 @@ def dataset(
     """Build a data set from band structures along lines, in files and folders.
 
     SOURCES hold pymatgen BandStructureSymmLine documents (.json, .json.gz, or one a line in .jsonl, .jsonl.gz) and VASP runs
-    (vasprun.xml, vasprun.xml.gz). A single table (.csv, .csv.gz) with columns material_id, cif and band_gap_pbe_ev becomes a
-    data set of gaps, for fit --gaps; a single data set file (.pt) of the Bandformer authors' released code, graphs and
-    bands without crystals, one of its own; what it leaves unsaid are options.
+    (vasprun.xml, vasprun.xml.gz). Tables (.csv, .csv.gz) with columns material_id, cif and band_gap_pbe_ev become a data set of
+    gaps, for fit --gaps; a column weight may say what each counts, from 0 to 1. A single data set file (.pt) of the Bandformer
+    authors' released code, graphs and bands without crystals, becomes one of its own; what it leaves unsaid are options.
 
     \b
     Examples:
@@ -104,10 +104,12 @@ def dataset(
         raise click.UsageError(f"--n-bands is {n_bands}: an even number is needed, half of them below the Fermi level")
     if validation + test >= 1.0:
         raise click.UsageError(f"--validation and --test take {validation + test:.0%} of the data and leave none to train on")
-    alone = next((source for source in sources if source.name.lower().endswith((*GAP_TABLES, RELEASED))), None)
-    if alone is not None and len(sources) > 1:
-        raise click.UsageError(f"{alone} makes a data set of its own: give it alone")
-    released = alone if alone is not None and alone.name.lower().endswith(RELEASED) else None
+    tables = [source for source in sources if source.name.lower().endswith(GAP_TABLES)]
+    released = next((source for source in sources if source.name.lower().endswith(RELEASED)), None)
+    if released is not None and len(sources) > 1:
+        raise click.UsageError(f"{released} makes a data set of its own: give it alone")
+    if tables and len(tables) < len(sources):
+        raise click.UsageError(f"{tables[0]} makes a data set of gaps: give it alone, or with other tables of gaps")
     if released is not None and n_kpoints is not None:
         raise click.UsageError(f"{released} has its own k-points: --n-kpoints does not go with it")
     if released is None and variant != "released" and conventions is not None:
@@ -133,8 +135,8 @@ def dataset(
                 how["part_size"] = part_size
             if released is not None:
                 built = build_released_dataset(released, out, recipe, conventions, **how)
-            elif alone is not None:
-                built = build_gap_dataset(alone, out, recipe, **how)
+            elif tables:
+                built = build_gap_dataset(tables, out, recipe, **how)
             else:
                 built = build_dataset(sources, out, recipe, **how)
     except KeyboardInterrupt:

@@ -45,7 +45,7 @@ def hamiltonian() -> None:
 @click.option(
     "--tight-binding", type=options.PATH, help="Band structures of a cheaper method, learned before and beside the labels."
 )
-@click.option("--gaps", type=options.PATH, help="Table of gaps (.csv, .csv.gz) to learn from too.")
+@click.option("--gaps", multiple=True, type=options.PATH, help="Table of gaps (.csv, .csv.gz) to learn from too; may be repeated.")
 @click.option(
     "--folds", type=click.IntRange(2),
     help="Deal formulas to so many folds, in the place of the splits, and train once without each, into fold-0 and so on.",
@@ -61,7 +61,7 @@ def fit(
     out: Path,
     overwrite: bool,
     tight_binding: Path | None,
-    gaps: Path | None,
+    gaps: tuple[Path, ...],
     folds: int | None,
     fold: int | None,
     seed: int | None,
@@ -115,7 +115,7 @@ def fit(
     )
     _tell((*found.refusals, *cheap.refusals))
     elements = frozenset(number for one in found.bands for number in one.pairs.atomic_numbers.tolist())
-    known = () if gaps is None else read_gaps(gaps, elements=elements, max_atoms=settings.gaps.max_atoms)
+    known = read_gaps(gaps, elements=elements, max_atoms=settings.gaps.max_atoms)
     click.echo(f"{len(found.bands)} labelled crystals, {len(cheap.bands)} of tight binding, {len(known)} gaps", err=True)
     for folder, number in runs.items():
         held_out = HeldOut(settings.splits, None if number is None or folds is None else FoldRule(folds, number))

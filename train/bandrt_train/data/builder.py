@@ -106,23 +106,25 @@ def build_dataset(
 
 
 def build_gap_dataset(
-    table: Path,
+    tables: Sequence[Path],
     folder: Path,
     recipe: DatasetRecipe,
     **how: Unpack[BuildOptions],
 ) -> Dataset:
-    """Turn every row of a table of gaps (see `gap_labels`) into an entry that labels no band, or a refusal.
+    """Turn every row of tables of gaps (see `gap_labels`) into an entry that labels no band, or a refusal.
 
-    Formulas go to the same splits as in a data set of bands with the same rule.
+    Formulas go to the same splits as in a data set of bands with the same rule, whichever table they are in. Of several rows of one
+    id the first is used.
 
     Raises:
         NotFoundError: ``file-not-found``.
         BandrtError: what `build` raises.
     """
-    require_there(table)
+    for table in tables:
+        require_there(table)
     make = partial(make_gap_entry, recipe=recipe)
-    total = sum(1 for _ in find_gaps(table))
-    return build(lambda: find_gaps(table), make, folder, recipe, total=total, **how)
+    total = sum(1 for _ in find_gaps(*tables))
+    return build(lambda: find_gaps(*tables), make, folder, recipe, total=total, **how)
 
 
 def build_released_dataset(
@@ -198,11 +200,11 @@ def build(
 def make_gap_entry(source: DocumentText, recipe: DatasetRecipe) -> Entry | Refusal:
     """Turn one row of a table of gaps into features and a gap, or say why not."""
     try:
-        crystal, gap = parse_gap(source)
+        crystal, gap, weight = parse_gap(source)
         features = featurize_crystal(crystal, recipe.featurization, name=source.id)
     except InputError as error:
         return Refusal(source.id, source.name, error.stage, error.code, error.message)
-    targets = gap_targets(gap, recipe.bands.n_bands, recipe.featurization.kpath.n_kpoints)
+    targets = gap_targets(gap, recipe.bands.n_bands, recipe.featurization.kpath.n_kpoints, weight)
     return _entry(source.id, features, targets, METHOD, source.sha256, recipe)
 
 

@@ -1,7 +1,9 @@
 """Gap labels: tables of crystals of which the band gap is known and the bands are not.
 
 A table (``.csv``, ``.csv.gz``) has columns ``material_id``, ``cif`` and ``band_gap_pbe_ev``: eV, 0 for metals, empty where the gap
-is not known. Each row with a gap becomes one JSON text, so that tables and band documents are read the same way.
+is not known. A column ``weight`` may say how much a row counts in the loss beside one that is trusted in full: 1 where there is no
+such column or it is empty, less for labels with more noise. Each row with a gap becomes one JSON text, so that tables and band
+documents are read the same way.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import math
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,16 +27,33 @@ from bandrt_train.data.documents import DocumentText
 from bandrt_train.data.targets import MappingReport, Targets
 
 COLUMNS = ("material_id", "cif", "band_gap_pbe_ev")
+WEIGHT = "weight"
+"""A column that a table may have."""
 METHOD = "gap, DFT-PBE"
 """How these labels were computed, as far as a table says."""
 
 
-def find_gaps(table: Path) -> Iterator[DocumentText]:
-    """Yield the rows of a table that have a gap, one at a time.
+class GapLabel(NamedTuple):
+    """What a row says."""
+
+    crystal: Crystal
+    gap: float
+    """eV, 0 for a metal."""
+    weight: float
+    """What it counts in the loss, 1 for a label that is trusted in full."""
+
+
+def find_gaps(*tables: Path) -> Iterator[DocumentText]:
+    """Yield the rows of tables that have a gap, one at a time, one table after the other.
 
     Raises:
-        InputError: ``not-a-gap-table`` when it cannot be read or has other columns.
+        InputError: ``not-a-gap-table`` when one cannot be read or has other columns.
     """
+    for table in tables:
+        yield from _rows_of(table)
+
+
+def _rows_of(table: Path) -> Iterator[DocumentText]:
     try:
         with (
             gzip.open(table, "rt", encoding="utf-8", newline="")
@@ -44,32 +64,39 @@ def find_gaps(table: Path) -> Iterator[DocumentText]:
             missing = [name for name in COLUMNS if name not in columns]
             if missing:
                 raise InputError("not-a-gap-table", f"{table}: has no column {missing[0]!r}; needed: {', '.join(COLUMNS)}")
+            said = (*COLUMNS, WEIGHT) if WEIGHT in columns else COLUMNS
             for number, row in enumerate(rows, start=1):
                 if row["band_gap_pbe_ev"]:
-                    text = json.dumps({name: row[name] for name in COLUMNS}, ensure_ascii=False)
+                    text = json.dumps({name: row[name] for name in said}, ensure_ascii=False)
                     yield DocumentText(f"{table}:{number}", row["material_id"], text)
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         raise InputError("not-a-gap-table", f"{table}: cannot be read ({error})") from error
 
 
-def parse_gap(source: DocumentText) -> tuple[Crystal, float]:
-    """The crystal of a row and its gap in eV, 0 for a metal.
+def parse_gap(source: DocumentText) -> GapLabel:
+    """The crystal of a row, its gap, and what it counts.
 
     Raises:
-        InputError: ``malformed`` for a gap that is none, or what `read_cif` raises.
+        InputError: ``malformed`` for a gap or a weight that is none, or what `read_cif` raises.
     """
     values = json.loads(source.text)
-    try:
-        gap = float(values["band_gap_pbe_ev"])
-    except ValueError:
-        gap = math.nan
+    gap, weight = _number(values["band_gap_pbe_ev"]), _number(values.get(WEIGHT) or "1")
     if not (math.isfinite(gap) and gap >= 0.0):
         raise InputError("malformed", f"{source.name}: band gap {values['band_gap_pbe_ev']!r}, allowed: 0 eV or more")
-    return read_cif(values["cif"], name=source.id), gap
+    if not 0.0 < weight <= 1.0:
+        raise InputError("malformed", f"{source.name}: weight {values[WEIGHT]!r}, allowed: more than 0, at most 1")
+    return GapLabel(read_cif(values["cif"], name=source.id), gap, weight)
 
 
-def gap_targets(gap: float, n_bands: int, n_kpoints: int) -> Targets:
-    """Labels that know a gap in eV, and no band."""
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def gap_targets(gap: float, n_bands: int, n_kpoints: int, weight: float = 1.0) -> Targets:
+    """Labels that know a gap in eV, which counts so much, and no band."""
     shape = (n_bands, n_kpoints)
     report = MappingReport(mapped_fraction=0.0, unmapped=(), max_distance=0.0, symmetry_spread_ev=0.0)
-    return Targets(np.zeros(shape, np.float32), np.zeros(shape, np.bool_), gap == 0.0, gap, report)
+    return Targets(np.zeros(shape, np.float32), np.zeros(shape, np.bool_), gap == 0.0, gap, report, weight)

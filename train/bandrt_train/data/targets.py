@@ -73,6 +73,7 @@ class Targets:
         is_metal: see `SelectedBands`.
         band_gap: eV, over the k-points computed by DFT; 0 for metals.
         report: how well the computed lines cover the path.
+        gap_weight: what the gap counts in the loss where it alone is known, 1 for a label that is trusted in full.
     """
 
     energies: NDArray[np.float32]
@@ -80,6 +81,7 @@ class Targets:
     is_metal: bool
     band_gap: float
     report: MappingReport
+    gap_weight: float = 1.0
 
 
 def select_bands(document: BandDocument, rule: BandRule) -> SelectedBands:

@@ -46,7 +46,7 @@ class BandFit(lightning.LightningModule):
         shown = {"train/loss": loss.total, "train/center_mae": loss.center, "train/dispersion_mae": loss.dispersion}
         total = loss.total
         if gaps is not None:
-            shown["train/gap_loss"] = gap_loss(self.model(gaps).energies, gaps.band_gap, self.n_valence)
+            shown["train/gap_loss"] = gap_loss(self.model(gaps).energies, gaps.band_gap, gaps.gap_weight, self.n_valence)
             total = total + self.fit_config.gaps.weight * shown["train/gap_loss"]
         self.log_dict(shown, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(bands.kpoints))
         return total

@@ -88,9 +88,9 @@ def test_edges_of_insulators_are_always_among_the_drawn() -> None:
         assert len(draw(insulator, rng, 3)) == len(draw(metal, rng, 3)) == 5
 
 
-def known_gap(crystal: Crystal, gap: float) -> KnownGap:
+def known_gap(crystal: Crystal, gap: float, weight: float = 1.0) -> KnownGap:
     kpoints = torch.from_numpy(document_of(TEACHER, crystal).frac_kpoints)
-    return KnownGap("one", crystal.hill_formula, find_pairs(crystal), kpoints, gap, "")
+    return KnownGap("one", crystal.hill_formula, find_pairs(crystal), kpoints, gap, "", weight)
 
 
 def test_a_gap_is_compared_between_the_edges_of_the_model_which_are_remembered() -> None:
@@ -112,6 +112,19 @@ def test_a_metal_must_only_have_no_gap() -> None:
     )
     assert float(overlapping.detach()) == 0.0
     assert float(apart.detach()) > 0.0
+
+
+@pytest.mark.parametrize("gap", [0.0, 9.0])
+def test_a_gap_counts_by_its_weight(gap: float) -> None:
+    def loss(*weights: float) -> float:
+        known = [known_gap(SALT, gap, weight) for weight in weights]
+        edges = np.zeros((len(known), 2), np.int64)
+        # all k-points of the label are drawn, so that both crystals are compared at the same edges
+        return float(gap_loss(TEACHER, known, edges, np.random.default_rng(0), n_kpoints=400, huber_ev=0.3).detach())
+
+    assert loss(1.0) > 0.0
+    assert loss(0.25) == pytest.approx(0.25 * loss(1.0))
+    assert loss(1.0, 0.5) == pytest.approx(0.75 * loss(1.0), rel=1e-5)
     assert predict(TEACHER, find_pairs(SALT), document_of(TEACHER, SALT).frac_kpoints).band_gap > 0.0
 
 

@@ -7,7 +7,7 @@ which are magnetic where the gaps were computed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,14 +15,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.kpaths import kpaths_of
 from bandrt.outcomes import onward
 from bandrt.recipe import KpathRecipe
 from bandrt.symmetry.standard_cell import StandardCell, standardize_many
 from bandrt_train.data.documents import DocumentText
-from bandrt_train.data.gap_labels import find_gaps, parse_gap
+from bandrt_train.data.gap_labels import GapLabel, find_gaps, parse_gap
 from bandrt_train.model.hamiltonian.pairs import Pairs, find_pairs
 
 MAGNETIC = frozenset(range(23, 29))
@@ -44,6 +43,7 @@ class KnownGap:
         kpoints: (K, 3) float32, fractional: points of its path.
         gap: eV, 0 for a metal.
         row_sha256: checksum of its row.
+        weight: what it counts in the loss, 1 for a label that is trusted in full.
     """
 
     id: str
@@ -52,30 +52,31 @@ class KnownGap:
     kpoints: Tensor
     gap: float
     row_sha256: str
+    weight: float = 1.0
 
 
 def read_gaps(
-    table: Path,
+    tables: Sequence[Path],
     *,
     elements: Set[int],
     max_atoms: int,
     limit: int | None = None,
     wanted: Callable[[str], bool] = lambda formula: True,
 ) -> tuple[KnownGap, ...]:
-    """Read the crystals of a table of gaps that can be learned from; those that cannot be read are left out.
+    """Read the crystals of tables of gaps that can be learned from; those that cannot be read are left out.
 
     Args:
-        table: see `bandrt_train.data.gap_labels`.
+        tables: see `bandrt_train.data.gap_labels`; of several rows of one id the first is read.
         elements: atomic numbers that crystals may have.
         max_atoms: and how many atoms.
-        limit: at most so many crystals, the first of the table; None for all.
+        limit: at most so many crystals, the first of the tables; None for all.
         wanted: whether to keep a formula.
 
     Raises:
-        NotFoundError, InputError: ``not-a-gap-table`` for a table that cannot be read.
+        NotFoundError, InputError: ``not-a-gap-table`` for one that cannot be read.
     """
     known: list[KnownGap] = []
-    rows = (row for row in _rows(table, elements - MAGNETIC, max_atoms) if wanted(row[1].hill_formula))
+    rows = (row for row in _rows(tables, elements - MAGNETIC, max_atoms) if wanted(row[1].crystal.hill_formula))
     while (limit is None or len(known) < limit) and (chunk := list(islice(rows, CHUNK))):
         known += _known(chunk)
     return tuple(known[:limit])
@@ -87,23 +88,28 @@ def gaps_sha256(gaps: tuple[KnownGap, ...]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else ""
 
 
-def _rows(table: Path, elements: Set[int], max_atoms: int) -> Iterator[tuple[DocumentText, Crystal, float]]:
-    for source in find_gaps(table):
+def _rows(tables: Sequence[Path], elements: Set[int], max_atoms: int) -> Iterator[tuple[DocumentText, GapLabel]]:
+    met: set[str] = set()
+    for source in find_gaps(*tables):
+        if source.id in met:
+            continue
         try:
-            crystal, gap = parse_gap(source)
+            label = parse_gap(source)
         except InputError:
             continue
-        if crystal.n_atoms <= max_atoms and set(crystal.atomic_numbers.tolist()) <= elements:
-            yield source, crystal, gap
+        met.add(source.id)
+        if label.crystal.n_atoms <= max_atoms and set(label.crystal.atomic_numbers.tolist()) <= elements:
+            yield source, label
 
 
-def _known(rows: list[tuple[DocumentText, Crystal, float]]) -> Iterator[KnownGap]:
-    cells = standardize_many([crystal for _, crystal, _ in rows], names=[source.id for source, _, _ in rows])
+def _known(rows: list[tuple[DocumentText, GapLabel]]) -> Iterator[KnownGap]:
+    cells = standardize_many([label.crystal for _, label in rows], names=[source.id for source, _ in rows])
     paths = onward(cells, lambda good: kpaths_of(good, KpathRecipe()))
-    for (source, crystal, gap), cell, path in zip(rows, cells, paths, strict=True):
+    for (source, label), cell, path in zip(rows, cells, paths, strict=True):
         if not isinstance(cell, StandardCell) or isinstance(path, InputError):
             continue
         pairs = find_pairs(cell.crystal)
         if not pairs.is_odd and 0 < pairs.n_filled < pairs.n_bands:
             points = torch.from_numpy(path.frac_kpoints[::THINNING].copy()).float()
-            yield KnownGap(source.id, crystal.hill_formula, pairs, points, gap, source.sha256)
+            formula = label.crystal.hill_formula
+            yield KnownGap(source.id, formula, pairs, points, label.gap, source.sha256, label.weight)

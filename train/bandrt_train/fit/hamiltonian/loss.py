@@ -109,7 +109,7 @@ def gap_loss(
     n_kpoints: int,
     huber_ev: float,
 ) -> Tensor:
-    """Huber loss of the gap between the model's own band edges, mean over crystals; of metals, what gap there is.
+    """Huber loss of the gap between the model's own band edges, of metals what gap there is: mean of weight times loss.
 
     The edges are looked for at k-points that are drawn and where they were found last.
 
@@ -129,10 +129,8 @@ def gap_loss(
         (top, at_top), (bottom, at_bottom) = bands[:, half - 1].max(dim=0), bands[:, half].min(dim=0)
         edges[i] = drawn[i][int(at_top)], drawn[i][int(at_bottom)]
         gap = bottom - top
-        if one.gap > 0.0:
-            losses.append(_huber(gap, torch.tensor(one.gap), huber_ev))
-        else:
-            losses.append(torch.relu(gap))
+        loss = _huber(gap, torch.tensor(one.gap), huber_ev) if one.gap > 0.0 else torch.relu(gap)
+        losses.append(one.weight * loss)
     return torch.stack(losses).mean()
 
 
