@@ -53,7 +53,7 @@ class LearnedHamiltonian(nn.Module):
         said: Couplings = self.network(batch)
         seen = projectors(batch.direction)
         hoppings = hopping_blocks(seen, said.hopping)
-        own = torch.diag_embed(said.level[:, list(SHELL_OF_ORBITAL)])
+        own = torch.diag_embed(said.level.index_select(1, torch.tensor(SHELL_OF_ORBITAL, device=said.level.device)))
         own = own.index_add(0, batch.centre, field_blocks(seen, said.field))  # (A, 9, 9)
         n_atoms, n_pairs = [one.n_atoms for one in crystals], [len(one.centre) for one in crystals]
         parts = (torch.split(hoppings, n_pairs), torch.split(own, n_atoms), torch.split(said.flat_shift, n_atoms))

@@ -35,6 +35,8 @@ DISTANCES = (1.0, REACH_ANGSTROM)
 """The same in Å."""
 OVERLAP = 1.2
 """Width of a Gaussian in steps between them."""
+NEGLIGIBLE = 40.0
+"""Exponent of a Gaussian that counts as nothing: numbers that are smaller than 32-bit floats reach without loss are slow."""
 FIRST_OUTPUTS = 0.1
 """By which the first outputs of the network are made smaller than usual."""
 
@@ -105,7 +107,11 @@ class Message(nn.Module):
 
     def forward(self, nodes: Tensor, pairs: PairBatch, basis: Tensor, weight: Tensor) -> Tensor:
         """(A, width) to (A, width), for pairs described by (E, n_basis) and heard with a weight (E, 1)."""
-        met = self.centre(nodes)[pairs.centre] + self.neighbor(nodes)[pairs.neighbor] + self.pair(basis)
+        met = (
+            self.centre(nodes).index_select(0, pairs.centre)
+            + self.neighbor(nodes).index_select(0, pairs.neighbor)
+            + self.pair(basis)
+        )
         heard = torch.zeros_like(nodes).index_add(0, pairs.centre, self.said(F.gelu(met)) * weight) / USUAL_NEIGHBORS
         after: Tensor = nodes + self.norm(self.update(torch.cat([nodes, heard], dim=1)))
         return after
@@ -154,13 +160,17 @@ class CouplingNetwork(nn.Module):
         weight = (pairs.taper * torch.exp(-MESSAGE_FALL * (ratio - 1.0)))[:, None]
         for message in self.messages:
             nodes = message(nodes, pairs, basis, weight)
-        of_pair = self.of_pair(self.centre(nodes)[pairs.centre] + self.neighbor(nodes)[pairs.neighbor] + self.pair(basis))
+        of_pair = self.of_pair(
+            self.centre(nodes).index_select(0, pairs.centre)
+            + self.neighbor(nodes).index_select(0, pairs.neighbor)
+            + self.pair(basis)
+        )
         scale, own, field = torch.split(of_pair, [N_STRENGTHS, N_STRENGTHS, N_FIELDS], dim=1)
         one_way = self.strength(scale, own, ratio, HBAR2_OVER_M / pairs.bond**2 * pairs.taper)
         near = (torch.exp(-FIELD_FALL * (ratio - 1.0)) * pairs.taper)[:, None]
         shift, flat_shift = torch.split(LEVEL_EV * self.of_atom(nodes), [len(SHELLS), len(FLAT_KINDS)], dim=1)
         return Couplings(
-            hopping=0.5 * (one_way + seen_back(one_way[pairs.way_back])),
+            hopping=0.5 * (one_way + seen_back(one_way.index_select(0, pairs.way_back))),
             field=FIELD_EV * field * near,
             level=self.free_level[pairs.numbers] * self.level_scale + shift,
             flat_shift=flat_shift,
@@ -184,4 +194,5 @@ class CouplingNetwork(nn.Module):
 def _gaussians(values: Tensor, centres: Tensor) -> Tensor:
     """(E,) to (E, n_gaussians); a single Gaussian is as wide as the range is long."""
     step = (centres[-1] - centres[0]) / max(1, len(centres) - 1) if len(centres) > 1 else centres.new_tensor(1.0)
-    return torch.exp(-(((values[:, None] - centres) / (OVERLAP * step)) ** 2))
+    exponent = ((values[:, None] - centres) / (OVERLAP * step)) ** 2
+    return torch.where(exponent < NEGLIGIBLE, torch.exp(-exponent), 0.0)

@@ -11,6 +11,7 @@ Source: Slater and Koster, Phys. Rev. 94, 1498 (1954), Table I, with which the t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -30,6 +31,8 @@ _SEEN_BACK = (0, 3, 6, 1, 4, 7, 2, 5, 8, 9, 11, 10, 12, 13)
 """Where each strength of a hopping stands when its two ends are exchanged."""
 _SIGN = ((1.0, 1.0, 1.0), (-1.0, 1.0, 1.0), (1.0, -1.0, 1.0))
 """Between shells: p changes sign with the direction of the pair, so (s, p) is +n, (p, s) -n, and the way back is the transpose."""
+_OF_ORBITALS = tuple(a * N_SHELLS + b for a in SHELL_OF_ORBITAL for b in SHELL_OF_ORBITAL)
+"""Where each pair of orbitals finds what holds for its shells."""
 
 
 def d_matrices() -> Tensor:
@@ -66,7 +69,7 @@ def projectors(direction: Tensor) -> Projectors:
 
 def seen_back(strength: Tensor) -> Tensor:
     """Strengths (E, 14) of hoppings as they are called from the other end."""
-    return strength[:, list(_SEEN_BACK)]
+    return _pick(strength, _SEEN_BACK)
 
 
 def hopping_blocks(seen: Projectors, strength: Tensor) -> Tensor:
@@ -79,8 +82,8 @@ def hopping_blocks(seen: Projectors, strength: Tensor) -> Tensor:
 
 def field_blocks(seen: Projectors, strength: Tensor) -> Tensor:
     """Symmetric blocks (E, 9, 9) eV on the orbitals of the centre, of strengths (E, 10) eV."""
-    sigma = strength[:, list(_FIELD_SIGMA)].reshape(-1, N_SHELLS, N_SHELLS)
-    pi = F.pad(strength[:, list(_FIELD_PI)].reshape(-1, N_SHELLS - 1, N_SHELLS - 1), (1, 0, 1, 0))
+    sigma = _pick(strength, _FIELD_SIGMA).reshape(-1, N_SHELLS, N_SHELLS)
+    pi = F.pad(_pick(strength, _FIELD_PI).reshape(-1, N_SHELLS - 1, N_SHELLS - 1), (1, 0, 1, 0))
     return _blocks(seen, sigma, pi, strength[:, -1])
 
 
@@ -90,5 +93,9 @@ def _blocks(seen: Projectors, sigma: Tensor, pi: Tensor, delta: Tensor) -> Tenso
 
 def _of_orbitals(shells: Tensor) -> Tensor:
     """(E, 3, 3) to (E, 9, 9)."""
-    index = list(SHELL_OF_ORBITAL)
-    return shells[:, index][:, :, index]
+    return _pick(shells.flatten(1), _OF_ORBITALS).reshape(-1, N_ORBITALS, N_ORBITALS)
+
+
+def _pick(values: Tensor, columns: Sequence[int]) -> Tensor:
+    """Columns of (E, n): what indexing gives, whose gradient is slow."""
+    return values.index_select(1, torch.tensor(columns, device=values.device))
