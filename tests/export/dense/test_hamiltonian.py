@@ -173,7 +173,7 @@ def test_shapes_never_seen_when_tracing_agree_with_torch(
 @pytest.mark.slow
 def test_the_graph_is_portable_and_has_the_names_and_axes_of_the_contract(traced: onnx.ModelProto) -> None:
     onnx.checker.check_model(traced, full_check=True)
-    assert {node.op_type for node in traced.graph.node} <= PORTABLE_OPS | {"Pad"}
+    assert {node.op_type for node in traced.graph.node} <= PORTABLE_OPS | {"Pad", "Less"}
     named = {"B": "batch", "N": "atoms", "D": "slots", "M": "mesh", "K": HAMILTONIAN_RECIPE.kpath.n_kpoints}
     tensors = (*(TENSORS[name] for name in INPUT_NAMES), *HAMILTONIAN)
     expected = {one.name: [named[dim] if isinstance(dim, str) else dim for dim in one.dims] for one in tensors}
