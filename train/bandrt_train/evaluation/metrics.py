@@ -193,13 +193,14 @@ def choose_metal_tolerance(predicted: NDArray[np.floating[Any]], targets: Sequen
     is_metal = np.array([t.is_metal for t in targets])
     if is_metal.all() or not is_metal.any():
         return rule
-    energies = in_order(np.asarray(predicted, dtype=np.float64))
+    ordered = in_order(np.asarray(predicted, dtype=np.float64))
+    energies = ordered[:, rule.window]  # the bands that are asked
     crossing = np.minimum(energies.max(axis=-1), -energies.min(axis=-1)).max(axis=-1)  # (n,) eV, how deep a band crosses zero
     edges = np.unique(np.clip(crossing, 0.0, MAX_METAL_TOLERANCE_EV))
     candidates = {rule.metal_tolerance_ev, *(0.5 * (edges[1:] + edges[:-1])), MAX_METAL_TOLERANCE_EV}
 
     def merit(tolerance: float) -> tuple[float, float]:
-        _, metal = gaps(energies, replace(rule, metal_tolerance_ev=tolerance))
+        _, metal = gaps(ordered, replace(rule, metal_tolerance_ev=tolerance))
         balanced = 0.5 * (metal[is_metal].mean() + (~metal[~is_metal]).mean())
         return round(float(balanced), 9), -abs(tolerance - rule.metal_tolerance_ev)
 
