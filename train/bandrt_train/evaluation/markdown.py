@@ -38,7 +38,7 @@ def compact_table(one: dict[str, Any], model_name: str) -> str:
     header = ["", *(model_name if name == MODEL else name for name in models)]
     rows = []
     for field, title in METRICS.items():
-        values = [numbers["total"][field] for numbers in models.values()]
+        values = [numbers["total"].get(field) for numbers in models.values()]
         if all(value is None for value in values):
             continue
         cells = [shown(value) for value in values]

@@ -163,7 +163,8 @@ def crystal_errors(predicted: Predicted, targets: Sequence[Targets]) -> CrystalE
         center = abs(center_error).mean(axis=-1).filled(np.nan)
         dispersion = abs(error - center_error[..., None]).mean(axis=-1).mean(axis=-1).filled(np.nan)
         energy = abs(error).mean(axis=-1).mean(axis=-1).filled(np.nan)
-        label, said = (edges(bands, ~known.mask, predicted.n_valence) for bands in (known.data, predicted.energies))
+        labelled = np.stack([t.mask for t in targets])
+        label, said = (edges(bands, labelled, predicted.n_valence) for bands in (known.data, predicted.energies))
         trusted = np.abs(label.gap - np.array([t.band_gap for t in targets])) <= TRUSTED_EV
         direct_gap = np.where(
             ~is_metal & trusted, np.abs(np.where(predicted.metal, 0.0, said.direct_gap) - label.direct_gap), np.nan

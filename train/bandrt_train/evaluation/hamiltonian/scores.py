@@ -191,8 +191,8 @@ def rows(scored: Scored) -> list[dict[str, Any]]:
             "counted_ev": _plain(scored.counted_ev[i]),
             "gap_ev": _plain(errors.gap_ev[i]),
             "direct_gap_ev": _plain(errors.direct_gap_ev[i]),
-            "direct_excess_ev": _plain(errors.excess_ev[i]),
-            "said_direct_excess_ev": None if errors.metal[i] else _plain(errors.said_excess_ev[i]),
+            "direct_excess_ev": _plain(errors.excess_ev[i], decimals=6),
+            "said_direct_excess_ev": None if errors.metal[i] else _plain(errors.said_excess_ev[i], decimals=6),
             "uncertainty_ev": _plain(scored.expected_ev[i]),
         }
         for i, case in enumerate(scored.cases)
@@ -219,8 +219,8 @@ def direct_line(rule: dict[str, Any]) -> str:
     )
 
 
-def _plain(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 4)
+def _plain(value: float, *, decimals: int = 4) -> float | None:
+    return None if np.isnan(value) else round(float(value), decimals)
 
 
 def score_table(classes: dict[str, dict[str, Any]]) -> str:
