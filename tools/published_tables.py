@@ -22,6 +22,7 @@ from bandrt_train.evaluation import ablation
 from bandrt_train.evaluation.calibration import calibration
 from bandrt_train.evaluation.card import card, data_section, ensemble_clause
 from bandrt_train.evaluation.hamiltonian.classes import ALL
+from bandrt_train.evaluation.hamiltonian.scores import direct_line
 from bandrt_train.evaluation.judgement import MODEL
 from bandrt_train.evaluation.markdown import calibration_line, overview, replace_block, section
 from bandrt_train.evaluation.report import read_report
@@ -42,8 +43,14 @@ ACCURATE = {
     "counted_mae_ev": "counted, eV",
     "gap_mae_ev": "gap MAE of non-metals, eV",
     "metal_accuracy": "metal or not, right",
+    "direct_gap_mae_ev": "direct gap MAE, eV",
+    "direct_accuracy": "direct or indirect, right",
+    "indirect_share": "always indirect, right",
 }
-"""Fields of a class of crystals, and what they are called."""
+"""Fields of a class of crystals, and what they are called; scores of earlier versions have none of the last three."""
+OF_ONE = ("counted_mae_ev", "indirect_share")
+"""Fields that are the same whatever stands beside, or that only the accurate engine has."""
+WITH_INTERVAL = ("energy_mae_ev", "direct_accuracy")
 ACCURATE_IN_README = ("energy_mae_ev", "gap_mae_ev")
 BESIDE_IN_README = (MODEL, "nearest neighbour")
 """The models that the README shows of the reports; the other baseline is a weaker one."""
@@ -93,6 +100,7 @@ def accurate_sections() -> str:
         f"The ensemble that ships, beside the fast engine on the {held_out['beside']['own'][ALL]['n_crystals']} of them that"
         " neither has learned; in brackets where 95 % of resamplings of the crystals lie.",
         beside_table(held_out["beside"]["own"], held_out["beside"]["other"]),
+        *direct_lines(held_out),
         uncertainty_line(held_out),
         *left_out_lines(held_out),
     ]
@@ -102,6 +110,7 @@ def accurate_sections() -> str:
             f"### All labels in {len(folds['members'])} folds, {counts(folds['classes'])}",
             "Single models of the same configuration, each scored on the formulas that its fold held out.",
             class_table(folds["classes"]),
+            *direct_lines(folds),
             *left_out_lines(folds),
         ]
     return "\n\n".join(parts)
@@ -157,6 +166,7 @@ def accurate_card() -> str:
         f"{counts(scores['classes'])}, of formulas never trained on: those that the uncertainty was fitted to. *Counted*: the bands"
         " are counted by electrons, and not from the highest nonempty one as the engine judges it.",
         class_table(scores["classes"]),
+        *direct_lines(scores),
         uncertainty_line(scores),
         f"Worst crystals, eV: {named}.",
         "## Domain",
@@ -178,27 +188,41 @@ def with_interval(means: dict[str, Any], field: str) -> str:
     return shown(means[field]) + ("" if known is None else f" ({known[0]:.2f} to {known[1]:.2f})")
 
 
+def fields_of(classes: dict[str, Any]) -> dict[str, str]:
+    """The fields that stored scores have, and what they are called."""
+    return {field: title for field, title in ACCURATE.items() if field in classes[ALL]}
+
+
+def cell(means: dict[str, Any], field: str) -> str:
+    """One figure of a table of classes."""
+    return with_interval(means, field) if field in WITH_INTERVAL else shown(means[field])
+
+
 def class_table(classes: dict[str, Any]) -> str:
     """Errors of one model by class of crystals."""
-    rows = [
-        (name, str(means["n_crystals"]), with_interval(means, "energy_mae_ev"), *(shown(means[one]) for one in list(ACCURATE)[1:]))
-        for name, means in classes.items()
-    ]
-    return markdown_table(("", "crystals", *ACCURATE.values()), rows)
+    fields = fields_of(classes)
+    rows = [(name, str(means["n_crystals"]), *(cell(means, field) for field in fields)) for name, means in classes.items()]
+    return markdown_table(("", "crystals", *fields.values()), rows)
 
 
 def beside_table(own: dict[str, Any], other: dict[str, Any]) -> str:
     """Errors of the accurate engine and of the fast one by class of crystals; only the first has counted bands."""
-    fields = {field: title for field, title in ACCURATE.items() if field != "counted_mae_ev"}
-    header = ["", "crystals", *(f"{title}: {engine}" for title in fields.values() for engine in ("accurate", "fast"))]
-    header.insert(3, f"{ACCURATE['counted_mae_ev']}: accurate")
+    header, columns = ["", "crystals"], []
+    for field, title in fields_of(own).items():
+        engines = ("accurate",) if field in OF_ONE else ("accurate", "fast")
+        columns += [(field, engine) for engine in engines]
+        header += [title if field == "indirect_share" else f"{title}: {engine}" for engine in engines]
     rows = []
     for name, means in own.items():
         assert means["n_crystals"] == other[name]["n_crystals"]
-        energy, *others = ((one, field) for field in fields for one in (means, other[name]))
-        cells = [with_interval(*energy), shown(means["counted_mae_ev"]), with_interval(*others[0])]
-        rows.append((name, str(means["n_crystals"]), *cells, *(shown(one[field]) for one, field in others[1:])))
+        cells = (cell(means if engine == "accurate" else other[name], field) for field, engine in columns)
+        rows.append((name, str(means["n_crystals"]), *cells))
     return markdown_table(header, rows)
+
+
+def direct_lines(scores: dict[str, Any]) -> list[str]:
+    """A line on how direct is told from indirect, if that was scored."""
+    return [direct_line(scores["direct"])] if "direct" in scores else []
 
 
 def uncertainty_line(scores: dict[str, Any]) -> str:

@@ -357,6 +357,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Export the model again with this version of bandrt; do not edit an engine by hand.",
     ),
     ErrorCode(
+        "bands-fixed",
+        "More bands are asked for than the engine knows: one that learned six, or has its solver in the graph, gives no others.",
+        "Leave out --bands, or take --engine accurate, or export the learned Hamiltonian with --solver lapack.",
+    ),
+    ErrorCode(
         "engine-closed",
         "An engine was asked for predictions after it was closed; results come lazily.",
         "Go through the results of `predict` inside the `with` block, or load the engine again.",

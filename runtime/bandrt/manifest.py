@@ -23,6 +23,10 @@ from bandrt.recipe import Recipe
 
 FORMAT_VERSION = 1
 METADATA_KEY = "bandrt"
+WINDOW_HALF = 3
+"""Bands on each side of the Fermi level that decide on gap and metal, whatever else is predicted."""
+MAX_BANDS = 1000
+"""Bands that may be asked for: of each, 512 crystals take 0.5 MB."""
 MAX_TOLERANCE_EV = 10.0
 """eV: more than that would call nothing a metal."""
 _UNPRINTABLE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -39,8 +43,9 @@ Solver = Literal["graph", "lapack"]
 class BandRule:
     """Which bands are predicted and when a crystal is called a metal.
 
-    A crystal is a metal when ``max_k E_valence >= min_k E_conduction``, or when a band crosses zero by more than
-    `metal_tolerance_ev` on both sides; otherwise its gap is ``min_k E_conduction - max_k E_valence``.
+    A crystal is a metal when ``max_k E_valence >= min_k E_conduction``, or when a band of its `window` crosses zero by more than
+    `metal_tolerance_ev` on both sides; otherwise its gap is ``min_k E_conduction - max_k E_valence``. Bands beyond the window, of
+    which there may be any number, change neither.
     """
 
     n_bands: int = 6
@@ -54,6 +59,23 @@ class BandRule:
         object.__setattr__(self, "n_valence", checked_whole("n_valence", self.n_valence, at_least=1, at_most=n_bands - 1))
         tolerance = checked_number("metal_tolerance_ev", self.metal_tolerance_ev, at_least=0.0, at_most=MAX_TOLERANCE_EV)
         object.__setattr__(self, "metal_tolerance_ev", tolerance)
+
+    @property
+    def window(self) -> slice:
+        """Which bands decide on gap and metal: those around the Fermi level, three on each side where there are as many."""
+        return slice(max(0, self.n_valence - WINDOW_HALF), self.n_valence + WINDOW_HALF)
+
+    def widened(self, n_bands: int) -> BandRule:
+        """The rule of more bands: as many more below as above.
+
+        Raises:
+            ArgumentError: ``bad-argument`` for fewer bands, more than `MAX_BANDS`, or a number by which no half is whole.
+        """
+        n_bands = checked_whole("bands", n_bands, at_least=self.n_bands, at_most=max(self.n_bands, MAX_BANDS))
+        each, odd = divmod(n_bands - self.n_bands, 2)
+        if odd:
+            raise not_allowed("bands", n_bands, f"{self.n_bands}, or an even number more: as many above as below")
+        return BandRule(n_bands, self.n_valence + each, self.metal_tolerance_ev)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import numpy as np
 
 from bandrt.arguments import check_kind, check_type, checked_whole, not_allowed
 from bandrt.bands.band_structure import BandStructure, in_order
+from bandrt.bands.frame import out_of_frame
 from bandrt.bands.on_path import Energies
 from bandrt.batch import Batcher
 from bandrt.contract import BAND_ENERGIES, UNCERTAINTY
@@ -206,16 +207,16 @@ class Engine:
         name = ticket.path or ticket.id
         if isinstance(row, EngineError):
             return Failure.of(InputError(row.code, f"{name}: {row.message}", stage="predict"), ticket)
-        energies = row[BAND_ENERGIES]  # (n_bands, n_kpoints)
+        energies, rule = row[BAND_ENERGIES], self.manifest.bands  # (n_bands, n_kpoints)
         uncertainty = float(row[UNCERTAINTY]) if UNCERTAINTY in row else None
         if self.manifest.solver is not None and np.isnan(energies).all():
-            n_bands = self.manifest.bands.n_bands
-            message = f"{name}: {n_bands} bands around the Fermi level are wanted, and the Hamiltonian of this engine has fewer"
+            message = f"{name}: the Hamiltonian of this engine has too few bands around the Fermi level"
             return Failure.of(InputError("too-few-bands", message, stage="predict"), ticket)
+        energies, rule = out_of_frame(energies, rule)
         if not (np.isfinite(energies).all() and (uncertainty is None or math.isfinite(uncertainty))):
             message = f"{name}: the engine gave energies that are not finite numbers"
             return Failure.of(InputError("non-finite-energies", message, stage="predict"), ticket)
-        bands = band_structure(features, in_order(energies), self.manifest.bands)
+        bands = band_structure(features, in_order(energies), rule)
         doubts = (*domain_warnings(features.crystal, self.manifest.training), *ticket.warnings)
         expected = None if uncertainty is None else expected_error(uncertainty, doubts)
         return Prediction(ticket.id, ticket.path, bands, doubts, expected, ticket.input_sha256, dict(ticket.kept))
@@ -239,7 +240,13 @@ class Engine:
         self.close()
 
 
-def load(path: str | os.PathLike[str] | None = None, device: str | None = None, *, threads: int | None = None) -> Engine:
+def load(
+    path: str | os.PathLike[str] | None = None,
+    device: str | None = None,
+    *,
+    threads: int | None = None,
+    bands: int | None = None,
+) -> Engine:
     """Open an engine.
 
     Args:
@@ -248,10 +255,12 @@ def load(path: str | os.PathLike[str] | None = None, device: str | None = None, 
         device: ``cpu``, ``cuda`` or ``cuda:N``, used or refused, never replaced; None takes the CPU for an ONNX file, the first GPU
             for a plan.
         threads: CPU threads; None takes every core this process may use.
+        bands: how many around the Fermi level, half of them below; None takes six. The engine ``accurate`` gives any even number
+            from six on, of which a crystal that has fewer gives those it has: gap and metal or not are the same.
 
     Raises:
-        ArgumentError: ``bad-argument`` for what is no path, device or number of threads.
-        EngineError: the model cannot be opened or the device not used.
+        ArgumentError: ``bad-argument`` for what is no path, device, or number of threads or bands.
+        EngineError: the model cannot be opened or the device not used; ``bands-fixed`` where it knows no more bands.
         UsageError: ``unknown-device``.
         ManifestError: the model carries no manifest, or not one that describes it.
         MissingPackageError: the backend is not installed.
@@ -261,7 +270,7 @@ def load(path: str | os.PathLike[str] | None = None, device: str | None = None, 
         check_kind("device", device, str)
     if threads is not None:
         threads = checked_whole("threads", threads, at_least=1, at_most=MAX_THREADS)
-    engine = Engine(open_session(file, device=device, threads=threads), file)
+    engine = Engine(open_session(file, device=device, threads=threads, bands=bands), file)
     if not engine.has_checksum:
         warnings.warn(unverified(file), EngineWarning, stacklevel=2)
     return engine

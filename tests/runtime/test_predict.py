@@ -20,6 +20,7 @@ from bandrt.manifest import Profile, TrainingDomain
 from bandrt.predict import Engine, featurize_inputs, load
 from bandrt.recipe import Recipe
 from bandrt.results.prediction import Ticket
+from bandrt.results.summary import COLUMNS
 from bandrt.run.infer import InferOptions, infer
 
 ENERGY_TOLERANCE_EV = 1e-5
@@ -171,7 +172,7 @@ def test_a_summary_has_uncertainties_when_the_engine_has(
     make_engine: Callable[..., Path], tmp_path: Path, rock_salt: Callable[..., str]
 ) -> None:
     (tmp_path / "salt.cif").write_text(rock_salt())
-    for outputs, columns in ((("band_energies",), 11), (("band_energies", "uncertainty_ev"), 12)):
+    for outputs, columns in ((("band_energies",), len(COLUMNS)), (("band_energies", "uncertainty_ev"), len(COLUMNS) + 1)):
         out = tmp_path / str(columns)
         infer([tmp_path / "salt.cif"], out, InferOptions(engine=make_engine(outputs=outputs), workers=1, threads=1))
         [row] = csv.DictReader((out / "summary.csv").read_text().splitlines())

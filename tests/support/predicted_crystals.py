@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,6 +52,17 @@ def predicted(
         features.space_group, features.space_group_symbol, path.scheme, BandRule(),
     )  # fmt: skip
     return Prediction(id, f"somewhere/{id}.cif", bands, warnings, uncertainty)
+
+
+def with_more_bands(bands: BandStructure, *, below: int, above: int) -> BandStructure:
+    """The same crystal with more bands, 1 eV apart, flatter the further they are from the others."""
+    mean, lowest, highest = bands.energies.mean(axis=0), bands.energies.min(axis=0), bands.energies.max(axis=0)
+    bend = mean - mean.mean()
+    lower = [lowest - n + 0.3**n * bend for n in range(below, 0, -1)]
+    upper = [highest + n + 0.3**n * bend for n in range(1, above + 1)]
+    energies = np.stack([*lower, *bands.energies, *upper]).astype(np.float32)
+    rule = dataclasses.replace(bands.rule, n_bands=len(energies), n_valence=bands.rule.n_valence + below)
+    return dataclasses.replace(bands, energies=energies, rule=rule)
 
 
 def write_results(folder: Path, parts: Sequence[Sequence[Prediction]], *, engines: Sequence[str] = ()) -> Path:

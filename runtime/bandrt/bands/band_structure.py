@@ -40,7 +40,8 @@ def gaps(energies: Energies, rule: BandRule) -> tuple[NDArray[np.float64], NDArr
     """Apply the metal rule to one or many band structures.
 
     A crystal is a metal when its halves overlap, ``max_k E_valence >= min_k E_conduction``, or when a band crosses zero by more
-    than the tolerance on both sides; otherwise the gap is ``min_k E_conduction - max_k E_valence``.
+    than the tolerance on both sides; otherwise the gap is ``min_k E_conduction - max_k E_valence``. Bands outside the rule's window
+    are not asked.
 
     Args:
         energies: (..., n_bands, n_kpoints), eV.
@@ -49,9 +50,11 @@ def gaps(energies: Energies, rule: BandRule) -> tuple[NDArray[np.float64], NDArr
     Returns:
         The gap in eV, zero for metals, and whether it is a metal, both (...).
     """
-    top = energies.max(axis=-1).astype(np.float64)  # (..., n_bands)
-    bottom = energies.min(axis=-1).astype(np.float64)
-    gap = bottom[..., rule.n_valence :].min(axis=-1) - top[..., : rule.n_valence].max(axis=-1)
+    asked = energies[..., rule.window, :]
+    n_valence = rule.n_valence - rule.window.start
+    top = asked.max(axis=-1).astype(np.float64)  # (..., bands of the window)
+    bottom = asked.min(axis=-1).astype(np.float64)
+    gap = bottom[..., n_valence:].min(axis=-1) - top[..., :n_valence].max(axis=-1)
     crosses = ((top > rule.metal_tolerance_ev) & (bottom < -rule.metal_tolerance_ev)).any(axis=-1)
     metal = crosses | (gap <= 0.0)
     return np.where(metal, 0.0, gap), metal
@@ -63,6 +66,7 @@ class BandStructure:
 
     Attributes:
         energies: (n_bands, n_kpoints), eV, ascending along the band axis; the lower `rule.n_valence` bands are the valence half.
+            Six, three of them valence, unless more were asked for: then those of them that the crystal has.
         frac_kpoints: (n_kpoints, 3) float64, fractional in the reciprocal of `crystal`.
         kpoint_distance: (n_kpoints,) float64, 1/Å, length of the walk up to each point.
         labels: names of the walk's vertices, in walk order.
@@ -157,7 +161,8 @@ class BandStructure:
         top, bottom = float(self._valence_top.max()), float(self._conduction_bottom.min())
         if not self.is_metal:
             return 0.5 * (top + bottom)
-        crossed = (self.energies.max(axis=1) > DEGENERACY_EV) & (self.energies.min(axis=1) < -DEGENERACY_EV)
+        asked = self.energies[self.rule.window]
+        crossed = (asked.max(axis=1) > DEGENERACY_EV) & (asked.min(axis=1) < -DEGENERACY_EV)
         # two tolerances inside the overlap the highest valence band crosses the level; where the halves only touch, just below
         return 0.0 if crossed.any() else float(np.clip(0.0, bottom + 2 * DEGENERACY_EV, top - 2 * DEGENERACY_EV))
 
@@ -242,6 +247,7 @@ class BandStructure:
             "n_valence": self.rule.n_valence,
             "band_gap": self.band_gap,
             "is_metal": self.is_metal,
+            "direct_gap": self.direct_gap,
             "is_direct": self.is_direct,
             "efermi": self.efermi,
             "vbm": None if self.vbm is None else self.vbm._asdict(),

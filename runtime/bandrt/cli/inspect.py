@@ -17,6 +17,8 @@ _SOLVERS: dict[Solver, str] = {
     "graph": "the model makes bands of its Hamiltonian itself",
     "lapack": "the session makes bands of the Hamiltonian that the model gives:",
 }
+_MORE = "; more with --bands of infer"
+"""Said of engines that know them."""
 
 
 @click.command("inspect", short_help="Say what a model is and how it was verified.")
@@ -84,7 +86,10 @@ def _sections(path: Path, manifest: Manifest) -> list[tuple[str, list[tuple[str,
                 *([("solver", _SOLVERS[manifest.solver])] if manifest.solver else []),
                 *([(one.name, _tensor(one, manifest)) for one in HAMILTONIAN[:-1]] if manifest.solver == "lapack" else []),
                 *(_ensemble(manifest.ensemble) if manifest.ensemble else []),
-                ("bands", f"{bands.n_bands}, the lower {bands.n_valence} of them valence"),
+                (
+                    "bands",
+                    f"{bands.n_bands}, the lower {bands.n_valence} of them valence{_MORE if manifest.solver == 'lapack' else ''}",
+                ),
                 ("metal", f"halves overlap, or a band crosses zero by more than {bands.metal_tolerance_ev:g} eV"),
             ],
         ),

@@ -16,12 +16,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from bandrt.errors import EngineError
+from bandrt.errors import BandrtError, EngineError
 from bandrt.files import SPECIAL, is_special
 
 if TYPE_CHECKING:
     from bandrt.engine.session import Session
-    from bandrt.manifest import Manifest
+    from bandrt.manifest import BandRule, Manifest
 
 
 ONNX_SUFFIX, PLAN_SUFFIX = ".onnx", ".plan"
@@ -51,7 +51,28 @@ def default_device(path: Path) -> str:
     return "cuda:0" if path.suffix.lower() == PLAN_SUFFIX else "cpu"
 
 
-def open_session(path: Path, *, device: str | None = None, threads: int | None = None, exact: bool = False) -> Session:
+def chosen_bands(manifest: Manifest, bands: int | None, *, path: Path) -> BandRule:
+    """The rule of the bands that are asked of an engine.
+
+    Args:
+        manifest: what its file says.
+        bands: how many around the Fermi level; None: as many as it says.
+        path: its file, for messages.
+
+    Raises:
+        EngineError: ``bands-fixed``: it knows no others.
+        ArgumentError: ``bad-argument`` for a number that no engine gives.
+    """
+    rule = manifest.bands if bands is None else manifest.bands.widened(bands)
+    if rule != manifest.bands and manifest.solver != "lapack":
+        knows = f"{path}: this engine knows {manifest.bands.n_bands} bands, and {bands} are asked for"
+        raise EngineError("bands-fixed", f"{knows}; leave out bands, or take the engine accurate")
+    return rule
+
+
+def open_session(
+    path: Path, *, device: str | None = None, threads: int | None = None, exact: bool = False, bands: int | None = None
+) -> Session:
     """Open a model file with the backend its name asks for.
 
     Args:
@@ -59,23 +80,31 @@ def open_session(path: Path, *, device: str | None = None, threads: int | None =
         device: ``cpu``, ``cuda`` or ``cuda:N``; None takes `default_device`. It is used or refused, never replaced.
         threads: CPU threads of one run; None takes every core this process may use.
         exact: compute every k-point, as a check of the model wants it, where large crystals are interpolated otherwise.
+        bands: how many are given, around the Fermi level; None takes as many as the manifest says.
 
     Raises:
-        EngineError: ``engine-not-found``, ``engine-format``, or what the backend finds.
+        EngineError: ``engine-not-found``, ``engine-format``, ``bands-fixed``, or what the backend finds.
         UsageError: ``unknown-device``.
+        ArgumentError: ``bad-argument`` for a number of bands that no engine gives.
     """
     device = default_device(path) if device is None else device
     if _suffix(path) == PLAN_SUFFIX:
         from bandrt.engine.plan.open import open_plan
 
-        return open_plan(path, device=device)
-    from bandrt.engine.onnx.session import OnnxSession
+        session: Session = open_plan(path, device=device)
+    else:
+        from bandrt.engine.onnx.session import OnnxSession
 
-    session = OnnxSession(path, device=device, threads=threads)
+        session = OnnxSession(path, device=device, threads=threads)
+    try:
+        rule = chosen_bands(session.manifest, bands, path=path)
+    except BandrtError:
+        session.close()
+        raise
     if session.manifest.solver == "lapack":
         from bandrt.engine.hamiltonian import HamiltonianSession
 
-        return HamiltonianSession(session, threads=threads, exact=exact)
+        return HamiltonianSession(session, threads=threads, exact=exact, bands=rule)
     return session
 
 

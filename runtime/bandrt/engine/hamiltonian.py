@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
@@ -20,7 +21,7 @@ from bandrt.hamiltonian.bands import filled_bands
 from bandrt.hamiltonian.eigenvalues import single_threaded_blas
 from bandrt.hamiltonian.hoppings import hoppings_of
 from bandrt.hamiltonian.inversion import inversion_of
-from bandrt.manifest import Manifest
+from bandrt.manifest import BandRule, Manifest
 
 
 class HamiltonianSession:
@@ -29,23 +30,25 @@ class HamiltonianSession:
     Crystals that are small enough are divided over threads, the k-points of larger ones.
     """
 
-    def __init__(self, file: Session, *, threads: int | None = None, exact: bool = False) -> None:
+    def __init__(self, file: Session, *, threads: int | None = None, exact: bool = False, bands: BandRule | None = None) -> None:
         """Take an open session.
 
         Args:
             file: gives the Hamiltonian tensors of the contract, on the CPU; it is closed with this session.
             threads: CPU threads; None takes every core this process may use.
             exact: compute every k-point, as a check of the model wants it, where large crystals are interpolated otherwise.
+            bands: which are given, around the Fermi level; None: those of the file's manifest.
         """
         self._file = file
+        self._manifest = file.manifest if bands is None else dataclasses.replace(file.manifest, bands=bands)
         self._threads = threads or available_cores()
         self._exact = exact
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="bandrt-lapack")
 
     @property
     def manifest(self) -> Manifest:
-        """What the model is and what it must be fed."""
-        return self._file.manifest
+        """What the model is and what it must be fed, with the bands that are given."""
+        return self._manifest
 
     @property
     def device(self) -> str:
@@ -55,8 +58,8 @@ class HamiltonianSession:
     def run(self, inputs: Inputs) -> Outputs:
         """Evaluate one padded batch; see `bandrt.engine.session.Session.run`.
 
-        The energies of a crystal that has not as many bands as are wanted are NaN, those of a Hamiltonian that is not finite are
-        infinite.
+        Bands that a crystal has not are NaN, and so are all of its bands where one of those that the file's manifest wants is
+        missing. Energies of a Hamiltonian that is not finite are infinite.
         """
         n_crystals, n_atoms = inputs["atom_mask"].shape
         shape = (n_crystals, self.manifest.bands.n_bands, inputs["kpoints"].shape[1])
@@ -122,7 +125,7 @@ class HamiltonianSession:
         if not (np.isfinite(hoppings.block).all() and np.isfinite(levels).all()):
             return np.full((rule.n_bands, n_kpoints), np.inf)
         try:
-            return filled_bands(
+            found = filled_bands(
                 hoppings,
                 levels,
                 crystal["kpoints"],
@@ -130,11 +133,15 @@ class HamiltonianSession:
                 float(crystal["electrons"]),
                 inversion=inversion_of(hoppings, vectors, crystal["atomic_numbers"][atoms]),
                 exact=self._exact,
+                kept=None,
                 pool=pool,
                 threads=threads,
-            ).window(rule)
+            ).around(rule)
         except InputError:
             return np.full((rule.n_bands, n_kpoints), np.nan)
+        needed = self._file.manifest.bands
+        first = rule.n_valence - needed.n_valence
+        return np.full_like(found, np.nan) if np.isnan(found[first : first + needed.n_bands]).any() else found
 
 
 def _without_empty_slots(inputs: Inputs) -> Inputs:

@@ -26,6 +26,7 @@ def filled_bands(
     *,
     inversion: Inversion | None = None,
     exact: bool = False,
+    kept: int | None = KEPT,
     pool: Executor | None = None,
     threads: int = 1,
 ) -> Filled:
@@ -39,6 +40,7 @@ def filled_bands(
         electrons: in a cell.
         inversion: of the crystal, if it has any.
         exact: compute every k-point of the path; otherwise crystals of many atoms are interpolated, see `knots`.
+        kept: bands kept up to half filling, and as many above it; None: all.
         pool: takes k-points side by side.
         threads: how many of it.
 
@@ -55,6 +57,7 @@ def filled_bands(
     flat = np.broadcast_to(flat_levels.astype(np.float32), (len(at), len(flat_levels)))
     energies = np.sort(np.concatenate([hopping, flat], axis=1), axis=1) if len(flat_levels) else hopping
     if np.isnan(energies).any():
-        return Filled(np.full((2 * KEPT, len(kpoints)), np.inf), False, np.inf)
+        n_bands = energies.shape[1] if kept is None else kept
+        return Filled(np.full((2 * n_bands, len(kpoints)), np.inf), False, np.inf)
     path = np.sort(chosen.matrix @ energies[: len(chosen.points)], axis=1)
-    return fill(path, energies[len(chosen.points) :], weights, electrons)
+    return fill(path, energies[len(chosen.points) :], weights, electrons, kept=kept)

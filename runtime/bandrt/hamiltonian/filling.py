@@ -29,8 +29,8 @@ class Filled:
     """Bands of one crystal at K k-points, around half filling.
 
     Attributes:
-        energies: (2 * KEPT, K) eV relative to E_F of a metal or to mid-gap; the first `KEPT` are those that the electrons would
-            fill. NaN where the crystal has no such band.
+        energies: (n, K) eV relative to E_F of a metal or to mid-gap; the first half, `KEPT` unless more were asked for, are those
+            that the electrons would fill. NaN where the crystal has no such band.
         is_metal: whether bands of both halves overlap, here or on the mesh, or the number of electrons is odd.
         band_gap: eV, here and on the mesh; 0 for metals.
     """
@@ -42,9 +42,10 @@ class Filled:
     @property
     def n_nonempty(self) -> int:
         """How many of these bands are not empty."""
+        half = len(self.energies) // 2
         if not self.is_metal:
-            return KEPT
-        return int((np.nan_to_num(self.energies, nan=np.inf)[KEPT:].min(axis=1) < 0.0).sum()) + KEPT
+            return half
+        return int((np.nan_to_num(self.energies, nan=np.inf)[half:].min(axis=1) < 0.0).sum()) + half
 
     def window(self, rule: BandRule, n_nonempty: int | None = None) -> NDArray[np.float64]:
         """The bands of a rule, (n_bands, K), around the highest nonempty one, or around a given one of these.
@@ -52,10 +53,17 @@ class Filled:
         Raises:
             InputError: ``too-few-bands`` where the crystal has not as many.
         """
-        first = (self.n_nonempty if n_nonempty is None else n_nonempty) - rule.n_valence
-        chosen = self.energies[max(first, 0) : first + rule.n_bands]
-        if len(chosen) < rule.n_bands or np.isnan(chosen).any():
+        chosen = self.around(rule, n_nonempty)
+        if np.isnan(chosen).any():
             raise InputError("too-few-bands", f"{rule.n_bands} bands are wanted, and this crystal has not as many in the model")
+        return chosen
+
+    def around(self, rule: BandRule, n_nonempty: int | None = None) -> NDArray[np.float64]:
+        """The same, where bands may be missing: (n_bands, K), NaN where the crystal has no such band."""
+        first = (self.n_nonempty if n_nonempty is None else n_nonempty) - rule.n_valence
+        start, end = max(first, 0), max(min(first + rule.n_bands, len(self.energies)), 0)
+        chosen = np.full((rule.n_bands, self.energies.shape[1]), np.nan)
+        chosen[start - first : max(end, start) - first] = self.energies[start:end]
         return chosen
 
 
@@ -70,7 +78,12 @@ def is_odd(electrons: float) -> bool:
 
 
 def fill(
-    path: NDArray[np.floating[Any]], mesh: NDArray[np.floating[Any]], weights: NDArray[np.floating[Any]], electrons: float
+    path: NDArray[np.floating[Any]],
+    mesh: NDArray[np.floating[Any]],
+    weights: NDArray[np.floating[Any]],
+    electrons: float,
+    *,
+    kept: int | None = KEPT,
 ) -> Filled:
     """Fill the bands of one crystal.
 
@@ -79,6 +92,7 @@ def fill(
         mesh: (M, n) eV of a mesh that stands for the whole Brillouin zone.
         weights: (M,) of its points, adding up to one.
         electrons: in a cell.
+        kept: bands kept up to half filling, and as many above it; None: all.
 
     Raises:
         InputError: ``too-few-bands`` where the bands cannot hold the electrons, or hold no more.
@@ -94,10 +108,11 @@ def fill(
         zero = fermi_level(mesh, weights, electrons, SMEARING_EV)
     else:
         zero = 0.5 * (float(path[:, half - 1].max()) + float(path[:, half].min()))
-    kept = np.full((2 * KEPT, len(path)), np.nan)
-    first, end = max(0, half - KEPT), min(n_bands, half + KEPT)
-    kept[first - half + KEPT : end - half + KEPT] = (path[:, first:end].astype(np.float64) - zero).T
-    return Filled(kept, is_metal, 0.0 if is_metal else gap)
+    kept = max(half, n_bands - half) if kept is None else kept
+    energies = np.full((2 * kept, len(path)), np.nan)
+    first, end = max(0, half - kept), min(n_bands, half + kept)
+    energies[first - half + kept : end - half + kept] = (path[:, first:end].astype(np.float64) - zero).T
+    return Filled(energies, is_metal, 0.0 if is_metal else gap)
 
 
 def fermi_level(

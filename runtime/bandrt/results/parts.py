@@ -6,7 +6,8 @@ Arrays of a part that holds n crystals:
   ``id_offsets[i]:id_offsets[i + 1]`` of ``id``, and so with ``path_offsets`` and ``warnings_offsets`` (n + 1,);
 - ``input_sha256, input_order, scheme, space_group, space_group_symbol`` (n,): checksum of the text that the crystal was read from,
   and its place among the inputs of the run, from 0;
-- ``energies`` (n, n_bands, n_kpoints) float32, eV; ``frac_kpoints`` (n, n_kpoints, 3); ``kpoint_distance`` (n, n_kpoints), 1/Å;
+- ``energies`` (n, n_bands, n_kpoints) float32, eV, NaN for bands that were asked for and that a crystal has not; ``frac_kpoints``
+  (n, n_kpoints, 3); ``kpoint_distance`` (n, n_kpoints), 1/Å;
 - ``labels`` (n, n_vertices), padded with empty text, and ``label_indices`` (n, n_vertices), padded with -1;
 - the standard primitive cells: ``lattice`` (n, 3, 3), Å, rows, and ``atomic_numbers`` and ``frac_coords``, one crystal after the
   other, crystal i at ``atom_offsets[i]:atom_offsets[i + 1]``;
@@ -34,6 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.bands.band_structure import BandStructure
+from bandrt.bands.frame import frame_of, in_frame, out_of_frame
 from bandrt.crystal import Crystal
 from bandrt.errors import ArgumentError, InputError
 from bandrt.files import replaced
@@ -73,7 +75,14 @@ class PartVersionError(Exception):
     """A part is of a format that this bandrt does not read."""
 
 
-def write_part(path: Path, predictions: Sequence[Prediction], *, engine_sha256: str, orders: Sequence[int] | None = None) -> None:
+def write_part(
+    path: Path,
+    predictions: Sequence[Prediction],
+    *,
+    engine_sha256: str,
+    orders: Sequence[int] | None = None,
+    frame: BandRule | None = None,
+) -> None:
     """Write predictions under a temporary name, then put the file in place.
 
     Args:
@@ -81,16 +90,17 @@ def write_part(path: Path, predictions: Sequence[Prediction], *, engine_sha256: 
         predictions: at least one; all by the same engine.
         engine_sha256: which engine that was.
         orders: places among the inputs of the run; by default as they stand here.
+        frame: the bands that were asked for; by default those that the crystals have.
     """
-    rule = predictions[0].band_structure.rule
+    frame = frame or frame_of([p.band_structure for p in predictions])
     scalars: dict[str, Any] = {
-        "n_valence": rule.n_valence,
-        "metal_tolerance_ev": rule.metal_tolerance_ev,
+        "n_valence": frame.n_valence,
+        "metal_tolerance_ev": frame.metal_tolerance_ev,
         "engine_sha256": engine_sha256,
         "format_version": FORMAT_VERSION,
     }
     with replaced(path, "wb") as file:
-        np.savez(file, allow_pickle=False, **_with_packed_texts(stacked(predictions, orders)), **scalars)
+        np.savez(file, allow_pickle=False, **_with_packed_texts(stacked(predictions, frame, orders)), **scalars)
 
 
 def revise_part(path: Path, rows: NDArray[np.intp], orders: NDArray[np.int64], restated: Mapping[int, Ticket]) -> None:
@@ -125,11 +135,12 @@ def revise_part(path: Path, rows: NDArray[np.intp], orders: NDArray[np.int64], r
         np.savez(file, allow_pickle=False, **_with_packed_texts(arrays))
 
 
-def stacked(predictions: Sequence[Prediction], orders: Sequence[int] | None = None) -> Arrays:
+def stacked(predictions: Sequence[Prediction], frame: BandRule, orders: Sequence[int] | None = None) -> Arrays:
     """The arrays of a part, scalars apart.
 
     Args:
         predictions: at least one; all by the same engine.
+        frame: the bands that were asked for.
         orders: places among the inputs of the run; by default as they stand here.
     """
     bands = [p.band_structure for p in predictions]
@@ -147,7 +158,7 @@ def stacked(predictions: Sequence[Prediction], orders: Sequence[int] | None = No
         "scheme": np.array([b.scheme for b in bands]),
         "space_group": np.array([b.space_group for b in bands], np.int32),
         "space_group_symbol": np.array([b.space_group_symbol for b in bands]),
-        "energies": np.stack([b.energies for b in bands]).astype(np.float32),
+        "energies": np.stack([in_frame(b, frame) for b in bands]).astype(np.float32),
         "frac_kpoints": np.stack([b.frac_kpoints for b in bands]),
         "kpoint_distance": np.stack([b.kpoint_distance for b in bands]),
         "labels": np.array([[*b.labels, *[""] * (n_vertices - len(b.labels))] for b in bands]),
@@ -185,12 +196,30 @@ def predictions_of(arrays: Arrays, path: Path) -> Iterator[Prediction]:
     Raises:
         BadPartError: its values are those of no prediction.
     """
-    with _sound(path):
-        rule = BandRule(arrays["energies"].shape[1], int(arrays["n_valence"]), float(arrays["metal_tolerance_ev"]))
+    frame = frame_in(arrays, path)
     for index in range(len(arrays["id"])):
         with _sound(path):
-            prediction = _prediction(arrays, index, rule)
+            prediction = _prediction(arrays, index, frame)
         yield prediction
+
+
+def frame_in(arrays: Arrays, path: Path) -> BandRule:
+    """The bands that were asked for, of the arrays of a part.
+
+    Raises:
+        BadPartError: there is no such rule.
+    """
+    with _sound(path):
+        return BandRule(arrays["energies"].shape[1], int(arrays["n_valence"]), float(arrays["metal_tolerance_ev"]))
+
+
+def part_frame(path: Path) -> BandRule:
+    """The bands that were asked for in a part.
+
+    Raises:
+        BadPartError, UnreadablePartError, PartVersionError: as `read_part`.
+    """
+    return frame_in(_some_arrays(path, "energies", "n_valence", "metal_tolerance_ev"), path)
 
 
 def part_ids(path: Path) -> list[str]:
@@ -260,14 +289,14 @@ def part_arrays(path: Path) -> Arrays:
         return _whole_arrays(path, _content(path))
 
 
-def _some_arrays(path: Path, name: str) -> Arrays:
-    """One array of a part, without those that its format lacks."""
+def _some_arrays(path: Path, *names: str) -> Arrays:
+    """Some arrays of a part, without those that its format lacks."""
     try:
         with path.open("rb") as file:
-            return _loaded(path, file, [name])
+            return _loaded(path, file, names)
     except _DAMAGE:  # zipfile calls it damaged, too, what could not be read
         with _damage(path):
-            return _loaded(path, io.BytesIO(_content(path)), [name])
+            return _loaded(path, io.BytesIO(_content(path)), names)
 
 
 def _loaded(path: Path, file: IO[bytes], names: Collection[str], *, verify: bool = False) -> Arrays:
@@ -331,11 +360,12 @@ def _with_packed_texts(arrays: Arrays) -> Arrays:
     return written
 
 
-def _prediction(arrays: Arrays, index: int, rule: BandRule) -> Prediction:
+def _prediction(arrays: Arrays, index: int, frame: BandRule) -> Prediction:
+    energies, rule = out_of_frame(arrays["energies"][index], frame)
     n_vertices = int((arrays["label_indices"][index] >= 0).sum())
     atoms = slice(*arrays["atom_offsets"][index : index + 2])
     bands = BandStructure(
-        energies=arrays["energies"][index],
+        energies=energies,
         frac_kpoints=arrays["frac_kpoints"][index],
         kpoint_distance=arrays["kpoint_distance"][index],
         labels=tuple(str(label) for label in arrays["labels"][index, :n_vertices]),

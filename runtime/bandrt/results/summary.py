@@ -9,7 +9,8 @@ from bandrt.results.prediction import Prediction
 from bandrt.results.query import ColumnKind
 
 COLUMNS = (
-    "id", "path", "formula", "space_group", "n_atoms", "band_gap_ev", "is_metal", "is_direct", "vbm_ev", "cbm_ev", "warnings",
+    "id", "path", "formula", "space_group", "n_atoms", "band_gap_ev", "direct_gap_ev", "is_metal", "is_direct", "vbm_ev", "cbm_ev",
+    "warnings",
 )  # fmt: skip
 UNCERTAINTY_COLUMN = "uncertainty_ev"
 """Last column of the summary of an engine that estimates it; columns that are kept of the inputs stand after it."""
@@ -29,6 +30,7 @@ KINDS: Mapping[str, ColumnKind] = {
     "space_group": "number",
     "n_atoms": "number",
     "band_gap_ev": "number",
+    "direct_gap_ev": "number",
     "is_metal": "truth",
     "is_direct": "truth",
     "vbm_ev": "number",
@@ -54,10 +56,12 @@ class Summary(TypedDict):
     """Atoms in the standard primitive cell."""
     band_gap_ev: float
     """Fundamental gap, eV; 0 for a metal."""
+    direct_gap_ev: float
+    """Smallest distance between the halves at one k-point of the path, eV; 0 for a metal."""
     is_metal: bool
     """Whether the halves overlap or a band crosses zero by more than the tolerance."""
     is_direct: bool
-    """Whether both band edges lie at one k-point; false for a metal."""
+    """Whether both band edges lie at one k-point, to within 0.1 meV between direct gap and gap; false for a metal."""
     vbm_ev: float | None
     """Valence-band maximum, eV."""
     cbm_ev: float | None
@@ -78,6 +82,7 @@ def summary(prediction: Prediction) -> Summary:
         "space_group": bands.space_group,
         "n_atoms": bands.crystal.n_atoms,
         "band_gap_ev": bands.band_gap,
+        "direct_gap_ev": bands.direct_gap,
         "is_metal": bands.is_metal,
         "is_direct": bands.is_direct,
         "vbm_ev": None if bands.vbm is None else bands.vbm.energy,

@@ -28,9 +28,10 @@ import numpy as np
 
 from bandrt.errors import OutputError, OutputInTheWayError
 from bandrt.files import clear, remove_leftovers, replaced
+from bandrt.manifest import BandRule
 from bandrt.results.lines import Lines
 from bandrt.results.lock import FolderLock
-from bandrt.results.parts import FORMAT_VERSION, BadPartError, part_arrays, predictions_of, revise_part, write_part
+from bandrt.results.parts import FORMAT_VERSION, BadPartError, frame_in, part_arrays, predictions_of, revise_part, write_part
 from bandrt.results.prediction import Failure, Prediction, Ticket
 from bandrt.results.store import (
     ERRORS,
@@ -75,6 +76,7 @@ class Store:
         folder: Path,
         *,
         engine_sha256: str,
+        bands: BandRule | None = None,
         mode: Mode = "new",
         retry_failed: bool = False,
         uncertainty: bool = False,
@@ -86,6 +88,7 @@ class Store:
         Args:
             folder: where results go.
             engine_sha256: the engine of this run.
+            bands: those that are asked of it; None: those that the crystals of each part have.
             mode: ``new`` wants an absent or empty folder; ``resume`` keeps what is complete; ``overwrite`` deletes what a run left.
             retry_failed: on resume, forget the recorded failures.
             uncertainty: whether this engine estimates its errors.
@@ -107,6 +110,7 @@ class Store:
         self.n_set_aside = 0
         """Predictions of earlier runs that are no longer counted, since their inputs have changed or are gone."""
         self._engine_sha256 = engine_sha256
+        self._bands = bands
         self._keep = tuple(keep)
         self._summary = Lines(folder / SUMMARY, header=_csv_line(summary_header(keep, uncertainty=uncertainty)))
         self._failures = Lines(folder / ERRORS)
@@ -210,7 +214,7 @@ class Store:
         self._lock.require_there()
         with _writing(self.folder):
             orders = [ticket.order for ticket in tickets]
-            write_part(self._part(number), predictions, engine_sha256=self._engine_sha256, orders=orders)
+            write_part(self._part(number), predictions, engine_sha256=self._engine_sha256, orders=orders, frame=self._bands)
             self._next_part += 1
             self.n_predicted += len(predictions)
             for place, (ticket, prediction, line) in enumerate(zip(tickets, predictions, lines, strict=True)):
@@ -323,6 +327,7 @@ class Store:
                     f"{self.folder}: holds predictions of another engine ({engine[:12]}, this one is"
                     f" {self._engine_sha256[:12]}); resume with that engine or write to another folder",
                 )
+            self._require_bands(frame_in(arrays, path))
             for place, prediction in enumerate(predictions):
                 self._require_columns(prediction)
                 line = _csv_line(summary_row(prediction, self._keep))
@@ -332,6 +337,14 @@ class Store:
                 )  # fmt: skip
                 self.warning_codes.update(prediction.warning_codes)
                 yield line
+
+    def _require_bands(self, frame: BandRule) -> None:
+        if self._bands is not None and self._bands.n_bands != frame.n_bands:
+            raise OutputInTheWayError(
+                "options-differ",
+                f"{self.folder}: was begun with other choices: bands was {frame.n_bands} and is {self._bands.n_bands};"
+                " go on with what it has, or write to another folder",
+            )
 
     def _require_columns(self, prediction: Prediction) -> None:
         if (kept := tuple(prediction.kept)) != self._keep:

@@ -19,11 +19,12 @@ from typing import Any
 from bandrt import __version__
 from bandrt.arguments import check_choices, check_kind, check_text, checked_whole, not_allowed
 from bandrt.contract import UNCERTAINTY
-from bandrt.engine import DEFAULT_ENGINE, default_device, read_manifest
+from bandrt.engine import DEFAULT_ENGINE, chosen_bands, default_device, read_manifest
 from bandrt.engine.session import MAX_THREADS
 from bandrt.errors import OutputError, OutputInTheWayError, UsageError
 from bandrt.files import path_of, paths_of
 from bandrt.machine.versions import package_versions
+from bandrt.manifest import MAX_BANDS
 from bandrt.predict import Engine, EngineWarning, default_batch_size, load, unverified
 from bandrt.results.store import Mode, check_store, read_run
 from bandrt.results.summary import RESERVED
@@ -48,6 +49,7 @@ class InferOptions:
         engine: the model file.
         device: ``cpu``, ``cuda`` or ``cuda:N``; None takes the CPU for an ONNX file, the first GPU for a plan.
         threads: CPU threads of the engine; None takes every core.
+        bands: how many are predicted, around the Fermi level; None takes as many as the engine says: six.
         workers: processes that read and featurise; None takes what keeps the device fed, 0 works in this process, where a crystal
             that never ends is not given up, and one that crashes a library ends the run.
         timeout: seconds after which a crystal is given up that a worker does not get on with.
@@ -64,6 +66,7 @@ class InferOptions:
     engine: Path = DEFAULT_ENGINE
     device: str | None = None
     threads: int | None = None
+    bands: int | None = None
     workers: int | None = None
     timeout: float = TIMEOUT_SECONDS
     max_atoms: int | None = None
@@ -84,7 +87,8 @@ class InferOptions:
             )
         object.__setattr__(self, "engine", path_of(self.engine, what="engine"))
         for name, least, most in (
-            ("threads", 1, MAX_THREADS), ("workers", 0, MAX_WORKERS), ("batch_size", 1, None), ("max_atoms", 1, None)
+            ("threads", 1, MAX_THREADS), ("bands", 2, MAX_BANDS), ("workers", 0, MAX_WORKERS), ("batch_size", 1, None),
+            ("max_atoms", 1, None),
         ):  # fmt: skip
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, checked_whole(name, getattr(self, name), at_least=least, at_most=most))
@@ -134,7 +138,7 @@ def _opened(options: InferOptions) -> Engine:
     """The engine; that it has no checksum is said to people, and in the record."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EngineWarning)
-        engine = load(options.engine, options.device, threads=options.threads)
+        engine = load(options.engine, options.device, threads=options.threads, bands=options.bands)
     if not engine.has_checksum:
         logging.getLogger(__name__).warning(unverified(engine.path))
     return engine
@@ -160,6 +164,7 @@ def _infer(
     store = Store(
         out,
         engine_sha256=engine.sha256,
+        bands=engine.manifest.bands,
         mode=options.mode,
         retry_failed=options.retry_failed,
         uncertainty=UNCERTAINTY in engine.manifest.outputs,
@@ -239,6 +244,7 @@ def _deciding(record: Mapping[str, Any]) -> dict[str, Any]:
     found = {
         "engine": engine.get("sha256"),
         "device": str(options["device"]).partition(":")[0] if "device" in options else None,
+        "bands": options.get("bands"),
         "batch_size": options.get("batch_size"),
         "structure_column": options.get("structure_column"),
         "keep": options.get("keep"),
@@ -260,6 +266,7 @@ def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, o
     inputs, out = _inputs(paths), path_of(out, what="out")
     check_store(out, options.mode)
     manifest = read_manifest(options.engine)
+    rule = chosen_bands(manifest, options.bands, path=options.engine)
     device = default_device(options.engine) if options.device is None else options.device
     return {
         "inputs": sum(1 for _ in _found(inputs, out, options, RunReport())),
@@ -267,6 +274,7 @@ def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, o
         "mode": options.mode,
         "engine": str(options.engine),
         "variant": manifest.variant,
+        "bands": rule.n_bands,
         "kpath": manifest.recipe.kpath.scheme,
         "device": device,
         "workers": _workers(options, device),
@@ -324,6 +332,7 @@ def _record(
         "options": {
             "device": engine.session.device,
             "threads": options.threads,
+            "bands": manifest.bands.n_bands,
             "workers": workers,
             "timeout": options.timeout,
             "max_atoms": options.max_atoms or default_max_atoms(engine.session.device),

@@ -66,6 +66,24 @@ def test_gap_and_metal_follow_the_rule_by_brute_force(energies: np.ndarray) -> N
     assert bands.band_gap == (0.0 if metal else pytest.approx(conduction - valence, abs=GAP_TOLERANCE_EV))
 
 
+@given(random_energies(), st.integers(0, 4), st.integers(0, 4))
+@settings(max_examples=200, deadline=None)
+def test_bands_beyond_the_window_change_nothing_that_is_said_of_a_crystal(energies: np.ndarray, below: int, above: int) -> None:
+    six = band_structure(energies)
+    lower = energies.min(axis=0) - np.linspace(0.5, 0.0, 40) * np.arange(below, 0, -1)[:, None]  # they may cross zero, too
+    upper = energies.max(axis=0) + np.linspace(0.0, 0.5, 40) * np.arange(1, above + 1)[:, None]
+    every = np.concatenate([lower, energies, upper]).astype(np.float32)
+    wide = band_structure(every, rule=BandRule(6 + below + above, 3 + below))
+    for name in ("band_gap", "direct_gap", "is_metal", "is_direct", "efermi", "vbm", "cbm", "verdict"):
+        assert getattr(wide, name) == getattr(six, name), name
+    theirs = wide.to_pymatgen()
+    assert theirs.nb_bands == len(every)
+    assert theirs.is_metal() == six.is_metal
+    assert theirs.get_band_gap()["energy"] == pytest.approx(six.band_gap, abs=GAP_TOLERANCE_EV)
+    if not six.is_metal:
+        assert theirs.get_direct_band_gap() == pytest.approx(six.direct_gap, abs=GAP_TOLERANCE_EV)
+
+
 @given(random_energies())
 @settings(max_examples=200, deadline=None)
 def test_edges_are_the_extreme_energies_of_the_halves(energies: np.ndarray) -> None:

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from bandrt.crystal import Crystal
-from bandrt.engine import open_session
+from bandrt.engine import chosen_bands, open_session
 from bandrt.engine.hamiltonian import HamiltonianSession
 from bandrt.engine.onnx.file import with_checksum
 from bandrt.engine.onnx.session import OnnxSession
 from bandrt.engine.session import OutOfMemoryError
-from bandrt.errors import EngineError
+from bandrt.errors import BandrtError, EngineError
 from bandrt.hamiltonian.filling import fermi_level
 from bandrt.manifest import BandRule
 from tests.support.tiny_hamiltonian import MANIFEST, N_KPOINTS, hamiltonian_of, tiny_batch, tiny_hamiltonian_model
@@ -52,8 +52,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def expected(crystal: Crystal, rule: BandRule = MANIFEST.bands) -> np.ndarray:
-    """Bands in double precision, by the rules of filling as they are written down."""
+def every_band(crystal: Crystal) -> tuple[np.ndarray, int]:
+    """All bands in double precision, and how many are not empty, by the rules of filling as they are written down."""
     terms, vectors, electrons, flat = hamiltonian_of(crystal, 4.0)
 
     def bands(kpoints: np.ndarray) -> np.ndarray:
@@ -69,8 +69,14 @@ def expected(crystal: Crystal, rule: BandRule = MANIFEST.bands) -> np.ndarray:
     else:
         zero = fermi_level(mesh, np.full(len(mesh), 1 / len(mesh)), electrons, 0.05)
         n_nonempty = half + int((path[:, half:].min(axis=0) < zero).sum())
+    return (path - zero).T, n_nonempty
+
+
+def expected(crystal: Crystal, rule: BandRule = MANIFEST.bands) -> np.ndarray:
+    """The bands of a rule."""
+    bands, n_nonempty = every_band(crystal)
     first = n_nonempty - rule.n_valence
-    return (path[:, first : first + rule.n_bands] - zero).T
+    return bands[first : first + rule.n_bands]
 
 
 def test_the_zero_of_an_insulator_is_its_mid_gap(engine: Path) -> None:
@@ -130,6 +136,33 @@ def test_a_crystal_without_as_many_bands_has_no_energies_and_does_no_harm(tmp_pa
         energies = session.run(tiny_batch([LONE, CENTRED], KPOINTS, MESH))["band_energies"]
     assert np.isnan(energies[0]).all()
     np.testing.assert_allclose(energies[1], expected(CENTRED, rule), atol=ENERGY_TOLERANCE_EV)
+
+
+def test_more_bands_are_those_around_the_ones_of_the_file_nan_where_a_crystal_has_none(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    path = tmp_path / "six.onnx"
+    path.write_bytes(with_checksum(tiny_hamiltonian_model(dataclasses.replace(MANIFEST, bands=BandRule(6, 2))).SerializeToString()))
+    crystals = [CROOKED, CENTRED, LONE]
+    batch = tiny_batch(crystals, KPOINTS, MESH)
+    with open_session(path, threads=2) as session, open_session(path, threads=2, bands=12) as wide:
+        assert wide.manifest == dataclasses.replace(session.manifest, bands=BandRule(12, 5))
+        six, twelve = (one.run(batch)["band_energies"] for one in (session, wide))
+    np.testing.assert_array_equal(twelve[:, 3:9], six)
+    for energies, crystal in zip(twelve, crystals, strict=True):
+        bands, n_nonempty = every_band(crystal)
+        padded = np.pad(bands, ((5, 12), (0, 0)), constant_values=np.nan)
+        np.testing.assert_allclose(energies, padded[n_nonempty : n_nonempty + 12], atol=ENERGY_TOLERANCE_EV)
+    assert np.isnan(twelve).any()
+
+
+def test_more_bands_are_refused_by_an_engine_that_has_its_solver_in_the_graph(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    manifest = dataclasses.replace(MANIFEST, solver="graph")
+    for bands, code in ((6, "bands-fixed"), (5, "bad-argument"), (2, "bad-argument")):
+        with pytest.raises(BandrtError) as refused:
+            chosen_bands(manifest, bands, path=tmp_path)
+        assert refused.value.code == code
+    assert chosen_bands(manifest, 4, path=tmp_path) == chosen_bands(manifest, None, path=tmp_path) == manifest.bands
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -53,6 +53,26 @@ def test_the_window_is_a_view_on_counted_bands() -> None:
     assert len(other.window(BandRule(n_bands=12, n_valence=6))) == 12
 
 
+def test_bands_around_the_fermi_level_that_are_not_there_are_nan() -> None:
+    energies = np.arange(4.0)[:, None] - 1.5
+    insulator = Filled(energies, False, 1.0)
+    around = insulator.around(BandRule(8, 5))[:, 0]
+    np.testing.assert_array_equal(around, [np.nan, np.nan, np.nan, -1.5, -0.5, 0.5, 1.5, np.nan])
+    np.testing.assert_array_equal(insulator.around(BandRule(2, 1), n_nonempty=9), np.full((2, 1), np.nan))
+    np.testing.assert_array_equal(insulator.around(BandRule(2, 1), n_nonempty=-9), np.full((2, 1), np.nan))
+
+
+def test_every_band_is_kept_where_all_are_wanted() -> None:
+    path = np.arange(40.0)[None] + 0.25
+    filled = fill(path, path, np.ones(1), 12.0, kept=None)
+    there = ~np.isnan(filled.energies[:, 0])
+    np.testing.assert_allclose(filled.energies[there, 0], np.arange(40.0) - 5.5)
+    assert (len(filled.energies), int(there.argmax()), filled.n_nonempty) == (2 * 34, 34 - 6, 34)
+    mesh = np.repeat([-1.0, 0.0, 5.0], [5, 1, 34])[None]  # E_F is near 0
+    metal = fill(np.repeat([-0.2, 5.0], [30, 10])[None], mesh, np.ones(1), 11.0, kept=None)
+    assert metal.n_nonempty == 34 + (30 - 6)  # more bands reach below the Fermi level than are kept otherwise
+
+
 @pytest.mark.parametrize("electrons", [0.0, 4.0, 6.0])
 def test_electrons_that_leave_no_band_empty_or_fill_none_are_refused(electrons: float) -> None:
     with pytest.raises(InputError) as refused:

@@ -122,7 +122,7 @@ def test_a_query_of_any_length_fits_into_its_message(query: str) -> None:
 
 
 def test_an_unknown_column_is_answered_with_those_there_are() -> None:
-    with pytest.raises(QueryError, match="band_gap_ev, is_metal"):
+    with pytest.raises(QueryError, match="band_gap_ev, direct_gap_ev, is_metal"):
         parse_query("gap > 1", KINDS)
 
 

@@ -110,6 +110,25 @@ def test_a_run_is_not_gone_on_with_by_other_choices(tiny_engine: Path, tmp_path:
     assert json.loads((out / "run.json").read_text())["options"]["batch_size"] == 4
 
 
+def test_results_of_versions_without_direct_gaps_are_gone_on_with_and_asked_for_them(
+    tiny_engine: Path, tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    infer(folder, out, InferOptions(engine=tiny_engine))
+    fresh = summary(out)
+    with (out / "summary.csv").open(newline="") as file:
+        rows = [[cell for name, cell in row.items() if name != "direct_gap_ev"] for row in csv.DictReader(file)]
+    header = [name for name in fresh.decode().splitlines()[0].split(",") if name != "direct_gap_ev"]
+    with (out / "summary.csv").open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+    arguments = ["convert", str(out), "--to", "parquet", "-o", str(tmp_path / "bands.parquet"), "--where"]
+    assert bandrt([*arguments, "direct_gap_ev >= 0"]) == 0  # the bands say it
+    assert bandrt([*arguments, "direct_gap > 0"]) == 2
+    assert "direct_gap_ev" in capsys.readouterr().err  # among the columns there are
+    assert infer(folder, out, InferOptions(engine=tiny_engine, mode="resume")).predicted == 0
+    assert summary(out) == fresh
+
+
 def test_a_run_that_is_stopped_says_so_and_counts_what_is_there(
     tiny_engine: Path, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,7 +97,7 @@ def test_a_band_with_holes_is_flat_and_one_without_labels_stands_at_the_training
 def test_the_neighbour_lends_its_own_gap_and_kind() -> None:
     entries = [band_entry("a", salt("Na", "Cl", cesium_chloride=True), bands(0.0)), band_entry("b", salt("K", "Cl"), bands(0.0))]
     others = [band_entry("c", salt("Li", "F"), bands(0.4)), band_entry("d", salt("K", "Br"), bands(0.1), metal=True)]
-    found = neighbours_bands(iter(entries), iter(others), [other.targets for other in others])
+    found = neighbours_bands(iter(entries), iter(others), [other.targets for other in others], BandRule())
     np.testing.assert_allclose(found.gap, [others[0].targets.band_gap, 0.0])  # flat bands would have a gap of 2 eV
     assert found.gap[0] < 1.3
     assert found.metal.tolist() == [False, True]

@@ -14,7 +14,7 @@ from bandrt_train.evaluation.metrics import CrystalErrors
 def errors(energy: list[float]) -> CrystalErrors:
     values = np.array(energy)
     metal = np.zeros(len(values), dtype=bool)
-    return CrystalErrors(values, values, values, values, metal, metal)
+    return CrystalErrors(values, values, values, values, metal, metal, values, values, values)
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,16 @@ def score(
     from bandrt.recipe import Recipe
     from bandrt_train.checkpoint import load_checkpoint
     from bandrt_train.evaluation.hamiltonian.cases import usable_cases
-    from bandrt_train.evaluation.hamiltonian.scores import by_class, part, rows, score_beside, score_table, unseen_by_default
+    from bandrt_train.evaluation.hamiltonian.scores import (
+        by_class,
+        direct_line,
+        direct_rule,
+        part,
+        rows,
+        score_beside,
+        score_table,
+        unseen_by_default,
+    )
     from bandrt_train.evaluation.hamiltonian.scores import score as scored_by
     from bandrt_train.hamiltonian_checkpoint import load_hamiltonian
 
@@ -215,10 +224,12 @@ def score(
         "members": [one.sha256 for one in members],
         "split": split,
         "classes": by_class(scored),
+        "direct": direct_rule(scored),
         "left_out": [{"id": one.id, "code": one.code, "message": one.message} for one in left_out],
         "crystals": rows(scored),
     }
     said = [f"{len(scored.cases)} crystals of formulas that were held out, eV:", score_table(values["classes"])]
+    said.append(direct_line(values["direct"]))
     if other is not None and (both := unseen_by_default(scored.cases)).any():
         ours = part(scored, both)
         theirs: Scored = score_beside(other, ours.cases)

@@ -71,13 +71,16 @@ def nearest(records: Sequence[dict[str, Any]], training: Dataset) -> list[int]:
     return found
 
 
-def neighbours_bands(entries: Iterable[Entry], neighbours: Iterable[Entry], training: Sequence[Targets]) -> Predicted:
+def neighbours_bands(
+    entries: Iterable[Entry], neighbours: Iterable[Entry], training: Sequence[Targets], rule: BandRule
+) -> Predicted:
     """Give every crystal the bands, the gap and the kind of its neighbour.
 
     Args:
         entries: n crystals.
         neighbours: the nearest training crystal of each.
         training: where bands that a neighbour does not label have their centres from.
+        rule: which bands they are.
     """
     fallback = training_mean(training, 1)[0, :, 0]  # (n_bands,)
     energies, gap, metal = [], [], []
@@ -86,7 +89,7 @@ def neighbours_bands(entries: Iterable[Entry], neighbours: Iterable[Entry], trai
         gap.append(other.targets.band_gap)
         metal.append(other.targets.is_metal)
     ordered = np.asarray(in_order(np.stack(energies)), dtype=np.float64)
-    return Predicted(np.array(gap, dtype=np.float64), np.array(metal, dtype=np.bool_), ordered)
+    return Predicted(np.array(gap, dtype=np.float64), np.array(metal, dtype=np.bool_), ordered, rule.n_valence)
 
 
 def neighbours_gaps(training: Dataset, neighbours: Sequence[int]) -> Predicted:

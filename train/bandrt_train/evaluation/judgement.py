@@ -127,7 +127,7 @@ def _band_baselines(dataset: Dataset, indices: Sequence[int], teacher: Dataset, 
     neighbours = nearest([dataset.records[i] for i in indices], teacher)
     learned = [teacher[i].targets for i in teacher.indices("train")]
     return {
-        NEIGHBOUR: neighbours_bands(_entries(dataset, indices), _entries(teacher, neighbours), learned),
+        NEIGHBOUR: neighbours_bands(_entries(dataset, indices), _entries(teacher, neighbours), learned, predictions.model.rule),
         MEAN: mean_of_bands(learned, len(indices), predictions.model.rule),
     }
 

@@ -23,7 +23,7 @@ OVERVIEW = (
     ("metal_accuracy", "total", "metal or not, right"),
 )
 """Which errors an overview shows: field, group of crystals, in words."""
-WITH_INTERVALS = ("energy_mae_ev", "gap_mae_ev", "metal_accuracy")
+WITH_INTERVALS = ("energy_mae_ev", "gap_mae_ev", "metal_accuracy", "direct_gap_mae_ev", "direct_accuracy")
 
 
 def full_table(one: dict[str, Any]) -> str:
@@ -38,7 +38,7 @@ def compact_table(one: dict[str, Any], model_name: str) -> str:
     header = ["", *(model_name if name == MODEL else name for name in models)]
     rows = []
     for field, title in METRICS.items():
-        values = [numbers["total"][field] for numbers in models.values()]
+        values = [numbers["total"].get(field) for numbers in models.values()]
         if all(value is None for value in values):
             continue
         cells = [shown(value) for value in values]
@@ -111,7 +111,7 @@ def section(one: dict[str, Any]) -> str:
     chances = [
         f"{METRICS[field]} {found[0]:.3f} to {found[1]:.3f}"
         for field in WITH_INTERVALS
-        if (found := one["intervals"][MODEL][field])
+        if (found := one["intervals"][MODEL].get(field))  # the last two are not in reports of earlier versions
     ]
     parts.append(f"95 % of resamplings of these crystals give, for the model: {'; '.join(chances)}.")
     if line := calibration_line(one):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bandrt.bands.band_structure import gaps, in_order
 from bandrt.manifest import BandRule
 from bandrt_train.data.targets import Targets
+from bandrt_train.evaluation.directness import TRUSTED_EV, edges, is_direct
 
 MAX_METAL_TOLERANCE_EV = 0.5
 """eV: a band that crosses zero by more on both sides makes a metal under any rule this module chooses."""
@@ -34,17 +35,19 @@ class Predicted:
         gap: (n,) eV, 0 for metals.
         metal: (n,) bool.
         energies: (n, n_bands, K) eV relative to E_F or mid-gap, numbered by energy; None from what knows only gaps.
+        n_valence: how many of the bands are the lower half.
     """
 
     gap: Floats
     metal: NDArray[np.bool_]
     energies: Floats | None = None
+    n_valence: int = BandRule().n_valence
 
     @classmethod
     def from_energies(cls, energies: NDArray[np.floating[Any]], rule: BandRule) -> Predicted:
         """Read gaps off bands, as `bandrt infer` does."""
         ordered = np.asarray(in_order(energies), dtype=np.float64)
-        return cls(*gaps(ordered, rule), ordered)
+        return cls(*gaps(ordered, rule), ordered, rule.n_valence)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +63,12 @@ class CrystalErrors:
     """What was predicted."""
     is_metal: NDArray[np.bool_]
     """What the label says."""
+    direct_gap_ev: Floats
+    """Of those that are non-metals by their label, on the k-points that have labels; a predicted metal counts with 0."""
+    excess_ev: Floats
+    """By how much the direct gap exceeds the gap, by the label; NaN of metals, and of labels that are not judged."""
+    said_excess_ev: Floats
+    """The same, as predicted; infinite of predicted metals."""
 
     def __len__(self) -> int:
         return len(self.is_metal)
@@ -68,6 +77,21 @@ class CrystalErrors:
     def right(self) -> Floats:
         """(n,): 1 where metal or non-metal is right, else 0."""
         return np.asarray(self.metal == self.is_metal, dtype=np.float64)
+
+    @property
+    def direct_right(self) -> Floats:
+        """(n,): 1 where direct or indirect is right, else 0; a predicted metal is neither, and wrong."""
+        right = (is_direct(self.excess_ev) == is_direct(self.said_excess_ev)) & np.isfinite(self.said_excess_ev)
+        return np.where(self._is_judged, right, np.nan)
+
+    @property
+    def indirect(self) -> Floats:
+        """(n,): 1 where the label's gap is indirect, else 0: what is right of the guess that all are."""
+        return np.where(self._is_judged, ~is_direct(self.excess_ev), np.nan)
+
+    @property
+    def _is_judged(self) -> NDArray[np.bool_]:
+        return ~np.isnan(self.excess_ev) & ~np.isnan(self.said_excess_ev)
 
 
 @dataclass(frozen=True)
@@ -86,6 +110,12 @@ class Errors:
     """Share of crystals whose metal or non-metal is right."""
     metal_f1: float | None
     """Harmonic mean of precision and recall of the metals; None where there are none, neither labelled nor predicted."""
+    direct_gap_mae_ev: float | None = None
+    """Of non-metals by their label; a predicted metal counts with 0. Reports of earlier versions have none of these three."""
+    direct_accuracy: float | None = None
+    """Share of non-metals of which direct or indirect is right; a predicted metal is wrong."""
+    indirect_share: float | None = None
+    """Share of the same that are indirect: what would be right without any model."""
 
 
 @dataclass(frozen=True)
@@ -125,14 +155,33 @@ def crystal_errors(predicted: Predicted, targets: Sequence[Targets]) -> CrystalE
     """Compare what was predicted for n crystals with their labels, one by one."""
     is_metal = np.array([t.is_metal for t in targets], dtype=np.bool_)
     gap = np.abs(predicted.gap - np.array([t.band_gap for t in targets], dtype=np.float64))
-    center = dispersion = energy = np.full(len(targets), np.nan)
+    center = dispersion = energy = direct_gap = excess = said_excess = np.full(len(targets), np.nan)
     if predicted.energies is not None and len(targets):
-        error = predicted.energies - known_energies(targets)  # (n, n_bands, K), masked like what follows
+        known = known_energies(targets)
+        error = predicted.energies - known  # (n, n_bands, K), masked like what follows
         center_error = error.mean(axis=-1)
         center = abs(center_error).mean(axis=-1).filled(np.nan)
         dispersion = abs(error - center_error[..., None]).mean(axis=-1).mean(axis=-1).filled(np.nan)
         energy = abs(error).mean(axis=-1).mean(axis=-1).filled(np.nan)
-    return CrystalErrors(center, dispersion, energy, np.where(is_metal, np.nan, gap), predicted.metal, is_metal)
+        labelled = np.stack([t.mask for t in targets])
+        label, said = (edges(bands, labelled, predicted.n_valence) for bands in (known.data, predicted.energies))
+        trusted = np.abs(label.gap - np.array([t.band_gap for t in targets])) <= TRUSTED_EV
+        direct_gap = np.where(
+            ~is_metal & trusted, np.abs(np.where(predicted.metal, 0.0, said.direct_gap) - label.direct_gap), np.nan
+        )
+        excess = np.where(~is_metal & trusted, label.excess, np.nan)
+        said_excess = np.where(predicted.metal, np.inf, said.excess)
+    return CrystalErrors(
+        center_ev=center,
+        dispersion_ev=dispersion,
+        energy_ev=energy,
+        gap_ev=np.where(is_metal, np.nan, gap),
+        metal=predicted.metal,
+        is_metal=is_metal,
+        direct_gap_ev=direct_gap,
+        excess_ev=excess,
+        said_excess_ev=said_excess,
+    )
 
 
 def table_one(errors: CrystalErrors) -> Evaluation:
@@ -156,6 +205,9 @@ def average(errors: CrystalErrors, member: NDArray[np.bool_]) -> Errors:
         gap_mae_ev=_mean(errors.gap_ev[member]),
         metal_accuracy=_mean(errors.right[member]),
         metal_f1=f1,
+        direct_gap_mae_ev=_mean(errors.direct_gap_ev[member]),
+        direct_accuracy=_mean(errors.direct_right[member]),
+        indirect_share=_mean(errors.indirect[member]),
     )
 
 
@@ -193,13 +245,14 @@ def choose_metal_tolerance(predicted: NDArray[np.floating[Any]], targets: Sequen
     is_metal = np.array([t.is_metal for t in targets])
     if is_metal.all() or not is_metal.any():
         return rule
-    energies = in_order(np.asarray(predicted, dtype=np.float64))
+    ordered = in_order(np.asarray(predicted, dtype=np.float64))
+    energies = ordered[:, rule.window]  # the bands that are asked
     crossing = np.minimum(energies.max(axis=-1), -energies.min(axis=-1)).max(axis=-1)  # (n,) eV, how deep a band crosses zero
     edges = np.unique(np.clip(crossing, 0.0, MAX_METAL_TOLERANCE_EV))
     candidates = {rule.metal_tolerance_ev, *(0.5 * (edges[1:] + edges[:-1])), MAX_METAL_TOLERANCE_EV}
 
     def merit(tolerance: float) -> tuple[float, float]:
-        _, metal = gaps(energies, replace(rule, metal_tolerance_ev=tolerance))
+        _, metal = gaps(ordered, replace(rule, metal_tolerance_ev=tolerance))
         balanced = 0.5 * (metal[is_metal].mean() + (~metal[~is_metal]).mean())
         return round(float(balanced), 9), -abs(tolerance - rule.metal_tolerance_ev)
 

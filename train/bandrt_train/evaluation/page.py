@@ -11,6 +11,7 @@ from typing import Any
 from bandrt.manifest import from_mapping
 from bandrt_train.evaluation import plots
 from bandrt_train.evaluation.judgement import MODEL, Judgement
+from bandrt_train.evaluation.markdown import WITH_INTERVALS
 from bandrt_train.evaluation.metrics import Errors, Evaluation
 from bandrt_train.evaluation.tables import GROUPS, METRICS, breakdown_rows, shown, table_one_rows
 
@@ -109,7 +110,7 @@ def _by_formula(groups: dict[str, dict[str, dict[str, Any]]]) -> str:
 def _intervals(intervals: dict[str, dict[str, list[float] | None]]) -> str:
     rows = [
         (METRICS[field], name, f"{ends[0]:.3f} to {ends[1]:.3f}")
-        for field in ("energy_mae_ev", "gap_mae_ev", "metal_accuracy")
+        for field in WITH_INTERVALS
         for name, found in intervals.items()
         if (ends := found[field])
     ]

@@ -81,6 +81,8 @@ def crystal_rows(judgement: Judgement) -> list[dict[str, Any]]:
                 "predicted_metal": bool(predicted.metal[i]),
                 "band_gap_ev": target.band_gap,
                 "predicted_gap_ev": float(predicted.gap[i]),
+                "direct_excess_ev": _known(errors.excess_ev[i]),
+                "predicted_direct_excess_ev": None if predicted.metal[i] else _known(errors.said_excess_ev[i]),
                 "uncertainty_ev": None if uncertainty is None else float(uncertainty[i]),
             }
         )
@@ -205,6 +207,8 @@ def _intervals(errors: CrystalErrors) -> dict[str, tuple[float, float] | None]:
         "energy_mae_ev": interval(errors.energy_ev),
         "gap_mae_ev": interval(errors.gap_ev),
         "metal_accuracy": interval(errors.right),
+        "direct_gap_mae_ev": interval(errors.direct_gap_ev),
+        "direct_accuracy": interval(errors.direct_right),
     }
 
 

@@ -13,6 +13,9 @@ METRICS = {
     "gap_mae_ev": "gap MAE of non-metals, eV",
     "metal_accuracy": "metal or not, right",
     "metal_f1": "F1 of the metals",
+    "direct_gap_mae_ev": "direct gap MAE of non-metals, eV",
+    "direct_accuracy": "direct or indirect, right",
+    "indirect_share": "always indirect, right",
 }
 """Fields of `Errors`, and what they are called."""
 GROUPS = ("total", "non-metal", "metal")

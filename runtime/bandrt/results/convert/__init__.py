@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
-from itertools import chain
 from pathlib import Path
 from typing import IO, Literal, get_args
 
@@ -17,8 +16,9 @@ from bandrt.errors import OutputError
 from bandrt.files import check_file, replaced
 from bandrt.results.convert.provenance import Facts, provenance
 from bandrt.results.convert.selection import select
+from bandrt.results.parts import part_frame
 from bandrt.results.prediction import Prediction
-from bandrt.results.store import read_run
+from bandrt.results.store import read_run, undamaged
 
 OutputFormat = Literal["pymatgen", "hdf5", "parquet"]
 OUTPUT_FORMATS: tuple[OutputFormat, ...] = get_args(OutputFormat)
@@ -78,13 +78,12 @@ def convert(
             on_progress(done, selection.n_crystals)
 
     check_file(target, overwrite=True)
-    parts = selection.read()
-    first = next(parts)
-    facts = provenance(read_run(folder), selection.engine_sha256, first[0].band_structure.rule)
+    with undamaged():
+        facts = provenance(read_run(folder), selection.engine_sha256, part_frame(selection.portions[0].path))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with replaced(target, "wb") as file:
-            write(file, counted(chain([first], parts)), facts)
+            write(file, counted(selection.read()), facts)
     except OSError as error:
         raise OutputError("output-unwritable", f"{target}: cannot be written ({error.strerror or error})") from error
     return selection.n_crystals

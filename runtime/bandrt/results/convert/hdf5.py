@@ -1,12 +1,12 @@
 """HDF5: the arrays of all parts in one flat file.
 
 Crystal i is row i of every dataset, as in a part (`bandrt.results.parts` lists them with their shapes), beside the columns of
-``summary.csv``: ``formula``, ``n_atoms``, ``band_gap_ev``, ``is_metal``, ``is_direct``, and ``vbm_ev`` and ``cbm_ev``, NaN for
-metals. What was kept of the inputs is in the group ``kept``, a dataset of texts for each column (``/`` and ``.``, no names
-there, are called ``\\x2f`` and ``\\x2e``). The atoms of crystal i are rows ``atom_offsets[i]:atom_offsets[i + 1]`` of
-``atomic_numbers`` and ``frac_coords``. Text is UTF-8; ``labels`` are padded with empty text and ``label_indices`` with -1. Datasets
-are chunked, compressed and, text apart, checksummed; units are their attribute ``units``, and where the numbers come from is in the
-attributes of the file.
+``summary.csv``: ``formula``, ``n_atoms``, ``band_gap_ev``, ``direct_gap_ev``, ``is_metal``, ``is_direct``, and ``vbm_ev`` and
+``cbm_ev``, NaN for metals. Bands that were asked for and that a crystal has not are NaN in ``energies``. What was kept of the
+inputs is in the group ``kept``, a dataset of texts for each column (``/`` and ``.``, no names there, are called ``\\x2f`` and
+``\\x2e``). The atoms of crystal i are rows ``atom_offsets[i]:atom_offsets[i + 1]`` of ``atomic_numbers`` and ``frac_coords``. Text
+is UTF-8; ``labels`` are padded with empty text and ``label_indices`` with -1. Datasets are chunked, compressed and, text apart,
+checksummed; units are their attribute ``units``, and where the numbers come from is in the attributes of the file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.errors import MissingPackageError
-from bandrt.results.convert.provenance import UNITS, Facts
+from bandrt.manifest import BandRule
+from bandrt.results.convert.provenance import UNITS, Facts, rule_of
 from bandrt.results.parts import stacked
 from bandrt.results.prediction import Prediction
 from bandrt.results.summary import summary
@@ -51,7 +52,7 @@ def write(file: IO[bytes], parts: Iterable[Sequence[Prediction]], facts: Facts) 
     with h5py.File(file.name, "w") as target:
         target.attrs.update(facts)
         for part in parts:
-            for name, values in _arrays(part).items():
+            for name, values in _arrays(part, rule_of(facts)).items():
                 rows = values.astype(text) if values.dtype.kind in "UO" else values
                 if name not in target:
                     _create(target, name, rows)
@@ -60,9 +61,9 @@ def write(file: IO[bytes], parts: Iterable[Sequence[Prediction]], facts: Facts) 
                 _append(target[name], rows)
 
 
-def _arrays(predictions: Sequence[Prediction]) -> dict[str, NDArray[Any]]:
+def _arrays(predictions: Sequence[Prediction], frame: BandRule) -> dict[str, NDArray[Any]]:
     rows = [summary(p) for p in predictions]
-    arrays = stacked(predictions)
+    arrays = stacked(predictions, frame)
     arrays.pop("kept", None)
     kept = {_name(column): as_objects([p.kept.get(column, "") for p in predictions]) for column in predictions[0].kept}
     return (
@@ -72,6 +73,7 @@ def _arrays(predictions: Sequence[Prediction]) -> dict[str, NDArray[Any]]:
             "formula": np.array([row["formula"] for row in rows]),
             "n_atoms": np.array([row["n_atoms"] for row in rows], np.int32),
             "band_gap_ev": np.array([row["band_gap_ev"] for row in rows]),
+            "direct_gap_ev": np.array([row["direct_gap_ev"] for row in rows]),
             "is_metal": np.array([row["is_metal"] for row in rows]),
             "is_direct": np.array([row["is_direct"] for row in rows]),
             "vbm_ev": np.array([row["vbm_ev"] for row in rows], np.float64),  # None becomes NaN

@@ -1,11 +1,10 @@
 """Parquet: a table with one row a crystal, one row group a part.
 
 The columns of ``summary.csv`` come first, typed, with band edges of metals null, ``warnings`` a list, and what was kept of the
-inputs as text. After them stand
-``space_group_symbol`` and ``scheme``, and as nested lists ``energies`` (n_bands, n_kpoints) float32, ``frac_kpoints``
-(n_kpoints, 3), ``kpoint_distance`` (n_kpoints), ``labels`` and ``label_indices`` (n_vertices), ``lattice`` (3, 3),
-``atomic_numbers`` (n_atoms) and ``frac_coords`` (n_atoms, 3). Units are in the metadata of the fields (``units``), where the
-numbers come from in that of the table.
+inputs as text. After them stand ``space_group_symbol`` and ``scheme``, and as nested lists ``energies`` (n_bands, n_kpoints)
+float32, NaN for bands that were asked for and that the crystal has not, ``frac_kpoints`` (n_kpoints, 3), ``kpoint_distance``
+(n_kpoints), ``labels`` and ``label_indices`` (n_vertices), ``lattice`` (3, 3), ``atomic_numbers`` (n_atoms) and ``frac_coords``
+(n_atoms, 3). Units are in the metadata of the fields (``units``), where the numbers come from in that of the table.
 """
 
 from __future__ import annotations
@@ -16,8 +15,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bandrt.bands.frame import in_frame
 from bandrt.errors import MissingPackageError
-from bandrt.results.convert.provenance import UNITS, Facts
+from bandrt.results.convert.provenance import UNITS, Facts, rule_of
 from bandrt.results.prediction import Prediction
 from bandrt.results.summary import UNCERTAINTY_COLUMN, summary
 
@@ -60,6 +60,7 @@ def _table(predictions: Sequence[Prediction], facts: Facts, kept: Sequence[str])
         "space_group": whole,
         "n_atoms": whole,
         "band_gap_ev": number,
+        "direct_gap_ev": number,
         "is_metal": pa.bool_(),
         "is_direct": pa.bool_(),
         "vbm_ev": number,
@@ -76,7 +77,7 @@ def _table(predictions: Sequence[Prediction], facts: Facts, kept: Sequence[str])
         **{name: pa.array([p.kept.get(name, "") for p in predictions], text) for name in kept},
         "space_group_symbol": pa.array([b.space_group_symbol for b in bands]),
         "scheme": pa.array([b.scheme for b in bands]),
-        "energies": _lists([b.energies for b in bands], np.float32),
+        "energies": _lists([in_frame(b, rule_of(facts)) for b in bands], np.float32),
         "frac_kpoints": _lists([b.frac_kpoints for b in bands], np.float64),
         "kpoint_distance": _lists([b.kpoint_distance for b in bands], np.float64),
         "labels": pa.array([b.labels for b in bands], pa.list_(text)),

@@ -13,6 +13,7 @@ from bandrt.results.derived import CONVERTED_BY
 UNITS = {
     "energies": "eV, relative to the Fermi level of a metal and to mid-gap of an insulator",
     "band_gap_ev": "eV",
+    "direct_gap_ev": "eV",
     "vbm_ev": "eV",
     "cbm_ev": "eV",
     "uncertainty_ev": "eV",
@@ -33,7 +34,7 @@ def provenance(run: Mapping[str, Any], engine_sha256: str, rule: BandRule) -> Fa
     Args:
         run: ``run.json``, of the last run that wrote to the folder.
         engine_sha256: the engine, from the parts themselves.
-        rule: of that engine.
+        rule: the bands that were asked of it.
 
     Returns:
         Text and numbers by name; what is nested is JSON.
@@ -42,7 +43,13 @@ def provenance(run: Mapping[str, Any], engine_sha256: str, rule: BandRule) -> Fa
     return {
         CONVERTED_BY: f"bandrt {__version__}",
         "engine_sha256": engine_sha256,
+        "n_bands": rule.n_bands,
         "n_valence": rule.n_valence,
         "metal_tolerance_ev": rule.metal_tolerance_ev,
         **{name: value if isinstance(value, str) else json.dumps(value) for name, value in recorded.items()},
     }
+
+
+def rule_of(facts: Facts) -> BandRule:
+    """The bands that were asked for; those of a crystal that are missing are NaN."""
+    return BandRule(int(facts["n_bands"]), int(facts["n_valence"]), float(facts["metal_tolerance_ev"]))

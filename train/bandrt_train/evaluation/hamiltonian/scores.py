@@ -18,6 +18,7 @@ from bandrt.errors import InputError
 from bandrt.hamiltonian.filling import KEPT, Filled
 from bandrt_train.checkpoint import Checkpoint
 from bandrt_train.data.dataset import Refusal, Split, SplitRule
+from bandrt_train.evaluation.directness import SAME_EV, decided_by_tolerance
 from bandrt_train.evaluation.errors import EvaluationError
 from bandrt_train.evaluation.hamiltonian.cases import RULE, Case
 from bandrt_train.evaluation.hamiltonian.classes import CLASSES, classes_of
@@ -36,6 +37,9 @@ COLUMNS = {
     "dispersion_mae_ev": "dispersion",
     "gap_mae_ev": "gap",
     "metal_accuracy": "metal or not",
+    "direct_gap_mae_ev": "direct gap",
+    "direct_accuracy": "direct or not",
+    "indirect_share": "if all indirect",
 }
 """Fields of a class, and what they are called in tables."""
 
@@ -163,6 +167,9 @@ def _means(scored: Scored) -> dict[str, Any]:
         "dispersion_mae_ev": errors.dispersion_ev,
         "gap_mae_ev": errors.gap_ev,
         "metal_accuracy": errors.right,
+        "direct_gap_mae_ev": errors.direct_gap_ev,
+        "direct_accuracy": errors.direct_right,
+        "indirect_share": errors.indirect,
     }
     counted = scored.counted_ev[~np.isnan(scored.counted_ev)]
     means = asdict(average(errors, np.ones(len(errors), dtype=np.bool_)))
@@ -183,14 +190,37 @@ def rows(scored: Scored) -> list[dict[str, Any]]:
             "energy_ev": _plain(errors.energy_ev[i]),
             "counted_ev": _plain(scored.counted_ev[i]),
             "gap_ev": _plain(errors.gap_ev[i]),
+            "direct_gap_ev": _plain(errors.direct_gap_ev[i]),
+            "direct_excess_ev": _plain(errors.excess_ev[i], decimals=6),
+            "said_direct_excess_ev": None if errors.metal[i] else _plain(errors.said_excess_ev[i], decimals=6),
             "uncertainty_ev": _plain(scored.expected_ev[i]),
         }
         for i, case in enumerate(scored.cases)
     ]
 
 
-def _plain(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 4)
+def direct_rule(scored: Scored) -> dict[str, Any]:
+    """How direct is told from indirect, and what that decides, as plain values."""
+    excess, nonmetal = scored.errors.excess_ev, ~scored.errors.is_metal
+    return {
+        "tolerance_ev": SAME_EV,
+        "n_judged": int((~np.isnan(excess)).sum()),
+        "n_not_judged": int((nonmetal & np.isnan(excess)).sum()),
+        "n_decided_by_tolerance": decided_by_tolerance(excess),
+    }
+
+
+def direct_line(rule: dict[str, Any]) -> str:
+    """`direct_rule` in a sentence."""
+    left_out = f"; {rule['n_not_judged']} are not judged, for their labels leave out an edge" if rule["n_not_judged"] else ""
+    return (
+        f"A gap is called direct where the direct gap exceeds it by no more than {1000 * rule['tolerance_ev']:g} meV, which decides"
+        f" {rule['n_decided_by_tolerance']} of {rule['n_judged']} non-metals{left_out}."
+    )
+
+
+def _plain(value: float, *, decimals: int = 4) -> float | None:
+    return None if np.isnan(value) else round(float(value), decimals)
 
 
 def score_table(classes: dict[str, dict[str, Any]]) -> str:
