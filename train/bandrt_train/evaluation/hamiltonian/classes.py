@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from bandrt.features import Features
 from bandrt.graph.bonded_network import network_warnings
 from bandrt_train.data.hamiltonian.gaps import MAGNETIC
 from bandrt_train.evaluation.hamiltonian.cases import Case
@@ -22,16 +23,26 @@ CLASSES = (
 
 def classes_of(case: Case) -> frozenset[str]:
     """The classes that a crystal belongs to."""
-    numbers = set(case.pairs.atomic_numbers.tolist())
+    return classes_by(case.features, is_metal=case.targets.is_metal)
+
+
+def classes_by(features: Features, *, is_metal: bool) -> frozenset[str]:
+    """The classes of a crystal of which it is known whether it is a metal.
+
+    Args:
+        features: of its standard primitive cell; any path.
+        is_metal: by its label.
+    """
+    crystal = features.crystal
+    numbers, n_atoms = set(crystal.atomic_numbers.tolist()), crystal.n_atoms
     lanthanides = numbers & LANTHANIDE_ROW
     with_d = any(3 <= _group(number) <= 12 for number in numbers - lanthanides)
     known = [value for number in numbers if (value := _electronegativity(number)) is not None]
-    loose = network_warnings([case.features.crystal], [case.features])[0]
-    n_atoms = case.pairs.n_atoms
+    loose = network_warnings([crystal], [features])[0]
     found = {
         ALL: True,
-        "metals": case.targets.is_metal,
-        "non-metals": not case.targets.is_metal,
+        "metals": is_metal,
+        "non-metals": not is_metal,
         "s and p elements": not with_d and not lanthanides,
         "with d elements": with_d,
         "with V to Ni": bool(numbers & MAGNETIC),
