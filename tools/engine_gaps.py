@@ -19,11 +19,11 @@ import numpy as np
 
 import bandrt
 from bandrt.crystal import Crystal
+from bandrt.domain import OPEN_D_SHELL
 from bandrt.errors import InputError
 from bandrt.results.prediction import Prediction
 from bandrt_train.data.dataset import SplitRule
 from bandrt_train.data.gap_labels import find_gaps, parse_gap
-from bandrt_train.data.hamiltonian.gaps import MAGNETIC
 from bandrt_train.model.hamiltonian.atoms import LANTHANIDE_ROW
 
 ACTINIDES = frozenset(range(89, 104))
@@ -32,7 +32,7 @@ CLASSES = ("all", "with V to Ni", "with lanthanides", "with actinides", "others"
 
 def class_of(numbers: set[int]) -> str:
     """The first class that fits a crystal of these atomic numbers."""
-    known = zip(CLASSES[1:4], (MAGNETIC, LANTHANIDE_ROW, ACTINIDES), strict=True)
+    known = zip(CLASSES[1:4], (OPEN_D_SHELL, LANTHANIDE_ROW, ACTINIDES), strict=True)
     return next((name for name, some in known if numbers & some), CLASSES[4])
 
 

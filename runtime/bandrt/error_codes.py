@@ -357,6 +357,12 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Export the model again with this version of bandrt; do not edit an engine by hand.",
     ),
     ErrorCode(
+        "hand-over-unavailable",
+        "An engine leaves crystals of some elements to another one, which cannot be opened or does not give the same bands.",
+        "Mend what the message says of the other engine, or let the first predict all crystals itself: --no-hand-over, in Python"
+        " hand_over=False.",
+    ),
+    ErrorCode(
         "engine-closed",
         "An engine was asked for predictions after it was closed; results come lazily.",
         "Go through the results of `predict` inside the `with` block, or load the engine again.",
@@ -588,6 +594,11 @@ WARNINGS: Mapping[str, ErrorCode] = by_code(
         "spin-orbit",
         "The crystal holds a heavy element, whose spin-orbit coupling moves bands by tenths of an eV and is not in the prediction.",
         "Compute the bands with spin-orbit coupling where such shifts matter, as for narrow gaps and topology.",
+    ),
+    ErrorCode(
+        "handed-over",
+        "The engine leaves crystals of some elements to another one, which the warning names, and which made this prediction.",
+        "Judge it by the errors of the engine that is named. `bandrt inspect` lists the elements, and --no-hand-over turns it off.",
     ),
     ErrorCode(
         "layered",

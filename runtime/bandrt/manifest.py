@@ -16,7 +16,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from bandrt.arguments import check_fields, check_kind, checked_number, checked_whole, not_allowed
+from bandrt.arguments import check_fields, check_kind, check_text, checked_number, checked_whole, not_allowed
+from bandrt.elements import ATOMIC_NUMBERS
 from bandrt.errors import ArgumentError, ManifestError
 from bandrt.quoting import quoted, shortened, with_article
 from bandrt.recipe import Recipe
@@ -190,6 +191,25 @@ class TrainingDomain:
 
 
 @dataclass(frozen=True)
+class HandOver:
+    """Crystals that a model leaves to another one, which knows more of them."""
+
+    elements: tuple[str, ...]
+    """A crystal with any of these is handed over."""
+    engine: str
+    """What predicts it: the name of an engine that comes with bandrt."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_text("engine", self.engine)
+        if not self.elements or len(set(self.elements)) < len(self.elements) or set(self.elements) - set(ATOMIC_NUMBERS):
+            raise not_allowed("elements", self.elements, "symbols of elements, each once")
+
+    def __repr__(self) -> str:
+        return f"HandOver({len(self.elements)} elements to {shortened(self.engine, 60)})"
+
+
+@dataclass(frozen=True)
 class Backend:
     """What built the artefact and where it runs."""
 
@@ -245,6 +265,8 @@ class Manifest:
     solver: Solver | None = None
     """What makes bands of a Hamiltonian: ``graph``, the model itself; ``lapack``, the session, of the Hamiltonian that the model
     gives. None of variants without one."""
+    hand_over: HandOver | None = None
+    """Which crystals are predicted by another engine; None: none."""
     licence: str = "MIT"
     """Of the weights."""
     citation: str = "arXiv:2411.16483"

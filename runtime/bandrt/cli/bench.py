@@ -162,7 +162,8 @@ def command(
 
 
 def _open(path: Path, device: str | None, threads: int | None) -> Engine:
-    return load(path, threads=threads) if device is None else load(path, device, threads=threads)
+    """An engine alone: another one that it may hand crystals over to is measured under its own name."""
+    return load(path, device, threads=threads, hand_over=False)
 
 
 def _names(engines: Sequence[Path]) -> dict[str, Path]:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from bandrt.crystal import Crystal
+from bandrt.domain import OPEN_D_SHELL
 from bandrt.errors import InputError
 from bandrt.kpaths import kpaths_of
 from bandrt.outcomes import onward
@@ -25,8 +26,6 @@ from bandrt_train.data.documents import DocumentText
 from bandrt_train.data.gap_labels import find_gaps, parse_gap
 from bandrt_train.model.hamiltonian.pairs import Pairs, find_pairs
 
-MAGNETIC = frozenset(range(23, 29))
-"""V to Ni."""
 THINNING = 8
 """Every so many points of the path are looked at."""
 CHUNK = 64
@@ -75,7 +74,7 @@ def read_gaps(
         NotFoundError, InputError: ``not-a-gap-table`` for a table that cannot be read.
     """
     known: list[KnownGap] = []
-    rows = (row for row in _rows(table, elements - MAGNETIC, max_atoms) if wanted(row[1].hill_formula))
+    rows = (row for row in _rows(table, elements - OPEN_D_SHELL, max_atoms) if wanted(row[1].hill_formula))
     while (limit is None or len(known) < limit) and (chunk := list(islice(rows, CHUNK))):
         known += _known(chunk)
     return tuple(known[:limit])
