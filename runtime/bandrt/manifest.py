@@ -24,6 +24,9 @@ from bandrt.recipe import Recipe
 
 FORMAT_VERSION = 1
 METADATA_KEY = "bandrt"
+ZERO_GAP_EV = 1e-3
+"""eV: a gap of no more is none, and a band that reaches no further below the Fermi level is empty. Where symmetry makes bands
+touch, as in graphene, either is exactly 0, and rounding would decide: of eigenvalues in fp32, 1e-4 eV."""
 MAX_TOLERANCE_EV = 10.0
 """eV: more than that would call nothing a metal."""
 _UNPRINTABLE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -40,8 +43,8 @@ Solver = Literal["graph", "lapack"]
 class BandRule:
     """Which bands are predicted and when a crystal is called a metal.
 
-    A crystal is a metal when ``max_k E_valence >= min_k E_conduction``, or when a band crosses zero by more than
-    `metal_tolerance_ev` on both sides; otherwise its gap is ``min_k E_conduction - max_k E_valence``.
+    A crystal is a metal when ``min_k E_conduction - max_k E_valence`` is `ZERO_GAP_EV` at most, or when a band crosses zero by more
+    than `metal_tolerance_ev` on both sides; otherwise that is its gap.
     """
 
     n_bands: int = 6

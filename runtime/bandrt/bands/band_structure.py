@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bandrt.arguments import check_choice, check_kind, checked_whole, not_allowed
 from bandrt.bands.on_path import BandEdge, Energies
 from bandrt.crystal import Crystal
-from bandrt.manifest import BandRule
+from bandrt.manifest import ZERO_GAP_EV, BandRule
 from bandrt.quoting import shortened
 from bandrt.recipe import Scheme
 
@@ -39,8 +39,8 @@ def in_order(energies: Energies) -> Energies:
 def gaps(energies: Energies, rule: BandRule) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Apply the metal rule to one or many band structures.
 
-    A crystal is a metal when its halves overlap, ``max_k E_valence >= min_k E_conduction``, or when a band crosses zero by more
-    than the tolerance on both sides; otherwise the gap is ``min_k E_conduction - max_k E_valence``.
+    A crystal is a metal when its halves overlap or touch, ``min_k E_conduction - max_k E_valence <= ZERO_GAP_EV``, or when a band
+    crosses zero by more than the tolerance on both sides; otherwise that is its gap.
 
     Args:
         energies: (..., n_bands, n_kpoints), eV.
@@ -53,7 +53,7 @@ def gaps(energies: Energies, rule: BandRule) -> tuple[NDArray[np.float64], NDArr
     bottom = energies.min(axis=-1).astype(np.float64)
     gap = bottom[..., rule.n_valence :].min(axis=-1) - top[..., : rule.n_valence].max(axis=-1)
     crosses = ((top > rule.metal_tolerance_ev) & (bottom < -rule.metal_tolerance_ev)).any(axis=-1)
-    metal = crosses | (gap <= 0.0)
+    metal = crosses | (gap <= ZERO_GAP_EV)
     return np.where(metal, 0.0, gap), metal
 
 
