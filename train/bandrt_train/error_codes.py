@@ -295,6 +295,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Give each run once.",
     ),
     ErrorCode(
+        "compile-unused",
+        "bandrt bench was to compile a learned Hamiltonian, whose eigenvalues are not compiled.",
+        "Leave out --compile.",
+    ),
+    ErrorCode(
         "other-configuration",
         "Runs of different configurations were given one name to be compared under.",
         "Give each configuration a name of its own; runs of one name differ in the seed alone.",
