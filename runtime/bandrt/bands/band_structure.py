@@ -158,8 +158,13 @@ class BandStructure:
         if not self.is_metal:
             return 0.5 * (top + bottom)
         crossed = (self.energies.max(axis=1) > DEGENERACY_EV) & (self.energies.min(axis=1) < -DEGENERACY_EV)
-        # two tolerances inside the overlap the highest valence band crosses the level; where the halves only touch, just below
-        return 0.0 if crossed.any() else float(np.clip(0.0, bottom + 2 * DEGENERACY_EV, top - 2 * DEGENERACY_EV))
+        if crossed.any():
+            return 0.0
+        # two tolerances inside the overlap the highest valence band crosses the level; where the halves only touch, just below,
+        # or just above if the valence band is flat
+        low, high = bottom + 2 * DEGENERACY_EV, top - 2 * DEGENERACY_EV
+        is_flat = top - float(self._valence_top.min()) < 4 * DEGENERACY_EV
+        return low if low > high and is_flat else float(np.clip(0.0, low, high))
 
     @property
     def band_center(self) -> NDArray[np.float64]:
