@@ -24,7 +24,7 @@ ROOMS = {
         *("quoting", "errors", "error_codes", "limits", "outcomes", "watch", "arguments", "elements", "cores", "files", "nested"),
         *("recipe", "overlaps", "crystal", "manifest", "contract"),
         *("readers", "sources", "items", "symmetry", "graph", "kpaths", "features", "batch"),
-        *("bands", "domain", "hamiltonian", "engine", "results", "predict", "machine", "run", "cli", "__main__"),
+        *("bands", "domain", "hamiltonian", "engine", "results", "routes", "predict", "machine", "run", "cli", "__main__"),
     ),
     "bandrt_train": (
         *("error_codes", "description", "tables", "model", "checkpoint", "weights", "data", "hamiltonian_checkpoint"),

@@ -16,12 +16,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bandrt.domain import OPEN_D_SHELL
 from bandrt.elements import SYMBOLS
 from bandrt.features import featurize
 from bandrt.files import replaced
 from bandrt.readers.documents import crystal_of_document
 from bandrt_train.data.composition import elements_of
-from bandrt_train.data.hamiltonian.gaps import MAGNETIC
 from bandrt_train.evaluation.hamiltonian.classes import ALL, CLASSES, classes_by
 from bandrt_train.evaluation.markdown import replace_block
 from bandrt_train.evaluation.tables import markdown_table
@@ -125,7 +125,7 @@ def element_lines(labels: Sequence[Covered], gaps: Sequence[CoveredGap]) -> list
 
 def gap_table(tables: dict[str, list[CoveredGap]]) -> str:
     """What the tables of gaps hold."""
-    magnetic, lanthanides = ({SYMBOLS[number] for number in row} for row in (MAGNETIC, LANTHANIDE_ROW))
+    magnetic, lanthanides = ({SYMBOLS[number] for number in row} for row in (OPEN_D_SHELL, LANTHANIDE_ROW))
     rows = [
         (
             f"`{name}`",

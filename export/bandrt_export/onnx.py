@@ -18,10 +18,12 @@ import bandrt
 from bandrt.arguments import check_choice
 from bandrt.contract import ANY_SLOTS, BAND_ENERGIES, DIMENSIONS, TENSORS, UNCERTAINTY
 from bandrt.crystal import Crystal
+from bandrt.domain import little_known
 from bandrt.engine.onnx.file import with_checksum
-from bandrt.errors import UsageError
+from bandrt.errors import EngineError, UsageError
 from bandrt.files import check_file, replaced
-from bandrt.manifest import METADATA_KEY, Backend, Manifest, ParityReport, Precision, Solver
+from bandrt.manifest import METADATA_KEY, Backend, HandOver, Manifest, ParityReport, Precision, Solver
+from bandrt.routes import other_engine
 from bandrt_export.dense.ensemble import AnyDense, dense_of
 from bandrt_export.dense.hamiltonian import DenseHamiltonian
 from bandrt_export.eigensolver.assembly import with_solver
@@ -39,6 +41,8 @@ OPSET = 20
 """The newest that TensorRT, TensorRT-RTX and ONNX Runtime all take in full."""
 MAX_SIZE = 4096
 """Largest batch and number of atoms the traced shapes promise; nothing allocates by it."""
+HAMILTONIANS_HAND_OVER_TO, NO_ENGINE = "fast", "none"
+"""Engines that learned Hamiltonians, and other variants, leave crystals to unless it is said."""
 MESH_SIZE = 7
 """Points of the mesh that models are traced with: not the size of another axis."""
 
@@ -50,6 +54,7 @@ def export_onnx(
     precision: Precision = "fp32",
     solver: Solver | None = None,
     default_solver: Solver = "lapack",
+    hand_over: str | None = None,
     conventions: Conventions | None = None,
     crystals: Sequence[Crystal] | None = None,
     limit_ev: float | None = None,
@@ -65,6 +70,8 @@ def export_onnx(
         precision: of the matrix products; learned Hamiltonians have fp32 alone.
         solver: what makes bands of a learned Hamiltonian, and only of one.
         default_solver: what does where `solver` is None.
+        hand_over: the engine that comes with bandrt and predicts crystals of the elements that this one knows too little of, or
+            ``none``; None takes ``fast`` for a learned Hamiltonian, if it gives as many bands, and none for other variants.
         conventions: what a checkpoint of the released code leaves unsaid; None takes the defaults.
         crystals: to check parity on; None takes those that come with this package.
         limit_ev: eV, largest energy difference allowed; None takes what rounding may cost the variant in fp32, and judges fp16 by
@@ -77,6 +84,7 @@ def export_onnx(
     Raises:
         CheckpointError: the checkpoint cannot be used.
         UsageError: ``precision-unsupported`` or ``solver-unused``.
+        EngineError: ``hand-over-unavailable``, of the engine that was named.
         OutputError: ``output-not-a-file`` or ``output-unwritable``, before the work.
         ExportError: ``parity-failed``.
     """
@@ -101,7 +109,7 @@ def export_onnx(
         if precision == "fp16" and not isinstance(dense, DenseHamiltonian):
             proto = with_half_products(proto, full_precision=dense.full_precision)
         proto = without_traces(proto)
-    manifest = describe(checkpoint, dense, precision, solver)
+    manifest = with_hand_over(describe(checkpoint, dense, precision, solver), hand_over, name=target)
     if solver == "graph":
         proto = with_solver(proto, manifest)
     features = featurize_all(packaged_crystals() if crystals is None else crystals, checkpoint.recipe)
@@ -197,6 +205,32 @@ def describe(checkpoint: AnyCheckpoint, dense: AnyDense, precision: Precision, s
         bandrt_version=bandrt.__version__,
         solver=solver,
     )
+
+
+def with_hand_over(manifest: Manifest, engine: str | None, *, name: Path) -> Manifest:
+    """Write down which crystals are left to another engine.
+
+    Args:
+        manifest: of the engine that is made.
+        engine: as `export_onnx` takes it.
+        name: the file that is made.
+
+    Raises:
+        EngineError: ``hand-over-unavailable``, of the engine that was named.
+    """
+    chosen = engine or (HAMILTONIANS_HAND_OVER_TO if manifest.variant == "hamiltonian" else NO_ENGINE)
+    if chosen == NO_ENGINE:
+        return manifest
+    elements = little_known(manifest.training, manifest.recipe.max_atomic_number)
+    handing = dataclasses.replace(manifest, hand_over=HandOver(elements, chosen))
+    try:
+        other_engine(name, handing)
+    except EngineError as error:
+        if engine is not None:
+            raise
+        logging.getLogger(__name__).warning("no crystals are handed over: %s", error.message)
+        return manifest
+    return handing
 
 
 def write(proto: ModelProto, manifest: Manifest, file: IO[bytes]) -> None:

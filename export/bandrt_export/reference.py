@@ -18,7 +18,7 @@ from bandrt.features import Features
 from bandrt.hamiltonian import filling
 from bandrt.hamiltonian.filling import KEPT, Filled, n_filled
 from bandrt.kpaths.mesh import mesh
-from bandrt.manifest import BandRule
+from bandrt.manifest import ZERO_GAP_EV, BandRule
 from bandrt_train.model.ensemble import Model
 from bandrt_train.model.graphs import to_batch
 from bandrt_train.model.hamiltonian.ensemble import HamiltonianModel, LearnedHamiltonianEnsemble
@@ -128,7 +128,7 @@ class _FilledBands:
             yield self._window(filled, filled.n_nonempty)
             lowest = np.nan_to_num(filled.energies[KEPT:].min(axis=1), nan=np.inf)
             if filled.is_metal:
-                least, most = (int((lowest < edge).sum()) for edge in (-UNDECIDED_EV, UNDECIDED_EV))
+                least, most = (int((lowest < edge - ZERO_GAP_EV).sum()) for edge in (-UNDECIDED_EV, UNDECIDED_EV))
                 for n_above in range(least, most + 1):
                     yield self._window(filled, KEPT + n_above)
 

@@ -19,6 +19,7 @@ from bandrt.outcomes import outcome_of
 from bandrt.predict import featurize_inputs
 from bandrt.recipe import Recipe
 from bandrt.results.prediction import Failure, Ticket
+from bandrt.routes import Route
 from bandrt.sources import find
 from bandrt_export.dense.ensemble import parity_limit_ev
 from bandrt_export.errors import ExportError
@@ -138,7 +139,7 @@ def _featurize(paths: Sequence[Path], manifest: Manifest) -> tuple[list[Features
     """The crystals that the engine can take, smallest first, and those that it cannot."""
     named = list(_crystals(paths))
     tickets = [Ticket(order, name, path) for order, (name, path, _) in enumerate(named)]
-    found = featurize_inputs(tickets, [crystal for *_, crystal in named], manifest.recipe, max_atoms=manifest.profile.max_atoms)
+    found = featurize_inputs(tickets, [crystal for *_, crystal in named], Route.to(manifest))
     features = [one for _, one in found.features]
     failures = [one for _, one in found.failures]
     if not features:

@@ -92,7 +92,8 @@ def bucket_size(n_atoms: int) -> int:
 class Batcher(Generic[Key, Member]):
     """Groups a stream of crystals by size, holding a bounded number of them.
 
-    Which crystals make a batch depends on the order of the stream alone. A batch is a list of (key, member).
+    Which crystals make a batch depends on the order of the stream alone. A batch is a list of (key, member). Crystals of two lanes
+    never share one, and those of either make the batches that they would make without the others.
     """
 
     def __init__(self, max_batch: int, *, max_padded_atoms: int = MAX_PADDED_ATOMS, max_held: int | None = None) -> None:
@@ -101,33 +102,34 @@ class Batcher(Generic[Key, Member]):
         Args:
             max_batch: crystals in a batch at most.
             max_padded_atoms: atoms in a batch at most, padding included; a larger crystal goes alone.
-            max_held: crystals that may wait; by default `HELD_BATCHES` full batches.
+            max_held: crystals of a lane that may wait; by default `HELD_BATCHES` full batches.
         """
         if max_batch < 1:
             raise ValueError(f"a batch of {max_batch} crystals is empty; at least 1 is needed")
         self._max_batch = max_batch
         self._max_padded_atoms = max_padded_atoms
         self._max_held = HELD_BATCHES * max_batch if max_held is None else max_held
-        self._buckets: dict[int, list[tuple[Key, Member]]] = {}
-        self._held = 0
+        self._buckets: dict[tuple[bool, int], list[tuple[Key, Member]]] = {}  # by lane and size
+        self._held = {False: 0, True: 0}
 
-    def add(self, key: Key, member: Member) -> list[list[tuple[Key, Member]]]:
+    def add(self, key: Key, member: Member, *, lane: bool = False) -> list[list[tuple[Key, Member]]]:
         """Take one crystal, and give the batches that are due: none, or one."""
         size = bucket_size(len(member.atomic_numbers))
-        bucket = self._buckets.setdefault(size, [])
+        bucket = self._buckets.setdefault((lane, size), [])
         bucket.append((key, member))
-        self._held += 1
+        self._held[lane] += 1
         if len(bucket) >= min(self._max_batch, self._max_padded_atoms // size):
-            return [self._release(size)]
-        if self._held > self._max_held:
-            return [self._release(max(self._buckets, key=lambda s: (len(self._buckets[s]), s)))]
+            return [self._release((lane, size))]
+        if self._held[lane] > self._max_held:
+            of_lane = [place for place in self._buckets if place[0] is lane]
+            return [self._release(max(of_lane, key=lambda place: (len(self._buckets[place]), place[1])))]
         return []
 
     def flush(self) -> list[list[tuple[Key, Member]]]:
-        """Give what is still held, small crystals first."""
-        return [self._release(size) for size in sorted(self._buckets)]
+        """Give what is still held, lane by lane, small crystals first."""
+        return [self._release(place) for place in sorted(self._buckets)]
 
-    def _release(self, size: int) -> list[tuple[Key, Member]]:
-        batch = self._buckets.pop(size)
-        self._held -= len(batch)
+    def _release(self, place: tuple[bool, int]) -> list[tuple[Key, Member]]:
+        batch = self._buckets.pop(place)
+        self._held[place[0]] -= len(batch)
         return batch

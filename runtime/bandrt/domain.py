@@ -11,7 +11,9 @@ from bandrt.crystal import Crystal
 from bandrt.elements import SYMBOLS
 from bandrt.manifest import TrainingDomain
 
-MAGNETIC = frozenset(range(23, 29)) | frozenset(range(58, 71)) | frozenset(range(92, 103))
+OPEN_D_SHELL = frozenset(range(23, 29))
+"""V to Ni: most of their crystals are magnetic, and so many that they decide how far off an engine without spin is."""
+MAGNETIC = OPEN_D_SHELL | frozenset(range(58, 71)) | frozenset(range(92, 103))
 """V to Ni, and lanthanides and actinides with an open f shell: often magnetic, while bands here are not spin-polarised."""
 SPIN_ORBIT_FROM = 72
 """Atomic number (hafnium) from which spin-orbit coupling, absent here, moves bands by tenths of an eV."""
@@ -24,6 +26,8 @@ not trained on: the energies of 11 of them err 1.52 times what it expects on ave
 graphite, with 5.3 eV; the medians are 0.87 and 0.76). Packed crystals all: with vacuum around the pieces, nothing was measured."""
 NOTHING_EXPECTED = frozenset({"isolated-atom", "close-atoms"})
 """Warnings of crystals of which no error can be expected."""
+
+_HANDED_OVER = "handed-over"
 
 
 def expected_error(uncertainty_ev: float, codes: Collection[str]) -> float:
@@ -61,3 +65,25 @@ def warnings(crystal: Crystal, domain: TrainingDomain) -> tuple[str, ...]:
     codes += [f"magnetic:{SYMBOLS[z]}" for z in numbers if z in MAGNETIC]
     codes += [f"spin-orbit:{SYMBOLS[z]}" for z in numbers if z >= SPIN_ORBIT_FROM]
     return tuple(codes)
+
+
+def little_known(training: TrainingDomain, max_atomic_number: int) -> tuple[str, ...]:
+    """Elements that a model without spin had better leave to another one: V to Ni, and those of which it has seen no bands.
+
+    Args:
+        training: what it was trained on; without elements, nothing is said of what it has not seen.
+        max_atomic_number: of the heaviest element that it takes.
+    """
+    seen = training.elements or SYMBOLS
+    numbers = range(1, max_atomic_number + 1)
+    return tuple(SYMBOLS[z] for z in numbers if z in OPEN_D_SHELL or SYMBOLS[z] not in seen)
+
+
+def handed_over(engine: str) -> str:
+    """The warning of a prediction that an engine left to the one of this name."""
+    return f"{_HANDED_OVER}:{engine}"
+
+
+def is_handed_over(codes: Collection[str]) -> bool:
+    """Whether warnings say that another engine than that of the run made a prediction."""
+    return any(code.partition(":")[0] == _HANDED_OVER for code in codes)

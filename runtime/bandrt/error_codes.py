@@ -362,6 +362,12 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Leave out --bands, or take --engine accurate, or export the learned Hamiltonian with --solver lapack.",
     ),
     ErrorCode(
+        "hand-over-unavailable",
+        "An engine leaves crystals of some elements to another one, which cannot be opened or does not give the same bands.",
+        "Mend what the message says of the other engine, or let the first predict all crystals itself: --no-hand-over, in Python"
+        " hand_over=False.",
+    ),
+    ErrorCode(
         "engine-closed",
         "An engine was asked for predictions after it was closed; results come lazily.",
         "Go through the results of `predict` inside the `with` block, or load the engine again.",
@@ -593,6 +599,11 @@ WARNINGS: Mapping[str, ErrorCode] = by_code(
         "spin-orbit",
         "The crystal holds a heavy element, whose spin-orbit coupling moves bands by tenths of an eV and is not in the prediction.",
         "Compute the bands with spin-orbit coupling where such shifts matter, as for narrow gaps and topology.",
+    ),
+    ErrorCode(
+        "handed-over",
+        "The engine leaves crystals of some elements to another one, which the warning names, and which made this prediction.",
+        "Judge it by the errors of the engine that is named. `bandrt inspect` lists the elements, and --no-hand-over turns it off.",
     ),
     ErrorCode(
         "layered",

@@ -16,7 +16,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from bandrt.arguments import check_fields, check_kind, checked_number, checked_whole, not_allowed
+from bandrt.arguments import check_fields, check_kind, check_text, checked_number, checked_whole, not_allowed
+from bandrt.elements import ATOMIC_NUMBERS
 from bandrt.errors import ArgumentError, ManifestError
 from bandrt.quoting import quoted, shortened, with_article
 from bandrt.recipe import Recipe
@@ -27,6 +28,9 @@ WINDOW_HALF = 3
 """Bands on each side of the Fermi level that decide on gap and metal, whatever else is predicted."""
 MAX_BANDS = 1000
 """Bands that may be asked for: of each, 512 crystals take 0.5 MB."""
+ZERO_GAP_EV = 1e-3
+"""eV: a gap of no more is none, and a band that reaches no further below the Fermi level is empty. Where symmetry makes bands
+touch, as in graphene, either is exactly 0, and rounding would decide: of eigenvalues in fp32, 1e-4 eV."""
 MAX_TOLERANCE_EV = 10.0
 """eV: more than that would call nothing a metal."""
 _UNPRINTABLE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -43,9 +47,9 @@ Solver = Literal["graph", "lapack"]
 class BandRule:
     """Which bands are predicted and when a crystal is called a metal.
 
-    A crystal is a metal when ``max_k E_valence >= min_k E_conduction``, or when a band of its `window` crosses zero by more than
-    `metal_tolerance_ev` on both sides; otherwise its gap is ``min_k E_conduction - max_k E_valence``. Bands beyond the window, of
-    which there may be any number, change neither.
+    A crystal is a metal when ``min_k E_conduction - max_k E_valence`` is `ZERO_GAP_EV` at most, or when a band of its `window`
+    crosses zero by more than `metal_tolerance_ev` on both sides; otherwise that is its gap. Bands beyond the window, of which there
+    may be any number, change neither.
     """
 
     n_bands: int = 6
@@ -65,13 +69,13 @@ class BandRule:
         """Which bands decide on gap and metal: those around the Fermi level, three on each side where there are as many."""
         return slice(max(0, self.n_valence - WINDOW_HALF), self.n_valence + WINDOW_HALF)
 
-    def widened(self, n_bands: int) -> BandRule:
+    def widened(self, bands: int) -> BandRule:
         """The rule of more bands: as many more below as above.
 
         Raises:
             ArgumentError: ``bad-argument`` for fewer bands, more than `MAX_BANDS`, or a number by which no half is whole.
         """
-        n_bands = checked_whole("bands", n_bands, at_least=self.n_bands, at_most=max(self.n_bands, MAX_BANDS))
+        n_bands = checked_whole("bands", bands, at_least=self.n_bands, at_most=max(self.n_bands, MAX_BANDS))
         each, odd = divmod(n_bands - self.n_bands, 2)
         if odd:
             raise not_allowed("bands", n_bands, f"{self.n_bands}, or an even number more: as many above as below")
@@ -212,6 +216,25 @@ class TrainingDomain:
 
 
 @dataclass(frozen=True)
+class HandOver:
+    """Crystals that a model leaves to another one, which knows more of them."""
+
+    elements: tuple[str, ...]
+    """A crystal with any of these is handed over."""
+    engine: str
+    """What predicts it: the name of an engine that comes with bandrt."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_text("engine", self.engine)
+        if not self.elements or len(set(self.elements)) < len(self.elements) or set(self.elements) - set(ATOMIC_NUMBERS):
+            raise not_allowed("elements", self.elements, "symbols of elements, each once")
+
+    def __repr__(self) -> str:
+        return f"HandOver({len(self.elements)} elements to {shortened(self.engine, 60)})"
+
+
+@dataclass(frozen=True)
 class Backend:
     """What built the artefact and where it runs."""
 
@@ -267,6 +290,8 @@ class Manifest:
     solver: Solver | None = None
     """What makes bands of a Hamiltonian: ``graph``, the model itself; ``lapack``, the session, of the Hamiltonian that the model
     gives. None of variants without one."""
+    hand_over: HandOver | None = None
+    """Which crystals are predicted by another engine; None: none."""
     licence: str = "MIT"
     """Of the weights."""
     citation: str = "arXiv:2411.16483"

@@ -8,7 +8,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, partial
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, overload
@@ -27,10 +27,9 @@ from bandrt.domain import expected_error
 from bandrt.domain import warnings as domain_warnings
 from bandrt.engine import DEFAULT_ENGINE, has_checksum, open_session, shipped_path
 from bandrt.engine.memory import CrystalOutputs, Evaluator
-from bandrt.engine.onnx.slices import peak_bytes
 from bandrt.engine.session import MAX_THREADS, Session
-from bandrt.errors import EngineError, InputError
-from bandrt.features import Features, Many, featurize_crystals
+from bandrt.errors import BandrtError, EngineError, InputError
+from bandrt.features import Features, Many
 from bandrt.files import file_sha256, path_of
 from bandrt.graph.bonded_network import network_warnings
 from bandrt.items import ItemIds, called, crystal_of, found_at, is_one, items_of, kept_with
@@ -40,6 +39,7 @@ from bandrt.quoting import shortened
 from bandrt.readers.text import is_a_folder
 from bandrt.recipe import Recipe
 from bandrt.results.prediction import Failure, Prediction, Result, Ticket
+from bandrt.routes import Route, other_device, other_engine, taken_over, unavailable, within_memory
 
 CPU_BATCH_PER_CORE, GPU_BATCH_SIZE = 4, 64
 """Crystals per run: a CPU core takes a slice of a few at a time; a GPU wants many."""
@@ -61,11 +61,15 @@ class Featurized(NamedTuple):
 class Engine:
     """An open model together with the featurisation it was trained on; a context manager."""
 
-    def __init__(self, session: Session, path: Path) -> None:
+    def __init__(self, session: Session, path: Path, *, hands_over_to: Engine | None = None) -> None:
         if not hasattr(session, "run_many"):
             raise not_allowed("session", session, "an open session; `bandrt.load` opens an engine by its path")
         self.session = session
         self.path = path_of(path)
+        self.hands_over_to = hands_over_to
+        """The open engine that predicts crystals of the elements in `Manifest.hand_over`; closed with this one."""
+        self.route = Route.to(session.manifest, None if hands_over_to is None else hands_over_to.manifest)
+        """How crystals come to the engine that predicts them."""
         self._evaluator = Evaluator(session)
         self._closed = False
 
@@ -73,7 +77,8 @@ class Engine:
         manifest = self.manifest
         state = "closed" if self._closed else f"on {self.session.device}"
         name = shortened(self.path.name, 80)
-        return f"Engine({name}, {manifest.variant}, {manifest.bands.n_bands} bands, {manifest.precision}, {state})"
+        other = f", hands over to {shortened(self.hands_over_to.path.name, 80)}" if self.hands_over_to else ""
+        return f"Engine({name}, {manifest.variant}, {manifest.bands.n_bands} bands, {manifest.precision}, {state}{other})"
 
     @property
     def manifest(self) -> Manifest:
@@ -90,6 +95,11 @@ class Engine:
         """Checksum of the model file."""
         return file_sha256(self.path)
 
+    @property
+    def checksums(self) -> str:
+        """What results say of which engine they are: its checksum, then, after a plus, that of the one that it hands over to."""
+        return self.sha256 if self.hands_over_to is None else f"{self.sha256}+{self.hands_over_to.sha256}"
+
     @cached_property
     def has_checksum(self) -> bool:
         """Whether the model file was compared with a checksum in it or beside it when it was opened."""
@@ -97,6 +107,9 @@ class Engine:
 
     def predict(self, items: Any, *, batch_size: int | None = None) -> Iterator[Result]:
         """Predict band structures, lazily and in input order.
+
+        Crystals of elements that the manifest hands over are featurised and predicted by the other engine, and have the warning
+        ``handed-over``.
 
         Ids are the names of files, as `bandrt.find` gives them, else the ``material_id``, ``id`` or ``name`` that an object
         carries, else the formula; the second of a name is ``NaCl-2``. What cannot be read and has no name has its place among the
@@ -138,10 +151,10 @@ class Engine:
                 Ticket(order, ids.id_of(item, crystal, order), found_at(item), kept=kept_with(item))
                 for (order, item), crystal in zip(ahead, crystals, strict=True)
             ]
-            found = featurize_inputs(tickets, crystals, self.recipe, max_atoms=self.manifest.profile.max_atoms)
+            found = featurize_inputs(tickets, crystals, self.route)
             results |= {ticket.order: failure for ticket, failure in found.failures}
             for ticket, features in found.features:
-                batches += batcher.add(ticket, features)
+                batches += batcher.add(ticket, features, lane=self.route.leaves(features.crystal))
             batches += batcher.flush()
             for batch, predicted in zip(batches, self.run_many(batches), strict=True):
                 results |= {ticket.order: result for (ticket, _), result in zip(batch, predicted, strict=True)}
@@ -152,7 +165,7 @@ class Engine:
     @overload
     def featurize(self, item: Any, *, name: str | None = ...) -> Features: ...
     def featurize(self, item: Any, *, name: str | None = None) -> Features | list[Features | InputError]:
-        """Featurise by this engine's recipe, as `bandrt.featurize` does, refusing a crystal it has no room for.
+        """Featurise as `bandrt.featurize` does, by the recipe of the engine that predicts a crystal, unless it has no room for it.
 
         Args:
             item: a crystal, or many, as `predict` takes them.
@@ -170,20 +183,14 @@ class Engine:
             [called(item) if name is None else name] if is_one(item) else [called(one, order) for order, one in enumerate(given)]
         )
         crystals = [outcome_of(partial(crystal_of, one, name=one_name)) for one, one_name in zip(given, names, strict=True)]
-        outcomes = self._featurized(crystals, names=names)
+        outcomes = self.route.featurize(crystals, names=names)
         return only(outcomes) if is_one(item) else outcomes
-
-    def _featurized(self, crystals: Sequence[Crystal | InputError], *, names: Sequence[str]) -> list[Features | InputError]:
-        """Features of crystals that were read, and have room; an error is given back in the place of the features."""
-        outcomes = featurize_crystals(crystals, self.recipe, names=names)
-        max_atoms = self.manifest.profile.max_atoms
-        return [within_size(outcome, max_atoms, name=name) for outcome, name in zip(outcomes, names, strict=True)]
 
     def run_many(self, batches: Iterable[Sequence[tuple[Ticket, Features]]]) -> Iterator[list[Result]]:
         """Run the model on batches, lazily and in order; a GPU copies one while it computes another.
 
         Args:
-            batches: crystals of similar size; one batch more may be taken than was answered.
+            batches: crystals of similar size, all of which take one route; one batch more may be taken than was answered.
 
         Yields:
             For each batch a prediction of each crystal, or the failure of one whose energies are not finite, or which does not fit
@@ -193,6 +200,23 @@ class Engine:
             EngineError: ``engine-failed``, after the results of the batches before; ``engine-closed``.
         """
         self._require_open()
+        for away, share in groupby(batches, key=self._leaves):
+            if away and self.hands_over_to is not None:
+                for results in self.hands_over_to.run_many(share):
+                    yield [taken_over(result, self.manifest) for result in results]
+            else:
+                yield from self._run_own(share)
+
+    def _leaves(self, batch: Sequence[tuple[Ticket, Features]]) -> bool:
+        """Whether the other engine predicts a batch."""
+        if self.route.other is None:
+            return False
+        ways = {self.route.leaves(features.crystal) for _, features in batch}
+        if len(ways) > 1:
+            raise ValueError("a batch holds crystals of two engines")
+        return True in ways
+
+    def _run_own(self, batches: Iterable[Sequence[tuple[Ticket, Features]]]) -> Iterator[list[Result]]:
         taken: deque[Sequence[tuple[Ticket, Features]]] = deque()
 
         def crystals() -> Iterator[list[Features]]:
@@ -222,9 +246,11 @@ class Engine:
         return Prediction(ticket.id, ticket.path, bands, doubts, expected, ticket.input_sha256, dict(ticket.kept))
 
     def close(self) -> None:
-        """Free the model."""
+        """Free the model, and the one that it hands crystals over to."""
         self._closed = True
         self.session.close()
+        if self.hands_over_to is not None:
+            self.hands_over_to.close()
 
     def _require_open(self) -> None:
         if self._closed:
@@ -246,6 +272,7 @@ def load(
     *,
     threads: int | None = None,
     bands: int | None = None,
+    hand_over: bool = True,
 ) -> Engine:
     """Open an engine.
 
@@ -257,10 +284,13 @@ def load(
         threads: CPU threads; None takes every core this process may use.
         bands: how many around the Fermi level, half of them below; None takes six. The engine ``accurate`` gives any even number
             from six on, of which a crystal that has fewer gives those it has: gap and metal or not are the same.
+        hand_over: whether crystals of the elements in `Manifest.hand_over` are predicted by the engine that it names, which is
+            opened, too, on the same device, beside a plan on the CPU; otherwise the model predicts them all itself.
 
     Raises:
         ArgumentError: ``bad-argument`` for what is no path, device, or number of threads or bands.
-        EngineError: the model cannot be opened or the device not used; ``bands-fixed`` where it knows no more bands.
+        EngineError: the model cannot be opened or the device not used; ``bands-fixed`` where it knows no more bands;
+            ``hand-over-unavailable`` where the other engine cannot be had.
         UsageError: ``unknown-device``.
         ManifestError: the model carries no manifest, or not one that describes it.
         MissingPackageError: the backend is not installed.
@@ -270,10 +300,32 @@ def load(
         check_kind("device", device, str)
     if threads is not None:
         threads = checked_whole("threads", threads, at_least=1, at_most=MAX_THREADS)
-    engine = Engine(open_session(file, device=device, threads=threads, bands=bands), file)
+    check_kind("hand_over", hand_over, bool)
+    session = open_session(file, device=device, threads=threads, bands=bands)
+    try:
+        other = _opened_other(session, file, device, threads) if hand_over else None
+    except BaseException:
+        session.close()
+        raise
+    engine = Engine(session, file, hands_over_to=other)
     if not engine.has_checksum:
         warnings.warn(unverified(file), EngineWarning, stacklevel=2)
     return engine
+
+
+def _opened_other(session: Session, path: Path, device: str | None, threads: int | None) -> Engine | None:
+    """The engine that an open one hands crystals over to, if there is any.
+
+    Raises:
+        EngineError: ``hand-over-unavailable``.
+    """
+    rule, file = session.manifest.hand_over, other_engine(path, session.manifest)
+    if rule is None or file is None:
+        return None
+    try:
+        return Engine(open_session(file, device=other_device(path, device), threads=threads), file)
+    except BandrtError as error:
+        raise unavailable(path, rule, error.message) from error
 
 
 def unverified(path: Path) -> str:
@@ -306,9 +358,8 @@ def default_batch_size(device: str) -> int:
 def featurize_inputs(
     tickets: Sequence[Ticket],
     crystals: Sequence[Crystal | InputError],
-    recipe: Recipe,
+    route: Route,
     *,
-    max_atoms: int | None,
     memory_atoms: int | None = None,
 ) -> Featurized:
     """Make the features of inputs, refuse those that an engine has no room for, and tell features from failures.
@@ -318,15 +369,14 @@ def featurize_inputs(
     Args:
         tickets: of each input; an error calls it by its path, or else by its id.
         crystals: of each input, or why it cannot be read.
-        recipe: the choices the engine was trained with.
-        max_atoms: of the largest primitive cell that the engine holds; None: any.
+        route: how they come to the engine that predicts them.
         memory_atoms: of the largest for which there shall be memory; None: any.
     """
     names = [ticket.path or ticket.id for ticket in tickets]
     done = Featurized([], [])
-    outcomes = featurize_crystals(crystals, recipe, names=names)
+    outcomes = route.featurize(crystals, names=names)
     for ticket, crystal, outcome, name in zip(tickets, crystals, outcomes, names, strict=True):
-        one = within_memory(within_size(outcome, max_atoms, name=name), memory_atoms, name=name)
+        one = within_memory(outcome, memory_atoms, name=name)
         if isinstance(crystal, Crystal) and crystal.notes:
             ticket = ticket._replace(warnings=(*ticket.warnings, *crystal.notes))
         if isinstance(one, InputError):
@@ -346,29 +396,3 @@ def featurize_inputs(
 
 def _network_warnings(found: Sequence[Features]) -> Sequence[tuple[str, ...]]:
     return network_warnings([features.crystal for features in found], found)
-
-
-def within_size(outcome: Features | InputError, max_atoms: int | None, *, name: str) -> Features | InputError:
-    """Give back the features of a crystal, or ``too-many-atoms`` if a model has no room for it; errors as they are."""
-    if (n_atoms := _n_beyond(outcome, max_atoms)) is None:
-        return outcome
-    return _too_many(n_atoms, f"this engine holds at most {max_atoms}; export it again with --max-atoms {n_atoms}", name)
-
-
-def within_memory(outcome: Features | InputError, memory_atoms: int | None, *, name: str) -> Features | InputError:
-    """Give back the features of a crystal, or ``too-many-atoms`` if it would take more memory than it may; errors as they are."""
-    if (n_atoms := _n_beyond(outcome, memory_atoms)) is None:
-        return outcome
-    mend = f"--max-atoms {n_atoms} takes it, with about {peak_bytes(n_atoms) / 1e9:.1f} GB"
-    return _too_many(n_atoms, f"at most {memory_atoms} are predicted, so that memory is bounded; {mend}", name)
-
-
-def _n_beyond(outcome: Features | InputError, most: int | None) -> int | None:
-    """How many atoms a primitive cell has, if they are more than so many; None: it is within, or an error."""
-    if isinstance(outcome, InputError) or most is None or outcome.crystal.n_atoms <= most:
-        return None
-    return outcome.crystal.n_atoms
-
-
-def _too_many(n_atoms: int, why: str, name: str) -> InputError:
-    return InputError("too-many-atoms", f"{name}: {n_atoms} atoms in the primitive cell, {why}", stage="batch")

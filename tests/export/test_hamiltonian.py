@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +16,15 @@ import torch
 from bandrt.batch import pad
 from bandrt.cli import run
 from bandrt.contract import HAMILTONIAN_NAMES, INPUT_NAMES
-from bandrt.engine import open_session, read_manifest
-from bandrt.errors import UsageError
+from bandrt.domain import little_known
+from bandrt.engine import SHIPPED_ENGINES, open_session, read_manifest
+from bandrt.errors import EngineError, UsageError
 from bandrt.features import Features
-from bandrt.manifest import BandRule, EnsembleRule, Solver, TrainingDomain
+from bandrt.manifest import BandRule, EnsembleRule, HandOver, Solver, TrainingDomain
+from bandrt.recipe import KpathRecipe
 from bandrt_export.dense.ensemble import dense_of
 from bandrt_export.errors import ExportError
-from bandrt_export.onnx import describe, export_onnx, trace
+from bandrt_export.onnx import describe, export_onnx, trace, with_hand_over
 from bandrt_export.parity import compare, featurize_all, limits_of, open_exact, packaged_crystals, require
 from bandrt_export.plan import build_plan
 from bandrt_train.data.hamiltonian.folds import HeldOut
@@ -128,6 +130,29 @@ def test_one_model_alone_promises_bands_and_no_uncertainty(checkpoint: Path) -> 
     manifest = describe(loaded, dense_of(loaded.build_model()), "fp32", "lapack")
     assert manifest.outputs == ("band_energies",)
     assert manifest.ensemble is None
+
+
+def test_a_hamiltonian_leaves_what_it_has_not_seen_to_the_fast_engine(checkpoint: Path, tmp_path: Path) -> None:
+    loaded = load_hamiltonian(checkpoint)
+    manifest = describe(loaded, dense_of(loaded.build_model()), "fp32", "lapack")
+    elements = little_known(loaded.training, loaded.recipe.max_atomic_number)
+    assert {"V", "Ni", "U"} <= set(elements)
+    path = tmp_path / "model.onnx"
+    assert with_hand_over(manifest, None, name=path).hand_over == HandOver(elements, "fast")
+    assert with_hand_over(manifest, "none", name=path) == manifest
+    other_path = replace(manifest, recipe=replace(manifest.recipe, kpath=KpathRecipe(n_kpoints=48)))
+    assert with_hand_over(other_path, None, name=path).hand_over is None
+    with pytest.raises(EngineError, match="it gives 256 k-points, this engine 48") as caught:
+        with_hand_over(other_path, "fast", name=path)
+    assert caught.value.code == "hand-over-unavailable"
+
+
+def test_other_variants_hand_nothing_over_unless_it_is_said(tmp_path: Path) -> None:
+    fast = read_manifest(SHIPPED_ENGINES["fast"])
+    assert with_hand_over(fast, None, name=tmp_path / "model.onnx") == fast
+    chosen = with_hand_over(fast, "accurate", name=tmp_path / "model.onnx").hand_over
+    assert chosen is not None
+    assert chosen.engine == "accurate"
 
 
 @pytest.mark.slow

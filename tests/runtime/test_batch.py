@@ -145,6 +145,21 @@ def test_the_fullest_bucket_leaves_when_too_many_crystals_wait() -> None:
     assert [key for key, _ in batch] == [1, 2]
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 9), st.booleans()), max_size=40), st.integers(1, 4), st.integers(1, 6))
+def test_a_lane_makes_the_batches_that_it_makes_alone(crystals: list[tuple[int, bool]], max_batch: int, max_held: int) -> None:
+    stock = {n: made_up(n, n_kpoints=2) for n, _ in crystals}
+
+    def batches(wanted: tuple[bool, ...]) -> set[tuple[int, ...]]:
+        batcher: Batcher[int, Features] = Batcher(max_batch, max_held=max_held)
+        made = [
+            batch for key, (n, lane) in enumerate(crystals) if lane in wanted for batch in batcher.add(key, stock[n], lane=lane)
+        ]
+        return {tuple(key for key, _ in batch) for batch in [*made, *batcher.flush()]}
+
+    assert batches((False, True)) == batches((False,)) | batches((True,))
+
+
 def test_a_batch_of_no_crystals_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Batcher[int, Features](0)

@@ -21,6 +21,7 @@ from bandrt.predict import Engine, featurize_inputs, load
 from bandrt.recipe import Recipe
 from bandrt.results.prediction import Ticket
 from bandrt.results.summary import COLUMNS
+from bandrt.routes import Route
 from bandrt.run.infer import InferOptions, infer
 
 ENERGY_TOLERANCE_EV = 1e-5
@@ -102,7 +103,7 @@ def test_a_bug_is_not_a_failure(engine: Engine, monkeypatch: pytest.MonkeyPatch)
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("bandrt.predict.featurize_crystals", broken)
+    monkeypatch.setattr("bandrt.routes.featurize_crystals", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         list(engine.predict([cubic(4.0, [11])]))
 
@@ -219,13 +220,13 @@ def test_features_and_failures_are_told_apart_in_the_order_of_the_inputs() -> No
     tickets = [
         Ticket(order, name, path) for order, (name, path) in enumerate((("a", ""), ("b", "b.cif"), ("c", ""), ("d", "d.cif")))
     ]
-    found = featurize_inputs(tickets, crystals, Recipe(), max_atoms=2)
+    found = featurize_inputs(tickets, crystals, Route(Recipe(), max_atoms=2))
     assert [ticket.id for ticket, _ in found.features] == ["c", "d"]
     [(first, large), (second, empty)] = found.failures
     assert (first.id, large.code, large.stage) == ("a", "too-many-atoms", "batch")
     assert large.message == ("a: 3 atoms in the primitive cell, this engine holds at most 2; export it again with --max-atoms 3")
     assert (second.id, empty.path, empty.code, empty.stage) == ("b", "b.cif", "empty-file", "read")
-    assert len(featurize_inputs(tickets, crystals, Recipe(), max_atoms=None).features) == 3
+    assert len(featurize_inputs(tickets, crystals, Route(Recipe())).features) == 3
 
 
 def test_bands_are_in_order_at_every_kpoint(engine: Engine) -> None:

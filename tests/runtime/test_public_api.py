@@ -52,6 +52,7 @@ def attributes(given: Any) -> dict[str, Any]:
 RIGHT: dict[str, Callable[[], dict[str, Any]]] = {
     "ArgumentError": lambda: {"code": "bad-argument", "message": ""},
     "BandRule": dict,
+    "BandRule.widened": lambda: {"bands": 8},
     "BandStructure": lambda: attributes(bands()),
     "BandStructure.plot": dict,
     "Crystal.checked": lambda: {name: value for name, value in attributes(SALT).items() if name != "notes"},
@@ -144,7 +145,7 @@ def scalar(parameter: Parameter) -> bool:
 def of_method(tiny_engine: Path) -> Iterator[dict[str, Any]]:
     """Objects whose methods are called, by their class."""
     with bandrt.load(tiny_engine, threads=1) as engine:
-        yield {"Engine": engine, "BandStructure": bands(), "InputError": bandrt.InputError("no-atoms", "a")}
+        yield {"Engine": engine, "BandRule": BandRule(), "BandStructure": bands(), "InputError": bandrt.InputError("no-atoms", "a")}
 
 
 def called(parameter: Parameter, value: Any, objects: dict[str, Any]) -> Any:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bandrt.engine import names_there_are
 from bandrt.errors import BandrtError, reason_of
 from bandrt.manifest import TrainingDomain, from_mapping, parsed
 
@@ -57,7 +58,7 @@ def require_there(file: Path) -> None:
     """
     if not file.is_file():
         why = "is a folder; name the checkpoint in it" if file.is_dir() else "there is no such file"
-        raise CheckpointError("checkpoint-not-found", f"{file}: {why}")
+        raise CheckpointError("checkpoint-not-found", f"{file}: {why}{names_there_are(file)}")
 
 
 def require_ours(content: Any, file: Path) -> None:

@@ -300,6 +300,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Give each run once.",
     ),
     ErrorCode(
+        "compile-unused",
+        "A learned Hamiltonian was to be compiled by bandrt bench, and its eigenvalues are not.",
+        "Leave out --compile.",
+    ),
+    ErrorCode(
         "other-configuration",
         "Runs of different configurations were given one name to be compared under.",
         "Give each configuration a name of its own; runs of one name differ in the seed alone.",

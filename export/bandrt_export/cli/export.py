@@ -10,7 +10,7 @@ import click
 
 from bandrt.cli import options, say_done
 from bandrt.cli.progress import Progress
-from bandrt.engine import ONNX_SUFFIX, PLAN_SUFFIX, read_manifest
+from bandrt.engine import ONNX_SUFFIX, PLAN_SUFFIX, SHIPPED_ENGINES, read_manifest
 from bandrt.engine.plan.file import sidecar
 from bandrt.files import check_file, scratch_folder
 from bandrt.manifest import Manifest, Precision, Solver
@@ -39,6 +39,11 @@ PLAN_OPTIONS = ("--backend", "--target", "--max-atoms", "--max-batch")
     " itself, as all plans have it.",
 )  # fmt: skip
 @click.option(
+    "--hand-over", type=click.Choice([*SHIPPED_ENGINES, "none"]),
+    help="Engine that predicts crystals of elements which this one knows too little of: V to Ni, and all of which it was trained on"
+    " no bands. fast for a learned Hamiltonian by default, none for others.",
+)  # fmt: skip
+@click.option(
     "--limit-ev", type=options.Number(min=0.0, min_open=True),
     help="Largest energy difference from the checkpoint's model, in eV. For fp32 1e-4 by default, 1e-3 for the variants released"
     " and hamiltonian; fp16 is judged by the mean (5 meV) and by the gaps (20 meV).",
@@ -58,6 +63,7 @@ def command(
     overwrite: bool,
     precision: Precision | None,
     solver: Solver | None,
+    hand_over: str | None,
     limit_ev: float | None,
     backend: PlanBackend | None,
     targets: tuple[str, ...],
@@ -94,7 +100,14 @@ def command(
         if source.suffix.lower() == ONNX_SUFFIX:
             raise click.UsageError(f"{source.name} is an ONNX engine already; give the checkpoint that it was made from")
         manifest = _export_onnx(
-            source, out, precision=precision, solver=solver, conventions=conventions, limit_ev=limit_ev, quiet=quiet
+            source,
+            out,
+            precision=precision,
+            solver=solver,
+            hand_over=hand_over,
+            conventions=conventions,
+            limit_ev=limit_ev,
+            quiet=quiet,
         )
     elif kind == PLAN_SUFFIX:
         if solver == "lapack":
@@ -106,7 +119,7 @@ def command(
         sizes = {"max_atoms": max_atoms or plan.DEFAULT_MAX_ATOMS, "max_batch": max_batch or plan.DEFAULT_MAX_BATCH}
         plan.prepare(out, backend=backend, targets=targets)
         if source.suffix.lower() == ONNX_SUFFIX:
-            _require_as_it_is(source, precision, solver, limit_ev)
+            _require_as_it_is(source, precision, solver, hand_over, limit_ev)
             manifest = plan.build_plan(source, out, backend=backend, targets=targets, **sizes)
         else:
             with scratch_folder() as folder:
@@ -117,6 +130,7 @@ def command(
                     precision=precision,
                     solver=solver,
                     default_solver="graph",
+                    hand_over=hand_over,
                     conventions=conventions,
                     limit_ev=limit_ev,
                     quiet=quiet,
@@ -134,6 +148,7 @@ def _export_onnx(
     precision: Precision | None,
     solver: Solver | None,
     default_solver: Solver = "lapack",
+    hand_over: str | None,
     conventions: Conventions | None,
     limit_ev: float | None,
     quiet: bool,
@@ -147,16 +162,22 @@ def _export_onnx(
             precision=precision or "fp32",
             solver=solver,
             default_solver=default_solver,
+            hand_over=hand_over,
             conventions=conventions,
             limit_ev=limit_ev,
             on_progress=progress.show,
         )
 
 
-def _require_as_it_is(model: Path, precision: Precision | None, solver: Solver | None, limit_ev: float | None) -> None:
-    """An ONNX engine has its precision and solver, and has passed its gate."""
+def _require_as_it_is(
+    model: Path, precision: Precision | None, solver: Solver | None, hand_over: str | None, limit_ev: float | None
+) -> None:
+    """An ONNX engine has its precision, solver and hand-over, and has passed its gate."""
     manifest = read_manifest(model)
-    for option, given, found in (("precision", precision, manifest.precision), ("solver", solver, manifest.solver)):
+    other = "none" if manifest.hand_over is None else manifest.hand_over.engine
+    for option, given, found in (
+        ("precision", precision, manifest.precision), ("solver", solver, manifest.solver), ("hand-over", hand_over, other)
+    ):  # fmt: skip
         if given not in (None, found):
             raise click.UsageError(f"{model.name} has {option} {found}; export the checkpoint with --{option} {given}")
     if limit_ev is not None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bandrt.hamiltonian.filling import HALF, KEPT, SMEARING_EV
+from bandrt.manifest import ZERO_GAP_EV
 from bandrt_export.eigensolver.graph import FLOAT, Value, op
 
 CUTS, ROUNDS = 15, 7
@@ -85,12 +86,12 @@ def window(energies: Value, mesh_weights: Value, occupied: Occupation, *, n_kpoi
     top, bottom = _highest_valence(path), _lowest_conduction(path)  # (B, 1)
     mesh_top, mesh_bottom = _highest_valence(on_mesh.where(mesh, -FAR_EV)), _lowest_conduction(on_mesh.where(mesh, FAR_EV))
     gap = bottom.least(mesh_bottom) - top.most(mesh_top)
-    is_metal = (occupied.unpaired < -0.5) | (gap <= 0.0)
+    is_metal = (occupied.unpaired < -0.5) | (gap <= ZERO_GAP_EV)
     zero = is_metal.where(fermi, (top + bottom) * 0.5)
     bands = path.transpose(0, 2, 1) - zero.unsqueeze(2)  # (B, 2 * KEPT, K)
     exists = occupied.exists.cast(FLOAT)
     above = energies.graph.constant([(np.arange(2 * KEPT) >= KEPT)])
-    crossing = (bands.min(2, keepdims=False) < 0.0).cast(FLOAT) * exists * above * is_metal.cast(FLOAT)
+    crossing = (bands.min(2, keepdims=False) < -ZERO_GAP_EV).cast(FLOAT) * exists * above * is_metal.cast(FLOAT)
     first = crossing.sum(1) + float(KEPT - n_valence)  # (B, 1)
     rows = first + energies.graph.constant([np.arange(n_bands)])  # (B, n_bands)
     chosen = rows.unsqueeze(2).equals(energies.graph.constant([[np.arange(2 * KEPT)]])).cast(FLOAT)  # (B, n_bands, 2 * KEPT)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bandrt.arguments import check_choice, check_kind, checked_whole, not_allowed
 from bandrt.bands.on_path import BandEdge, Energies
 from bandrt.crystal import Crystal
-from bandrt.manifest import BandRule
+from bandrt.manifest import ZERO_GAP_EV, BandRule
 from bandrt.quoting import shortened
 from bandrt.recipe import Scheme
 
@@ -39,9 +39,8 @@ def in_order(energies: Energies) -> Energies:
 def gaps(energies: Energies, rule: BandRule) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Apply the metal rule to one or many band structures.
 
-    A crystal is a metal when its halves overlap, ``max_k E_valence >= min_k E_conduction``, or when a band crosses zero by more
-    than the tolerance on both sides; otherwise the gap is ``min_k E_conduction - max_k E_valence``. Bands outside the rule's window
-    are not asked.
+    A crystal is a metal when its halves overlap or touch, ``min_k E_conduction - max_k E_valence <= ZERO_GAP_EV``, or when a band
+    crosses zero by more than the tolerance on both sides; otherwise that is its gap. Bands outside the rule's window are not asked.
 
     Args:
         energies: (..., n_bands, n_kpoints), eV.
@@ -56,7 +55,7 @@ def gaps(energies: Energies, rule: BandRule) -> tuple[NDArray[np.float64], NDArr
     bottom = asked.min(axis=-1).astype(np.float64)
     gap = bottom[..., n_valence:].min(axis=-1) - top[..., :n_valence].max(axis=-1)
     crosses = ((top > rule.metal_tolerance_ev) & (bottom < -rule.metal_tolerance_ev)).any(axis=-1)
-    metal = crosses | (gap <= 0.0)
+    metal = crosses | (gap <= ZERO_GAP_EV)
     return np.where(metal, 0.0, gap), metal
 
 
@@ -163,8 +162,13 @@ class BandStructure:
             return 0.5 * (top + bottom)
         asked = self.energies[self.rule.window]
         crossed = (asked.max(axis=1) > DEGENERACY_EV) & (asked.min(axis=1) < -DEGENERACY_EV)
-        # two tolerances inside the overlap the highest valence band crosses the level; where the halves only touch, just below
-        return 0.0 if crossed.any() else float(np.clip(0.0, bottom + 2 * DEGENERACY_EV, top - 2 * DEGENERACY_EV))
+        if crossed.any():
+            return 0.0
+        # two tolerances inside the overlap the highest valence band crosses the level; where the halves only touch, just below,
+        # or just above if the valence band is flat
+        low, high = bottom + 2 * DEGENERACY_EV, top - 2 * DEGENERACY_EV
+        is_flat = top - float(self._valence_top.min()) < 4 * DEGENERACY_EV
+        return low if low > high and is_flat else float(np.clip(0.0, low, high))
 
     @property
     def band_center(self) -> NDArray[np.float64]:

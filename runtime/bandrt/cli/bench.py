@@ -55,7 +55,7 @@ class BatchSizes(click.ParamType[tuple[int, ...]]):
     type=options.ENGINE,
     help="Model file, or fast or accurate for a shipped one; may be given again; fast by default.",
 )
-@click.option("--checkpoint", type=options.PATH, help="Time this checkpoint in PyTorch Geometric, too; needs torch.")
+@click.option("--checkpoint", type=options.PATH, help="Time this checkpoint in torch, too, which must be installed.")
 @click.option("--compile", "compiled", is_flag=True, help="Time the checkpoint under torch.compile, too.")
 @click.option(
     "--batch-size",
@@ -162,7 +162,8 @@ def command(
 
 
 def _open(path: Path, device: str | None, threads: int | None) -> Engine:
-    return load(path, threads=threads) if device is None else load(path, device, threads=threads)
+    """An engine alone: another one that it may hand crystals over to is measured under its own name."""
+    return load(path, device, threads=threads, hand_over=False)
 
 
 def _names(engines: Sequence[Path]) -> dict[str, Path]:

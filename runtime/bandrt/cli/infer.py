@@ -59,6 +59,7 @@ from bandrt.sources.tables import STRUCTURE_COLUMN
 @options.device("cpu, cuda or cuda:N; by default the CPU, for a plan the first GPU.")
 @click.option("--batch-size", type=click.IntRange(1), help="Crystals per run of the model; what suits the device by default.")
 @options.threads()
+@click.option("--no-hand-over", is_flag=True, help="Let the engine itself predict crystals that it would leave to another one.")
 @click.option(
     "--structure-column",
     default=STRUCTURE_COLUMN,
@@ -90,6 +91,7 @@ def command(
     device: str | None,
     batch_size: int | None,
     threads: int | None,
+    no_hand_over: bool,
     structure_column: str,
     keep: tuple[str, ...],
     as_json: bool,
@@ -124,6 +126,7 @@ def command(
         timeout=timeout,
         max_atoms=max_atoms,
         batch_size=batch_size,
+        hand_over=not no_hand_over,
         mode=mode,
         retry_failed=retry_failed,
         structure_column=structure_column,

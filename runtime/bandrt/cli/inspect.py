@@ -10,7 +10,7 @@ import click
 from bandrt.cli import options
 from bandrt.contract import HAMILTONIAN, TENSORS, TensorSpec, described, known_sizes, require_names
 from bandrt.engine import DEFAULT_ENGINE, read_manifest
-from bandrt.manifest import Bucket, EnsembleRule, Manifest, ParityReport, Solver, TrainingDomain
+from bandrt.manifest import Bucket, EnsembleRule, HandOver, Manifest, ParityReport, Solver, TrainingDomain
 from bandrt.recipe import GraphRecipe
 
 _SOLVERS: dict[Solver, str] = {
@@ -103,6 +103,7 @@ def _sections(path: Path, manifest: Manifest) -> list[tuple[str, list[tuple[str,
                 *((name, f"{value:.4g}") for name, value in sorted(training.metrics.items())),
             ],
         ),
+        *([("what it hands over", _hand_over(manifest.hand_over))] if manifest.hand_over else []),
         ("how it was verified", _parity(parity, manifest) if parity else [("parity", "not verified")]),
     ]
 
@@ -132,6 +133,10 @@ def _ensemble(ensemble: EnsembleRule) -> list[tuple[str, str]]:
             f" fitted to {ensemble.n_crystals} held-out crystals",
         ),
     ]
+
+
+def _hand_over(rule: HandOver) -> list[tuple[str, str]]:
+    return [("engine", rule.engine), ("elements", f"crystals with any of {len(rule.elements)}: {' '.join(rule.elements)}")]
 
 
 def _gaps(training: TrainingDomain) -> str:

@@ -138,7 +138,18 @@ def require_there(path: Path) -> None:
     if not os.path.isfile(path):
         why = "is a folder; name the model file in it" if os.path.isdir(path) else "there is no such model file"
         why = SPECIAL if is_special(path) else why
-        raise EngineError("engine-not-found", f"{path}: {why}")
+        raise EngineError("engine-not-found", f"{path}: {why}{names_there_are(path)}")
+
+
+def names_there_are(path: Path) -> str:
+    """What to say of a name that is no file, where one of an engine that comes with this package may be meant; else nothing."""
+    if path.suffix or len(path.parts) != 1 or os.path.lexists(path):
+        return ""
+    from difflib import get_close_matches
+
+    near = get_close_matches(path.name, (*SHIPPED_ENGINES, SHIPPED), n=1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return f"; {meant}Engines that come with bandrt: {', '.join(SHIPPED_ENGINES)}"
 
 
 def _suffix(path: Path) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.errors import InputError
-from bandrt.manifest import BandRule
+from bandrt.manifest import ZERO_GAP_EV, BandRule
 
 KEPT = 12
 """Bands kept up to half filling, and as many above it."""
@@ -31,7 +31,7 @@ class Filled:
     Attributes:
         energies: (n, K) eV relative to E_F of a metal or to mid-gap; the first half, `KEPT` unless more were asked for, are those
             that the electrons would fill. NaN where the crystal has no such band.
-        is_metal: whether bands of both halves overlap, here or on the mesh, or the number of electrons is odd.
+        is_metal: whether bands of both halves overlap or touch, here or on the mesh, or the number of electrons is odd.
         band_gap: eV, here and on the mesh; 0 for metals.
     """
 
@@ -45,7 +45,7 @@ class Filled:
         half = len(self.energies) // 2
         if not self.is_metal:
             return half
-        return int((np.nan_to_num(self.energies, nan=np.inf)[half:].min(axis=1) < 0.0).sum()) + half
+        return int((np.nan_to_num(self.energies, nan=np.inf)[half:].min(axis=1) < -ZERO_GAP_EV).sum()) + half
 
     def window(self, rule: BandRule, n_nonempty: int | None = None) -> NDArray[np.float64]:
         """The bands of a rule, (n_bands, K), around the highest nonempty one, or around a given one of these.
@@ -103,7 +103,7 @@ def fill(
     bottom = min(path[:, half].min(), mesh[:, half].min())
     top = max(path[:, half - 1].max(), mesh[:, half - 1].max())
     gap = float(bottom) - float(top)
-    is_metal = is_odd(electrons) or gap <= 0.0
+    is_metal = is_odd(electrons) or gap <= ZERO_GAP_EV
     if is_metal:
         zero = fermi_level(mesh, weights, electrons, SMEARING_EV)
     else:

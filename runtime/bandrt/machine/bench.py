@@ -28,6 +28,7 @@ from bandrt.predict import Engine, band_structure, featurize_inputs
 from bandrt.recipe import Recipe
 from bandrt.results.prediction import Failure, Prediction, Ticket
 from bandrt.results.writer import Store
+from bandrt.routes import Route
 from bandrt.sources import Source
 
 WARM_UP = 3
@@ -169,7 +170,7 @@ def featurize_sources(sources: Sequence[Source], recipes: Sequence[Recipe], *, m
     features: dict[Recipe, dict[Ticket, Features]] = {}
     failures: dict[Ticket, Failure] = {}
     for recipe in recipes:
-        found = featurize_inputs(tickets, crystals, recipe, max_atoms=max_atoms)
+        found = featurize_inputs(tickets, crystals, Route(recipe, max_atoms))
         features[recipe] = dict(found.features)
         failures = dict(found.failures) | failures
     taken = [ticket for ticket in tickets if ticket not in failures]

@@ -11,7 +11,8 @@ Arrays of a part that holds n crystals:
 - ``labels`` (n, n_vertices), padded with empty text, and ``label_indices`` (n, n_vertices), padded with -1;
 - the standard primitive cells: ``lattice`` (n, 3, 3), Å, rows, and ``atomic_numbers`` and ``frac_coords``, one crystal after the
   other, crystal i at ``atom_offsets[i]:atom_offsets[i + 1]``;
-- scalars: ``n_valence, metal_tolerance_ev, engine_sha256, format_version``;
+- scalars: ``n_valence, metal_tolerance_ev, engine_sha256, format_version``, two checksums joined by a plus where the engine hands
+  crystals over to another one;
 - from an engine that estimates it, ``uncertainty_ev`` (n,) float32;
 - where columns of the inputs were kept, ``kept``, an object of JSON for each crystal with texts by column, stored as the ids are.
 

@@ -98,7 +98,8 @@ class Failure:
         message: one sentence for people.
         input_sha256: checksum of the text that was refused, or, where none could be read, of the reason; empty for an object in
             memory.
-        engine_sha256: checksum of the engine of the run, whose recipe and size decide what it takes; empty outside a run.
+        engine_sha256: checksum of the engine of the run, whose recipe and size decide what it takes; two joined by a plus where it
+            hands crystals over; empty outside a run.
         kept: columns of the input that were asked for (``--keep``), as text by name; in files only where there are any.
     """
 

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from bandrt.domain import is_handed_over
 from bandrt.errors import OutputError, OutputInTheWayError
 from bandrt.files import clear, remove_leftovers, replaced
 from bandrt.manifest import BandRule
@@ -66,6 +67,8 @@ class Kept(NamedTuple):
 
     n_atoms: int
     """In the primitive cell; 0 of a failure."""
+    handed_over: bool = False
+    """Whether another engine made it than that of the run."""
 
 
 class Store:
@@ -87,7 +90,7 @@ class Store:
 
         Args:
             folder: where results go.
-            engine_sha256: the engine of this run.
+            engine_sha256: the engine of this run, see `bandrt.predict.Engine.checksums`.
             bands: those that are asked of it; None: those that the crystals of each part have.
             mode: ``new`` wants an absent or empty folder; ``resume`` keeps what is complete; ``overwrite`` deletes what a run left.
             retry_failed: on resume, forget the recorded failures.
@@ -166,7 +169,7 @@ class Store:
                 changed = path != _as_written(ticket.path) or kept != kept_cells(dict(ticket.kept), self._keep)
                 self._meet(row, ticket, changed=changed)
                 self._forget_failure(ticket.id)
-                return Kept(int(self._summary.rows["n_atoms"][row]))
+                return Kept(int(self._summary.rows["n_atoms"][row]), is_handed_over(_warning_codes(self._summary.line(row))))
         row = self._failures.earlier(ticket.id)
         if row is not None and self._failures.is_of(row, ticket.input_sha256):
             failure = failure_of(self._failures.line(row))
@@ -324,8 +327,8 @@ class Store:
             if (engine := str(arrays["engine_sha256"])) != self._engine_sha256:
                 raise OutputInTheWayError(
                     "engine-differs",
-                    f"{self.folder}: holds predictions of another engine ({engine[:12]}, this one is"
-                    f" {self._engine_sha256[:12]}); resume with that engine or write to another folder",
+                    f"{self.folder}: holds predictions of another engine ({_short(engine)}, this one is"
+                    f" {_short(self._engine_sha256)}); resume with that engine or write to another folder",
                 )
             self._require_bands(frame_in(arrays, path))
             for place, prediction in enumerate(predictions):
@@ -503,6 +506,11 @@ def _warning_codes(line: bytes) -> frozenset[str]:
     """Codes of the warnings in a line of the summary."""
     warnings = _csv_values(line)[COLUMNS.index("warnings")]
     return frozenset(warning.partition(":")[0] for warning in warnings.split(";")) if warnings else frozenset()
+
+
+def _short(engine_sha256: str) -> str:
+    """The beginning of a checksum, or of each of two engines."""
+    return "+".join(one[:12] for one in engine_sha256.split("+"))
 
 
 def _as_written(text: str) -> str:

@@ -29,6 +29,7 @@ from bandrt.predict import Engine, EngineWarning, default_batch_size, load, unve
 from bandrt.results.store import Mode, check_store, read_run
 from bandrt.results.summary import RESERVED
 from bandrt.results.writer import Store
+from bandrt.routes import other_engine
 from bandrt.run.interrupt import Interrupt, Interrupted
 from bandrt.run.pipeline import TIMEOUT_SECONDS, RunReport, default_max_atoms, default_workers, run
 from bandrt.run.workers import MAX_WORKERS, require_main_guard
@@ -56,6 +57,7 @@ class InferOptions:
         max_atoms: of the largest primitive cell that is predicted, since memory grows with its square; None takes 600 on the CPU,
             which 1.5 GB hold, and any number on a GPU.
         batch_size: crystals per run of the engine; None takes what suits the device.
+        hand_over: whether crystals of some elements are predicted by another engine, where the manifest says so.
         mode: what to do with an output folder that is not empty.
         retry_failed: on resume, try again what failed before.
         structure_column: the column of tables that has the crystals.
@@ -71,6 +73,7 @@ class InferOptions:
     timeout: float = TIMEOUT_SECONDS
     max_atoms: int | None = None
     batch_size: int | None = None
+    hand_over: bool = True
     mode: Mode = "new"
     retry_failed: bool = False
     structure_column: str = STRUCTURE_COLUMN
@@ -79,6 +82,7 @@ class InferOptions:
     def __post_init__(self) -> None:
         check_choices(self)
         check_kind("retry_failed", self.retry_failed, bool)
+        check_kind("hand_over", self.hand_over, bool)
         check_text("structure_column", self.structure_column)
         object.__setattr__(self, "keep", checked_keep(self.keep))
         if reserved := [name for name in self.keep if name in RESERVED]:
@@ -138,7 +142,7 @@ def _opened(options: InferOptions) -> Engine:
     """The engine; that it has no checksum is said to people, and in the record."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EngineWarning)
-        engine = load(options.engine, options.device, threads=options.threads, bands=options.bands)
+        engine = load(options.engine, options.device, threads=options.threads, bands=options.bands, hand_over=options.hand_over)
     if not engine.has_checksum:
         logging.getLogger(__name__).warning(unverified(engine.path))
     return engine
@@ -163,7 +167,7 @@ def _infer(
     _require_same(out, before, record)
     store = Store(
         out,
-        engine_sha256=engine.sha256,
+        engine_sha256=engine.checksums,
         bands=engine.manifest.bands,
         mode=options.mode,
         retry_failed=options.retry_failed,
@@ -235,7 +239,7 @@ def _require_same(out: Path, before: Mapping[str, Any], record: Mapping[str, Any
         return
     said = ", ".join(f"{name} was {_short(old)} and is {_short(new)}" for name, old, new in different)
     message = f"{out}: was begun with other choices: {said}; go on with what it has, or write to another folder"
-    raise OutputInTheWayError("engine-differs" if different[0][0] == "engine" else "options-differ", message)
+    raise OutputInTheWayError("engine-differs" if different[0][0] in ("engine", "hand_over") else "options-differ", message)
 
 
 def _deciding(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -243,6 +247,7 @@ def _deciding(record: Mapping[str, Any]) -> dict[str, Any]:
     engine, options = (part if isinstance(part := record.get(name), Mapping) else {} for name in ("engine", "options"))
     found = {
         "engine": engine.get("sha256"),
+        "hand_over": other.get("sha256") if isinstance(other := engine.get("hand_over"), Mapping) else other and str(other),
         "device": str(options["device"]).partition(":")[0] if "device" in options else None,
         "bands": options.get("bands"),
         "batch_size": options.get("batch_size"),
@@ -268,6 +273,7 @@ def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, o
     manifest = read_manifest(options.engine)
     rule = chosen_bands(manifest, options.bands, path=options.engine)
     device = default_device(options.engine) if options.device is None else options.device
+    left, other = manifest.hand_over, other_engine(options.engine, manifest) if options.hand_over else None
     return {
         "inputs": sum(1 for _ in _found(inputs, out, options, RunReport())),
         "out": str(out),
@@ -276,6 +282,7 @@ def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, o
         "variant": manifest.variant,
         "bands": rule.n_bands,
         "kpath": manifest.recipe.kpath.scheme,
+        **({"hand_over": f"{left.engine} ({' '.join(left.elements)})"} if other is not None and left is not None else {}),
         "device": device,
         "workers": _workers(options, device),
         "batch_size": options.batch_size or default_batch_size(device),
@@ -328,6 +335,7 @@ def _record(
             "precision": manifest.precision,
             "backend": manifest.backend.name,
             "has_checksum": engine.has_checksum,
+            "hand_over": _other_record(engine),
         },
         "options": {
             "device": engine.session.device,
@@ -344,6 +352,16 @@ def _record(
         },
         "recipe": dataclasses.asdict(manifest.recipe),
         "versions": {"python": platform.python_version()} | _versions(),
+    }
+
+
+def _other_record(engine: Engine) -> dict[str, Any] | str:
+    """The engine that crystals are handed over to; ``none`` where they are not."""
+    rule, other = engine.manifest.hand_over, engine.hands_over_to
+    if rule is None or other is None:
+        return "none"
+    return {"name": rule.engine, "path": str(other.path), "sha256": other.sha256, "device": other.session.device} | {
+        "elements": list(rule.elements)
     }
 
 

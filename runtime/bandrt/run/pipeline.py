@@ -25,9 +25,9 @@ from bandrt.errors import InputError
 from bandrt.features import CHUNK, Features
 from bandrt.outcomes import outcome_of
 from bandrt.predict import Engine, featurize_inputs
-from bandrt.recipe import Recipe
 from bandrt.results.prediction import Failure, Result, Ticket
 from bandrt.results.writer import Store
+from bandrt.routes import Route
 from bandrt.run.engine_thread import Answer, EngineThread
 from bandrt.run.interrupt import Interrupt, Interrupted
 from bandrt.run.workers import WorkerDied, WorkerPool
@@ -169,9 +169,7 @@ def run(
     """
     with nullcontext(interrupt) if interrupt else Interrupt() as stop:
         state = _Run(engine, store, report, Batcher(batch_size), stop, on_progress)
-        featurize = partial(
-            _featurize_chunk, recipe=engine.recipe, max_atoms=engine.manifest.profile.max_atoms, memory_atoms=max_atoms
-        )
+        featurize = partial(_featurize_chunk, route=engine.route, memory_atoms=max_atoms)
         stream = _featurized(_Inputs(sources, store, report), featurize, workers, timeout)
         with EngineThread(engine) as runner, closing(stream):
             try:
@@ -201,7 +199,9 @@ class _Kept(NamedTuple):
 
     source: Source
     atomic_numbers: range
-    """As long as those of the crystal: all that a batcher wants to know."""
+    """As long as those of the crystal: all that a batcher wants to know, but for the lane."""
+    lane: bool
+    """Whether the engine handed it over."""
 
 
 _Members = list[tuple[Ticket, Features | _Kept]]
@@ -231,7 +231,8 @@ class _Run:
         with self._stop.shielded():
             self._keep(chunk.failures, frozenset())
         for ticket, one in sorted([*chunk.features, *kept], key=lambda entry: entry[0].order):
-            for batch in self._batcher.add(ticket, one):
+            lane = one.lane if isinstance(one, _Kept) else self._engine.route.leaves(one.crystal)
+            for batch in self._batcher.add(ticket, one, lane=lane):
                 self._submit(batch, runner)
         self.tick()
 
@@ -268,7 +269,7 @@ class _Run:
             if not isinstance(one, _Kept):
                 members.append((ticket, one))
                 continue
-            again = featurize_inputs([ticket], [outcome_of(one.source.read)], self._engine.recipe, max_atoms=None)
+            again = featurize_inputs([ticket], [outcome_of(one.source.read)], self._engine.route)
             members += again.features
         return members
 
@@ -324,7 +325,7 @@ class _Inputs:
                     continue
                 self._report.skipped += 1
                 if found.n_atoms:
-                    kept.append((ticket, _Kept(source, range(found.n_atoms))))
+                    kept.append((ticket, _Kept(source, range(found.n_atoms), found.handed_over)))
             self.kept.append(kept)
             yield todo
 
@@ -356,7 +357,7 @@ def _ticket(order: int, source: Source, input_sha256: str) -> Ticket:
     return Ticket(order, source.id, source.path, (), input_sha256, tuple(source.kept.items()))
 
 
-def _featurize_chunk(chunk: Chunk, recipe: Recipe, max_atoms: int | None, memory_atoms: int | None) -> FeaturizedChunk:
+def _featurize_chunk(chunk: Chunk, route: Route, memory_atoms: int | None) -> FeaturizedChunk:
     """Read and featurise some sources; runs in a worker."""
     if not chunk:
         return FeaturizedChunk([], [], 0.0, 0.0)
@@ -368,7 +369,7 @@ def _featurize_chunk(chunk: Chunk, recipe: Recipe, max_atoms: int | None, memory
         tickets.append(_ticket(order, source, checksum))
         crystals.append(_without_traceback(outcome_of(read)))
     ready = time.perf_counter()
-    done = featurize_inputs(tickets, crystals, recipe, max_atoms=max_atoms, memory_atoms=memory_atoms)
+    done = featurize_inputs(tickets, crystals, route, memory_atoms=memory_atoms)
     return FeaturizedChunk(done.features, done.failures, ready - started, time.perf_counter() - ready)
 
 

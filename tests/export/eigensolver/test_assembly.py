@@ -16,13 +16,14 @@ import torch
 from numpy.typing import NDArray
 
 import bandrt_export.eigensolver.bands
+from bandrt.bands.band_structure import gaps
 from bandrt.contract import HAMILTONIAN_NAMES, INPUT_NAMES
 from bandrt.crystal import Crystal
 from bandrt.engine import read_manifest
 from bandrt.engine.cuda_driver import NoDriver
 from bandrt.engine.onnx.file import with_checksum
 from bandrt.errors import InputError
-from bandrt.hamiltonian.filling import Filled
+from bandrt.hamiltonian.filling import KEPT, Filled
 from bandrt.kpaths.mesh import mesh
 from bandrt.manifest import METADATA_KEY, BandRule
 from bandrt.recipe import MeshRecipe
@@ -124,6 +125,39 @@ def test_bands_that_overlap_make_a_metal(second: float, is_metal: bool) -> None:
     assert filled.is_metal is is_metal
     [found, _] = run(engine(rule), batch_of([(pairs, real_space)], KPOINTS))
     np.testing.assert_allclose(found[0], window_of(filled, rule), atol=TOLERANCE_EV, rtol=0)
+
+
+def touching(turn: NDArray[Any]) -> tuple[Pairs, RealSpace]:
+    """An atom whose s and p hop to each other: two bands ``+-|sin(2 pi k_x)|`` that touch by symmetry, in the basis of a rotation.
+
+    Two electrons fill the lower one; the Fermi level is where they touch.
+    """
+    crystal = Crystal(np.eye(3), np.array([2], np.int32), np.zeros((1, 3)))
+    pairs = find_pairs(crystal)
+    blocks = torch.zeros(len(pairs.lattice_vectors), 9, 9).double()
+    blocks[len(blocks) // 2] = torch.diag(torch.tensor([0.0, 0.0, *(20.0 + i for i in range(7))])).double()
+    for cell, vector in enumerate(pairs.lattice_vectors.tolist()):
+        if vector in ([1, 0, 0], [-1, 0, 0]):
+            blocks[cell, 0, 1], blocks[cell, 1, 0] = -0.5 * vector[0], 0.5 * vector[0]
+    turned = torch.from_numpy(turn) @ blocks @ torch.from_numpy(turn.T)
+    return pairs, RealSpace(turned, torch.from_numpy(pairs.lattice_vectors).double(), torch.zeros(0).double())
+
+
+def test_bands_that_touch_by_symmetry_are_a_metal_however_rounding_goes() -> None:
+    kpoints, rule = np.concatenate([np.zeros((1, 3)), KPOINTS[1:]]), BandRule(n_bands=2, n_valence=1, metal_tolerance_ev=0.01)
+    rng = np.random.default_rng(0)
+    turns = [np.eye(9), *(np.linalg.qr(rng.normal(size=(9, 9)))[0] for _ in range(12))]
+    given = [touching(turn) for turn in turns]
+    upper = np.abs(np.sin(2 * np.pi * kpoints[:, 0]))
+    [found, _] = run(engine(rule), batch_of(given, kpoints))
+    for (pairs, real_space), in_graph in zip(given, found, strict=True):
+        filled = fill(pairs, real_space, kpoints)
+        assert filled.is_metal
+        assert filled.n_nonempty == KEPT
+        for energies in (filled.window(rule), in_graph):
+            np.testing.assert_allclose(energies, [-upper, upper], atol=TOLERANCE_EV, rtol=0)
+            gap, is_metal = gaps(energies, rule)
+            assert (float(gap), bool(is_metal)) == (0.0, True)
 
 
 def test_a_crystal_without_enough_bands_is_no_number_and_harms_no_other() -> None:

@@ -15,7 +15,7 @@ from bandrt.bands.band_structure import DEGENERACY_EV, BandStructure, gaps, in_o
 from bandrt.crystal import Crystal
 from bandrt.features import featurize
 from bandrt.kpaths.path import Walk, sample
-from bandrt.manifest import BandRule
+from bandrt.manifest import ZERO_GAP_EV, BandRule
 from bandrt.recipe import KpathRecipe, Recipe
 
 GAP_TOLERANCE_EV = 1e-6
@@ -61,7 +61,7 @@ def test_gap_and_metal_follow_the_rule_by_brute_force(energies: np.ndarray) -> N
     table = energies.tolist()
     valence, conduction = max(map(max, table[:3])), min(map(min, table[3:]))
     crosses = any(max(band) > RULE.metal_tolerance_ev and min(band) < -RULE.metal_tolerance_ev for band in table)
-    metal = crosses or valence >= conduction
+    metal = crosses or conduction - valence <= ZERO_GAP_EV
     assert bands.is_metal == metal
     assert bands.band_gap == (0.0 if metal else pytest.approx(conduction - valence, abs=GAP_TOLERANCE_EV))
 
@@ -143,10 +143,19 @@ def test_an_edge_a_little_beyond_zero_leaves_an_insulator_an_insulator() -> None
     assert not shifted.to_pymatgen().is_metal()
 
 
-def test_touching_halves_are_a_metal_here_and_in_pymatgen() -> None:
-    bands = parabolas(0.0)
-    assert bands.is_metal
+@pytest.mark.parametrize("gap", [-1e-6, 0.0, 1e-6, 0.9 * ZERO_GAP_EV])
+@pytest.mark.parametrize("flat", [None, 2, 3])
+def test_touching_halves_are_a_metal_here_and_in_pymatgen(gap: float, flat: int | None) -> None:
+    energies = parabolas(gap).energies.copy()
+    if flat is not None:  # one of the bands that touch has no width
+        energies[flat] = energies[flat].max() if flat == 2 else energies[flat].min()
+    bands = band_structure(in_order(energies))
+    assert (bands.is_metal, bands.band_gap) == (True, 0.0)
     assert bands.to_pymatgen().is_metal()
+
+
+def test_halves_that_do_not_touch_are_an_insulator() -> None:
+    assert not parabolas(1.1 * ZERO_GAP_EV).is_metal
 
 
 def test_a_direct_gap_shows_both_edges_at_the_same_visit_of_the_corner() -> None:

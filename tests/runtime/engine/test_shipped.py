@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import bandrt
+from bandrt.cli import run
 from bandrt.cli.options import ENGINE
 from bandrt.engine import DEFAULT_ENGINE, SHIPPED_ENGINES, read_manifest, shipped_path
 
@@ -37,3 +38,32 @@ def test_what_is_here_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert ENGINE.convert("fast", None, None) == Path("fast")
     with pytest.raises(bandrt.EngineError, match="format"):
         bandrt.load("fast")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("acurate", "acurate: there is no such model file; did you mean accurate? Engines that come with bandrt: fast, accurate"),
+        ("shiped", "did you mean shipped?"),
+        ("quantum", "no such model file; Engines that come with bandrt: fast, accurate"),
+    ],
+)
+def test_a_name_that_is_none_tells_those_that_are(
+    given: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(bandrt.EngineError) as caught:
+        bandrt.load(given)
+    assert caught.value.code == "engine-not-found"
+    assert said in caught.value.message
+    Path("salt.cif").touch()
+    for arguments in (["inspect", given], ["infer", "salt.cif", "-o", "out", "--engine", given, "--dry-run"]):
+        assert run(arguments) == 1
+        assert said in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_there_is_no_name(tmp_path: Path) -> None:
+    for path in (Path("acurate.onnx"), tmp_path / "acurate", tmp_path):
+        with pytest.raises(bandrt.EngineError) as caught:
+            bandrt.load(path)
+        assert "did you mean" not in caught.value.message

@@ -24,9 +24,9 @@ N_BANDS = 30
 
 @pytest.fixture(scope="module")
 def crystals(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A metal with fewer bands below its Fermi level than are asked for, and a crystal with enough."""
+    """A metal with fewer bands below its Fermi level than are asked for, a crystal with enough, and one that is handed over."""
     folder = tmp_path_factory.mktemp("in")
-    for name in ("NiAl_mp-1487.cif", "SrTiO3_mp-4651.cif"):
+    for name in ("NiAl_mp-1487.cif", "In_mp-85.cif", "SrTiO3_mp-4651.cif"):
         (folder / name).write_bytes((examples / name).read_bytes())
     return folder
 
@@ -54,7 +54,8 @@ def test_a_crystal_has_the_bands_that_there_are_and_six_of_them_are_those_of_any
         assert (bands.vbm, bands.cbm, bands.efermi) == tuple(getattr(small.band_structure, n) for n in ("vbm", "cbm", "efermi"))
     found = {p.id: (p.band_structure.rule.n_valence, p.band_structure.n_bands) for p in read(outs[1])}
     assert found["SrTiO3_mp-4651"] == (N_BANDS // 2, N_BANDS)
-    assert found["NiAl_mp-1487"][0] < N_BANDS // 2
+    assert found["In_mp-85"][0] < N_BANDS // 2
+    assert found["NiAl_mp-1487"] == (3, 6), "what the other engine knows"
 
 
 def test_the_api_gives_what_a_run_does(crystals: Path, outs: tuple[Path, Path]) -> None:
@@ -74,7 +75,7 @@ def test_a_run_is_not_gone_on_with_by_another_number_of_bands(crystals: Path, ou
             infer(crystals, outs[0], InferOptions(engine=ACCURATE, bands=12, mode="resume", workers=0))
         assert (refused.value.code, refused.value.exit_code) == ("options-differ", 2)
     (outs[0] / "run.json").write_text(before)
-    assert infer(crystals, outs[1], InferOptions(engine=ACCURATE, bands=N_BANDS, mode="resume", workers=0)).skipped == 2
+    assert infer(crystals, outs[1], InferOptions(engine=ACCURATE, bands=N_BANDS, mode="resume", workers=0)).skipped == 3
 
 
 def test_other_formats_hold_every_band_with_nan_for_those_that_a_crystal_has_not(outs: tuple[Path, Path], tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from bandrt.domain import OPEN_D_SHELL
 from bandrt.errors import InputError
 from bandrt.kpaths import kpaths_of
 from bandrt.outcomes import onward
@@ -24,8 +25,6 @@ from bandrt_train.data.documents import DocumentText
 from bandrt_train.data.gap_labels import GapLabel, find_gaps, parse_gap
 from bandrt_train.model.hamiltonian.pairs import Pairs, find_pairs
 
-MAGNETIC = frozenset(range(23, 29))
-"""V to Ni."""
 THINNING = 8
 """Every so many points of the path are looked at."""
 CHUNK = 64
@@ -76,7 +75,7 @@ def read_gaps(
         NotFoundError, InputError: ``not-a-gap-table`` for one that cannot be read.
     """
     known: list[KnownGap] = []
-    rows = (row for row in _rows(tables, elements - MAGNETIC, max_atoms) if wanted(row[1].crystal.hill_formula))
+    rows = (row for row in _rows(tables, elements - OPEN_D_SHELL, max_atoms) if wanted(row[1].crystal.hill_formula))
     while (limit is None or len(known) < limit) and (chunk := list(islice(rows, CHUNK))):
         known += _known(chunk)
     return tuple(known[:limit])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 
+from bandrt.domain import OPEN_D_SHELL
 from bandrt.features import Features
 from bandrt.graph.bonded_network import network_warnings
-from bandrt_train.data.hamiltonian.gaps import MAGNETIC
 from bandrt_train.evaluation.hamiltonian.cases import Case
 from bandrt_train.model.hamiltonian.atoms import LANTHANIDE_ROW
 from bandrt_train.tables import element_properties
@@ -45,7 +45,7 @@ def classes_by(features: Features, *, is_metal: bool) -> frozenset[str]:
         "non-metals": not is_metal,
         "s and p elements": not with_d and not lanthanides,
         "with d elements": with_d,
-        "with V to Ni": bool(numbers & MAGNETIC),
+        "with V to Ni": bool(numbers & OPEN_D_SHELL),
         "with lanthanides": bool(lanthanides),
         "elements": len(numbers) == 1,
         "ionic": len(known) > 1 and max(known) - min(known) >= IONIC,
