@@ -2,7 +2,8 @@
 
     python tools/engine_gaps.py train/gaps/materials-project.csv.gz ENGINE... --limit 1500 -o gaps.json
 
-Each engine predicts the same crystals, drawn from the test split of the table. Printed and written are, of each engine and class,
+Each engine predicts the same crystals, drawn from the test split of the table; one that hands crystals over to another does so
+first as it ships, and then, as `ENGINE alone`, predicts them all itself. Printed and written are, of each engine and class,
 the mean absolute error of the gap of non-metals (a metal predicted has a gap of 0), the share that is right on metal or not, and
 how many non-metals are called metals.
 """
@@ -27,6 +28,8 @@ from bandrt_train.data.gap_labels import find_gaps, parse_gap
 from bandrt_train.model.hamiltonian.atoms import LANTHANIDE_ROW
 
 ACTINIDES = frozenset(range(89, 104))
+ALONE = " alone"
+"""After the name of an engine that predicts what it would leave to another."""
 CLASSES = ("all", "with V to Ni", "with lanthanides", "with actinides", "others")
 
 
@@ -94,11 +97,17 @@ def main() -> None:
     drawn = held_out(given.table, given.limit, given.max_atoms)
     report: dict[str, Any] = {"table": given.table.name, "max_atoms": given.max_atoms, "n_drawn": len(drawn), "engines": {}}
     for name in given.engines:
-        with bandrt.load(name, threads=given.threads) as engine:
-            found = gaps_of(engine, (crystal for _, crystal, _ in drawn))
-            report["engines"][name] = {"sha256": engine.sha256, "failed": found.count(None), "classes": scores(drawn, found)}
-        for of, values in report["engines"][name]["classes"].items():
-            print(name, of, *(f"{key} {value}" for key, value in values.items()), sep="  ")
+        for hand_over in (True, False):
+            with bandrt.load(name, threads=given.threads, hand_over=hand_over) as engine:
+                if not hand_over and engine.manifest.hand_over is None:
+                    continue
+                found = gaps_of(engine, (crystal for _, crystal, _ in drawn))
+                values: dict[str, Any] = {"checkpoint_sha256": engine.manifest.checkpoint_sha256, "failed": found.count(None)}
+                values["classes"] = scores(drawn, found)
+            called = name if hand_over else f"{name}{ALONE}"
+            report["engines"][called] = values
+            for of, own in values["classes"].items():
+                print(called, of, *(f"{key} {value}" for key, value in own.items()), sep="  ")
     if given.out is not None:
         given.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 

@@ -108,25 +108,26 @@ def accurate_sections() -> str:
 
 
 def gap_section() -> str:
-    """Gaps of both engines beside those of the Materials Project, by class of elements."""
+    """Gaps of the engines in a report beside those of the Materials Project, by class of elements."""
     report = read_scores(GAPS)
-    accurate, fast = (report["engines"][name]["classes"] for name in ("accurate", "fast"))
+    classes = {name: values["classes"] for name, values in report["engines"].items()}
     fields = {"gap_mae_ev": "gap MAE of non-metals, eV", "metal_accuracy": "metal or not, right"}
-    header = ["", "crystals", "non-metals", *(f"{title}: {name}" for title in fields.values() for name in ("accurate", "fast"))]
+    header = ["", "crystals", "non-metals", *(f"{title}: {name}" for title in fields.values() for name in classes)]
     rows = [
         (
             name,
             str(own["n_crystals"]),
             str(own["n_non_metals"]),
-            *(shown(one[field]) for field in fields for one in (own, fast[name])),
+            *(shown(of[name][field]) for field in fields for of in classes.values()),
         )
-        for name, own in accurate.items()
+        for name, own in classes["fast"].items()
     ]
     parts = [
         f"### Gaps of the Materials Project, {report['n_drawn']} crystals of up to {report['max_atoms']} atoms",
         "Drawn from the test split of `train/gaps`, formulas that neither engine has learned a band or a gap of"
-        " (`tools/engine_gaps.py`). Crystals with V to Ni are the accurate engine's limit: they are magnetic there, and it knows no"
-        " spin, so it calls most of their non-metals metals. Take `fast` for them; `magnetic` is among their warnings.",
+        " (`tools/engine_gaps.py`). Crystals with V to Ni are magnetic there, and the accurate engine knows no spin: alone it calls"
+        " most of their non-metals metals. So it hands them over to `fast`, and those with elements that it has seen no bands of,"
+        " with the warning `handed-over`.",
         markdown_table(header, rows),
     ]
     return "\n\n".join(parts)

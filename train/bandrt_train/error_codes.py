@@ -296,7 +296,7 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "compile-unused",
-        "bandrt bench was to compile a learned Hamiltonian, whose eigenvalues are not compiled.",
+        "A learned Hamiltonian was to be compiled by bandrt bench, and its eigenvalues are not.",
         "Leave out --compile.",
     ),
     ErrorCode(
