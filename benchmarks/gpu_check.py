@@ -34,7 +34,7 @@ import numpy as np
 
 from bandrt.bands.band_structure import gaps, in_order
 from bandrt.contract import BAND_ENERGIES, TENSORS
-from bandrt.engine import DEFAULT_ENGINE, open_session, read_manifest
+from bandrt.engine import SHIPPED_ENGINES, open_session, read_manifest
 from bandrt.engine.cuda_driver import Driver, find_driver
 from bandrt.engine.plan.file import RTX_TARGETS
 from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs, Session
@@ -106,7 +106,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--dry", is_flag=True, help="Small, on the CPU.")
 def main(engines: Any, plans: Any, arrays: Path | None, write_arrays: Path | None, out: Path | None, dry: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        check = Check(list(engines) or [DEFAULT_ENGINE], list(plans), arrays, dry, Path(folder))
+        check = Check(list(engines) or [SHIPPED_ENGINES["fast"]], list(plans), arrays, dry, Path(folder))
         if write_arrays:
             gpu_batches.save(write_arrays, gpu_batches.batches_of_examples(read_manifest(check.engines[0]), BATCH_SIZES))
             click.echo(f"wrote {write_arrays}")

@@ -22,7 +22,7 @@ BATCH_TOLERANCE_EV = 1e-5
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    with bandrt.load(threads=1) as engine:
+    with bandrt.load("fast", threads=1) as engine:
         yield engine
 
 

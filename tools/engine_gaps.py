@@ -102,11 +102,11 @@ def main() -> None:
                 if not hand_over and engine.manifest.hand_over is None:
                     continue
                 found = gaps_of(engine, (crystal for _, crystal, _ in drawn))
-                made_from = engine.manifest.checkpoint_sha256
-                classes = scores(drawn, found)
+                values: dict[str, Any] = {"checkpoint_sha256": engine.manifest.checkpoint_sha256, "failed": found.count(None)}
+                values["classes"] = scores(drawn, found)
             called = name if hand_over else f"{name}{ALONE}"
-            report["engines"][called] = {"checkpoint_sha256": made_from, "failed": found.count(None), "classes": classes}
-            for of, own in classes.items():
+            report["engines"][called] = values
+            for of, own in values["classes"].items():
                 print(called, of, *(f"{key} {value}" for key, value in own.items()), sep="  ")
     if given.out is not None:
         given.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -36,7 +36,7 @@ def main() -> None:
     """Draw both."""
     mpl.rcParams["svg.hashsalt"] = "bandrt"
     IMAGES.mkdir(parents=True, exist_ok=True)
-    with bandrt.load(threads=1) as engine:
+    with bandrt.load("fast", threads=1) as engine:
         for name, figure in (("predicted-beside-dft", predicted_beside_dft(engine)), ("shortlist", shortlist(engine))):
             figure.savefig(IMAGES / f"{name}.png", dpi=130, metadata={"Description": captions(figure)})
 

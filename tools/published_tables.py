@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bandrt.engine import DEFAULT_ENGINE, read_manifest
+from bandrt.engine import SHIPPED_ENGINES, read_manifest
 from bandrt.files import file_sha256, replaced
 from bandrt_train.evaluation import ablation
 from bandrt_train.evaluation.calibration import calibration
@@ -62,7 +62,7 @@ N_WORST = 5
 """Crystals that a card names as failures."""
 WANTED_RATIO = 2.0
 """How much faster than PyTorch Geometric an engine shall be."""
-ENGINE = ROOT / "runtime" / "bandrt" / "models" / DEFAULT_ENGINE.name
+ENGINE = ROOT / "runtime" / "bandrt" / "models" / SHIPPED_ENGINES["fast"].name
 
 
 def published() -> dict[Path, str]:

@@ -278,7 +278,7 @@ def load(
 
     Args:
         path: a model file, or the name of an engine that comes with this package: ``fast`` or ``accurate``, where nothing here is
-            called so; None opens the fast one.
+            called so; None opens the accurate one.
         device: ``cpu``, ``cuda`` or ``cuda:N``, used or refused, never replaced; None takes the CPU for an ONNX file, the first GPU
             for a plan.
         threads: CPU threads; None takes every core this process may use.

@@ -19,7 +19,7 @@ import bandrt_export.onnx
 import bandrt_export.output
 import bandrt_export.plan
 from bandrt.batch import MAX_PADDED_ATOMS
-from bandrt.engine import DEFAULT_ENGINE, read_manifest
+from bandrt.engine import SHIPPED_ENGINES, read_manifest
 from bandrt.engine.cuda_driver import Driver, Gpu, NoDriver
 from bandrt.engine.onnx.file import with_checksum
 from bandrt.engine.plan.file import sidecar
@@ -92,10 +92,10 @@ def test_the_checkpoint_becomes_a_plan_in_one_command(
 
 @pytest.mark.slow
 def test_the_shipped_engine_becomes_a_plan(rtx: Any, tmp_path: Path) -> None:
-    if not DEFAULT_ENGINE.is_file():
+    if not SHIPPED_ENGINES["fast"].is_file():
         pytest.skip("no engine ships with this checkout")
-    manifest = build_plan(DEFAULT_ENGINE, tmp_path / "model.plan", backend="tensorrt-rtx", max_atoms=16)
-    assert manifest.checkpoint_sha256 == read_manifest(DEFAULT_ENGINE).checkpoint_sha256
+    manifest = build_plan(SHIPPED_ENGINES["fast"], tmp_path / "model.plan", backend="tensorrt-rtx", max_atoms=16)
+    assert manifest.checkpoint_sha256 == read_manifest(SHIPPED_ENGINES["fast"]).checkpoint_sha256
     assert {"sm89", "sm120"} <= set(manifest.backend.targets)
 
 
@@ -105,7 +105,7 @@ def test_the_shipped_checkpoint_becomes_a_half_precision_plan_in_one_command(rtx
     options = ["--precision", "fp16", "--backend", "tensorrt-rtx", "--target", "sm89", "--max-atoms", "4", "--max-batch", "1"]
     result = CliRunner().invoke(command, ["shipped", "-o", str(output), *options], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    manifest, shipped = read_manifest(output), read_manifest(DEFAULT_ENGINE)
+    manifest, shipped = read_manifest(output), read_manifest(SHIPPED_ENGINES["fast"])
     assert (manifest.precision, shipped.precision) == ("fp16", "fp32")
     assert manifest.checkpoint_sha256 == shipped.checkpoint_sha256 == file_sha256(SHIPPED_CHECKPOINTS["fast"])
     assert manifest.parity is not None

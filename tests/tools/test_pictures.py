@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize(("name", "draw"), [("predicted-beside-dft", "predicted_beside_dft"), ("shortlist", "shortlist")])
 def test_a_picture_states_what_the_shipped_engine_predicts(name: str, draw: str) -> None:
     pictures = load_script(ROOT / "tools" / "pictures.py")
-    with bandrt.load(threads=1) as engine:
+    with bandrt.load("fast", threads=1) as engine:
         stated = pictures.captions(getattr(pictures, draw)(engine))
     with Image.open(ROOT / "docs" / "images" / f"{name}.png") as picture:
         assert picture.text["Description"] == stated, "draw them again: python tools/pictures.py"

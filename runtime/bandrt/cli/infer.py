@@ -34,7 +34,7 @@ from bandrt.sources.tables import STRUCTURE_COLUMN
     "--engine",
     default=DEFAULT_ENGINE,
     type=options.ENGINE,
-    help="Model file, or fast or accurate for one that comes with bandrt; fast by default.",
+    help="Model file, or fast or accurate for one that comes with bandrt; accurate by default.",
 )
 @click.option("--resume", is_flag=True, help="Go on with an earlier run in the folder.")
 @options.overwrite("Delete an earlier run in the folder and start again.")

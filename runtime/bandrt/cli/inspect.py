@@ -27,7 +27,7 @@ _MORE = "; more with --bands of infer"
 def command(model: Path, as_json: bool) -> None:
     """Say what MODEL is, what it was trained on and how it was verified.
 
-    MODEL is an engine, model.onnx or model.plan, or fast or accurate for one that comes with bandrt; fast by default.
+    MODEL is an engine, model.onnx or model.plan, or fast or accurate for one that comes with bandrt; accurate by default.
 
     Exit codes: 0 said, 1 it cannot be read, 2 wrong usage.
     """

@@ -28,7 +28,7 @@ ONNX_SUFFIX, PLAN_SUFFIX = ".onnx", ".plan"
 """What model files are called, in lower case: ONNX files and TensorRT plans."""
 SHIPPED_ENGINES = MappingProxyType({name: Path(__file__).parents[1] / "models" / f"{name}.onnx" for name in ("fast", "accurate")})
 """The models that come with this package, by name."""
-DEFAULT_ENGINE = SHIPPED_ENGINES["fast"]
+DEFAULT_ENGINE = SHIPPED_ENGINES["accurate"]
 """What is taken where none is named."""
 SHIPPED = "shipped"
 """What the default is called, too."""

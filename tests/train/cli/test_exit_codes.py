@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bandrt.cli import run
-from bandrt.engine import DEFAULT_ENGINE
+from bandrt.engine import SHIPPED_ENGINES
 from bandrt_train.data.dataset import Dataset
 from bandrt_train.weights import SHIPPED_CHECKPOINTS
 
@@ -49,7 +49,12 @@ def names(data: Dataset, tmp_path: Path) -> dict[str, Path]:
     config = tmp_path / "tiny.toml"
     config.write_text("epochs = 1\n[model]\nd_model = 12\nn_heads = 2\nn_kpoints = 32\n", encoding="utf-8")
     places = {"lost": tmp_path / "lost", "out": tmp_path / "out"}
-    return places | {"config": config, "data": data.folder, "shipped": SHIPPED_CHECKPOINTS["fast"], "engine": DEFAULT_ENGINE}
+    return places | {
+        "config": config,
+        "data": data.folder,
+        "shipped": SHIPPED_CHECKPOINTS["fast"],
+        "engine": SHIPPED_ENGINES["fast"],
+    }
 
 
 def refused(command: str, names: dict[str, Path], capsys: Captured) -> tuple[int, str]:

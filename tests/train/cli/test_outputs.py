@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from bandrt.cli import run
-from bandrt.engine import DEFAULT_ENGINE
+from bandrt.engine import SHIPPED_ENGINES
 from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.data.dataset import Dataset
 from bandrt_train.data.documents import DocumentText
@@ -36,7 +36,7 @@ def arguments(data: Dataset, tmp_path: Path) -> Arguments:
         "fit": [tmp_path / "config.toml", "--data", data.folder],
         "ensemble": [tmp_path / "a.pt", tmp_path / "b.pt", "--data", data.folder],
         "evaluate": [tmp_path / "a.pt", data.folder],
-        "card": [DEFAULT_ENGINE, tmp_path / "report.json"],
+        "card": [SHIPPED_ENGINES["fast"], tmp_path / "report.json"],
         "download": ["--all", "--key-file", tmp_path / "key"],
     }
     return lambda command: ["train", command, *map(str, words[command])]
@@ -136,7 +136,7 @@ def test_a_data_set_of_nothing_is_an_error_and_leaves_nothing(
 def test_a_model_card_needs_no_torch(tmp_path: Path) -> None:
     report = {"format_version": 1, "sets": [{}], "model": {"file": "a.onnx", "sha256": "0" * 64, "checkpoint_sha256": "1" * 64}}
     (tmp_path / "report.json").write_text(json.dumps(report), encoding="utf-8")
-    arguments = ["train", "card", str(DEFAULT_ENGINE), str(tmp_path / "report.json"), "-o", str(tmp_path / "CARD.md")]
+    arguments = ["train", "card", str(SHIPPED_ENGINES["fast"]), str(tmp_path / "report.json"), "-o", str(tmp_path / "CARD.md")]
     code = f"import sys; sys.modules['torch'] = None; from bandrt.cli import run; sys.exit(run({arguments!r}))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.stderr.startswith("error [other-model]: a report is about a.onnx")

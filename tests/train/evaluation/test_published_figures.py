@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from bandrt.engine import DEFAULT_ENGINE, SHIPPED_ENGINES, read_manifest
+from bandrt.engine import SHIPPED_ENGINES, read_manifest
 from bandrt.files import file_sha256
 from bandrt_train.cli.group import group
 from bandrt_train.evaluation.directness import SAME_EV
@@ -38,7 +38,7 @@ def test_every_published_figure_comes_from_a_stored_report(publish: ModuleType) 
 @pytest.mark.parametrize("name", ["test", "later", "validation", "external"])
 def test_the_reports_are_about_the_shipped_engine(name: str) -> None:
     report = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    assert report["model"]["sha256"] == file_sha256(DEFAULT_ENGINE), "a new engine ships: evaluate it (train/RESULTS.md)"
+    assert report["model"]["sha256"] == file_sha256(SHIPPED_ENGINES["fast"]), "a new engine ships: evaluate it (train/RESULTS.md)"
     if name in ("test", "validation"):
         assert all(one["split"] == name and one["n_formulas_seen"] == 0 for one in report["sets"])
 
@@ -46,7 +46,7 @@ def test_the_reports_are_about_the_shipped_engine(name: str) -> None:
 def test_the_figures_in_the_sentences_of_the_readme_are_the_stored_ones(publish: ModuleType) -> None:
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     test, later = (json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["sets"][0] for name in ("test", "later"))
-    trained = read_manifest(DEFAULT_ENGINE).training
+    trained = read_manifest(SHIPPED_ENGINES["fast"]).training
     latencies = [row["latency"]["p50_ms"] for row in publish.benchmark("bench")["latency"] if row["batch"] == 1]
     ranked = [one["calibration"]["spearman"] for one in (test, later)]
     for sentence in (
@@ -72,7 +72,7 @@ def test_the_labels_called_later_are_none_that_the_engine_was_trained_on() -> No
 def test_the_validation_errors_are_those_in_the_manifest() -> None:
     stored = json.loads((RESULTS / "validation.json").read_text(encoding="utf-8"))
     [bands] = [one for one in stored["sets"] if one["kind"] == "bands"]
-    trained = read_manifest(DEFAULT_ENGINE).training.metrics
+    trained = read_manifest(SHIPPED_ENGINES["fast"]).training.metrics
     if not bands["training_known"]:
         pytest.skip("the labels have grown since this engine was trained")
     for field in ("energy_mae_ev", "gap_mae_ev", "metal_accuracy"):
@@ -81,9 +81,11 @@ def test_the_validation_errors_are_those_in_the_manifest() -> None:
 
 def test_the_card_command_writes_what_is_published(publish: ModuleType, tmp_path: Path) -> None:
     reports = [str(RESULTS / f"{name}.json") for name in publish.REPORTS]
-    arguments = ["card", str(DEFAULT_ENGINE), *reports, "-o", str(tmp_path / "card.md"), "--sources", publish.SOURCES]
+    arguments = ["card", str(SHIPPED_ENGINES["fast"]), *reports, "-o", str(tmp_path / "card.md"), "--sources", publish.SOURCES]
     CliRunner().invoke(group, arguments, catch_exceptions=False)
-    assert (tmp_path / "card.md").read_text(encoding="utf-8") == DEFAULT_ENGINE.with_name("README.md").read_text(encoding="utf-8")
+    assert (tmp_path / "card.md").read_text(encoding="utf-8") == SHIPPED_ENGINES["fast"].with_name("README.md").read_text(
+        encoding="utf-8"
+    )
 
 
 def block(page: str, name: str) -> list[list[str]]:

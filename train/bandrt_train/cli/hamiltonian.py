@@ -152,7 +152,7 @@ def fit(
     help="Which formulas: those that a model did not learn, or one of the splits of them.",
 )  # fmt: skip
 @click.option(
-    "--beside", type=CHECKPOINT, help="Checkpoint of six bands, or shipped, to compare with where neither has learned."
+    "--beside", type=CHECKPOINT, help="Checkpoint of six bands, or fast, to compare with where neither has learned."
 )  # fmt: skip
 @options.out("JSON file to write, with every crystal.")
 @options.overwrite("Replace the file if it is there already.")

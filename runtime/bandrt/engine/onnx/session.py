@@ -61,8 +61,8 @@ class OnnxSession:
         if on_host and kind == "cuda":
             raise EngineError(
                 "device-unavailable",
-                f"{path}: its bands are computed with LAPACK, on the CPU alone; run it with --device cpu, or export it again with"
-                " --solver graph",
+                f"{path}: its bands are computed with LAPACK, on the CPU alone; run it with --device cpu, take another engine"
+                " (--engine fast), or export it again with --solver graph",
             )
         self._gives = HAMILTONIAN if on_host else tuple(TENSORS[name] for name in self._manifest.outputs if name in TENSORS)
         try:

@@ -14,7 +14,7 @@ import pytest
 
 import bandrt
 from bandrt.cli import run
-from bandrt.engine import DEFAULT_ENGINE, has_checksum, read_manifest
+from bandrt.engine import SHIPPED_ENGINES, has_checksum, read_manifest
 from bandrt.engine.onnx.file import CHECKSUM_KEY, with_checksum
 from bandrt.errors import BandrtError, EngineError
 from bandrt.manifest import METADATA_KEY
@@ -44,7 +44,7 @@ def without_checksum(path: Path, target: Path) -> Path:
 
 
 def test_a_flipped_bit_anywhere_is_refused_or_changes_no_energy(tmp_path: Path) -> None:
-    raw, expected, path = DEFAULT_ENGINE.read_bytes(), energies(DEFAULT_ENGINE), tmp_path / "flipped.onnx"
+    raw, expected, path = SHIPPED_ENGINES["fast"].read_bytes(), energies(SHIPPED_ENGINES["fast"]), tmp_path / "flipped.onnx"
     rng = np.random.default_rng(7)
     places = [*rng.integers(0, len(raw), 30), *rng.integers(len(raw) - 5700, len(raw), 30), *range(8), len(raw) - 1]
     refused = 0
@@ -74,7 +74,7 @@ def test_the_checksum_takes_the_place_of_an_old_one(tiny_engine: Path) -> None:
     raw = tiny_engine.read_bytes()
     assert with_checksum(raw) == raw
     assert has_checksum(tiny_engine)
-    assert has_checksum(DEFAULT_ENGINE)
+    assert has_checksum(SHIPPED_ENGINES["fast"])
 
 
 def test_an_engine_of_before_the_checksum_is_loaded_with_a_warning(tiny_engine: Path, tmp_path: Path) -> None:
