@@ -111,12 +111,12 @@ def test_a_figure_draws_every_band_the_valence_half_apart(outs: tuple[Path, Path
 
 
 def test_an_engine_that_knows_six_bands_refuses_more(crystals: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["infer", str(crystals), "-o", str(tmp_path / "out"), "--bands", "12"]) == 1
+    assert run(["infer", str(crystals), "-o", str(tmp_path / "out"), "--engine", "fast", "--bands", "12"]) == 1
     assert "[bands-fixed]" in (said := capsys.readouterr().err)
     assert "accurate" in said
     assert not (tmp_path / "out").exists()
     for choice, code in ((12, "bands-fixed"), (7, "bad-argument"), (4, "bad-argument")):
         with pytest.raises(BandrtError) as refused:
-            dry_run(crystals, tmp_path / "out", InferOptions(bands=choice))
+            dry_run(crystals, tmp_path / "out", InferOptions(engine=SHIPPED_ENGINES["fast"], bands=choice))
         assert refused.value.code == code
     assert dry_run(crystals, tmp_path / "out", InferOptions(engine=ACCURATE, bands=12))["bands"] == 12
