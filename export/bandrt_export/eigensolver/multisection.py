@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from bandrt.hamiltonian.trips import SHARED_CUTS
 from bandrt_export.eigensolver.graph import FLOAT, INT, Value, concat, loop, op, scan
 from bandrt_export.eigensolver.tridiagonal import Tridiagonal
 
-SHARED_CUTS = 255
-"""Of the first round, in which all eigenvalues have the same interval."""
 CUTS, ROUNDS = 15, 3
 """Of each eigenvalue's interval in further rounds: the last is a 2^20th of the first, 1e-4 eV of 100."""
 MARGIN_EV = 1e-3

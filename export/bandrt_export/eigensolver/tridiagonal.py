@@ -17,7 +17,7 @@ from bandrt_export.eigensolver.graph import FLOAT, INT, Value, concat, counted, 
 SHORT_EV = 1e-12
 """A column this short is zero already."""
 BLOCK = 8
-"""Columns a block. A matrix is read once a column and written once a block: with 8, a large one takes a third less than with 4 or 16."""
+"""Columns a block. A matrix is read once a column, and written once a block: with 8, large ones take a third less than with 4."""
 EACH = 4
 """Vectors that a column brings to a block: two complex ones."""
 STAGES = 3
