@@ -14,8 +14,8 @@ ends where a tensor could have more than 2^31 bytes.
 SHARED_CUTS = 255
 """Of the interval in which all levels of a matrix are looked for first."""
 BYTES_PER_PAIR, BYTES_PER_ATOM, BYTES_PER_MATRIX = 2_600, 16_000, 31_000
-"""What a matrix takes at the peak of ONNX Runtime, with some fifty neighbours an atom: four copies of it, or two beside the phases of
-all pairs; the blocks of its crystal; and each cut beside each level. Measured with 4 to 40 atoms."""
+"""What a matrix takes at the peak of ONNX Runtime, with some fifty neighbours an atom: four copies of it, or two beside the phases
+of all pairs; the blocks of its crystal; and each cut beside each level. Measured with 4 to 40 atoms."""
 
 
 def numbers_of(n_rows: int) -> int:
