@@ -10,9 +10,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
-import math
+import re
 from collections.abc import Sequence
-from itertools import pairwise, product
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from bandrt.engine.plan.file import sidecar, timings
 from bandrt.engine.plan.tensorrt import PlanBackend, import_backend, make_logger
 from bandrt.errors import UsageError
 from bandrt.files import check_file, replaced
+from bandrt.kpaths.mesh import largest_mesh
 from bandrt.manifest import Backend, Bucket, Manifest, Precision, Profile
 from bandrt_export.errors import ExportError
 from bandrt_export.output import heartbeat
@@ -40,6 +41,8 @@ OLDEST_FP32_TARGET = 80
 """TensorRT-RTX 1.7 has no fp32 products for compute capability 7.5, and every model has some."""
 SLOTS_FACTOR = 4
 """How many times the recipe's neighbours an atom may have in a plan, where edges run from the centre and their ends pile up."""
+SCRATCH = re.compile(r"Total Activation Memory: (\d+) bytes")
+"""What the builder says of each optimisation profile; the memory itself could be asked for on a GPU alone."""
 USUAL_BONDS, MOST_BONDS = 48, 128
 """Neighbours of an atom where the recipe takes all within reach of a bond: what a plan is fastest at, and what it holds."""
 
@@ -88,7 +91,7 @@ def build_plan(
     compute_capabilities = builder.targets(targets)
     network = builder.parse(model)
     check_precision(builder.products(network), model, manifest.precision)
-    profile = profile_of(max_atoms, max_batch)
+    profile = profile_of(max_atoms, max_batch, alone=manifest.variant != "hamiltonian")
     graph, mesh = manifest.recipe.graph, manifest.recipe.mesh
     n_slots = graph.n_neighbors if graph.rule == "nearest" else USUAL_BONDS
     if builder.takes_any_slots(network):
@@ -100,7 +103,7 @@ def build_plan(
         )
     manifest = dataclasses.replace(
         manifest,
-        profile=profile,
+        profile=dataclasses.replace(profile, buckets=with_scratch(profile.buckets, builder.scratch_bytes)),
         backend=Backend(
             name=backend,
             version=builder.version,
@@ -112,6 +115,10 @@ def build_plan(
         ),
     )
     _write(output, content, manifest, cache)
+    for bucket in manifest.profile.buckets:
+        if bucket.scratch_bytes is not None:
+            atoms, crystals = f"{bucket.min_atoms} to {bucket.max_atoms}", f"{bucket.min_batch} to {bucket.max_batch}"
+            log.info("scratch for %s crystals of %s atoms: up to %.0f MB", crystals, atoms, bucket.scratch_bytes / 1e6)
     log.info("wrote %s, %.1f MB, and %s", output, output.stat().st_size / 1e6, sidecar(output).name)
     return manifest
 
@@ -137,26 +144,34 @@ def prepare(output: Path, *, backend: PlanBackend, targets: Sequence[str] = ()) 
     PlanBuilder(backend, find_driver()).targets(targets)
 
 
-def profile_of(max_atoms: int, max_batch: int) -> Profile:
-    """Divide all sizes into buckets: by atoms, and for each into single crystals and batches.
+def profile_of(max_atoms: int, max_batch: int, *, alone: bool = True) -> Profile:
+    """Divide all sizes into buckets by atoms. A batch holds as many crystals as the pipeline ever puts together of such a size.
 
-    A batch holds as many crystals as the pipeline ever puts together of such a size.
+    Args:
+        max_atoms: of the largest crystal.
+        max_batch: crystals in a batch.
+        alone: whether single crystals have buckets of their own. The k-points of a learned Hamiltonian are a batch already, and
+            plans are as large, and take as long to build, as they have buckets.
     """
     edges = [0, *(edge for edge in ATOM_BUCKETS if edge < max_atoms), max_atoms]
     buckets: list[Bucket] = []
     for below, largest in pairwise(edges):
         smallest = below + 1
+        most = max(1, min(max_batch, MAX_PADDED_ATOMS // smallest))
+        if not alone:
+            buckets.append(Bucket(smallest, largest, 1, most))
+            continue
         buckets.append(Bucket(smallest, largest, 1, 1))
-        most = min(max_batch, MAX_PADDED_ATOMS // smallest)
         if most > 1:
             buckets.append(Bucket(smallest, largest, 2, most))
     return Profile(max_atoms=max_atoms, max_batch=max_batch, buckets=tuple(buckets))
 
 
-def largest_mesh(most: int) -> int:
-    """How many points a mesh of at most so many along each axis keeps, of those that k and -k say twice: 112 of 6."""
-    sizes = product(range(1, most + 1), repeat=3)
-    return max((math.prod(axes) + math.prod(2 - size % 2 for size in axes)) // 2 for axes in sizes)
+def with_scratch(buckets: Sequence[Bucket], found: Sequence[int]) -> tuple[Bucket, ...]:
+    """Buckets with the bytes that each computes in, where the builder has said it of every one, in their order."""
+    if len(found) != len(buckets):
+        return tuple(buckets)
+    return tuple(dataclasses.replace(bucket, scratch_bytes=n) for bucket, n in zip(buckets, found, strict=True))
 
 
 def check_precision(found: tuple[int, int], model: Path, precision: Precision) -> None:
@@ -200,8 +215,14 @@ class PlanBuilder:
             )
         self.version = str(self.trt.__version__)
         self.problems: list[str] = []
-        self.logger = make_logger(self.trt, self.problems)
+        self.scratch_bytes: list[int] = []
+        """Of each optimisation profile that was built, in their order."""
+        self.logger = make_logger(self.trt, self.problems, on_message=self._hear)
         self.builder = self.trt.Builder(self.logger)
+
+    def _hear(self, message: str) -> None:
+        if said := SCRATCH.match(message):
+            self.scratch_bytes.append(int(said[1]))
 
     def targets(self, wanted: Sequence[str]) -> dict[str, Any]:
         """The GPUs that a plan is for: names as in the manifest, with TensorRT-RTX's values for them."""

@@ -115,10 +115,14 @@ class Bucket:
     max_atoms: int
     min_batch: int
     max_batch: int
+    scratch_bytes: int | None = None
+    """Of the GPU, what the plan was built to compute in at most, inputs, outputs and weights aside; None where its builder does not
+    say. A batch of one shape takes what that shape needs."""
 
     def __post_init__(self) -> None:
         check_fields(self)
         _check_counts(self, "min_atoms", "max_atoms", "min_batch", "max_batch", at_least=1)
+        _check_counts(self, "scratch_bytes")
         for small, large in (("min_atoms", "max_atoms"), ("min_batch", "max_batch")):
             checked_whole(large, getattr(self, large), at_least=getattr(self, small))
 

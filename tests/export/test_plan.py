@@ -29,7 +29,7 @@ from bandrt.manifest import METADATA_KEY, Backend, Bucket, Profile
 from bandrt_export.cli.export import command
 from bandrt_export.errors import ExportError
 from bandrt_export.output import heartbeat
-from bandrt_export.plan import PlanBackend, PlanBuilder, build_plan, profile_of
+from bandrt_export.plan import PlanBackend, PlanBuilder, build_plan, profile_of, with_scratch
 from bandrt_train.weights import SHIPPED_CHECKPOINTS
 
 NO_DRIVER = NoDriver("this machine has no NVIDIA driver (libcuda.so.1 is not there)")
@@ -63,9 +63,12 @@ def test_a_plan_is_built_in_both_precisions_and_its_manifest_reads_back(
     source = read_manifest(model)
     assert manifest.precision == source.precision == precision
     assert manifest.backend == Backend("tensorrt-rtx", rtx.__version__, 20, ("sm89", "sm120"), file_sha256=file_sha256(output))
-    assert manifest.profile == Profile(
+    buckets = manifest.profile.buckets
+    assert all(bucket.scratch_bytes is not None and bucket.scratch_bytes > 1e5 for bucket in buckets)
+    assert replace(manifest.profile, buckets=tuple(replace(bucket, scratch_bytes=None) for bucket in buckets)) == Profile(
         24, 4, buckets=(Bucket(1, 16, 1, 1), Bucket(1, 16, 2, 4), Bucket(17, 24, 1, 1), Bucket(17, 24, 2, 4))
     )
+    assert caplog.text.count("scratch for ") == 4
     assert replace(manifest, backend=source.backend, profile=source.profile) == source
     products = {"fp32": "0 of 25 matrix products in fp16", "fp16": "20 of 25 matrix products in fp16"}[precision]
     assert f"{precision}, strongly typed: {products}" in caplog.text
@@ -212,12 +215,18 @@ def test_a_build_that_fails_says_why_and_leaves_the_old_plan(
 ) -> None:
     output = tmp_path / "model.plan"
     output.write_bytes(b"the old one")
-    monkeypatch.setattr(bandrt_export.plan, "profile_of", lambda max_atoms, max_batch: Profile(8, 1))
+    monkeypatch.setattr(bandrt_export.plan, "profile_of", lambda max_atoms, max_batch, *, alone: Profile(8, 1))
     with pytest.raises(ExportError, match="no optimization profile has been defined") as caught:
         build_plan(exported.engine, output, backend="tensorrt-rtx", targets=["sm89"])
     assert caught.value.code == "plan-not-built"
     assert output.read_bytes() == b"the old one"
     assert not sidecar(output).exists()
+
+
+def test_scratch_is_promised_where_it_was_said_of_every_bucket() -> None:
+    buckets = profile_of(16, 2).buckets
+    assert [one.scratch_bytes for one in with_scratch(buckets, [7, 9])] == [7, 9]
+    assert with_scratch(buckets, [7]) == with_scratch(buckets, []) == buckets
 
 
 def test_a_build_says_that_it_is_alive(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -230,9 +239,10 @@ def test_a_build_says_that_it_is_alive(monkeypatch: pytest.MonkeyPatch, caplog: 
     assert caplog.messages[:3] == ["building", "building, 0 s", "building, 0 s"]
 
 
+@pytest.mark.parametrize("alone", [True, False])
 @pytest.mark.parametrize(("max_atoms", "max_batch"), [(1, 1), (16, 64), (17, 2), (128, 64), (512, 256), (5000, 8)])
-def test_the_buckets_hold_every_batch_that_the_pipeline_makes(max_atoms: int, max_batch: int) -> None:
-    profile = profile_of(max_atoms, max_batch)
+def test_the_buckets_hold_every_batch_that_the_pipeline_makes(max_atoms: int, max_batch: int, alone: bool) -> None:
+    profile = profile_of(max_atoms, max_batch, alone=alone)
     rng = np.random.default_rng(0)
     for n_atoms in {1, max_atoms, *map(int, rng.integers(1, max_atoms + 1, 50))}:
         for batch in {1, max(1, min(max_batch, MAX_PADDED_ATOMS // n_atoms))}:

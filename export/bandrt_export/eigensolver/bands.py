@@ -1,18 +1,15 @@
-"""Bands around half filling at all k-points of a batch, some matrices at a time, so that memory does not grow with their number."""
+"""Bands around half filling at all k-points of a batch, some matrices at a time, so that memory does not grow with their number.
+
+How many these are, `bandrt.hamiltonian.trips` says for the runtime, too.
+"""
 
 from __future__ import annotations
 
+from bandrt.hamiltonian.trips import HELD, SHARED_CUTS
 from bandrt_export.eigensolver.bloch import Blocks, bloch
 from bandrt_export.eigensolver.graph import INT, Value, counted, loop
-from bandrt_export.eigensolver.multisection import SHARED_CUTS, eigenvalues
+from bandrt_export.eigensolver.multisection import eigenvalues
 from bandrt_export.eigensolver.tridiagonal import tridiagonal
-
-HELD = 2**24
-"""Numbers that the matrices of one trip and the cuts of their levels may have together, 64 MiB, if that is a matrix at least.
-
-It depends on the atoms alone and not on the batch, since TensorRT plans for the largest of all factors of a profile at once, and
-ends where a tensor could have more than 2^31 bytes.
-"""
 
 
 def bands(shared: Blocks, flat_levels: Value, wanted: Value, kpoints: Value, n_wanted: int, nowhere_ev: float) -> Value:

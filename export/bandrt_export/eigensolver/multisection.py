@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from bandrt_export.eigensolver.graph import FLOAT, Value, concat, op, scan
+from bandrt.hamiltonian.trips import SHARED_CUTS
+from bandrt_export.eigensolver.graph import FLOAT, INT, Value, concat, loop, op, scan
 from bandrt_export.eigensolver.tridiagonal import Tridiagonal
 
-SHARED_CUTS = 255
-"""Of the first round, in which all eigenvalues have the same interval."""
 CUTS, ROUNDS = 15, 3
 """Of each eigenvalue's interval in further rounds: the last is a 2^20th of the first, 1e-4 eV of 100."""
 MARGIN_EV = 1e-3
@@ -56,11 +55,14 @@ def eigenvalues(matrix: Tridiagonal, flat_levels: Value, wanted: Value, n_wanted
     below = (shared.unsqueeze(1) <= wanted.unsqueeze(2)).cast(FLOAT).sum(2, keepdims=False)  # (R, n_wanted)
     width = width * (1.0 / (SHARED_CUTS + 1))
     lows = low + below * width
-    for _ in range(ROUNDS):
-        shifts = lows.unsqueeze(2) + width.unsqueeze(2) * constant([[_fractions(CUTS)]])  # (R, n_wanted, CUTS)
+
+    def narrowed(trip: Value, low: Value, width: Value) -> tuple[list[Value], list[Value]]:
+        shifts = low.unsqueeze(2) + width.unsqueeze(2) * constant([[_fractions(CUTS)]])  # (R, n_wanted, CUTS)
         found = counts(shifts.reshape(0, n_wanted * CUTS)).reshape(0, n_wanted, CUTS)
-        width = width * (1.0 / (CUTS + 1))
-        lows = lows + (found <= wanted.unsqueeze(2)).cast(FLOAT).sum(2, keepdims=False) * width
+        narrow = width * (1.0 / (CUTS + 1))
+        return [low + (found <= wanted.unsqueeze(2)).cast(FLOAT).sum(2, keepdims=False) * narrow, narrow], []
+
+    lows, width = loop(constant([ROUNDS], INT), [lows, width], narrowed)
     return lows + width * 0.5
 
 

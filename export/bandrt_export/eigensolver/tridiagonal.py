@@ -10,12 +10,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bandrt_export.eigensolver.graph import FLOAT, Value, concat, counted, loop
+import numpy as np
+
+from bandrt_export.eigensolver.graph import FLOAT, INT, Value, concat, counted, loop
 
 SHORT_EV = 1e-12
 """A column this short is zero already."""
-BLOCK = 4
-"""Columns a block. A matrix is read once a column and written once a block."""
+BLOCK = 8
+"""Columns a block. A matrix is read once a column, and written once a block: with 8, large ones take a third less than with 4."""
+EACH = 4
+"""Vectors that a column brings to a block: two complex ones."""
 STAGES = 3
 """How often columns that are done are cut off, since what a Loop carries keeps its shape. With 3, work is half of that without."""
 
@@ -30,12 +34,12 @@ class Tridiagonal(NamedTuple):
 
 
 class _Reflections(NamedTuple):
-    """What the columns done in a block make of A: A - P Q."""
+    """What columns of a block make of A: A - P Q. Those of a whole block have zeros where a column is not done."""
 
     left: Value
-    """P, (R, n, 4 a column)."""
+    """P, (R, n, `EACH` a column)."""
     right: Value
-    """Q, (R, 4 a column, 2n)."""
+    """Q, (R, `EACH` a column, 2n)."""
 
 
 def tridiagonal(matrix: Value) -> Tridiagonal:
@@ -57,7 +61,7 @@ def tridiagonal(matrix: Value) -> Tridiagonal:
             # halves first: a reshape and a cut of two axes between Loops are not built by TensorRT-RTX 1.7
             matrix = concat(2, *(half.cut(1, gone).cut(2, gone) for half in matrix.halves(2)))
             left, done = left - gone, until
-    rows = [concat(0, *parts).transpose(0, 2, 1).reshape(-1, matrix.size(0), 1) for parts in zip(*found, strict=True)]
+    rows = [concat(0, *parts).reshape(-1, matrix.size(0), 1) for parts in zip(*found, strict=True)]
     return Tridiagonal(*(one.cut(0, 0, size) for one in rows))
 
 
@@ -70,26 +74,28 @@ def _reflected(matrix: Value, places: Value, trips: Value) -> list[Value]:
         trips: (1,) how many blocks.
 
     Returns:
-        The matrix, and by blocks, (trips, R, BLOCK), the diagonal and the squared off-diagonal.
+        The matrix, and by blocks, (trips, BLOCK, R, 1), the diagonal and the squared off-diagonal.
     """
     last = places.size(0) - 1
 
     def block(trip: Value, a: Value) -> tuple[list[Value], list[Value]]:
-        done: _Reflections | None = None
-        diagonal, off_squared = [], []
-        for step in range(BLOCK):
-            index = trip.reshape(1) * BLOCK + step
-            d, e2, new = _column(a, done, places, index, index.least(last))
-            diagonal.append(d)
-            off_squared.append(e2)
-            done = _Reflections(concat(2, done.left, new.left), concat(1, done.right, new.right)) if done else new
-        assert done is not None
-        return [a - done.left @ done.right], [concat(1, *diagonal), concat(1, *off_squared)]
+        first = trip.reshape(1) * BLOCK
+
+        def column(step: Value, left: Value, right: Value) -> tuple[list[Value], list[Value]]:
+            index = first + step.reshape(1)
+            d, e2, new = _column(a, _Reflections(left, right), places, index, index.least(last))
+            kept = EACH * (BLOCK - 1)
+            return [concat(2, new.left, left.cut(2, 0, kept)), concat(1, new.right, right.cut(1, 0, kept))], [d, e2]
+
+        none = a.graph.constant(np.zeros((1, EACH * BLOCK, 1))), a.graph.constant(np.zeros((1, 1, EACH * BLOCK)))
+        begun = [a.cut(2, 0, 1) * none[1], a.cut(1, 0, 1) * none[0]]
+        left, right, diagonal, off_squared = loop(a.graph.constant([BLOCK], INT), begun, column)
+        return [a - left @ right], [diagonal, off_squared]
 
     return loop(trips, [matrix], block)
 
 
-def _column(a: Value, done: _Reflections | None, places: Value, index: Value, inside: Value) -> tuple[Value, Value, _Reflections]:
+def _column(a: Value, done: _Reflections, places: Value, index: Value, inside: Value) -> tuple[Value, Value, _Reflections]:
     """Reflect one column.
 
     Args:
@@ -103,9 +109,7 @@ def _column(a: Value, done: _Reflections | None, places: Value, index: Value, in
         The element on the diagonal and the squared modulus of that beside it, both (R, 1), and the reflection.
     """
     constant = a.graph.constant
-    row = a.take(1, inside)  # (R, 1, 2n)
-    if done:
-        row = row - done.left.take(1, inside) @ done.right
+    row = a.take(1, inside) - done.left.take(1, inside) @ done.right  # (R, 1, 2n)
     column = row.reshape(0, 2, -1) * constant([[[1.0], [-1.0]]])  # (R, 2, n): A is Hermitian
     here, below, next_one = (mask.cast(FLOAT) for mask in (places.equals(index), places > index, places.equals(index + 1)))
     d = (column * here).sum(2, keepdims=False).cut(1, 0, 1)  # (R, 1)
@@ -117,9 +121,7 @@ def _column(a: Value, done: _Reflections | None, places: Value, index: Value, in
     v = x + phase * norm * next_one  # (R, 2, n)
     length = (e2 + norm * size) * 2.0  # v† v
     tau = (length > SHORT_EV**2).cast(FLOAT) * 2.0 / length.most(SHORT_EV**2)
-    product = v @ a  # (R, 2, 2n)
-    if done:
-        product = product - (v @ done.left) @ done.right
+    product = v @ a - (v @ done.left) @ done.right  # (R, 2, 2n)
     by_real, by_imaginary = product.reshape(0, 2, 2, -1).halves(1)  # (R, 1, 2, n): Re v and Im v, times both parts of A
     first, second = by_imaginary.halves(2)
     turned = concat(2, second, first)
@@ -128,7 +130,7 @@ def _column(a: Value, done: _Reflections | None, places: Value, index: Value, in
     w = (av - half * v) * tau
     left = concat(1, v, w).transpose(0, 2, 1)  # (R, n, 4)
     right = concat(2, concat(1, w, v), concat(1, _times_i(w), _times_i(v)))  # (R, 4, 2n)
-    return d, e2.reshape(0, 1), _Reflections(left, right)
+    return d, e2.reshape(-1, 1), _Reflections(left, right)
 
 
 def _times_i(vector: Value) -> Value:

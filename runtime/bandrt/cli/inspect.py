@@ -147,7 +147,8 @@ def _gaps(training: TrainingDomain) -> str:
 
 
 def _bucket(bucket: Bucket) -> str:
-    return f"{_range(bucket.min_atoms, bucket.max_atoms)} atoms in batches of {_range(bucket.min_batch, bucket.max_batch)}"
+    scratch = "" if bucket.scratch_bytes is None else f", scratch of up to {bucket.scratch_bytes / 1e6:.0f} MB"
+    return f"{_range(bucket.min_atoms, bucket.max_atoms)} atoms in batches of {_range(bucket.min_batch, bucket.max_batch)}{scratch}"
 
 
 def _range(least: int, most: int) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import subprocess
+import sys
 from dataclasses import replace
 from functools import cache
-from itertools import product
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -17,23 +19,23 @@ from numpy.typing import NDArray
 
 import bandrt_export.eigensolver.bands
 from bandrt.bands.band_structure import gaps
-from bandrt.contract import HAMILTONIAN_NAMES, INPUT_NAMES
+from bandrt.contract import HAMILTONIAN, HAMILTONIAN_NAMES, INPUT_NAMES, TENSORS
 from bandrt.crystal import Crystal
 from bandrt.engine import read_manifest
 from bandrt.engine.cuda_driver import NoDriver
 from bandrt.engine.onnx.file import with_checksum
 from bandrt.errors import InputError
 from bandrt.hamiltonian.filling import KEPT, Filled
+from bandrt.hamiltonian.trips import solver_bytes
 from bandrt.kpaths.mesh import mesh
 from bandrt.manifest import METADATA_KEY, BandRule
-from bandrt.recipe import MeshRecipe
 from bandrt_export.eigensolver.assembly import with_solver
 from bandrt_export.errors import ExportError
-from bandrt_export.plan import MOST_BONDS, PlanBuilder, build_plan, check_precision, largest_mesh
+from bandrt_export.plan import MOST_BONDS, PlanBuilder, build_plan, check_precision
 from bandrt_train.model.hamiltonian.filling import fill
 from bandrt_train.model.hamiltonian.model import RealSpace, bands
 from bandrt_train.model.hamiltonian.pairs import Pairs, find_pairs
-from tests.support.given_hamiltonians import GIVEN, batch_of, manifest_of, network, run
+from tests.support.given_hamiltonians import GIVEN, SOLVER_INPUTS, batch_of, manifest_of, network, run
 from tests.support.small_hamiltonians import ALUMINIUM, GALLIUM_ARSENIDE, SALT, SILICON, TRICLINIC, small_model
 
 if TYPE_CHECKING:
@@ -48,6 +50,20 @@ TOUCHING_EV = 1e-3
 CHAIN = Crystal(np.diag([2.2, 9.0, 9.0]), np.array([1], np.int32), np.zeros((1, 3)))
 HELIUM = Crystal(3.0 * np.eye(3), np.array([2], np.int32), np.zeros((1, 3)))
 KPOINTS = np.random.default_rng(7).uniform(-0.5, 0.5, (11, 3)).astype(np.float32).astype(np.float64)
+HELD_BY_A_RUN = """
+import numpy, onnxruntime
+def peak():
+    with open("/proc/self/status") as status:
+        return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads, options.enable_mem_pattern = 1, False
+session = onnxruntime.InferenceSession("model.onnx", options, providers=["CPUExecutionProvider"])
+batch = dict(numpy.load("batch.npz"))
+before = peak()
+session.run(None, batch)
+print(peak() - before)
+"""
+"""A program that runs a model, and says how many bytes it has held more than before."""
 CRYSTALS = {
     "Si": SILICON,
     "GaAs": GALLIUM_ARSENIDE,
@@ -256,20 +272,37 @@ def test_tensorrt_rtx_reads_it_with_all_products_of_its_loops(rtx: Any, tmp_path
 
 
 @pytest.mark.slow
-def test_tensorrt_rtx_builds_it_without_a_gpu(rtx: Any, tmp_path: Path) -> None:
+def test_tensorrt_rtx_builds_it_without_a_gpu(rtx: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     manifest = replace(manifest_of(256), inputs=INPUT_NAMES)
     proto = with_solver(network_of_the_contract(), manifest)
     proto.metadata_props.add(key=METADATA_KEY, value=manifest.to_json())
     model, plan = tmp_path / "model.onnx", tmp_path / "model.plan"
     model.write_bytes(with_checksum(proto.SerializeToString()))
     start = perf_counter()
-    built = build_plan(model, plan, backend="tensorrt-rtx", targets=["sm89"], max_atoms=16, max_batch=64)
+    with caplog.at_level(logging.INFO, logger="bandrt_export"):
+        built = build_plan(model, plan, backend="tensorrt-rtx", targets=["sm89"], max_atoms=16, max_batch=64)
     print(f"{plan.stat().st_size / 1e6:.1f} MB in {perf_counter() - start:.0f} s")
     assert built.profile.max_slots == MOST_BONDS
+    [bucket] = built.profile.buckets  # single crystals have none of their own: their k-points are a batch
+    assert (bucket.min_batch, bucket.max_batch) == (1, 64)
+    assert bucket.scratch_bytes is not None
+    assert 64 * 2**20 < bucket.scratch_bytes < 8e9
+    assert f"of 1 to 16 atoms: up to {bucket.scratch_bytes / 1e6:.0f} MB" in caplog.text
     assert read_manifest(plan) == built
 
 
-@pytest.mark.parametrize(("most", "n_points"), [(1, 1), (2, 8), (3, 14), (6, 112)])
-def test_the_largest_mesh_is_one_that_is_made(most: int, n_points: int) -> None:
-    lattices = (np.diag(2.0 * np.pi / (0.45 * np.array(sizes))) for sizes in product(range(1, most + 1), repeat=3))
-    assert max(len(mesh(lattice * 1.001, MeshRecipe(most=most)).weights) for lattice in lattices) == n_points == largest_mesh(most)
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone says how much memory a process has held")
+@pytest.mark.parametrize(("n_atoms", "n_crystals"), [(4, 2), (8, 1), (16, 1)])
+def test_memory_is_what_the_runtime_expects(n_atoms: int, n_crystals: int, tmp_path: Path) -> None:
+    """The largest has more matrices than are held at once; random blocks take as much memory as others."""
+    rng, n_kpoints = np.random.default_rng(0), 300
+    sizes = {"B": n_crystals, "N": n_atoms, "D": 48, "K": n_kpoints, "M": 100}
+    batch: dict[str, NDArray[Any]] = {name: TENSORS[name].padded(sizes) for name in SOLVER_INPUTS}
+    batch["neighbor_index"][:] = rng.integers(0, n_atoms, batch["neighbor_index"].shape)
+    batch["kpoints"][:] = rng.uniform(-0.5, 0.5, batch["kpoints"].shape)
+    batch |= {GIVEN + one.name: rng.normal(size=one.axes(sizes)).astype(one.dtype) for one in HAMILTONIAN}
+    (tmp_path / "model.onnx").write_bytes(with_solver(network(), manifest_of(n_kpoints)).SerializeToString())
+    np.savez(tmp_path / "batch.npz", **batch)
+    done = subprocess.run([sys.executable, "-c", HELD_BY_A_RUN], cwd=tmp_path, capture_output=True, text=True, check=True)
+    expected = solver_bytes(n_atoms, n_crystals * (n_kpoints + 100))
+    assert 0.5 * expected < int(done.stdout) < 1.25 * expected

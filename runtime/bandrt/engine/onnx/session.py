@@ -14,7 +14,7 @@ from bandrt.engine.cuda_driver import require_gpu
 from bandrt.engine.onnx.binding import BoundRunner, load_cuda_libraries
 from bandrt.engine.onnx.file import manifest_of
 from bandrt.engine.onnx.library import load_onnxruntime
-from bandrt.engine.onnx.slices import SlicedRunner
+from bandrt.engine.onnx.slices import SlicedRunner, peak_of
 from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs, parse_device, run_in_turn, tells_of_memory
 from bandrt.engine.shapes import shape_of
 from bandrt.errors import EngineError, MissingPackageError
@@ -101,7 +101,8 @@ class OnnxSession:
         self._compare_with_manifest()
         self._sliced: SlicedRunner | None = None
         if sliced:
-            self._sliced = SlicedRunner(partial(self._evaluate, session), partial(self._evaluate, alone), threads)
+            run, run_alone = partial(self._evaluate, session), partial(self._evaluate, alone)
+            self._sliced = SlicedRunner(run, run_alone, threads, peak_of(self._manifest))
         self._bound: BoundRunner | None = None
         if kind == "cuda":
             self._bound = BoundRunner(session, self._manifest.inputs, self._manifest.outputs, kind=kind, index=index)

@@ -14,6 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.contract import TENSORS
+from bandrt.hamiltonian.trips import solver_bytes
+from bandrt.kpaths.mesh import largest_mesh
+from bandrt.manifest import Manifest
 
 MAX_CRYSTALS = 4
 """Crystals of a slice at most: enough to share the cost of calling each operation."""
@@ -26,6 +29,9 @@ BYTES_PER_ATOM, BYTES_PER_PAIR = 500_000, 2_000
 """What evaluating a crystal takes at its peak, as measured of the shipped engine with 500 and 1,000 atoms; pairs are of atoms."""
 MAX_BYTES = 1_000_000_000
 """Of crystals that threads evaluate at once."""
+
+SOLVED_BYTES_PER_ATOM = 1_500_000
+"""The same of a network that gives a Hamiltonian, with a solver in its graph, whose own memory `bandrt.hamiltonian.trips` knows."""
 
 Tensors = dict[str, NDArray[Any]]
 RunTensors = Callable[[Tensors], Tensors]
@@ -52,6 +58,20 @@ def peak_bytes(n_atoms: int) -> int:
     return BYTES_PER_ATOM * n_atoms + BYTES_PER_PAIR * n_atoms**2
 
 
+def peak_of(manifest: Manifest) -> Callable[[Slice], int]:
+    """What tells about how many bytes a model takes to evaluate a slice."""
+    recipe = manifest.recipe
+    if manifest.solver != "graph" or recipe.mesh is None:
+        return lambda part: peak_bytes(part.n_atoms)
+    n_kpoints = recipe.kpath.n_kpoints + largest_mesh(recipe.mesh.most)
+
+    def peak(part: Slice) -> int:
+        n_crystals = len(part.rows)
+        return SOLVED_BYTES_PER_ATOM * n_crystals * part.n_atoms + solver_bytes(part.n_atoms, n_crystals * n_kpoints)
+
+    return peak
+
+
 def slices(atom_mask: NDArray[np.bool_], *, max_crystals: int = MAX_CRYSTALS) -> list[Slice]:
     """Divide a batch, by its atom mask (B, N), into slices of crystals of nearly the same size, small ones first."""
     n_atoms = atom_mask.shape[1]
@@ -73,30 +93,33 @@ def slices(atom_mask: NDArray[np.bool_], *, max_crystals: int = MAX_CRYSTALS) ->
 class SlicedRunner:
     """Runs a batch slice by slice."""
 
-    def __init__(self, run: RunTensors, run_alone: RunTensors, threads: int) -> None:
+    def __init__(self, run: RunTensors, run_alone: RunTensors, threads: int, peak: Callable[[Slice], int]) -> None:
         """Start no thread yet.
 
         Args:
             run: evaluates a batch with all threads.
             run_alone: evaluates a batch with the thread that calls it; several may call it at once.
             threads: how many there are.
+            peak: how many bytes a slice takes, see `peak_of`.
         """
         self._run = run
         self._run_alone = run_alone
         self._threads = threads
+        self._peak = peak
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="bandrt-slices")  # starts threads when it has work for them
 
     def run(self, batch: Tensors) -> Tensors:
         """Evaluate a batch; ``atom_mask`` says where crystals end."""
         n_crystals = len(batch["atom_mask"])
         parts = slices(batch["atom_mask"], max_crystals=min(MAX_CRYSTALS, -(-n_crystals // self._threads)))
-        small = [part for part in parts if self._threads * peak_bytes(part.n_atoms) <= MAX_BYTES]  # parts ascend
-        if self._threads == 1 or len(parts) == 1:
-            small = []
+        side_by_side = self._threads > 1 and len(parts) > 1
+        small, large = [], []
+        for part in parts:
+            (small if side_by_side and self._threads * self._peak(part) <= MAX_BYTES else large).append(part)
         found = list(self._pool.map(lambda part: self._run_alone(part.of(batch)), reversed(small)))[::-1]  # the longest first
-        found += [self._run(part.of(batch)) for part in parts[len(small) :]]  # one by one, for their memory
+        found += [self._run(part.of(batch)) for part in large]  # one by one, for their memory
         outputs = {name: np.empty((n_crystals, *tensor.shape[1:]), tensor.dtype) for name, tensor in found[0].items()}
-        for part, of_part in zip(parts, found, strict=True):
+        for part, of_part in zip([*small, *large], found, strict=True):
             for name, tensor in of_part.items():
                 outputs[name][part.rows] = tensor
         return outputs

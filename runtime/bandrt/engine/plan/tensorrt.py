@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from bandrt.contract import Axes
@@ -40,14 +40,15 @@ def import_backend(backend: PlanBackend, purpose: str) -> Any:
         raise MissingPackageError(PACKAGES[backend], backend, purpose) from error
 
 
-def make_logger(trt: Any, problems: list[str]) -> Any:
-    """A logger for TensorRT that hands its messages to `logging` and adds its errors to `problems`."""
+def make_logger(trt: Any, problems: list[str], *, on_message: Callable[[str], None] = lambda message: None) -> Any:
+    """A logger for TensorRT that hands its messages to `logging` and `on_message`, and adds its errors to `problems`."""
 
     class Logger(trt.ILogger):  # type: ignore[misc]
         def log(self, severity: Any, message: str) -> None:
             if severity <= trt.ILogger.ERROR:
                 problems.append(message.strip())
             logging.getLogger(__name__).debug("%s: %s", severity, message)
+            on_message(message)
 
     return Logger()
 

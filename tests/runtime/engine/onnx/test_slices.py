@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,22 @@ import pytest
 from bandrt.batch import pad
 from bandrt.contract import GRAPH_INPUTS
 from bandrt.engine.onnx.session import OnnxSession
-from bandrt.engine.onnx.slices import MAX_ATOMS, MAX_CRYSTALS, MAX_PADDING, RunTensors, SlicedRunner, Tensors, peak_bytes, slices
+from bandrt.engine.onnx.slices import (
+    MAX_ATOMS,
+    MAX_CRYSTALS,
+    MAX_PADDING,
+    RunTensors,
+    Slice,
+    SlicedRunner,
+    Tensors,
+    peak_bytes,
+    peak_of,
+    slices,
+)
 from bandrt.features import featurize
+from bandrt.hamiltonian.trips import solver_bytes
 from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe
+from tests.support.tiny_hamiltonian import MANIFEST, N_KPOINTS
 
 ENERGY_TOLERANCE_EV = 1e-5
 """fp32 rounding of energies of a few eV."""
@@ -22,6 +36,10 @@ ENERGY_TOLERANCE_EV = 1e-5
 
 def masks(sizes: list[int], n_atoms: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return np.arange(n_atoms) < np.array(sizes)[:, None]
+
+
+def of_atoms(part: Slice) -> int:
+    return peak_bytes(part.n_atoms)
 
 
 def test_crystals_of_similar_size_share_a_slice() -> None:
@@ -59,7 +77,7 @@ def test_results_come_back_in_the_order_of_the_batch(threads: int) -> None:
         assert part["atomic_numbers"].shape[1] == part["atom_mask"].sum(axis=1).max()
         return {"row": part["atomic_numbers"][:, 0], "last": part["kpoints"][:, 2]}
 
-    runner = SlicedRunner(run, run, threads)
+    runner = SlicedRunner(run, run, threads, of_atoms)
     found = runner.run(batch)
     runner.close()
     assert found["row"].tolist() == list(range(7))
@@ -79,7 +97,7 @@ def test_threads_take_a_slice_each_and_one_slice_takes_all_threads() -> None:
         calls.append("all")
         return {"n": part["atom_mask"].sum(axis=1)}
 
-    runner = SlicedRunner(with_all, alone, threads=2)
+    runner = SlicedRunner(with_all, alone, 2, of_atoms)
     assert runner.run({"atom_mask": masks([3, 3], 3)})["n"].tolist() == [3, 3]
     assert runner.run({"atom_mask": masks([3], 3)})["n"].tolist() == [3]
     runner.close()
@@ -113,10 +131,38 @@ def test_crystals_that_take_much_memory_are_evaluated_one_by_one(monkeypatch: py
 
     sizes = [40, 3, 30, 35, 25]
     mask = np.arange(40) < np.array(sizes)[:, None]
-    runner = SlicedRunner(noted("all threads"), noted("alone"), 2)
+    runner = SlicedRunner(noted("all threads"), noted("alone"), 2, of_atoms)
     try:
         assert runner.run({"atom_mask": mask})["size"].tolist() == sizes
     finally:
         runner.close()
     assert sorted(calls[:3]) == [("alone", 3), ("alone", 25), ("alone", 30)]
     assert calls[3:] == [("all threads", 35), ("all threads", 40)]
+
+
+def test_slices_that_take_much_memory_may_come_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slice of several small crystals may take more than one of a larger crystal."""
+    monkeypatch.setattr("bandrt.engine.onnx.slices.MAX_BYTES", 2)
+    calls: list[tuple[str, int]] = []
+
+    def noted(how: str) -> RunTensors:
+        def run(batch: Tensors) -> Tensors:
+            calls.append((how, len(batch["atom_mask"])))
+            return {"size": batch["atom_mask"].sum(axis=1)}
+
+        return run
+
+    sizes = [20, 5, 5, 18]
+    runner = SlicedRunner(noted("all threads"), noted("alone"), 2, lambda part: len(part.rows))
+    assert runner.run({"atom_mask": np.arange(20) < np.array(sizes)[:, None]})["size"].tolist() == sizes
+    runner.close()
+    assert sorted(calls) == [("all threads", 2), ("alone", 1), ("alone", 1)]
+
+
+def test_a_solver_in_the_graph_takes_memory_of_its_own() -> None:
+    one, four = slices(masks([24], 24))[0], slices(masks([6] * 4, 6))[0]
+    assert len(four.rows) == 4
+    assert peak_of(MANIFEST)(one) == peak_bytes(24)
+    peak = peak_of(replace(MANIFEST, solver="graph"))
+    assert peak(one) == pytest.approx(solver_bytes(24, N_KPOINTS + 112), rel=0.25)
+    assert peak(four) == 4 * peak(four._replace(rows=four.rows[:1]))
