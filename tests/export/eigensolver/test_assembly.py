@@ -36,6 +36,7 @@ from bandrt_train.model.hamiltonian.filling import fill
 from bandrt_train.model.hamiltonian.model import RealSpace, bands
 from bandrt_train.model.hamiltonian.pairs import Pairs, find_pairs
 from tests.support.given_hamiltonians import GIVEN, SOLVER_INPUTS, batch_of, manifest_of, network, run
+from tests.support.other_cells import Change, permuted, rotated, shifted
 from tests.support.small_hamiltonians import ALUMINIUM, GALLIUM_ARSENIDE, SALT, SILICON, TRICLINIC, small_model
 
 if TYPE_CHECKING:
@@ -115,6 +116,18 @@ def test_bands_of_real_crystals_are_those_of_training(seed: int, rule: BandRule)
             np.testing.assert_allclose(found[row], window_of(filled, rule), atol=TOLERANCE_EV, rtol=0, err_msg=name)
             kinds.add(("odd" if pairs.is_odd else "even", filled.is_metal))
     assert kinds >= {("odd", True), ("even", False)}
+
+
+@pytest.mark.parametrize("change", [rotated, permuted, shifted])
+def test_another_description_of_a_crystal_gives_the_same_bands(change: Change) -> None:
+    """Turned; atoms in another order; another origin, which puts phases on the orbitals of atoms in other cells."""
+    rng = np.random.default_rng(0)
+    before = [hamiltonian_of(crystal) for crystal in CRYSTALS.values()]
+    after = [hamiltonian_of(change(crystal, rng)) for crystal in CRYSTALS.values()]
+    found, expected = (run(engine(), batch_of(given, KPOINTS))[0] for given in (after, before))
+    decided = [row for row, given in enumerate(before) if given[0].is_odd or not nearly_touches(*given)]
+    assert len(decided) >= 6
+    np.testing.assert_allclose(found[decided], expected[decided], atol=TOLERANCE_EV, rtol=0)
 
 
 def chain(levels: list[float], width: float, crystal: Crystal = HELIUM) -> tuple[Pairs, RealSpace]:

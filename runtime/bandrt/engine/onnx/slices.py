@@ -113,7 +113,8 @@ class SlicedRunner:
         n_crystals = len(batch["atom_mask"])
         parts = slices(batch["atom_mask"], max_crystals=min(MAX_CRYSTALS, -(-n_crystals // self._threads)))
         side_by_side = self._threads > 1 and len(parts) > 1
-        small, large = [], []
+        small: list[Slice] = []
+        large: list[Slice] = []
         for part in parts:
             (small if side_by_side and self._threads * self._peak(part) <= MAX_BYTES else large).append(part)
         found = list(self._pool.map(lambda part: self._run_alone(part.of(batch)), reversed(small)))[::-1]  # the longest first
