@@ -43,6 +43,26 @@ CODES: Mapping[str, ErrorCode] = by_code(
         " crystals were found but none could be used, the message says what is wrong with the first.",
     ),
     ErrorCode(
+        "which-crystal",
+        "A command that takes one crystal was given a folder or file of several, and no id of one of them.",
+        "Give the id after the folder or file: that in summary.csv, or one that the message lists.",
+    ),
+    ErrorCode(
+        "bad-kpoints",
+        "A file of k-points cannot be read, or holds something else.",
+        "Write one k-point a line, three fractional coordinates; or a list of them in a *.json.",
+    ),
+    ErrorCode(
+        "unknown-label",
+        "A path names a k-point that is none of the crystal's.",
+        "Use the labels that the message lists; they are those of the crystal's own k-path.",
+    ),
+    ErrorCode(
+        "bad-path",
+        "A path has a line of one label alone, or the same label twice in a row.",
+        "Write lines of two or more labels, such as G-X-W, and part lines by a |.",
+    ),
+    ErrorCode(
         "is-a-folder",
         "A folder was given where one crystal is read.",
         "Search it with `bandrt infer FOLDER -o OUT`, or in Python with `bandrt.find(FOLDER)`; or name a file in it.",
@@ -355,6 +375,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "engine-mismatch",
         "The inputs and outputs of a model are not those that its manifest names.",
         "Export the model again with this version of bandrt; do not edit an engine by hand.",
+    ),
+    ErrorCode(
+        "no-hamiltonian",
+        "Bands at other k-points, a density of states or masses are asked of an engine that gives six bands on one path alone.",
+        "Take the engine `accurate`, or one that was exported of a learned Hamiltonian with --solver lapack.",
     ),
     ErrorCode(
         "engine-closed",

@@ -29,16 +29,18 @@ from bandrt.engine.memory import CrystalOutputs, Evaluator
 from bandrt.engine.onnx.slices import peak_bytes
 from bandrt.engine.session import MAX_THREADS, Session
 from bandrt.errors import EngineError, InputError
-from bandrt.features import Features, Many, featurize_crystals
+from bandrt.features import Features, Many, featurize_cell, featurize_crystals
 from bandrt.files import file_sha256, path_of
 from bandrt.graph.bonded_network import network_warnings
-from bandrt.items import ItemIds, called, crystal_of, found_at, is_one, items_of, kept_with
+from bandrt.items import ItemIds, called, crystal_of, found_at, is_one, items_of, kept_with, one_of
 from bandrt.manifest import BandRule, Manifest
 from bandrt.outcomes import each, only, outcome_of
 from bandrt.quoting import shortened
 from bandrt.readers.text import is_a_folder
 from bandrt.recipe import Recipe
 from bandrt.results.prediction import Failure, Prediction, Result, Ticket
+from bandrt.spectra.crystal_hamiltonian import CrystalHamiltonian, hamiltonian_of
+from bandrt.symmetry.standard_cell import standardize
 
 CPU_BATCH_PER_CORE, GPU_BATCH_SIZE = 4, 64
 """Crystals per run: a CPU core takes a slice of a few at a time; a GPU wants many."""
@@ -177,6 +179,28 @@ class Engine:
         outcomes = featurize_crystals(crystals, self.recipe, names=names)
         max_atoms = self.manifest.profile.max_atoms
         return [within_size(outcome, max_atoms, name=name) for outcome, name in zip(outcomes, names, strict=True)]
+
+    def hamiltonian(self, item: Any, *, name: str | None = None) -> CrystalHamiltonian:
+        """The Hamiltonian of one crystal, which gives bands at any k-point, densities of states and effective masses.
+
+        Args:
+            item: one crystal, as `predict` takes it.
+            name: what to call it in an error.
+
+        Raises:
+            UsageError: ``no-hamiltonian`` of an engine that has none; ``accurate`` has.
+            InputError: the crystal cannot be used.
+            EngineError: ``engine-closed``, ``engine-failed``, ``out-of-memory``.
+            ArgumentError: ``bad-argument`` for what is not one item.
+        """
+        check_type("name", name, str | None)
+        name = called(one_of(item)) if name is None else name
+        self._require_open()
+        crystal = crystal_of(item, name=name)
+        cell = standardize(crystal, self.recipe.symmetry, name=name)
+        features = featurize_cell(cell, self.recipe, name=name)
+        features = only([within_size(features, self.manifest.profile.max_atoms, name=name)])
+        return hamiltonian_of(self.session, crystal, cell, features, name=name)
 
     def run_many(self, batches: Iterable[Sequence[tuple[Ticket, Features]]]) -> Iterator[list[Result]]:
         """Run the model on batches, lazily and in order; a GPU copies one while it computes another.
