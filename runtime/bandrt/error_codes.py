@@ -377,6 +377,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Export the model again with this version of bandrt; do not edit an engine by hand.",
     ),
     ErrorCode(
+        "no-band-edges",
+        "Effective masses are asked of a crystal that the engine says is a metal.",
+        "A metal has no band edges. Look at its bands with `bandrt bands`; if it is an insulator, the engine is wrong about it.",
+    ),
+    ErrorCode(
         "no-hamiltonian",
         "Bands at other k-points, a density of states or masses are asked of an engine that gives six bands on one path alone.",
         "Take the engine `accurate`, or one that was exported of a learned Hamiltonian with --solver lapack.",
