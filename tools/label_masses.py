@@ -47,6 +47,7 @@ WITHIN = 0.25
 ON_LINE = 1e-5
 WINDOW = 3
 SIMPLE_ATOMS = 4
+FLAT = 1e4
 
 
 class Line(NamedTuple):
@@ -118,9 +119,9 @@ def is_simple(crystal: Crystal) -> bool:
 
 
 def _mass(distance: Floats, energy: Floats) -> float:
-    """Of a least-squares fit of a parabola whose bottom is at zero, in masses of the electron; infinite of a flat band."""
+    """Of a least-squares fit of a parabola whose bottom is at zero, in masses of the electron; at most `FLAT` of a flat band."""
     curvature = float((distance**2 @ energy) / (distance**2 @ distance**2))
-    return 0.5 * HBAR2_OVER_M / curvature if curvature else np.inf
+    return round(float(np.clip(0.5 * HBAR2_OVER_M / (curvature or 1e-9), -FLAT, FLAT)), 4)
 
 
 def _gap(bands: Floats, n_filled: int) -> float:

@@ -76,7 +76,16 @@ class BandsOnPath(Protocol):
     def cbm(self) -> BandEdge | None: ...
 
 
-def segments(bands: BandsOnPath) -> list[tuple[int, int]]:
+class Walked(Protocol):
+    """A walk with labels: a `bandrt.kpaths.path.KPath`, or bands on one."""
+
+    @property
+    def kpoint_distance(self) -> NDArray[np.float64]: ...
+    @property
+    def label_indices(self) -> NDArray[np.int64]: ...
+
+
+def segments(bands: Walked) -> list[tuple[int, int]]:
     """First and last k-point of each segment between two labels; where the path jumps there is none, for a jump has no length."""
     ends = zip(bands.label_indices[:-1].tolist(), bands.label_indices[1:].tolist(), strict=True)
     return [(start, end) for start, end in ends if bands.kpoint_distance[end] > bands.kpoint_distance[start]]

@@ -23,6 +23,7 @@ from bandrt.spectra.mesh import MAX_POINTS
     "--bands", "n_bands", type=click.IntRange(2, MAX_POINTS), help="So many bands around half filling; all of them by default."
 )
 @click.option("--with-dos", is_flag=True, help="The density of states beside bands, in a figure.")
+@click.option("--zone", is_flag=True, help="Draw the Brillouin zone with the path in it, in the place of bands.")
 @one_crystal.energies_option("of a figure")
 @one_crystal.engine_options()
 @options.out("File to write: *.json, *.csv, or *.png, *.svg, *.pdf; without, what is found is told alone.")
@@ -36,6 +37,7 @@ def command(
     original_cell: bool,
     n_bands: int | None,
     with_dos: bool,
+    zone: bool,
     window: str | None,
     engine: Path,
     threads: int | None,
@@ -64,8 +66,10 @@ def command(
     kind, shown = one_crystal.checked_out(out, overwrite=overwrite), one_crystal.energies(window)
     if kpoints is not None and kind not in ("", "json", "csv"):
         raise click.UsageError("a figure needs a path; give --path, or write *.json or *.csv")
-    if with_dos and kind in ("", "json", "csv"):
-        raise click.UsageError("--with-dos is for a figure; `bandrt dos` writes densities of states")
+    if (with_dos or zone) and kind in ("", "json", "csv"):
+        raise click.UsageError("--with-dos and --zone are for figures; `bandrt dos` writes densities of states")
+    if with_dos and zone:
+        raise click.UsageError("--with-dos and --zone make two figures; choose one")
     points = None if kpoints is None else read_kpoints(kpoints)
     found, name = one_crystal.hamiltonian(source, id, engine, threads)
     if points is not None:
@@ -82,13 +86,18 @@ def command(
 
             with replaced(out) as file:
                 file.writelines(bands_table(bands))
+        elif zone:
+            from bandrt.bands.plot import save_figure
+            from bandrt.spectra.zone import draw_zone
+
+            save_figure(draw_zone(bands.crystal, bands), out)
         else:
             from bandrt.bands.plot import save_figure
             from bandrt.spectra.dos import density_of_states
             from bandrt.spectra.plot import draw_bands
 
             beside = [density_of_states(found)] if with_dos else []
-            save_figure(draw_bands([bands], beside, names=[name], window=shown), out)
+            save_figure(draw_bands([bands], beside, names=[name], window=shown, full_walk=path is not None), out)
     one_crystal.said(found)
     if as_json:
         say_done(json.dumps(bands.summary(), ensure_ascii=False, indent=1))

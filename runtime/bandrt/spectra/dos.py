@@ -28,7 +28,7 @@ SPINS = 2.0
 
 
 class Edge(NamedTuple):
-    """An extremum of a band over a mesh."""
+    """An extremum of a band."""
 
     energy: float
     """eV."""
@@ -63,9 +63,9 @@ class DensityOfStates:
         electrons: in it.
         mesh: points along each reciprocal vector.
         efermi: eV: of a metal the level below which so many states lie, of an insulator mid-gap.
-        is_metal: whether filled and empty bands overlap on the mesh, or a band is half full.
-        vbm, cbm: edges over the mesh; None of a metal.
-        direct_gap: eV, the least distance between filled and empty bands at one k-point, and where; None of a metal.
+        is_metal: whether filled and empty bands overlap, or a band is half full.
+        vbm, cbm: edges over the mesh and the engine's k-path, whose corners a mesh may miss; None of a metal.
+        direct_gap: eV, the least distance between filled and empty bands at one of these k-points, and where; None of a metal.
         crossing: bands that cross the Fermi level, of a metal.
         warnings: of the Hamiltonian.
         uncertainty_ev: mean absolute error to expect of the energies.
@@ -95,7 +95,7 @@ class DensityOfStates:
 
     @property
     def band_gap(self) -> float:
-        """eV, over the mesh; 0 for a metal."""
+        """eV, over the mesh and the k-path; 0 for a metal."""
         return 0.0 if self.vbm is None or self.cbm is None else self.cbm.energy - self.vbm.energy
 
     @property
@@ -289,9 +289,10 @@ def _at_all(below: BandBelow, point_weights: Floats, parts: NDArray[np.floating[
 
 
 def _facts(hamiltonian: CrystalHamiltonian, energies: Floats, kpoints: Floats, zone: Tetrahedra) -> dict[str, Any]:
-    """Fermi level, edges, gap and crossing bands, by the energies at the points of the mesh."""
+    """Fermi level, edges, gap and crossing bands, by the energies at the points of the mesh; edges by those of the k-path, too."""
     half = hamiltonian.n_filled
-    top, bottom = energies[:, half - 1], energies[:, half]
+    kpoints = np.concatenate([kpoints, hamiltonian.kpath.frac_kpoints])
+    top, bottom = np.concatenate([energies, hamiltonian.eigenvalues(hamiltonian.kpath.frac_kpoints)])[:, half - 1 : half + 1].T
     is_metal = is_odd(hamiltonian.electrons) or float(bottom.min()) <= float(top.max())
     if not is_metal:
         apart = bottom - top

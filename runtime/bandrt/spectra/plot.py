@@ -36,7 +36,13 @@ def energy_range(band_gap: float) -> tuple[float, float]:
 
 
 def plot_dos(
-    dos: DensityOfStates, ax: Any = None, *, by: str = "element", upright: bool = False, window: tuple[float, float] | None = None
+    dos: DensityOfStates,
+    ax: Any = None,
+    *,
+    by: str = "element",
+    upright: bool = False,
+    window: tuple[float, float] | None = None,
+    level: float | None = None,
 ) -> Any:
     """Draw a density of states on axes of matplotlib.
 
@@ -46,6 +52,7 @@ def plot_dos(
         by: its parts: ``element``, ``shell`` (s, p and d of each element) or ``total`` alone.
         upright: energies upwards, as beside bands.
         window: eV, from and to where.
+        level: eV, marked by a line; None marks the Fermi level or mid-gap of the density itself.
 
     Returns:
         The axes.
@@ -78,13 +85,14 @@ def plot_dos(
         if values[shown].max(initial=0.0) > _LEAST_SHARE * top:
             line = (values, dos.energies) if upright else (dos.energies, values)
             ax.plot(*line, label=label, linewidth=1.2, zorder=4, **style)
-    level: dict[str, Any] = {"color": _INK, "linewidth": 0.8, "linestyle": (0, (5, 4)), "zorder": 2}
+    marked: dict[str, Any] = {"color": _INK, "linewidth": 0.8, "linestyle": (0, (5, 4)), "zorder": 2}
+    at = dos.efermi if level is None else level
     name, most = "density of states (1/eV)", _HEADROOM * top or 1.0
     if upright:
-        ax.axhline(dos.efermi, **level)
+        ax.axhline(at, **marked)
         ax.set(xlim=(0.0, most), ylim=(low, high), xlabel="DOS (1/eV)")
     else:
-        ax.axvline(dos.efermi, **level)
+        ax.axvline(at, **marked)
         ax.set(ylim=(0.0, most), xlim=(low, high), ylabel=name, xlabel="energy (eV)")
     ax.tick_params(direction="in", labelsize=9)
     ax.legend(frameon=True, framealpha=0.85, edgecolor="none", fontsize=8, handlelength=1.6, loc="best")
@@ -110,6 +118,7 @@ def draw_bands(
     names: Sequence[str] = (),
     by: str = "element",
     window: tuple[float, float] | None = None,
+    full_walk: bool = True,
 ) -> Any:
     """Draw bands of one or several crystals beside each other as a matplotlib ``Figure``, with densities of states if given.
 
@@ -121,6 +130,7 @@ def draw_bands(
         names: shown beside the formula of each.
         by: parts of the densities, see `plot_dos`.
         window: eV, from and to where.
+        full_walk: draw segments as often as a path passes them; else each once.
 
     Raises:
         ArgumentError: ``bad-argument`` for densities or names that are not as many.
@@ -139,12 +149,12 @@ def draw_bands(
     each = 2 if dos else 1
     for index, one in enumerate(bands):
         own = axes[each * index]
-        plot(one, own, name=names[index] if names else "", full_walk=True)
+        plot(one, own, name=names[index] if names else "", full_walk=full_walk)
         own.set_ylim(low, high)
         if index:
             own.set_ylabel("")
         if dos:
-            plot_dos(dos[index], axes[each * index + 1], by=by, upright=True, window=(low, high))
+            plot_dos(dos[index], axes[each * index + 1], by=by, upright=True, window=(low, high), level=one.efermi)
     return figure
 
 
@@ -195,7 +205,7 @@ def plot_over(
     ax.tick_params(axis="x", length=0, pad=5)
     ax.tick_params(axis="y", direction="in", labelsize=9)
     ax.set_ylabel("energy (eV)")
-    ax.legend(frameon=True, framealpha=0.85, edgecolor="none", fontsize=8, loc="upper right")
+    ax.legend(frameon=True, framealpha=0.85, edgecolor="none", fontsize=8, loc="best", handlelength=1.6)
     error = mean_error(predicted, reference)
     ax.set_title(f"{pretty_formula(predicted.crystal.formula)}   mean error {error:.2f} eV", loc="left", fontsize=11, color=_INK)
     return ax

@@ -47,6 +47,8 @@ def test_bands_on_a_path_become_a_document_a_table_and_a_figure(magnesia: str, t
     rows = list(csv.DictReader(files[1].read_text(encoding="utf-8").splitlines()))
     assert len(rows) == expected.energies.shape[1]
     assert float(rows[-1]["band_0"]) == pytest.approx(expected.energies[0, -1], abs=1e-5)
+    files.append(tmp_path / "zone.png")
+    assert run(["bands", magnesia, "--path", "GXW", "--zone", "-o", str(files[-1])]) == 0
     for figure in files[2:]:
         assert CREATOR.encode() in figure.read_bytes()
 
@@ -123,6 +125,8 @@ def test_what_cannot_be_done_is_said_with_a_code(command: str, more: list[str], 
         ["bands", "a.cif", "--path", "GX", "--kpoints", "k.txt"],
         ["bands", "a.cif", "--kpoints", "k.txt", "-o", "a.png"],
         ["bands", "a.cif", "--with-dos", "-o", "a.json"],
+        ["bands", "a.cif", "--zone", "-o", "a.json"],
+        ["bands", "a.cif", "--zone", "--with-dos", "-o", "a.png"],
         ["bands", "a.cif", "-o", "a.xlsx"],
         ["bands", "a.cif", "-o", "a.png", "--window", "3"],
         ["dos", "a.cif", "--window", "3:1"],
