@@ -24,7 +24,20 @@ ROOMS = {
         *("quoting", "errors", "error_codes", "limits", "outcomes", "watch", "arguments", "elements", "cores", "files", "nested"),
         *("recipe", "overlaps", "crystal", "manifest", "contract"),
         *("readers", "sources", "items", "symmetry", "graph", "kpaths", "features", "batch"),
-        *("bands", "domain", "hamiltonian", "engine", "results", "routes", "predict", "machine", "run", "cli", "__main__"),
+        *(
+            "bands",
+            "domain",
+            "hamiltonian",
+            "engine",
+            "spectra",
+            "results",
+            "routes",
+            "predict",
+            "machine",
+            "run",
+            "cli",
+            "__main__",
+        ),
     ),
     "bandrt_train": (
         *("error_codes", "description", "tables", "model", "checkpoint", "weights", "data", "hamiltonian_checkpoint"),
@@ -39,7 +52,7 @@ ROOMS = {
 FOLDERS = {
     "bandrt": {
         *("readers", "sources", "symmetry", "graph", "kpaths", "bands", "hamiltonian", "engine", "engine/onnx", "engine/plan"),
-        *("results", "results/convert", "machine", "run", "cli"),
+        *("spectra", "results", "results/convert", "machine", "run", "cli"),
     },
     "bandrt_train": {
         *("tables", "model", "model/hamiltonian", "model/released", "weights"),
@@ -53,8 +66,8 @@ CORE_PACKAGES = {"numpy", "click", "gemmi", "moyopy", "tqdm"}
 LAZY_PACKAGES = {
     "onnxruntime": {"bandrt.engine.onnx.library"},
     "cuda": {"bandrt.engine.plan.cuda_device"},
-    "matplotlib": {"bandrt.bands.plot"},
-    "pymatgen": {"bandrt.bands.pymatgen"},
+    "matplotlib": {"bandrt.bands.plot", "bandrt.spectra.plot", "bandrt.spectra.zone"},
+    "pymatgen": {"bandrt.bands.pymatgen", "bandrt.spectra.pymatgen"},
     "ase": {"bandrt.sources.ase_files"},
     "backports": {"bandrt.readers.zstandard"},
     "h5py": {"bandrt.results.convert.hdf5"},

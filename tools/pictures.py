@@ -1,7 +1,8 @@
-"""Draw the README's pictures: ``python tools/pictures.py``.
+"""Draw the pictures of the README and of the pages: ``python tools/pictures.py``.
 
 The first is the crystal whose error is the median of the test split, predicted and by DFT: neither the best nor the worst. The
-second is a shortlist: the example crystals whose predicted gap lies nearest to 1.5 eV.
+second is a shortlist: the example crystals whose predicted gap lies nearest to 1.5 eV. The third is MgO by the engine `accurate`:
+bands along a path, with the density of states beside them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ import bandrt
 from bandrt.bands.plot import branches, pretty_formula, tick_texts, ticks
 from bandrt.predict import band_structure
 from bandrt.sources import find
+from bandrt.spectra.bands import bands_along
+from bandrt.spectra.dos import density_of_states
+from bandrt.spectra.plot import draw_bands
 from bandrt_train.data.builder import build_dataset
 from bandrt_train.data.dataset import DatasetRecipe, Entry
 from bandrt_train.evaluation.report import read_report
@@ -33,17 +37,22 @@ AXES_INCHES = 2.8
 
 
 def main() -> None:
-    """Draw both."""
+    """Draw all of them."""
     mpl.rcParams["svg.hashsalt"] = "bandrt"
     IMAGES.mkdir(parents=True, exist_ok=True)
     with bandrt.load("fast", threads=1) as engine:
         for name, figure in (("predicted-beside-dft", predicted_beside_dft(engine)), ("shortlist", shortlist(engine))):
             figure.savefig(IMAGES / f"{name}.png", dpi=130, metadata={"Description": captions(figure)})
+    with bandrt.load("accurate", threads=1) as engine:
+        figure = magnesia(engine)
+        figure.savefig(IMAGES / "magnesia.png", dpi=130, metadata={"Description": captions(figure)})
 
 
 def captions(figure: Figure) -> str:
     """The figures that a picture states, as its file carries them, for a test that compares them with the engine's."""
-    return " / ".join([figure.get_suptitle(), *(axes.get_title() for axes in figure.axes)]).translate(_TO_ASCII)
+    return " / ".join([figure.get_suptitle(), *(axes.get_title() or axes.get_title(loc="left") for axes in figure.axes)]).translate(
+        _TO_ASCII
+    )
 
 
 def predicted_beside_dft(engine: bandrt.Engine) -> Figure:
@@ -89,6 +98,13 @@ def shortlist(engine: bandrt.Engine) -> Figure:
     figure.suptitle(
         f"Gap near {WANTED_GAP_EV} eV: first of {len(found)} examples, with the error that the engine expects", fontsize=10
     )
+    return figure
+
+
+def magnesia(engine: bandrt.Engine) -> Figure:
+    """Bands of MgO, with the density of states by element."""
+    found = engine.hamiltonian(ROOT / "examples" / "crystals" / "MgO_mp-1265.vasp")
+    figure: Figure = draw_bands([bands_along(found, "G-X-W-K-G|U-L")], [density_of_states(found)])
     return figure
 
 

@@ -43,6 +43,26 @@ CODES: Mapping[str, ErrorCode] = by_code(
         " crystals were found but none could be used, the message says what is wrong with the first.",
     ),
     ErrorCode(
+        "which-crystal",
+        "A command that takes one crystal was given a folder or file of several, and no id of one of them.",
+        "Give the id after the folder or file: that in summary.csv, or one that the message lists.",
+    ),
+    ErrorCode(
+        "bad-kpoints",
+        "A file of k-points cannot be read, or holds something else.",
+        "Write one k-point a line, three fractional coordinates; or a list of them in a *.json.",
+    ),
+    ErrorCode(
+        "unknown-label",
+        "A path names a k-point that is none of the crystal's.",
+        "Use the labels that the message lists; they are those of the crystal's own k-path.",
+    ),
+    ErrorCode(
+        "bad-path",
+        "A path has a line of one label alone, or the same label twice in a row.",
+        "Write lines of two or more labels, such as G-X-W, and part lines by a |.",
+    ),
+    ErrorCode(
         "is-a-folder",
         "A folder was given where one crystal is read.",
         "Search it with `bandrt infer FOLDER -o OUT`, or in Python with `bandrt.find(FOLDER)`; or name a file in it.",
@@ -366,6 +386,18 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "An engine leaves crystals of some elements to another one, which cannot be opened or does not give the same bands.",
         "Mend what the message says of the other engine, or let the first predict all crystals itself: --no-hand-over, in Python"
         " hand_over=False.",
+    ),
+    ErrorCode(
+        "no-band-edges",
+        "Effective masses are asked of a crystal that the engine says is a metal.",
+        "A metal has no band edges. Look at its bands with `bandrt bands`; if it is an insulator, the engine is wrong about it.",
+    ),
+    ErrorCode(
+        "no-hamiltonian",
+        "Bands at other k-points, a density of states or masses are asked of an engine that gives six bands on one path alone, or of a"
+        " crystal that an engine leaves to such a one.",
+        "Take the engine `accurate`, or one that was exported of a learned Hamiltonian with --solver lapack; of a crystal that it leaves"
+        " to another, only what it would say itself can be had: --no-hand-over.",
     ),
     ErrorCode(
         "engine-closed",

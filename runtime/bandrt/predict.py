@@ -28,18 +28,20 @@ from bandrt.domain import warnings as domain_warnings
 from bandrt.engine import DEFAULT_ENGINE, has_checksum, open_session, shipped_path
 from bandrt.engine.memory import CrystalOutputs, Evaluator
 from bandrt.engine.session import MAX_THREADS, Session
-from bandrt.errors import BandrtError, EngineError, InputError
-from bandrt.features import Features, Many
+from bandrt.errors import BandrtError, EngineError, InputError, UsageError
+from bandrt.features import Features, Many, featurize_cell
 from bandrt.files import file_sha256, path_of
 from bandrt.graph.bonded_network import network_warnings
-from bandrt.items import ItemIds, called, crystal_of, found_at, is_one, items_of, kept_with
+from bandrt.items import ItemIds, called, crystal_of, found_at, is_one, items_of, kept_with, one_of
 from bandrt.manifest import BandRule, Manifest
 from bandrt.outcomes import each, only, outcome_of
 from bandrt.quoting import shortened
 from bandrt.readers.text import is_a_folder
 from bandrt.recipe import Recipe
 from bandrt.results.prediction import Failure, Prediction, Result, Ticket
-from bandrt.routes import Route, other_device, other_engine, taken_over, unavailable, within_memory
+from bandrt.routes import Route, other_device, other_engine, taken_over, unavailable, within_memory, within_size
+from bandrt.spectra.crystal_hamiltonian import CrystalHamiltonian, hamiltonian_of
+from bandrt.symmetry.standard_cell import standardize
 
 CPU_BATCH_PER_CORE, GPU_BATCH_SIZE = 4, 64
 """Crystals per run: a CPU core takes a slice of a few at a time; a GPU wants many."""
@@ -185,6 +187,35 @@ class Engine:
         crystals = [outcome_of(partial(crystal_of, one, name=one_name)) for one, one_name in zip(given, names, strict=True)]
         outcomes = self.route.featurize(crystals, names=names)
         return only(outcomes) if is_one(item) else outcomes
+
+    def hamiltonian(self, item: Any, *, name: str | None = None) -> CrystalHamiltonian:
+        """The Hamiltonian of one crystal, which gives bands at any k-point, densities of states and effective masses.
+
+        Args:
+            item: one crystal, as `predict` takes it.
+            name: what to call it in an error.
+
+        Raises:
+            UsageError: ``no-hamiltonian`` of an engine that has none, as ``accurate`` has, and of a crystal that it hands over to
+                another one.
+            InputError: the crystal cannot be used.
+            EngineError: ``engine-closed``, ``engine-failed``, ``out-of-memory``.
+            ArgumentError: ``bad-argument`` for what is not one item.
+        """
+        check_type("name", name, str | None)
+        name = called(one_of(item)) if name is None else name
+        self._require_open()
+        crystal = crystal_of(item, name=name)
+        if self.hands_over_to is not None and self.route.leaves(crystal):
+            raise UsageError(
+                "no-hamiltonian",
+                f"{name}: {self.path.stem} leaves such crystals to {self.hands_over_to.path.stem}, which knows six bands alone; to"
+                " see what it would say of them, though it knows little: --no-hand-over, in Python hand_over=False",
+            )
+        cell = standardize(crystal, self.recipe.symmetry, name=name)
+        features = featurize_cell(cell, self.recipe, name=name)
+        features = only([within_size(features, self.manifest.profile.max_atoms, name=name)])
+        return hamiltonian_of(self.session, crystal, cell, features, name=name)
 
     def run_many(self, batches: Iterable[Sequence[tuple[Ticket, Features]]]) -> Iterator[list[Result]]:
         """Run the model on batches, lazily and in order; a GPU copies one while it computes another.

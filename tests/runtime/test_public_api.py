@@ -57,6 +57,7 @@ RIGHT: dict[str, Callable[[], dict[str, Any]]] = {
     "BandStructure.plot": dict,
     "Crystal.checked": lambda: {name: value for name, value in attributes(SALT).items() if name != "notes"},
     "Engine.featurize": lambda: {"item": SALT},
+    "Engine.hamiltonian": lambda: {"item": SALT},
     "Engine.predict": lambda: {"items": [SALT]},
     "Failure": lambda: {"id": "a", "path": "", "stage": "read", "code": "no-atoms", "message": ""},
     "GraphRecipe": dict,

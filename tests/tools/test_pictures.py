@@ -1,4 +1,4 @@
-"""The pictures of the README state what the shipped engine predicts."""
+"""The pictures of the README and of the pages state what the shipped engines predict."""
 
 from __future__ import annotations
 
@@ -15,10 +15,17 @@ Image = pytest.importorskip("PIL.Image")
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize(("name", "draw"), [("predicted-beside-dft", "predicted_beside_dft"), ("shortlist", "shortlist")])
-def test_a_picture_states_what_the_shipped_engine_predicts(name: str, draw: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "draw", "of"),
+    [
+        ("predicted-beside-dft", "predicted_beside_dft", "fast"),
+        ("shortlist", "shortlist", "fast"),
+        ("magnesia", "magnesia", "accurate"),
+    ],
+)
+def test_a_picture_states_what_a_shipped_engine_predicts(name: str, draw: str, of: str) -> None:
     pictures = load_script(ROOT / "tools" / "pictures.py")
-    with bandrt.load("fast", threads=1) as engine:
+    with bandrt.load(of, threads=1) as engine:
         stated = pictures.captions(getattr(pictures, draw)(engine))
     with Image.open(ROOT / "docs" / "images" / f"{name}.png") as picture:
         assert picture.text["Description"] == stated, "draw them again: python tools/pictures.py"

@@ -12,6 +12,10 @@ from bandrt.manifest import BandRule
 from bandrt.quoting import shortened
 
 Energies = NDArray[np.floating[Any]]
+SAME_LABEL = 1e-4
+"""Fractional: pymatgen gives a k-point the label of any labelled point this close."""
+GREEK = {"Γ": "\\Gamma", "Σ": "\\Sigma", "Λ": "\\Lambda", "Δ": "\\Delta"}
+"""As pymatgen writes what labels begin with."""
 
 
 class BandEdge(NamedTuple):
@@ -70,3 +74,57 @@ class BandsOnPath(Protocol):
     def vbm(self) -> BandEdge | None: ...
     @property
     def cbm(self) -> BandEdge | None: ...
+
+
+class Walked(Protocol):
+    """A walk with labels: a `bandrt.kpaths.path.KPath`, or bands on one."""
+
+    @property
+    def kpoint_distance(self) -> NDArray[np.float64]: ...
+    @property
+    def label_indices(self) -> NDArray[np.int64]: ...
+
+
+def segments(bands: Walked) -> list[tuple[int, int]]:
+    """First and last k-point of each segment between two labels; where the path jumps there is none, for a jump has no length."""
+    ends = zip(bands.label_indices[:-1].tolist(), bands.label_indices[1:].tolist(), strict=True)
+    return [(start, end) for start, end in ends if bands.kpoint_distance[end] > bands.kpoint_distance[start]]
+
+
+def segment_by_segment(bands: BandsOnPath, kpoints: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """k-points (P, 3) and energies (n_bands, P) of one segment after the other, each with both its ends.
+
+    So pymatgen finds them: a new one begins where two labelled points are neighbours. One of two points gets the mean of both
+    between them, or pymatgen would take it for a jump.
+
+    Args:
+        bands: on a path.
+        kpoints: (K, 3), in whatever cell they shall be told.
+    """
+    places, energies = [], []
+    for start, end in segments(bands):
+        own, values = kpoints[start : end + 1], np.asarray(bands.energies[:, start : end + 1], np.float64)
+        if len(own) == 2:
+            own = np.insert(own, 1, own.mean(axis=0), axis=0)
+            values = np.insert(values, 1, values.mean(axis=1), axis=1)
+        places.append(own)
+        energies.append(values)
+    return np.concatenate(places), np.concatenate(energies, axis=1)
+
+
+def labelled_points(labels: tuple[str, ...], places: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Fractional coordinates by unique name, Greek letters as pymatgen writes them.
+
+    Args:
+        labels: of the ends of segments; those that share a name but not a place are told apart by primes.
+        places: (n_labels, 3).
+    """
+    points: dict[str, NDArray[np.float64]] = {}
+    for label, place in zip(labels, places, strict=True):
+        if any(np.abs(place - known).max() < SAME_LABEL / 2 for known in points.values()):
+            continue
+        name = GREEK.get(label[:1], label[:1]) + label[1:]
+        while name in points:
+            name += "'"
+        points[name] = place
+    return points

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.arguments import not_allowed
-from bandrt.bands.on_path import BandEdge, BandsOnPath
+from bandrt.bands.on_path import BandEdge, BandsOnPath, segments
 from bandrt.errors import MissingPackageError
 from bandrt.files import replaced
 from bandrt.quoting import shortened
@@ -159,15 +159,19 @@ def require_matplotlib(*, extra: str = "plot", what: str = "drawing a band struc
 
 
 def save(bands: BandsOnPath, path: Path, *, name: str = "", full_walk: bool = False) -> None:
-    """Draw a band structure into a file, whose suffix says the format: png, svg or pdf; equal bands give equal files.
+    """Draw a band structure into a file, see `save_figure`.
 
     Raises:
         MissingPackageError: matplotlib is not installed.
     """
-    figure = draw(bands, name=name, full_walk=full_walk)
+    save_figure(draw(bands, name=name, full_walk=full_walk), path)
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a matplotlib ``Figure`` to a file, whose suffix says the format: png, svg or pdf; equal figures give equal files."""
     from matplotlib import rc_context
 
-    kind = path.suffix.lstrip(".")
+    kind = path.suffix.lstrip(".").lower()
     about: dict[str, dict[str, str | None]] = {
         "png": {"Software": CREATOR},
         "svg": {"Creator": CREATOR, "Date": None},
@@ -262,10 +266,10 @@ def tick_texts(marks: list[tuple[float, str]], inches: float) -> list[str]:
 
 
 def _lines(bands: BandsOnPath) -> list[_Line]:
-    vertices = zip(bands.label_indices.tolist(), bands.labels, strict=True)
+    names = dict(zip(bands.label_indices.tolist(), bands.labels, strict=True))
     return [
-        _Line(np.arange(start, end + 1), (first, last), (_place(bands, start), _place(bands, end)))
-        for (start, first), (end, last) in pairwise(vertices)
+        _Line(np.arange(start, end + 1), (names[start], names[end]), (_place(bands, start), _place(bands, end)))
+        for start, end in segments(bands)
     ]
 
 

@@ -59,7 +59,7 @@ from bandrt.sources.tables import STRUCTURE_COLUMN
 @options.device("cpu, cuda or cuda:N; by default the CPU, for a plan the first GPU.")
 @click.option("--batch-size", type=click.IntRange(1), help="Crystals per run of the model; what suits the device by default.")
 @options.threads()
-@click.option("--no-hand-over", is_flag=True, help="Let the engine itself predict crystals that it would leave to another one.")
+@options.no_hand_over("Let the engine itself predict crystals that it would leave to another one.")
 @click.option(
     "--structure-column",
     default=STRUCTURE_COLUMN,

@@ -91,6 +91,11 @@ def device(help: str) -> Callable[[Command], Command]:
     return click.option("--device", metavar="DEVICE", help=help)
 
 
+def no_hand_over(help: str) -> Callable[[Command], Command]:
+    """``--no-hand-over``: an engine keeps crystals that it would leave to another one."""
+    return click.option("--no-hand-over", is_flag=True, help=help)
+
+
 def threads(of: str = "of the model") -> Callable[[Command], Command]:
     """``--threads``: CPU threads."""
     return click.option("--threads", type=click.IntRange(1, MAX_THREADS), help=f"CPU threads {of}; all cores by default.")

@@ -12,15 +12,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.contract import BAND_ENERGIES, NOWHERE, TENSORS, UNCERTAINTY
+from bandrt.contract import BAND_ENERGIES, TENSORS, UNCERTAINTY
 from bandrt.cores import available_cores
 from bandrt.engine.onnx.slices import MAX_ATOMS, slices
 from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs, Session, run_in_turn
 from bandrt.errors import InputError
 from bandrt.hamiltonian.bands import filled_bands
+from bandrt.hamiltonian.cell import cell_hamiltonian
 from bandrt.hamiltonian.eigenvalues import single_threaded_blas
-from bandrt.hamiltonian.hoppings import hoppings_of
-from bandrt.hamiltonian.inversion import inversion_of
 from bandrt.manifest import BandRule, Manifest
 
 
@@ -72,6 +71,21 @@ class HamiltonianSession:
             raise OutOfMemoryError.of_batch(self.device, n_crystals, n_atoms) from error
         return {name: outputs[name] for name in self.manifest.outputs}
 
+    @property
+    def threads(self) -> int:
+        """CPU threads that it may use."""
+        return self._threads
+
+    def hamiltonians(self, inputs: Inputs) -> list[Inputs]:
+        """What bands are made of: each row of a padded batch, with the Hamiltonian tensors of the contract beside its inputs.
+
+        Raises:
+            EngineError: ``engine-failed``, ``out-of-memory``.
+        """
+        feeds = {name: inputs[name] for name in self.manifest.inputs}
+        rows = feeds | self._file.run(feeds)
+        return [{name: values[i] for name, values in rows.items()} for i in range(len(inputs["atom_mask"]))]
+
     def run_many(self, batches: Iterable[Inputs]) -> Iterator[Outputs | OutOfMemoryError]:
         """Evaluate batches one after another; see `bandrt.engine.session.Session.run_many`."""
         return run_in_turn(self.run, batches)
@@ -111,27 +125,19 @@ class HamiltonianSession:
     def _bands(self, crystal: Inputs, pool: Executor | None, threads: int) -> NDArray[np.floating[Any]]:
         """Bands of one crystal, (n_bands, K) eV."""
         rule, n_kpoints = self.manifest.bands, len(crystal["kpoints"])
-        atoms = crystal["atom_mask"]
-        n_atoms = int(atoms.sum())
-        if n_atoms == 0:  # the row is padding
+        if not crystal["atom_mask"].any():  # the row is padding
             return np.zeros((rule.n_bands, n_kpoints))
-        mask = crystal["neighbor_mask"]
-        hoppings = hoppings_of(
-            crystal["hoppings"], crystal["on_site"], crystal["neighbor_index"], crystal["neighbor_image"], mask, n_atoms
-        )
-        levels = crystal["flat_levels"][atoms]
-        levels = levels[~(levels > 0.5 * NOWHERE)]
-        vectors = crystal["neighbor_direction"][mask] * crystal["neighbor_distance"][mask][:, None]
-        if not (np.isfinite(hoppings.block).all() and np.isfinite(levels).all()):
+        cell = cell_hamiltonian(crystal)
+        if not cell.is_finite:
             return np.full((rule.n_bands, n_kpoints), np.inf)
         try:
             found = filled_bands(
-                hoppings,
-                levels,
+                cell.hoppings,
+                cell.flat_levels,
                 crystal["kpoints"],
                 (crystal["mesh_kpoints"], crystal["mesh_weights"]),
-                float(crystal["electrons"]),
-                inversion=inversion_of(hoppings, vectors, crystal["atomic_numbers"][atoms]),
+                cell.electrons,
+                inversion=cell.inversion,
                 exact=self._exact,
                 kept=None,
                 pool=pool,

@@ -81,6 +81,7 @@ class BlochSum:
         else:
             self._n_units = int((inversion.partner >= np.arange(hoppings.n_atoms)).sum())
             self._panels = list(_real_panels(hoppings, sign, term, inversion))
+        self._of_rows = np.eye(self.n_orbitals, dtype=np.float32) if inversion is None else _shared(inversion)
         width = len(self._vectors) * N_ORBITALS**2 * self._n_units * 4 * len(self._panels)
         self._step = max(1, PANEL_BYTES // width)
         self._held = [self._terms(panel, 0) for panel in self._panels] if self._step >= self._n_units else None
@@ -116,6 +117,10 @@ class BlochSum:
                 summed = (waves[panel.is_sine] @ terms.reshape(len(terms), -1)).reshape(-1, height, width)
                 part[:, top : top + height, panel.first_column : panel.first_column + width] = summed
         return out
+
+    def orbital_weights(self) -> NDArray[np.float32]:
+        """How much of each orbital is in each row of the matrices, (n, n): of sums and differences half of each of two."""
+        return self._of_rows
 
     def _dense(self) -> Iterator[tuple[int, list[NDArray[np.float32]]]]:
         """Terms of each panel, (V, rows, columns), some units at a time, and the first of these units."""
@@ -193,3 +198,18 @@ def _real_panels(hoppings: Hoppings, sign: NDArray[np.int64], term: NDArray[np.i
         entries = _groups(_Entries(unit[centre], unit[neighbor], term, values), sign > 0, second)
         at = len(even) if rows is odd else 0
         yield _Panel(is_sine, entries, rows, columns, at, len(even) if columns is odd else 0, False)
+
+
+def _shared(inversion: Inversion) -> NDArray[np.float32]:
+    """How much of each orbital, (columns), is in each row of the real matrices: sums of all units first, differences after."""
+    own = np.arange(len(inversion.partner))
+    firsts = own[inversion.partner >= own]
+    rows = []
+    for parity in (1.0, -1.0):
+        for atom in firsts.tolist():
+            partner = int(inversion.partner[atom])
+            for orbital in np.flatnonzero((partner != atom) | (parity == PARITY)).tolist():
+                row = np.zeros(N_ORBITALS * len(own), np.float32)
+                row[[N_ORBITALS * atom + orbital, N_ORBITALS * partner + orbital]] = 1.0 if partner == atom else 0.5
+                rows.append(row)
+    return np.stack(rows)

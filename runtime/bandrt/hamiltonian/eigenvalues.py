@@ -37,9 +37,55 @@ def eigenvalues(
         pool: takes k-points side by side.
         threads: how many of it.
     """
-    threads = max(1, min(threads, MAX_BYTES // peak_bytes(bloch.n_orbitals)))
     points = np.asarray(kpoints, np.float64)
     found = np.empty((len(points), bloch.n_orbitals), np.float32)
+
+    def solve(rows: NDArray[np.intp], real: bool) -> None:
+        found[rows] = eigvalsh(bloch.at(points[rows], real=real))
+
+    over_kpoints(bloch, points, solve, pool=pool, threads=threads)
+    return found
+
+
+def eigenstates(
+    bloch: BlochSum, kpoints: NDArray[np.floating[Any]], *, pool: Executor | None = None, threads: int = 1
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Eigenvalues of H(k), (K, n) eV, ascending, and how much of each orbital is in each state, (K, n bands, n orbitals).
+
+    The weights of a state add up to one. Takes the arguments of `eigenvalues`.
+    """
+    points = np.asarray(kpoints, np.float64)
+    found = np.empty((len(points), bloch.n_orbitals), np.float32)
+    weights = np.empty((len(points), bloch.n_orbitals, bloch.n_orbitals), np.float32)
+    of_rows = bloch.orbital_weights()
+
+    def solve(rows: NDArray[np.intp], real: bool) -> None:
+        found[rows], vectors = eigh(bloch.at(points[rows], real=real))
+        squares = vectors.real**2 if real else vectors.real**2 + vectors.imag**2  # (k, rows of the matrix, bands)
+        weights[rows] = squares.transpose(0, 2, 1) @ of_rows
+
+    over_kpoints(bloch, points, solve, pool=pool, threads=threads)
+    return found, weights
+
+
+def over_kpoints(
+    bloch: BlochSum,
+    points: NDArray[np.float64],
+    solve: Callable[[NDArray[np.intp], bool], None],
+    *,
+    pool: Executor | None,
+    threads: int,
+) -> None:
+    """Have some k-points at a time solved, those whose H(k) is real apart from others, over threads and within memory.
+
+    Args:
+        bloch: the Hamiltonian.
+        points: (K, 3).
+        solve: takes which of them, and whether H(k) is real there.
+        pool: takes k-points side by side.
+        threads: how many of it.
+    """
+    threads = max(1, min(threads, MAX_BYTES // peak_bytes(bloch.n_orbitals)))
     is_real = bloch.is_real_at(points)
     parts: list[tuple[NDArray[np.intp], bool]] = []
     for real in (True, False):
@@ -49,18 +95,13 @@ def eigenvalues(
             size = min(size, max(LEAST_KPOINTS if size > LEAST_KPOINTS else 1, -(-len(chosen) // threads)))
         parts += [(chosen[start : start + size], real) for start in range(0, len(chosen), size)]
 
-    def solve(part: tuple[NDArray[np.intp], bool]) -> None:
-        rows, real = part
-        found[rows] = eigvalsh(bloch.at(points[rows], real=real))
-
     with single_threaded_blas():
         if pool is None or threads == 1:
-            for part in parts:
-                solve(part)
+            for rows, real in parts:
+                solve(rows, real)
         else:
             for first in range(0, len(parts), threads):  # fewer than the pool has, where matrices are large
-                list(pool.map(solve, parts[first : first + threads]))
-    return found
+                list(pool.map(lambda part: solve(*part), parts[first : first + threads]))
 
 
 def peak_bytes(n_orbitals: int) -> int:
@@ -77,6 +118,20 @@ def eigvalsh(matrices: NDArray[Any]) -> NDArray[np.float32]:
     with np.errstate(invalid="ignore"):
         values: NDArray[np.float32] = _in_single_precision()(matrices)
     return values
+
+
+def eigh(matrices: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    """Eigenvalues (K, n), ascending, and eigenvectors (K, n, n) in columns, as `eigvalsh` computes the first alone."""
+    with np.errstate(invalid="ignore"):
+        values, vectors = _vectors_in_single_precision()(matrices)
+    return values, vectors
+
+
+@cache
+def _vectors_in_single_precision() -> Callable[[NDArray[Any]], tuple[Any, Any]]:
+    inner = getattr(import_module("numpy.linalg._umath_linalg"), "eigh_lo", None)
+    types = getattr(inner, "types", ())
+    return inner if inner is not None and {"f->ff", "F->fF"} <= set(types) else np.linalg.eigh
 
 
 @cache

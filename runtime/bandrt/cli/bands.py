@@ -1,0 +1,123 @@
+"""``bandrt bands``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from bandrt.cli import one_crystal, options, say_done
+from bandrt.files import replaced
+from bandrt.spectra.bands import SampledBands, bands_along, bands_at
+from bandrt.spectra.kpoints import read_kpoints
+from bandrt.spectra.mesh import MAX_POINTS
+
+
+@click.command("bands", short_help="Compute all bands of a crystal at any k-points.")
+@one_crystal.crystal_arguments()
+@click.option("--kpoints", metavar="FILE", type=options.PATH, help="k-points, a line each, three fractional coordinates.")
+@click.option("--path", metavar="LABELS", help="A path over labels of the crystal's k-path, such as G-X-W or GXW|UL.")
+@click.option("--original-cell", is_flag=True, help="k-points refer to the cell that is given, not to the standard primitive one.")
+@click.option(
+    "--bands", "n_bands", type=click.IntRange(2, MAX_POINTS), help="So many bands around half filling; all of them by default."
+)
+@click.option("--with-dos", is_flag=True, help="The density of states beside bands, in a figure.")
+@click.option("--zone", is_flag=True, help="Draw the Brillouin zone with the path in it, in the place of bands.")
+@one_crystal.energies_option("of a figure")
+@one_crystal.engine_options()
+@options.out("File to write: *.json, *.csv, or *.png, *.svg, *.pdf; without, what is found is told alone.")
+@options.overwrite("Replace the file if it is there already.")
+@options.as_json("what is found")
+def command(
+    source: Path,
+    id: str | None,
+    kpoints: Path | None,
+    path: str | None,
+    original_cell: bool,
+    n_bands: int | None,
+    with_dos: bool,
+    zone: bool,
+    window: str | None,
+    engine: Path,
+    no_hand_over: bool,
+    threads: int | None,
+    out: Path | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Compute all bands of a crystal at k-points of your own, from the Hamiltonian that an engine says it has.
+
+    CRYSTAL is a file; OUT ID is a crystal in the results of `bandrt infer`. Without --kpoints and --path it is the crystal's own
+    k-path. Energies are in eV; zero is the Fermi level of a metal and mid-gap of an insulator, as in `bandrt infer`.
+
+    A *.json is what BandStructureSymmLine.from_dict of pymatgen reads, of --kpoints what BandStructure.from_dict does; under the
+    key bandrt it says what --json prints. A *.csv has a row for each k-point.
+
+    \b
+    Examples:
+      bandrt bands MgO.cif --path "G-X-W-K-G|U-L" -o MgO.png --with-dos
+      bandrt bands out mp-149 --kpoints mesh.txt -o silicon.json
+      bandrt bands POSCAR --kpoints KPTS --original-cell -o bands.csv
+
+    Exit codes: 0 done, 1 stopped by an error, 2 wrong usage.
+    """
+    if kpoints is not None and path is not None:
+        raise click.UsageError("--kpoints and --path are two ways to say where; choose one")
+    kind, shown = one_crystal.checked_out(out, overwrite=overwrite), one_crystal.energies(window)
+    if kpoints is not None and kind not in ("", "json", "csv"):
+        raise click.UsageError("a figure needs a path; give --path, or write *.json or *.csv")
+    if (with_dos or zone) and kind in ("", "json", "csv"):
+        raise click.UsageError("--with-dos and --zone are for figures; `bandrt dos` writes densities of states")
+    if with_dos and zone:
+        raise click.UsageError("--with-dos and --zone make two figures; choose one")
+    points = None if kpoints is None else read_kpoints(kpoints)
+    found, name = one_crystal.hamiltonian(source, id, engine, threads, no_hand_over=no_hand_over)
+    if points is not None:
+        bands = bands_at(found, points, n_bands=n_bands, original_cell=original_cell)
+    else:
+        bands = bands_along(found, path, n_bands=n_bands, original_cell=original_cell)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "json":
+            with replaced(out) as file:
+                json.dump(bands.as_dict(), file, ensure_ascii=False)
+        elif kind == "csv":
+            from bandrt.spectra.tables import bands_table
+
+            with replaced(out) as file:
+                file.writelines(bands_table(bands))
+        elif zone:
+            from bandrt.bands.plot import save_figure
+            from bandrt.spectra.zone import draw_zone
+
+            save_figure(draw_zone(bands.crystal, bands), out)
+        else:
+            from bandrt.bands.plot import save_figure
+            from bandrt.spectra.dos import density_of_states
+            from bandrt.spectra.plot import draw_bands
+
+            beside = [density_of_states(found)] if with_dos else []
+            save_figure(draw_bands([bands], beside, names=[name], window=shown, full_walk=path is not None), out)
+    one_crystal.said(found)
+    if as_json:
+        say_done(json.dumps(bands.summary(), ensure_ascii=False, indent=1))
+    else:
+        say_done("\n".join(_lines(bands) if out is None else [options.printed(out)]))
+
+
+def _lines(bands: SampledBands) -> list[str]:
+    """What is found, for people."""
+    n_bands, n_kpoints = bands.energies.shape
+    facts = {
+        "crystal": f"{bands.crystal.formula}, {bands.space_group_symbol}",
+        "bands": f"{n_bands}, {bands.rule.n_valence} of them filled or nearly so, at {n_kpoints} k-points",
+        "verdict": "metal" if bands.is_metal else f"gap {bands.of_crystal_ev:.3f} eV",
+    }
+    if bands.is_metal:
+        crossing = ", ".join(map(str, bands.crossing)) or "none"
+        facts["cross the Fermi level"] = f"{crossing} (bands are counted from 0) at these k-points"
+    else:
+        facts |= {"valence maximum": str(bands.vbm), "conduction minimum": str(bands.cbm)}
+        facts["direct gap"] = f"{bands.direct_gap:.3f} eV at these k-points"
+    return [f"{name}: {value}" for name, value in facts.items()]

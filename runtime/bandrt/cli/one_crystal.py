@@ -1,0 +1,127 @@
+"""Arguments and options of commands that ask an engine for the Hamiltonian of one crystal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+import bandrt
+from bandrt.bands.plot import FIGURE_FORMATS, require_matplotlib
+from bandrt.cli import options
+from bandrt.cli.options import Command
+from bandrt.errors import UsageError
+from bandrt.files import check_file
+from bandrt.quoting import printable, shortened
+from bandrt.results.choice import choose
+from bandrt.results.parts import read_part
+from bandrt.results.store import undamaged
+from bandrt.sources import find
+from bandrt.spectra.crystal_hamiltonian import CrystalHamiltonian
+
+MOST_NAMED = 5
+
+
+def crystal_arguments() -> Callable[[Command], Command]:
+    """``CRYSTAL`` or ``OUT ID``."""
+
+    def decorate(command: Command) -> Command:
+        command = click.argument("id", metavar="[ID]", required=False)(command)
+        return click.argument("source", metavar="CRYSTAL|OUT", type=options.PATH)(command)
+
+    return decorate
+
+
+def engine_options() -> Callable[[Command], Command]:
+    """``--engine``, ``--no-hand-over`` and ``--threads``."""
+
+    def decorate(command: Command) -> Command:
+        command = options.threads("of the engine")(command)
+        command = options.no_hand_over("Take its Hamiltonian also of a crystal that it would leave to another engine.")(command)
+        return click.option(
+            "--engine", metavar="ENGINE", type=options.ENGINE, default="accurate", show_default=True,
+            help="An engine that ends at a Hamiltonian: a *.onnx file, or the name of one.",
+        )(command)  # fmt: skip
+
+    return decorate
+
+
+def energies_option(of: str) -> Callable[[Command], Command]:
+    """``--window``: from and to which energy."""
+    return click.option("--window", metavar="LOW:HIGH", help=f"Energies {of}, eV, such as -6:8.")
+
+
+def hamiltonian(
+    source: Path, id: str | None, engine: Path, threads: int | None, *, no_hand_over: bool
+) -> tuple[CrystalHamiltonian, str]:
+    """The Hamiltonian of the crystal that is named, and what the crystal is called.
+
+    Raises:
+        UsageError: ``which-crystal``, ``no-hamiltonian``.
+        BandrtError: the crystal cannot be read or used, or the engine not opened.
+    """
+    item, name = _crystal(source, id)
+    with bandrt.load(engine, threads=threads, hand_over=not no_hand_over) as opened:
+        return opened.hamiltonian(item, name=name), name
+
+
+def _crystal(source: Path, id: str | None) -> tuple[Any, str]:
+    if source.is_dir():
+        if id is None:
+            raise UsageError("which-crystal", f"{source}: is a folder of results; give the id of a crystal in it, too")
+        chosen = choose(source, [id])
+        if len(chosen) > 1:
+            raise UsageError("which-crystal", f"{source}: {len(chosen)} crystals are called so; give the id of one")
+        with undamaged():
+            [found] = [one for one in read_part(chosen[0].part) if one.id == chosen[0].id]
+        return found.crystal, found.id
+    if id is None:
+        return source, source.name
+    several = list(find(source))
+    for one in several:
+        if one.id == id:
+            return one, id
+    named = ", ".join(shortened(one.id, 40) for one in several[:MOST_NAMED])
+    raise UsageError("which-crystal", f"{source}: holds no crystal {shortened(id, 80)}; it holds {named}")
+
+
+def checked_out(out: Path | None, *, overwrite: bool) -> str:
+    """The format of the file that is asked for, found out before the work: ``json``, ``csv``, or one of figures; empty for none.
+
+    Raises:
+        OutputError: it cannot be written.
+        MissingPackageError: matplotlib is not installed.
+    """
+    if out is None:
+        return ""
+    kind = out.suffix.removeprefix(".").lower()
+    known = ("json", "csv", *FIGURE_FORMATS)
+    if kind not in known:
+        raise click.UsageError(f"{out}: files are {', '.join(f'*.{one}' for one in known)}")
+    if kind in FIGURE_FORMATS:
+        require_matplotlib(what="drawing a figure")
+    check_file(out, overwrite=overwrite)
+    return kind
+
+
+def energies(text: str | None) -> tuple[float, float] | None:
+    """What ``--window`` says."""
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(":"))
+    except ValueError:
+        low, high = 0.0, 0.0
+    if not low < high < float("inf"):
+        raise click.BadParameter("two energies in eV, the lower first, such as -6:8", param_hint="--window")
+    return low, high
+
+
+def said(found: CrystalHamiltonian) -> None:
+    """Say on standard error why less is to be trusted."""
+    if found.warnings:
+        click.echo(printable(f"warnings: {', '.join(found.warnings)}"), err=True)
+    if found.uncertainty_ev is not None and found.uncertainty_ev == found.uncertainty_ev:
+        click.echo(f"energies are {found.uncertainty_ev:.2f} eV off on average, the engine expects", err=True)

@@ -1,0 +1,186 @@
+"""k-points of the user's own: a file of them, or a path over labels of the crystal's k-path."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandrt.errors import BandrtError, UsageError
+from bandrt.files import require_there
+from bandrt.kpaths.path import KPath
+from bandrt.quoting import quoted
+from bandrt.symmetry.standard_cell import StandardCell
+
+Floats = NDArray[np.float64]
+POINTS_PER_ANGSTROM = 60.0
+"""k-points per 1/Å of a path: about 250 on that of a small crystal."""
+LEAST_STEPS = 10
+"""Of a segment."""
+MAX_KPOINTS = 1_000_000
+GAMMA = ("Γ", "G", "GAMMA", "\\GAMMA")
+_SAME_PLACE = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class KLines:
+    """Points on straight segments between labelled ones, in the form of a `bandrt.kpaths.path.KPath`.
+
+    Attributes:
+        frac_kpoints: (K, 3), fractional in the reciprocal of the standard primitive cell.
+        kpoint_distance: (K,) 1/Å, length of the segments up to each point; a jump from one line to the next has no length.
+        labels: of the ends of segments, in order.
+        label_indices: (n_labels,) which point each is.
+    """
+
+    frac_kpoints: Floats
+    kpoint_distance: Floats
+    labels: tuple[str, ...]
+    label_indices: NDArray[np.int64]
+
+
+def read_kpoints(path: Path) -> Floats:
+    """Read fractional k-points, (K, 3): a line each, of three numbers and maybe more, or a list in JSON (``*.json``).
+
+    Empty lines, and what follows a ``#``, are passed over; numbers may be parted by commas, and be fractions such as ``1/3``.
+
+    Raises:
+        NotFoundError: ``file-not-found``.
+        BandrtError: ``bad-kpoints``, naming the line.
+    """
+    path = require_there(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BandrtError("bad-kpoints", f"{path}: cannot be read as text ({error})") from error
+    if path.suffix.lower() == ".json":
+        return _of_json(text, path)
+    points = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.partition("#")[0].replace(",", " ").split()
+        if not words:
+            continue
+        try:
+            points.append([_number(word) for word in words[:3]])
+        except (ValueError, ZeroDivisionError):
+            points.append([])
+        if len(points[-1]) != 3 or not np.isfinite(points[-1]).all():
+            raise BandrtError("bad-kpoints", f"{path}: line {number} is {quoted(line)}; a k-point is three numbers")
+    return _checked(points, path)
+
+
+def _number(word: str) -> float:
+    above, slash, below = word.partition("/")
+    return float(above) / float(below) if slash else float(above)
+
+
+def _of_json(text: str, path: Path) -> Floats:
+    try:
+        found = json.loads(text)
+        found = found["kpoints"] if isinstance(found, dict) else found
+        points = np.array(found, np.float64)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        points = np.zeros(0)
+    if points.ndim != 2 or points.shape[1:] != (3,) or not np.isfinite(points).all():
+        raise BandrtError("bad-kpoints", f"{path}: is no list of k-points in JSON, three numbers each, nor has one under kpoints")
+    return _checked(points, path)
+
+
+def _checked(points: Any, path: Path) -> Floats:
+    if not 0 < len(points) <= MAX_KPOINTS:
+        raise BandrtError("bad-kpoints", f"{path}: holds {len(points)} k-points, 1 to {MAX_KPOINTS} are possible")
+    return np.array(points, np.float64)
+
+
+def parse_path(text: str, kpath: KPath) -> list[list[str]]:
+    """Understand a path such as ``G-X-W|U-L`` or ``GXW|UL`` by the labels of a crystal's k-path: lines of labels.
+
+    ``G`` and ``Gamma`` stand for Γ; subscripts may be written without their line, ``X1`` for ``X_1``.
+
+    Raises:
+        UsageError: ``unknown-label``, with those that there are; ``bad-path`` for a line of fewer than two labels, or two
+            equal ones in a row.
+    """
+    known: dict[str, str] = {}
+    for label in dict.fromkeys(kpath.labels):
+        known[label.upper()] = label
+        known.setdefault(label.replace("_", "").upper(), label)
+    if "Γ" in kpath.labels:
+        known |= {name: "Γ" for name in GAMMA if name not in known}
+    spelled = re.compile("|".join(re.escape(name) for name in sorted(known, key=len, reverse=True)))
+    lines = []
+    for part in re.split(r"[|,]", text):
+        words = [word for word in re.split(r"[-–\s]+", part.strip()) if word]
+        labels: list[str] = []
+        for word in words:
+            rest = word.upper()
+            while rest:
+                found = spelled.match(rest)
+                if found is None:
+                    raise UsageError(
+                        "unknown-label",
+                        f"path {quoted(text)}: {quoted(word)}; this crystal has {' '.join(dict.fromkeys(kpath.labels))}",
+                    )
+                labels.append(known[found[0]])
+                rest = rest[found.end() :]
+        if len(labels) < 2 or any(a == b for a, b in pairwise(labels)):
+            raise UsageError("bad-path", f"path {quoted(text)}: a line goes from one label to another, such as G-X-W")
+        lines.append(labels)
+    return lines
+
+
+def lines_between(
+    lines: list[list[str]], kpath: KPath, cell: StandardCell, *, spacing: float = 1.0 / POINTS_PER_ANGSTROM
+) -> KLines:
+    """Put points on lines of labels.
+
+    A label has many places, which symmetry takes to each other. A line begins where the k-path first has its label, and goes on to
+    the nearest place of the next; of equally near ones to that which the k-path passes, else to the first.
+
+    Args:
+        lines: from `parse_path`.
+        kpath: of the crystal.
+        cell: the crystal.
+        spacing: 1/Å between two points, or less.
+    """
+    reciprocal = cell.crystal.reciprocal
+    points, distances, labels, indices = [], [], [], []
+    at, length = 0, 0.0
+    for line in lines:
+        here = _own_places(kpath, line[0])[0]
+        points.append(here[None])
+        distances.append(np.array([length]))
+        labels.append(line[0])
+        indices.append(at)
+        at += 1
+        for label in line[1:]:
+            there = _nearest(here, label, kpath, cell)
+            way = float(np.linalg.norm((there - here) @ reciprocal))
+            steps = max(LEAST_STEPS, int(np.ceil(way / spacing)))
+            shares = np.arange(1, steps + 1) / steps
+            points.append(here + shares[:, None] * (there - here))
+            distances.append(length + shares * way)
+            at, length, here = at + steps, length + way, there
+            labels.append(label)
+            indices.append(at - 1)
+    return KLines(np.concatenate(points), np.concatenate(distances), tuple(labels), np.array(indices, np.int64))
+
+
+def _own_places(kpath: KPath, label: str) -> Floats:
+    """Where the k-path has a label, (n, 3)."""
+    return kpath.frac_kpoints[[index for index, name in zip(kpath.label_indices, kpath.labels, strict=True) if name == label]]
+
+
+def _nearest(here: Floats, label: str, kpath: KPath, cell: StandardCell) -> Floats:
+    own = _own_places(kpath, label)
+    images = np.concatenate([own, np.einsum("rij,pj->rpi", cell.rotations, own).reshape(-1, 3)])
+    away = np.linalg.norm((images - here) @ cell.crystal.reciprocal, axis=1)
+    away[away < _SAME_PLACE] = np.inf
+    nearest: Floats = images[int(np.argmax(away < away.min() + _SAME_PLACE))]
+    return nearest

@@ -1,0 +1,151 @@
+"""``bandrt bands`` and ``bandrt dos``: what they write, print and refuse."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bandrt
+from bandrt.bands.plot import CREATOR
+from bandrt.cli import run
+from bandrt.spectra.bands import bands_along
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory, examples: Path) -> Path:
+    """Results of the fast engine."""
+    pytest.importorskip("onnxruntime")
+    out = tmp_path_factory.mktemp("results") / "out"
+    crystals = [str(examples / name) for name in ("MgO_mp-1265.vasp", "CuAu_mp-522.vasp")]
+    assert run(["infer", *crystals, "-o", str(out), "--threads", "1", "-q", "--workers", "1"]) == 0
+    return out
+
+
+@pytest.fixture
+def magnesia(examples: Path) -> str:
+    pytest.importorskip("onnxruntime")
+    return str(examples / "MgO_mp-1265.vasp")
+
+
+def test_bands_on_a_path_become_a_document_a_table_and_a_figure(magnesia: str, tmp_path: Path, capsys: Captured) -> None:
+    pytest.importorskip("matplotlib")
+    files = [tmp_path / f"new/bands.{kind}" for kind in ("json", "csv", "png", "svg")]
+    for file in files:
+        assert run(["bands", magnesia, "--path", "GXW", "-o", str(file), "--threads", "1"]) == 0
+        assert capsys.readouterr().out == f"{file}\n"
+    document = json.loads(files[0].read_text(encoding="utf-8"))
+    with bandrt.load("accurate", threads=1) as engine:
+        expected = bands_along(engine.hamiltonian(magnesia), "GXW")
+    assert document["bandrt"]["band_gap_ev"] == pytest.approx(expected.of_crystal_ev)
+    assert document["bandrt"].keys() == expected.summary().keys()
+    rows = list(csv.DictReader(files[1].read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == expected.energies.shape[1]
+    assert float(rows[-1]["band_0"]) == pytest.approx(expected.energies[0, -1], abs=1e-5)
+    files.append(tmp_path / "zone.png")
+    assert run(["bands", magnesia, "--path", "GXW", "--zone", "-o", str(files[-1])]) == 0
+    for figure in files[2:]:
+        assert CREATOR.encode() in figure.read_bytes()
+
+
+def test_bands_at_k_points_of_a_file_are_those_of_its_lines(magnesia: str, tmp_path: Path, capsys: Captured) -> None:
+    points, out = tmp_path / "k.txt", tmp_path / "b.json"
+    points.write_text("0 0 0\n0.5 0.5 0.5\n0.1 0.2 0.3\n", encoding="utf-8")
+    assert run(["bands", magnesia, "--kpoints", str(points), "-o", str(out), "--bands", "6", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["n_kpoints"] == 3
+    document = json.loads(out.read_text(encoding="utf-8"))
+    assert document["kpoints"][2] == [0.1, 0.2, 0.3]
+    assert np.array(document["bands"]["1"]).shape == (6, 3)
+
+
+def test_what_is_found_is_told_without_a_file(results: Path, capsys: Captured) -> None:
+    assert run(["bands", str(results), "CuAu_mp-522", "--threads", "1"]) == 0
+    said = capsys.readouterr()
+    assert "verdict: metal" in said.out
+    assert "cross the Fermi level: 1" in said.out
+    assert "spin-orbit:Au" in said.err
+    assert run(["dos", str(results), "MgO_mp-1265", "--mesh", "4", "4", "4"]) == 0
+    assert "direct gap: 4." in capsys.readouterr().out
+
+
+def test_a_density_of_states_becomes_a_document_a_table_and_a_figure(results: Path, tmp_path: Path, capsys: Captured) -> None:
+    pytest.importorskip("matplotlib")
+    mesh = ["--mesh", "4", "4", "4", "--window", "-10:10", "--step", "0.1"]
+    for kind in ("json", "csv", "png"):
+        assert run(["dos", str(results), "CuAu_mp-522", *mesh, "-o", str(tmp_path / f"dos.{kind}"), "--by", "shell"]) == 0
+    document = json.loads((tmp_path / "dos.json").read_text(encoding="utf-8"))
+    rows = list(csv.DictReader((tmp_path / "dos.csv").read_text(encoding="utf-8").splitlines()))
+    assert list(rows[0]) == ["energy", "total", "Cu_s", "Cu_p", "Cu_d", "Au_s", "Au_p", "Au_d", "integrated"]
+    assert [float(row["total"]) for row in rows] == pytest.approx(document["densities"]["1"], abs=1e-5)
+    assert (float(rows[0]["energy"]), float(rows[-1]["energy"])) == (-10.0, 10.0)
+    assert document["bandrt"]["crossing_bands"]
+    assert (tmp_path / "dos.png").read_bytes().startswith(b"\x89PNG")
+    capsys.readouterr()
+    assert run(["dos", str(results), "CuAu_mp-522", *mesh, "--smearing", "0.2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["efermi_ev"] == document["efermi"]
+
+
+def test_a_table_of_crystals_gives_the_one_that_is_named(tmp_path: Path, rock_salt: object, capsys: Captured) -> None:
+    pytest.importorskip("onnxruntime")
+    table = tmp_path / "table.csv"
+    with table.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["material_id", "cif"])
+        writer.writerows([["salt", rock_salt()], ["galena", rock_salt(a=4.2, first="Pb", second="Te")]])  # type: ignore[operator]
+    assert run(["dos", str(table), "galena", "--mesh", "2", "2", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["formula"] == "TePb"
+    assert run(["dos", str(table), "gallium"]) == 2
+    assert "error [which-crystal]" in (said := capsys.readouterr().err)
+    assert "salt, galena" in said
+
+
+@pytest.mark.parametrize("command", ["bands", "dos"])
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        (["MgO_mp-1265", "--engine", "fast"], "no-hamiltonian"),
+        ([], "which-crystal"),
+        (["*"], "which-crystal"),
+        (["nobody"], "unknown-id"),
+    ],
+)
+def test_what_cannot_be_done_is_said_with_a_code(command: str, more: list[str], code: str, results: Path, capsys: Captured) -> None:
+    assert run([command, str(results), *more]) == (1 if code == "unknown-id" else 2)
+    assert capsys.readouterr().err.startswith(f"error [{code}]: ")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["bands", "a.cif", "--path", "GX", "--kpoints", "k.txt"],
+        ["bands", "a.cif", "--kpoints", "k.txt", "-o", "a.png"],
+        ["bands", "a.cif", "--with-dos", "-o", "a.json"],
+        ["bands", "a.cif", "--zone", "-o", "a.json"],
+        ["bands", "a.cif", "--zone", "--with-dos", "-o", "a.png"],
+        ["bands", "a.cif", "-o", "a.xlsx"],
+        ["bands", "a.cif", "-o", "a.png", "--window", "3"],
+        ["dos", "a.cif", "--window", "3:1"],
+        ["dos", "a.cif", "--mesh", "4", "4", "0"],
+        ["dos", "a.cif", "--by", "atom"],
+    ],
+)
+def test_options_that_do_not_fit_are_wrong_usage(wrong: list[str], capsys: Captured) -> None:
+    assert run(wrong) == 2
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("command", ["bands", "dos"])
+def test_nothing_is_replaced_unasked(command: str, magnesia: str, tmp_path: Path, capsys: Captured) -> None:
+    out = tmp_path / "mine.json"
+    out.write_text("mine", encoding="utf-8")
+    assert run([command, magnesia, "-o", str(out)]) == 2
+    assert "output-exists" in capsys.readouterr().err
+    assert out.read_text(encoding="utf-8") == "mine"
+    more = ["--mesh", "2", "2", "2"] if command == "dos" else ["--path", "GX"]
+    assert run([command, magnesia, "-o", str(out), "--overwrite", *more]) == 0
+    assert json.loads(out.read_text(encoding="utf-8"))["efermi"] == pytest.approx(0.0, abs=1e-3)
