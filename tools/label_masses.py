@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 import bandrt
 from bandrt.crystal import Crystal
+from bandrt.domain import OPEN_D_SHELL
 from bandrt.errors import InputError
 from bandrt.machine.versions import package_versions
 from bandrt.spectra.crystal_hamiltonian import CrystalHamiltonian
@@ -30,7 +31,6 @@ from bandrt.spectra.masses import HBAR2_OVER_M
 from bandrt_train.data.dataset import SplitRule
 from bandrt_train.data.documents import BandDocument
 from bandrt_train.data.hamiltonian.bands import LAST_AND_NEXT
-from bandrt_train.data.hamiltonian.gaps import MAGNETIC
 from bandrt_train.data.sources.folders import find_documents
 from bandrt_train.data.targets import document_crystal, select_bands
 from bandrt_train.tables import element_properties
@@ -72,7 +72,7 @@ def unseen(document: BandDocument) -> bool:
     return (
         SplitRule().split(crystal.hill_formula) != "train"
         and not select_bands(document, LAST_AND_NEXT).is_metal
-        and not MAGNETIC & set(crystal.atomic_numbers.tolist())
+        and not OPEN_D_SHELL & set(crystal.atomic_numbers.tolist())
     )
 
 

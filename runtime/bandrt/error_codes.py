@@ -394,10 +394,10 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "no-hamiltonian",
-        "Bands at other k-points, a density of states or masses are asked of an engine that gives six bands on one path alone, or of a"
-        " crystal that an engine leaves to such a one.",
-        "Take the engine `accurate`, or one that was exported of a learned Hamiltonian with --solver lapack; of a crystal that it leaves"
-        " to another, only what it would say itself can be had: --no-hand-over.",
+        "Bands at other k-points, a density of states or masses are asked of an engine that gives six bands on one path alone, or"
+        " of a crystal that an engine leaves to such a one.",
+        "Take the engine `accurate`, or one that was exported of a learned Hamiltonian with --solver lapack; of a crystal that it"
+        " leaves to another, only what it would say itself can be had: --no-hand-over.",
     ),
     ErrorCode(
         "engine-closed",
