@@ -88,9 +88,8 @@ class HamiltonianFit:
     loss: LossConfig = field(default_factory=LossConfig)
     tight_binding: TightBindingConfig = field(default_factory=TightBindingConfig)
     gaps: KnownGapConfig = field(default_factory=KnownGapConfig)
-    splits: SplitRule = field(default_factory=lambda: SplitRule(validation=0.0))
-    """Formulas that are not learned; those of the validation split are watched, and by default there is none, since all folds
-    together judge a configuration better. A fold takes its place."""
+    splits: SplitRule = field(default_factory=SplitRule)
+    """Formulas that are not learned; those of the validation split are watched. A fold takes its place."""
     epochs: int = 100
     """Over the labels."""
     batch_size: int = 6
