@@ -126,6 +126,7 @@ def main(
         "table": table.name,
         "max_atoms": max_atoms,
         "n_drawn": len(drawn),
+        "failed": found.count(None),
         "model": {
             "name": "MEGNet",
             "n_parameters": sum(one.numel() for one in model.parameters()),

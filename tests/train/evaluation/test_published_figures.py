@@ -132,6 +132,31 @@ def test_the_gaps_of_both_engines_are_those_of_the_files_that_ship() -> None:
         assert alone[name]["gap_mae_ev"] < theirs[name]["gap_mae_ev"]
 
 
+def test_the_model_of_gaps_alone_was_tested_on_the_crystals_of_the_engines() -> None:
+    script, baseline, engines = load_script(ROOT / "tools" / "engine_gaps.py"), stored("gap-baseline"), stored("engine-gaps")
+    drawn = script.held_out(ROOT / "train" / "gaps" / baseline["table"], baseline["n_drawn"], baseline["max_atoms"])
+    found = {one["id"]: one for one in baseline["crystals"]}
+    known = {name: gap for name, _, gap in drawn if name in found}
+    assert {name: one["gap_ev"] for name, one in found.items()} == known
+    assert len(drawn) - len(known) == baseline["failed"] <= 5
+    assert script.scores(drawn, [found[name]["found_ev"] if name in found else None for name, _, _ in drawn]) == {
+        of: {name: pytest.approx(value, abs=2e-4) for name, value in means.items()} for of, means in baseline["classes"].items()
+    }
+    for values in engines["engines"].values():
+        for of, means in values["classes"].items():
+            for count in ("n_crystals", "n_non_metals"):
+                assert 0 <= means[count] - baseline["classes"][of][count] <= baseline["failed"]
+
+
+def test_the_page_of_results_has_the_gaps_of_every_model() -> None:
+    baseline, engines = stored("gap-baseline"), stored("engine-gaps")["engines"]
+    models = [engines["accurate"]["classes"], engines["fast"]["classes"], baseline["classes"]]
+    rows = {row[0]: row[1:] for row in block("train/RESULTS.md", "engine-gaps")}
+    for of, means in models[0].items():
+        cells = [f"{one[of][field]:.3f}" for field in ("gap_mae_ev", "metal_accuracy") for one in models]
+        assert rows[of] == [str(means["n_crystals"]), str(means["n_non_metals"]), *cells]
+
+
 @pytest.mark.parametrize("name", SCORES)
 def test_the_errors_of_all_crystals_are_the_means_of_the_listed_ones(name: str) -> None:
     scores = stored(name)
