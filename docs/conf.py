@@ -49,8 +49,9 @@ python_maximum_signature_line_length = 80
 nitpick_ignore_regex = [  # of other packages, whose pages are elsewhere
     ("py:.*", r"(numpy|np|collections|os|pathlib|typing|types|click)\..*"),
     ("py:class", r"(tuple|dict)\[str"),  # Sphinx takes a default value apart
-    ("py:class", r"NDArray|floating|float32|float64|int32|int64|bool_"),
+    ("py:class", r"NDArray|floating|float32|float64|complex128|int32|int64|bool_|Carrier"),
     ("py:class", r"bandrt\.(engine\.session\.Session|results\.prediction\.Ticket|features\.Column)"),  # not public
+    ("py:class", r"bandrt\.(symmetry\.standard_cell\.StandardCell|hamiltonian\.\w+\.(Cell|Smooth)Hamiltonian)"),
 ]
 
 html_theme = "furo"

@@ -64,7 +64,8 @@ class DensityOfStates:
         mesh: points along each reciprocal vector.
         efermi: eV: of a metal the level below which so many states lie, of an insulator mid-gap.
         is_metal: whether filled and empty bands overlap, or a band is half full.
-        vbm, cbm: edges over the mesh and the engine's k-path, whose corners a mesh may miss; None of a metal.
+        vbm: the valence maximum, over the mesh and the engine's k-path, whose corners a mesh may miss; None of a metal.
+        cbm: the conduction minimum, likewise.
         direct_gap: eV, the least distance between filled and empty bands at one of these k-points, and where; None of a metal.
         crossing: bands that cross the Fermi level, of a metal.
         warnings: of the Hamiltonian.
