@@ -21,8 +21,9 @@ from bandrt.batch import MAX_PADDED_ATOMS
 from bandrt.contract import TENSORS
 from bandrt.engine.cuda_driver import Driver, NoDriver, find_driver
 from bandrt.engine.onnx.file import manifest_of
+from bandrt.engine.plan.device import DeviceError
 from bandrt.engine.plan.file import sidecar, timings
-from bandrt.engine.plan.tensorrt import PlanBackend, import_backend, make_logger
+from bandrt.engine.plan.tensorrt import PlanBackend, import_backend, made, make_logger
 from bandrt.errors import UsageError
 from bandrt.files import check_file, replaced
 from bandrt.manifest import Backend, Bucket, Manifest, Precision, Profile
@@ -201,7 +202,10 @@ class PlanBuilder:
         self.version = str(self.trt.__version__)
         self.problems: list[str] = []
         self.logger = make_logger(self.trt, self.problems)
-        self.builder = self.trt.Builder(self.logger)
+        try:
+            self.builder = made(lambda: self.trt.Builder(self.logger), "Builder", self.problems)
+        except DeviceError as error:
+            raise ExportError("plan-not-built", f"{backend} {self.version} does not start: {error}") from error
 
     def targets(self, wanted: Sequence[str]) -> dict[str, Any]:
         """The GPUs that a plan is for: names as in the manifest, with TensorRT-RTX's values for them."""
