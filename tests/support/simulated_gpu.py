@@ -26,7 +26,9 @@ SCRATCH_PER_ATOM = 1024
 """Bytes that a simulated plan computes in, per padded atom."""
 
 Step = Callable[[], None]
-P, R, One = ParamSpec("P"), TypeVar("R"), TypeVar("One", bound=Any)
+P = ParamSpec("P")
+R = TypeVar("R")
+One = TypeVar("One", bound=Any)
 
 
 def one_at_a_time(method: Callable[Concatenate[One, P], R]) -> Callable[Concatenate[One, P], R]:
@@ -36,7 +38,8 @@ def one_at_a_time(method: Callable[Concatenate[One, P], R]) -> Callable[Concaten
     def locked(self: One, /, *args: P.args, **kwargs: P.kwargs) -> R:
         device = self if isinstance(self, SimulatedDevice) else self.device
         with device.lock:
-            return method(self, *args, **kwargs)
+            found: R = method(self, *args, **kwargs)
+            return found
 
     return locked
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
 from enum import IntFlag
 from types import SimpleNamespace
@@ -97,7 +98,8 @@ class SimulatedContext:
         self._runs += 1
         assert set(self._addresses) == {*self._engine.inputs, *self._engine.outputs}
         addresses, scratch = dict(self._addresses), self._scratch
-        stream.put(lambda: self._compute(addresses, scratch))
+        itself = weakref.proxy(self)  # a graph does not keep its context, and must not outlive it
+        stream.put(lambda: itself._compute(addresses, scratch))
         return True
 
     def _compute(self, addresses: Mapping[str, int], scratch: int) -> None:
