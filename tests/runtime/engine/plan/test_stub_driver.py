@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bandrt.engine.cuda_wheels import cuda_of
 from bandrt.engine.plan.cuda_device import device_error
 from bandrt.engine.plan.device import OutOfDeviceMemoryError
 from tests.support.stub_gpu.build import DRIVER, TENSORRT, compiled, run_over, scenario
@@ -47,6 +49,20 @@ def test_memory_that_the_pool_holds_is_there_for_a_new_context(stub: Path, machi
     assert found["right"] == [True] * 3
     assert found["refused"] > 0
     assert found["n_bytes"] == 0
+
+
+def test_the_doctor_sees_every_gpu_of_a_driver_and_that_it_is_too_old(stub: Path) -> None:
+    gpus = "NVIDIA H200 MIG 1g.18gb:90;NVIDIA L4:89"
+    report = json.loads(run_over(stub, "-m", "bandrt", "doctor", "--json", FAKE_GPUS=gpus, FAKE_CUDA="12040"))
+    assert report["driver"]["cuda"] == "12.4"
+    assert [(gpu["name"], gpu["target"], gpu["mig"]) for gpu in report["driver"]["gpus"]] == [
+        ("NVIDIA H200 MIG 1g.18gb", "sm90", "1g.18gb"),
+        ("NVIDIA L4", "sm89", None),
+    ]
+    if cuda_of("tensorrt-rtx-cu13") is not None:
+        [rtx] = [one for one in report["abilities"] if one["name"] == "run TensorRT-RTX plans"]
+        assert not rtx["available"]
+        assert "does not run tensorrt-rtx-cu13 of CUDA 13" in rtx["detail"]
 
 
 @pytest.mark.parametrize(
