@@ -119,7 +119,7 @@ def accurate_sections() -> str:
 
 
 def gap_section() -> str:
-    """Gaps of the engines in a report, and of a model of gaps alone, beside those of the Materials Project, by class of elements."""
+    """Gaps of the engines, and of a model of gaps alone, beside those of the Materials Project, by class of elements."""
     report, baseline = read_scores(GAPS), read_scores(GAP_BASELINE)
     assert all(report[name] == baseline[name] for name in ("table", "max_atoms", "n_drawn"))
     classes = {name: values["classes"] for name, values in report["engines"].items()}

@@ -20,9 +20,11 @@ from bandrt.arguments import check_choice
 from bandrt.batch import MAX_PADDED_ATOMS
 from bandrt.contract import TENSORS
 from bandrt.engine.cuda_driver import Driver, NoDriver, find_driver
+from bandrt.engine.cuda_wheels import cuda_of, too_old
 from bandrt.engine.onnx.file import manifest_of
-from bandrt.engine.plan.file import sidecar, timings
-from bandrt.engine.plan.tensorrt import PlanBackend, import_backend, make_logger
+from bandrt.engine.plan.device import DeviceError
+from bandrt.engine.plan.file import RTX_TARGETS, WITHOUT_RTX, sidecar, timings
+from bandrt.engine.plan.tensorrt import PlanBackend, import_backend, made, make_logger
 from bandrt.errors import UsageError
 from bandrt.files import check_file, replaced
 from bandrt.kpaths.mesh import largest_mesh
@@ -213,12 +215,17 @@ class PlanBuilder:
                 f"tensorrt builds a plan on the GPU that will run it, and {driver.reason};"
                 " build it there, or here with --backend tensorrt-rtx",
             )
+        if backend == "tensorrt" and isinstance(driver, Driver) and (reason := too_old(driver, {backend: cuda_of(backend)})):
+            raise ExportError("device-unavailable", f"tensorrt cannot build here: {reason}")
         self.version = str(self.trt.__version__)
         self.problems: list[str] = []
         self.scratch_bytes: list[int] = []
         """Of each optimisation profile that was built, in their order."""
         self.logger = make_logger(self.trt, self.problems, on_message=self._hear)
-        self.builder = self.trt.Builder(self.logger)
+        try:
+            self.builder = made(lambda: self.trt.Builder(self.logger), "Builder", self.problems)
+        except DeviceError as error:
+            raise ExportError("plan-not-built", f"{backend} {self.version} does not start: {error}") from error
 
     def _hear(self, message: str) -> None:
         if said := SCRATCH.match(message):
@@ -230,13 +237,25 @@ class PlanBuilder:
             assert isinstance(self.driver, Driver)
             if wanted:
                 raise UsageError("target-unusable", "tensorrt builds for the GPU of this machine; --target is for tensorrt-rtx")
-            return {self.driver.gpus[0].target: None}
+            first, *others = self.driver.gpus
+            if others:
+                logging.getLogger(__name__).warning(
+                    "building for cuda:0, %s (%s), one of %d GPUs; choose another with CUDA_VISIBLE_DEVICES=N",
+                    first.name, first.target, len(self.driver.gpus),
+                )  # fmt: skip
+            return {first.target: None}
         known = {name.lower(): value for name, value in self.trt.ComputeCapability.__members__.items() if name.startswith("SM")}
+        if isinstance(self.driver, Driver) and not any(gpu.target in RTX_TARGETS for gpu in self.driver.gpus):
+            gpu = self.driver.gpus[0]
+            logging.getLogger(__name__).warning(
+                "the plan will not run on %s: %s is no target of tensorrt-rtx; %s", gpu.name, gpu.target, WITHOUT_RTX
+            )
         usable = {name: value for name, value in known.items() if int(name.removeprefix("sm")) >= OLDEST_FP32_TARGET}
         if unusable := [name for name in wanted if name not in usable]:
             why = "has no fp32 products in" if unusable[0] in known else "is not a target of"
             raise UsageError(
-                "target-unusable", f"target {unusable[0]} {why} tensorrt-rtx {self.version}; choose among {', '.join(usable)}"
+                "target-unusable",
+                f"target {unusable[0]} {why} tensorrt-rtx {self.version}; choose among {', '.join(usable)}, or {WITHOUT_RTX}",
             )
         return {name: usable[name] for name in wanted or usable}
 

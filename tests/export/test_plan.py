@@ -188,6 +188,31 @@ def test_a_target_that_can_not_be_built_for_is_refused(rtx: Any, exported: Any, 
     message = refused("target-unusable", exported.engine, tmp_path / "model.plan", targets=["sm89", target])
     assert f"target {target} {why}" in message
     assert "choose among sm80, sm86, sm89" in message
+    assert "build plans with --backend tensorrt on that GPU, or run ONNX engines with --device cuda:N" in message
+
+
+def test_the_gpu_of_the_machine_is_named_where_a_plan_is_not_for_it_or_for_one_of_several(
+    rtx: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", rtx)
+    PlanBuilder("tensorrt-rtx", H200).targets([])
+    assert "will not run on NVIDIA H200: sm90 is no target of tensorrt-rtx; build plans with --backend tensorrt" in caplog.text
+    caplog.clear()
+    assert not caplog.records
+    smaller = Gpu("NVIDIA L4", "sm89", 24.0)
+    PlanBuilder("tensorrt-rtx", Driver("13.0", (smaller,))).targets([])
+    PlanBuilder("tensorrt", H200).targets([])
+    assert not caplog.records
+    assert list(PlanBuilder("tensorrt", Driver("13.0", (*H200.gpus, smaller))).targets([])) == ["sm90"]
+    assert "building for cuda:0, NVIDIA H200 (sm90), one of 2 GPUs; choose another with CUDA_VISIBLE_DEVICES=N" in caplog.text
+
+
+def test_full_tensorrt_is_not_asked_to_build_by_a_driver_that_is_too_old(rtx: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", rtx)
+    monkeypatch.setattr(bandrt_export.plan, "cuda_of", lambda package: 13)
+    with pytest.raises(ExportError, match=r"CUDA 12\.4 and does not run tensorrt of CUDA 13") as caught:
+        PlanBuilder("tensorrt", replace(H200, cuda="12.4"))
+    assert caught.value.code == "device-unavailable"
 
 
 def test_a_precision_that_is_not_in_the_graph_is_never_promised(rtx: Any, exported: Any, tmp_path: Path) -> None:

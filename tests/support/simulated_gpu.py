@@ -2,15 +2,18 @@
 
 Work is done when it must be or as soon as it can be, which are the two ends of what a real device may do; `ORDERS` has both and
 chance. Memory starts as garbage, host memory may not be touched while a copy is on its way, what was freed is gone, and a graph
-holds addresses.
+holds addresses. Calls may come from several threads, as with a real driver, and a device is current in a thread.
 """
 
 from __future__ import annotations
 
 import random
+import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -23,6 +26,22 @@ SCRATCH_PER_ATOM = 1024
 """Bytes that a simulated plan computes in, per padded atom."""
 
 Step = Callable[[], None]
+P = ParamSpec("P")
+R = TypeVar("R")
+One = TypeVar("One", bound=Any)
+
+
+def one_at_a_time(method: Callable[Concatenate[One, P], R]) -> Callable[Concatenate[One, P], R]:
+    """A method of a device, or of what belongs to one, that holds the lock of its device."""
+
+    @wraps(method)
+    def locked(self: One, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        device = self if isinstance(self, SimulatedDevice) else self.device
+        with device.lock:
+            found: R = method(self, *args, **kwargs)
+            return found
+
+    return locked
 
 
 class SimulatedEvent:
@@ -31,10 +50,7 @@ class SimulatedEvent:
         self.done = False
 
     def synchronize(self) -> None:
-        device = self._stream.device
-        device.journal.append("wait")
-        device.complete(self)
-        device.check()
+        self._stream.device.wait_for(self)
 
 
 @dataclass
@@ -59,6 +75,7 @@ class SimulatedStream:
         self.queue: deque[Work] = deque()
         self.captured: list[Step] | None = None
 
+    @one_at_a_time
     def record(self) -> SimulatedEvent:
         event = SimulatedEvent(self)
 
@@ -71,19 +88,23 @@ class SimulatedStream:
         self.device.idle_time()
         return event
 
+    @one_at_a_time
     def wait(self, event: SimulatedEvent) -> None:
         self.queue.append(Work(lambda: None, after=event))
         self.device.idle_time()
 
+    @one_at_a_time
     def upload(self, source: SimulatedPinned, target: SimulatedBuffer, n_bytes: int) -> None:
         self.device.journal.append("upload")
         self._copy(source, lambda: target.write(source.bytes[:n_bytes]))
 
+    @one_at_a_time
     def download(self, source: SimulatedBuffer, target: SimulatedPinned, n_bytes: int) -> None:
         self.device.journal.append("download")
         target.bytes[:] = GARBAGE
         self._copy(target, lambda: target.fill(source.bytes[:n_bytes]))
 
+    @one_at_a_time
     def put(self, step: Step) -> None:
         """Work that may be captured."""
         if self.captured is not None:
@@ -102,6 +123,7 @@ class SimulatedStream:
         self.device.captures += 1
         return SimulatedGraph(steps)
 
+    @one_at_a_time
     def launch(self, graph: SimulatedGraph) -> None:
         assert graph.steps is not None, "a graph was launched after it was closed"
         self.device.launches += 1
@@ -179,7 +201,8 @@ class SimulatedDevice:
     refused: int = 0
     """Allocations for which there was no memory."""
     broken: str = ""
-    current: bool = False
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    _current: threading.local = field(default_factory=threading.local)
     _next_address: int = 1 << 20
     _chance: random.Random = field(default_factory=lambda: random.Random(0))
 
@@ -188,14 +211,20 @@ class SimulatedDevice:
         return sum(buffer.n_bytes for buffer in self.memory.values())
 
     def make_current(self) -> None:
-        self.current = True
+        self._current.here = True
 
+    @one_at_a_time
     def stream(self) -> SimulatedStream:
         self.streams.append(SimulatedStream(self))
         return self.streams[-1]
 
+    def stream_of(self, handle: int) -> SimulatedStream:
+        [stream] = [one for one in self.streams if one.handle == handle]
+        return stream
+
+    @one_at_a_time
     def allocate(self, n_bytes: int) -> SimulatedBuffer:
-        assert self.current, "no device is current in this thread"
+        assert hasattr(self._current, "here"), "no device is current in this thread"
         if self.limit is not None and self.n_bytes + n_bytes > self.limit:
             self.refused += 1
             raise OutOfDeviceMemoryError("CUDA_ERROR_OUT_OF_MEMORY: The API call failed because of memory")
@@ -204,10 +233,12 @@ class SimulatedDevice:
         self.memory[buffer.address] = buffer
         return buffer
 
+    @one_at_a_time
     def allocate_pinned(self, n_bytes: int) -> SimulatedPinned:
         self.pinned_bytes += n_bytes
         return SimulatedPinned(self, n_bytes)
 
+    @one_at_a_time
     def synchronize(self) -> None:
         while self._step(self.streams):
             pass
@@ -217,10 +248,19 @@ class SimulatedDevice:
         if self.broken:
             raise DeviceError(self.broken)
 
+    @one_at_a_time
     def at(self, address: int, n_bytes: int) -> np.ndarray:
         """Device memory by its address."""
         [buffer] = [b for b in self.memory.values() if b.address <= address and address + n_bytes <= b.address + b.n_bytes]
         return buffer.bytes[address - buffer.address :][:n_bytes]
+
+    @one_at_a_time
+    def wait_for(self, event: SimulatedEvent) -> None:
+        """What the host does when it waits."""
+        if not event.done:
+            self.journal.append("wait")
+        self.complete(event)
+        self.check()
 
     def complete(self, event: SimulatedEvent) -> None:
         """Do what an event needs, and no more."""

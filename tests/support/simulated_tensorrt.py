@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
+from enum import IntFlag
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +14,18 @@ from bandrt.contract import TENSORS
 from bandrt.engine.plan.device import DeviceError
 from bandrt.manifest import Profile
 from tests.support.simulated_gpu import GARBAGE, SCRATCH_PER_ATOM, SimulatedDevice
+
+
+class Diagnostics(IntFlag):
+    """As in TensorRT-RTX 1.7: bits, of which `Runtime.get_engine_validity` gives a mask."""
+
+    VERSION_MISMATCH = 1
+    UNSUPPORTED_CC = 2
+    OLD_CUDA_DRIVER = 4
+    OLD_CUDA_RUNTIME = 8
+    INSUFFICIENT_GPU_MEMORY = 16
+    MALFORMED_ENGINE = 32
+    CUDA_ERROR = 64
 
 
 class SimulatedContext:
@@ -70,7 +84,7 @@ class SimulatedContext:
 
     def execute_async_v3(self, stream_handle: int) -> bool:
         device = self._engine.device
-        [stream] = [one for one in device.streams if one.handle == stream_handle]
+        stream = device.stream_of(stream_handle)
         if stream.captured is not None:
             assert self._runs, "a context is captured before it has run once"
             if self._engine.capture_fails:
@@ -84,7 +98,8 @@ class SimulatedContext:
         self._runs += 1
         assert set(self._addresses) == {*self._engine.inputs, *self._engine.outputs}
         addresses, scratch = dict(self._addresses), self._scratch
-        stream.put(lambda: self._compute(addresses, scratch))
+        itself = weakref.proxy(self)  # a graph does not keep its context, and must not outlive it
+        stream.put(lambda: itself._compute(addresses, scratch))
         return True
 
     def _compute(self, addresses: Mapping[str, int], scratch: int) -> None:
@@ -128,6 +143,10 @@ class SimulatedEngine:
         self.num_io_tensors = len(self.inputs) + len(self.outputs)
         self.num_optimization_profiles = len(self.profile.buckets)
 
+    def get_device_memory_size_for_profile_v2(self, profile: int) -> int:
+        bucket = self.profile.buckets[profile]
+        return SCRATCH_PER_ATOM * bucket.max_batch * bucket.max_atoms
+
     def get_tensor_name(self, index: int) -> str:
         names: list[str] = [*self.inputs, *self.outputs]
         return names[index]
@@ -157,8 +176,8 @@ def simulated_tensorrt(device: SimulatedDevice, profile: Profile, *, version: st
         def __init__(self, logger: Any) -> None:
             self._logger = logger
 
-        def get_engine_validity(self, content: bytes) -> tuple[str, list[str]]:
-            return ("VALID", []) if valid else ("INVALID", ["UNSUPPORTED_CC"])
+        def get_engine_validity(self, content: bytes) -> tuple[str, int]:
+            return ("VALID", 0) if valid else ("INVALID", Diagnostics.UNSUPPORTED_CC | Diagnostics.OLD_CUDA_DRIVER)
 
         def deserialize_cuda_engine(self, content: bytes) -> SimulatedEngine | None:
             if not content.startswith(b"\x08"):
@@ -176,6 +195,7 @@ def simulated_tensorrt(device: SimulatedDevice, profile: Profile, *, version: st
         Runtime=Runtime,
         ILogger=ILogger,
         EngineValidity=SimpleNamespace(INVALID="INVALID"),
+        EngineInvalidityDiagnostics=Diagnostics,
         ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED="USER_MANAGED"),
         DynamicShapesKernelSpecializationStrategy=SimpleNamespace(EAGER="EAGER"),
         TensorIOMode=SimpleNamespace(INPUT="INPUT", OUTPUT="OUTPUT"),

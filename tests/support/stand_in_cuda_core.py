@@ -135,6 +135,10 @@ class Graph:
 
 
 class Device:
+    properties = SimpleNamespace(memory_pools_supported=True)
+    memory_resource: Any = None
+    """What a device without pools allocates with."""
+
     @like("Device.set_current")
     def set_current(self) -> None: ...
 
@@ -142,14 +146,11 @@ class Device:
     def create_stream(self) -> Stream:
         return Stream()
 
-    @like("Device.sync")
-    def sync(self) -> None: ...
-
 
 class DevicePool:
     limit = 1 << 20
 
-    def __init__(self, device: Device) -> None: ...
+    def __init__(self, device: Device, options: Any) -> None: ...
 
     @like("DeviceMemoryResource.allocate")
     def allocate(self, size: int, *, stream: Stream) -> Memory:
@@ -170,6 +171,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
     core.__dict__.update(
         Device=lambda index: Device(),
         DeviceMemoryResource=DevicePool,
+        DeviceMemoryResourceOptions=SimpleNamespace,
         LegacyPinnedMemoryResource=PinnedPool,
         Buffer=SimpleNamespace(from_handle=like("Buffer.from_handle")(View)),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import os
@@ -18,7 +19,7 @@ import click
 from bandrt import __version__
 from bandrt.cli import EXIT_SOME_FAILED, options
 from bandrt.engine import DEFAULT_ENGINE
-from bandrt.engine.cuda_driver import Driver, find_driver
+from bandrt.engine.cuda_driver import Driver, find_driver, gpu_record
 from bandrt.machine import bench
 from bandrt.machine.doctor import installed_packages
 from bandrt.machine.versions import processor
@@ -190,6 +191,7 @@ def _described(name: str, engine: Engine) -> dict[str, Any]:
         "precision": manifest.precision,
         "backend": manifest.backend.name,
         "device": engine.session.device,
+        "gpu": gpu_record(engine.session.device),
     }
 
 
@@ -201,7 +203,8 @@ def _machine() -> dict[str, Any]:
         "processor": processor(),
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
-        "gpus": [gpu.name for gpu in driver.gpus] if isinstance(driver, Driver) else [],
+        "gpus": [dataclasses.asdict(gpu) for gpu in driver.gpus] if isinstance(driver, Driver) else [],
+        "driver": driver.release if isinstance(driver, Driver) else None,
         "versions": {"bandrt": __version__, "python": platform.python_version()}
         | {name: version for name, version in installed_packages().items() if version},
     }

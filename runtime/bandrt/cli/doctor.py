@@ -9,14 +9,14 @@ import click
 
 from bandrt.cli import options
 from bandrt.engine.cuda_driver import NoDriver, find_driver
-from bandrt.machine.doctor import Diagnosis, examine, installed_packages, onnx_providers
+from bandrt.machine.doctor import Diagnosis, cuda_wheels, examine, installed_packages, onnx_providers
 
 
 @click.command("doctor", short_help="Say what can be done on this machine, and what is missing.")
 @options.as_json("everything")
 def command(as_json: bool) -> None:
     """Say what this installation can do on this machine, and which command adds what it cannot."""
-    diagnosis = examine(find_driver(), installed_packages(), onnx_providers())
+    diagnosis = examine(find_driver(), installed_packages(), onnx_providers(), cuda_wheels())
     click.echo(json.dumps(dataclasses.asdict(diagnosis), indent=1) if as_json else _for_people(diagnosis))
 
 
@@ -29,7 +29,7 @@ def _for_people(diagnosis: Diagnosis) -> str:
         lines.append(f"GPU: none, {driver.reason}")
     else:
         gpus = ", ".join(f"{gpu.name} ({gpu.target}, {gpu.memory_gb:.0f} GB)" for gpu in driver.gpus)
-        lines.append(f"GPU: {gpus}, driver for CUDA {driver.cuda}")
+        lines.append(f"GPU: {gpus}, driver {driver.release or 'of unknown release'} for CUDA {driver.cuda}")
     width = max(len(ability.name) for ability in diagnosis.abilities)
     for ability in diagnosis.abilities:
         remedy = f": {ability.remedy}" if ability.remedy else ""

@@ -5,7 +5,8 @@
 - `plan`: `open` checks and opens plans, `session` runs them, `lane` is the way of one batch over the GPU, `shapes` and `pool` say
   what it is padded to and where it lies. All of that stands on `device`, a protocol; behind it are `cuda_device`, the only module
   that calls CUDA, and `tensorrt`, the only one that calls TensorRT. `file` reads the manifest without either.
-- `memory` halves batches that do not fit, for any session; `cuda_driver` finds GPUs without a CUDA package.
+- `memory` halves batches that do not fit, for any session; `cuda_driver` finds GPUs without a CUDA package, `cuda_wheels` says
+  whether the installed ones are of a CUDA that the driver runs.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ def shipped_path(name: object, shipped: Mapping[str, Path] = SHIPPED_ENGINES) ->
 
 
 def default_device(path: Path) -> str:
-    """Where an engine runs unless it is said: ONNX files on the CPU, plans on the first GPU, since they run nowhere else."""
-    return "cuda:0" if path.suffix.lower() == PLAN_SUFFIX else "cpu"
+    """Where an engine runs unless it is said: ONNX files on the CPU, plans on a GPU, since they run nowhere else."""
+    return "cuda" if path.suffix.lower() == PLAN_SUFFIX else "cpu"
 
 
 def chosen_bands(manifest: Manifest, bands: int | None, *, path: Path) -> BandRule:

@@ -7,6 +7,9 @@ Source: CUDA driver API, docs.nvidia.com/cuda/cuda-driver-api.
 from __future__ import annotations
 
 import ctypes
+import dataclasses
+import logging
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +18,9 @@ from typing import Any
 from bandrt.errors import EngineError
 
 LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+MANAGEMENT_LIBRARY = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
+"""Knows which release the driver is."""
+_MIG = re.compile(r"MIG (\S+)")
 _MAJOR, _MINOR = 75, 76
 """Attributes of a device: its compute capability."""
 
@@ -28,6 +34,8 @@ class Gpu:
     """Compute capability, as `Backend.targets` spells it: ``sm90``."""
     memory_gb: float
     """10^9 bytes."""
+    mig: str | None = None
+    """The profile of a part of a GPU, e.g. ``1g.18gb``; None for a whole one."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,8 @@ class Driver:
     cuda: str
     """The newest CUDA version that it supports, e.g. ``13.0``."""
     gpus: tuple[Gpu, ...]
+    release: str | None = None
+    """Of the driver itself, e.g. ``580.65.06``; None where it does not say."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +72,30 @@ def find_driver(load: Callable[[str], Any] = ctypes.CDLL) -> Driver | NoDriver:
     gpus = tuple(_gpu(library, index) for index in range(_integer(library.cuDeviceGetCount)))
     if not gpus:
         return NoDriver("the NVIDIA driver of this machine sees no GPU")
-    return Driver(cuda=f"{version // 1000}.{version % 1000 // 10}", gpus=gpus)
+    return Driver(cuda=f"{version // 1000}.{version % 1000 // 10}", gpus=gpus, release=_release(load))
 
 
-def require_gpu(index: int, *, purpose: str, instead: str) -> Gpu:
+def gpu_record(device: str) -> dict[str, str | float | None] | None:
+    """What results say of the GPU that they are from: its name, target, MIG profile, memory, and its driver; None for the CPU.
+
+    Args:
+        device: of an open session, ``cpu`` or ``cuda:N``.
+    """
+    kind, _, index = device.partition(":")
+    driver = find_driver() if kind == "cuda" else None
+    if not isinstance(driver, Driver):
+        return None
+    return dataclasses.asdict(driver.gpus[int(index)]) | {"driver": driver.release, "cuda": driver.cuda}
+
+
+def require_gpu(index: int, *, purpose: str, instead: str, named: bool = True) -> Gpu:
     """The GPU of a number.
 
     Args:
         index: which, as in ``cuda:0``.
         purpose: what needs it, as the beginning of a sentence.
         instead: what to do without it.
+        named: whether the number was asked for; where it was not and there are several GPUs, a warning says which is taken.
 
     Raises:
         EngineError: ``device-unavailable``.
@@ -82,7 +106,12 @@ def require_gpu(index: int, *, purpose: str, instead: str) -> Gpu:
     if index >= len(found.gpus):
         names = ", ".join(f"cuda:{i} {gpu.name}" for i, gpu in enumerate(found.gpus))
         raise EngineError("device-unavailable", f"{purpose} is asked to run on cuda:{index}, this machine has {names}; {instead}")
-    return found.gpus[index]
+    gpu = found.gpus[index]
+    if not named and len(found.gpus) > 1:
+        logging.getLogger(__name__).warning(
+            "%s runs on cuda:%d, %s, one of %d GPUs; choose with --device cuda:N", purpose, index, gpu.name, len(found.gpus)
+        )
+    return gpu
 
 
 def _gpu(library: Any, index: int) -> Gpu:
@@ -91,7 +120,22 @@ def _gpu(library: Any, index: int) -> Gpu:
     library.cuDeviceGetName(name, len(name), device)
     library.cuDeviceTotalMem_v2(ctypes.byref(memory), device)
     major, minor = (_integer(library.cuDeviceGetAttribute, attribute, device) for attribute in (_MAJOR, _MINOR))
-    return Gpu(name.value.decode(errors="replace"), f"sm{major}{minor}", memory.value / 1e9)
+    said = name.value.decode(errors="replace")
+    mig = _MIG.search(said)
+    return Gpu(said, f"sm{major}{minor}", memory.value / 1e9, mig[1] if mig else None)
+
+
+def _release(load: Callable[[str], Any]) -> str | None:
+    """The release of the driver, of which CUDA itself does not know."""
+    text = ctypes.create_string_buffer(80)
+    try:
+        library = load(MANAGEMENT_LIBRARY)
+        if library.nvmlInit_v2() or library.nvmlSystemGetDriverVersion(text, len(text)):
+            return None
+        library.nvmlShutdown()
+    except (OSError, AttributeError):
+        return None
+    return text.value.decode(errors="replace")
 
 
 def _integer(function: Any, *arguments: int) -> int:

@@ -27,7 +27,8 @@ class MemoryLimits:
 
     def most(self, n_atoms: int) -> int | None:
         """Crystals of this size that may be tried together; None: any number."""
-        return min((most for size, most in self._most.items() if size <= bucket_size(n_atoms)), default=None)
+        known = list(self._most.items())  # other threads may add to it
+        return min((most for size, most in known if size <= bucket_size(n_atoms)), default=None)
 
     def too_many(self, crystals: int, n_atoms: int) -> None:
         """Remember that so many crystals of a size did not fit: half of them may be tried."""

@@ -42,7 +42,7 @@ class OutOfMemoryError(EngineError):
 
 OUT_OF_MEMORY = (
     *("Failed to allocate memory", "out of memory", "ALLOC_FAILED", "bad_alloc", "bad allocation"),  # ONNX Runtime
-    *("OUT_OF_MEMORY", "OutOfMemory"),  # CUDA, TensorRT
+    *("OUT_OF_MEMORY", "OutOfMemory"),  # CUDA, TensorRT; what cuda-core 1.0 says is like ONNX Runtime's
 )
 """How backends spell in their messages that memory is short; not all have a class of its own for this."""
 

@@ -10,7 +10,9 @@ from importlib.metadata import version
 
 from bandrt import __version__
 from bandrt.engine.cuda_driver import Driver, NoDriver
+from bandrt.engine.cuda_wheels import cuda_of, too_old
 from bandrt.engine.onnx.library import load_onnxruntime
+from bandrt.engine.plan.file import RTX_TARGETS, WITHOUT_RTX
 from bandrt.engine.plan.tensorrt import PIP_NAMES, PlanBackend
 from bandrt.machine.versions import package_versions
 
@@ -41,6 +43,8 @@ PACKAGES = (
 """What is looked for, the core first, by the names that pip knows."""
 TRAIN = ("torch", "torch_geometric", "lightning", "pymatgen")
 EXPORT = (*TRAIN, "onnx", "onnxscript", "onnxruntime")
+CUDA_PACKAGES = ("onnxruntime-gpu", "tensorrt", "tensorrt-rtx-cu13", "cuda-bindings")
+"""Those that are built for one CUDA."""
 CUDA_PROVIDER = "CUDAExecutionProvider"
 PLAN_NAMES: dict[PlanBackend, str] = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
 
@@ -70,21 +74,24 @@ class Diagnosis:
     abilities: tuple[Ability, ...]
 
 
-def examine(driver: Driver | NoDriver, packages: Mapping[str, str | None], providers: Sequence[str]) -> Diagnosis:
+def examine(
+    driver: Driver | NoDriver, packages: Mapping[str, str | None], providers: Sequence[str], wheels: Mapping[str, int | None]
+) -> Diagnosis:
     """Draw conclusions from what was found.
 
     Args:
         driver: the NVIDIA driver, or why there is none.
         packages: versions by the names in `PACKAGES`.
         providers: what ONNX Runtime can run on; nothing when it is missing or broken.
+        wheels: the CUDA of those in `CUDA_PACKAGES` that are installed.
     """
     abilities = (
         _onnx_on_cpu(packages, providers),
-        _onnx_on_gpu(driver, packages, providers),
-        _plans_on_gpu("tensorrt", driver, packages),
-        _plans_on_gpu("tensorrt-rtx", driver, packages),
+        _onnx_on_gpu(driver, packages, providers, wheels),
+        _plans_on_gpu("tensorrt", driver, packages, wheels),
+        _plans_on_gpu("tensorrt-rtx", driver, packages, wheels),
         _by_packages("build TensorRT-RTX plans", ("tensorrt-rtx-cu13", "onnx"), "export,tensorrt-rtx", packages),
-        _tensorrt_builds(driver, packages),
+        _tensorrt_builds(driver, packages, wheels),
         _by_packages("export engines", EXPORT, "export", packages),
         _by_packages("train models", TRAIN, "train", packages),
         _by_packages("download from the Materials Project", ("mp-api", *TRAIN), "mp", packages),
@@ -104,6 +111,11 @@ def examine(driver: Driver | NoDriver, packages: Mapping[str, str | None], provi
 def installed_packages(version_of: Callable[[str], str] = version) -> dict[str, str | None]:
     """Versions of `PACKAGES`, without importing them."""
     return package_versions(PACKAGES, version_of)
+
+
+def cuda_wheels() -> dict[str, int | None]:
+    """The CUDA of `CUDA_PACKAGES`; None for what is not installed, or does not say."""
+    return {package: cuda_of(package) for package in CUDA_PACKAGES}
 
 
 def onnx_providers() -> tuple[str, ...]:
@@ -126,27 +138,45 @@ def _onnx_on_cpu(packages: Mapping[str, str | None], providers: Sequence[str]) -
     return Ability(name, True, f"{installed[0]} {packages[installed[0]]}" if installed else "onnxruntime")
 
 
-def _onnx_on_gpu(driver: Driver | NoDriver, packages: Mapping[str, str | None], providers: Sequence[str]) -> Ability:
+def _onnx_on_gpu(
+    driver: Driver | NoDriver, packages: Mapping[str, str | None], providers: Sequence[str], wheels: Mapping[str, int | None]
+) -> Ability:
     name = "run ONNX engines on a GPU"
     if isinstance(driver, NoDriver):
         return Ability(name, False, driver.reason)
     if CUDA_PROVIDER not in providers:
         replaced = "pip uninstall onnxruntime, then " if packages["onnxruntime"] else ""
         return Ability(name, False, "needs onnxruntime-gpu", replaced + _install("cuda"))
-    return Ability(name, True, f"{driver.gpus[0].name}, --device cuda")
+    if reason := _too_old(driver, ("onnxruntime-gpu",), wheels):
+        return Ability(name, False, reason)
+    return Ability(name, True, ", ".join(f"{gpu.name}, --device cuda:{index}" for index, gpu in enumerate(driver.gpus)))
 
 
-def _plans_on_gpu(backend: PlanBackend, driver: Driver | NoDriver, packages: Mapping[str, str | None]) -> Ability:
+def _plans_on_gpu(
+    backend: PlanBackend, driver: Driver | NoDriver, packages: Mapping[str, str | None], wheels: Mapping[str, int | None]
+) -> Ability:
     name = f"run {PLAN_NAMES[backend]} plans"
     if isinstance(driver, NoDriver):
         return Ability(name, False, driver.reason)
-    return _by_packages(name, (PIP_NAMES[backend], "cuda-core", "cuda-bindings"), backend, packages)
+    if backend == "tensorrt-rtx" and not any(gpu.target in RTX_TARGETS for gpu in driver.gpus):
+        targets = ", ".join(dict.fromkeys(gpu.target for gpu in driver.gpus))
+        return Ability(name, False, f"TensorRT-RTX has no target for {targets}; {WITHOUT_RTX}")
+    needed = (PIP_NAMES[backend], "cuda-core", "cuda-bindings")
+    if reason := _too_old(driver, needed, wheels):
+        return Ability(name, False, reason)
+    return _by_packages(name, needed, backend, packages)
 
 
-def _tensorrt_builds(driver: Driver | NoDriver, packages: Mapping[str, str | None]) -> Ability:
+def _too_old(driver: Driver, needed: Sequence[str], wheels: Mapping[str, int | None]) -> str | None:
+    return too_old(driver, {package: wheels.get(package) for package in needed})
+
+
+def _tensorrt_builds(driver: Driver | NoDriver, packages: Mapping[str, str | None], wheels: Mapping[str, int | None]) -> Ability:
     name = "build TensorRT plans"
     if isinstance(driver, NoDriver):
         return Ability(name, False, f"are built on the GPU that will run them, and {driver.reason}")
+    if reason := _too_old(driver, ("tensorrt",), wheels):
+        return Ability(name, False, reason)
     return _by_packages(name, ("tensorrt", "onnx"), "export,tensorrt", packages)
 
 

@@ -20,6 +20,7 @@ from bandrt import __version__
 from bandrt.arguments import check_choices, check_kind, check_text, checked_whole, not_allowed
 from bandrt.contract import UNCERTAINTY
 from bandrt.engine import DEFAULT_ENGINE, chosen_bands, default_device, read_manifest
+from bandrt.engine.cuda_driver import gpu_record
 from bandrt.engine.session import MAX_THREADS
 from bandrt.errors import OutputError, OutputInTheWayError, UsageError
 from bandrt.files import path_of, paths_of
@@ -48,7 +49,8 @@ class InferOptions:
 
     Attributes:
         engine: the model file.
-        device: ``cpu``, ``cuda`` or ``cuda:N``; None takes the CPU for an ONNX file, the first GPU for a plan.
+        device: ``cpu``, ``cuda`` or ``cuda:N``; None takes the CPU for an ONNX file, for a plan a GPU: the first,
+            which is said where there are several.
         threads: CPU threads of the engine; None takes every core.
         bands: how many are predicted, around the Fermi level; None takes as many as the engine says: six.
         workers: processes that read and featurise; None takes what keeps the device fed, 0 works in this process, where a crystal
@@ -337,6 +339,7 @@ def _record(
             "has_checksum": engine.has_checksum,
             "hand_over": _other_record(engine),
         },
+        "gpu": gpu_record(engine.session.device),
         "options": {
             "device": engine.session.device,
             "threads": options.threads,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import sys
@@ -13,16 +14,18 @@ import pytest
 
 from bandrt.cli import run
 from bandrt.engine.cuda_driver import Driver, Gpu, NoDriver
-from bandrt.machine.doctor import CUDA_PROVIDER, PACKAGES, Ability, examine, installed_packages, onnx_providers
+from bandrt.machine.doctor import CUDA_PACKAGES, CUDA_PROVIDER, PACKAGES, Ability, examine, installed_packages, onnx_providers
 
 NO_DRIVER = NoDriver("this machine has no NVIDIA driver (libcuda.so.1 is not there)")
-DRIVER = Driver(cuda="13.0", gpus=(Gpu("NVIDIA H200", "sm90", 141.0),))
+DRIVER = Driver(cuda="13.0", gpus=(Gpu("NVIDIA L4", "sm89", 24.0),))
+TWO = Driver(cuda="13.0", gpus=(Gpu("NVIDIA H200", "sm90", 141.0), Gpu("NVIDIA H100", "sm90", 80.0)))
 CPU, CUDA = ("CPUExecutionProvider",), (CUDA_PROVIDER, "CPUExecutionProvider")
 
 
 def abilities(driver: Driver | NoDriver, installed: tuple[str, ...], providers: tuple[str, ...]) -> dict[str, Ability]:
     packages = {name: "1.2" if name in installed else None for name in PACKAGES}
-    return {ability.name: ability for ability in examine(driver, packages, providers).abilities}
+    wheels = {name: 13 if name in installed else None for name in CUDA_PACKAGES}
+    return {ability.name: ability for ability in examine(driver, packages, providers, wheels).abilities}
 
 
 def test_a_bare_installation_is_told_how_to_get_each_thing() -> None:
@@ -63,7 +66,7 @@ def test_every_extra_that_makes_something_work_is_named() -> None:
 def test_what_is_complete_has_no_remedy() -> None:
     found = abilities(DRIVER, tuple(name for name in PACKAGES if name != "onnxruntime"), CUDA)
     assert found["run ONNX engines on the CPU"] == Ability("run ONNX engines on the CPU", True, "onnxruntime-gpu 1.2")
-    assert found["run ONNX engines on a GPU"] == Ability("run ONNX engines on a GPU", True, "NVIDIA H200, --device cuda")
+    assert found["run ONNX engines on a GPU"] == Ability("run ONNX engines on a GPU", True, "NVIDIA L4, --device cuda:0")
     assert found["build TensorRT plans"].available
     assert found["build TensorRT-RTX plans"].available
     assert found["train models"].available
@@ -84,6 +87,26 @@ def test_a_gpu_without_its_onnxruntime_is_told_which_to_replace() -> None:
     one = abilities(DRIVER, ("onnxruntime",), CPU)["run ONNX engines on a GPU"]
     assert one.remedy == "pip uninstall onnxruntime, then pip install 'bandrt[cuda]'"
     assert abilities(DRIVER, (), ())["run ONNX engines on a GPU"].remedy == "pip install 'bandrt[cuda]'"
+
+
+def test_a_driver_that_is_older_than_the_wheels_runs_none_of_them() -> None:
+    complete = tuple(name for name in PACKAGES if name != "onnxruntime")
+    found = abilities(dataclasses.replace(DRIVER, cuda="12.4"), complete, CUDA)
+    for name in ("run ONNX engines on a GPU", "run TensorRT plans", "run TensorRT-RTX plans", "build TensorRT plans"):
+        assert not found[name].available
+        assert "driver is for CUDA 12.4 and does not run" in found[name].detail
+        assert "of CUDA 13; update it to 580 or newer" in found[name].detail
+    assert found["run ONNX engines on the CPU"].available
+    assert found["build TensorRT-RTX plans"].available  # needs no driver
+
+
+def test_tensorrt_rtx_has_no_target_for_hopper_and_each_gpu_is_named() -> None:
+    found = abilities(TWO, tuple(name for name in PACKAGES if name != "onnxruntime"), CUDA)
+    rtx = found["run TensorRT-RTX plans"]
+    assert not rtx.available
+    assert rtx.detail.startswith("TensorRT-RTX has no target for sm90; build plans with --backend tensorrt on that GPU")
+    assert found["run TensorRT plans"].available
+    assert found["run ONNX engines on a GPU"].detail == "NVIDIA H200, --device cuda:0, NVIDIA H100, --device cuda:1"
 
 
 def test_two_onnxruntimes_are_one_too_many() -> None:

@@ -11,6 +11,7 @@ from typing import Any, Self
 from bandrt.contract import HAMILTONIAN, TENSORS, Dtype, known_sizes, require_names
 from bandrt.cores import available_cores
 from bandrt.engine.cuda_driver import require_gpu
+from bandrt.engine.cuda_wheels import require_driver
 from bandrt.engine.onnx.binding import BoundRunner, load_cuda_libraries
 from bandrt.engine.onnx.file import manifest_of
 from bandrt.engine.onnx.library import load_onnxruntime
@@ -53,7 +54,9 @@ class OnnxSession:
         """
         kind, index = parse_device(device)
         if kind == "cuda":
-            require_gpu(index, purpose=f"{path}: device {device}", instead="run it on the CPU: --device cpu")
+            purpose, instead = f"{path}: device {device}", "run it on the CPU: --device cpu"
+            require_gpu(index, purpose=purpose, instead=instead, named=":" in device)
+            require_driver(("onnxruntime-gpu",), purpose=purpose, instead=instead)
         self._manifest = manifest_of(path)
         self._path = path
         self._device = device if kind == "cpu" else f"cuda:{index}"

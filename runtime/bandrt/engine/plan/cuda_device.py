@@ -1,6 +1,6 @@
 """A GPU through ``cuda-core``: the one module that calls CUDA, kept so thin that nothing in it decides anything.
 
-Written against cuda-core 1.2, whose names a test compares with the installed package; it has never run on a GPU.
+Written against cuda-core 1.2, which tests run over a driver without a GPU; it has never run on one.
 Source: nvidia.github.io/cuda-python/cuda-core.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -40,9 +40,10 @@ class CudaDevice:
         with cuda_errors():
             self._device: Any = cuda.core.Device(index)
             self._device.set_current()
-            self._device_memory: Any = cuda.core.DeviceMemoryResource(self._device)
+            self._device_memory: Any = self._pool()
             self._host_memory: Any = cuda.core.LegacyPinnedMemoryResource()
             self._allocations: Any = self._device.create_stream()
+            self._streams: list[Any] = [self._allocations]
 
     def make_current(self) -> None:
         """See `bandrt.engine.plan.device.Device`."""
@@ -52,14 +53,15 @@ class CudaDevice:
     def stream(self) -> CudaStream:
         """See `bandrt.engine.plan.device.Device`."""
         with cuda_errors():
-            return CudaStream(self._device.create_stream())
+            self._streams.append(self._device.create_stream())
+            return CudaStream(self._streams[-1])
 
     def allocate(self, n_bytes: int) -> CudaBuffer:
         """See `bandrt.engine.plan.device.Device`; synchronous, so that the memory may be used on any stream."""
         with cuda_errors():
             buffer = self._device_memory.allocate(n_bytes, stream=self._allocations)
             self._allocations.sync()
-            return CudaBuffer(buffer, n_bytes)
+            return CudaBuffer(buffer, n_bytes, self._allocations)
 
     def allocate_pinned(self, n_bytes: int) -> PinnedBuffer:
         """See `bandrt.engine.plan.device.Device`."""
@@ -67,23 +69,37 @@ class CudaDevice:
             return PinnedBuffer(self._host_memory.allocate(n_bytes), n_bytes)
 
     def synchronize(self) -> None:
-        """See `bandrt.engine.plan.device.Device`."""
+        """See `bandrt.engine.plan.device.Device`; what others do on the GPU is not waited for."""
         with cuda_errors():
-            self._device.sync()
+            for stream in self._streams:
+                stream.sync()
+
+    def _pool(self) -> Any:
+        """A memory pool of our own, whose release threshold is 0: what is freed goes back to the driver, and TensorRT may have it.
+
+        The pool that a device has by default is set by cuda-core to keep all it ever got. Some virtual GPUs have no pools at all.
+        """
+        import cuda.core
+
+        if not self._device.properties.memory_pools_supported:
+            return self._device.memory_resource
+        return cuda.core.DeviceMemoryResource(self._device, cuda.core.DeviceMemoryResourceOptions())
 
 
 class CudaBuffer:
     """Device memory from a stream-ordered pool."""
 
-    def __init__(self, buffer: Any, n_bytes: int) -> None:
+    def __init__(self, buffer: Any, n_bytes: int, stream: Any) -> None:
         self.buffer = buffer
         self.address = int(buffer.handle)
         self.n_bytes = n_bytes
+        self._stream = stream
 
     def close(self) -> None:
-        """See `bandrt.engine.plan.device.DeviceBuffer`."""
+        """See `bandrt.engine.plan.device.DeviceBuffer`; a pool releases what it holds when a stream is synchronised."""
         with cuda_errors():
             self.buffer.close()
+            self._stream.sync()
 
 
 class PinnedBuffer:
@@ -161,8 +177,11 @@ class CudaStream:
             builder.begin_building("relaxed")
             try:
                 enqueue()
-            finally:
-                builder.end_building()
+            except BaseException:
+                with suppress(Exception):  # what failed may have made the capture invalid; it, and not this, is the reason
+                    builder.end_building()
+                raise
+            builder.end_building()
             return CudaGraph(builder.complete())
 
     def launch(self, graph: Graph) -> None:

@@ -120,4 +120,4 @@ class Device(Protocol):
         """
 
     def synchronize(self) -> None:
-        """Wait until nothing is on its way."""
+        """Wait until nothing is on its way on any of its streams."""

@@ -11,6 +11,8 @@ from bandrt.manifest import Manifest
 BUILD_COMMAND = "bandrt export CKPT -o {} --backend {}"
 RTX_TARGETS = ("sm80", "sm86", "sm89", "sm120", "sm121")
 """GPUs that TensorRT-RTX 1.7 builds for; for others there is TensorRT, which builds on the GPU itself."""
+WITHOUT_RTX = "build plans with --backend tensorrt on that GPU, or run ONNX engines with --device cuda:N"
+"""What to do about a GPU that is no target, such as H100 and H200 (sm90)."""
 
 
 def sidecar(path: Path) -> Path:

@@ -114,9 +114,11 @@ class Lane:
 
     def land(self, event: Event, crystals: int) -> Outputs:
         """Wait for the batch that is on its way, and take its outputs; the lane is free again, also if it failed."""
-        self.flight = None
-        event.synchronize()
-        return self._outputs.read(self._pinned[1].content, crystals)
+        try:
+            event.synchronize()
+            return self._outputs.read(self._pinned[1].content, crystals)
+        finally:
+            self.flight = None
 
     def close(self) -> None:
         """Give everything back; nothing may be on its way."""
@@ -149,13 +151,30 @@ class Lane:
 
 
 class Flight:
-    """A batch on its way; its outputs can be asked for once or more."""
+    """A batch on its way; its outputs can be asked for once or more.
+
+    Only `wait` may be called while other threads use the session.
+    """
 
     def __init__(self, lane: Lane, arrived: Event, crystals: int) -> None:
         self._lane = lane
         self._arrived = arrived
         self._crystals = crystals
-        self._outputs: Outputs | None = None
+        self._end: Outputs | DeviceError | None = None
+
+    def wait(self) -> None:
+        """Wait until it is over; what has come of it is told by `outputs`."""
+        with suppress(DeviceError):
+            self._arrived.synchronize()
+
+    def settle(self) -> Outputs | DeviceError:
+        """Wait until it is over, and keep what has come of it, for whoever asks; its lane is free."""
+        if self._end is None:
+            try:
+                self._end = self._lane.land(self._arrived, self._crystals)
+            except DeviceError as error:
+                self._end = error
+        return self._end
 
     def outputs(self) -> Outputs:
         """The outputs by name, as soon as they are there.
@@ -163,11 +182,7 @@ class Flight:
         Raises:
             DeviceError: something on its way has failed.
         """
-        if self._outputs is None:
-            self._outputs = self._lane.land(self._arrived, self._crystals)
-        return self._outputs
-
-    def abandon(self) -> None:
-        """Wait until it is over; nobody wants the outputs."""
-        with suppress(DeviceError):
-            self.outputs()
+        end = self.settle()
+        if isinstance(end, DeviceError):
+            raise end
+        return end

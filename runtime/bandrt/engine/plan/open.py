@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bandrt.engine.cuda_driver import Gpu, require_gpu
+from bandrt.engine.cuda_wheels import require_driver
 from bandrt.engine.plan.cuda_device import CudaDevice
 from bandrt.engine.plan.device import Device, DeviceError
 from bandrt.engine.plan.file import manifest_of, rebuild, rebuild_for
@@ -37,8 +38,10 @@ def open_plan(path: Path, *, device: str) -> PlanSession:
         raise EngineError("device-unavailable", f"{path}: a plan runs on an NVIDIA GPU, not on {device}; {INSTEAD}")
     backend = manifest.backend
     assert backend.name != "onnx"  # `manifest_of` has made sure
-    gpu = require_gpu(index, purpose=f"{path}: a {backend.name} plan", instead=INSTEAD)
+    purpose = f"{path}: a {backend.name} plan"
+    gpu = require_gpu(index, purpose=purpose, instead=INSTEAD, named=":" in device)
     require_target(path, backend, gpu, index)
+    require_driver((PIP_NAMES[backend.name], "cuda-bindings"), purpose=purpose, instead=INSTEAD)
     trt = import_backend(backend.name, f"running {path.name}")
     require_version(path, backend, str(trt.__version__))
     try:

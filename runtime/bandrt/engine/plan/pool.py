@@ -63,13 +63,15 @@ class Pool(Generic[Buffer]):
         """End a loan; nothing may be on its way to or from the buffer."""
         self._free[buffer.n_bytes].append(buffer)
 
-    def trim(self) -> None:
-        """Free what is not lent."""
+    def trim(self) -> int:
+        """Free what is not lent, and say how many bytes that were."""
+        before = self.n_bytes
         for buffers in self._free.values():
             while buffers:
                 buffer = buffers.pop()
                 self.n_bytes -= buffer.n_bytes
                 buffer.close()
+        return before - self.n_bytes
 
 
 def rounded(n_bytes: int) -> int:

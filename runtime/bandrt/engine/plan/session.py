@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from threading import RLock
 from types import TracebackType
 from typing import Self
 
@@ -67,7 +68,7 @@ class PlanSession:
     """A plan on a GPU.
 
     Outputs do not depend on what a batch is padded to. A batch that does not fit into memory is refused with an error that says so;
-    the session goes on.
+    the session goes on. Several threads may call it: batches are sent by one of them at a time, and each waits for its own.
     """
 
     def __init__(self, path: Path, manifest: Manifest, plan: Plan, device: Device, *, name: str, budget: int | None = None) -> None:
@@ -93,6 +94,8 @@ class PlanSession:
         self._streams = Streams.of(device)
         self._pools = Pools.of(device, budget=budget)
         self._programs: OrderedDict[BatchShape, Program] = OrderedDict()
+        self._lock = RLock()
+        """Of programs, pools and lanes; reentrant, since a stream that nobody reads to its end may be collected anywhere."""
         self._compare_with_manifest(plan)
 
     @property
@@ -130,25 +133,28 @@ class PlanSession:
         finally:
             for flight in ahead:
                 if isinstance(flight, Flight):
-                    flight.abandon()
+                    flight.wait()
+                    with self._lock:
+                        flight.settle()
         if failure is not None:
             raise failure
 
     def close(self) -> None:
         """Free the model."""
-        try:
-            self._device.make_current()
-            self._device.synchronize()
-        except DeviceError:
-            return  # a device that has failed keeps what it has until the process ends
-        for program in self._programs.values():
-            for flight in program.flights:
-                flight.abandon()
-            program.close()
-        self._programs.clear()
-        self._plan = None
-        self._pools.device.trim()
-        self._pools.pinned.trim()
+        with self._lock:
+            try:
+                self._device.make_current()
+                self._device.synchronize()
+            except DeviceError:
+                return  # a device that has failed keeps what it has until the process ends
+            for program in self._programs.values():
+                for flight in program.flights:
+                    flight.settle()
+                program.close()
+            self._programs.clear()
+            self._plan = None
+            self._pools.device.trim()
+            self._pools.pinned.trim()
 
     def __enter__(self) -> Self:
         return self
@@ -159,23 +165,28 @@ class PlanSession:
     def _start(self, inputs: Inputs) -> Flight | OutOfMemoryError:
         crystals, atoms, slots = shape_of(inputs)
         shape = choose_shape(self._manifest, crystals, atoms, slots, mesh_of(inputs))
-        while True:
-            try:
-                self._device.make_current()
-                return self._program(shape).free_lane().start(inputs, crystals, self._streams)
-            except OutOfDeviceMemoryError as error:
-                reason = error
-            except DeviceError as error:
-                raise self._failed(error, f"{crystals} crystals of up to {atoms} atoms") from error
-            if not self._make_room(shape):
-                return OutOfMemoryError.of_batch(self._name, crystals, atoms, reason=str(reason))
+        with self._lock:
+            again = False
+            while True:
+                try:
+                    self._device.make_current()
+                    return self._program(shape).free_lane().start(inputs, crystals, self._streams)
+                except OutOfDeviceMemoryError as error:
+                    reason = str(error)  # the error itself would keep alive what was begun
+                except DeviceError as error:
+                    raise self._failed(error, f"{crystals} crystals of up to {atoms} atoms") from error
+                if not self._make_room(shape, again=again):
+                    return OutOfMemoryError.of_batch(self._name, crystals, atoms, reason=reason)
+                again = True
 
     def _landed(self, flight: Flight | OutOfMemoryError) -> Outputs | OutOfMemoryError:
         if isinstance(flight, OutOfMemoryError):
             return flight
         try:
             self._device.make_current()
-            return flight.outputs()
+            flight.wait()  # without the lock: others may send meanwhile
+            with self._lock:
+                return flight.outputs()
         except OutOfDeviceMemoryError as error:
             return OutOfMemoryError(f"{self._name} ran out of memory ({error})")
         except DeviceError as error:
@@ -190,13 +201,20 @@ class PlanSession:
         self._programs.move_to_end(shape)
         return self._programs[shape]
 
-    def _make_room(self, shape: BatchShape) -> bool:
-        """Do without something, so that a batch of this shape may fit; whether there was anything."""
+    def _make_room(self, shape: BatchShape, *, again: bool) -> bool:
+        """Do without something, so that a batch of this shape may fit; whether there was anything.
+
+        What is not lent goes back to the driver, since TensorRT takes memory of its own. `again`, that is not enough: it may be
+        what the attempt before has left.
+        """
+        if self._pools.device.trim() and not again:
+            return True
         if self._give_up_one(shape):
+            self._pools.device.trim()
             return True
         flights = [flight for program in self._programs.values() for flight in program.flights]
         for flight in flights:  # its outputs wait in the host's memory from now on, and its lane is free
-            self._landed(flight)
+            flight.settle()
         return bool(flights)
 
     def _give_up_one(self, but: BatchShape) -> bool:

@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from bandrt.contract import Axes
 from bandrt.engine.plan.cuda_device import device_error
-from bandrt.engine.plan.device import DeviceBuffer, Stream
+from bandrt.engine.plan.device import DeviceBuffer, DeviceError, Stream
+from bandrt.engine.session import tells_of_memory
 from bandrt.errors import MissingPackageError
 
 PlanBackend = Literal["tensorrt", "tensorrt-rtx"]
@@ -22,6 +23,21 @@ PACKAGES: dict[PlanBackend, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "ten
 """What each backend is imported as; its extra has the backend's name."""
 PIP_NAMES: dict[str, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt-rtx-cu13"}
 """What each backend is installed as."""
+
+
+NULL = "nullptr"
+"""In the ``TypeError`` of an object of TensorRT that could not be made."""
+UPDATE_DRIVER = "update the NVIDIA driver"
+REMEDIES = {
+    "VERSION_MISMATCH": "install the release of TensorRT-RTX that built it",
+    "UNSUPPORTED_CC": "build it for this GPU",
+    "OLD_CUDA_DRIVER": UPDATE_DRIVER,
+    "OLD_CUDA_RUNTIME": "install a newer CUDA runtime",
+    "INSUFFICIENT_GPU_MEMORY": "free memory of the GPU, or build it for smaller batches",
+    "MALFORMED_ENGINE": "copy or build it again",
+    "CUDA_ERROR": f"look for another program that has the GPU, or {UPDATE_DRIVER}",
+}
+"""What to do about a plan that TensorRT-RTX calls invalid, by the names of its ``EngineInvalidityDiagnostics``."""
 
 
 def import_backend(backend: PlanBackend, purpose: str) -> Any:
@@ -53,6 +69,44 @@ def make_logger(trt: Any, problems: list[str], *, on_message: Callable[[str], No
     return Logger()
 
 
+def made(make: Callable[[], Any], what: str, problems: list[str]) -> Any:
+    """What TensorRT makes; where it cannot, its constructors raise a bare ``TypeError``.
+
+    Args:
+        make: makes it.
+        what: it is, for the message.
+        problems: where the logger put what TensorRT said.
+
+    Raises:
+        DeviceError: it gave none.
+    """
+    try:
+        return make()
+    except TypeError as error:
+        if NULL not in str(error):
+            raise
+        raise device_error(
+            f"it gives no {what}: {reason_of(problems)}; {UPDATE_DRIVER}, or install the wheels of its CUDA"
+        ) from error
+
+
+def reason_of(problems: list[str]) -> str:
+    """Which of the errors that TensorRT logged says why it failed: one about memory, or else the last; they are forgotten."""
+    of_memory = [problem for problem in problems if tells_of_memory(problem)]
+    reason = next(iter([*of_memory, *problems[-1:]]), "it does not say why")
+    problems.clear()
+    return reason
+
+
+def invalidity(trt: Any, reasons: int) -> str:
+    """What the bits of a mask of ``EngineInvalidityDiagnostics`` mean, and what to do about each."""
+    kinds = trt.EngineInvalidityDiagnostics.__members__
+    found = [name for name, bit in kinds.items() if int(bit) & int(reasons)]
+    if not found:
+        return f"it gives no reason; {UPDATE_DRIVER}"
+    return "; ".join(f"{name}: {REMEDIES.get(name, UPDATE_DRIVER)}" for name in found)
+
+
 class Plan:
     """A plan in the memory of the current GPU."""
 
@@ -72,11 +126,11 @@ class Plan:
         self._problems: list[str] = []
         self.is_capturable = True
         self._logger = make_logger(trt, self._problems)
-        self._runtime = self._given(trt.Runtime(self._logger), "start")
+        self._runtime = self._given(made(lambda: trt.Runtime(self._logger), "Runtime", self._problems), "start")
         if backend == "tensorrt-rtx":
             validity, reasons = self._runtime.get_engine_validity(content)
             if validity == trt.EngineValidity.INVALID:
-                raise device_error(f"it says that the plan is not valid here ({reasons})")
+                raise device_error(f"{backend} {trt.__version__} calls the plan invalid here: {invalidity(trt, reasons)}")
         self._engine = self._given(self._runtime.deserialize_cuda_engine(content), "load the plan")
         self._config = self._runtime_config() if backend == "tensorrt-rtx" else None
 
@@ -117,7 +171,7 @@ class Plan:
         self._given(context.set_optimization_profile_async(profile, stream.handle), f"choose optimisation profile {profile}")
         for name, axes in inputs.items():
             self._given(context.set_input_shape(name, axes), f"give {name} the shape {axes}")
-        return PlanContext(self, context)
+        return PlanContext(self, context, profile)
 
     def _runtime_config(self) -> Any:
         """How TensorRT-RTX compiles its kernels here: for every shape once and at once, since a graph of it is captured."""
@@ -131,21 +185,38 @@ class Plan:
     def _given(self, result: Any, doing: str) -> Any:
         """What TensorRT returned, unless that is its way of saying no."""
         if result is None or result is False:
-            reason = self._problems[-1] if self._problems else "it does not say why"
-            self._problems.clear()
-            raise device_error(f"{self._backend} {self._trt.__version__} cannot {doing}: {reason}")
+            raise self._refusal(doing)
+        self._problems.clear()
         return result
+
+    def _refusal(self, doing: str) -> DeviceError:
+        return device_error(f"{self._backend} {self._trt.__version__} cannot {doing}: {reason_of(self._problems)}")
+
+    def _scratch_bytes(self, context: Any, profile: int) -> int:
+        """Bytes that a context needs to compute in; TensorRT says 0 if it needs none, and if it failed."""
+        n_bytes = int(context.update_device_memory_size_for_shapes())
+        if n_bytes == 0 and (self._problems or int(self._engine.get_device_memory_size_for_profile_v2(profile))):
+            raise self._refusal("tell how much memory a batch needs")
+        return n_bytes
+
+    def _missing_shapes(self, context: Any) -> list[str]:
+        """Tensors whose shape is not known."""
+        try:
+            return list(context.infer_shapes())
+        except RuntimeError as error:
+            self._problems.insert(0, str(error))
+            raise self._refusal("infer the shapes of a batch") from error
 
 
 class PlanContext:
     """A plan made ready for one shape."""
 
-    def __init__(self, plan: Plan, context: Any) -> None:
+    def __init__(self, plan: Plan, context: Any, profile: int) -> None:
         self._plan = plan
         self._context = context
-        if missing := context.infer_shapes():
+        if missing := plan._missing_shapes(context):
             raise device_error(f"the shapes of {', '.join(missing)} are not known")
-        self.scratch_bytes = int(context.update_device_memory_size_for_shapes())
+        self.scratch_bytes = plan._scratch_bytes(context, profile)
 
     def shape(self, name: str) -> Axes:
         """The shape of an input or output."""

@@ -25,7 +25,7 @@ UNITS = {
 """By the names that arrays have in every format."""
 
 Facts = Mapping[str, str | int | float]
-_OF_THE_RUN = ("bandrt_version", "started", "engine", "recipe", "versions")
+_OF_THE_RUN = ("bandrt_version", "started", "engine", "gpu", "recipe", "versions")
 
 
 def provenance(run: Mapping[str, Any], engine_sha256: str, rule: BandRule) -> Facts:
@@ -39,7 +39,7 @@ def provenance(run: Mapping[str, Any], engine_sha256: str, rule: BandRule) -> Fa
     Returns:
         Text and numbers by name; what is nested is JSON.
     """
-    recorded = {name: run[name] for name in _OF_THE_RUN if name in run}
+    recorded = {name: run[name] for name in _OF_THE_RUN if run.get(name) is not None}
     return {
         CONVERTED_BY: f"bandrt {__version__}",
         "engine_sha256": engine_sha256,

@@ -37,13 +37,13 @@ def test_results_outlive_the_next_run(bound: BoundRunner) -> None:
     np.testing.assert_array_equal(first, kept)
 
 
-def test_buffers_are_kept_for_a_bounded_number_of_shapes(bound: BoundRunner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bandrt.engine.onnx.binding, "MOST_SHAPES", 2)
+def test_a_bounded_number_of_buffers_is_kept(bound: BoundRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bandrt.engine.onnx.binding, "MOST_KEPT", 2)
     for atoms in (1, 2, 3, 1):
         bound.run(random_batch(1, atoms))
-    assert [key[0] for key in bound._bound] == [(1, 3), (1, 1)]
+    assert [shapes[0] for shapes, _ in bound._free] == [(1, 3), (1, 1)]
     bound.forget()
-    assert not bound._bound
+    assert not bound._free
 
 
 def test_arrays_that_are_not_contiguous_are_taken(bound: BoundRunner) -> None:

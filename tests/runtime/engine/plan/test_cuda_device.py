@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,18 @@ def test_memory_that_is_not_there_is_its_own_error(device: CudaDevice) -> None:
     device.allocate(1 << 10)
 
 
+def test_a_gpu_without_memory_pools_allocates_with_what_cuda_core_has_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class WithoutPools(stand_in_cuda_core.DevicePool):
+        def __init__(self) -> None: ...
+
+    monkeypatch.setattr(stand_in_cuda_core.Device, "properties", SimpleNamespace(memory_pools_supported=False))
+    monkeypatch.setattr(stand_in_cuda_core.Device, "memory_resource", own := WithoutPools())
+    stand_in_cuda_core.install(monkeypatch)
+    device = CudaDevice(0, extra="tensorrt")
+    assert device._device_memory is own
+    device.allocate(64).close()
+
+
 def test_whatever_cuda_raises_is_a_device_error(device: CudaDevice) -> None:
     class Broken:
         handle = 1
@@ -95,7 +108,16 @@ def test_every_name_of_the_stand_in_is_one_of_cuda_core() -> None:
     stand_ins = [kind for kind in vars(stand_in_cuda_core).values() if inspect.isclass(kind)]
     names = [one.stands_for for kind in stand_ins for one in vars(kind).values() if hasattr(one, "stands_for")]
     assert len(names) >= 14
-    for name in ["Device", "DeviceMemoryResource", "LegacyPinnedMemoryResource", "Buffer.handle", "Stream.handle", *names]:
+    for name in [
+        "Device",
+        "Device.properties",
+        "DeviceMemoryResource",
+        "DeviceMemoryResourceOptions",
+        "LegacyPinnedMemoryResource",
+        "Buffer.handle",
+        "Stream.handle",
+        *names,
+    ]:
         found: Any = REAL
         for part in name.split("."):
             assert hasattr(found, part), f"cuda-core has no {name}"

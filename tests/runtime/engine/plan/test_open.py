@@ -124,7 +124,7 @@ def read_manifest_of(machine: Any) -> Any:
 def test_a_plan_that_tensorrt_says_is_not_valid_here_is_never_loaded(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     trt = simulated_tensorrt(machine.gpu, machine.trt.profile, version=machine.trt.__version__, valid=False)
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", trt)
-    assert "it says that the plan is not valid here (['UNSUPPORTED_CC'])" in refused(machine, "plan-not-loaded")
+    assert "UNSUPPORTED_CC: build it for this GPU; OLD_CUDA_DRIVER: update" in refused(machine, "plan-not-loaded")
 
 
 def test_a_gpu_that_does_not_start_is_refused_with_its_reason(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:

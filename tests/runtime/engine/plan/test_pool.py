@@ -13,7 +13,9 @@ from tests.support.simulated_gpu import SimulatedBuffer, SimulatedDevice
 
 @pytest.fixture
 def gpu() -> SimulatedDevice:
-    return SimulatedDevice(current=True)
+    device = SimulatedDevice()
+    device.make_current()
+    return device
 
 
 def test_a_buffer_that_was_given_back_is_lent_again(gpu: SimulatedDevice) -> None:

@@ -199,7 +199,7 @@ def test_any_stream_in_any_order_with_any_memory_is_answered_rightly_or_refused(
     machine: Any, sizes: list[tuple[int, int]], order: str, limit: int | None, most_programs: int
 ) -> None:
     batches = [random_batch(*size, seed) for seed, size in enumerate(sizes)]
-    machine.trt.device = gpu = SimulatedDevice(order, limit, current=True)
+    machine.trt.device = gpu = SimulatedDevice(order, limit)
     with (
         mock.patch("bandrt.engine.plan.open.CudaDevice", return_value=gpu),
         mock.patch("bandrt.engine.plan.session.MOST_PROGRAMS", most_programs),
