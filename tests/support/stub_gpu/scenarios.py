@@ -113,7 +113,7 @@ def device_layer() -> dict[str, Any]:
     driver = StubDriver()
     device = CudaDevice(0, extra="tensorrt")
     stream = device.stream()
-    half = 3 << 30
+    most = 3 << 20
 
     def fails() -> None:
         raise device_error(MEMORY_SHORT)
@@ -136,9 +136,9 @@ def device_layer() -> dict[str, Any]:
     stream.record().synchronize()
     found["after the launch"] = back.content.tolist()
     graph.close()
-    device.allocate(half).close()
+    device.allocate(most).close()
     found["kept"] = int(driver.cuda.stub_kept())
-    found["for others after a buffer was freed"] = driver.allocate(half) is not None
+    found["for others after a buffer was freed"] = driver.allocate(most) is not None
 
     def elsewhere() -> None:
         device.make_current()

@@ -23,7 +23,7 @@ def stub(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_layer_that_calls_cuda_tells_of_memory_and_gives_it_back(stub: Path) -> None:
-    found = scenario(stub, "device_layer")
+    found = scenario(stub, "device_layer", FAKE_LIMIT=str(4 << 20))
     assert found["allocate"].startswith("OutOfDeviceMemoryError: CUDA_ERROR_OUT_OF_MEMORY")
     assert found["capture"] == "OutOfDeviceMemoryError: Error Code 2: OutOfMemory (Requested size was 6000 bytes.)"
     assert found["spoiled capture"] == found["capture"]  # not CUDA_ERROR_STREAM_CAPTURE_INVALIDATED
