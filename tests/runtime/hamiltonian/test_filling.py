@@ -40,7 +40,7 @@ def test_bands_that_overlap_off_the_path_make_a_metal() -> None:
     filled = fill(np.array([[0.0, 3.0]]), np.array([[3.0, 4.0], [0.0, 2.0]]), np.full(2, 0.5), 2.0)
     assert filled.is_metal
     assert filled.band_gap == 0.0
-    assert filled.energies[KEPT, 0] == pytest.approx(0.5, abs=1e-6)  # E_F lies midway between 2 and 3
+    assert filled.energies[KEPT, 0] == pytest.approx(0.5, abs=1e-3)  # E_F lies midway between 2 and 3
 
 
 def test_the_window_is_a_view_on_counted_bands() -> None:
