@@ -112,6 +112,7 @@ def accurate_sections() -> str:
             f"### All labels in {len(folds['members'])} folds, {counts(folds['classes'])}",
             "Single models of the same configuration, each scored on the formulas that its fold held out.",
             class_table(folds["classes"]),
+            *beside_lines(folds),
             *direct_lines(folds),
             *left_out_lines(folds),
         ]
@@ -183,8 +184,8 @@ def accurate_card() -> str:
         "| | |\n| --- | --- |\n" + "\n".join(f"| {name} | {value} |" for name, value in rows),
         data_section(checkpoint.training, SOURCES),
         "## Errors",
-        f"{counts(scores['classes'])}, of formulas never trained on: those that the uncertainty was fitted to. *Counted*: the bands"
-        " are counted by electrons, and not from the highest nonempty one as the engine judges it.",
+        f"{counts(scores['classes'])}, of formulas never trained on. *Counted*: the bands are counted by electrons, and not from the"
+        " highest nonempty one as the engine judges it.",
         class_table(scores["classes"]),
         *direct_lines(scores),
         uncertainty_line(scores),
@@ -245,12 +246,32 @@ def direct_lines(scores: dict[str, Any]) -> list[str]:
     return [direct_line(scores["direct"])] if "direct" in scores else []
 
 
+def fitted_to(scores: dict[str, Any]) -> str:
+    """Which crystals the uncertainty of the accurate engine was fitted to, these or others."""
+    rule = load_hamiltonian(SHIPPED_CHECKPOINTS["accurate"]).ensemble
+    assert rule is not None
+    if rule.n_crystals == len(scores["crystals"]):
+        return "These are the crystals that the uncertainty was fitted to."
+    return f"The uncertainty was fitted to {rule.n_crystals} other crystals, which ensembles of other folds held out: here it is tested."
+
+
 def uncertainty_line(scores: dict[str, Any]) -> str:
-    """How far its uncertainty goes with its errors; these are the crystals that it was fitted to."""
+    """How far its uncertainty goes with its errors."""
     expected, found = (np.array([row[name] for row in scores["crystals"]], dtype=float) for name in ("uncertainty_ev", "energy_ev"))
     made = calibration(expected, found)
     assert made is not None
-    return "These are the crystals that the uncertainty was fitted to. " + calibration_line({"calibration": asdict(made)})
+    return f"{fitted_to(scores)} {calibration_line({'calibration': asdict(made)})}"
+
+
+def beside_lines(scores: dict[str, Any]) -> list[str]:
+    """The fast engine on the crystals of the folds that it has not learned either, if it was scored."""
+    if "beside" not in scores:
+        return []
+    own, other = (scores["beside"][name][ALL] for name in ("own", "other"))
+    return [
+        f"On the {own['n_crystals']} of them that the fast engine has not learned either, its energy MAE is"
+        f" {shown(other['energy_mae_ev'])} eV, theirs {shown(own['energy_mae_ev'])} eV."
+    ]
 
 
 def left_out_lines(scores: dict[str, Any]) -> list[str]:
