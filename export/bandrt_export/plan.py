@@ -27,7 +27,6 @@ from bandrt.engine.plan.file import RTX_TARGETS, WITHOUT_RTX, sidecar, timings
 from bandrt.engine.plan.tensorrt import PlanBackend, import_backend, made, make_logger
 from bandrt.errors import UsageError
 from bandrt.files import check_file, replaced
-from bandrt.kpaths.mesh import largest_mesh
 from bandrt.manifest import Backend, Bucket, Manifest, Precision, Profile
 from bandrt_export.errors import ExportError
 from bandrt_export.output import heartbeat
@@ -98,7 +97,7 @@ def build_plan(
     n_slots = graph.n_neighbors if graph.rule == "nearest" else USUAL_BONDS
     if builder.takes_any_slots(network):
         profile = dataclasses.replace(profile, max_slots=SLOTS_FACTOR * n_slots if graph.rule == "nearest" else MOST_BONDS)
-    n_mesh = 1 if mesh is None else largest_mesh(mesh.most)
+    n_mesh = 1 if mesh is None else mesh.most_points
     with heartbeat(f"building {output.name} with {backend} {builder.version}"):
         content, cache = builder.build(
             network, profile, compute_capabilities, n_slots, n_mesh=n_mesh, timings=_bytes_of(timings(output))

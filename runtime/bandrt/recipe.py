@@ -6,7 +6,9 @@ equal give the same features for the same crystal.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Literal
 
 from bandrt.arguments import check_choices, check_kind, check_type, checked_number, checked_whole, not_allowed
@@ -115,6 +117,12 @@ class MeshRecipe:
     def __post_init__(self) -> None:
         object.__setattr__(self, "spacing", checked_number("spacing", self.spacing, above=0.0, at_most=MAX_MESH_SPACING))
         object.__setattr__(self, "most", checked_whole("most", self.most, at_least=1, at_most=MAX_MESH))
+
+    @property
+    def most_points(self) -> int:
+        """How many points the largest mesh keeps, of those that k and -k say twice: 112 of 6 along each vector."""
+        sizes = product(range(1, self.most + 1), repeat=3)
+        return max((math.prod(axes) + math.prod(2 - size % 2 for size in axes)) // 2 for axes in sizes)
 
 
 @dataclass(frozen=True)

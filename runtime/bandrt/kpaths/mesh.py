@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -37,9 +35,3 @@ def mesh(lattice: NDArray[np.float64], recipe: MeshRecipe = MeshRecipe()) -> Mes
     own, opposite = (np.ravel_multi_index(tuple((sign * points % n).T), tuple(n)) for sign in (1, -1))
     chosen, counts = np.unique(np.minimum(own, opposite), return_counts=True)
     return Mesh((points[chosen] / n).astype(np.float32), (counts / len(points)).astype(np.float32))
-
-
-def largest_mesh(most: int) -> int:
-    """How many points a mesh of at most so many along each axis keeps, of those that k and -k say twice: 112 of 6."""
-    sizes = product(range(1, most + 1), repeat=3)
-    return max((math.prod(axes) + math.prod(2 - size % 2 for size in axes)) // 2 for axes in sizes)

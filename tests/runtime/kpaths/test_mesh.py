@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bandrt.kpaths.mesh import largest_mesh, mesh
+from bandrt.kpaths.mesh import mesh
 from bandrt.recipe import MeshRecipe
 
 LATTICES = {
@@ -48,4 +48,8 @@ def test_a_wave_with_the_period_of_the_cell_averages_to_nothing(lattice: NDArray
 @pytest.mark.parametrize(("most", "n_points"), [(1, 1), (2, 8), (3, 14), (6, 112)])
 def test_the_largest_mesh_is_one_that_is_made(most: int, n_points: int) -> None:
     lattices = (np.diag(2.0 * np.pi / (0.45 * np.array(sizes))) for sizes in product(range(1, most + 1), repeat=3))
-    assert max(len(mesh(lattice * 1.001, MeshRecipe(most=most)).weights) for lattice in lattices) == n_points == largest_mesh(most)
+    assert (
+        max(len(mesh(lattice * 1.001, MeshRecipe(most=most)).weights) for lattice in lattices)
+        == n_points
+        == MeshRecipe(most=most).most_points
+    )

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from bandrt.contract import TENSORS
 from bandrt.hamiltonian.trips import solver_bytes
-from bandrt.kpaths.mesh import largest_mesh
 from bandrt.manifest import Manifest
 
 MAX_CRYSTALS = 4
@@ -63,7 +62,7 @@ def peak_of(manifest: Manifest) -> Callable[[Slice], int]:
     recipe = manifest.recipe
     if manifest.solver != "graph" or recipe.mesh is None:
         return lambda part: peak_bytes(part.n_atoms)
-    n_kpoints = recipe.kpath.n_kpoints + largest_mesh(recipe.mesh.most)
+    n_kpoints = recipe.kpath.n_kpoints + recipe.mesh.most_points
 
     def peak(part: Slice) -> int:
         n_crystals = len(part.rows)
