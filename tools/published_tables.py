@@ -184,8 +184,8 @@ def accurate_card() -> str:
         "| | |\n| --- | --- |\n" + "\n".join(f"| {name} | {value} |" for name, value in rows),
         data_section(checkpoint.training, SOURCES),
         "## Errors",
-        f"{counts(scores['classes'])}, of formulas never trained on. *Counted*: the bands are counted by electrons, and not from the"
-        " highest nonempty one as the engine judges it.",
+        f"{counts(scores['classes'])}, of formulas never trained on. *Counted*: the bands are counted by electrons, and not from"
+        " the highest nonempty one as the engine judges it.",
         class_table(scores["classes"]),
         *direct_lines(scores),
         uncertainty_line(scores),
@@ -252,7 +252,10 @@ def fitted_to(scores: dict[str, Any]) -> str:
     assert rule is not None
     if rule.n_crystals == len(scores["crystals"]):
         return "These are the crystals that the uncertainty was fitted to."
-    return f"The uncertainty was fitted to {rule.n_crystals} other crystals, which ensembles of other folds held out: here it is tested."
+    return (
+        f"The uncertainty was fitted to {rule.n_crystals} other crystals, which ensembles of other folds held out: here it is"
+        " tested."
+    )
 
 
 def uncertainty_line(scores: dict[str, Any]) -> str:
