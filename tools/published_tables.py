@@ -253,7 +253,7 @@ def fitted_to(scores: dict[str, Any]) -> str:
     if rule.n_crystals == len(scores["crystals"]):
         return "These are the crystals that the uncertainty was fitted to."
     return (
-        f"The uncertainty was fitted to {rule.n_crystals} other crystals, which ensembles of other folds held out: here it is"
+        f"The uncertainty was fitted to {rule.n_crystals} other crystals, which an ensemble of another fold held out: here it is"
         " tested."
     )
 

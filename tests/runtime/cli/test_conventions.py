@@ -119,7 +119,7 @@ def test_the_word_shipped_names_the_engine_wherever_one_is_asked_for(capsys: pyt
         "infer", "inspect", "bench", "verify",
     }  # fmt: skip
     assert run(["inspect", "shipped"]) == 0
-    assert "bloch" in capsys.readouterr().out
+    assert "hamiltonian" in capsys.readouterr().out
 
 
 FLOATS = [
