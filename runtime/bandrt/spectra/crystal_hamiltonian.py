@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -95,6 +94,21 @@ class CrystalHamiltonian:
     uncertainty_ev: float | None = None
     warnings: tuple[str, ...] = ()
     threads: int = 1
+    orbitals: tuple[Orbital, ...] = field(init=False)
+    """What the columns of the weights are, (n_orbitals,)."""
+    smooth: SmoothHamiltonian = field(init=False)
+    """H(k) and its derivatives in double precision, on the energy scale of the model."""
+    _bloch: BlochSum = field(init=False)
+
+    def __post_init__(self) -> None:
+        orbitals = tuple(
+            Orbital(atom, symbol, L_OF_ORBITAL[o], ORBITAL_NAMES[o])
+            for atom, symbol in enumerate(self.crystal.symbols)
+            for o in range(N_ORBITALS)
+        )
+        object.__setattr__(self, "orbitals", orbitals)
+        object.__setattr__(self, "smooth", SmoothHamiltonian(self.terms.hoppings, self.crystal.lattice))
+        object.__setattr__(self, "_bloch", BlochSum(self.terms.hoppings, self.terms.inversion))
 
     def __repr__(self) -> str:
         verdict = "metal" if self.is_metal else f"gap {self.band_gap:.2f} eV"
@@ -126,15 +140,6 @@ class CrystalHamiltonian:
         """Bands that the electrons would fill one after the other, the last perhaps by half."""
         return n_filled(self.electrons)
 
-    @cached_property
-    def orbitals(self) -> tuple[Orbital, ...]:
-        """What the columns of the weights are, (n_orbitals,)."""
-        return tuple(
-            Orbital(atom, symbol, L_OF_ORBITAL[o], ORBITAL_NAMES[o])
-            for atom, symbol in enumerate(self.crystal.symbols)
-            for o in range(N_ORBITALS)
-        )
-
     def eigenvalues(self, kpoints: Any) -> NDArray[np.float64]:
         """Energies of all bands, (K, n_bands) eV, ascending, at k-points (K, 3)."""
         points = checked_kpoints(kpoints)
@@ -159,11 +164,6 @@ class CrystalHamiltonian:
         energies, vectors = np.linalg.eigh(self.smooth.at(checked_kpoints(kpoints)))
         return energies - self.zero_ev, vectors
 
-    @cached_property
-    def smooth(self) -> SmoothHamiltonian:
-        """H(k) and its derivatives in double precision, on the energy scale of the model."""
-        return SmoothHamiltonian(self.terms.hoppings, self.crystal.lattice)
-
     def to_standard(self, kpoints: Any) -> NDArray[np.float64]:
         """k-points (K, 3) in the reciprocal of the standard primitive cell, given in that of the cell that the crystal came in."""
         return checked_kpoints(kpoints) @ self.cell.basis_change.T
@@ -171,10 +171,6 @@ class CrystalHamiltonian:
     def to_original(self, kpoints: Any) -> NDArray[np.float64]:
         """The way back of `to_standard`."""
         return checked_kpoints(kpoints) @ np.linalg.inv(self.cell.basis_change.T)
-
-    @cached_property
-    def _bloch(self) -> BlochSum:
-        return BlochSum(self.terms.hoppings, self.terms.inversion)
 
     def _over_threads(self, solve: Callable[[Executor | None], Found]) -> Found:
         if self.threads == 1:
