@@ -36,6 +36,8 @@ Found = TypeVar("Found")
 ORBITAL_NAMES = ("s", "px", "py", "pz", "dxy", "dyz", "dxz", "dx2", "dz2")
 """Of the orbitals of an atom, as pymatgen calls them; ``dx2`` is that of x²-y². Axes are those of the standard primitive cell."""
 SHELLS = ("s", "p", "d")
+FARTHEST = 1e6
+"""Of fractional coordinates of a k-point: of larger ones rounding would leave nothing of where in the zone they are."""
 L_OF_ORBITAL = (0, 1, 1, 1, 2, 2, 2, 2, 2)
 
 
@@ -192,7 +194,7 @@ class CrystalHamiltonian:
 
 
 def checked_kpoints(kpoints: Any) -> NDArray[np.float64]:
-    """k-points as an array (K, 3) of finite numbers.
+    """k-points as an array (K, 3) of numbers in reach.
 
     Raises:
         ArgumentError: ``bad-argument`` for what is none.
@@ -201,8 +203,8 @@ def checked_kpoints(kpoints: Any) -> NDArray[np.float64]:
         points = np.array(kpoints, np.float64)
     except (TypeError, ValueError):
         points = np.zeros(0)
-    if points.ndim != 2 or points.shape[1:] != (3,) or not len(points) or not np.isfinite(points).all():
-        raise not_allowed("kpoints", kpoints, "finite numbers of the shape (K, 3)")
+    if points.ndim != 2 or points.shape[1:] != (3,) or not len(points) or not (np.abs(points) <= FARTHEST).all():
+        raise not_allowed("kpoints", kpoints, f"numbers of at most {FARTHEST:g} in size, of the shape (K, 3)")
     return points
 
 

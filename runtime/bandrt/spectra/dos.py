@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -20,6 +21,8 @@ from bandrt.spectra.pymatgen import complete_dos
 from bandrt.spectra.tetrahedra import BandBelow, Tetrahedra, band_below, fermi_level, tetrahedra
 
 Floats = NDArray[np.float64]
+MAX_WEIGHTS = 250_000_000
+"""Of states by orbitals at all points of a mesh: some 4 GB while they are put in order."""
 WINDOW_EV = (-15.0, 15.0)
 STEP_EV = 0.01
 LEAST_STEP_EV, MOST_EV, MOST_STEPS = 1e-4, 1e3, 200_000
@@ -219,6 +222,12 @@ def density_of_states(
     check_kind("hamiltonian", hamiltonian, CrystalHamiltonian)
     levels = _levels(window, step)
     sizes = mesh_sizes(hamiltonian.cell, density) if mesh is None else checked_sizes(mesh)
+    held = math.prod(sizes) // 2 * hamiltonian.n_bands * hamiltonian.n_orbitals
+    if held > MAX_WEIGHTS:
+        given = ("density", density) if mesh is None else ("mesh", mesh)
+        raise not_allowed(
+            *given, f"one of fewer k-points: this makes {held / MAX_WEIGHTS:.1f} times as many as there is memory for"
+        )
     every, points = zone_mesh(sizes), zone_mesh(sizes, hamiltonian.cell.rotations)
     zone = tetrahedra(points, hamiltonian.crystal.reciprocal)
     states = hamiltonian.states(every.frac_kpoints)

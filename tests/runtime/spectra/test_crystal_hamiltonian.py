@@ -179,3 +179,8 @@ def test_of_a_crystal_that_is_handed_over_only_what_is_asked_for_with_that_in_mi
     assert "hand_over=False" in caught.value.message
     with bandrt.load("accurate", threads=1, hand_over=False) as engine:
         assert "magnetic:Ni" in engine.hamiltonian(item).warnings
+
+
+def test_k_points_of_which_rounding_leaves_nothing_are_refused(magnesia: CrystalHamiltonian) -> None:
+    with pytest.raises(ArgumentError, match="at most 1e"):
+        magnesia.eigenvalues([[1e30, 0.0, 0.0]])

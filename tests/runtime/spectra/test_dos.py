@@ -182,3 +182,10 @@ def test_what_makes_no_density_is_refused(wrong: dict[str, object]) -> None:
 
 def test_it_says_what_it_is(dos: DensityOfStates) -> None:
     assert repr(dos).startswith("DensityOfStates(MgO, 2801 energies, 8 x 8 x 8 k-points, gap 4.")
+
+
+def test_a_mesh_that_would_take_the_memory_of_the_machine_is_refused_at_once(magnesia: CrystalHamiltonian) -> None:
+    for choice in ({"mesh": (125, 125, 125)}, {"density": 1.4e5}):
+        with pytest.raises(ArgumentError, match=next(iter(choice))) as refused:
+            density_of_states(magnesia, **choice)  # type: ignore[arg-type]
+        assert refused.value.code == "bad-argument"
