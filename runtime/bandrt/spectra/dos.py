@@ -224,10 +224,8 @@ def density_of_states(
     sizes = mesh_sizes(hamiltonian.cell, density) if mesh is None else checked_sizes(mesh)
     held = math.prod(sizes) // 2 * hamiltonian.n_bands * hamiltonian.n_orbitals
     if held > MAX_WEIGHTS:
-        given = ("density", density) if mesh is None else ("mesh", mesh)
-        raise not_allowed(
-            *given, f"one of fewer k-points: this makes {held / MAX_WEIGHTS:.1f} times as many as there is memory for"
-        )
+        wanted = f"one of fewer k-points: this makes {held / MAX_WEIGHTS:.1f} times as many as there is memory for"
+        raise not_allowed("density", density, wanted) if mesh is None else not_allowed("mesh", mesh, wanted)
     every, points = zone_mesh(sizes), zone_mesh(sizes, hamiltonian.cell.rotations)
     zone = tetrahedra(points, hamiltonian.crystal.reciprocal)
     states = hamiltonian.states(every.frac_kpoints)
