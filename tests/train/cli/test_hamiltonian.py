@@ -82,7 +82,7 @@ def test_one_fold_can_be_trained_alone_and_resumed(config: Path, labels: Path, t
     assert "other-run" in capsys.readouterr().err
 
 
-def test_scores_stand_beside_those_of_the_shipped_weights(config: Path, labels: Path, tmp_path: Path, capsys: Captured) -> None:
+def test_scores_stand_beside_those_of_the_fast_engine(config: Path, labels: Path, tmp_path: Path, capsys: Captured) -> None:
     config.write_text(CONFIG + "[splits]\nvalidation = 0.4\ntest = 0.4\n", encoding="utf-8")
     assert fit(config, labels, tmp_path / "run", "--seed", "3") == 0
     assert "validation split" in capsys.readouterr().out
@@ -94,7 +94,7 @@ def test_scores_stand_beside_those_of_the_shipped_weights(config: Path, labels: 
         "--labels",
         str(labels),
         "--beside",
-        "shipped",
+        "fast",
         "--json",
         "-q",
     ]

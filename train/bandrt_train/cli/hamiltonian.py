@@ -33,7 +33,7 @@ def hamiltonian() -> None:
     \b
     Example:
       bandrt train hamiltonian fit train/configs/hamiltonian.toml --labels train/labels -o run
-      bandrt train hamiltonian score run --labels train/labels --beside shipped
+      bandrt train hamiltonian score run --labels train/labels --beside fast
     """
 
 
@@ -180,7 +180,7 @@ def score(
 
     \b
     Examples:
-      bandrt train hamiltonian score run --labels train/labels --beside shipped
+      bandrt train hamiltonian score run --labels train/labels --beside fast
       bandrt train hamiltonian score folds/fold-* --labels train/labels -o scores.json
 
     Exit codes: 0 scored, crystals that were left out are told; 1 stopped by an error, 2 wrong usage.
