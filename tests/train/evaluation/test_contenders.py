@@ -114,7 +114,7 @@ def test_the_command_puts_a_checkpoint_beside_the_shipped_engine(
     options = ["--checkpoint", str(checkpoint), "--batch-size", "1", "--seconds", "0", "--threads", "1", "--json"]
     assert run(["bench", crystal, *options]) == 0
     engine, reference = json.loads(capsys.readouterr().out)["latency"]
-    assert (engine["contender"], reference["contender"]) == ("fast.onnx", "PyG eager model.ckpt")
+    assert (engine["contender"], reference["contender"]) == ("accurate.onnx", "PyG eager model.ckpt")
     assert engine["ratio"] > 0
     assert reference["ratio"] is None
     assert reference["matrix_rate_fraction"] > 0
