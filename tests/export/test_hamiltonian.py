@@ -194,7 +194,7 @@ def test_half_precision_is_refused(checkpoint: Path, tmp_path: Path) -> None:
 
 
 def test_a_solver_is_for_hamiltonians_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["export", "shipped", "-o", str(tmp_path / "model.onnx"), "--solver", "graph"]) == 2
+    assert run(["export", "fast", "-o", str(tmp_path / "model.onnx"), "--solver", "graph"]) == 2
     assert "solver-unused" in capsys.readouterr().err
 
 

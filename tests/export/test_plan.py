@@ -106,7 +106,7 @@ def test_the_shipped_engine_becomes_a_plan(rtx: Any, tmp_path: Path) -> None:
 def test_the_shipped_checkpoint_becomes_a_half_precision_plan_in_one_command(rtx: Any, tmp_path: Path) -> None:
     output = tmp_path / "model.plan"
     options = ["--precision", "fp16", "--backend", "tensorrt-rtx", "--target", "sm89", "--max-atoms", "4", "--max-batch", "1"]
-    result = CliRunner().invoke(command, ["shipped", "-o", str(output), *options], catch_exceptions=False)
+    result = CliRunner().invoke(command, ["fast", "-o", str(output), *options], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     manifest, shipped = read_manifest(output), read_manifest(SHIPPED_ENGINES["fast"])
     assert (manifest.precision, shipped.precision) == ("fp16", "fp32")
