@@ -67,7 +67,7 @@ def every_band(crystal: Crystal) -> tuple[np.ndarray, int]:
     if electrons % 2 == 0 and both[:, half].min() > both[:, half - 1].max():
         zero, n_nonempty = 0.5 * (path[:, half - 1].max() + path[:, half].min()), half
     else:
-        zero = fermi_level(mesh, np.full(len(mesh), 1 / len(mesh)), electrons, 0.05)
+        zero = fermi_level(mesh, np.full(len(mesh), 1 / len(mesh)), electrons, 0.15)
         n_nonempty = half + int((path[:, half:].min(axis=0) < zero).sum())
     return (path - zero).T, n_nonempty
 
