@@ -33,6 +33,11 @@ def band_structure(energies: np.ndarray, *, walk: str = "ΓXMΓRXMRΓ", rule: Ba
     )
 
 
+def is_flat_metal(bands: BandStructure) -> bool:
+    """Whether it is a metal whose halves touch without width: no level crosses a band, so pymatgen has no metal for it."""
+    return bands.is_metal and bool((np.ptp(bands.energies[2:4], axis=1) < 4 * DEGENERACY_EV).all())
+
+
 def parabolas(gap: float, *, valence_at: int = 0, conduction_at: int = 0, n_kpoints: int = 64) -> BandStructure:
     """Six bands with extrema at chosen k-points and mid-gap at zero."""
     k = np.arange(n_kpoints) / n_kpoints
@@ -78,6 +83,8 @@ def test_bands_beyond_the_window_change_nothing_that_is_said_of_a_crystal(energi
         assert getattr(wide, name) == getattr(six, name), name
     theirs = wide.to_pymatgen()
     assert theirs.nb_bands == len(every)
+    if is_flat_metal(six):
+        return
     assert theirs.is_metal() == six.is_metal
     assert theirs.get_band_gap()["energy"] == pytest.approx(six.band_gap, abs=GAP_TOLERANCE_EV)
     if not six.is_metal:
@@ -106,9 +113,8 @@ def test_edges_are_the_extreme_energies_of_the_halves(energies: np.ndarray) -> N
 def test_pymatgen_agrees_on_gap_and_metal(energies: np.ndarray) -> None:
     bands = band_structure(energies)
     theirs = bands.to_pymatgen()
-    flat_halves = np.ptp(energies[2]) < 4 * DEGENERACY_EV and np.ptp(energies[3]) < 4 * DEGENERACY_EV
-    if bands.is_metal and flat_halves:
-        return  # no level crosses a band without width, so pymatgen has no metal for it
+    if is_flat_metal(bands):
+        return
     assert theirs.is_metal() == bands.is_metal
     assert theirs.get_band_gap()["energy"] == pytest.approx(bands.band_gap, abs=GAP_TOLERANCE_EV)
     if not bands.is_metal:
