@@ -81,7 +81,7 @@ class BlochSum:
         else:
             self._n_units = int((inversion.partner >= np.arange(hoppings.n_atoms)).sum())
             self._panels = list(_real_panels(hoppings, sign, term, inversion))
-        self._of_rows = np.eye(self.n_orbitals, dtype=np.float32) if inversion is None else _shared(inversion)
+        self._inversion = inversion
         width = len(self._vectors) * N_ORBITALS**2 * self._n_units * 4 * len(self._panels)
         self._step = max(1, PANEL_BYTES // width)
         self._held = [self._terms(panel, 0) for panel in self._panels] if self._step >= self._n_units else None
@@ -120,7 +120,7 @@ class BlochSum:
 
     def orbital_weights(self) -> NDArray[np.float32]:
         """How much of each orbital is in each row of the matrices, (n, n): of sums and differences half of each of two."""
-        return self._of_rows
+        return np.eye(self.n_orbitals, dtype=np.float32) if self._inversion is None else _shared(self._inversion)
 
     def _dense(self) -> Iterator[tuple[int, list[NDArray[np.float32]]]]:
         """Terms of each panel, (V, rows, columns), some units at a time, and the first of these units."""

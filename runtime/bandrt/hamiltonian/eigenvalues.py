@@ -116,29 +116,23 @@ def eigvalsh(matrices: NDArray[Any]) -> NDArray[np.float32]:
     precision. Where a version of NumPy does not have that, double precision it is.
     """
     with np.errstate(invalid="ignore"):
-        values: NDArray[np.float32] = _in_single_precision()(matrices)
+        values: NDArray[np.float32] = _in_single_precision("eigvalsh", "f->f", "F->f")(matrices)
     return values
 
 
 def eigh(matrices: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[Any]]:
     """Eigenvalues (K, n), ascending, and eigenvectors (K, n, n) in columns, as `eigvalsh` computes the first alone."""
     with np.errstate(invalid="ignore"):
-        values, vectors = _vectors_in_single_precision()(matrices)
+        values, vectors = _in_single_precision("eigh", "f->ff", "F->fF")(matrices)
     return values, vectors
 
 
 @cache
-def _vectors_in_single_precision() -> Callable[[NDArray[Any]], tuple[Any, Any]]:
-    inner = getattr(import_module("numpy.linalg._umath_linalg"), "eigh_lo", None)
-    types = getattr(inner, "types", ())
-    return inner if inner is not None and {"f->ff", "F->fF"} <= set(types) else np.linalg.eigh
-
-
-@cache
-def _in_single_precision() -> Callable[[NDArray[Any]], Any]:
-    inner = getattr(import_module("numpy.linalg._umath_linalg"), "eigvalsh_lo", None)
-    types = getattr(inner, "types", ())
-    return inner if inner is not None and {"f->f", "F->f"} <= set(types) else np.linalg.eigvalsh
+def _in_single_precision(name: str, *types: str) -> Callable[[NDArray[Any]], Any]:
+    """What a function of `numpy.linalg` calls inside, if that takes these types of arrays; else the function itself."""
+    inner: Any = getattr(import_module("numpy.linalg._umath_linalg"), f"{name}_lo", None)
+    found: Callable[[NDArray[Any]], Any] = inner if {*types} <= {*getattr(inner, "types", ())} else getattr(np.linalg, name)
+    return found
 
 
 _blas_lock = Lock()
