@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 import click
 
-from bandrt.cli import one_crystal, options, say_done
-from bandrt.files import replaced
+from bandrt.cli import one_crystal, options
 from bandrt.spectra.bands import SampledBands, bands_along, bands_at
+from bandrt.spectra.dos import density_of_states
 from bandrt.spectra.kpoints import read_kpoints
 from bandrt.spectra.mesh import MAX_POINTS
+from bandrt.spectra.plot import draw_bands
+from bandrt.spectra.tables import bands_table
+from bandrt.spectra.zone import draw_zone
 
 
 @click.command("bands", short_help="Compute all bands of a crystal at any k-points.")
@@ -77,33 +80,15 @@ def command(
         bands = bands_at(found, points, n_bands=n_bands, original_cell=original_cell)
     else:
         bands = bands_along(found, path, n_bands=n_bands, original_cell=original_cell)
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if kind == "json":
-            with replaced(out) as file:
-                json.dump(bands.as_dict(), file, ensure_ascii=False)
-        elif kind == "csv":
-            from bandrt.spectra.tables import bands_table
 
-            with replaced(out) as file:
-                file.writelines(bands_table(bands))
-        elif zone:
-            from bandrt.bands.plot import save_figure
-            from bandrt.spectra.zone import draw_zone
+    def figure() -> Any:
+        if zone:
+            return draw_zone(bands.crystal, bands)
+        beside = [density_of_states(found)] if with_dos else []
+        return draw_bands([bands], beside, names=[name], window=shown, full_walk=path is not None)
 
-            save_figure(draw_zone(bands.crystal, bands), out)
-        else:
-            from bandrt.bands.plot import save_figure
-            from bandrt.spectra.dos import density_of_states
-            from bandrt.spectra.plot import draw_bands
-
-            beside = [density_of_states(found)] if with_dos else []
-            save_figure(draw_bands([bands], beside, names=[name], window=shown, full_walk=path is not None), out)
-    one_crystal.said(found)
-    if as_json:
-        say_done(json.dumps(bands.summary(), ensure_ascii=False, indent=1))
-    else:
-        say_done("\n".join(_lines(bands) if out is None else [options.printed(out)]))
+    one_crystal.write(out, kind, document=bands.as_dict, table=lambda: bands_table(bands), figure=figure)
+    one_crystal.tell(found, bands.summary(), _lines(bands), out=out, as_json=as_json)
 
 
 def _lines(bands: SampledBands) -> list[str]:

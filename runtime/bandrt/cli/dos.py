@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from bandrt.cli import one_crystal, options, say_done
-from bandrt.files import replaced
+from bandrt.cli import one_crystal, options
 from bandrt.spectra.dos import LEAST_STEP_EV, MOST_EV, STEP_EV, WINDOW_EV, DensityOfStates, density_of_states
 from bandrt.spectra.mesh import DENSITY, MAX_DENSITY, MAX_POINTS
+from bandrt.spectra.plot import draw_dos
+from bandrt.spectra.tables import dos_table
 
 PARTS = ("element", "shell", "total")
 
@@ -71,26 +71,11 @@ def command(
     dos = density_of_states(found, mesh=mesh or None, density=density, window=shown or WINDOW_EV, step=step)
     if smearing is not None:
         dos = dos.smeared(smearing)
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if kind == "json":
-            with replaced(out) as file:
-                json.dump(dos.as_dict(), file, ensure_ascii=False)
-        elif kind == "csv":
-            from bandrt.spectra.tables import dos_table
-
-            with replaced(out) as file:
-                file.writelines(dos_table(dos))
-        else:
-            from bandrt.bands.plot import save_figure
-            from bandrt.spectra.plot import draw_dos
-
-            save_figure(draw_dos(dos, by=by, window=shown, name=name), out)
-    one_crystal.said(found)
-    if as_json:
-        say_done(json.dumps(dos.summary(), ensure_ascii=False, indent=1))
-    else:
-        say_done("\n".join(_lines(dos) if out is None else [options.printed(out)]))
+    one_crystal.write(
+        out, kind, document=dos.as_dict, table=lambda: dos_table(dos),
+        figure=lambda: draw_dos(dos, by=by, window=shown, name=name),
+    )  # fmt: skip
+    one_crystal.tell(found, dos.summary(), _lines(dos), out=out, as_json=as_json)
 
 
 def _lines(dos: DensityOfStates) -> list[str]:

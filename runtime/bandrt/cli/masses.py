@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from bandrt.cli import one_crystal, options, say_done
+from bandrt.cli import one_crystal, options
 from bandrt.files import replaced
 from bandrt.spectra.masses import SEARCH_DENSITY, BandExtremum, band_edges, masses_document
 from bandrt.spectra.mesh import MAX_DENSITY
@@ -56,11 +56,8 @@ def command(
         out.parent.mkdir(parents=True, exist_ok=True)
         with replaced(out) as file:
             json.dump(document, file, ensure_ascii=False, indent=1)
-    one_crystal.said(found)
-    if as_json:
-        say_done(json.dumps(document, ensure_ascii=False, indent=1))
-    else:
-        say_done(options.printed(out) if out is not None else "\n".join(line for edge in edges for line in _lines(edge)))
+    lines = [line for edge in edges for line in _lines(edge)]
+    one_crystal.tell(found, document, lines, out=out, as_json=as_json)
 
 
 def _lines(edge: BandExtremum) -> list[str]:

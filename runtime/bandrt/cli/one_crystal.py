@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 import bandrt
-from bandrt.bands.plot import FIGURE_FORMATS, require_matplotlib
-from bandrt.cli import options
+from bandrt.bands.plot import FIGURE_FORMATS, require_matplotlib, save_figure
+from bandrt.cli import options, say_done
 from bandrt.cli.options import Command
 from bandrt.errors import UsageError
-from bandrt.files import check_file
+from bandrt.files import check_file, replaced
 from bandrt.quoting import printable, shortened
 from bandrt.results.choice import choose
 from bandrt.results.parts import read_part
@@ -119,8 +120,46 @@ def energies(text: str | None) -> tuple[float, float] | None:
     return low, high
 
 
-def said(found: CrystalHamiltonian) -> None:
-    """Say on standard error why less is to be trusted."""
+def write(
+    out: Path | None,
+    kind: str,
+    *,
+    document: Callable[[], dict[str, Any]],
+    table: Callable[[], Iterable[str]],
+    figure: Callable[[], Any],
+) -> None:
+    """Write what is found, if a file is asked for.
+
+    Args:
+        out: the file.
+        kind: its format, from `checked_out`.
+        document: makes what is written as JSON.
+        table: makes the lines of a table.
+        figure: makes a figure.
+    """
+    if out is None:
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "json":
+        with replaced(out) as file:
+            json.dump(document(), file, ensure_ascii=False)
+    elif kind == "csv":
+        with replaced(out) as file:
+            file.writelines(table())
+    else:
+        save_figure(figure(), out)
+
+
+def tell(found: CrystalHamiltonian, summary: Mapping[str, Any], lines: Iterable[str], *, out: Path | None, as_json: bool) -> None:
+    """Say what is found, or where it is written, and on standard error why less of it is to be trusted."""
+    _warn(found)
+    if as_json:
+        say_done(json.dumps(summary, ensure_ascii=False, indent=1))
+    else:
+        say_done("\n".join(lines) if out is None else options.printed(out))
+
+
+def _warn(found: CrystalHamiltonian) -> None:
     if found.warnings:
         click.echo(printable(f"warnings: {', '.join(found.warnings)}"), err=True)
     if found.uncertainty_ev is not None and found.uncertainty_ev == found.uncertainty_ev:
