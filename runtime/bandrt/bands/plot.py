@@ -126,20 +126,42 @@ def plot(bands: BandsOnPath, ax: Any = None, *, name: str = "", full_walk: bool 
         MissingPackageError: matplotlib is not installed.
     """
     require_matplotlib()
+    drawn = branches(bands, full_walk=full_walk)
+    alone = ax is None
+    length = _length(drawn)
+    ax = axes_or_new(ax, (length + _MARGIN_INCHES, _HEIGHT_INCHES))
+    _draw_on(ax, bands, drawn, length if alone else inches_of(ax), name, alone=alone)
+    return ax
+
+
+def axes_or_new(ax: Any, inches: tuple[float, float]) -> Any:
+    """The axes that are given; without, those of a new figure of ``pyplot``, so wide and high.
+
+    Raises:
+        ArgumentError: ``bad-argument`` for what is no axes.
+    """
     from matplotlib import pyplot
     from matplotlib.axes import Axes
 
-    drawn = branches(bands, full_walk=full_walk)
-    alone = ax is None
-    if alone:
-        length = _length(drawn)
-        _, ax = pyplot.subplots(figsize=(length + _MARGIN_INCHES, _HEIGHT_INCHES), layout="constrained")
-    elif isinstance(ax, Axes):
-        length = float(ax.get_window_extent().width / ax.figure.dpi)
-    else:
+    if ax is None:
+        return pyplot.subplots(figsize=inches, layout="constrained")[1]
+    if not isinstance(ax, Axes):
         raise not_allowed("ax", ax, "None, or axes of matplotlib, such as pyplot.subplots() gives beside the figure")
-    _draw_on(ax, bands, drawn, length, name, alone=alone)
     return ax
+
+
+def inches_of(ax: Any) -> float:
+    """How wide axes are."""
+    return float(ax.get_window_extent().width / ax.figure.dpi)
+
+
+def set_path_axis(ax: Any, marks: list[tuple[float, str]], inches: float) -> None:
+    """Name the points of a path along axes so many inches wide."""
+    length = marks[-1][0]
+    ax.set_xlim(0.0, length)
+    ax.set_xticks([position for position, _ in marks], tick_texts(marks, inches / length), fontsize=10)
+    ax.tick_params(axis="x", length=0, pad=5)
+    ax.tick_params(axis="y", direction="in", labelsize=9)
 
 
 def require_matplotlib(*, extra: str = "plot", what: str = "drawing a band structure") -> None:
@@ -199,8 +221,6 @@ def pretty_space_group(symbol: str) -> str:
 
 def _draw_on(axes: Any, bands: BandsOnPath, drawn: list[Branch], inches: float, name: str, *, alone: bool) -> None:
     """Draw branches on axes so many inches long; what is not alone in its figure keeps within its frame."""
-    marks = ticks(drawn)
-    length = marks[-1][0]
     for branch in drawn:
         for index, energies in enumerate(bands.energies[:, branch.kpoints]):
             color = _VALENCE if index < bands.rule.n_valence else _CONDUCTION
@@ -221,12 +241,9 @@ def _draw_on(axes: Any, bands: BandsOnPath, drawn: list[Branch], inches: float, 
                 places, [edge.energy] * len(places), "o", color=color, markersize=5.5, markeredgecolor="white", markeredgewidth=0.9,
                 zorder=4, clip_on=False,
             )  # fmt: skip
-    axes.set_xlim(0.0, length)
     axes.margins(y=0.04)
-    axes.set_xticks([position for position, _ in marks], tick_texts(marks, inches / length), fontsize=10)
+    set_path_axis(axes, ticks(drawn), inches)
     axes.set_ylabel("energy (eV)", color=_INK)
-    axes.tick_params(axis="x", length=0, pad=5)
-    axes.tick_params(axis="y", direction="in", labelsize=9)
     for side in axes.spines.values():
         side.set_linewidth(0.8)
     _set_titles(axes, _title(bands), name, inches)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bandrt.arguments import check_choice, check_kind, not_allowed
 from bandrt.bands.on_path import BandsOnPath
-from bandrt.bands.plot import branches, plot, pretty_formula, require_matplotlib, tick_texts, ticks
+from bandrt.bands.plot import axes_or_new, branches, inches_of, plot, pretty_formula, require_matplotlib, set_path_axis, ticks
 from bandrt.spectra.dos import DensityOfStates
 
 Floats = NDArray[np.float64]
@@ -64,13 +64,7 @@ def plot_dos(
     check_kind("dos", dos, DensityOfStates)
     check_choice("by", by, By)
     require_matplotlib(what="drawing a density of states")
-    from matplotlib import pyplot
-    from matplotlib.axes import Axes
-
-    if ax is None:
-        _, ax = pyplot.subplots(figsize=(_DOS_INCHES + 0.6, _HEIGHT_INCHES) if upright else (6.4, 3.6), layout="constrained")
-    elif not isinstance(ax, Axes):
-        raise not_allowed("ax", ax, "None, or axes of matplotlib, such as pyplot.subplots() gives beside the figure")
+    ax = axes_or_new(ax, (_DOS_INCHES + 0.6, _HEIGHT_INCHES) if upright else (6.4, 3.6))
     low, high = window or energy_range(dos.band_gap)
     shown = (dos.energies >= low) & (dos.energies <= high)
     top = float(dos.total[shown].max()) if shown.any() else 0.0
@@ -182,15 +176,8 @@ def plot_over(
     ):
         raise not_allowed("reference", reference, "bands on the k-points of the others")
     require_matplotlib()
-    from matplotlib import pyplot
-    from matplotlib.axes import Axes
-
-    if ax is None:
-        _, ax = pyplot.subplots(figsize=(_BANDS_INCHES, _HEIGHT_INCHES), layout="constrained")
-    elif not isinstance(ax, Axes):
-        raise not_allowed("ax", ax, "None, or axes of matplotlib, such as pyplot.subplots() gives beside the figure")
+    ax = axes_or_new(ax, (_BANDS_INCHES, _HEIGHT_INCHES))
     drawn = branches(predicted)
-    marks = ticks(drawn)
     for bands, color, name, style in ((reference, _REFERENCE, names[1], "solid"), (predicted, _PREDICTED, names[0], (0, (4, 1.2)))):
         for branch in drawn:
             for energies in bands.energies[:, branch.kpoints]:
@@ -198,12 +185,7 @@ def plot_over(
                 name = "_"
     for branch in drawn[1:]:
         ax.axvline(branch.distance[0], color=_FAINT, linewidth=0.6, zorder=1)
-    length = marks[-1][0]
-    inches = float(ax.get_window_extent().width / ax.figure.dpi)
-    ax.set_xlim(0.0, length)
-    ax.set_xticks([place for place, _ in marks], tick_texts(marks, inches / length), fontsize=10)
-    ax.tick_params(axis="x", length=0, pad=5)
-    ax.tick_params(axis="y", direction="in", labelsize=9)
+    set_path_axis(ax, ticks(drawn), inches_of(ax))
     ax.set_ylabel("energy (eV)")
     ax.legend(frameon=True, framealpha=0.85, edgecolor="none", fontsize=8, loc="best", handlelength=1.6)
     error = mean_error(predicted, reference)
