@@ -61,9 +61,19 @@ class Line(NamedTuple):
     engine_mass: float
 
     @property
+    def ratio(self) -> float:
+        """The engine's mass over the label's."""
+        return self.engine_mass / self.label_mass
+
+    @property
+    def error(self) -> float:
+        """Relative, of the engine's mass."""
+        return abs(self.ratio - 1.0)
+
+    @property
     def is_within(self) -> bool:
         """Whether both say the same."""
-        return abs(self.engine_mass / self.label_mass - 1.0) <= WITHIN
+        return self.error <= WITHIN
 
 
 def unseen(document: BandDocument) -> bool:
@@ -144,18 +154,17 @@ def summary(lines: Sequence[Line], crystals: Sequence[dict[str, Any]]) -> dict[s
     found: dict[str, Any] = {"n_crystals": len(crystals)}
     for carrier in ("electron", "hole"):
         own = [line for line in lines if line.carrier == carrier and 0.0 < line.label_mass <= HEAVIEST]
-        ratios = np.array([line.engine_mass / line.label_mass for line in own])
-        off = np.abs(ratios - 1.0)
+        ratios = [line.ratio for line in own]
         by_crystal = {line.id: [other for other in own if other.id == line.id] for line in own}
-        medians = [float(np.median([abs(o.engine_mass / o.label_mass - 1.0) for o in group])) for group in by_crystal.values()]
+        medians = [float(np.median([line.error for line in group])) for group in by_crystal.values()]
         found[carrier] = {
             "lines": len(own),
             "crystals": len(by_crystal),
-            "median_error": round(float(np.median(off)), 4),
+            "median_error": round(float(np.median([line.error for line in own])), 4),
             "median_ratio": round(float(np.median(ratios)), 4),
-            "lines_within_25_percent": round(float((off <= WITHIN).mean()), 4),
+            "lines_within_25_percent": round(float(np.mean([line.is_within for line in own])), 4),
             "crystals_within_25_percent": int(sum(median <= WITHIN for median in medians)),
-            "wrong_sign": round(float((ratios < 0.0).mean()), 4),
+            "wrong_sign": round(float(np.mean([ratio < 0.0 for ratio in ratios])), 4),
             "heavier_in_label": len([line for line in lines if line.carrier == carrier]) - len(own),
         }
     found["gap_mae_ev"] = _mean_error(crystals, "gap_ev")

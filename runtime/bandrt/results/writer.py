@@ -343,19 +343,18 @@ class Store:
 
     def _require_bands(self, frame: BandRule) -> None:
         if self._bands is not None and self._bands.n_bands != frame.n_bands:
-            raise OutputInTheWayError(
-                "options-differ",
-                f"{self.folder}: was begun with other choices: bands was {frame.n_bands} and is {self._bands.n_bands};"
-                " go on with what it has, or write to another folder",
-            )
+            raise self._begun_otherwise("bands", frame.n_bands, self._bands.n_bands)
 
     def _require_columns(self, prediction: Prediction) -> None:
         if (kept := tuple(prediction.kept)) != self._keep:
-            raise OutputInTheWayError(
-                "options-differ",
-                f"{self.folder}: was begun with other choices: keep was {list(kept)} and is {list(self._keep)};"
-                " go on with what it has, or write to another folder",
-            )
+            raise self._begun_otherwise("keep", list(kept), list(self._keep))
+
+    def _begun_otherwise(self, choice: str, before: object, now: object) -> OutputInTheWayError:
+        return OutputInTheWayError(
+            "options-differ",
+            f"{self.folder}: was begun with other choices: {choice} was {before} and is {now};"
+            " go on with what it has, or write to another folder",
+        )
 
     def _earlier_failures(self, failures: Sequence[Failure]) -> Iterator[bytes]:
         for order, failure in enumerate(failures):

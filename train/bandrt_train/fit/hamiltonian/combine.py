@@ -91,14 +91,13 @@ def build_hamiltonian_ensemble(
     refusals: list[Refusal] = []
     cases = usable_cases(labels, Recipe(), refusals, wanted=lambda formula: first.held_out.split(formula) in splits)
     scored, unusable = score([together], cases, splits=splits, progress=progress)
-    known = ~np.isnan(scored.errors.energy_ev)
-    doubts, errors = scored.expected_ev[known], scored.errors.energy_ev[known]
+    fitted = scored
     if judges:
         others = [_judge(path, first, len(members)) for path in judges]
         further = usable_cases(labels, Recipe(), [], wanted=lambda formula: first.held_out.split(formula) not in splits)
-        judged, _ = score(others, further, progress=lambda n: progress(len(scored.cases) + n))
-        known = ~np.isnan(judged.errors.energy_ev)
-        doubts, errors = judged.expected_ev[known], judged.errors.energy_ev[known]
+        fitted, _ = score(others, further, progress=lambda n: progress(len(scored.cases) + n))
+    known = ~np.isnan(fitted.errors.energy_ev)
+    doubts, errors = fitted.expected_ev[known], fitted.errors.energy_ev[known]
     if len(errors) < MIN_CRYSTALS:
         raise EnsembleError(
             "too-few-crystals",

@@ -107,11 +107,7 @@ class Message(nn.Module):
 
     def forward(self, nodes: Tensor, pairs: PairBatch, basis: Tensor, weight: Tensor) -> Tensor:
         """(A, width) to (A, width), for pairs described by (E, n_basis) and heard with a weight (E, 1)."""
-        met = (
-            self.centre(nodes).index_select(0, pairs.centre)
-            + self.neighbor(nodes).index_select(0, pairs.neighbor)
-            + self.pair(basis)
-        )
+        met = _met(self.centre(nodes), self.neighbor(nodes), self.pair(basis), pairs)
         heard = torch.zeros_like(nodes).index_add(0, pairs.centre, self.said(F.gelu(met)) * weight) / USUAL_NEIGHBORS
         after: Tensor = nodes + self.norm(self.update(torch.cat([nodes, heard], dim=1)))
         return after
@@ -160,11 +156,7 @@ class CouplingNetwork(nn.Module):
         weight = (pairs.taper * torch.exp(-MESSAGE_FALL * (ratio - 1.0)))[:, None]
         for message in self.messages:
             nodes = message(nodes, pairs, basis, weight)
-        of_pair = self.of_pair(
-            self.centre(nodes).index_select(0, pairs.centre)
-            + self.neighbor(nodes).index_select(0, pairs.neighbor)
-            + self.pair(basis)
-        )
+        of_pair = self.of_pair(_met(self.centre(nodes), self.neighbor(nodes), self.pair(basis), pairs))
         scale, own, field = torch.split(of_pair, [N_STRENGTHS, N_STRENGTHS, N_FIELDS], dim=1)
         one_way = self.strength(scale, own, ratio, HBAR2_OVER_M / pairs.bond**2 * pairs.taper)
         near = (torch.exp(-FIELD_FALL * (ratio - 1.0)) * pairs.taper)[:, None]
@@ -189,6 +181,11 @@ class CouplingNetwork(nn.Module):
             unit: (E,) Harrison's unit at that sum, tapered, eV.
         """
         return (self.eta * (1.0 + scale) + own) * torch.exp(-F.softplus(self.fall) * (ratio[:, None] - 1.0)) * unit[:, None]
+
+
+def _met(centre: Tensor, neighbor: Tensor, pair: Tensor, pairs: PairBatch) -> Tensor:
+    """What both ends, of (A, width) each, and the pairs themselves, (E, width), say together: (E, width)."""
+    return centre.index_select(0, pairs.centre) + neighbor.index_select(0, pairs.neighbor) + pair
 
 
 def _gaussians(values: Tensor, centres: Tensor) -> Tensor:
