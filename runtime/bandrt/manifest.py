@@ -203,15 +203,20 @@ class TrainingDomain:
     gap_max_atoms: int = 0
     """Their elements and the largest of them; `elements` and `max_atoms` are those of the crystals with bands."""
     gaps_sha256: str = ""
+    n_taught: int = 0
+    """Further crystals whose bands another engine predicted; `elements` and `max_atoms` count them in."""
+    teacher_sha256: str = ""
+    """Fingerprint of those predictions."""
     metrics: dict[str, float] = field(default_factory=dict)
     """Errors on held-out crystals, eV unless the name says otherwise, e.g. ``validation/energy_mae``."""
 
     def __post_init__(self) -> None:
         check_fields(self)
-        _check_counts(self, "n_crystals", "max_atoms", "n_gaps", "gap_max_atoms")
+        _check_counts(self, "n_crystals", "max_atoms", "n_gaps", "gap_max_atoms", "n_taught")
 
     def __repr__(self) -> str:
         gaps = f", {self.n_gaps} gaps" if self.n_gaps else ""
+        gaps += f", {self.n_taught} predictions of another engine" if self.n_taught else ""
         functional = f", {shortened(self.functional, 60)}" if self.functional else ""
         return (
             f"TrainingDomain({self.n_crystals} crystals of up to {self.max_atoms} atoms and {len(self.elements)} elements{gaps}"

@@ -45,6 +45,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Read in the message what was found; write or download the data again.",
     ),
     ErrorCode(
+        "no-teacher",
+        "A prediction that a model was to learn from was made by an engine that hands the crystal over, or does not know its error.",
+        "Nothing, it is left out; to learn from both engines, make a run of each.",
+    ),
+    ErrorCode(
         "noncollinear",
         "A VASP run has bands of spinors: it was made with LSORBIT or LNONCOLLINEAR.",
         "Compute the bands without spin-orbit coupling.",

@@ -84,12 +84,12 @@ def test_several_tables_make_one_data_set_with_the_weights_of_their_rows(rows: l
     again = {**known[0], "weight": "0.5"}
     tables = [write_table(tmp_path / "gaps.csv.gz", known), write_table(tmp_path / "light.csv.gz", [*light, again])]
     built = build_gap_dataset(tables, tmp_path / "gaps", RECIPE)
-    read = {entry.id: entry.targets.gap_weight for entry in built}
+    read = {entry.id: entry.targets.weight for entry in built}
     assert read == {row["material_id"]: 1.0 for row in known} | {light[0]["material_id"]: 0.5, light[1]["material_id"]: 1.0}
     assert [refusal.code for refusal in built.refusals()] == ["malformed", "duplicate-id"]
     splits = {entry.id: entry.split for entry in built}
     assert all(splits[f"light-{name}"] == split for name, split in splits.items() if f"light-{name}" in splits)
-    graphs = {entry.id: float(labelled_graph(entry).gap_weight) for entry in built}
+    graphs = {entry.id: float(labelled_graph(entry).weight) for entry in built}
     assert graphs == read
 
 

@@ -29,6 +29,7 @@ EPOCH_BAR = "{percentage:3.0f}%|{bar}| {n:.2f}/{total_fmt} epochs [{elapsed}<{re
     help="Checkpoint to fine-tune, ours or, for released, one of the authors' code: what that leaves unsaid, the data set says.",
 )
 @click.option("--gaps", type=options.PATH, help="Data set of gaps to learn from too.")
+@click.option("--teacher", type=options.PATH, help="Data set of predictions to learn from too, made of a run of bandrt infer.")
 @click.option("--seed", type=options.SEED, help="In the place of the configuration's, for the members of an ensemble.")
 @options.threads("of training")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run, to the same result; begin it if there is none.")
@@ -41,6 +42,7 @@ def fit(
     overwrite: bool,
     start: Path | None,
     gaps: Path | None,
+    teacher: Path | None,
     seed: int | None,
     threads: int | None,
     resume: bool,
@@ -88,7 +90,7 @@ def fit(
         parent = load_checkpoint_for(start, bands.header.recipe.featurization, settings.model.species_index)
     elif start is not None:
         parent = load_checkpoint(start)
-    known_gaps = None if gaps is None else Dataset(gaps)
+    known_gaps, predictions = (None if folder is None else Dataset(folder) for folder in (gaps, teacher))
     with ExitStack() as stack:
         board = stack.enter_context(closing(TensorBoardLog(out / TENSORBOARD))) if tensorboard else None
         bar = stack.enter_context(tqdm(total=settings.epochs, bar_format=EPOCH_BAR, disable=None if first and not quiet else True))
@@ -100,6 +102,7 @@ def fit(
                 out,
                 start=parent,
                 gaps=known_gaps,
+                teacher=predictions,
                 resume=resume,
                 overwrite=overwrite,
                 progress=followed.epoch,

@@ -239,7 +239,7 @@ def _unpack(record: dict[str, Any], arrays: Mapping[str, NDArray[Any]], row: int
         record["is_metal"],
         record["band_gap_ev"],
         from_mapping(MappingReport, record["mapping"], name=record["id"]),
-        record.get("gap_weight", 1.0),  # data sets from before there were weights have none
+        record.get("weight", record.get("gap_weight", 1.0)),  # older data sets have it of gaps alone, or none
     )
     return Entry(record["id"], record["formula"], record["split"], features, targets, record["method"], record["document_sha256"])
 

@@ -5,7 +5,8 @@ Beside pymatgen's own keys these are read where a document has them:
     ``n_occupied``           the highest band that holds electrons in an insulator, counted from 1,
     ``n_electrons``          how many electrons a cell has in bands,
     ``first_band``           how many lower bands `n_occupied` and `n_electrons` count that the document leaves out (0),
-    ``trusted_below_ev``     absolute, eV: energies from here on are not to be learned from (models other than DFT).
+    ``trusted_below_ev``     absolute, eV: energies from here on are not to be learned from (models other than DFT),
+    ``weight``               what the crystal counts in training, more than 0 and at most 1 (1).
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ class BandDocument:
         n_electrons: in the bands here, two in each that is full, or None where the maker does not say.
         method: how the bands were computed, "" if not said.
         trusted_below: eV, on the scale of `energies`: labels are the energies below it.
+        weight: what the crystal counts in training, 1 for labels that are trusted in full.
     """
 
     id: str
@@ -97,6 +99,7 @@ class BandDocument:
     n_electrons: float | None = None
     method: str = ""
     trusted_below: float = math.inf
+    weight: float = 1.0
 
 
 def parse_document(source: DocumentText) -> BandDocument:
@@ -137,6 +140,9 @@ def _document(values: dict[str, Any], source: DocumentText) -> BandDocument:
     occupied, electrons = values.get("n_occupied"), values.get("n_electrons")
     left_out = int(values.get("first_band", 0))
     trusted = values.get("trusted_below_ev")
+    weight = float(values.get("weight", 1.0))
+    if not 0.0 < weight <= 1.0:
+        raise ValueError(f"weight {weight}, allowed: more than 0, at most 1")
     return BandDocument(
         id=str(values.get("id") or values.get("material_id") or source.id),
         crystal=crystal_of_document(structure, name=source.name) if structure else None,
@@ -152,6 +158,7 @@ def _document(values: dict[str, Any], source: DocumentText) -> BandDocument:
         n_electrons=None if electrons is None else float(electrons) - 2.0 * left_out,
         method=str(values.get("method", "")),
         trusted_below=math.inf if trusted is None else float(trusted),
+        weight=weight,
     )
 
 

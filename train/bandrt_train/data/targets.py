@@ -73,7 +73,7 @@ class Targets:
         is_metal: see `SelectedBands`.
         band_gap: eV, over the k-points computed by DFT; 0 for metals.
         report: how well the computed lines cover the path.
-        gap_weight: what the gap counts in the loss where it alone is known, 1 for a label that is trusted in full.
+        weight: what the crystal counts in the loss, 1 for labels that are trusted in full.
     """
 
     energies: NDArray[np.float32]
@@ -81,7 +81,7 @@ class Targets:
     is_metal: bool
     band_gap: float
     report: MappingReport
-    gap_weight: float = 1.0
+    weight: float = 1.0
 
 
 def select_bands(document: BandDocument, rule: BandRule) -> SelectedBands:
@@ -180,7 +180,7 @@ def make_targets(document: BandDocument, cell: StandardCell, kpath: KPath, rule:
         symmetry_spread_ev=symmetry_spread(lines, cell, bands.energies),
     )
     energies = np.where(known, interpolated, 0.0).astype(np.float32)
-    return Targets(energies, known, bands.is_metal, bands.band_gap, report)
+    return Targets(energies, known, bands.is_metal, bands.band_gap, report, document.weight)
 
 
 def symmetry_spread(lines: Lines, cell: StandardCell, energies: NDArray[np.float64]) -> float:

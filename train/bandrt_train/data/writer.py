@@ -354,7 +354,7 @@ def _record(entry: Entry) -> dict[str, Any]:
         "path_label_indices": [int(i) for i in features.kpath.label_indices],
         "is_metal": targets.is_metal,
         "band_gap_ev": targets.band_gap,
-        "gap_weight": targets.gap_weight,
+        "weight": targets.weight,
         "mapping": dataclasses.asdict(targets.report),
         "method": entry.method,
         "document_sha256": entry.document_sha256,

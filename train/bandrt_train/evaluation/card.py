@@ -105,6 +105,8 @@ def data_section(training: TrainingDomain, sources: str) -> str:
     ]
     if training.n_gaps:
         lines.append(f"Gaps alone of {training.n_gaps} further crystals.")
+    if training.n_taught:
+        lines.append(f"Bands that another engine predicted of {training.n_taught} further crystals.")
     if training.gap_elements:
         more = [symbol for symbol in training.gap_elements if symbol not in training.elements]
         lines.append(

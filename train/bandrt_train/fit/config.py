@@ -46,6 +46,16 @@ class GapConfig:
 
 
 @dataclass(frozen=True)
+class TeacherConfig:
+    """What predictions of another engine add; nothing without a data set of them."""
+
+    weight: float = 1.0
+    """Of their loss beside that of the labels: the same loss, in which each counts what its entry says."""
+    batch_size: int = 16
+    """Crystals of them per step, drawn anew in every epoch."""
+
+
+@dataclass(frozen=True)
 class TrainerConfig:
     """Where a run happens: what Lightning's trainer is told. Nothing here but the precision says what is learned."""
 
@@ -73,6 +83,7 @@ class FitConfig:
     model: Config = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     gaps: GapConfig = field(default_factory=GapConfig)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     epochs: int = 150
     """At most."""
@@ -93,8 +104,9 @@ class FitConfig:
         for name in ("epochs", "patience", "batch_size"):
             if getattr(self, name) < 1:
                 raise FitError("config-invalid", f"{name} is {getattr(self, name)}, allowed: 1 or more")
-        if self.gaps.batch_size < 1:
-            raise FitError("config-invalid", f"gaps.batch_size is {self.gaps.batch_size}, allowed: 1 or more")
+        for name, more in (("gaps", self.gaps), ("teacher", self.teacher)):
+            if more.batch_size < 1:
+                raise FitError("config-invalid", f"{name}.batch_size is {more.batch_size}, allowed: 1 or more")
         if self.trainer.loader_workers < 0:
             raise FitError("config-invalid", f"trainer.loader_workers is {self.trainer.loader_workers}, allowed: 0 or more")
         if not 0.0 <= self.optimizer.ema_decay < 1.0:

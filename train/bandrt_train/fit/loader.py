@@ -30,12 +30,12 @@ BANDS = "bands"
 
 def labelled_graph(entry: Entry) -> Data:
     """The PyG graph of an entry with its labels: ``band_energies`` and ``energy_mask`` (1, n_bands, K), ``band_gap`` and
-    ``gap_weight`` (1,)."""
+    ``weight`` (1,)."""
     graph = to_data(entry.features)
     graph.band_energies = torch.as_tensor(entry.targets.energies).unsqueeze(0)
     graph.energy_mask = torch.as_tensor(entry.targets.mask).unsqueeze(0)
     graph.band_gap = torch.tensor([entry.targets.band_gap], dtype=torch.float32)
-    graph.gap_weight = torch.tensor([entry.targets.gap_weight], dtype=torch.float32)
+    graph.weight = torch.tensor([entry.targets.weight], dtype=torch.float32)
     return graph
 
 

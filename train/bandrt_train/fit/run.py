@@ -70,6 +70,7 @@ def fit(
     *,
     start: Checkpoint | None = None,
     gaps: Dataset | None = None,
+    teacher: Dataset | None = None,
     resume: bool = False,
     overwrite: bool = False,
     progress: OnEpoch = silent,
@@ -86,6 +87,7 @@ def fit(
         folder: the run folder, new or empty, or one to resume.
         start: fine-tune the weights of this checkpoint, a model of the same configuration; from nothing without one.
         gaps: learn from the gaps of its training split too; made by the same recipe, so that its splits are the same.
+        teacher: learn from the predictions in its training split too, each as sure as its engine was; made by the same recipe.
         resume: go on with the run in `folder` from the end of its last whole epoch; without one, begin it.
         overwrite: delete an earlier run in `folder`.
         progress: told after every epoch, by the first device.
@@ -99,15 +101,18 @@ def fit(
     """
     _check_data(config, dataset)
     if gaps is not None:
-        _check_gaps(dataset, gaps)
+        _check_alike(dataset, gaps)
+    if teacher is not None:
+        _check_alike(dataset, teacher)
     if start is not None:
         _check_start(config, dataset, start)
-    domain = training_domain(dataset, start, gaps)
+    domain = training_domain(dataset, start, gaps, teacher)
     identity = Identity.of(
         config,
         data_sha256=domain.data_sha256,
         gaps_sha256=gaps.header.fingerprint if gaps else "",
         parent_sha256=domain.parent_sha256,
+        teacher_sha256=teacher.header.fingerprint if teacher else "",
     )
     run = RunFolder(folder, identity)
     keeper = KeepBest(dataset, config, domain, run, progress, steps)
@@ -115,6 +120,8 @@ def fit(
     streams = {BANDS: TrainingStream(dataset, config.batch_size)}
     if gaps is not None:
         streams["gaps"] = TrainingStream(gaps, config.gaps.batch_size)
+    if teacher is not None:
+        streams["teacher"] = TrainingStream(teacher, config.teacher.batch_size)
     data = TrainingData(streams, seed=config.seed, loader_workers=config.trainer.loader_workers)
     with _quiet():
         trainer = _trainer(config, keeper)
@@ -206,17 +213,17 @@ def _check_data(config: FitConfig, dataset: Dataset) -> None:
             raise FitError("shape-mismatch", f"the model has {name} = {wanted}, the data set {dataset.folder} {found}")
 
 
-def _check_gaps(dataset: Dataset, gaps: Dataset) -> None:
-    """A gap must be learned on the same k-points, and from no formula that is held out."""
-    own, other = dataset.header.recipe, gaps.header.recipe
+def _check_alike(dataset: Dataset, more: Dataset) -> None:
+    """What is learned beside the labels lies on the same k-points, and is of no formula that is held out."""
+    own, other = dataset.header.recipe, more.header.recipe
     for name in ("featurization", "bands", "splits"):
         if getattr(own, name) != getattr(other, name):
             raise FitError(
                 "other-recipe",
-                f"{gaps.folder}: {name} is {getattr(other, name)}, but {getattr(own, name)} in {dataset.folder}; build both alike",
+                f"{more.folder}: {name} is {getattr(other, name)}, but {getattr(own, name)} in {dataset.folder}; build both alike",
             )
-    if not gaps.header.counts.get("train"):
-        raise FitError("empty-split", f"{gaps.folder}: the train split has no crystals")
+    if not more.header.counts.get("train"):
+        raise FitError("empty-split", f"{more.folder}: the train split has no crystals")
 
 
 def _check_start(config: FitConfig, dataset: Dataset, start: Checkpoint) -> None:

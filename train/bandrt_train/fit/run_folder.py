@@ -50,12 +50,15 @@ class Identity:
     data_sha256: str
     gaps_sha256: str
     parent_sha256: str
+    teacher_sha256: str = ""
 
     @classmethod
-    def of(cls, config: FitConfig, *, data_sha256: str, gaps_sha256: str, parent_sha256: str) -> Identity:
+    def of(
+        cls, config: FitConfig, *, data_sha256: str, gaps_sha256: str, parent_sha256: str, teacher_sha256: str = ""
+    ) -> Identity:
         """Keep of a configuration what decides the weights."""
         decisive = dataclasses.asdict(config) | {"trainer": {"precision": config.trainer.precision}}
-        return cls(decisive, data_sha256, gaps_sha256, parent_sha256)
+        return cls(decisive, data_sha256, gaps_sha256, parent_sha256, teacher_sha256)
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
         """What was otherwise when `other`, plain values of an identity, was written."""

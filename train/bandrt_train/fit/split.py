@@ -35,8 +35,10 @@ def training_statistics(training: Iterable[Targets]) -> tuple[Tensor, Tensor, Te
     return mean, spread, dispersion
 
 
-def training_domain(dataset: Dataset, start: Checkpoint | None = None, gaps: Dataset | None = None) -> TrainingDomain:
-    """What a model trained on this data has seen, on these gaps, and what the checkpoint it started from had."""
+def training_domain(
+    dataset: Dataset, start: Checkpoint | None = None, gaps: Dataset | None = None, teacher: Dataset | None = None
+) -> TrainingDomain:
+    """What a model trained on this data has seen, on these gaps and predictions, and what the checkpoint it started from had."""
     before = start.training if start else TrainingDomain()
     numbers: set[int] = set()
     methods: set[str] = set()
@@ -45,11 +47,13 @@ def training_domain(dataset: Dataset, start: Checkpoint | None = None, gaps: Dat
         numbers.update(entry.features.atomic_numbers.tolist())
         methods.add(entry.method)
         max_atoms = max(max_atoms, len(entry.features.atomic_numbers))
+    taught = [teacher.records[i] for i in teacher.indices("train")] if teacher else []
+    elements = {SYMBOLS[z] for z in numbers} | set(elements_among(record["formula"] for record in taught))
     learned = [gaps.records[i] for i in gaps.indices("train")] if gaps else []
     return TrainingDomain(
         n_crystals=dataset.header.counts["train"],
-        elements=tuple(SYMBOLS[z] for z in sorted(numbers)),
-        max_atoms=max_atoms,
+        elements=tuple(symbol for symbol in SYMBOLS if symbol in elements),
+        max_atoms=max([max_atoms, *(record["n_atoms"] for record in taught)]),
         functional="; ".join(sorted(methods - {""})),
         data_sha256=dataset.header.fingerprint,
         parent_sha256=start.sha256 if start else "",
@@ -58,4 +62,6 @@ def training_domain(dataset: Dataset, start: Checkpoint | None = None, gaps: Dat
         gap_elements=elements_among(record["formula"] for record in learned) if gaps else before.gap_elements,
         gap_max_atoms=max(record["n_atoms"] for record in learned) if gaps else before.gap_max_atoms,
         gaps_sha256=gaps.header.fingerprint if gaps else before.gaps_sha256,
+        n_taught=teacher.header.counts["train"] if teacher else before.n_taught,
+        teacher_sha256=teacher.header.fingerprint if teacher else before.teacher_sha256,
     )

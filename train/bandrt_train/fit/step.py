@@ -14,7 +14,7 @@ from torch_geometric.data import Batch
 
 from bandrt_train.fit.config import FitConfig
 from bandrt_train.fit.loss import gap_loss
-from bandrt_train.model.bandformer import Reference, band_loss
+from bandrt_train.model.bandformer import BandLoss, Reference, band_loss
 
 
 class BandFit(lightning.LightningModule):
@@ -40,16 +40,23 @@ class BandFit(lightning.LightningModule):
         torch.manual_seed(int(words[0]))
 
     def training_step(self, batch: dict[str, Batch], batch_index: int) -> Tensor:
-        """The paper's loss on one batch of bands, and the loss of the gaps that come with it."""
-        bands, gaps = batch["bands"], batch.get("gaps")
-        loss = band_loss(self.model(bands), bands.band_energies, bands.energy_mask, self.fit_config.dispersion_weight)
+        """The paper's loss on one batch of bands, the same of what a teacher says, and the loss of the gaps that come with them."""
+        bands, gaps, taught = batch["bands"], batch.get("gaps"), batch.get("teacher")
+        loss = self._band_loss(bands)
         shown = {"train/loss": loss.total, "train/center_mae": loss.center, "train/dispersion_mae": loss.dispersion}
         total = loss.total
         if gaps is not None:
-            shown["train/gap_loss"] = gap_loss(self.model(gaps).energies, gaps.band_gap, gaps.gap_weight, self.n_valence)
+            shown["train/gap_loss"] = gap_loss(self.model(gaps).energies, gaps.band_gap, gaps.weight, self.n_valence)
             total = total + self.fit_config.gaps.weight * shown["train/gap_loss"]
+        if taught is not None:
+            shown["train/teacher_loss"] = self._band_loss(taught).total
+            total = total + self.fit_config.teacher.weight * shown["train/teacher_loss"]
         self.log_dict(shown, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(bands.kpoints))
         return total
+
+    def _band_loss(self, batch: Batch) -> BandLoss:
+        lambda_ = self.fit_config.dispersion_weight
+        return band_loss(self.model(batch), batch.band_energies, batch.energy_mask, lambda_, batch.weight)
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Move the average towards the trained weights."""

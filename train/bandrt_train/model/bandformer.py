@@ -139,7 +139,9 @@ def build_model(config: Config) -> Reference:
     return kind(config)
 
 
-def band_loss(output: BandOutput, targets: Tensor, mask: Tensor, dispersion_weight: float = 1.0) -> BandLoss:
+def band_loss(
+    output: BandOutput, targets: Tensor, mask: Tensor, dispersion_weight: float = 1.0, weight: Tensor | None = None
+) -> BandLoss:
     """Compare bands with labels: ``L1(center) + dispersion_weight * L1(dispersion)``, in eV.
 
     Centre and dispersion of both sides are taken over the labelled k-points, so that a path labelled in part is compared
@@ -150,6 +152,8 @@ def band_loss(output: BandOutput, targets: Tensor, mask: Tensor, dispersion_weig
         targets: (B, n_bands, K) labels, eV; anything finite where masked out.
         mask: bool, (B, n_bands, K) or anything that expands to it, e.g. (B, 1, K): where labels are known.
         dispersion_weight: the paper's lambda.
+        weight: (B,) what each crystal counts, 1 unless given; the sum is divided by the number of bands, so a batch of doubtful
+            labels counts less than one of others.
     """
     known = mask.expand_as(targets).to(targets.dtype)
     count = known.sum(dim=-1)  # (B, n_bands)
@@ -158,6 +162,8 @@ def band_loss(output: BandOutput, targets: Tensor, mask: Tensor, dispersion_weig
     center_error = error.sum(dim=-1) / count.clamp(min=1.0)
     deviation_error = (error - center_error.unsqueeze(-1)) * known
     n_bands = labelled.sum().clamp(min=1.0)
+    if weight is not None:
+        labelled = labelled * weight.unsqueeze(-1)
     center = (center_error.abs() * labelled).sum() / n_bands
-    dispersion = (deviation_error.abs().sum(dim=-1) / count.clamp(min=1.0)).sum() / n_bands
+    dispersion = (deviation_error.abs().sum(dim=-1) / count.clamp(min=1.0) * labelled).sum() / n_bands
     return BandLoss(center + dispersion_weight * dispersion, center, dispersion)

@@ -3,6 +3,7 @@
 ``.json``, ``.json.gz``         one band document each,
 ``.jsonl``, ``.jsonl.gz``       one band document a line,
 ``*vasprun*.xml``, ``.xml.gz``  one VASP run each, see `bandrt_train.data.sources.vasprun`.
+The folder of a run of ``bandrt infer`` is one too, see `bandrt_train.data.sources.predictions`.
 A document file without a structure takes that of the file beside it, see `bandrt_train.data.sources.structure_beside`.
 """
 
@@ -17,7 +18,9 @@ from typing import NamedTuple, Protocol
 
 from bandrt.errors import InputError
 from bandrt.files import file_sha256, require_there
+from bandrt.results.store import is_store
 from bandrt_train.data.documents import DocumentText, Reading
+from bandrt_train.data.sources.predictions import count_predictions, find_predictions
 from bandrt_train.data.sources.structure_beside import MARK as STRUCTURE_MARK
 from bandrt_train.data.sources.structure_beside import read_structure, structure_beside
 from bandrt_train.data.sources.vasprun import VasprunFile, is_vasprun, run_name
@@ -91,6 +94,9 @@ def find_documents(sources: Sequence[Path]) -> Iterator[BandSource]:
         InputError: ``no-input`` when one holds no documents at all.
     """
     for source in sources:
+        if is_store(source):
+            yield from find_predictions(source)
+            continue
         for file in find_files(source):
             if file.name.endswith(LINES_SUFFIXES):
                 yield from _lines_of(file)
@@ -122,8 +128,10 @@ def count_documents(sources: Sequence[Path]) -> int:
         NotFoundError: ``file-not-found``.
         InputError: ``no-input``.
     """
-    files = [file for source in sources for file in find_files(source)]
-    return sum(sum(1 for _ in _lines_of(file)) if file.name.endswith(LINES_SUFFIXES) else 1 for file in files)
+    stores = [source for source in sources if is_store(source)]
+    files = [file for source in sources if source not in stores for file in find_files(source)]
+    n_predicted = sum(count_predictions(store) for store in stores)
+    return n_predicted + sum(sum(1 for _ in _lines_of(file)) if file.name.endswith(LINES_SUFFIXES) else 1 for file in files)
 
 
 def _holds_bands(file: Path) -> bool:
