@@ -102,7 +102,7 @@ def compare(
         reference: what the report calls the reference.
         on_progress: called with how many predictions were compared, and of how many.
     """
-    standard = reference_of(model, rule)
+    standard = reference_of(model, rule, session.manifest.recipe.mesh)
     done, n_predictions = 0, len(features) * len(_batch_sizes(len(features)))
     worst, total, count, gap_change, flips = 0.0, 0.0, 0, 0.0, 0
     doubt: float | None = None

@@ -17,8 +17,8 @@ from bandrt.errors import InputError
 from bandrt.features import Features
 from bandrt.hamiltonian import filling
 from bandrt.hamiltonian.filling import KEPT, Filled, n_filled
-from bandrt.kpaths.mesh import mesh
 from bandrt.manifest import ZERO_GAP_EV, BandRule
+from bandrt.recipe import MeshRecipe
 from bandrt_train.model.ensemble import Model
 from bandrt_train.model.graphs import to_batch
 from bandrt_train.model.hamiltonian.ensemble import HamiltonianModel, LearnedHamiltonianEnsemble
@@ -45,15 +45,16 @@ class Reference(Protocol):
         """
 
 
-def reference_of(model: Model | HamiltonianModel | Session, rule: BandRule) -> Reference:
+def reference_of(model: Model | HamiltonianModel | Session, rule: BandRule, mesh: MeshRecipe | None) -> Reference:
     """The reference that a model in evaluation mode, or another session, is.
 
     Args:
         model: what to compare with.
         rule: which bands of a learned Hamiltonian.
+        mesh: on which the engine fills them.
     """
     if isinstance(model, LearnedHamiltonian | LearnedHamiltonianEnsemble):
-        return _FilledBands(model, rule)
+        return _FilledBands(model, rule, mesh or MeshRecipe())
     return _OfModel(model) if isinstance(model, torch.nn.Module) else _OfSession(model)
 
 
@@ -84,9 +85,10 @@ class _OfModel:
 class _FilledBands:
     """A learned Hamiltonian, with pairs and eigenvalues of the training package; what it says of a crystal is kept."""
 
-    def __init__(self, model: HamiltonianModel, rule: BandRule) -> None:
+    def __init__(self, model: HamiltonianModel, rule: BandRule, mesh: MeshRecipe) -> None:
         self._model = model
         self._rule = rule
+        self._smearing_ev = mesh.smearing
         self._said: dict[int, tuple[list[NDArray[Any]], float | None]] = {}
 
     def outputs(self, batch: Sequence[Features], found: Mapping[str, NDArray[Any]]) -> Arrays:
@@ -105,7 +107,7 @@ class _FilledBands:
         """Windows of a crystal that may be right, the first without doubt where it is alone, and the error to expect."""
         pairs = find_pairs(one.crystal)
         [solid] = self._model.real_space([pairs])
-        path, (points, weights) = one.kpoints, mesh(pairs.lattice)
+        path, points, weights = one.kpoints, one.mesh_kpoints, one.mesh_weights
         energies = bands(solid, torch.from_numpy(np.concatenate([path, points]))).double().numpy()
         doubt = None if solid.uncertainty is None else float(solid.uncertainty)
         of_path, of_mesh = energies[: len(path)], energies[len(path) :]
@@ -122,7 +124,7 @@ class _FilledBands:
         verdicts: dict[bool, Filled] = {}
         for shift in (0.0, UNDECIDED_EV, -UNDECIDED_EV):
             apart = np.where(np.arange(path.shape[1]) >= half, shift, 0.0)
-            filled = filling.fill(path + apart, on_mesh + apart, weights, electrons)
+            filled = filling.fill(path + apart, on_mesh + apart, weights, electrons, smearing_ev=self._smearing_ev)
             verdicts.setdefault(filled.is_metal, filled)
         for filled in verdicts.values():
             yield self._window(filled, filled.n_nonempty)

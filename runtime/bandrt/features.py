@@ -247,5 +247,5 @@ def _features(
     )
     if recipe.mesh is None:
         return features
-    points, weights = mesh(primitive.lattice, recipe.mesh)
+    points, weights = mesh(primitive.lattice, cell.rotations, recipe.mesh)
     return replace(features, mesh_kpoints=points, mesh_weights=weights)

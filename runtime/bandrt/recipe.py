@@ -29,6 +29,8 @@ MAX_MESH = 32
 """Points of a mesh along an axis."""
 MAX_MESH_SPACING = 100.0
 """1/Å: a mesh of one point, whatever the crystal."""
+MIN_SMEARING, MAX_SMEARING = 0.001, 10.0
+"""eV: the energies of a mesh are a step function below, and all alike above."""
 MAX_KPOINTS = 100_000
 """Points of one path; more is a slip of the pen, and would fill the memory."""
 
@@ -106,23 +108,35 @@ class KpathRecipe:
 class MeshRecipe:
     """Which k-points besides the path are computed, of which an engine learns how far bands are filled.
 
-    A mesh around Γ, evenly spaced along the reciprocal vectors, without what k and -k say twice.
+    A mesh around Γ, evenly spaced along the reciprocal vectors, without points that symmetry makes of others.
     """
 
     spacing: float = 0.45
-    """1/Å, at most, between points along a reciprocal vector, unless `most` is reached."""
+    """1/Å, at most, between points along a reciprocal vector, unless `most` or `kept` is reached."""
     most: int = 6
     """Points along a reciprocal vector."""
+    symmetry: Literal["time_reversal", "point_group"] = "time_reversal"
+    """``time_reversal``: of k and -k one is kept. ``point_group``: of all points that rotations of the crystal and time reversal
+    take to each other, on a mesh with as many points along each of reciprocal vectors that rotations mix."""
+    kept: int | None = None
+    """Points that are kept, at most: the spacing grows until there are no more. None: as many as there are."""
+    smearing: float = 0.15
+    """eV, of the Fermi function that finds the Fermi level of a metal."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         object.__setattr__(self, "spacing", checked_number("spacing", self.spacing, above=0.0, at_most=MAX_MESH_SPACING))
         object.__setattr__(self, "most", checked_whole("most", self.most, at_least=1, at_most=MAX_MESH))
+        if self.kept is not None:
+            object.__setattr__(self, "kept", checked_whole("kept", self.kept, at_least=1, at_most=MAX_MESH**3))
+        object.__setattr__(self, "smearing", checked_number("smearing", self.smearing, at_least=MIN_SMEARING, at_most=MAX_SMEARING))
 
     @property
     def most_points(self) -> int:
-        """How many points the largest mesh keeps, of those that k and -k say twice: 112 of 6 along each vector."""
+        """How many points the largest mesh keeps, that of a crystal without rotations: 112 of 6 along each vector, or `kept`."""
         sizes = product(range(1, self.most + 1), repeat=3)
-        return max((math.prod(axes) + math.prod(2 - size % 2 for size in axes)) // 2 for axes in sizes)
+        largest = max((math.prod(axes) + math.prod(2 - size % 2 for size in axes)) // 2 for axes in sizes)
+        return largest if self.kept is None else min(largest, self.kept)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from bandrt.domain import little_known
 from bandrt.engine import SHIPPED_ENGINES, open_session, read_manifest
 from bandrt.errors import EngineError, UsageError
 from bandrt.features import Features
+from bandrt.kpaths.mesh import Mesh
 from bandrt.manifest import BandRule, EnsembleRule, HandOver, Solver, TrainingDomain
 from bandrt.recipe import KpathRecipe
 from bandrt_export.dense.ensemble import dense_of
@@ -28,7 +29,7 @@ from bandrt_export.onnx import describe, export_onnx, trace, with_hand_over
 from bandrt_export.parity import compare, featurize_all, limits_of, open_exact, packaged_crystals, require
 from bandrt_export.plan import build_plan
 from bandrt_train.data.hamiltonian.folds import HeldOut
-from bandrt_train.data.recipes import HAMILTONIAN_RECIPE
+from bandrt_train.data.recipes import HAMILTONIAN_MESH, HAMILTONIAN_RECIPE
 from bandrt_train.hamiltonian_checkpoint import METAL_TOLERANCE_EV, load_hamiltonian, save_hamiltonian
 from bandrt_train.model.hamiltonian.ensemble import LearnedHamiltonianEnsemble
 from bandrt_train.model.hamiltonian.filling import predict
@@ -106,7 +107,9 @@ def test_sessions_give_the_bands_that_training_predicts(made: Made, features: li
         found = session.run(pad(chosen, n_atoms=6, batch_size=4))
     assert np.isnan(found["band_energies"][0]).all()  # the model fills nearly all bands of mercury, and six are wanted
     for row, one in enumerate(chosen[1:], 1):
-        expected = predict(made.model, find_pairs(one.crystal), one.kpoints.astype(np.float64)).window(BandRule())
+        points = Mesh(one.mesh_kpoints, one.mesh_weights)
+        kpoints, smearing_ev = one.kpoints.astype(np.float64), HAMILTONIAN_MESH.smearing
+        expected = predict(made.model, find_pairs(one.crystal), kpoints, points, smearing_ev=smearing_ev).window(BandRule())
         np.testing.assert_allclose(found["band_energies"][row], expected, atol=TOLERANCE_EV)
     with torch.no_grad():
         solids = made.model.real_space([find_pairs(one.crystal) for one in chosen])

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.contract import DIMENSIONS, HAMILTONIAN, N_ORBITALS, NOWHERE, TENSORS, TensorSpec
-from bandrt.kpaths.mesh import mesh
 from bandrt.manifest import BandRule, Manifest
 from bandrt.recipe import GraphRecipe, KpathRecipe, MeshRecipe, Recipe
 from bandrt_train.model.hamiltonian.model import RealSpace
 from bandrt_train.model.hamiltonian.pairs import Pairs
+from tests.support.small_hamiltonians import plain_mesh
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -56,7 +56,7 @@ def batch_of(
     crystals: Sequence[tuple[Pairs, RealSpace]], kpoints: NDArray[Any], *, sizes: Mapping[str, int] | None = None
 ) -> dict[str, NDArray[Any]]:
     """What `network` with a solver is fed, for crystals and k-points (K, 3) that they share; `sizes` may be larger than needed."""
-    meshes = [mesh(pairs.lattice) for pairs, _ in crystals]
+    meshes = [plain_mesh(pairs.lattice) for pairs, _ in crystals]
     slots = [np.bincount(pairs.centre, minlength=pairs.n_atoms) for pairs, _ in crystals]
     needed = {
         "B": len(crystals),

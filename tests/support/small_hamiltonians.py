@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
 from bandrt.elements import SYMBOLS
-from bandrt.hamiltonian.filling import KEPT
+from bandrt.hamiltonian.filling import KEPT, Filled
+from bandrt.kpaths.mesh import TIME_REVERSAL, Mesh, mesh
+from bandrt.recipe import MeshRecipe
 from bandrt_train.data.documents import BandDocument
+from bandrt_train.model.hamiltonian import filling
 from bandrt_train.model.hamiltonian.config import HamiltonianConfig
-from bandrt_train.model.hamiltonian.filling import predict
-from bandrt_train.model.hamiltonian.model import LearnedHamiltonian
-from bandrt_train.model.hamiltonian.pairs import find_pairs
+from bandrt_train.model.hamiltonian.ensemble import HamiltonianModel
+from bandrt_train.model.hamiltonian.model import LearnedHamiltonian, RealSpace
+from bandrt_train.model.hamiltonian.pairs import Pairs, find_pairs
 
 SMALL = HamiltonianConfig(width=12, n_layers=2, n_gaussians=6, dropout=0.0)
 FCC = np.array([[0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]])
@@ -41,6 +44,21 @@ def small_model(seed: int = 0) -> LearnedHamiltonian:
             assert isinstance(last, torch.nn.Linear)
             last.weight *= 4.0
     return model
+
+
+def plain_mesh(lattice: NDArray[np.float64]) -> Mesh:
+    """The usual mesh of a lattice, whatever symmetry its crystal has."""
+    return mesh(lattice, TIME_REVERSAL, MeshRecipe())
+
+
+def fill(pairs: Pairs, real_space: RealSpace, kpoints: NDArray[np.float64]) -> Filled:
+    """Bands at k-points (K, 3), filled on that mesh."""
+    return filling.fill(pairs, real_space, kpoints, plain_mesh(pairs.lattice), smearing_ev=MeshRecipe().smearing)
+
+
+def predict(model: HamiltonianModel, pairs: Pairs, kpoints: NDArray[np.float64]) -> Filled:
+    """The same of a model."""
+    return filling.predict(model, pairs, kpoints, plain_mesh(pairs.lattice), smearing_ev=MeshRecipe().smearing)
 
 
 def bands_of(model: LearnedHamiltonian, crystal: Crystal, kpoints: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from onnx import ModelProto, ValueInfoProto, checker, helper
 from bandrt.contract import BAND_ENERGIES, DIMENSIONS, N_ORBITALS, NOWHERE, TENSORS
 from bandrt.hamiltonian.filling import KEPT
 from bandrt.manifest import Manifest
+from bandrt.recipe import MeshRecipe
 from bandrt_export.eigensolver.bands import bands
 from bandrt_export.eigensolver.bloch import blocks
 from bandrt_export.eigensolver.filling import occupation, window
@@ -42,7 +43,15 @@ def with_solver(proto: ModelProto, manifest: Manifest) -> ModelProto:
         2 * KEPT,
         HIGHEST_EV,
     )
-    chosen = window(energies, named["mesh_weights"], occupied, n_kpoints=n_kpoints, n_bands=rule.n_bands, n_valence=rule.n_valence)
+    chosen = window(
+        energies,
+        named["mesh_weights"],
+        occupied,
+        n_kpoints=n_kpoints,
+        n_bands=rule.n_bands,
+        n_valence=rule.n_valence,
+        smearing_ev=(manifest.recipe.mesh or MeshRecipe()).smearing,
+    )
     graph.nodes.append(helper.make_node("Identity", [chosen.name], [BAND_ENERGIES]))
     proto.graph.node.extend(graph.nodes)
     proto.graph.initializer.extend(graph.constants.tensors.values())

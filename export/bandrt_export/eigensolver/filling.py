@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bandrt.hamiltonian.filling import HALF, KEPT, SMEARING_EV
+from bandrt.hamiltonian.filling import HALF, KEPT
 from bandrt.manifest import ZERO_GAP_EV
 from bandrt_export.eigensolver.graph import FLOAT, Value, op
 
@@ -66,7 +66,16 @@ def occupation(electrons: Value, on_site: Value, flat_levels: Value, n_orbitals:
     )
 
 
-def window(energies: Value, mesh_weights: Value, occupied: Occupation, *, n_kpoints: int, n_bands: int, n_valence: int) -> Value:
+def window(
+    energies: Value,
+    mesh_weights: Value,
+    occupied: Occupation,
+    *,
+    n_kpoints: int,
+    n_bands: int,
+    n_valence: int,
+    smearing_ev: float,
+) -> Value:
     """Choose bands around the highest nonempty one, with the zero at the Fermi level of a metal and at mid-gap of an insulator.
 
     Args:
@@ -76,12 +85,13 @@ def window(energies: Value, mesh_weights: Value, occupied: Occupation, *, n_kpoi
         n_kpoints: K.
         n_bands: how many to choose.
         n_valence: how many of them are not empty.
+        smearing_ev: of the Fermi function that finds the Fermi level of a metal.
 
     Returns:
         (B, n_bands, K) eV. NaN for a crystal that has not so many; finite where all is padding.
     """
     path, mesh = energies.cut(1, 0, n_kpoints), energies.cut(1, n_kpoints)
-    fermi = _fermi_level(mesh, mesh_weights, occupied)
+    fermi = _fermi_level(mesh, mesh_weights, occupied, smearing_ev)
     on_mesh = (mesh_weights > 0.0).unsqueeze(2)
     top, bottom = _highest_valence(path), _lowest_conduction(path)  # (B, 1)
     mesh_top, mesh_bottom = _highest_valence(on_mesh.where(mesh, -FAR_EV)), _lowest_conduction(on_mesh.where(mesh, FAR_EV))
@@ -110,7 +120,7 @@ def _lowest_conduction(energies: Value) -> Value:
     return energies.cut(2, KEPT, KEPT + 1).min(1, keepdims=False)
 
 
-def _fermi_level(mesh: Value, weights: Value, occupied: Occupation) -> Value:
+def _fermi_level(mesh: Value, weights: Value, occupied: Occupation, smearing_ev: float) -> Value:
     """Up to where bands of a mesh (B, M, 2 * KEPT), eV, hold the electrons: (B, 1) eV."""
     constant = mesh.graph.constant
     counted = (weights > 0.0).unsqueeze(2) & occupied.exists.unsqueeze(1)
@@ -122,7 +132,7 @@ def _fermi_level(mesh: Value, weights: Value, occupied: Occupation) -> Value:
     cuts = constant([(np.arange(CUTS) + 1.0) / (CUTS + 1)])
     for _ in range(ROUNDS):
         levels = low + width * cuts  # (B, CUTS)
-        depth = (levels.unsqueeze(1, 2) - mesh.unsqueeze(3)) * side * (1.0 / SMEARING_EV)  # (B, M, 2 * KEPT, CUTS)
+        depth = (levels.unsqueeze(1, 2) - mesh.unsqueeze(3)) * side * (1.0 / smearing_ev)  # (B, M, 2 * KEPT, CUTS)
         moved = side / (op("Exp", (depth * -1.0).least(MOST_EXPONENT)) + 1.0)  # electrons above half filling, less holes below
         excess = (moved * share).sum(1, 2, keepdims=False)  # (B, CUTS)
         width = width * (1.0 / (CUTS + 1))

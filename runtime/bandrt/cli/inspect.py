@@ -11,7 +11,7 @@ from bandrt.cli import options
 from bandrt.contract import HAMILTONIAN, TENSORS, TensorSpec, described, known_sizes, require_names
 from bandrt.engine import DEFAULT_ENGINE, read_manifest
 from bandrt.manifest import Bucket, EnsembleRule, HandOver, Manifest, ParityReport, Solver, TrainingDomain
-from bandrt.recipe import GraphRecipe
+from bandrt.recipe import GraphRecipe, MeshRecipe
 
 _SOLVERS: dict[Solver, str] = {
     "graph": "the model makes bands of its Hamiltonian itself",
@@ -70,11 +70,7 @@ def _sections(path: Path, manifest: Manifest) -> list[tuple[str, list[tuple[str,
             [
                 *((name, _tensor(TENSORS[name], manifest)) for name in manifest.inputs),
                 ("k-path", f"{recipe.kpath.scheme}, {recipe.kpath.n_kpoints} points, {recipe.kpath.frame}"),
-                *(
-                    [("mesh", f"points at most {recipe.mesh.spacing:g} 1/Å apart, {recipe.mesh.most} an axis")]
-                    if recipe.mesh
-                    else []
-                ),
+                *([("mesh", _mesh(recipe.mesh))] if recipe.mesh else []),
                 ("graph", _graph(recipe.graph)),
                 ("symmetry", f"{recipe.symmetry.finder}, tolerance {recipe.symmetry.symprec:g} Å"),
             ],
@@ -106,6 +102,12 @@ def _sections(path: Path, manifest: Manifest) -> list[tuple[str, list[tuple[str,
         *([("what it hands over", _hand_over(manifest.hand_over))] if manifest.hand_over else []),
         ("how it was verified", _parity(parity, manifest) if parity else [("parity", "not verified")]),
     ]
+
+
+def _mesh(mesh: MeshRecipe) -> str:
+    in_all = "" if mesh.kept is None else f", {mesh.kept} in all"
+    alike = ", one of those that rotations make of each other" if mesh.symmetry == "point_group" else ""
+    return f"points at most {mesh.spacing:g} 1/Å apart, {mesh.most} an axis{in_all}{alike}; metals smeared by {mesh.smearing:g} eV"
 
 
 def _graph(graph: GraphRecipe) -> str:

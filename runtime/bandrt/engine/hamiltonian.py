@@ -21,6 +21,7 @@ from bandrt.hamiltonian.bands import filled_bands
 from bandrt.hamiltonian.cell import cell_hamiltonian
 from bandrt.hamiltonian.eigenvalues import single_threaded_blas
 from bandrt.manifest import BandRule, Manifest
+from bandrt.recipe import MeshRecipe
 
 
 class HamiltonianSession:
@@ -70,6 +71,11 @@ class HamiltonianSession:
         except MemoryError as error:
             raise OutOfMemoryError.of_batch(self.device, n_crystals, n_atoms) from error
         return {name: outputs[name] for name in self.manifest.outputs}
+
+    @property
+    def smearing_ev(self) -> float:
+        """Of the Fermi function that finds the Fermi level of a metal on the mesh of the recipe."""
+        return (self.manifest.recipe.mesh or MeshRecipe()).smearing
 
     @property
     def threads(self) -> int:
@@ -137,6 +143,7 @@ class HamiltonianSession:
                 crystal["kpoints"],
                 (crystal["mesh_kpoints"], crystal["mesh_weights"]),
                 cell.electrons,
+                smearing_ev=self.smearing_ev,
                 inversion=cell.inversion,
                 exact=self._exact,
                 kept=None,

@@ -24,6 +24,7 @@ def filled_bands(
     mesh: tuple[Floats, Floats],
     electrons: float,
     *,
+    smearing_ev: float,
     inversion: Inversion | None = None,
     exact: bool = False,
     kept: int | None = KEPT,
@@ -38,6 +39,7 @@ def filled_bands(
         kpoints: (K, 3) fractional, of the path.
         mesh: (M, 3) fractional, and weights (M,) that add up to one; points of no weight are left out.
         electrons: in a cell.
+        smearing_ev: that goes with the mesh.
         inversion: of the crystal, if it has any.
         exact: compute every k-point of the path; otherwise crystals of many atoms are interpolated, see `knots`.
         kept: bands kept up to half filling, and as many above it; None: all.
@@ -60,4 +62,4 @@ def filled_bands(
         n_bands = energies.shape[1] if kept is None else kept
         return Filled(np.full((2 * n_bands, len(kpoints)), np.inf), False, np.inf)
     path = np.sort(chosen.matrix @ energies[: len(chosen.points)], axis=1)
-    return fill(path, energies[len(chosen.points) :], weights, electrons, kept=kept)
+    return fill(path, energies[len(chosen.points) :], weights, electrons, smearing_ev=smearing_ev, kept=kept)

@@ -240,6 +240,7 @@ def hamiltonian_of(session: Session, original: Crystal, cell: StandardCell, feat
             features.kpoints,
             (features.mesh_kpoints, features.mesh_weights),
             terms.electrons,
+            smearing_ev=session.smearing_ev,
             inversion=terms.inversion,
         )
     except InputError as error:

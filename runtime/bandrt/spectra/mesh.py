@@ -1,4 +1,4 @@
-"""Even meshes around Γ over the whole Brillouin zone, of which only points are kept that symmetry does not make of others."""
+"""Meshes over the whole Brillouin zone, as fine as densities of states need them: which point is kept for each of the others."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.arguments import checked_number, checked_whole, not_allowed
+from bandrt.kpaths.mesh import TIME_REVERSAL, reduced, symmetric_sizes
 from bandrt.symmetry.standard_cell import StandardCell
 
 DENSITY = 1000.0
@@ -16,8 +17,6 @@ DENSITY = 1000.0
 MAX_POINTS = 2_000_000
 """Of a mesh, before symmetry."""
 MAX_DENSITY = 1e7
-TIME_REVERSAL = np.stack([np.eye(3, dtype=np.int64), -np.eye(3, dtype=np.int64)])
-"""What takes k to -k, of equal energies without spin-orbit coupling."""
 
 
 class ZoneMesh(NamedTuple):
@@ -54,7 +53,7 @@ def mesh_sizes(cell: StandardCell, density: float = DENSITY) -> tuple[int, int, 
     wanted = density * abs(np.linalg.det(reciprocal))
     per_length = (wanted / np.prod(lengths)) ** (1 / 3)
     sizes = np.maximum(1, np.ceil(lengths * per_length - 1e-6)).astype(int)
-    a, b, c = _symmetric(sizes, cell.rotations).tolist()
+    a, b, c = symmetric_sizes(sizes, cell.rotations).tolist()
     return checked_sizes((a, b, c))
 
 
@@ -80,24 +79,7 @@ def zone_mesh(sizes: tuple[int, int, int], operations: NDArray[np.int64] = TIME_
         operations: (n_ops, 3, 3), a group that acts on columns of fractional k-points, such as `StandardCell.rotations`; those that
             do not take the mesh to itself are left out.
     """
-    n = np.array(checked_sizes(sizes))
-    points = np.stack(np.meshgrid(*(np.arange(size) for size in n), indexing="ij"), axis=-1).reshape(-1, 3)
-    least = np.arange(len(points))
-    for operation in operations:
-        scaled = operation * n[:, None] / n[None]  # of whole numbers of steps
-        whole = np.rint(scaled).astype(np.int64)
-        if np.abs(scaled - whole).max() < 1e-9:
-            a, b, c = ((points @ whole.T) % n).T
-            np.minimum(least, (a * n[1] + b) * n[2] + c, out=least)
-    chosen, index, counts = np.unique(least, return_inverse=True, return_counts=True)
-    frac = points[chosen] / n
-    return ZoneMesh((int(n[0]), int(n[1]), int(n[2])), frac - np.round(frac), counts / len(points), index.reshape(-1))
-
-
-def _symmetric(sizes: NDArray[np.int64], rotations: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The same sizes, the largest for vectors that an operation mixes."""
-    mixed = (rotations != 0).any(axis=0)
-    mixed |= mixed.T
-    for _ in range(2):
-        sizes = np.array([sizes[mixed[i] | (np.arange(3) == i)].max() for i in range(3)])
-    return sizes
+    a, b, c = checked_sizes(sizes)
+    found = reduced(np.array([a, b, c]), operations)
+    frac = found.steps / (a, b, c)
+    return ZoneMesh((a, b, c), frac - np.round(frac), found.counts / (a * b * c), found.like)

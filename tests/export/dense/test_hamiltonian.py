@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from bandrt.contract import HAMILTONIAN, HAMILTONIAN_NAMES, INPUT_NAMES, NOWHERE, TENSORS
 from bandrt.crystal import Crystal
 from bandrt.manifest import EnsembleRule
-from bandrt.recipe import MeshRecipe
 from bandrt_export.dense.hamiltonian import DenseHamiltonian
 from bandrt_export.onnx import trace
 from bandrt_export.parity import packaged_crystals
-from bandrt_train.data.recipes import HAMILTONIAN_RECIPE
+from bandrt_train.data.recipes import HAMILTONIAN_MESH, HAMILTONIAN_RECIPE
 from bandrt_train.model.hamiltonian.ensemble import HamiltonianModel, LearnedHamiltonianEnsemble
 from bandrt_train.model.hamiltonian.model import LearnedHamiltonian
 from bandrt_train.model.hamiltonian.pairs import REACH, REACH_ANGSTROM, find_pairs
@@ -137,7 +136,7 @@ def test_blocks_of_members_are_averaged_and_their_difference_says_how_wrong_they
 def test_the_recipe_is_what_the_model_is_trained_on() -> None:
     recipe = HAMILTONIAN_RECIPE
     assert (recipe.graph.rule, recipe.graph.reach, recipe.graph.cutoff) == ("bonds", REACH, REACH_ANGSTROM)
-    assert recipe.mesh == MeshRecipe()  # which filling takes in training
+    assert recipe.mesh == HAMILTONIAN_MESH  # which filling takes in training
 
 
 @pytest.fixture(scope="module")

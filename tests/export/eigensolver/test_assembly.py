@@ -27,17 +27,15 @@ from bandrt.engine.onnx.file import with_checksum
 from bandrt.errors import InputError
 from bandrt.hamiltonian.filling import KEPT, Filled
 from bandrt.hamiltonian.trips import solver_bytes
-from bandrt.kpaths.mesh import mesh
 from bandrt.manifest import METADATA_KEY, BandRule
 from bandrt_export.eigensolver.assembly import with_solver
 from bandrt_export.errors import ExportError
 from bandrt_export.plan import MOST_BONDS, PlanBuilder, build_plan, check_precision
-from bandrt_train.model.hamiltonian.filling import fill
 from bandrt_train.model.hamiltonian.model import RealSpace, bands
 from bandrt_train.model.hamiltonian.pairs import Pairs, find_pairs
 from tests.support.given_hamiltonians import GIVEN, SOLVER_INPUTS, batch_of, manifest_of, network, run
 from tests.support.other_cells import Change, permuted, rotated, shifted
-from tests.support.small_hamiltonians import ALUMINIUM, GALLIUM_ARSENIDE, SALT, SILICON, TRICLINIC, small_model
+from tests.support.small_hamiltonians import ALUMINIUM, GALLIUM_ARSENIDE, SALT, SILICON, TRICLINIC, fill, plain_mesh, small_model
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -99,7 +97,7 @@ def window_of(filled: Filled, rule: BandRule) -> NDArray[Any]:
 
 def nearly_touches(pairs: Pairs, real_space: RealSpace) -> bool:
     """Whether rounding decides between metal and insulator."""
-    points = torch.cat([torch.from_numpy(KPOINTS).double(), torch.from_numpy(mesh(pairs.lattice)[0]).double()])
+    points = torch.cat([torch.from_numpy(KPOINTS).double(), torch.from_numpy(plain_mesh(pairs.lattice)[0]).double()])
     energies = bands(real_space, points)
     return abs(float(energies[:, pairs.n_filled].min() - energies[:, pairs.n_filled - 1].max())) < TOUCHING_EV
 

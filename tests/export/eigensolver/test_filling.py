@@ -10,13 +10,14 @@ import pytest
 from numpy.typing import NDArray
 
 from bandrt.contract import N_ORBITALS, NOWHERE
-from bandrt.hamiltonian.filling import KEPT, SMEARING_EV, fermi_level
+from bandrt.hamiltonian.filling import KEPT, fermi_level
 from tests.support.given_hamiltonians import run
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 N_KPOINTS, N_MESH, N_BANDS, N_VALENCE = 5, 40, 4, 2
+SMEARING_EV = 0.12
 TOLERANCE_EV = 1e-4
 """fp32, and half of the last interval."""
 
@@ -32,7 +33,13 @@ def chooser() -> ModelProto:
     graph = Graph.new("")
     occupied = occupation(graph.value("electrons"), graph.value("on_site"), graph.value("flat_levels"), N_ORBITALS, NOWHERE / 2.0)
     chosen = window(
-        graph.value("energies"), graph.value("weights"), occupied, n_kpoints=N_KPOINTS, n_bands=N_BANDS, n_valence=N_VALENCE
+        graph.value("energies"),
+        graph.value("weights"),
+        occupied,
+        n_kpoints=N_KPOINTS,
+        n_bands=N_BANDS,
+        n_valence=N_VALENCE,
+        smearing_ev=SMEARING_EV,
     )
     graph.nodes.append(helper.make_node("Identity", [chosen.name], ["chosen"]))
     shapes: dict[str, list[Any]] = {

@@ -29,7 +29,7 @@ def test_electrons_fill_bands_in_pairs(electrons: float, bands: int, odd: bool) 
 
 def test_the_gap_is_that_of_path_and_mesh_and_the_zero_that_of_the_path() -> None:
     path, mesh = np.array([[0.0, 3.0], [0.5, 4.0]]), np.array([[0.8, 2.8]])
-    filled = fill(path, mesh, np.ones(1), 2.0)
+    filled = fill(path, mesh, np.ones(1), 2.0, smearing_ev=0.15)
     assert not filled.is_metal
     assert filled.band_gap == pytest.approx(2.0)
     np.testing.assert_allclose(filled.energies[KEPT - 1 : KEPT + 1], path.T - 1.75)
@@ -37,7 +37,7 @@ def test_the_gap_is_that_of_path_and_mesh_and_the_zero_that_of_the_path() -> Non
 
 
 def test_bands_that_overlap_off_the_path_make_a_metal() -> None:
-    filled = fill(np.array([[0.0, 3.0]]), np.array([[3.0, 4.0], [0.0, 2.0]]), np.full(2, 0.5), 2.0)
+    filled = fill(np.array([[0.0, 3.0]]), np.array([[3.0, 4.0], [0.0, 2.0]]), np.full(2, 0.5), 2.0, smearing_ev=0.15)
     assert filled.is_metal
     assert filled.band_gap == 0.0
     assert filled.energies[KEPT, 0] == pytest.approx(0.5, abs=1e-3)  # E_F lies midway between 2 and 3
@@ -64,17 +64,17 @@ def test_bands_around_the_fermi_level_that_are_not_there_are_nan() -> None:
 
 def test_every_band_is_kept_where_all_are_wanted() -> None:
     path = np.arange(40.0)[None] + 0.25
-    filled = fill(path, path, np.ones(1), 12.0, kept=None)
+    filled = fill(path, path, np.ones(1), 12.0, smearing_ev=0.15, kept=None)
     there = ~np.isnan(filled.energies[:, 0])
     np.testing.assert_allclose(filled.energies[there, 0], np.arange(40.0) - 5.5)
     assert (len(filled.energies), int(there.argmax()), filled.n_nonempty) == (2 * 34, 34 - 6, 34)
     mesh = np.repeat([-1.0, 0.0, 5.0], [5, 1, 34])[None]  # E_F is near 0
-    metal = fill(np.repeat([-0.2, 5.0], [30, 10])[None], mesh, np.ones(1), 11.0, kept=None)
+    metal = fill(np.repeat([-0.2, 5.0], [30, 10])[None], mesh, np.ones(1), 11.0, smearing_ev=0.15, kept=None)
     assert metal.n_nonempty == 34 + (30 - 6)  # more bands reach below the Fermi level than are kept otherwise
 
 
 @pytest.mark.parametrize("electrons", [0.0, 4.0, 6.0])
 def test_electrons_that_leave_no_band_empty_or_fill_none_are_refused(electrons: float) -> None:
     with pytest.raises(InputError) as refused:
-        fill(np.array([[0.0, 1.0]]), np.array([[0.0, 1.0]]), np.ones(1), electrons)
+        fill(np.array([[0.0, 1.0]]), np.array([[0.0, 1.0]]), np.ones(1), electrons, smearing_ev=0.15)
     assert refused.value.code == "too-few-bands"

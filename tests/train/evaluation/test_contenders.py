@@ -18,9 +18,8 @@ from bandrt_train.data.recipes import HAMILTONIAN_RECIPE
 from bandrt_train.evaluation import contenders
 from bandrt_train.hamiltonian_checkpoint import load_hamiltonian, save_hamiltonian
 from bandrt_train.model.bandformer import build_model
-from bandrt_train.model.hamiltonian.filling import predict
 from bandrt_train.model.hamiltonian.pairs import find_pairs
-from tests.support.small_hamiltonians import SILICON, small_model
+from tests.support.small_hamiltonians import SILICON, predict, small_model
 from tests.support.small_models import BLOCH, BLOCH_RECIPE, bloch_features
 
 

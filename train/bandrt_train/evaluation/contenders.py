@@ -20,8 +20,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bandrt.errors import BandrtError, UsageError
 from bandrt.features import Features
+from bandrt.kpaths.mesh import Mesh
 from bandrt.machine.bench import Clock, Contender, Yardstick, interleave
 from bandrt.outcomes import outcome_of
+from bandrt_train.data.recipes import HAMILTONIAN_MESH
 from bandrt_train.hamiltonian_checkpoint import HamiltonianCheckpoint, load_any_checkpoint
 from bandrt_train.model.graphs import to_batch
 from bandrt_train.model.hamiltonian.filling import predict
@@ -101,8 +103,18 @@ def _hamiltonian(loaded: HamiltonianCheckpoint, checkpoint: Path, *, device: str
     model = loaded.build_model().eval()
 
     def prepare(features: Sequence[Features]) -> Callable[[], object]:
-        crystals = [(find_pairs(one.crystal), one.kpoints.astype(np.float64)) for one in features]
-        return lambda: [outcome_of(partial(predict, model, pairs, kpoints)) for pairs, kpoints in crystals]
+        told = [
+            partial(
+                predict,
+                model,
+                find_pairs(one.crystal),
+                one.kpoints.astype(np.float64),
+                Mesh(one.mesh_kpoints, one.mesh_weights),
+                smearing_ev=HAMILTONIAN_MESH.smearing,
+            )
+            for one in features
+        ]
+        return lambda: [outcome_of(one) for one in told]
 
     return Contender(f"torch {checkpoint.name}", prepare, loaded.recipe)
 

@@ -14,10 +14,9 @@ from bandrt_train.data.hamiltonian.bands import BandChoice, CountedBands, count_
 from bandrt_train.data.hamiltonian.gaps import KnownGap
 from bandrt_train.fit.hamiltonian.config import LossConfig
 from bandrt_train.fit.hamiltonian.loss import band_loss, differences, draw, gap_loss, watched_errors
-from bandrt_train.model.hamiltonian.filling import predict
 from bandrt_train.model.hamiltonian.model import LearnedHamiltonian
 from bandrt_train.model.hamiltonian.pairs import find_pairs
-from tests.support.small_hamiltonians import ALUMINIUM, GALLIUM_ARSENIDE, SALT, SILICON, bands_of, document_of, small_model
+from tests.support.small_hamiltonians import ALUMINIUM, GALLIUM_ARSENIDE, SALT, SILICON, bands_of, document_of, predict, small_model
 
 TEACHER = small_model()
 CONFIG = LossConfig()

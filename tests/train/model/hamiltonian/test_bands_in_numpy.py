@@ -19,12 +19,21 @@ from bandrt.hamiltonian.bloch import BlochSum
 from bandrt.hamiltonian.filling import Filled
 from bandrt.hamiltonian.hoppings import Hoppings, hoppings_of
 from bandrt.hamiltonian.inversion import disagreement, inversion_of
-from bandrt.kpaths.mesh import mesh
-from bandrt_train.model.hamiltonian.filling import predict
+from bandrt.recipe import MeshRecipe
 from bandrt_train.model.hamiltonian.model import bloch_sum
 from bandrt_train.model.hamiltonian.pairs import find_pairs
 from tests.support.hamiltonian_tensors import hamiltonian_tensors
-from tests.support.small_hamiltonians import ALUMINIUM, GALLIUM_ARSENIDE, SALT, SILICON, TRICLINIC, bands_of, small_model
+from tests.support.small_hamiltonians import (
+    ALUMINIUM,
+    GALLIUM_ARSENIDE,
+    SALT,
+    SILICON,
+    TRICLINIC,
+    bands_of,
+    plain_mesh,
+    predict,
+    small_model,
+)
 
 ENERGY_TOLERANCE_EV = 2e-4
 """fp32 rounding of matrices with eigenvalues of some 30 eV."""
@@ -66,8 +75,9 @@ def filled(crystal: Crystal, kpoints: np.ndarray, *, exact: bool = True, **size:
         hoppings,
         flat,
         kpoints,
-        mesh(crystal.lattice),
+        plain_mesh(crystal.lattice),
         float(tensors["electrons"]),
+        smearing_ev=MeshRecipe().smearing,
         inversion=inversion(tensors, hoppings),
         exact=exact,
     )
@@ -218,7 +228,7 @@ def test_large_crystals_are_interpolated_unless_they_must_be_exact() -> None:
 def test_a_crystal_with_more_electrons_than_its_bands_hold_is_refused() -> None:
     _, hoppings = parts(ALUMINIUM)
     with pytest.raises(InputError) as refused:
-        filled_bands(hoppings, np.zeros(0), KPOINTS, (np.zeros((1, 3)), np.ones(1)), 18.0)
+        filled_bands(hoppings, np.zeros(0), KPOINTS, (np.zeros((1, 3)), np.ones(1)), 18.0, smearing_ev=0.1)
     assert refused.value.code == "too-few-bands"
 
 
@@ -226,7 +236,7 @@ def test_what_is_not_a_number_is_not_taken_for_one() -> None:
     _, hoppings = parts(SILICON)
     broken = hoppings._replace(block=np.where(np.arange(9) == 3, np.nan, hoppings.block).astype(np.float32))
     assert np.isnan(eigenvalues.eigenvalues(BlochSum(broken), KPOINTS)).all()
-    found = filled_bands(broken, np.zeros(0), KPOINTS, (np.zeros((1, 3)), np.ones(1)), 8.0)
+    found = filled_bands(broken, np.zeros(0), KPOINTS, (np.zeros((1, 3)), np.ones(1)), 8.0, smearing_ev=0.1)
     assert not np.isfinite(found.energies).any()
     assert not np.isnan(found.energies).any()  # which would say that there are no such bands
 

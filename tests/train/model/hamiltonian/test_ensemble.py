@@ -9,10 +9,9 @@ import torch
 from bandrt.crystal import Crystal
 from bandrt.manifest import EnsembleRule
 from bandrt_train.model.hamiltonian.ensemble import LearnedHamiltonianEnsemble, disagreement
-from bandrt_train.model.hamiltonian.filling import predict
 from bandrt_train.model.hamiltonian.model import RealSpace, bloch_sum
 from bandrt_train.model.hamiltonian.pairs import find_pairs
-from tests.support.small_hamiltonians import ALUMINIUM, SALT, TRICLINIC, small_model
+from tests.support.small_hamiltonians import ALUMINIUM, SALT, TRICLINIC, predict, small_model
 
 CRYSTALS = (SALT, ALUMINIUM, TRICLINIC)
 RULE = EnsembleRule(("a", "b", "c"), floor_ev=0.3, slope=2.0, n_crystals=7)

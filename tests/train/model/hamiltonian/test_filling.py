@@ -10,10 +10,10 @@ from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.hamiltonian.filling import KEPT, Filled
 from bandrt.manifest import BandRule
-from bandrt_train.model.hamiltonian.filling import fill, mean_of, predict
+from bandrt_train.model.hamiltonian.filling import mean_of
 from bandrt_train.model.hamiltonian.model import RealSpace
 from bandrt_train.model.hamiltonian.pairs import Pairs, find_pairs
-from tests.support.small_hamiltonians import ALUMINIUM, SILICON, bands_of, small_model
+from tests.support.small_hamiltonians import ALUMINIUM, SILICON, bands_of, fill, predict, small_model
 
 PATH = np.array([[0.0, 0.0, 0.0], [0.25, 0.0, 0.25], [0.5, 0.0, 0.5]])
 HELIUM = Crystal(3.0 * np.eye(3), np.array([2], np.int32), np.zeros((1, 3)))

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from bandrt.errors import InputError
 from bandrt.features import Features, featurize_cell
+from bandrt.kpaths.mesh import Mesh, mesh
 from bandrt.manifest import BandRule
 from bandrt.recipe import Recipe
 from bandrt.symmetry.standard_cell import standardize
 from bandrt_train.data.dataset import Refusal
 from bandrt_train.data.documents import BandDocument
 from bandrt_train.data.hamiltonian.bands import LAST_AND_NEXT, filled_bands
+from bandrt_train.data.recipes import HAMILTONIAN_MESH
 from bandrt_train.data.sources.folders import find_documents
 from bandrt_train.data.targets import Targets, document_crystal, make_targets, select_bands
 from bandrt_train.model.hamiltonian.pairs import Pairs, find_pairs
@@ -31,6 +33,7 @@ class Case:
         formula: reduced, in Hill order.
         features: of its standard primitive cell, with the path.
         pairs: of the same cell.
+        mesh: on which engines fill its bands.
         targets: its six bands on the path.
         n_above: how many bands above half filling are not empty, by the label: what tells the window without the model.
     """
@@ -39,6 +42,7 @@ class Case:
     formula: str
     features: Features
     pairs: Pairs
+    mesh: Mesh
     targets: Targets
     n_above: int
 
@@ -96,6 +100,7 @@ def make_case(document: BandDocument, recipe: Recipe) -> Case:
         formula=cell.crystal.hill_formula,
         features=features,
         pairs=pairs,
+        mesh=mesh(cell.crystal.lattice, cell.rotations, HAMILTONIAN_MESH),
         targets=make_targets(document, cell, features.kpath, RULE),
         n_above=n_nonempty - filled_bands(document, n_nonempty, selected.is_metal, pairs),
     )

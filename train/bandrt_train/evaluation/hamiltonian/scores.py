@@ -18,6 +18,7 @@ from bandrt.errors import InputError
 from bandrt.hamiltonian.filling import KEPT, Filled
 from bandrt_train.checkpoint import Checkpoint
 from bandrt_train.data.dataset import Refusal, Split, SplitRule
+from bandrt_train.data.recipes import HAMILTONIAN_MESH
 from bandrt_train.evaluation.directness import SAME_EV, decided_by_tolerance
 from bandrt_train.evaluation.errors import EvaluationError
 from bandrt_train.evaluation.hamiltonian.cases import RULE, Case
@@ -114,7 +115,8 @@ def score(
 def _together(models: Sequence[HamiltonianModel], case: Case) -> tuple[Filled, float]:
     """What several models say of a crystal, and the error that they expect on average, eV, NaN where one does not say."""
     made = [model.real_space([case.pairs])[0] for model in models]
-    filled = [fill(case.pairs, one, case.features.kpath.frac_kpoints) for one in made]
+    path, smearing_ev = case.features.kpath.frac_kpoints, HAMILTONIAN_MESH.smearing
+    filled = [fill(case.pairs, one, path, case.mesh, smearing_ev=smearing_ev) for one in made]
     return mean_of(filled), float(np.mean([np.nan if one.uncertainty is None else float(one.uncertainty) for one in made]))
 
 

@@ -10,30 +10,38 @@ from numpy.typing import NDArray
 
 from bandrt.hamiltonian import filling
 from bandrt.hamiltonian.filling import Filled
-from bandrt.kpaths.mesh import mesh
+from bandrt.kpaths.mesh import Mesh
 from bandrt_train.model.hamiltonian.ensemble import HamiltonianModel
 from bandrt_train.model.hamiltonian.model import RealSpace, bands
 from bandrt_train.model.hamiltonian.pairs import Pairs
 
 
 @torch.no_grad()
-def predict(model: HamiltonianModel, crystal: Pairs, kpoints: NDArray[np.float64]) -> Filled:
+def predict(model: HamiltonianModel, crystal: Pairs, kpoints: NDArray[np.float64], mesh: Mesh, *, smearing_ev: float) -> Filled:
     """Fill the bands of a crystal at k-points (K, 3), fractional.
+
+    Args:
+        model: what gives them.
+        crystal: its pairs.
+        kpoints: where.
+        mesh: that engines fill its bands on.
+        smearing_ev: that goes with the mesh.
 
     Raises:
         InputError: ``too-few-bands`` where its orbitals cannot hold its electrons, or hold no more.
     """
     [real_space] = model.real_space([crystal])
-    return fill(crystal, real_space, kpoints)
+    return fill(crystal, real_space, kpoints, mesh, smearing_ev=smearing_ev)
 
 
 @torch.no_grad()
-def fill(crystal: Pairs, real_space: RealSpace, kpoints: NDArray[np.float64]) -> Filled:
+def fill(crystal: Pairs, real_space: RealSpace, kpoints: NDArray[np.float64], mesh: Mesh, *, smearing_ev: float) -> Filled:
     """Do as `predict` for a Hamiltonian that is there already."""
-    points, weights = mesh(crystal.lattice)
     on_path = torch.from_numpy(np.ascontiguousarray(kpoints)).to(real_space.hoppings)
-    energies = bands(real_space, torch.cat([on_path, torch.from_numpy(points).to(on_path)])).double().cpu().numpy()
-    return filling.fill(energies[: len(on_path)], energies[len(on_path) :], weights, crystal.electrons)
+    on_mesh = torch.from_numpy(mesh.frac_kpoints.copy()).to(on_path)
+    energies = bands(real_space, torch.cat([on_path, on_mesh])).double().cpu().numpy()
+    path, zone = energies[: len(on_path)], energies[len(on_path) :]
+    return filling.fill(path, zone, mesh.weights, crystal.electrons, smearing_ev=smearing_ev)
 
 
 def mean_of(members: Sequence[Filled]) -> Filled:
