@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from click.testing import CliRunner
 
 from bandrt.elements import SYMBOLS
-from bandrt.errors import OutputError, OutputInTheWayError
+from bandrt.errors import ArgumentError, OutputError, OutputInTheWayError
 from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.cli.group import group
@@ -24,7 +25,8 @@ from bandrt_train.data.writer import DatasetWriter
 from bandrt_train.evaluation.errors import EvaluationError
 from bandrt_train.evaluation.metrics import choose_metal_tolerance, evaluate
 from bandrt_train.evaluation.predictions import predict_entries
-from bandrt_train.fit.config import FitConfig, FitError, GapConfig, OptimizerConfig, read_config
+from bandrt_train.fit.config import FitConfig, FitError, GapConfig, OptimizerConfig, TeacherConfig, read_config
+from bandrt_train.fit.loader import SplitGraphs
 from bandrt_train.fit.run import FitResult, fit
 from bandrt_train.fit.run_folder import Identity, RunFolder
 from bandrt_train.fit.split import training_statistics
@@ -106,6 +108,40 @@ def test_weights_learned_on_another_number_of_k_points_can_be_fine_tuned(
     config = dataclasses.replace(CONFIG, model=dataclasses.replace(TINY, n_kpoints=48, dropout=0.1), epochs=1)
     result = fit(config, finer, tmp_path / "run", start=load_checkpoint(run.checkpoint))
     assert load_checkpoint(result.checkpoint).config.n_kpoints == 48
+
+
+def test_a_teacher_moves_the_bands_and_is_remembered(data: Dataset, tmp_path: Path) -> None:
+    writer = DatasetWriter(tmp_path / "teacher", RECIPE)
+    for entry in data:
+        raised = dataclasses.replace(entry.targets, energies=entry.targets.energies + 2.0, weight=0.5)
+        writer.add(dataclasses.replace(entry, targets=raised, method="bandrt"))
+    teacher = writer.close()
+    faster = dataclasses.replace(CONFIG.optimizer, learning_rate=1e-2)
+    config = dataclasses.replace(CONFIG, optimizer=faster, teacher=TeacherConfig(weight=20.0, batch_size=8))
+    entries = data.split("validation")
+    alone = predict_entries(fit(config, data, tmp_path / "alone").checkpoint, data, entries).energies
+    taught = fit(config, data, tmp_path / "taught", teacher=teacher)
+    assert predict_entries(taught.checkpoint, data, entries).energies.mean() > alone.mean() + 0.2
+    training = load_checkpoint(taught.checkpoint).training
+    assert (training.n_taught, training.teacher_sha256) == (teacher.header.counts["train"], teacher.header.fingerprint)
+    child = fit(dataclasses.replace(CONFIG, epochs=1), data, tmp_path / "child", start=load_checkpoint(taught.checkpoint))
+    assert load_checkpoint(child.checkpoint).training.teacher_sha256 == teacher.header.fingerprint
+    with pytest.raises(OutputInTheWayError, match="teacher_sha256"):
+        fit(config, data, tmp_path / "taught", resume=True)
+
+
+def test_fewer_training_crystals_are_among_more_and_make_another_data_set(data: Dataset) -> None:
+    everything = data.indices("train")
+    few, more = (Dataset(data.folder, n) for n in (4, 9))
+    assert set(few.indices("train")) < set(more.indices("train")) < set(everything)
+    assert (len(few.indices("train")), few.header.counts["train"]) == (4, 4)
+    assert few.indices("validation") == data.indices("validation")
+    assert len({one.header.fingerprint for one in (few, more, data)}) == 3
+    assert Dataset(data.folder, len(everything)).header.fingerprint == data.header.fingerprint
+    again = pickle.loads(pickle.dumps(SplitGraphs(few, "train")))
+    assert again.indices == few.indices("train")
+    with pytest.raises(ArgumentError, match="n_training"):
+        Dataset(data.folder, len(everything) + 1)
 
 
 @pytest.mark.slow

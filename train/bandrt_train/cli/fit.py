@@ -30,6 +30,7 @@ EPOCH_BAR = "{percentage:3.0f}%|{bar}| {n:.2f}/{total_fmt} epochs [{elapsed}<{re
 )
 @click.option("--gaps", type=options.PATH, help="Data set of gaps to learn from too.")
 @click.option("--teacher", type=options.PATH, help="Data set of predictions to learn from too, made of a run of bandrt infer.")
+@click.option("--crystals", type=click.IntRange(1), help="Of --data, learn from so many alone; fewer are always among more.")
 @click.option("--seed", type=options.SEED, help="In the place of the configuration's, for the members of an ensemble.")
 @options.threads("of training")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run, to the same result; begin it if there is none.")
@@ -43,6 +44,7 @@ def fit(
     start: Path | None,
     gaps: Path | None,
     teacher: Path | None,
+    crystals: int | None,
     seed: int | None,
     threads: int | None,
     resume: bool,
@@ -84,7 +86,7 @@ def fit(
     settings = read_config(config)
     if seed is not None:
         settings = replace(settings, seed=seed)
-    bands = Dataset(data)
+    bands = Dataset(data, crystals)
     parent = None
     if start is not None and isinstance(settings.model, ReleasedConfig):
         parent = load_checkpoint_for(start, bands.header.recipe.featurization, settings.model.species_index)

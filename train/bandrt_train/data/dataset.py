@@ -24,7 +24,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -32,7 +32,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.arguments import check_choice
+from bandrt.arguments import check_choice, checked_whole
 from bandrt.contract import GRAPH_INPUTS, TENSORS
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError, NotFoundError, reason_of
@@ -148,14 +148,21 @@ class Dataset:
         records: one mapping per entry, the lines of ``entries.jsonl``.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, n_training: int | None = None) -> None:
         """Open `folder`.
+
+        Args:
+            folder: where it is.
+            n_training: keep so many crystals of the training split, chosen by a number that follows from their ids alone, so that
+                fewer are always among more; None: all of them. The others are in no split.
 
         Raises:
             NotFoundError: ``dataset-not-found``.
             InputError: ``not-a-dataset`` or ``dataset-version``.
+            ArgumentError: ``bad-argument`` for fewer than one, or more than there are.
         """
         self.folder = folder
+        self.n_training = n_training
         if not folder.exists():
             raise NotFoundError("dataset-not-found", f"{folder}: there is no such data set; make one with: bandrt train dataset")
         try:
@@ -173,6 +180,17 @@ class Dataset:
         self.header = from_mapping(DatasetHeader, values, name=str(folder / "dataset.json"))
         self.records: list[dict[str, Any]] = [json.loads(line) for line in lines]
         self._part = lru_cache(maxsize=PARTS_IN_MEMORY)(self._read_part)
+        self._left_out: frozenset[int] = frozenset()
+        if n_training is not None:
+            self._leave_out(n_training)
+
+    def _leave_out(self, n_training: int) -> None:
+        training = sorted(self.indices("train"), key=lambda i: share_of(str(self.records[i]["id"]), 0))
+        n_training = checked_whole("n_training", n_training, at_least=1, at_most=len(training))
+        self._left_out = frozenset(training[n_training:])
+        if self._left_out:
+            fingerprint = hashlib.sha256(f"{self.header.fingerprint}:{n_training}".encode()).hexdigest()
+            self.header = replace(self.header, counts=self.header.counts | {"train": n_training}, fingerprint=fingerprint)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -191,7 +209,7 @@ class Dataset:
             ArgumentError: ``bad-argument`` for a split that is none.
         """
         check_choice("split", split, Split)
-        return [i for i, record in enumerate(self.records) if record["split"] == split]
+        return [i for i, record in enumerate(self.records) if record["split"] == split and i not in self._left_out]
 
     def split(self, split: Split) -> list[Entry]:
         """The entries of a split, in order."""

@@ -53,12 +53,12 @@ class SplitGraphs(torch.utils.data.Dataset[Data]):
     def __getitem__(self, index: int) -> Data:
         return labelled_graph(self.dataset[self.indices[index]])
 
-    def __getstate__(self) -> tuple[Path, Split]:
-        return self.dataset.folder, self.split  # a loader's process opens the data set itself
+    def __getstate__(self) -> tuple[Path, int | None, Split]:
+        return self.dataset.folder, self.dataset.n_training, self.split  # a loader's process opens the data set itself
 
-    def __setstate__(self, state: tuple[Path, Split]) -> None:
-        folder, split = state
-        self.__init__(Dataset(folder), split)  # type: ignore[misc]
+    def __setstate__(self, state: tuple[Path, int | None, Split]) -> None:
+        folder, n_training, split = state
+        self.__init__(Dataset(folder, n_training), split)  # type: ignore[misc]
 
     @property
     def parts(self) -> NDArray[np.int64]:

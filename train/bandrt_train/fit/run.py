@@ -227,7 +227,7 @@ def _check_alike(dataset: Dataset, more: Dataset) -> None:
 
 
 def _check_start(config: FitConfig, dataset: Dataset, start: Checkpoint) -> None:
-    """The weights must fit and mean the same; dropout is free, and so is the number of k-points where no weight depends on it."""
+    """The weights must fit and mean the same; dropout is free, and so are the k-points where no weight depends on them."""
     if start.ensemble is not None:
         members = " or ".join(f"{member[:12]}…" for member in start.ensemble.members)
         raise FitError(
@@ -242,7 +242,7 @@ def _check_start(config: FitConfig, dataset: Dataset, start: Checkpoint) -> None
             f"model.variant is {wanted['variant']!r}, but {found['variant']!r} in the checkpoint to start from; set it to that,"
             f" and make the data set with: bandrt train dataset --variant {found['variant']}",
         )
-    differing = [name for name in wanted if name not in ("dropout", "n_kpoints") and wanted[name] != found[name]]
+    differing = [name for name in wanted if name not in ("dropout", "n_kpoints", "kpoint_stride") and wanted[name] != found[name]]
     if differing:
         what = "; ".join(f"model.{name} is {wanted[name]!r}, but {found[name]!r}" for name in differing)
         raise FitError("other-model", f"{what} in the checkpoint to start from")

@@ -53,9 +53,7 @@ class Identity:
     teacher_sha256: str = ""
 
     @classmethod
-    def of(
-        cls, config: FitConfig, *, data_sha256: str, gaps_sha256: str, parent_sha256: str, teacher_sha256: str = ""
-    ) -> Identity:
+    def of(cls, config: FitConfig, *, data_sha256: str, gaps_sha256: str, parent_sha256: str, teacher_sha256: str = "") -> Identity:
         """Keep of a configuration what decides the weights."""
         decisive = dataclasses.asdict(config) | {"trainer": {"precision": config.trainer.precision}}
         return cls(decisive, data_sha256, gaps_sha256, parent_sha256, teacher_sha256)

@@ -22,6 +22,7 @@ from bandrt_train.model.node_features import NODE_FEATURES
 from bandrt_train.model.output import BandOutput
 from bandrt_train.model.released.config import ReleasedConfig
 from bandrt_train.model.released.model import ReleasedBandformer
+from bandrt_train.model.stride import Stride
 from bandrt_train.model.variants import Config
 
 
@@ -88,13 +89,14 @@ class BlochBandformer(Bandformer):
         self.loops = SparseLoops(config)
         self.reading = LoopReading(config)
         self.levels = AtomicLevels(config) if config.atomic_levels else None
+        self.stride = Stride(config.n_kpoints, config.kpoint_stride)
 
     def forward(self, data: Data) -> BandOutput:
         """Predict the bands of a PyG batch."""
-        n_crystals = len(data.kpoints)
+        n_crystals, path = len(data.kpoints), self.stride.down(data.kpoints)
         edges = SparseEdges(data.edge_index, self.expansion(data.edge_length))
         memory = self.atoms(data, edges)
-        kpoints = data.kpoints[data.batch[data.edge_index[1]]]  # (n_edges, K, 3)
+        kpoints = path[data.batch[data.edge_index[1]]]  # (n_edges, n_computed, 3)
         with _full_precision(data):
             turns = torch.matmul(kpoints, data.edge_image.to(kpoints.dtype).unsqueeze(-1)).squeeze(-1)
             loops = self.loops(memory.nodes[memory.mask].float(), SparseBonds(*edges, data.edge_length, turns))
@@ -104,9 +106,9 @@ class BlochBandformer(Bandformer):
             levels = None if self.levels is None else self.levels(memory.nodes.float(), memory.mask, atomic_numbers)
             read = self.reading(memory.nodes.float(), loops, memory.mask, None if levels is None else levels.loop_weight)
         crystal = mean_atom(memory)
-        sequence = self.decoder(data.kpoints, memory, read.sequence)
+        sequence = self.decoder(path, memory, read.sequence)
         with _full_precision(data):
-            output: BandOutput = self.heads(sequence.float(), crystal.float(), read, levels)
+            output: BandOutput = self.heads(sequence.float(), crystal.float(), read, levels, self.stride.up)
         return output
 
 

@@ -71,6 +71,8 @@ class ModelConfig:
     n_modes: int = 64
     """Fourier modes of a band over its path, the mean among them, of which ``fourier`` makes it; no other variant has them. On our
     DFT labels 64 modes leave out 4 meV of the energies, on average, and 32 modes 15 meV."""
+    kpoint_stride: int = 1
+    """``bloch`` computes every so many of the points of a path and interpolates the others (see `stride`)."""
     n_bands: int = 6
     """Bands predicted, around the Fermi level."""
     n_kpoints: int = 256
@@ -86,11 +88,15 @@ class ModelConfig:
             "d_feedforward",
             "n_hoppings",
             "n_modes",
+            "kpoint_stride",
             "n_bands",
             "n_kpoints",
         ):
             require(self, name, getattr(self, name) >= 1, "1 or more")
         require(self, "kpoint_encoding", self.kpoint_encoding or self.variant == "bloch", f"true in the {self.variant} variant")
+        strides = self.variant == "bloch" or self.kpoint_stride == 1
+        require(self, "kpoint_stride", strides, f"1 in the {self.variant} variant")
+        require(self, "kpoint_stride", self.kpoint_stride < self.n_kpoints, f"less than n_kpoints = {self.n_kpoints}")
         require(self, "atomic_levels", self.variant == "bloch" or not self.atomic_levels, f"false in the {self.variant} variant")
         most = self.n_kpoints // 2
         fits = self.variant != "fourier" or self.n_modes <= most

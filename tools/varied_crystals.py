@@ -1,0 +1,112 @@
+"""Crystals that nobody has made, for the engine `accurate` to label: ``python tools/varied_crystals.py TABLE... -o OUT.csv.gz``.
+
+Of crystals of the tables (``material_id``, ``cif``) with few atoms, elements are exchanged for others of their column of the periodic
+table, all atoms of an element alike, so that the crystal keeps its symmetry; the cell is scaled with the covalent radii and, by
+chance, a little more. What comes out has ``material_id`` and ``cif``, and is decided by the tables and the seed alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from pathlib import Path
+
+import click
+import numpy as np
+
+from bandrt.crystal import Crystal
+from bandrt.elements import SYMBOLS
+from bandrt.errors import InputError
+from bandrt.files import replaced
+from bandrt.readers.cif import read_cif
+from bandrt.sources.tables import csv_records
+from bandrt_train.tables import element_properties
+
+COLUMNS = (
+    "Li Na K Rb Cs",
+    "Be Mg Ca Sr Ba",
+    "Sc Y La Pr Nd Sm Gd Tb Dy Ho Er Tm Lu",
+    "Ti Zr Hf",
+    "Nb Ta",
+    "Mo W",
+    "Re",
+    "Ru Os",
+    "Rh Ir",
+    "Pd Pt",
+    "Cu Ag Au",
+    "Zn Cd Hg",
+    "B Al Ga In Tl",
+    "C Si Ge Sn Pb",
+    "N P As Sb Bi",
+    "O S Se Te",
+    "H",
+    "F Cl Br I",
+)
+"""Elements that take each other's place; all have labelled bands."""
+OTHERS = {symbol: column.split() for column in COLUMNS for symbol in column.split()}
+STRETCH = 0.01
+"""Standard deviation of a length beyond what radii say."""
+
+
+@click.command()
+@click.argument("tables", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path))
+@click.option("--max-atoms", default=8, show_default=True)
+@click.option("--copies", default=1, show_default=True, help="Of each crystal.")
+@click.option("--seed", default=0, show_default=True)
+def main(tables: tuple[Path, ...], out: Path, max_atoms: int, copies: int, seed: int) -> None:
+    """Write the table."""
+    radii = {row["symbol"]: float(row["covalent_radius"]) for row in element_properties() if row["covalent_radius"]}
+    draw = np.random.default_rng(seed)
+    written = 0
+    with replaced(out, "wb") as file, gzip.GzipFile("", fileobj=file, mode="wb", mtime=0) as packed:
+        text = io.TextIOWrapper(packed, encoding="utf-8", newline="")
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(("material_id", "cif"))
+        for table in tables:
+            with gzip.open(table, "rt", encoding="utf-8", newline="") as stream:
+                for row in csv_records(stream)[1]:
+                    try:
+                        crystal = read_cif(row["cif"], name=row["material_id"])
+                    except InputError:
+                        continue
+                    if crystal.n_atoms > max_atoms or not {SYMBOLS[z] for z in crystal.atomic_numbers} <= set(OTHERS):
+                        continue
+                    for copy in range(copies):
+                        rows.writerow((f"{row['material_id']}-{seed}.{copy}", cif_of(varied(crystal, radii, draw))))
+                        written += 1
+        text.flush()
+    click.echo(f"{written} crystals")
+
+
+def varied(crystal: Crystal, radii: dict[str, float], draw: np.random.Generator) -> Crystal:
+    """Exchange the elements of a crystal and scale its cell; different elements stay different."""
+    before = [SYMBOLS[z] for z in crystal.atomic_numbers]
+    chosen: dict[str, str] = {}
+    for symbol in dict.fromkeys(before):
+        left = [other for other in OTHERS[symbol] if other not in chosen.values()]
+        chosen[symbol] = str(draw.choice(left)) if left else symbol
+    after = [chosen[symbol] for symbol in before]
+    scale = (
+        sum(radii[symbol] for symbol in after) / sum(radii[symbol] for symbol in before) * (1.0 + STRETCH * draw.standard_normal())
+    )
+    numbers = np.array([SYMBOLS.index(symbol) for symbol in after], dtype=np.int32)
+    return Crystal(crystal.lattice * scale, numbers, crystal.frac_coords)
+
+
+def cif_of(crystal: Crystal) -> str:
+    """Write a crystal as CIF without symmetry."""
+    lengths = np.linalg.norm(crystal.lattice, axis=1)
+    a, b, c = crystal.lattice / lengths[:, None]
+    angles = np.degrees(np.arccos(np.clip([b @ c, a @ c, a @ b], -1.0, 1.0)))
+    names = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
+    species = [SYMBOLS[z] for z in crystal.atomic_numbers]
+    lines = ["data_crystal", *(f"_cell_{n} {v:.8f}" for n, v in zip(names, [*lengths, *angles], strict=True)), "loop_"]
+    lines += [f"_atom_site_{column}" for column in ("type_symbol", "fract_x", "fract_y", "fract_z")]
+    lines += [f"{symbol} {x:.8f} {y:.8f} {z:.8f}" for symbol, (x, y, z) in zip(species, crystal.frac_coords, strict=True)]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
