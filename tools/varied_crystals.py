@@ -1,8 +1,8 @@
 """Crystals that nobody has made, for the engine `accurate` to label: ``python tools/varied_crystals.py TABLE... -o OUT.csv.gz``.
 
-Of crystals of the tables (``material_id``, ``cif``) with few atoms, elements are exchanged for others of their column of the periodic
-table, all atoms of an element alike, so that the crystal keeps its symmetry; the cell is scaled with the covalent radii and, by
-chance, a little more. What comes out has ``material_id`` and ``cif``, and is decided by the tables and the seed alone.
+Of crystals of the tables (``material_id``, ``cif``) with few atoms, elements are exchanged for others of their column of the
+periodic table, all atoms of an element alike, so that the crystal keeps its symmetry; the cell is scaled with the covalent radii
+and, by chance, a little more. What comes out has ``material_id`` and ``cif``, and is decided by the tables and the seed alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Predictions of an engine as labels: the folder of a run of ``bandrt infer``, from which a faster model may learn.
 
-A prediction counts less the less its engine is sure of it (`weight_of`). Those that the engine handed over to another one, and those
-of which it does not know how far they are off, are refused.
+A prediction counts less the less its engine is sure of it (`weight_of`). Those that the engine handed over to another one, and
+those of which it does not know how far they are off, are refused.
 """
 
 from __future__ import annotations
