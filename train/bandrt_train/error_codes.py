@@ -46,7 +46,7 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "no-teacher",
-        "A prediction that a model was to learn from was handed over to another engine, or its engine does not know how far it is off.",
+        "A prediction to learn from was handed over to another engine, or its engine does not know how far it is off.",
         "Nothing, it is left out; to learn from both engines, make a run of each.",
     ),
     ErrorCode(
