@@ -52,14 +52,16 @@ STRETCH = 0.01
 @click.command()
 @click.argument("tables", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path))
+@click.option("--min-atoms", default=1, show_default=True)
 @click.option("--max-atoms", default=8, show_default=True)
+@click.option("--every", default=1, show_default=True, help="Take every so many of the crystals that fit.")
 @click.option("--copies", default=1, show_default=True, help="Of each crystal.")
 @click.option("--seed", default=0, show_default=True)
-def main(tables: tuple[Path, ...], out: Path, max_atoms: int, copies: int, seed: int) -> None:
+def main(tables: tuple[Path, ...], out: Path, min_atoms: int, max_atoms: int, every: int, copies: int, seed: int) -> None:
     """Write the table."""
     radii = {row["symbol"]: float(row["covalent_radius"]) for row in element_properties() if row["covalent_radius"]}
     draw = np.random.default_rng(seed)
-    written = 0
+    fitting = written = 0
     with replaced(out, "wb") as file, gzip.GzipFile("", fileobj=file, mode="wb", mtime=0) as packed:
         text = io.TextIOWrapper(packed, encoding="utf-8", newline="")
         rows = csv.writer(text, lineterminator="\n")
@@ -71,7 +73,11 @@ def main(tables: tuple[Path, ...], out: Path, max_atoms: int, copies: int, seed:
                         crystal = read_cif(row["cif"], name=row["material_id"])
                     except InputError:
                         continue
-                    if crystal.n_atoms > max_atoms or not {SYMBOLS[z] for z in crystal.atomic_numbers} <= set(OTHERS):
+                    symbols = {SYMBOLS[z] for z in crystal.atomic_numbers}
+                    if not min_atoms <= crystal.n_atoms <= max_atoms or not symbols <= OTHERS.keys():
+                        continue
+                    fitting += 1
+                    if fitting % every:
                         continue
                     for copy in range(copies):
                         rows.writerow((f"{row['material_id']}-{seed}.{copy}", cif_of(varied(crystal, radii, draw))))
