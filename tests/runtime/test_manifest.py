@@ -41,6 +41,14 @@ def test_a_manifest_of_a_hamiltonian_reads_back_equal() -> None:
     assert Manifest.from_json(manifest.to_json()) == manifest
 
 
+def test_a_mesh_of_a_version_that_knew_no_rotations_is_what_it_was() -> None:
+    recipe = Recipe(graph=GraphRecipe(rule="bonds"), mesh=MeshRecipe())
+    values = json.loads(replace(MANIFEST, variant="hamiltonian", solver="lapack", recipe=recipe).to_json())
+    values["recipe"]["mesh"] = {"spacing": 0.45, "most": 6}
+    read = Manifest.from_json(json.dumps(values)).recipe.mesh
+    assert read == MeshRecipe(spacing=0.45, most=6, symmetry="time_reversal", kept=None, smearing=0.15)
+
+
 def test_equal_manifests_give_equal_text() -> None:
     assert replace(MANIFEST).to_json() == MANIFEST.to_json()
 

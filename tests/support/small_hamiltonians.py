@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from bandrt.hamiltonian.filling import KEPT, Filled
 from bandrt.kpaths.mesh import TIME_REVERSAL, Mesh, mesh
 from bandrt.recipe import MeshRecipe
 from bandrt_train.data.documents import BandDocument
+from bandrt_train.data.recipes import HAMILTONIAN_MESH
 from bandrt_train.model.hamiltonian import filling
 from bandrt_train.model.hamiltonian.config import HamiltonianConfig
 from bandrt_train.model.hamiltonian.ensemble import HamiltonianModel
@@ -73,8 +75,9 @@ def document_of(model: LearnedHamiltonian, crystal: Crystal, *, name: str = "cry
     """What a code would write that computes just what a model says: all bands of a crystal, along two lines from Γ."""
     steps = np.linspace(0.0, 0.5, n_kpoints)
     kpoints = np.concatenate([steps[:, None] * np.array([1.0, 0.0, 1.0]), steps[:, None] * np.ones(3)])
-    pairs = find_pairs(crystal)
-    filled = predict(model, pairs, kpoints)
+    pairs, whole = find_pairs(crystal), replace(HAMILTONIAN_MESH, symmetry="time_reversal", kept=None)
+    zone = mesh(crystal.lattice, TIME_REVERSAL, whole)
+    filled = filling.predict(model, pairs, kpoints, zone, smearing_ev=whole.smearing)
     energies = bands_of(model, crystal, kpoints).T
     known = ~np.isnan(filled.energies[:, 0])
     first = pairs.n_filled - int(known[:KEPT].sum())

@@ -62,18 +62,15 @@ def mesh(lattice: NDArray[np.float64], rotations: NDArray[np.int64], recipe: Mes
         a, b, c = (symmetric_sizes(n, operations) if by_rotations else n).tolist()
         found = _mesh(a, b, c, operations.tobytes())
         if recipe.kept is None or len(found.weights) <= recipe.kept:
-            return found
+            return Mesh(found.frac_kpoints.copy(), found.weights.copy())
         spacing *= COARSER
 
 
 @lru_cache(maxsize=1024)
 def _mesh(a: int, b: int, c: int, operations: bytes) -> Mesh:
-    """The mesh of sizes and operations, which many crystals share; read-only."""
+    """The mesh of sizes and operations, which many crystals share."""
     found = reduced(np.array([a, b, c]), np.frombuffer(operations, np.int64).reshape(-1, 3, 3))
-    made = Mesh((found.steps / (a, b, c)).astype(np.float32), (found.counts / (a * b * c)).astype(np.float32))
-    for values in made:
-        values.flags.writeable = False
-    return made
+    return Mesh((found.steps / (a, b, c)).astype(np.float32), (found.counts / (a * b * c)).astype(np.float32))
 
 
 def reduced(sizes: NDArray[np.int64], operations: NDArray[np.int64]) -> Reduced:

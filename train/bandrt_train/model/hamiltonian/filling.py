@@ -38,7 +38,7 @@ def predict(model: HamiltonianModel, crystal: Pairs, kpoints: NDArray[np.float64
 def fill(crystal: Pairs, real_space: RealSpace, kpoints: NDArray[np.float64], mesh: Mesh, *, smearing_ev: float) -> Filled:
     """Do as `predict` for a Hamiltonian that is there already."""
     on_path = torch.from_numpy(np.ascontiguousarray(kpoints)).to(real_space.hoppings)
-    on_mesh = torch.from_numpy(mesh.frac_kpoints.copy()).to(on_path)
+    on_mesh = torch.from_numpy(mesh.frac_kpoints).to(on_path)
     energies = bands(real_space, torch.cat([on_path, on_mesh])).double().cpu().numpy()
     path, zone = energies[: len(on_path)], energies[len(on_path) :]
     return filling.fill(path, zone, mesh.weights, crystal.electrons, smearing_ev=smearing_ev)
