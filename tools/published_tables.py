@@ -33,9 +33,9 @@ from bandrt_train.weights import SHIPPED_CHECKPOINTS
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "train" / "results"
 BENCHMARKS = ROOT / "benchmarks" / "results"
-REPORTS = ("test", "later", "validation", "external")
-"""In this order; the README shows the first two."""
-N_IN_README = 2
+REPORTS = ("test", "validation", "external")
+"""In this order; the README shows the first."""
+N_IN_README = 1
 HELD_OUT, FOLDS, GAPS = "accurate-held-out", "accurate-folds", "engine-gaps"
 """Scores of the accurate engine beside the fast one, and of its configuration on all folds; gaps of both engines."""
 GAP_BASELINE = "gap-baseline"

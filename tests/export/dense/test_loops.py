@@ -38,8 +38,8 @@ SHRINK = 0.5
 """Of parameters that were perturbed: loops multiply, and energies of hundreds of eV would leave no digits to compare."""
 
 
-def small(kpoint_encoding: bool) -> BlochBandformer:
-    model = perturbed(replace(BLOCH, kpoint_encoding=kpoint_encoding))
+def small(kpoint_encoding: bool, stride: int = 1) -> BlochBandformer:
+    model = perturbed(replace(BLOCH, kpoint_encoding=kpoint_encoding, kpoint_stride=stride))
     assert isinstance(model, BlochBandformer)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -62,9 +62,9 @@ def assert_equal(model: Bandformer, features: list[Features], **shape: int) -> N
     torch.testing.assert_close(found.band_dispersion[:n], expected.dispersion, atol=TOLERANCE_EV, rtol=0)
 
 
-@pytest.mark.parametrize("kpoint_encoding", [False, True])
-def test_dense_and_reference_agree_on_real_and_random_crystals(kpoint_encoding: bool) -> None:
-    model = small(kpoint_encoding)
+@pytest.mark.parametrize(("kpoint_encoding", "stride"), [(False, 1), (True, 1), (True, 2)])
+def test_dense_and_reference_agree_on_real_and_random_crystals(kpoint_encoding: bool, stride: int) -> None:
+    model = small(kpoint_encoding, stride)
     assert_equal(model, bloch_features())
     rng = np.random.default_rng(0)
     for sizes in ((1,), (1, 2, 30), (17, 5, 5, 1)):
@@ -146,7 +146,7 @@ class Traced(NamedTuple):
 @pytest.fixture(scope="module")
 def traced(tmp_path_factory: pytest.TempPathFactory) -> Traced:
     folder = tmp_path_factory.mktemp("bloch")
-    model = small(True)
+    model = small(True, stride=2)
     training = TrainingDomain(n_crystals=12, elements=("O", "Si"), max_atoms=9, functional="PBE")
     save_checkpoint(
         folder / "model.ckpt", model=model, config=model.config, recipe=BLOCH_RECIPE, bands=BandRule(), training=training

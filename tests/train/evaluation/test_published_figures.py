@@ -35,7 +35,7 @@ def test_every_published_figure_comes_from_a_stored_report(publish: ModuleType) 
         assert path.read_text(encoding="utf-8") == text, f"{path.relative_to(ROOT)}: run python tools/published_tables.py"
 
 
-@pytest.mark.parametrize("name", ["test", "later", "validation", "external"])
+@pytest.mark.parametrize("name", ["test", "validation", "external"])
 def test_the_reports_are_about_the_shipped_engine(name: str) -> None:
     report = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     assert report["model"]["sha256"] == file_sha256(SHIPPED_ENGINES["fast"]), "a new engine ships: evaluate it (train/RESULTS.md)"
@@ -45,28 +45,16 @@ def test_the_reports_are_about_the_shipped_engine(name: str) -> None:
 
 def test_the_figures_in_the_sentences_of_the_readme_are_the_stored_ones(publish: ModuleType) -> None:
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    test, later = (json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["sets"][0] for name in ("test", "later"))
+    test = json.loads((RESULTS / "test.json").read_text(encoding="utf-8"))["sets"][0]
     trained = read_manifest(SHIPPED_ENGINES["fast"]).training
     latencies = [row["latency"]["p50_ms"] for row in publish.benchmark("bench")["latency"] if row["batch"] == 1]
-    ranked = [one["calibration"]["spearman"] for one in (test, later)]
     for sentence in (
-        f"Trained on {trained.n_crystals} DFT band structures and {trained.n_gaps:,} gaps.",
-        f"{later['n_formulas_seen']} of them with formulas of which it knew a gap",
-        f"a correlation of {ranked[0]:.2f} on the test split, {ranked[1]:.2f} on the later",
+        f"Trained on {trained.n_crystals} DFT band structures, {trained.n_gaps:,} gaps and {trained.n_taught:,} predictions of"
+        " `accurate`.",
+        f"a correlation of {test['calibration']['spearman']:.2f}",
         f"[{min(latencies):.0f} to {max(latencies):.0f} ms](#speed)",
     ):
         assert sentence in readme
-
-
-def test_the_labels_called_later_are_none_that_the_engine_was_trained_on() -> None:
-    commands = (ROOT / "train" / "RESULTS.md").read_text(encoding="utf-8")
-    trained, later = (re.search(rf"{name}=\$\(echo train/labels/dft-pbe-{{(.*?)}}", commands) for name in ("LABELS", "LATER"))
-    assert trained
-    assert later
-    shards = {shard.name[8:20] for shard in (ROOT / "train" / "labels").glob("dft-pbe-*.jsonl.gz")}
-    known, new = (set(found[1].split(",")) for found in (trained, later))
-    assert not known & new
-    assert known | new <= shards
 
 
 def test_the_validation_errors_are_those_in_the_manifest() -> None:

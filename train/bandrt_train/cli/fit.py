@@ -58,7 +58,7 @@ def fit(
     \b
     Examples:
       bandrt train fit train/configs/bloch.toml --data data -o run
-      bandrt train fit train/configs/finish.toml --data data --from run/checkpoint.pt -o finished
+      bandrt train fit train/configs/bloch.toml --data data --from run/checkpoint.pt -o finished
 
     Exit codes: 0 trained, 1 stopped by an error, 2 wrong usage, 130 interrupted; then the same command with --resume goes on.
     """
