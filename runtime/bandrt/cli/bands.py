@@ -19,7 +19,12 @@ from bandrt.spectra.zone import draw_zone
 
 @click.command("bands", short_help="Compute all bands of a crystal at any k-points.")
 @one_crystal.crystal_arguments()
-@click.option("--kpoints", metavar="FILE", type=options.PATH, help="k-points, a line each, three fractional coordinates.")
+@click.option(
+    "--kpoints",
+    metavar="FILE",
+    type=options.PATH,
+    help="k-points, a line each, three fractional coordinates, with or without a weight.",
+)
 @click.option("--path", metavar="LABELS", help="A path over labels of the crystal's k-path, such as G-X-W or GXW|UL.")
 @click.option("--original-cell", is_flag=True, help="k-points refer to the cell that is given, not to the standard primitive one.")
 @click.option(
