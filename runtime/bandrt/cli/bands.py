@@ -10,6 +10,7 @@ import click
 from bandrt.bands.on_path import BandEdge
 from bandrt.cli import one_crystal, options
 from bandrt.spectra.bands import SampledBands, bands_along, bands_at
+from bandrt.spectra.crystal_hamiltonian import verdict
 from bandrt.spectra.dos import density_of_states
 from bandrt.spectra.kpoints import read_kpoints
 from bandrt.spectra.mesh import MAX_POINTS
@@ -104,7 +105,7 @@ def _lines(bands: SampledBands) -> list[str]:
     facts = {
         "crystal": f"{bands.crystal.formula}, {bands.space_group_symbol}",
         "bands": f"{n_bands}, {bands.rule.n_valence} of them filled or nearly so, at {n_kpoints} k-points",
-        "verdict": "metal" if bands.is_metal else f"gap {bands.of_crystal_ev:.3f} eV",
+        "verdict": verdict(bands.is_metal, bands.of_crystal_ev, bands.kpath_gap_ev),
     }
     if bands.is_metal:
         crossing = ", ".join(map(str, bands.crossing)) or "none"
