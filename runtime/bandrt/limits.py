@@ -25,6 +25,10 @@ MAX_ATOMS: Final = 10_000
 """Atoms in a cell as it is written."""
 MAX_CRYSTAL_BYTES: Final = 16 * 1024 * 1024
 """The text of one crystal, one line and one row of a table; a CIF of 10,000 atoms has 1 MB."""
+MAX_KPOINTS: Final = 1_000_000
+"""Of a user's own, in a file."""
+MAX_KPOINTS_BYTES: Final = 64 * 1024 * 1024
+"""The file of them: as many lines of three numbers of 16 digits."""
 WRONG: Final = "is a decimal point or a unit wrong?"
 """What to look for where a number is too large."""
 MAX_DIGITS: Final = 12

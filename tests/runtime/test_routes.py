@@ -179,8 +179,9 @@ def test_both_engines_are_recorded_and_neither_may_change(handing: Path, tmp_pat
         assert (other["name"], other["sha256"], other["elements"]) == ("fast", fast.sha256, ["Fe", "U"])
     assert {failure.engine_sha256 for failure in read_errors(out)} == {f"{engine['sha256']}+{other['sha256']}"}
     again = dataclasses.replace(options, mode="resume")
+    assert dry_run(folder, out, again)["batch_size"] == 4
     assert infer(folder, out, again).skipped == 30
-    with pytest.raises(BandrtError, match=r"hand_over was .* and is 'none'") as caught:
+    with pytest.raises(BandrtError, match=r"hand_over was fast \([0-9a-f]{12}\) and is 'none'") as caught:
         infer(folder, out, dataclasses.replace(again, hand_over=False))
     assert (caught.value.code, caught.value.exit_code) == ("engine-differs", 2)
     (out / "run.json").unlink()

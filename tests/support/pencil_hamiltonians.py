@@ -25,13 +25,16 @@ def cubic_band(kpoints: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(LEVEL_EV - 2.0 * HOPPING_EV * np.cos(2.0 * np.pi * kpoints).sum(axis=1))
 
 
-def cubic_hamiltonian(*, electrons: float = 2.0, a: float = LATTICE_CONSTANT, flat: bool = True) -> CrystalHamiltonian:
+def cubic_hamiltonian(
+    *, electrons: float = 2.0, a: float = LATTICE_CONSTANT, flat: bool = True, flat_ev: float = FLAT_EV
+) -> CrystalHamiltonian:
     """A simple cubic crystal of one atom with that band, above a flat level which two electrons fill.
 
     Args:
         electrons: in the cell.
         a: Å.
         flat: whether there is the flat level.
+        flat_ev: where it is.
     """
     steps = np.concatenate([np.eye(3, dtype=np.int64), -np.eye(3, dtype=np.int64)])
     own = np.diag([LEVEL_EV, *(N_ORBITALS - 1) * [FAR_EV]])
@@ -45,7 +48,7 @@ def cubic_hamiltonian(*, electrons: float = 2.0, a: float = LATTICE_CONSTANT, fl
         np.concatenate([np.zeros((1, 3), np.int64), steps]),
         np.stack([own, *len(steps) * [hop]]).astype(np.float32),
     )
-    levels = np.array([FLAT_EV] if flat else [])
+    levels = np.array([flat_ev] if flat else [])
     cell = standardize(Crystal.checked(a * np.eye(3), [11], [[0.0, 0.0, 0.0]]))
     return CrystalHamiltonian(
         original=cell.crystal,
@@ -54,5 +57,5 @@ def cubic_hamiltonian(*, electrons: float = 2.0, a: float = LATTICE_CONSTANT, fl
         terms=CellHamiltonian(hoppings, levels, np.zeros(len(levels), np.int64), electrons, None),
         zero_ev=0.0,
         is_metal=False,
-        band_gap=LEVEL_EV - 6.0 * HOPPING_EV - FLAT_EV,
+        band_gap=LEVEL_EV - 6.0 * HOPPING_EV - flat_ev,
     )

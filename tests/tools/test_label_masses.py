@@ -55,6 +55,23 @@ def test_twenty_insulators_and_more_have_the_masses_of_their_labels(stored: dict
         assert stored["summary"][carrier]["median_error"] < 0.3
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/how-to/spectra.md"])
+def test_pages_say_how_far_off_masses_are(page: str, stored: dict[str, Any]) -> None:
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    found = stored["summary"]
+    electrons, holes = (f"{100 * found[carrier]['lines_within_25_percent']:.0f} %" for carrier in ("electron", "hole"))
+    if page == "README.md":
+        assert f"{electrons} (electrons), {holes} (holes) within 25 % of DFT's" in text
+        return
+    assert f"of {found['n_crystals']} insulators" in text
+    assert f"{electrons} of the electrons' and {holes} of the holes' are within 25 %" in text
+    if page.endswith("spectra.md"):
+        errors = [
+            f"{100 * found[carrier][what]:.0f} %" for what in ("median_error", "wrong_sign") for carrier in ("electron", "hole")
+        ]
+        assert "more than {} and {}. The curvature has the wrong sign in {} and {}".format(*errors) in text
+
+
 def test_some_of_it_is_made_again(stored: dict[str, Any]) -> None:
     """The smallest crystals, of the first documents that were held out."""
     pytest.importorskip("onnxruntime")

@@ -246,7 +246,7 @@ def _draw_on(axes: Any, bands: BandsOnPath, drawn: list[Branch], inches: float, 
     axes.set_ylabel("energy (eV)", color=_INK)
     for side in axes.spines.values():
         side.set_linewidth(0.8)
-    _set_titles(axes, _title(bands), name, inches)
+    set_titles(axes, _title(bands), name, inches)
 
 
 def _length(drawn: list[Branch]) -> float:
@@ -254,7 +254,7 @@ def _length(drawn: list[Branch]) -> float:
     return float(np.clip(3.4 + 0.42 * len(drawn), 5.2, 14.0)) - _MARGIN_INCHES
 
 
-def _set_titles(axes: Any, title: str, name: str, inches: float) -> None:
+def set_titles(axes: Any, title: str, name: str, inches: float) -> None:
     """The title and, right of it or, where that is too narrow, above it, the name: no letter on another, none beyond the axes."""
     wide = _TITLE_INCHES * len(re.sub(r"\\bar|[${}_]", "", title))
     name = shortened(name, max(12, int(inches / _NAME_INCHES)))

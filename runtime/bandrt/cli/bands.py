@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from bandrt.bands.on_path import BandEdge
 from bandrt.cli import one_crystal, options
 from bandrt.spectra.bands import SampledBands, bands_along, bands_at
+from bandrt.spectra.crystal_hamiltonian import verdict
 from bandrt.spectra.dos import density_of_states
 from bandrt.spectra.kpoints import read_kpoints
 from bandrt.spectra.mesh import MAX_POINTS
@@ -19,12 +21,16 @@ from bandrt.spectra.zone import draw_zone
 
 @click.command("bands", short_help="Compute all bands of a crystal at any k-points.")
 @one_crystal.crystal_arguments()
-@click.option("--kpoints", metavar="FILE", type=options.PATH, help="k-points, a line each, three fractional coordinates.")
+@click.option(
+    "--kpoints", metavar="FILE", type=options.PATH,
+    help="k-points, a line each, three fractional coordinates, with or without a weight.",
+)  # fmt: skip
 @click.option("--path", metavar="LABELS", help="A path over labels of the crystal's k-path, such as G-X-W or GXW|UL.")
 @click.option("--original-cell", is_flag=True, help="k-points refer to the cell that is given, not to the standard primitive one.")
 @click.option(
-    "--bands", "n_bands", type=click.IntRange(2, MAX_POINTS), help="So many bands around half filling; all of them by default."
-)
+    "--bands", "n_bands", metavar="N", type=click.IntRange(2, MAX_POINTS),
+    help="So many bands around half filling, of an odd number one more above it; all of them by default.",
+)  # fmt: skip
 @click.option("--with-dos", is_flag=True, help="The density of states beside bands, in a figure.")
 @click.option("--zone", is_flag=True, help="Draw the Brillouin zone with the path in it, in the place of bands.")
 @one_crystal.energies_option("of a figure")
@@ -74,6 +80,8 @@ def command(
         raise click.UsageError("--with-dos and --zone are for figures; `bandrt dos` writes densities of states")
     if with_dos and zone:
         raise click.UsageError("--with-dos and --zone make two figures; choose one")
+    if original_cell and kind not in ("", "json", "csv"):
+        raise click.UsageError("--original-cell says in which cell k-points are told, and a figure tells none; leave it out")
     points = None if kpoints is None else read_kpoints(kpoints)
     found, name = one_crystal.hamiltonian(source, id, engine, threads, no_hand_over=no_hand_over)
     if points is not None:
@@ -97,12 +105,20 @@ def _lines(bands: SampledBands) -> list[str]:
     facts = {
         "crystal": f"{bands.crystal.formula}, {bands.space_group_symbol}",
         "bands": f"{n_bands}, {bands.rule.n_valence} of them filled or nearly so, at {n_kpoints} k-points",
-        "verdict": "metal" if bands.is_metal else f"gap {bands.of_crystal_ev:.3f} eV",
+        "verdict": verdict(bands.is_metal, bands.of_crystal_ev, bands.kpath_gap_ev),
     }
     if bands.is_metal:
         crossing = ", ".join(map(str, bands.crossing)) or "none"
         facts["cross the Fermi level"] = f"{crossing} (bands are counted from 0) at these k-points"
     else:
-        facts |= {"valence maximum": str(bands.vbm), "conduction minimum": str(bands.cbm)}
+        facts |= {"valence maximum": _told(bands, bands.vbm), "conduction minimum": _told(bands, bands.cbm)}
         facts["direct gap"] = f"{bands.direct_gap:.3f} eV at these k-points"
     return [f"{name}: {value}" for name, value in facts.items()]
+
+
+def _told(bands: SampledBands, edge: BandEdge | None) -> str:
+    """An edge, for people, at its k-point in the cell that is shown."""
+    if edge is None:
+        return "none"
+    a, b, c = (float(value) for value in bands.shown_kpoints[edge.kpoint_index])
+    return str(edge._replace(frac_kpoint=(a, b, c)))

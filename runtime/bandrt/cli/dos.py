@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from bandrt.cli import one_crystal, options
+from bandrt.spectra.crystal_hamiltonian import verdict
 from bandrt.spectra.dos import LEAST_STEP_EV, MOST_EV, STEP_EV, WINDOW_EV, DensityOfStates, density_of_states
 from bandrt.spectra.mesh import DENSITY, MAX_DENSITY, MAX_POINTS
 from bandrt.spectra.plot import draw_dos
@@ -83,7 +84,7 @@ def _lines(dos: DensityOfStates) -> list[str]:
     facts = {
         "crystal": f"{dos.crystal.formula}, {dos.electrons:g} electrons",
         "mesh": " x ".join(map(str, dos.mesh)),
-        "verdict": "metal" if dos.is_metal else f"gap {dos.band_gap:.3f} eV",
+        "verdict": verdict(dos.is_metal, dos.band_gap, dos.kpath_gap_ev),
     }
     if dos.vbm is not None and dos.cbm is not None and dos.direct_gap is not None:
         for name, edge in (("valence maximum", dos.vbm), ("conduction minimum", dos.cbm), ("direct gap", dos.direct_gap)):

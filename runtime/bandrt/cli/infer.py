@@ -16,7 +16,7 @@ import click
 from bandrt.cli import EXIT_SOME_FAILED, options, say_done
 from bandrt.cli.progress import Progress
 from bandrt.engine import DEFAULT_ENGINE
-from bandrt.manifest import MAX_BANDS
+from bandrt.manifest import MAX_BANDS, BandRule
 from bandrt.quoting import printable
 from bandrt.results.store import ERRORS, SET_ASIDE, SUMMARY, Mode
 from bandrt.run.infer import InferOptions, dry_run, infer, report_values
@@ -53,8 +53,8 @@ from bandrt.sources.tables import STRUCTURE_COLUMN
     "--max-atoms", type=click.IntRange(1), help="Of the largest primitive cell; on the CPU 600 by default, which takes 1.5 GB."
 )
 @click.option(
-    "--bands", type=click.IntRange(2, MAX_BANDS), metavar="N",
-    help="Bands to predict, half of them below the Fermi level: 6, or with the engine accurate any even number from there.",
+    "--bands", type=click.IntRange(BandRule().n_bands, MAX_BANDS), metavar="N",
+    help="Bands to predict, an even number, half of them below the Fermi level; 6 by default, more with the engine accurate alone.",
 )  # fmt: skip
 @options.device("cpu, cuda or cuda:N; by default the CPU, for a plan the first GPU.")
 @click.option("--batch-size", type=click.IntRange(1), help="Crystals per run of the model; what suits the device by default.")

@@ -19,14 +19,15 @@ from typing import Any
 from bandrt import __version__
 from bandrt.arguments import check_choices, check_kind, check_text, checked_whole, not_allowed
 from bandrt.contract import UNCERTAINTY
-from bandrt.engine import DEFAULT_ENGINE, chosen_bands, default_device, read_manifest
+from bandrt.engine import DEFAULT_ENGINE, SHIPPED_ENGINES, chosen_bands, default_device, read_manifest
 from bandrt.engine.cuda_driver import gpu_record
 from bandrt.engine.session import MAX_THREADS
 from bandrt.errors import OutputError, OutputInTheWayError, UsageError
-from bandrt.files import path_of, paths_of
+from bandrt.files import file_sha256, path_of, paths_of
 from bandrt.machine.versions import package_versions
 from bandrt.manifest import MAX_BANDS
 from bandrt.predict import Engine, EngineWarning, default_batch_size, load, unverified
+from bandrt.quoting import quoted, shortened
 from bandrt.results.store import Mode, check_store, read_run
 from bandrt.results.summary import RESERVED
 from bandrt.results.writer import Store
@@ -239,7 +240,7 @@ def _require_same(out: Path, before: Mapping[str, Any], record: Mapping[str, Any
     different = [(name, theirs[name], ours[name]) for name in ours if theirs.get(name, ours[name]) != ours[name]]
     if not different:
         return
-    said = ", ".join(f"{name} was {_short(old)} and is {_short(new)}" for name, old, new in different)
+    said = ", ".join(f"{name} was {_told(name, before, old)} and is {_told(name, record, new)}" for name, old, new in different)
     message = f"{out}: was begun with other choices: {said}; go on with what it has, or write to another folder"
     raise OutputInTheWayError("engine-differs" if different[0][0] in ("engine", "hand_over") else "options-differ", message)
 
@@ -259,9 +260,16 @@ def _deciding(record: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _short(value: Any) -> str:
-    """A choice, for people; of a checksum its beginning."""
-    return str(value)[:12] if isinstance(value, str) and len(value) == 64 else repr(value)
+def _told(name: str, record: Mapping[str, Any], value: Any) -> str:
+    """A choice, for people: an engine by its name or path, with the beginning of its checksum."""
+    engine = record.get("engine")
+    found = engine.get(name) if name == "hand_over" and isinstance(engine, Mapping) else engine if name == "engine" else None
+    short = str(value)[:12] if isinstance(value, str) and len(value) == 64 else quoted(value)
+    if not isinstance(found, Mapping) or "path" not in found:
+        return short
+    path = str(found["path"])
+    shipped = next((shipped for shipped, file in SHIPPED_ENGINES.items() if str(file) == path), None)
+    return f"{shipped or shortened(path)} ({short})"
 
 
 def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, options: InferOptions) -> dict[str, Any]:
@@ -276,6 +284,20 @@ def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, o
     rule = chosen_bands(manifest, options.bands, path=options.engine)
     device = default_device(options.engine) if options.device is None else options.device
     left, other = manifest.hand_over, other_engine(options.engine, manifest) if options.hand_over else None
+    before = _earlier_record(out) if options.mode == "resume" else {}
+    batch_size = options.batch_size or _recorded_batch_size(before) or default_batch_size(device)
+    named = "none" if other is None else {"path": str(other), "sha256": file_sha256(other)}
+    _require_same(
+        out,
+        before,
+        {
+            "engine": {"path": str(options.engine), "sha256": file_sha256(options.engine), "hand_over": named},
+            "options": {
+                "device": device, "bands": rule.n_bands, "batch_size": batch_size, "structure_column": options.structure_column,
+                "keep": list(options.keep),
+            },
+        },
+    )  # fmt: skip
     return {
         "inputs": sum(1 for _ in _found(inputs, out, options, RunReport())),
         "out": str(out),
@@ -287,7 +309,7 @@ def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, o
         **({"hand_over": f"{left.engine} ({' '.join(left.elements)})"} if other is not None and left is not None else {}),
         "device": device,
         "workers": _workers(options, device),
-        "batch_size": options.batch_size or default_batch_size(device),
+        "batch_size": batch_size,
     }
 
 

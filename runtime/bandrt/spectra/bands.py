@@ -13,7 +13,7 @@ from bandrt.bands.band_structure import DEGENERACY_EV
 from bandrt.bands.on_path import BandEdge, labelled_points
 from bandrt.crystal import Crystal
 from bandrt.kpaths.path import KPath
-from bandrt.manifest import BandRule
+from bandrt.manifest import ZERO_GAP_EV, BandRule
 from bandrt.quoting import shortened
 from bandrt.spectra.crystal_hamiltonian import CrystalHamiltonian, checked_kpoints
 from bandrt.spectra.documents import bands_document
@@ -28,7 +28,7 @@ class SampledBands:
     """Bands of a crystal at some k-points, on the energy scale of the engine's bands.
 
     Gap and edges are those over these k-points, which need not hold the crystal's own; `of_crystal_ev` is its gap. Whether it is a
-    metal is the engine's verdict.
+    metal is the engine's verdict, unless bands overlap at these k-points.
 
     Attributes:
         energies: (n_bands, K) eV, ascending along the band axis.
@@ -41,8 +41,9 @@ class SampledBands:
         space_group_symbol: e.g. ``Fm-3m``.
         rule: which bands would be filled: the lower `n_valence`.
         first_band: how many lower bands of the Hamiltonian are left out.
-        is_metal: by the engine's path and mesh.
-        of_crystal_ev: the gap of the crystal, likewise.
+        is_metal: by the engine's path and mesh, and these k-points.
+        of_crystal_ev: the gap of the crystal, by the engine's path and mesh; 0 for a metal.
+        kpath_gap_ev: that of the engine's path alone, see `CrystalHamiltonian.kpath_gap`.
         shown_kpoints: (K, 3), fractional in the reciprocal of `shown_crystal`.
         shown_crystal: the cell that k-points are told in: the primitive one, or that which the crystal came in.
         warnings: of the Hamiltonian.
@@ -63,6 +64,7 @@ class SampledBands:
     of_crystal_ev: float
     shown_kpoints: Floats
     shown_crystal: Crystal
+    kpath_gap_ev: float | None = None
     warnings: tuple[str, ...] = ()
     uncertainty_ev: float | None = None
 
@@ -128,6 +130,7 @@ class SampledBands:
             "n_kpoints": len(self.frac_kpoints),
             "is_metal": self.is_metal,
             "band_gap_ev": self.of_crystal_ev,
+            "band_gap_of_kpath_ev": self.kpath_gap_ev,
             "band_gap_of_these_kpoints_ev": self.band_gap,
             "direct_gap_of_these_kpoints_ev": self.direct_gap,
             "vbm_ev": None if vbm is None else vbm.energy,
@@ -211,6 +214,8 @@ def _sampled(hamiltonian: CrystalHamiltonian, lines: KPath | KLines, n_bands: in
         each = checked_whole("n_bands", n_bands, at_least=2) // 2
         first, end = max(0, half - each), min(end, half + n_bands - each)
     energies = hamiltonian.eigenvalues(lines.frac_kpoints)[:, first:end]
+    top, bottom = energies[:, half - first - 1].max(), energies[:, half - first].min()
+    is_metal = hamiltonian.is_metal or float(bottom - top) <= ZERO_GAP_EV
     return SampledBands(
         energies=np.ascontiguousarray(energies.T),
         frac_kpoints=lines.frac_kpoints,
@@ -222,8 +227,9 @@ def _sampled(hamiltonian: CrystalHamiltonian, lines: KPath | KLines, n_bands: in
         space_group_symbol=hamiltonian.cell.space_group_symbol,
         rule=BandRule(n_bands=end - first, n_valence=half - first),
         first_band=first,
-        is_metal=hamiltonian.is_metal,
-        of_crystal_ev=hamiltonian.band_gap,
+        is_metal=is_metal,
+        of_crystal_ev=0.0 if is_metal else hamiltonian.band_gap,
+        kpath_gap_ev=hamiltonian.kpath_gap,
         shown_kpoints=hamiltonian.to_original(lines.frac_kpoints) if original_cell else lines.frac_kpoints,
         shown_crystal=hamiltonian.original if original_cell else hamiltonian.crystal,
         warnings=hamiltonian.warnings,

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.arguments import not_allowed
+from bandrt.bands.band_structure import gaps
+from bandrt.bands.frame import out_of_frame
 from bandrt.batch import pad
 from bandrt.contract import N_ORBITALS, UNCERTAINTY
 from bandrt.crystal import Crystal
@@ -26,8 +28,9 @@ from bandrt.hamiltonian.bloch import BlochSum
 from bandrt.hamiltonian.cell import CellHamiltonian, cell_hamiltonian
 from bandrt.hamiltonian.derivatives import SmoothHamiltonian
 from bandrt.hamiltonian.eigenvalues import eigenstates, eigenvalues
-from bandrt.hamiltonian.filling import n_filled
+from bandrt.hamiltonian.filling import Filled, n_filled
 from bandrt.kpaths.path import KPath
+from bandrt.manifest import BandRule
 from bandrt.quoting import shortened
 from bandrt.symmetry.standard_cell import StandardCell
 
@@ -38,6 +41,8 @@ ORBITAL_NAMES = ("s", "px", "py", "pz", "dxy", "dyz", "dxz", "dx2", "dz2")
 SHELLS = ("s", "p", "d")
 FARTHEST = 1e6
 """Of fractional coordinates of a k-point: of larger ones rounding would leave nothing of where in the zone they are."""
+SAME_GAP_EV = 0.01
+"""Gaps that differ by no more are told as one."""
 L_OF_ORBITAL = (0, 1, 1, 1, 2, 2, 2, 2, 2)
 
 
@@ -81,6 +86,7 @@ class CrystalHamiltonian:
         zero_ev: where the zero lies on that scale.
         is_metal: whether the engine says that it is one, by its path and its own mesh.
         band_gap: eV, likewise; 0 for a metal.
+        kpath_gap: eV, that of the engine's band structure, which knows the path alone; 0 for a metal. None where it gives none.
         uncertainty_ev: mean absolute error to expect of the energies; None where the engine does not estimate it.
         warnings: why that may be more, as of a prediction.
         threads: CPU threads that are used.
@@ -93,6 +99,7 @@ class CrystalHamiltonian:
     zero_ev: float
     is_metal: bool
     band_gap: float
+    kpath_gap: float | None = None
     uncertainty_ev: float | None = None
     warnings: tuple[str, ...] = ()
     threads: int = 1
@@ -193,6 +200,21 @@ class CrystalHamiltonian:
         return energies
 
 
+def verdict(is_metal: bool, band_gap: float, kpath_gap: float | None) -> str:
+    """Metal or gap in words, and what the k-path alone says where that is something else.
+
+    Args:
+        is_metal: over a mesh.
+        band_gap: eV, likewise.
+        kpath_gap: eV, see `CrystalHamiltonian`.
+    """
+    found = "metal" if is_metal else f"gap {band_gap:.3f} eV"
+    if kpath_gap is None or (is_metal == (kpath_gap == 0.0) and abs(kpath_gap - band_gap) <= SAME_GAP_EV):
+        return found
+    on_path = f"gap {kpath_gap:.3f} eV" if kpath_gap else "metal"
+    return f"{found}; on the k-path alone, as in `bandrt infer`, {on_path}"
+
+
 def checked_kpoints(kpoints: Any) -> NDArray[np.float64]:
     """k-points as an array (K, 3) of numbers in reach.
 
@@ -259,9 +281,16 @@ def hamiltonian_of(session: Session, original: Crystal, cell: StandardCell, feat
         zero_ev=0.0,
         is_metal=filled.is_metal,
         band_gap=filled.band_gap,
+        kpath_gap=_kpath_gap(filled, session.manifest.bands),
         uncertainty_ev=None if uncertainty is None else expected_error(uncertainty, doubts),
         warnings=doubts,
         threads=session.threads,
     )
     last = of_model.eigenvalues(features.kpoints[:1])[0, of_model.n_filled - 1]  # the first k-point is always computed
     return replace(of_model, zero_ev=float(last - filled.energies[len(filled.energies) // 2 - 1, 0]))
+
+
+def _kpath_gap(filled: Filled, rule: BandRule) -> float | None:
+    """The gap that a band structure of the path has; None where it lacks bands."""
+    energies, own = out_of_frame(filled.around(rule).astype(np.float32), rule)
+    return None if np.isnan(energies).any() else float(gaps(energies, own)[0])

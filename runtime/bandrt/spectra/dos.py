@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bandrt.arguments import check_kind, checked_number, not_allowed
 from bandrt.crystal import Crystal
 from bandrt.hamiltonian.filling import is_odd
+from bandrt.manifest import ZERO_GAP_EV
 from bandrt.quoting import shortened
 from bandrt.spectra.crystal_hamiltonian import SHELLS, CrystalHamiltonian, Orbital, States
 from bandrt.spectra.documents import complete_dos_document
@@ -66,11 +67,12 @@ class DensityOfStates:
         electrons: in it.
         mesh: points along each reciprocal vector.
         efermi: eV: of a metal the level below which so many states lie, of an insulator mid-gap.
-        is_metal: whether filled and empty bands overlap, or a band is half full.
+        is_metal: whether filled and empty bands overlap or touch, here or for the engine itself, or a band is half full.
         vbm: the valence maximum, over the mesh and the engine's k-path, whose corners a mesh may miss; None of a metal.
         cbm: the conduction minimum, likewise.
         direct_gap: eV, the least distance between filled and empty bands at one of these k-points, and where; None of a metal.
         crossing: bands that cross the Fermi level, of a metal.
+        kpath_gap_ev: that of the engine's path alone, see `CrystalHamiltonian.kpath_gap`.
         warnings: of the Hamiltonian.
         uncertainty_ev: mean absolute error to expect of the energies.
     """
@@ -89,6 +91,7 @@ class DensityOfStates:
     cbm: Edge | None
     direct_gap: Edge | None
     crossing: tuple[CrossingBand, ...]
+    kpath_gap_ev: float | None = None
     warnings: tuple[str, ...] = ()
     uncertainty_ev: float | None = None
 
@@ -167,6 +170,7 @@ class DensityOfStates:
             "mesh": list(self.mesh),
             "is_metal": self.is_metal,
             "band_gap_ev": self.band_gap,
+            "band_gap_of_kpath_ev": self.kpath_gap_ev,
             "efermi_ev": self.efermi,
             "vbm_ev": None if self.vbm is None else self.vbm.energy,
             "vbm_kpoint": None if self.vbm is None else list(self.vbm.frac_kpoint),
@@ -246,6 +250,7 @@ def density_of_states(
         crystal=hamiltonian.crystal,
         electrons=hamiltonian.electrons,
         mesh=sizes,
+        kpath_gap_ev=hamiltonian.kpath_gap,
         warnings=hamiltonian.warnings,
         uncertainty_ev=hamiltonian.uncertainty_ev,
         **facts,
@@ -301,7 +306,8 @@ def _facts(hamiltonian: CrystalHamiltonian, energies: Floats, kpoints: Floats, z
     half = hamiltonian.n_filled
     kpoints = np.concatenate([kpoints, hamiltonian.kpath.frac_kpoints])
     top, bottom = np.concatenate([energies, hamiltonian.eigenvalues(hamiltonian.kpath.frac_kpoints)])[:, half - 1 : half + 1].T
-    is_metal = is_odd(hamiltonian.electrons) or float(bottom.min()) <= float(top.max())
+    overlap = is_odd(hamiltonian.electrons) or float(bottom.min()) - float(top.max()) <= ZERO_GAP_EV
+    is_metal = hamiltonian.is_metal or overlap  # of a coarse mesh, the engine's own may know better
     if not is_metal:
         apart = bottom - top
         vbm = Edge(float(top.max()), _place(kpoints, int(top.argmax())))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bandrt.errors import BandrtError, UsageError
 from bandrt.files import require_there
 from bandrt.kpaths.path import KPath
+from bandrt.limits import MAX_KPOINTS, MAX_KPOINTS_BYTES
 from bandrt.quoting import quoted
 from bandrt.symmetry.standard_cell import StandardCell
 
@@ -23,7 +24,6 @@ POINTS_PER_ANGSTROM = 60.0
 """k-points per 1/Å of a path: about 250 on that of a small crystal."""
 LEAST_STEPS = 10
 """Of a segment."""
-MAX_KPOINTS = 1_000_000
 GAMMA = ("Γ", "G", "GAMMA", "\\GAMMA")
 _SAME_PLACE = 1e-6
 
@@ -46,19 +46,24 @@ class KLines:
 
 
 def read_kpoints(path: Path) -> Floats:
-    """Read fractional k-points, (K, 3): a line each, of three numbers and maybe more, or a list in JSON (``*.json``).
+    """Read fractional k-points, (K, 3): a line each, of three numbers and maybe a weight, or a list in JSON (``*.json``).
 
-    Empty lines, and what follows a ``#``, are passed over; numbers may be parted by commas, and be fractions such as ``1/3``.
+    Empty lines, and what follows a ``#``, are passed over; numbers may be parted by commas, and be fractions such as ``1/3``. A
+    weight changes nothing of bands.
 
     Raises:
         NotFoundError: ``file-not-found``.
-        BandrtError: ``bad-kpoints``, naming the line.
+        BandrtError: ``bad-kpoints``, naming the line, or for more than `bandrt.limits.MAX_KPOINTS`.
     """
     path = require_there(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            read = file.read(MAX_KPOINTS_BYTES + 1)
+        text = read.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise BandrtError("bad-kpoints", f"{path}: cannot be read as text ({error})") from error
+    if len(read) > MAX_KPOINTS_BYTES:
+        raise BandrtError("bad-kpoints", f"{path}: is larger than {MAX_KPOINTS_BYTES // 2**20} MiB, too much for k-points")
     if path.suffix.lower() == ".json":
         return _of_json(text, path)
     points = []
@@ -67,11 +72,16 @@ def read_kpoints(path: Path) -> Floats:
         if not words:
             continue
         try:
-            points.append([_number(word) for word in words[:3]])
+            numbers = [_number(word) for word in words[:5]]
         except (ValueError, ZeroDivisionError):
-            points.append([])
-        if len(points[-1]) != 3 or not np.isfinite(points[-1]).all():
-            raise BandrtError("bad-kpoints", f"{path}: line {number} is {quoted(line)}; a k-point is three numbers")
+            numbers = []
+        if len(numbers) not in (3, 4) or not np.isfinite(numbers).all():
+            raise BandrtError(
+                "bad-kpoints", f"{path}: line {number} is {quoted(line)}; a k-point is three numbers, with or without a weight"
+            )
+        points.append(numbers[:3])
+        if len(points) > MAX_KPOINTS:
+            break
     return _checked(points, path)
 
 
@@ -94,7 +104,8 @@ def _of_json(text: str, path: Path) -> Floats:
 
 def _checked(points: Any, path: Path) -> Floats:
     if not 0 < len(points) <= MAX_KPOINTS:
-        raise BandrtError("bad-kpoints", f"{path}: holds {len(points)} k-points, 1 to {MAX_KPOINTS} are possible")
+        many = f"more than {MAX_KPOINTS}" if len(points) else "no"
+        raise BandrtError("bad-kpoints", f"{path}: holds {many} k-points, 1 to {MAX_KPOINTS} are possible")
     return np.array(points, np.float64)
 
 

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from bandrt.arguments import check_kind
 from bandrt.errors import InputError
-from bandrt.spectra.crystal_hamiltonian import CrystalHamiltonian
+from bandrt.manifest import ZERO_GAP_EV
+from bandrt.spectra.crystal_hamiltonian import CrystalHamiltonian, verdict
 from bandrt.spectra.mesh import mesh_sizes, zone_mesh
 
 Floats = NDArray[np.float64]
@@ -126,16 +127,25 @@ def band_edges(hamiltonian: CrystalHamiltonian, *, density: float = SEARCH_DENSI
     """
     check_kind("hamiltonian", hamiltonian, CrystalHamiltonian)
     if hamiltonian.is_metal:
-        name = hamiltonian.crystal.formula
-        raise InputError(
-            "no-band-edges", f"{name}: is a metal by this engine, without band edges that have masses", stage="predict"
-        )
+        raise _no_edges(hamiltonian)
     mesh = zone_mesh(mesh_sizes(hamiltonian.cell, density), hamiltonian.cell.rotations)
     points = np.concatenate([mesh.frac_kpoints, hamiltonian.kpath.frac_kpoints])
     energies = hamiltonian.eigenvalues(points)
     step = float((np.linalg.norm(hamiltonian.crystal.reciprocal, axis=1) / np.array(mesh.sizes)).max())
     hole, electron = (_edge(hamiltonian, carrier, points, energies, step) for carrier in ("hole", "electron"))
+    if electron.energy - hole.energy <= ZERO_GAP_EV:
+        raise _no_edges(hamiltonian)
     return hole, electron
+
+
+def _no_edges(hamiltonian: CrystalHamiltonian) -> InputError:
+    """The error of a metal."""
+    said = verdict(True, 0.0, hamiltonian.kpath_gap)
+    return InputError(
+        "no-band-edges",
+        f"{hamiltonian.crystal.formula}: has no band edges that have masses; by this engine it is a {said}",
+        stage="predict",
+    )
 
 
 def masses_document(hamiltonian: CrystalHamiltonian, edges: tuple[BandExtremum, BandExtremum]) -> dict[str, Any]:

@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 
 from bandrt.arguments import check_choice, check_kind, not_allowed
 from bandrt.bands.on_path import BandsOnPath
-from bandrt.bands.plot import axes_or_new, branches, inches_of, plot, pretty_formula, require_matplotlib, set_path_axis, ticks
+from bandrt.bands.plot import (
+    axes_or_new,
+    branches,
+    inches_of,
+    plot,
+    pretty_formula,
+    require_matplotlib,
+    set_path_axis,
+    set_titles,
+    ticks,
+)
 from bandrt.spectra.dos import DensityOfStates
 
 Floats = NDArray[np.float64]
@@ -100,8 +110,8 @@ def draw_dos(dos: DensityOfStates, *, by: str = "element", window: tuple[float, 
 
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = plot_dos(dos, figure.add_subplot(), by=by, window=window)
-    axes.set_title(f"{pretty_formula(dos.crystal.formula)}   {dos.verdict}", loc="left", fontsize=12, color=_INK)
-    axes.set_title(name, loc="right", fontsize=8, color="#666666", parse_math=False)
+    _lay_out(figure)
+    set_titles(axes, f"{pretty_formula(dos.crystal.formula)}   {dos.verdict}", name, inches_of(axes))
     return figure
 
 
@@ -140,6 +150,8 @@ def draw_bands(
     widths = [width for _ in bands for width in ((_BANDS_INCHES, _DOS_INCHES) if dos else (_BANDS_INCHES,))]
     figure = Figure(figsize=(sum(widths) + 0.7, _HEIGHT_INCHES), layout="constrained")
     axes = figure.subplots(1, len(widths), sharey=True, squeeze=False, width_ratios=widths)[0]
+    axes[0].set_ylabel("energy (eV)")
+    _lay_out(figure)
     each = 2 if dos else 1
     for index, one in enumerate(bands):
         own = axes[each * index]
@@ -206,6 +218,11 @@ def mean_error(predicted: BandsOnPath, reference: BandsOnPath) -> float:
 def element_colors(symbols: Sequence[str]) -> Mapping[str, str]:
     """A colour for each element of a crystal."""
     return {symbol: PALETTE[place % len(PALETTE)] for place, symbol in enumerate(dict.fromkeys(symbols))}
+
+
+def _lay_out(figure: Any) -> None:
+    """Give axes the places that they will have: titles are set by how wide they are."""
+    figure.get_layout_engine().execute(figure)
 
 
 def _parts(dos: DensityOfStates, by: str) -> list[tuple[str, Floats, dict[str, Any]]]:

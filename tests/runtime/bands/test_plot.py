@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from itertools import combinations, pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from bandrt.errors import ArgumentError, MissingPackageError
 from bandrt.features import featurize_crystal
 from bandrt.manifest import BandRule
 from bandrt.recipe import KpathRecipe, Recipe
+from tests.support.figure_texts import first_line
 
 pytest.importorskip("matplotlib")
 
@@ -103,14 +103,6 @@ def test_edges_are_marked_wherever_their_kpoint_is_drawn() -> None:
     assert "1.00 eV direct gap" in axes.get_title(loc="left")
     assert axes.get_title(loc="right") == "GaAs"
     assert "mid-gap" in [text.get_text() for text in axes.texts]
-
-
-def first_line(title: Any, renderer: Any) -> Any:
-    """Where the first line of a text is drawn: the second, if there is one, is empty."""
-    box = title.get_window_extent(renderer)
-    if title.get_text().endswith("\n"):
-        box.y0 = box.y1 - 1.2 * title.get_fontsize() * title.get_figure().dpi / 72
-    return box
 
 
 @pytest.mark.parametrize("name", ["", "GaAs", "POSCAR_a_name_that_is_long_mp-924128", "long_" * 40])

@@ -63,6 +63,24 @@ def test_bands_at_k_points_of_a_file_are_those_of_its_lines(magnesia: str, tmp_p
     assert np.array(document["bands"]["1"]).shape == (6, 3)
 
 
+def test_edges_are_told_in_the_cell_that_is_asked_for(tmp_path: Path, capsys: Captured) -> None:
+    """On a path, too; the cell that is given is the cubic one of MgO."""
+    pytest.importorskip("onnxruntime")
+    crystal = tmp_path / "cubic.vasp"
+    places = "0 0 0\n0 .5 .5\n.5 0 .5\n.5 .5 0\n.5 .5 .5\n.5 0 0\n0 .5 0\n0 0 .5\n"
+    crystal.write_text(f"MgO\n4.19\n1 0 0\n0 1 0\n0 0 1\nMg O\n4 4\ndirect\n{places}", encoding="utf-8")
+    both = []
+    for more in ([], ["--original-cell"]):
+        assert run(["bands", str(crystal), "--path", "L-X", "--threads", "1", *more]) == 0
+        told = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
+        place = told["valence maximum"].partition("(")[2].rstrip(")")
+        assert run(["bands", str(crystal), "--path", "L-X", "--threads", "1", "--json", *more]) == 0
+        found = json.loads(capsys.readouterr().out)["vbm_kpoint"]
+        assert [float(number) for number in place.split(", ")] == pytest.approx(found, abs=1e-4)
+        both.append(found)
+    assert not np.allclose(*both)
+
+
 def test_what_is_found_is_told_without_a_file(results: Path, capsys: Captured) -> None:
     assert run(["bands", str(results), "CuAu_mp-522", "--threads", "1"]) == 0
     said = capsys.readouterr()
@@ -127,6 +145,7 @@ def test_what_cannot_be_done_is_said_with_a_code(command: str, more: list[str], 
         ["bands", "a.cif", "--with-dos", "-o", "a.json"],
         ["bands", "a.cif", "--zone", "-o", "a.json"],
         ["bands", "a.cif", "--zone", "--with-dos", "-o", "a.png"],
+        ["bands", "a.cif", "--path", "GX", "--original-cell", "-o", "a.png"],
         ["bands", "a.cif", "-o", "a.xlsx"],
         ["bands", "a.cif", "-o", "a.png", "--window", "3"],
         ["dos", "a.cif", "--window", "3:1"],

@@ -111,6 +111,8 @@ def test_a_figure_draws_every_band_the_valence_half_apart(outs: tuple[Path, Path
 
 
 def test_an_engine_that_knows_six_bands_refuses_more(crystals: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["infer", str(crystals), "-o", str(tmp_path / "out"), "--bands", "4"]) == 2
+    assert "4 is not in the range 6<=x<=1000" in capsys.readouterr().err
     assert run(["infer", str(crystals), "-o", str(tmp_path / "out"), "--engine", "fast", "--bands", "12"]) == 1
     assert "[bands-fixed]" in (said := capsys.readouterr().err)
     assert "accurate" in said

@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 
 from bandrt.cli import run as bandrt
+from bandrt.engine.onnx.file import with_checksum
 from bandrt.errors import OutputError
+from bandrt.files import file_sha256
 from bandrt.results import writer as writer_module
 from bandrt.results.parts import part_arrays
 from bandrt.results.store import read, read_errors
-from bandrt.run.infer import InferOptions, infer
+from bandrt.run.infer import InferOptions, dry_run, infer
 from bandrt.run.interrupt import Interrupted
 from bandrt.run.pipeline import RunReport
 from bandrt.sources.source import text_sha256
@@ -96,14 +98,21 @@ def test_a_run_is_not_gone_on_with_by_other_choices(tiny_engine: Path, tmp_path:
     infer(folder, out, InferOptions(engine=tiny_engine, batch_size=4))
     before = (out / "run.json").read_bytes()
     other = tmp_path / "other.onnx"
-    other.write_bytes(tiny_engine.read_bytes() + b"\0")
+    other.write_bytes(with_checksum(tiny_engine.read_bytes() + b"\x72\x00"))  # an empty metadata entry: another file
+    engines = (
+        rf"engine was \S*{tiny_engine.name} \({file_sha256(tiny_engine)[:12]}\) and is \S*other.onnx \({file_sha256(other)[:12]}\)"
+    )
     for choice, code, said in (
         ({"batch_size": 5}, "options-differ", "batch_size was 4 and is 5"),
         ({"structure_column": "text"}, "options-differ", "structure_column was 'cif' and is 'text'"),
+        ({"engine": other}, "engine-differs", engines),
     ):
-        with pytest.raises(OutputError, match=said) as caught:
-            infer(folder, out, InferOptions(engine=tiny_engine, mode="resume", **choice))  # type: ignore[arg-type]
-        assert (caught.value.code, caught.value.exit_code) == (code, 2)
+        options = InferOptions(**{"engine": tiny_engine, "mode": "resume"} | choice)  # type: ignore[arg-type]
+        for resumed in (infer, dry_run):
+            with pytest.raises(OutputError, match=said) as caught:
+                resumed(folder, out, options)
+            assert (caught.value.code, caught.value.exit_code) == (code, 2)
+    assert dry_run(folder, out, InferOptions(engine=tiny_engine, mode="resume"))["batch_size"] == 4
     assert (out / "run.json").read_bytes() == before
     report = infer(folder, out, InferOptions(engine=tiny_engine, mode="resume", workers=2, threads=1))
     assert report.skipped == 10

@@ -12,6 +12,7 @@ import bandrt
 from bandrt.bands.on_path import segments
 from bandrt.crystal import Crystal
 from bandrt.errors import ArgumentError, BandrtError, UsageError
+from bandrt.spectra import kpoints
 from bandrt.spectra.bands import bands_along, bands_at
 from bandrt.spectra.crystal_hamiltonian import CrystalHamiltonian
 from bandrt.spectra.kpoints import parse_path, read_kpoints
@@ -158,6 +159,7 @@ def test_k_points_are_read_from_lines_and_from_json(tmp_path: Path) -> None:
     ("name", "text"),
     [
         ("k.txt", "0 0\n"), ("k.txt", "0 0 x\n"), ("k.txt", "0 0 1/0\n"), ("k.txt", "# none\n"), ("k.txt", "0 0 nan\n"),
+        ("k.txt", "0 0 0 X\n"), ("k.txt", "0 0 0 1 1\n"), ("k.txt", "0 0 0 ! X\n"), ("k.json", "[[0, 0, 0, 1]]"),
         ("k.json", "{}"), ("k.json", "[1, 2]"), ("k.json", "["), ("k.json", "[]"),
     ],
 )  # fmt: skip
@@ -167,6 +169,17 @@ def test_a_file_of_something_else_is_refused(name: str, text: str, tmp_path: Pat
         read_kpoints(tmp_path / name)
     assert caught.value.code == "bad-kpoints"
     assert name in caught.value.message
+
+
+@pytest.mark.parametrize(("limit", "most"), [("MAX_KPOINTS_BYTES", 500), ("MAX_KPOINTS", 20)])
+@pytest.mark.parametrize("ending", ["txt", "json"])
+def test_a_file_of_too_many_is_refused(limit: str, most: int, ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kpoints, limit, most)
+    file = tmp_path / f"k.{ending}"
+    file.write_text(json.dumps(100 * [[0, 0, 0]]) if ending == "json" else 100 * "0 0 0\n", encoding="utf-8")
+    with pytest.raises(BandrtError, match="too much for k-points" if limit == "MAX_KPOINTS_BYTES" else "more than 20") as caught:
+        read_kpoints(file)
+    assert caught.value.code == "bad-kpoints"
 
 
 def test_what_is_no_hamiltonian_is_refused() -> None:

@@ -11,7 +11,7 @@ import pytest
 import bandrt
 from bandrt.crystal import Crystal
 from bandrt.errors import ArgumentError, EngineError, InputError, UsageError
-from bandrt.spectra.crystal_hamiltonian import ORBITAL_NAMES, CrystalHamiltonian
+from bandrt.spectra.crystal_hamiltonian import ORBITAL_NAMES, CrystalHamiltonian, verdict
 from tests.support.pencil_hamiltonians import cubic_band, cubic_hamiltonian
 
 ROUNDING_EV = 2e-4
@@ -184,3 +184,30 @@ def test_of_a_crystal_that_is_handed_over_only_what_is_asked_for_with_that_in_mi
 def test_k_points_of_which_rounding_leaves_nothing_are_refused(magnesia: CrystalHamiltonian) -> None:
     with pytest.raises(ArgumentError, match="at most 1e"):
         magnesia.eigenvalues([[1e30, 0.0, 0.0]])
+
+
+def test_the_gap_of_the_path_is_that_of_a_prediction(
+    accurate: bandrt.Engine, magnesia: CrystalHamiltonian, alloy: CrystalHamiltonian
+) -> None:
+    for own in (magnesia, alloy):
+        [predicted] = accurate.predict([own.original])
+        assert isinstance(predicted, bandrt.Prediction)
+        assert own.kpath_gap == pytest.approx(predicted.band_structure.band_gap, abs=1e-5)
+        assert (own.kpath_gap == 0.0) is predicted.band_structure.is_metal
+
+
+@pytest.mark.parametrize(
+    ("is_metal", "band_gap", "kpath_gap", "said"),
+    [
+        (True, 0.0, 0.0, "metal"),
+        (True, 0.0, None, "metal"),
+        (False, 1.0, 1.005, "gap 1.000 eV"),
+        (False, 1.0, 1.2, "gap 1.000 eV; on the k-path alone, as in `bandrt infer`, gap 1.200 eV"),
+        (True, 0.0, 0.005, "metal; on the k-path alone, as in `bandrt infer`, gap 0.005 eV"),
+        (False, 0.005, 0.0, "gap 0.005 eV; on the k-path alone, as in `bandrt infer`, metal"),
+    ],
+)
+def test_what_the_path_alone_says_stands_beside_where_it_is_something_else(
+    is_metal: bool, band_gap: float, kpath_gap: float | None, said: str
+) -> None:
+    assert verdict(is_metal, band_gap, kpath_gap) == said

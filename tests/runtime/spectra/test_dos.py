@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 import bandrt
-from bandrt.errors import ArgumentError
+from bandrt.errors import ArgumentError, InputError
 from bandrt.hamiltonian.filling import fermi_level
+from bandrt.manifest import ZERO_GAP_EV
+from bandrt.spectra.bands import bands_at
 from bandrt.spectra.crystal_hamiltonian import CrystalHamiltonian
 from bandrt.spectra.dos import DensityOfStates, density_of_states
+from bandrt.spectra.masses import band_edges
 from bandrt.spectra.mesh import zone_mesh
 from tests.support.pencil_hamiltonians import FLAT_EV, HOPPING_EV, LEVEL_EV, cubic_band, cubic_hamiltonian
 
@@ -121,6 +124,26 @@ def test_a_half_full_band_is_a_metal_with_its_level_in_the_middle() -> None:
     assert [one.band for one in dos.crossing] == [1]
     assert dos.band_gap == 0.0
     assert dos.summary()["vbm_ev"] is None
+
+
+def test_bands_that_touch_are_a_metal_as_everywhere() -> None:
+    """Half an meV, which rounding could make of nothing."""
+    touching = cubic_hamiltonian(flat_ev=LEVEL_EV - 6.0 * HOPPING_EV - 0.5 * ZERO_GAP_EV)
+    assert density_of_states(touching, mesh=(4, 4, 4), window=(-2.0, 12.0), step=0.1).is_metal
+    assert bands_at(touching, [[0.0, 0.0, 0.0]]).is_metal
+    assert not bands_at(touching, [[0.5, 0.0, 0.0]]).is_metal
+    with pytest.raises(InputError) as caught:
+        band_edges(touching)
+    assert caught.value.code == "no-band-edges"
+
+
+def test_what_the_engine_calls_a_metal_no_mesh_makes_an_insulator() -> None:
+    metal = dataclasses.replace(cubic_hamiltonian(), is_metal=True, band_gap=0.0, kpath_gap=0.06)
+    dos = density_of_states(metal, mesh=(2, 2, 2), window=(-2.0, 12.0), step=0.1)
+    assert (dos.is_metal, dos.band_gap, dos.vbm) == (True, 0.0, None)
+    assert dos.summary()["band_gap_of_kpath_ev"] == bands_at(metal, [[0.0, 0.0, 0.0]]).summary()["band_gap_of_kpath_ev"] == 0.06
+    with pytest.raises(InputError, match=r"a metal; on the k-path alone, as in `bandrt infer`, gap 0.060 eV"):
+        band_edges(metal)
 
 
 def test_a_cubic_band_has_the_states_of_its_cosines() -> None:

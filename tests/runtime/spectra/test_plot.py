@@ -19,6 +19,7 @@ from bandrt.spectra.dos import DensityOfStates, density_of_states
 from bandrt.spectra.plot import draw_bands, draw_dos, energy_range, mean_error, plot_dos, plot_over
 from bandrt.spectra.zone import draw_zone, plot_zone, zone_edges
 from bandrt.symmetry.standard_cell import standardize
+from tests.support.figure_texts import first_line
 
 pytest.importorskip("matplotlib")
 from matplotlib.figure import Figure
@@ -72,15 +73,16 @@ def test_bands_and_density_share_their_energies(bands: SampledBands, dos: Densit
     assert axes[2].get_ylabel() == ""
 
 
+@pytest.mark.parametrize("name", ["mp-1265", "a name of some length", 6 * "a very long name "])
 @pytest.mark.parametrize("make", ["bands", "dos"])
-def test_no_text_is_cut_off_or_on_another(make: str, bands: SampledBands, dos: DensityOfStates) -> None:
-    figure = draw_bands([bands], [dos], names=["a name of some length"]) if make == "bands" else draw_dos(dos, name="mp-1265")
+def test_no_text_is_cut_off_or_on_another(make: str, name: str, bands: SampledBands, dos: DensityOfStates) -> None:
+    figure = draw_bands([bands], [dos], names=[name]) if make == "bands" else draw_dos(dos, name=name)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure).draw()
     renderer, frame = figure.canvas.get_renderer(), figure.bbox
     titles = [t for ax in figure.axes for t in (ax.title, ax._left_title, ax._right_title, *ax.texts) if t.get_text().strip()]
-    boxes = [title.get_window_extent(renderer) for title in titles]
+    boxes = [first_line(title, renderer) for title in titles]
     assert boxes
     for box in boxes:
         assert frame.x0 <= box.x0 < box.x1 <= frame.x1
@@ -88,6 +90,11 @@ def test_no_text_is_cut_off_or_on_another(make: str, bands: SampledBands, dos: D
     names = [box for title, box in zip(titles, boxes, strict=True) if title not in figure.axes[0].texts]
     for one, other in pairwise(names):
         assert not one.overlaps(other)
+
+
+def test_a_short_name_stands_beside_the_title(bands: SampledBands, dos: DensityOfStates) -> None:
+    figure = draw_bands([bands], [dos], names=["MgO_mp-1265.vasp"])
+    assert figure.axes[0].get_title(loc="right") == "MgO_mp-1265.vasp"
 
 
 def test_figures_are_written_with_their_maker(tmp_path: Path, dos: DensityOfStates) -> None:
