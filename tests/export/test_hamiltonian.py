@@ -15,7 +15,7 @@ import torch
 
 from bandrt.batch import pad
 from bandrt.cli import run
-from bandrt.contract import HAMILTONIAN_NAMES, INPUT_NAMES
+from bandrt.contract import HAMILTONIAN_NAMES, INPUT_NAMES, NETWORK_INPUTS
 from bandrt.domain import little_known
 from bandrt.engine import SHIPPED_ENGINES, open_session, read_manifest
 from bandrt.errors import EngineError, UsageError
@@ -77,7 +77,7 @@ def features() -> list[Features]:
 def test_the_manifest_says_what_the_engine_is(made: Made, solver: Solver) -> None:
     manifest, checkpoint = read_manifest(made.engines[solver]), load_hamiltonian(made.checkpoint)
     assert (manifest.variant, manifest.solver, manifest.precision) == ("hamiltonian", solver, "fp32")
-    assert manifest.inputs == INPUT_NAMES
+    assert manifest.inputs == (INPUT_NAMES if solver == "graph" else NETWORK_INPUTS)
     assert manifest.outputs == ("band_energies", "uncertainty_ev")
     assert manifest.recipe == HAMILTONIAN_RECIPE
     assert manifest.bands == BandRule(metal_tolerance_ev=METAL_TOLERANCE_EV)
