@@ -55,6 +55,30 @@ def network() -> ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
+def network_of_the_contract() -> ModelProto:
+    """A network with the inputs of an engine, that is none."""
+    from onnx import TensorProto, helper
+
+    from bandrt_export.eigensolver.graph import FLOAT, Graph
+
+    graph = Graph.new("network/")
+    numbers, distance = graph.value("atomic_numbers", int(TensorProto.INT32)).cast(FLOAT), graph.value("neighbor_distance")
+    given = {
+        "hoppings": distance.unsqueeze(3, 4) * graph.constant(np.ones((9, 9))),
+        "on_site": numbers.unsqueeze(2, 3) * graph.constant(np.eye(9)),
+        "flat_levels": numbers.unsqueeze(2) * graph.constant(np.ones(9)),
+        "electrons": numbers.sum(1, keepdims=False),
+        "uncertainty_ev": distance.sum(1, 2, keepdims=False),
+    }
+    proto = network()
+    graph.nodes.extend(helper.make_node("Identity", [value.name], [name]) for name, value in given.items())
+    for kept, values in ((proto.graph.node, graph.nodes), (proto.graph.initializer, graph.constants.tensors.values())):
+        del kept[:]
+        kept.extend(values)
+    del proto.graph.input[:]
+    return proto
+
+
 def batch_of(
     crystals: Sequence[tuple[Pairs, RealSpace]], kpoints: NDArray[Any], *, sizes: Mapping[str, int] | None = None
 ) -> dict[str, NDArray[Any]]:

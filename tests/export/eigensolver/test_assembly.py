@@ -36,7 +36,17 @@ from bandrt_export.plan import MOST_BONDS, PlanBuilder, build_plan, check_precis
 from bandrt_train.model.hamiltonian.filling import fill
 from bandrt_train.model.hamiltonian.model import RealSpace, bands
 from bandrt_train.model.hamiltonian.pairs import Pairs, find_pairs
-from tests.support.given_hamiltonians import GIVEN, SOLVER_INPUTS, batch_of, inversions, manifest_of, network, run, with_centres
+from tests.support.given_hamiltonians import (
+    GIVEN,
+    SOLVER_INPUTS,
+    batch_of,
+    inversions,
+    manifest_of,
+    network,
+    network_of_the_contract,
+    run,
+    with_centres,
+)
 from tests.support.other_cells import Change, permuted, rotated, shifted
 from tests.support.small_hamiltonians import ALUMINIUM, GALLIUM_ARSENIDE, SALT, SILICON, TRICLINIC, small_model
 
@@ -311,30 +321,6 @@ def test_the_graph_is_plain_and_says_nothing_of_where_it_was_made() -> None:
     assert not any(kind in text for kind in ("COMPLEX", "DOUBLE", "FLOAT16"))
     assert {one.domain for one in proto.opset_import} == {""}
     assert proto.ByteSize() < 200_000
-
-
-def network_of_the_contract() -> ModelProto:
-    """A network with the inputs of an engine, that is none."""
-    from onnx import TensorProto, helper
-
-    from bandrt_export.eigensolver.graph import FLOAT, Graph
-
-    graph = Graph.new("network/")
-    numbers, distance = graph.value("atomic_numbers", int(TensorProto.INT32)).cast(FLOAT), graph.value("neighbor_distance")
-    given = {
-        "hoppings": distance.unsqueeze(3, 4) * graph.constant(np.ones((9, 9))),
-        "on_site": numbers.unsqueeze(2, 3) * graph.constant(np.eye(9)),
-        "flat_levels": numbers.unsqueeze(2) * graph.constant(np.ones(9)),
-        "electrons": numbers.sum(1, keepdims=False),
-        "uncertainty_ev": distance.sum(1, 2, keepdims=False),
-    }
-    proto = network()
-    graph.nodes.extend(helper.make_node("Identity", [value.name], [name]) for name, value in given.items())
-    for kept, values in ((proto.graph.node, graph.nodes), (proto.graph.initializer, graph.constants.tensors.values())):
-        del kept[:]
-        kept.extend(values)
-    del proto.graph.input[:]
-    return proto
 
 
 @pytest.fixture(scope="module")
