@@ -16,7 +16,7 @@ from torch.export import Dim
 
 import bandrt
 from bandrt.arguments import check_choice
-from bandrt.contract import ANY_SLOTS, BAND_ENERGIES, DIMENSIONS, TENSORS, UNCERTAINTY
+from bandrt.contract import ANY_SLOTS, BAND_ENERGIES, DIMENSIONS, INVERSION, TENSORS, UNCERTAINTY
 from bandrt.crystal import Crystal
 from bandrt.domain import little_known
 from bandrt.engine.onnx.file import with_checksum
@@ -196,7 +196,7 @@ def describe(checkpoint: AnyCheckpoint, dense: AnyDense, precision: Precision, s
         checkpoint_sha256=checkpoint.sha256,
         recipe=checkpoint.recipe,
         bands=checkpoint.bands,
-        inputs=dense.inputs,
+        inputs=(*dense.inputs, *INVERSION) if solver == "graph" else dense.inputs,
         outputs=outputs,
         precision=precision,
         backend=Backend(name="onnx", version=f"torch {torch.__version__}", opset=OPSET),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.bands.band_structure import gaps, in_order
-from bandrt.batch import pad
+from bandrt.batch import is_centred, pad
 from bandrt.contract import BAND_ENERGIES, UNCERTAINTY
 from bandrt.crystal import Crystal
 from bandrt.engine.hamiltonian import HamiltonianSession
@@ -186,11 +186,11 @@ def _batch_sizes(n_crystals: int) -> tuple[int, ...]:
 
 def _batches(features: Sequence[Features]) -> Iterator[tuple[Sequence[Features], int]]:
     """Every crystal once per batch size, with the number of atoms to pad to; neighbours in size share a batch, but for the last
-    size, where small and large ones meet."""
+    size, where small and large ones meet. Those with a centre of inversion come first, so that it is used."""
     sizes = _batch_sizes(len(features))
     for size in sizes:
         stride = -(-len(features) // size)  # batches needed
         for number in range(stride):
             batch = features[number::stride] if size == sizes[-1] else features[number * size : (number + 1) * size]
             largest = max(len(one.atomic_numbers) for one in batch)
-            yield batch, largest + EXTRA_ATOMS[number % len(EXTRA_ATOMS)]
+            yield sorted(batch, key=is_centred, reverse=True), largest + EXTRA_ATOMS[number % len(EXTRA_ATOMS)]

@@ -327,6 +327,7 @@ class PlanBuilder:
     def _profile(self, network: Any, bucket: Bucket, slots: tuple[int, int, int], n_mesh: int) -> Any:
         ranges = {
             "B": (bucket.min_batch, bucket.max_batch, bucket.max_batch),
+            "C": (0, bucket.max_batch, bucket.max_batch),
             "N": (bucket.min_atoms, bucket.max_atoms, bucket.max_atoms),
             "D": slots,
             "M": (1, n_mesh, n_mesh),

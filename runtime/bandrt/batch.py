@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Sized
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
-from bandrt.contract import INPUTS
+from bandrt.contract import INPUTS, INVERSION
 
 if TYPE_CHECKING:  # what runs an engine on arrays needs no crystals
     from bandrt.features import Features
+    from bandrt.manifest import Manifest
 
 MAX_PADDED_ATOMS: Final = 2048
 """Atoms in one batch, padding included, so that large crystals make small batches."""
@@ -41,7 +43,8 @@ def pad(
     """Lay several crystals side by side in one padded input.
 
     Args:
-        features: at least one crystal, all with the same number of k-points.
+        features: at least one crystal, all with the same number of k-points. Centres of inversion are told of those that come
+            before the first without one.
         n_atoms: N, by default the atoms of the largest crystal.
         n_slots: D, by default the neighbour slots of the crystals.
         n_mesh: M, by default the points of the largest mesh; those that a crystal does not have weigh nothing.
@@ -64,10 +67,12 @@ def pad(
     )
     if any(room < least for room, least in zip(wanted, needed, strict=True)):
         raise ValueError(f"crystals, atoms, slots and mesh points {needed} do not fit in {wanted}")
-    sizes = dict(zip("BNDM", wanted, strict=True)) | {"K": len(features[0].kpoints)}
+    centred = list(takewhile(is_centred, features))
+    n_centred = wanted[0] if len(centred) == len(features) else len(centred)  # padding is real, too
+    sizes = dict(zip("BNDM", wanted, strict=True)) | {"K": len(features[0].kpoints), "C": n_centred}
     batch: dict[str, NDArray[Any]] = {}
     for tensor in INPUTS:
-        arrays = [getattr(one, tensor.name) for one in features]
+        arrays = [getattr(one, tensor.name) for one in (centred if "C" in tensor.dims else features)]
         if any(array is None for array in arrays):
             continue
         batch[tensor.name] = rows = tensor.padded(sizes)
@@ -78,6 +83,19 @@ def pad(
             place: tuple[int | slice, ...] = (row, *map(slice, array.shape[:n_free]))
             rows[place] = array
     return batch
+
+
+def is_centred(features: Features) -> bool:
+    """Whether a centre of inversion is known of a crystal."""
+    return features.inversion_partner is not None
+
+
+def alike(features: Sequence[Features], manifest: Manifest) -> list[list[int]]:
+    """Which crystals an engine takes together: all, or, if it uses centres of inversion, those that have one and the others."""
+    if INVERSION[0] not in manifest.inputs:
+        return [list(range(len(features)))]
+    kinds = [[place for place, one in enumerate(features) if is_centred(one) is centred] for centred in (True, False)]
+    return [kind for kind in kinds if kind]
 
 
 def bucket_size(n_atoms: int) -> int:

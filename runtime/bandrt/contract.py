@@ -96,6 +96,12 @@ DIMENSIONS: Final[Mapping[str, Dimension]] = MappingProxyType(
                 "the graph recipe's number of neighbours; free in variants that take any number",
             ),
             Dimension("K", "kpoints", "k-points of the path", "the k-path recipe's number of points"),
+            Dimension(
+                "C",
+                "centred",
+                "crystals at the beginning of the batch whose centre of inversion is used",
+                "free, from none to all; where one has no centre, or none is known, those before it",
+            ),
             Dimension("M", "mesh", "k-points of the mesh", "free; the largest mesh of the batch decides"),
             Dimension("n_bands", "bands", "predicted bands", "the manifest's number of bands"),
         )
@@ -147,6 +153,16 @@ INPUTS: Final = (
         optional=True,
     ),
     TensorSpec("mesh_weights", ("B", "M"), "float32", "", "share of the Brillouin zone of each mesh point", 0.0, optional=True),
+    TensorSpec("inversion_partner", ("C", "N"), "int32", "", "to which atom inversion takes each atom", 0, optional=True),
+    TensorSpec(
+        "inversion_image",
+        ("C", "N", 3),
+        "int32",
+        "cell vectors",
+        "translation t from the partner to the inverted atom: twice the centre is place + partner's place + t",
+        0,
+        optional=True,
+    ),
 )
 """What engines are fed, those that every engine takes first; that is also the order in which dense models take them."""
 BAND_ENERGIES: Final = "band_energies"
@@ -215,8 +231,12 @@ DTYPES: Final[Mapping[str, Dtype]] = MappingProxyType({tensor.name: tensor.dtype
 INPUT_NAMES: Final = tuple(tensor.name for tensor in INPUTS)
 REQUIRED_INPUTS: Final = tuple(tensor.name for tensor in INPUTS if not tensor.optional)
 _OF_MESH: Final = ("mesh_kpoints", "mesh_weights")
-HAMILTONIAN_INPUTS: Final = ("neighbor_direction", *_OF_MESH)
+INVERSION: Final = ("inversion_partner", "inversion_image")
+"""Inputs of the variant ``hamiltonian`` whose solver is ``graph``: with them, matrices of crystals with a centre are real."""
+HAMILTONIAN_INPUTS: Final = ("neighbor_direction", *_OF_MESH, *INVERSION)
 """Inputs that only engines of the variant ``hamiltonian`` take: recipes make them whose rule is ``bonds``, and that have a mesh."""
+NETWORK_INPUTS: Final = tuple(name for name in INPUT_NAMES if name not in INVERSION)
+"""What a network of that variant is traced with; a solver takes the others."""
 GRAPH_INPUTS: Final = tuple(name for name in INPUT_NAMES if name not in HAMILTONIAN_INPUTS)
 """All other inputs: what variants take that learn bands themselves."""
 OUTPUT_NAMES: Final = tuple(tensor.name for tensor in OUTPUTS)
@@ -249,7 +269,8 @@ def require_names(manifest: Manifest, *, name: str) -> None:
                     f"{name}: this version knows no {what} {tensor}, which the model's manifest lists; known: {', '.join(known)}",
                 )
     recipe = manifest.recipe
-    makes = {"neighbor_direction": recipe.graph.rule == "bonds"} | dict.fromkeys(_OF_MESH, recipe.mesh is not None)
+    makes = dict.fromkeys(("neighbor_direction", *INVERSION), recipe.graph.rule == "bonds")
+    makes |= dict.fromkeys(_OF_MESH, recipe.mesh is not None)
     for tensor in manifest.inputs:
         if not makes.get(tensor, True):
             raise ManifestError("manifest-invalid", f"{name}: the manifest lists {tensor}, an input that its recipe does not make")

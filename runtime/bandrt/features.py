@@ -22,6 +22,7 @@ from bandrt.kpaths.path import KPath
 from bandrt.outcomes import each, only, onward, outcome_of
 from bandrt.quoting import shortened
 from bandrt.recipe import Recipe
+from bandrt.symmetry.inversion import Inversion, inversions_of
 from bandrt.symmetry.standard_cell import StandardCell, standardize_many
 
 DEFAULT_RECIPE = Recipe()
@@ -49,6 +50,9 @@ class Features:
             None unless the recipe's rule of neighbours is ``bonds``.
         mesh_kpoints: (n_mesh, 3) float32, fractional, see `bandrt.kpaths.mesh`; without a mesh in the recipe there are none.
         mesh_weights: (n_mesh,) float32, which add up to one.
+        inversion_partner: (n_atoms,) int32, see `bandrt.symmetry.inversion`; None of crystals without a centre of inversion, and
+            unless the recipe's rule of neighbours is ``bonds``.
+        inversion_image: (n_atoms, 3) int32, of the same crystals.
     """
 
     crystal: Crystal
@@ -65,6 +69,8 @@ class Features:
     neighbor_direction: NDArray[np.float32] | None = None
     mesh_kpoints: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 3), np.float32))
     mesh_weights: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    inversion_partner: NDArray[np.int32] | None = None
+    inversion_image: NDArray[np.int32] | None = None
 
     def __repr__(self) -> str:
         return (
@@ -208,7 +214,15 @@ def featurize_cells(
 def _features_of(cells: list[StandardCell], recipe: Recipe) -> list[Features | InputError]:
     graphs = crystal_graphs([cell.crystal for cell in cells], [cell.orbits for cell in cells], recipe.graph)
     kpaths = kpaths_of(cells, recipe.kpath)
-    return [_features(cell, graph, kpath, recipe) for cell, graph, kpath in zip(cells, graphs, kpaths, strict=True)]
+    made = [_features(cell, graph, kpath, recipe) for cell, graph, kpath in zip(cells, graphs, kpaths, strict=True)]
+    return made if recipe.graph.rule != "bonds" else [_centred(*both) for both in zip(made, inversions_of(cells), strict=True)]
+
+
+def _centred(features: Features | InputError, inversion: Inversion | None) -> Features | InputError:
+    """Features with what inversion makes of the atoms, if there is a centre."""
+    if isinstance(features, InputError) or inversion is None:
+        return features
+    return replace(features, inversion_partner=inversion.partner, inversion_image=inversion.image)
 
 
 def _features(

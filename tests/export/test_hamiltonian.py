@@ -13,16 +13,20 @@ import onnx
 import pytest
 import torch
 
-from bandrt.batch import pad
+from bandrt import Prediction, load
+from bandrt.batch import is_centred, pad
 from bandrt.cli import run
-from bandrt.contract import HAMILTONIAN_NAMES, INPUT_NAMES
+from bandrt.contract import HAMILTONIAN_NAMES, INPUT_NAMES, NETWORK_INPUTS
+from bandrt.crystal import Crystal
 from bandrt.domain import little_known
 from bandrt.engine import SHIPPED_ENGINES, open_session, read_manifest
 from bandrt.errors import EngineError, UsageError
 from bandrt.features import Features
 from bandrt.kpaths.mesh import Mesh
 from bandrt.manifest import BandRule, EnsembleRule, HandOver, Solver, TrainingDomain
+from bandrt.readers import to_crystal
 from bandrt.recipe import KpathRecipe
+from bandrt.symmetry.standard_cell import standardize
 from bandrt_export.dense.ensemble import dense_of
 from bandrt_export.errors import ExportError
 from bandrt_export.onnx import describe, export_onnx, trace, with_hand_over
@@ -78,7 +82,7 @@ def features() -> list[Features]:
 def test_the_manifest_says_what_the_engine_is(made: Made, solver: Solver) -> None:
     manifest, checkpoint = read_manifest(made.engines[solver]), load_hamiltonian(made.checkpoint)
     assert (manifest.variant, manifest.solver, manifest.precision) == ("hamiltonian", solver, "fp32")
-    assert manifest.inputs == INPUT_NAMES
+    assert manifest.inputs == (INPUT_NAMES if solver == "graph" else NETWORK_INPUTS)
     assert manifest.outputs == ("band_energies", "uncertainty_ev")
     assert manifest.recipe == HAMILTONIAN_RECIPE
     assert manifest.bands == BandRule(metal_tolerance_ev=METAL_TOLERANCE_EV)
@@ -115,6 +119,48 @@ def test_sessions_give_the_bands_that_training_predicts(made: Made, features: li
         solids = made.model.real_space([find_pairs(one.crystal) for one in chosen])
     doubts = [float(one.uncertainty) for one in solids if one.uncertainty is not None]
     np.testing.assert_allclose(found["uncertainty_ev"][:3], doubts, rtol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def twenty(examples: Path) -> list[Crystal]:
+    """Real crystals of up to four atoms, with and without a centre of inversion, one kind after the other in turns."""
+    known = [*SMALL, *(to_crystal(path) for path in sorted(examples.glob("*.cif")))]
+    small = [one for one in known if standardize(one).crystal.n_atoms <= 4]
+    return small[::2] + small[1::2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_batches_of_up_to_sixteen_are_those_of_training(made: Made, twenty: list[Crystal], solver: Solver) -> None:
+    features = featurize_all(twenty, HAMILTONIAN_RECIPE)
+    assert sum(is_centred(one) for one in features) > 8
+    assert sum(not is_centred(one) for one in features) > 4
+    limits = limits_of("fp32", rounding_ev=TOLERANCE_EV, limit_ev=None)
+    with open_exact(made.engines[solver]) as session:
+        report = compare(made.model, session, features, rule=session.manifest.bands, limits=limits)
+    require(report, name=solver)
+    assert report.batch_sizes == (1, 2, 5, 16)
+    assert report.max_energy_error_ev < TOLERANCE_EV
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", [1, 2])
+def test_each_crystal_of_a_mixed_batch_has_its_own_bands(made: Made, twenty: list[Crystal], threads: int) -> None:
+    crystals = twenty[:12]
+    predicted: list[list[Prediction]] = []
+    for solver in SOLVERS:
+        with load(made.engines[solver], threads=threads, hand_over=False) as engine:
+            results = list(engine.predict(crystals, batch_size=5))
+        predicted.append([one for one in results if isinstance(one, Prediction)])
+        assert len(predicted[-1]) >= 10
+    agreed = 0
+    for lapack, graph in zip(*predicted, strict=True):
+        assert graph.id == lapack.id
+        ours, theirs = lapack.band_structure, graph.band_structure
+        if ours.is_metal == theirs.is_metal:  # else rounding decides
+            np.testing.assert_allclose(theirs.energies, ours.energies, atol=TOLERANCE_EV, rtol=0, err_msg=lapack.id)
+            agreed += 1
+    assert agreed >= len(predicted[0]) - 1
 
 
 @pytest.mark.slow

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bandrt.batch import Batcher, bucket_size, pad
-from bandrt.contract import GRAPH_INPUTS, INPUT_NAMES
+from bandrt.batch import Batcher, alike, bucket_size, pad
+from bandrt.contract import GRAPH_INPUTS, INPUT_NAMES, INVERSION
 from bandrt.crystal import Crystal
+from bandrt.engine import read_manifest
 from bandrt.features import Features
 from bandrt.kpaths.path import KPath
 
@@ -19,7 +22,9 @@ WORST_PADDING = 0.2
 """Share of a row that may be padding."""
 
 
-def made_up(n_atoms: int, *, n_slots: int = 12, n_kpoints: int = 5, n_mesh: int = 0, directed: bool = False) -> Features:
+def made_up(
+    n_atoms: int, *, n_slots: int = 12, n_kpoints: int = 5, n_mesh: int = 0, directed: bool = False, centred: bool = False
+) -> Features:
     """Features of the right shapes with no zero in them, so that padding is told from content."""
     random = np.random.default_rng(n_atoms)
     numbers = random.integers(1, 90, n_atoms).astype(np.int32)
@@ -39,12 +44,14 @@ def made_up(n_atoms: int, *, n_slots: int = 12, n_kpoints: int = 5, n_mesh: int 
         neighbor_direction=random.uniform(0.1, 1, (n_atoms, n_slots, 3)).astype(np.float32) if directed else None,
         mesh_kpoints=random.uniform(0.1, 0.5, (n_mesh, 3)).astype(np.float32),
         mesh_weights=random.uniform(0.1, 0.5, n_mesh).astype(np.float32),
+        inversion_partner=random.permutation(n_atoms).astype(np.int32) if centred else None,
+        inversion_image=random.integers(1, 3, (n_atoms, 3)).astype(np.int32) if centred else None,
     )
 
 
 def test_a_batch_has_the_shapes_and_types_of_the_graph_contract() -> None:
     batch = pad([made_up(3), made_up(7)])
-    assert tuple(batch) == (*GRAPH_INPUTS, "mesh_kpoints", "mesh_weights")
+    assert tuple(batch) == (*GRAPH_INPUTS, "mesh_kpoints", "mesh_weights", *INVERSION)
     assert {name: (array.shape, array.dtype.name) for name, array in batch.items()} == {
         "atomic_numbers": ((2, 7), "int32"),
         "neighbor_index": ((2, 7, 12), "int32"),
@@ -55,6 +62,8 @@ def test_a_batch_has_the_shapes_and_types_of_the_graph_contract() -> None:
         "kpoints": ((2, 5, 3), "float32"),
         "mesh_kpoints": ((2, 0, 3), "float32"),
         "mesh_weights": ((2, 0), "float32"),
+        "inversion_partner": ((0, 7), "int32"),
+        "inversion_image": ((0, 7, 3), "int32"),
     }
 
 
@@ -74,7 +83,7 @@ def test_padding_is_zero_in_atoms_slots_and_rows() -> None:
     batch = pad([made_up(4), made_up(2, n_slots=3)], n_atoms=6, n_slots=14, batch_size=4)
     for name, array in batch.items():
         assert not array[2:].any(), name
-        if name != "kpoints":
+        if name != "kpoints" and name not in INVERSION:
             assert not array[0, 4:].any(), name
             assert not array[1, 2:].any(), name
         if name.startswith("neighbor"):
@@ -101,6 +110,33 @@ def test_directions_and_meshes_are_padded_with_zeros() -> None:
             assert not behind.any()
     assert not any(array[2:].any() for array in batch.values())
     assert pad(crystals)["mesh_weights"].shape == (2, 9)
+
+
+def test_centres_are_told_of_the_crystals_before_the_first_without_one() -> None:
+    crystals = [made_up(3, centred=True), made_up(5, centred=True), made_up(4), made_up(2, centred=True)]
+    batch = pad(crystals, n_atoms=6)
+    assert (batch["inversion_partner"].shape, batch["inversion_image"].shape) == ((2, 6), (2, 6, 3))
+    for row, one in enumerate(crystals[:2]):
+        n = len(one.atomic_numbers)
+        np.testing.assert_array_equal(batch["inversion_partner"][row, :n], one.inversion_partner)
+        np.testing.assert_array_equal(batch["inversion_image"][row, :n], one.inversion_image)
+        assert not batch["inversion_image"][row, n:].any()
+    assert pad(crystals[2:])["inversion_partner"].shape == (0, 4)
+
+
+def test_padding_is_no_crystal_without_a_centre() -> None:
+    batch = pad([made_up(3, centred=True)], batch_size=4)
+    assert batch["inversion_partner"].shape == (4, 3)
+    assert not batch["inversion_partner"][1:].any()
+
+
+def test_an_engine_that_uses_centres_takes_either_kind_alone(tiny_engine: Path) -> None:
+    crystals = [made_up(3), made_up(5, centred=True), made_up(4), made_up(2, centred=True)]
+    manifest = read_manifest(tiny_engine)
+    using = dataclasses.replace(manifest, inputs=(*manifest.inputs, *INVERSION))
+    assert alike(crystals, manifest) == [[0, 1, 2, 3]]
+    assert alike(crystals, using) == [[1, 3], [0, 2]]
+    assert alike(crystals[:1], using) == [[0]]
 
 
 def test_another_number_of_kpoints_is_refused() -> None:

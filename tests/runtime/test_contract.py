@@ -25,6 +25,7 @@ from bandrt.contract import (
     HAMILTONIAN_NAMES,
     INPUT_NAMES,
     INPUTS,
+    INVERSION,
     NOWHERE,
     OUTPUT_NAMES,
     OUTPUTS,
@@ -42,7 +43,7 @@ from bandrt.manifest import METADATA_KEY, Manifest, Solver
 from bandrt.recipe import GraphRecipe, MeshRecipe
 
 ROOT = Path(__file__).resolve().parents[2]
-SIZES = {"B": 2, "N": 5, "D": 3, "M": 4, "K": 7, "n_bands": 6}
+SIZES = {"B": 2, "C": 1, "N": 5, "D": 3, "M": 4, "K": 7, "n_bands": 6}
 COPIED = 4
 """Names of inputs in one literal that are a copy of the table and no coincidence."""
 
@@ -51,7 +52,7 @@ def test_every_tensor_explains_itself() -> None:
     assert len(TENSORS) == len(INPUTS) + len(OUTPUTS) == len({*INPUT_NAMES, *OUTPUT_NAMES})
     for tensor in TENSORS.values():
         assert tensor.meaning
-        assert tensor.dims[0] == "B"
+        assert tensor.dims[0] == ("C" if tensor.name in INVERSION else "B")
         assert all(isinstance(dim, int) or dim in DIMENSIONS for dim in tensor.dims)
         assert tensor.dtype == DTYPES[tensor.name] in ("int32", "float32", "bool")
 
@@ -78,7 +79,8 @@ def test_features_have_the_inputs_of_one_crystal_under_the_same_names() -> None:
     types = {"float32": np.float32, "int32": np.int32, "bool": np.bool_}
     kinds = {one.name: NDArray[types[one.dtype]] for one in INPUTS}
     assert {one.name: hints[one.name] for one in INPUTS} == kinds | {
-        "neighbor_direction": kinds["neighbor_direction"] | None  # without bonds there is none
+        name: kinds[name] | None  # without bonds, and without a centre of inversion, there are none
+        for name in ("neighbor_direction", *INVERSION)
     }
 
 

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.contract import DIMENSIONS, HAMILTONIAN, N_ORBITALS, NOWHERE, TENSORS, TensorSpec
+from bandrt.contract import DIMENSIONS, HAMILTONIAN, INVERSION, N_ORBITALS, NOWHERE, TENSORS, TensorSpec
+from bandrt.hamiltonian.bloch import Inversion
+from bandrt.hamiltonian.hoppings import hoppings_of
+from bandrt.hamiltonian.inversion import inversion_of
 from bandrt.manifest import BandRule, Manifest
 from bandrt.recipe import GraphRecipe, KpathRecipe, MeshRecipe, Recipe
 from bandrt_train.model.hamiltonian.model import RealSpace
@@ -23,8 +26,8 @@ GIVEN = "given_"
 SOLVER_INPUTS = ("neighbor_index", "kpoints", "neighbor_image", "mesh_kpoints", "mesh_weights")
 
 
-def manifest_of(n_kpoints: int, bands: BandRule | None = None) -> Manifest:
-    """The manifest of an engine that is fed a Hamiltonian."""
+def manifest_of(n_kpoints: int, bands: BandRule | None = None, *, centred: bool = False) -> Manifest:
+    """The manifest of an engine that is fed a Hamiltonian, and centres of inversion if it is said."""
     kpath = KpathRecipe(n_kpoints=n_kpoints)
     return Manifest(
         variant="hamiltonian",
@@ -33,7 +36,7 @@ def manifest_of(n_kpoints: int, bands: BandRule | None = None) -> Manifest:
         checkpoint_sha256="0" * 64,
         recipe=Recipe(graph=GraphRecipe(rule="bonds"), kpath=kpath, mesh=MeshRecipe()),
         bands=BandRule() if bands is None else bands,
-        inputs=(*SOLVER_INPUTS, *(GIVEN + one.name for one in HAMILTONIAN)),
+        inputs=(*SOLVER_INPUTS, *(INVERSION if centred else ()), *(GIVEN + one.name for one in HAMILTONIAN)),
         outputs=("band_energies", "uncertainty_ev"),
     )
 
@@ -50,6 +53,30 @@ def network() -> ModelProto:
     inputs = [declared(one, GIVEN + one.name) for one in HAMILTONIAN]
     graph = helper.make_graph(nodes, "network", inputs, [declared(one, one.name) for one in HAMILTONIAN])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def network_of_the_contract() -> ModelProto:
+    """A network with the inputs of an engine, that is none."""
+    from onnx import TensorProto, helper
+
+    from bandrt_export.eigensolver.graph import FLOAT, Graph
+
+    graph = Graph.new("network/")
+    numbers, distance = graph.value("atomic_numbers", int(TensorProto.INT32)).cast(FLOAT), graph.value("neighbor_distance")
+    given = {
+        "hoppings": distance.unsqueeze(3, 4) * graph.constant(np.ones((9, 9))),
+        "on_site": numbers.unsqueeze(2, 3) * graph.constant(np.eye(9)),
+        "flat_levels": numbers.unsqueeze(2) * graph.constant(np.ones(9)),
+        "electrons": numbers.sum(1, keepdims=False),
+        "uncertainty_ev": distance.sum(1, 2, keepdims=False),
+    }
+    proto = network()
+    graph.nodes.extend(helper.make_node("Identity", [value.name], [name]) for name, value in given.items())
+    for kept, values in ((proto.graph.node, graph.nodes), (proto.graph.initializer, graph.constants.tensors.values())):
+        del kept[:]
+        kept.extend(values)
+    del proto.graph.input[:]
+    return proto
 
 
 def batch_of(
@@ -87,6 +114,33 @@ def batch_of(
         batch["mesh_kpoints"][row, : len(points)] = points
         batch["mesh_weights"][row, : len(weights)] = weights
     return batch | {GIVEN + name: values for name, values in given.items()}
+
+
+def inversions(crystals: Sequence[tuple[Pairs, RealSpace]]) -> list[Inversion | None]:
+    """The centre of each crystal, as the runtime finds it for LAPACK."""
+    found: list[Inversion | None] = []
+    for pairs, real_space in crystals:
+        batch = batch_of([(pairs, real_space)], np.zeros((1, 3)))
+        hoppings, on_site, index, image = (
+            batch[name][0] for name in (f"{GIVEN}hoppings", f"{GIVEN}on_site", "neighbor_index", "neighbor_image")
+        )
+        n_slots = np.bincount(pairs.centre, minlength=pairs.n_atoms)
+        mask = np.arange(index.shape[1]) < n_slots[:, None]
+        vectors = (pairs.direction * pairs.distance[:, None])[np.argsort(pairs.centre, kind="stable")]
+        listed = hoppings_of(hoppings, on_site, index, image, mask, pairs.n_atoms)
+        found.append(inversion_of(listed, vectors, pairs.atomic_numbers))
+    return found
+
+
+def with_centres(batch: Mapping[str, NDArray[Any]], found: Sequence[Inversion | None], n_centred: int) -> dict[str, NDArray[Any]]:
+    """A batch of `batch_of` with the centres of its first crystals; what comes after all crystals is padding."""
+    n_atoms = batch["neighbor_index"].shape[1]
+    partner, image = np.zeros((n_centred, n_atoms), np.int32), np.zeros((n_centred, n_atoms, 3), np.int32)
+    for row, inversion in enumerate(found[:n_centred]):
+        assert inversion is not None
+        n = len(inversion.partner)
+        partner[row, :n], image[row, :n] = inversion
+    return dict(batch) | dict(zip(INVERSION, (partner, image), strict=True))
 
 
 def run(proto: ModelProto, batch: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:

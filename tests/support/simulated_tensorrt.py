@@ -48,7 +48,8 @@ class SimulatedContext:
         assert not self._captured, "a context changes its shape after it was captured"
         assert self._profile is not None
         bucket = self._engine.profile.buckets[self._profile]
-        fits = bucket.min_batch <= shape[0] <= bucket.max_batch
+        fewest = 0 if TENSORS[name].dims[0] == "C" else bucket.min_batch
+        fits = fewest <= shape[0] <= bucket.max_batch
         if "N" in TENSORS[name].dims:
             fits = fits and bucket.min_atoms <= shape[1] <= bucket.max_atoms
         if fits:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.contract import HAMILTONIAN, HAMILTONIAN_NAMES, INPUT_NAMES, N_ORBITALS, NOWHERE, TENSORS, known_sizes
+from bandrt.contract import HAMILTONIAN, HAMILTONIAN_NAMES, N_ORBITALS, NETWORK_INPUTS, NOWHERE, TENSORS, known_sizes
 from bandrt.crystal import Crystal
 from bandrt.manifest import METADATA_KEY, BandRule, Manifest
 from bandrt.recipe import GraphRecipe, KpathRecipe, MeshRecipe, Recipe
@@ -21,7 +21,7 @@ MANIFEST = Manifest(
     checkpoint_sha256="0" * 64,
     recipe=Recipe(graph=GraphRecipe(rule="bonds"), kpath=KpathRecipe(n_kpoints=N_KPOINTS), mesh=MeshRecipe()),
     bands=BandRule(n_bands=4, n_valence=2),
-    inputs=INPUT_NAMES,
+    inputs=NETWORK_INPUTS,
     outputs=("band_energies", "uncertainty_ev"),
     solver="lapack",
 )
@@ -81,7 +81,7 @@ def tiny_batch(
         "K": len(kpoints),
         "M": 3 + len(mesh),
     }
-    batch = {name: TENSORS[name].padded(sizes) for name in INPUT_NAMES}
+    batch = {name: TENSORS[name].padded(sizes) for name in NETWORK_INPUTS}
     for row, (one, own) in enumerate(zip(crystals, slots, strict=True)):
         batch["kpoints"][row] = kpoints
         batch["mesh_kpoints"][row, : len(mesh)], batch["mesh_weights"][row, : len(mesh)] = mesh, 1.0 / len(mesh)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bandrt.contract import HAMILTONIAN_NAMES, INPUT_NAMES, NOWHERE
+from bandrt.contract import HAMILTONIAN_NAMES, NETWORK_INPUTS, NOWHERE
 from bandrt_train.data.recipes import HAMILTONIAN_RECIPE
 from bandrt_train.model.hamiltonian.atoms import FLAT_KINDS, KIND_OF_FLAT_LEVEL, N_ORBITALS, SHELL_OF_ORBITAL, SHELLS, atomic_data
 from bandrt_train.model.hamiltonian.ensemble import HamiltonianModel, LearnedHamiltonianEnsemble
@@ -83,7 +83,7 @@ class DenseHamiltonian(nn.Module):
     Blocks of several are averaged, and how far they are apart says how wrong they may be.
     """
 
-    inputs: ClassVar[tuple[str, ...]] = INPUT_NAMES
+    inputs: ClassVar[tuple[str, ...]] = NETWORK_INPUTS
     outputs: ClassVar[tuple[str, ...]] = HAMILTONIAN_NAMES
     n_kpoints: ClassVar[int] = HAMILTONIAN_RECIPE.kpath.n_kpoints
     parity_limit_ev: ClassVar[float] = 1e-3  # eigenvalues of matrices whose elements are tens of eV

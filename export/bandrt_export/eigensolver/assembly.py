@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto, ValueInfoProto, checker, helper
 
-from bandrt.contract import BAND_ENERGIES, DIMENSIONS, N_ORBITALS, NOWHERE, TENSORS
+from bandrt.contract import BAND_ENERGIES, DIMENSIONS, INVERSION, N_ORBITALS, NOWHERE, TENSORS
 from bandrt.hamiltonian.filling import KEPT
 from bandrt.manifest import Manifest
 from bandrt.recipe import MeshRecipe
 from bandrt_export.eigensolver.bands import bands
-from bandrt_export.eigensolver.bloch import blocks
+from bandrt_export.eigensolver.bloch import Inversions, blocks
 from bandrt_export.eigensolver.filling import occupation, window
 from bandrt_export.eigensolver.graph import Graph, concat
 
@@ -42,6 +42,7 @@ def with_solver(proto: ModelProto, manifest: Manifest) -> ModelProto:
         concat(1, named["kpoints"], named["mesh_kpoints"]),
         2 * KEPT,
         HIGHEST_EV,
+        Inversions(*(named[name] for name in INVERSION)) if set(INVERSION) <= set(manifest.inputs) else None,
     )
     chosen = window(
         energies,

@@ -1,10 +1,18 @@
-"""H(k) from the blocks of pairs, in products: few backends have a scatter that adds, and it adds in an order that nobody knows."""
+"""H(k) from the blocks of pairs, in products: few backends have a scatter that adds, and it adds in an order that nobody knows.
+
+In a crystal with a centre of inversion, with phases counted from the centre, inversion P takes ``H = A + iB`` to its conjugate:
+P exchanges the orbitals of partners and gives each its parity (`bandrt.hamiltonian.bloch`). So ``PA = AP``, ``PB = -BP``, and with
+the unitary ``W = (1 + iP) / sqrt(2)``, ``W H W† = A + BP`` is real and symmetric.
+"""
 
 from __future__ import annotations
 
 import math
 from typing import NamedTuple
 
+import numpy as np
+
+from bandrt.hamiltonian.hoppings import PARITY
 from bandrt_export.eigensolver.graph import FLOAT, INT, Value, concat, counted, op
 
 
@@ -45,7 +53,20 @@ def blocks(hoppings: Value, on_site: Value, neighbor_index: Value, neighbor_imag
     return Blocks(values, leads_to.unsqueeze(2), images, n_orbitals)
 
 
-def bloch(shared: Blocks, kpoints: Value) -> Value:
+class Inversions(NamedTuple):
+    """What inversion makes of the atoms of C crystals."""
+
+    partner: Value
+    """(C, N) whole numbers, see `bandrt.contract`."""
+    image: Value
+    """(C, N, 3) whole numbers."""
+
+    def of(self, crystals: Value) -> Inversions:
+        """Those of crystals by their index, (R,)."""
+        return Inversions(self.partner.take(0, crystals), self.image.take(0, crystals))
+
+
+def hermitian(shared: Blocks, kpoints: Value) -> Value:
     """``H(k)[i a, j b] = sum over slots of atom i that lead to atom j of exp(2 pi i k R) block[a, b]``.
 
     Args:
@@ -57,9 +78,41 @@ def bloch(shared: Blocks, kpoints: Value) -> Value:
     """
     n_atoms, n_slots, o = shared.values.size(1), shared.values.size(2), shared.n_orbitals
     turns = (kpoints * shared.images).sum(1)  # (R, 1, N * S)
-    angle = ((turns - op("Round", turns)) * (2.0 * math.pi)).reshape(-1, n_atoms, 1, 1, n_slots)
+    angle = _angle(turns).reshape(-1, n_atoms, 1, 1, n_slots)
     phases = concat(2, op("Cos", angle), op("Sin", angle))  # (R, N, 2, 1, S)
     weights = (phases * shared.leads_to).reshape(0, n_atoms, -1, n_slots)  # (R, N, 2 N, S)
     sums = (weights @ shared.values).reshape(0, n_atoms, -1, o, o)  # (R, N, 2 N, o, o)
     matrices = sums.transpose(0, 1, 3, 2, 4).reshape(-1, n_atoms * o, n_atoms * (2 * o))
     return concat(2, *matrices.halves(2))  # the same again: TensorRT-RTX 1.7 builds no Loop over what was just reshaped
+
+
+def symmetric(shared: Blocks, inversions: Inversions, kpoints: Value) -> Value:
+    """A real matrix with the eigenvalues of H(k), of crystals with a centre of inversion: A + BP, with phases counted from it.
+
+    Args:
+        shared: the blocks of R crystals.
+        inversions: of these crystals.
+        kpoints: (R, 3, 1) fractional, one for each.
+
+    Returns:
+        (R, n, n) eV, n = o N.
+    """
+    n_atoms, n_slots, o = shared.values.size(1), shared.values.size(2), shared.n_orbitals
+    leads_to = shared.leads_to.reshape(-1, n_atoms, n_atoms, n_slots)
+    shift = (kpoints * inversions.image.cast(FLOAT).transpose(0, 2, 1)).sum(1) * 0.5  # (R, 1, N)
+    of_neighbor = concat(1, shift, inversions.partner.cast(FLOAT).unsqueeze(1)).unsqueeze(1) @ leads_to  # (R, N, 2, S)
+    its_shift, its_partner = of_neighbor.halves(2)  # (R, N, 1, S)
+    turns = (kpoints * shared.images).sum(1).reshape(-1, n_atoms, 1, n_slots) + shift.reshape(-1, n_atoms, 1, 1) - its_shift
+    angle = _angle(turns)
+    to_partner = its_partner.equals(counted(n_atoms).cast(FLOAT).reshape(-1, 1)).cast(FLOAT)  # (R, N, N, S)
+    weights = concat(2, op("Cos", angle) * leads_to, op("Sin", angle) * to_partner)  # (R, N, 2 N, S)
+    sums = (weights @ shared.values).reshape(0, n_atoms, 2, n_atoms, -1)  # (R, N, 2, N, o * o)
+    parity = np.tile(PARITY, o)  # of the orbital that a block leads to
+    signs = kpoints.graph.constant(np.stack([np.ones_like(parity), parity])[:, None])
+    matrices = (sums * signs).sum(2).reshape(0, n_atoms, n_atoms, o, o).transpose(0, 1, 3, 2, 4)
+    return matrices.reshape(-1, n_atoms * o, n_atoms * o)
+
+
+def _angle(turns: Value) -> Value:
+    """Whole turns away, in radians."""
+    return (turns - op("Round", turns)) * (2.0 * math.pi)

@@ -6,13 +6,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from bandrt.batch import bucket_size, pad
+from bandrt.batch import alike, bucket_size, pad
 from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs, Session
 from bandrt.engine.shapes import most_crystals
 from bandrt.errors import EngineError
 
 if TYPE_CHECKING:
     from bandrt.features import Features
+    from bandrt.manifest import Manifest
 
 CrystalOutputs = Outputs | EngineError
 """The outputs of one crystal by name, without the axis of the batch, or why there are none: ``out-of-memory`` for a crystal that
@@ -38,11 +39,16 @@ class MemoryLimits:
 class _Batch:
     """A batch that came in, and what is known of its crystals."""
 
-    def __init__(self, crystals: Sequence[Features], max_slots: int | None) -> None:
+    def __init__(self, crystals: Sequence[Features], manifest: Manifest) -> None:
+        max_slots = manifest.profile.max_slots
         slots = [one.neighbor_index.shape[1] for one in crystals]
         self.rows: list[CrystalOutputs] = [too_many_neighbors(n, max_slots) if max_slots and n > max_slots else {} for n in slots]
-        self.places = deque(place for place, row in enumerate(self.rows) if not isinstance(row, EngineError))
-        """Of the rows that are not known yet, in order."""
+        taken = [place for place, row in enumerate(self.rows) if not isinstance(row, EngineError)]
+        kinds = [[taken[i] for i in kind] for kind in alike([crystals[place] for place in taken], manifest)]
+        self.kinds = [[crystals[place] for place in kind] for kind in kinds]
+        """The crystals that the engine takes, those together that it takes together."""
+        self.places = deque(place for kind in kinds for place in kind)
+        """Of the rows that are not known yet, in the order of these crystals."""
         self.on_their_way: deque[Sequence[Features]] = deque()
 
     def add(self, rows: Iterable[CrystalOutputs]) -> None:
@@ -73,11 +79,12 @@ class Evaluator:
 
         def pieces() -> Iterator[Inputs]:
             for crystals in batches:
-                batch = _Batch(crystals, self._session.manifest.profile.max_slots)
+                batch = _Batch(crystals, self._session.manifest)
                 started.append(batch)
-                for piece in self._pieces([crystals[place] for place in batch.places]):
-                    batch.on_their_way.append(piece)
-                    yield pad(piece)
+                for kind in batch.kinds:
+                    for piece in self._pieces(kind):
+                        batch.on_their_way.append(piece)
+                        yield pad(piece)
 
         for outputs in self._session.run_many(pieces()):
             batch = next(one for one in started if one.on_their_way)

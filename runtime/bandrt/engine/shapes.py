@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.batch import bucket_size
-from bandrt.contract import TENSORS, Axes, known_sizes
+from bandrt.contract import INVERSION, TENSORS, Axes, known_sizes
 from bandrt.errors import EngineError
 from bandrt.manifest import Bucket, Manifest
 
@@ -32,6 +32,8 @@ class BatchShape(NamedTuple):
     atoms: int
     slots: int
     mesh: int = 0
+    centred: int = 0
+    """Crystals whose centre of inversion is used: all or none, so that there are few shapes."""
 
     @property
     def padded_atoms(self) -> int:
@@ -50,6 +52,11 @@ def mesh_of(inputs: Mapping[str, NDArray[Any]]) -> int:
     return inputs["mesh_weights"].shape[1] if "mesh_weights" in inputs else 0
 
 
+def centred_of(inputs: Mapping[str, NDArray[Any]]) -> int:
+    """Crystals of a padded batch whose centre of inversion is known; 0 without such inputs."""
+    return len(inputs.get(INVERSION[0], ()))
+
+
 def most_crystals(manifest: Manifest, n_atoms: int) -> int | None:
     """Crystals of a size that fit into one batch of an engine; None where it sets no limit, 0 where there is no room for one."""
     profile = manifest.profile
@@ -58,7 +65,7 @@ def most_crystals(manifest: Manifest, n_atoms: int) -> int | None:
     return max((bucket.max_batch for bucket in profile.buckets if bucket.min_atoms <= n_atoms <= bucket.max_atoms), default=0)
 
 
-def choose_shape(manifest: Manifest, crystals: int, atoms: int, slots: int, mesh: int = 0) -> BatchShape:
+def choose_shape(manifest: Manifest, crystals: int, atoms: int, slots: int, mesh: int = 0, centred: int = 0) -> BatchShape:
     """The shape of the graph contract that a batch is padded to.
 
     Args:
@@ -67,6 +74,7 @@ def choose_shape(manifest: Manifest, crystals: int, atoms: int, slots: int, mesh
         atoms: of the largest crystal.
         slots: neighbours of an atom, at most.
         mesh: points of the largest mesh; it is rounded up as atoms are.
+        centred: crystals whose centre of inversion is known.
 
     Raises:
         EngineError: ``batch-too-large``: no optimisation profile takes it.
@@ -78,7 +86,9 @@ def choose_shape(manifest: Manifest, crystals: int, atoms: int, slots: int, mesh
             padded_atoms = min(bucket_size(atoms), bucket.max_atoms)
             padded_crystals = min(1 << (crystals - 1).bit_length(), bucket.max_batch)
             padded_mesh = bucket_size(mesh) if mesh else 0
-            return BatchShape(index, max(padded_crystals, bucket.min_batch), padded_atoms, padded_slots, padded_mesh)
+            padded_crystals = max(padded_crystals, bucket.min_batch)
+            used = padded_crystals if centred == crystals and set(INVERSION) <= set(manifest.inputs) else 0
+            return BatchShape(index, padded_crystals, padded_atoms, padded_slots, padded_mesh, used)
     raise EngineError(
         "batch-too-large",
         f"no optimisation profile of this plan takes {crystals} crystals of {atoms} atoms with {slots} neighbours; it holds up to"
@@ -92,8 +102,13 @@ def _holds(bucket: Bucket, crystals: int, atoms: int) -> bool:
 
 def input_axes(manifest: Manifest, shape: BatchShape) -> dict[str, Axes]:
     """Shapes of the manifest's inputs, by the graph contract."""
-    sizes = known_sizes(manifest) | {"B": shape.crystals, "N": shape.atoms, "D": shape.slots, "M": shape.mesh}
+    sizes = known_sizes(manifest) | {"B": shape.crystals, "N": shape.atoms, "D": shape.slots, "M": shape.mesh, "C": shape.centred}
     return {name: TENSORS[name].axes(sizes) for name in manifest.inputs}
+
+
+def without_centres(inputs: Mapping[str, NDArray[Any]], shape: BatchShape) -> dict[str, NDArray[Any]]:
+    """A padded batch without the centres of inversion that its shape has no place for."""
+    return {name: array[: shape.centred] if name in INVERSION else array for name, array in inputs.items()}
 
 
 @dataclass(frozen=True)

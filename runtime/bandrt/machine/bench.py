@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from bandrt.bands.band_structure import in_order
-from bandrt.batch import pad
+from bandrt.batch import alike, pad
 from bandrt.contract import BAND_ENERGIES
 from bandrt.crystal import Crystal
 from bandrt.errors import BandrtError, InputError
@@ -153,8 +153,8 @@ def contender(engine: Engine, name: str) -> Contender:
     """An open engine on padded batches."""
 
     def prepare(features: Sequence[Features]) -> Callable[[], object]:
-        batch = pad(features)
-        return lambda: engine.session.run(batch)
+        batches = [pad([features[place] for place in kind]) for kind in alike(features, engine.manifest)]
+        return lambda: [engine.session.run(batch) for batch in batches]
 
     return Contender(name, prepare, engine.recipe)
 

@@ -63,6 +63,7 @@ class StandardCell:
             symmetrising moves, ``crystal.lattice = basis_change @ lattice``; fractional k-points: ``f @ basis_change.T``.
         bravais: Pearson-like symbol: cP, cF, cI, tP, tI, oP, oF, oI, oC, hP, hR, mP, mC or aP.
         conventional: (3, 3), Å, rows: the standard conventional lattice, oriented like `crystal`; hexagonal axes for hR.
+        twice_centre: (3,) twice a centre of inversion, fractional, up to lattice vectors; None in space groups without one.
     """
 
     crystal: Crystal
@@ -73,6 +74,7 @@ class StandardCell:
     basis_change: NDArray[np.float64]
     bravais: str
     conventional: NDArray[np.float64]
+    twice_centre: NDArray[np.float64] | None = None
 
 
 def standardize(crystal: Crystal, recipe: SymmetryRecipe = SymmetryRecipe(), *, name: str = "crystal") -> StandardCell:  # noqa: B008
@@ -231,6 +233,7 @@ def _standard_cells(found: Sequence[MoyoDataset]) -> list[StandardCell]:
             basis_change=basis_changes[i],
             bravais=group.bravais,
             conventional=conventional[i],
+            twice_centre=None if group.twice_centre is None else group.twice_centre @ inverses[i],
         )
         for i, (group, part) in enumerate(zip(groups, parts, strict=True))
     ]
@@ -246,6 +249,7 @@ class _SpaceGroup:
     finder_conventional: NDArray[np.float64]  # (3, 3) the finder's conventional vectors in its primitive ones
     primitive: NDArray[np.float64]  # (3, 3) standard primitive vectors in standard conventional ones
     rotations: NDArray[np.int64]  # (n_ops, 3, 3) Laue group, as in StandardCell
+    twice_centre: NDArray[np.float64] | None  # (3,) in the finder's primitive vectors, as in StandardCell
 
 
 @cache
@@ -265,13 +269,17 @@ def _space_group(hall_number: int) -> _SpaceGroup:
     }
     rotations = np.array(sorted(laue), dtype=np.int64).reshape(-1, 3, 3)
     rotations.flags.writeable = False
+    finder_conventional = np.array(entry.centering.linear, dtype=np.float64).T
+    pairs = zip(operations.rotations, operations.translations, strict=True)
+    inversion = next((translation for rotation, translation in pairs if (np.array(rotation) == -np.eye(3)).all()), None)
     return _SpaceGroup(
         number=entry.number,
         symbol=entry.hm_short.replace(" ", ""),
         bravais=bravais,
-        finder_conventional=np.array(entry.centering.linear, dtype=np.float64).T,
+        finder_conventional=finder_conventional,
         primitive=primitive,
         rotations=rotations,
+        twice_centre=None if inversion is None else np.array(inversion, dtype=np.float64) @ finder_conventional,
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from bandrt.contract import HAMILTONIAN, HAMILTONIAN_NAMES, INPUT_NAMES, NOWHERE, TENSORS
+from bandrt.contract import HAMILTONIAN, HAMILTONIAN_NAMES, NETWORK_INPUTS, NOWHERE, TENSORS
 from bandrt.crystal import Crystal
 from bandrt.manifest import EnsembleRule
 from bandrt_export.dense.hamiltonian import DenseHamiltonian
@@ -50,12 +50,12 @@ def batch_of(crystals: Sequence[Crystal], **least: int) -> tuple[Arrays, Arrays]
     """Inputs of several crystals, and the blocks that the trained model makes of them, in the same slots."""
     made = hamiltonian_tensors(alone(), crystals, **least)
     made |= {name: np.ones((len(crystals), *shape), np.float32) for name, shape in NO_KPOINTS.items()}
-    return {name: made[name] for name in INPUT_NAMES}, {name: made[name] for name in HAMILTONIAN_NAMES if name in made}
+    return {name: made[name] for name in NETWORK_INPUTS}, {name: made[name] for name in HAMILTONIAN_NAMES if name in made}
 
 
 @torch.no_grad()
 def run(model: HamiltonianModel, inputs: Arrays) -> Arrays:
-    said = DenseHamiltonian(model).eval()(*(torch.from_numpy(inputs[name]) for name in INPUT_NAMES))
+    said = DenseHamiltonian(model).eval()(*(torch.from_numpy(inputs[name]) for name in NETWORK_INPUTS))
     return {name: tensor.numpy() for name, tensor in said._asdict().items()}
 
 
@@ -174,11 +174,11 @@ def test_the_graph_is_portable_and_has_the_names_and_axes_of_the_contract(traced
     onnx.checker.check_model(traced, full_check=True)
     assert {node.op_type for node in traced.graph.node} <= PORTABLE_OPS | {"Pad", "Less"}
     named = {"B": "batch", "N": "atoms", "D": "slots", "M": "mesh", "K": HAMILTONIAN_RECIPE.kpath.n_kpoints}
-    tensors = (*(TENSORS[name] for name in INPUT_NAMES), *HAMILTONIAN)
+    tensors = (*(TENSORS[name] for name in NETWORK_INPUTS), *HAMILTONIAN)
     expected = {one.name: [named[dim] if isinstance(dim, str) else dim for dim in one.dims] for one in tensors}
     found = {
         value.name: [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
         for value in [*traced.graph.input, *traced.graph.output]
     }
     assert found == expected
-    assert list(found) == [*INPUT_NAMES, *HAMILTONIAN_NAMES]
+    assert list(found) == [*NETWORK_INPUTS, *HAMILTONIAN_NAMES]

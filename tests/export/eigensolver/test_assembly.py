@@ -25,6 +25,7 @@ from bandrt.engine import read_manifest
 from bandrt.engine.cuda_driver import NoDriver
 from bandrt.engine.onnx.file import with_checksum
 from bandrt.errors import InputError
+from bandrt.hamiltonian.bloch import Inversion
 from bandrt.hamiltonian.filling import KEPT, Filled
 from bandrt.hamiltonian.trips import solver_bytes
 from bandrt.manifest import METADATA_KEY, BandRule
@@ -33,7 +34,17 @@ from bandrt_export.errors import ExportError
 from bandrt_export.plan import MOST_BONDS, PlanBuilder, build_plan, check_precision
 from bandrt_train.model.hamiltonian.model import RealSpace, bands
 from bandrt_train.model.hamiltonian.pairs import Pairs, find_pairs
-from tests.support.given_hamiltonians import GIVEN, SOLVER_INPUTS, batch_of, manifest_of, network, run
+from tests.support.given_hamiltonians import (
+    GIVEN,
+    SOLVER_INPUTS,
+    batch_of,
+    inversions,
+    manifest_of,
+    network,
+    network_of_the_contract,
+    run,
+    with_centres,
+)
 from tests.support.other_cells import Change, permuted, rotated, shifted
 from tests.support.small_hamiltonians import ALUMINIUM, GALLIUM_ARSENIDE, SALT, SILICON, TRICLINIC, fill, plain_mesh, small_model
 
@@ -77,8 +88,8 @@ CRYSTALS = {
 
 
 @cache
-def engine(rule: BandRule | None = None) -> ModelProto:
-    return with_solver(network(), manifest_of(len(KPOINTS), rule))
+def engine(rule: BandRule | None = None, *, centred: bool = False) -> ModelProto:
+    return with_solver(network(), manifest_of(len(KPOINTS), rule, centred=centred))
 
 
 def hamiltonian_of(crystal: Crystal, seed: int = 0) -> tuple[Pairs, RealSpace]:
@@ -126,6 +137,74 @@ def test_another_description_of_a_crystal_gives_the_same_bands(change: Change) -
     decided = [row for row, given in enumerate(before) if given[0].is_odd or not nearly_touches(*given)]
     assert len(decided) >= 6
     np.testing.assert_allclose(found[decided], expected[decided], atol=TOLERANCE_EV, rtol=0)
+
+
+def centred_first(seed: int = 0) -> tuple[list[tuple[Pairs, RealSpace]], list[Inversion | None], int]:
+    """The crystals, those with a centre of inversion first; their centres; and how many have one."""
+    given = [hamiltonian_of(crystal, seed) for crystal in CRYSTALS.values()]
+    known = sorted(zip(given, inversions(given), strict=True), key=lambda both: both[1] is None)
+    found = [inversion for _, inversion in known]
+    return [one for one, _ in known], found, sum(one is not None for one in found)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_real_matrices_of_crystals_with_a_centre_have_the_same_bands(seed: int) -> None:
+    given, found, n_centred = centred_first(seed)
+    assert 5 < n_centred < len(given)
+    batch = batch_of(given, KPOINTS)
+    expected, _ = run(engine(), batch)
+    for n in (0, 2, n_centred):
+        energies, _ = run(engine(centred=True), with_centres(batch, found, n))
+        np.testing.assert_allclose(energies, expected, atol=TOLERANCE_EV, rtol=0)
+    for row, (pairs, real_space) in enumerate(given):
+        if pairs.is_odd or not nearly_touches(pairs, real_space):
+            filled = window_of(fill(pairs, real_space, KPOINTS), BandRule())
+            np.testing.assert_allclose(energies[row], filled, atol=TOLERANCE_EV, rtol=0)
+
+
+def test_partners_decide_on_the_bands() -> None:
+    given, found, n_centred = centred_first()
+    batch = with_centres(batch_of(given, KPOINTS), found, n_centred)
+    row = next(row for row, one in enumerate(found) if one is not None and len(set(one.partner - np.arange(len(one.partner)))) > 1)
+    right, _ = run(engine(centred=True), batch)
+    batch["inversion_partner"][row] = np.arange(batch["inversion_partner"].shape[1])
+    wrong, _ = run(engine(centred=True), batch)
+    others = np.arange(len(given)) != row
+    np.testing.assert_allclose(wrong[others], right[others], atol=ROUNDING_EV, rtol=0)
+    assert np.abs(wrong[row] - right[row]).max() > 0.1
+
+
+@pytest.mark.parametrize("change", [rotated, permuted, shifted])
+def test_another_description_of_a_centred_crystal_gives_the_same_bands(change: Change) -> None:
+    rng = np.random.default_rng(0)
+    crystals = [CRYSTALS[name] for name in ("Si", "NaCl", "KCl", "LiF", "Cu")]
+    before = [hamiltonian_of(crystal) for crystal in crystals]
+    after = [hamiltonian_of(change(crystal, rng)) for crystal in crystals]
+    found, expected = (
+        run(engine(centred=True), with_centres(batch_of(given, KPOINTS), inversions(given), len(given)))[0]
+        for given in (after, before)
+    )
+    decided = [row for row, given in enumerate(before) if given[0].is_odd or not nearly_touches(*given)]
+    assert len(decided) >= 3
+    np.testing.assert_allclose(found[decided], expected[decided], atol=TOLERANCE_EV, rtol=0)
+
+
+def test_padding_changes_nothing_of_real_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = [hamiltonian_of(crystal) for crystal in (ALUMINIUM, SILICON)]
+    found = inversions(given)
+    alone = [
+        run(engine(centred=True), with_centres(batch_of([one], KPOINTS), [centre], 1))[0]
+        for one, centre in zip(given, found, strict=True)
+    ]
+    sizes = {"B": 4, "N": 5, "M": 130}
+    batch = with_centres(batch_of(given, KPOINTS, sizes=sizes), found, 4)
+    padded, _ = run(engine(centred=True), batch)
+    np.testing.assert_allclose(padded[:2], np.concatenate(alone), atol=ROUNDING_EV, rtol=0)
+    assert np.isfinite(padded).all(), "what means nothing is finite"
+    for held in (1, 10**5):  # one at a time, and a number that does not divide theirs
+        monkeypatch.setattr(bandrt_export.eigensolver.bands, "HELD", held)
+        some = run(with_solver(network(), manifest_of(len(KPOINTS), centred=True)), batch)[0]
+        np.testing.assert_allclose(some, padded, atol=ROUNDING_EV, rtol=0)
 
 
 def chain(levels: list[float], width: float, crystal: Crystal = HELIUM) -> tuple[Pairs, RealSpace]:
@@ -242,30 +321,6 @@ def test_the_graph_is_plain_and_says_nothing_of_where_it_was_made() -> None:
     assert proto.ByteSize() < 200_000
 
 
-def network_of_the_contract() -> ModelProto:
-    """A network with the inputs of an engine, that is none."""
-    from onnx import TensorProto, helper
-
-    from bandrt_export.eigensolver.graph import FLOAT, Graph
-
-    graph = Graph.new("network/")
-    numbers, distance = graph.value("atomic_numbers", int(TensorProto.INT32)).cast(FLOAT), graph.value("neighbor_distance")
-    given = {
-        "hoppings": distance.unsqueeze(3, 4) * graph.constant(np.ones((9, 9))),
-        "on_site": numbers.unsqueeze(2, 3) * graph.constant(np.eye(9)),
-        "flat_levels": numbers.unsqueeze(2) * graph.constant(np.ones(9)),
-        "electrons": numbers.sum(1, keepdims=False),
-        "uncertainty_ev": distance.sum(1, 2, keepdims=False),
-    }
-    proto = network()
-    graph.nodes.extend(helper.make_node("Identity", [value.name], [name]) for name, value in given.items())
-    for kept, values in ((proto.graph.node, graph.nodes), (proto.graph.initializer, graph.constants.tensors.values())):
-        del kept[:]
-        kept.extend(values)
-    del proto.graph.input[:]
-    return proto
-
-
 @pytest.fixture(scope="module")
 def rtx() -> Any:
     return pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu13 is not installed: pip install 'bandrt[tensorrt-rtx]'")
@@ -303,8 +358,9 @@ def test_tensorrt_rtx_builds_it_without_a_gpu(rtx: Any, tmp_path: Path, caplog: 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone says how much memory a process has held")
+@pytest.mark.parametrize("centred", [False, True], ids=["complex", "real"])
 @pytest.mark.parametrize(("n_atoms", "n_crystals"), [(4, 2), (8, 1), (16, 1)])
-def test_memory_is_what_the_runtime_expects(n_atoms: int, n_crystals: int, tmp_path: Path) -> None:
+def test_memory_is_what_the_runtime_expects(n_atoms: int, n_crystals: int, centred: bool, tmp_path: Path) -> None:
     """The largest has more matrices than are held at once; random blocks take as much memory as others."""
     rng, n_kpoints = np.random.default_rng(0), 300
     sizes = {"B": n_crystals, "N": n_atoms, "D": 48, "K": n_kpoints, "M": 100}
@@ -312,7 +368,11 @@ def test_memory_is_what_the_runtime_expects(n_atoms: int, n_crystals: int, tmp_p
     batch["neighbor_index"][:] = rng.integers(0, n_atoms, batch["neighbor_index"].shape)
     batch["kpoints"][:] = rng.uniform(-0.5, 0.5, batch["kpoints"].shape)
     batch |= {GIVEN + one.name: rng.normal(size=one.axes(sizes)).astype(one.dtype) for one in HAMILTONIAN}
-    (tmp_path / "model.onnx").write_bytes(with_solver(network(), manifest_of(n_kpoints)).SerializeToString())
+    if centred:
+        batch["inversion_partner"] = np.tile(np.arange(n_atoms, dtype=np.int32)[::-1], (n_crystals, 1))
+        batch["inversion_image"] = np.ones((n_crystals, n_atoms, 3), np.int32)
+    model = with_solver(network(), manifest_of(n_kpoints, centred=centred))
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
     np.savez(tmp_path / "batch.npz", **batch)
     done = subprocess.run([sys.executable, "-c", HELD_BY_A_RUN], cwd=tmp_path, capture_output=True, text=True, check=True)
     expected = solver_bytes(n_atoms, n_crystals * (n_kpoints + 100))

@@ -23,8 +23,8 @@ ROUNDING_EV = 1e-4
 
 
 @cache
-def solver() -> ModelProto:
-    """Matrices (R, n, 2n), flat levels (R, n) and wanted (R, N_WANTED) to eigenvalues."""
+def solver(*, is_real: bool = False) -> ModelProto:
+    """Matrices (R, n, 2n), or real ones (R, n, n), flat levels (R, n) and wanted (R, N_WANTED) to eigenvalues."""
     import onnx
     from onnx import TensorProto, helper
 
@@ -34,7 +34,7 @@ def solver() -> ModelProto:
 
     graph = Graph.new("")
     flat = graph.value("flat").transpose(1, 0).unsqueeze(2)
-    found = eigenvalues(tridiagonal(graph.value("matrix")), flat, graph.value("wanted"), N_WANTED, NOWHERE / 2.0)
+    found = eigenvalues(tridiagonal(graph.value("matrix"), is_real=is_real), flat, graph.value("wanted"), N_WANTED, NOWHERE / 2.0)
     graph.nodes.append(helper.make_node("Identity", [found.name], ["eigenvalues"]))
     shapes: dict[str, list[Any]] = {"matrix": ["R", "n", "m"], "flat": ["R", "n"], "wanted": ["R", N_WANTED]}
     inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
@@ -46,14 +46,15 @@ def solver() -> ModelProto:
 
 
 def solve(matrices: NDArray[Any], first: int, flat: NDArray[Any] | None = None) -> NDArray[Any]:
-    """Eigenvalues (R, N_WANTED) from an index on."""
+    """Eigenvalues (R, N_WANTED) from an index on, by the solver for matrices of their kind."""
     size, n = matrices.shape[:2]
+    is_real = not np.iscomplexobj(matrices)
     batch = {
-        "matrix": np.concatenate([matrices.real, matrices.imag], axis=2).astype(np.float32),
+        "matrix": (matrices if is_real else np.concatenate([matrices.real, matrices.imag], axis=2)).astype(np.float32),
         "flat": (np.full((size, n), NOWHERE) if flat is None else flat).astype(np.float32),
         "wanted": np.tile(np.arange(first, first + N_WANTED, dtype=np.float32), (size, 1)),
     }
-    return run(solver(), batch)[0]
+    return run(solver(is_real=is_real), batch)[0]
 
 
 def check(found: NDArray[Any], expected: NDArray[Any], first: int) -> None:
@@ -65,21 +66,24 @@ def check(found: NDArray[Any], expected: NDArray[Any], first: int) -> None:
     assert np.isfinite(found).all()
 
 
-def random_hermitian(rng: np.random.Generator, size: int, n: int, *, degenerate: bool = False) -> NDArray[Any]:
+def random_hermitian(
+    rng: np.random.Generator, size: int, n: int, *, degenerate: bool = False, is_real: bool = False
+) -> NDArray[Any]:
     """Matrices (size, n, n) with eigenvalues within some 30 eV, in triplets if degenerate."""
     values = rng.uniform(-30.0, 30.0, (size, n))
     if degenerate:
         values = values[:, np.arange(n) // 3]
-    mixed = rng.normal(size=(size, n, n)) + 1j * rng.normal(size=(size, n, n))
-    vectors = np.linalg.qr(mixed).Q
+    mixed = rng.normal(size=(size, n, n))
+    vectors = np.linalg.qr(mixed if is_real else mixed + 1j * rng.normal(size=(size, n, n))).Q
     matrices: NDArray[Any] = (vectors * values[:, None]) @ vectors.conj().transpose(0, 2, 1)
     return matrices
 
 
+@pytest.mark.parametrize("is_real", [False, True], ids=["Hermitian", "real"])
 @pytest.mark.parametrize("degenerate", [False, True])
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7, 9, 12, 13, 18, 27, 45, 90])
-def test_eigenvalues_are_those_of_lapack(n: int, degenerate: bool) -> None:
-    matrices = random_hermitian(np.random.default_rng(n), 1 + n % 4, n, degenerate=degenerate)
+def test_eigenvalues_are_those_of_lapack(n: int, degenerate: bool, is_real: bool) -> None:
+    matrices = random_hermitian(np.random.default_rng(n), 1 + n % 4, n, degenerate=degenerate, is_real=is_real)
     first = n // 2 - 12
     check(solve(matrices, first), np.linalg.eigvalsh(matrices), first)
 
@@ -95,10 +99,11 @@ def test_flat_levels_stand_among_them(n: int) -> None:
     check(solve(matrices, 0, flat), merged[:, :n_levels], 0)
 
 
+@pytest.mark.parametrize("is_real", [False, True], ids=["Hermitian", "real"])
 @pytest.mark.parametrize("first", [0, 9])
-def test_padding_costs_no_digit(first: int) -> None:
-    matrices = random_hermitian(np.random.default_rng(0), 2, 27)
-    padded = np.zeros((2, 45, 45), complex)
+def test_padding_costs_no_digit(first: int, is_real: bool) -> None:
+    matrices = random_hermitian(np.random.default_rng(0), 2, 27, is_real=is_real)
+    padded = np.zeros((2, 45, 45), matrices.dtype)
     padded[:, :27, :27] = matrices
     padded[:, np.arange(27, 45), np.arange(27, 45)] = NOWHERE
     n_there = min(27 - first, N_WANTED)
@@ -109,18 +114,21 @@ def test_padding_costs_no_digit(first: int) -> None:
 
 def test_a_matrix_that_is_diagonal_already_keeps_its_diagonal() -> None:
     diagonal = np.array([[3.0, -7.5, -7.5, 0.0, 12.0, 3.0, -40.0, 0.25, 1.0]])
-    matrices = diagonal[:, None] * np.eye(9) + 0j
-    check(solve(matrices, 0), np.sort(diagonal), 0)
-    check(solve(0.0 * matrices, 0), np.zeros((1, 9)), 0)
+    for kind in (float, complex):
+        matrices = (diagonal[:, None] * np.eye(9)).astype(kind)
+        check(solve(matrices, 0), np.sort(diagonal), 0)
+        check(solve(0.0 * matrices, 0), np.zeros((1, 9)), 0)
 
 
-def test_where_all_is_padding_numbers_are_finite() -> None:
-    assert np.isfinite(solve(NOWHERE * np.eye(18)[None] + 0j, -12)).all()
+@pytest.mark.parametrize("kind", [float, complex])
+def test_where_all_is_padding_numbers_are_finite(kind: type) -> None:
+    assert np.isfinite(solve((NOWHERE * np.eye(18)[None]).astype(kind), -12)).all()
 
 
 @pytest.mark.parametrize("n", [2, 4, 10])
 def test_a_cut_where_a_pivot_is_zero_counts_right(n: int) -> None:
     """The middle of the interval is a cut, and there every other pivot of a chain of two kinds of links is zero."""
     links = np.where(np.arange(n - 1) % 2 == 0, 2.0, 0.5)
-    matrices = (np.diag(links, 1) + np.diag(links, -1))[None] + 0j
-    check(solve(matrices, 0), np.linalg.eigvalsh(matrices), 0)
+    matrices = (np.diag(links, 1) + np.diag(links, -1))[None]
+    for kind in (float, complex):
+        check(solve(matrices.astype(kind), 0), np.linalg.eigvalsh(matrices), 0)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bandrt.contract import INVERSION
 from bandrt.engine.memory import Evaluator, MemoryLimits
 from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs
 from bandrt.errors import EngineError
@@ -20,14 +21,16 @@ from bandrt.manifest import Bucket, Profile
 class Small:
     """A session that holds so many padded atoms, and takes one batch more than it has answered."""
 
-    def __init__(self, room: int, profile: Profile = Profile()) -> None:  # noqa: B008
+    def __init__(self, room: int, profile: Profile = Profile(), inputs: tuple[str, ...] = ()) -> None:  # noqa: B008
         self.room = room
-        self.manifest = SimpleNamespace(profile=profile)
+        self.centred: list[int] = []
+        self.manifest = SimpleNamespace(profile=profile, inputs=inputs)
         self.tried: list[tuple[int, int]] = []
 
     def run(self, inputs: Inputs) -> Outputs:
         numbers = inputs["atomic_numbers"]
         self.tried.append(numbers.shape)
+        self.centred.append(len(inputs["inversion_partner"]))
         if numbers.size > self.room:
             raise OutOfMemoryError(f"no memory for {numbers.shape[0]} crystals")
         return {"band_energies": numbers[:, 0].astype(np.float32)}
@@ -58,10 +61,23 @@ def crystal(label: int, n_atoms: int) -> Any:
         neighbor_direction=None,
         mesh_kpoints=np.zeros((0, 3), np.float32),
         mesh_weights=np.zeros(0, np.float32),
+        inversion_partner=None,
+        inversion_image=None,
         atom_mask=np.ones(n_atoms, bool),
         kpoints=np.zeros((1, 3), np.float32),
         crystal=SimpleNamespace(n_atoms=n_atoms),
     )
+
+
+def test_crystals_with_a_centre_are_evaluated_apart_and_come_back_in_their_places() -> None:
+    session = Small(100, inputs=INVERSION)
+    crystals = [crystal(label, 2) for label in range(7)]
+    for label in (1, 2, 5):
+        crystals[label].inversion_partner = np.array([1, 0], np.int32)
+        crystals[label].inversion_image = np.zeros((2, 3), np.int32)
+    [rows] = Evaluator(session).run_many([crystals])  # type: ignore[arg-type]
+    assert [float(row["band_energies"]) for row in rows if not isinstance(row, EngineError)] == list(range(7))
+    assert (session.tried, session.centred) == ([(3, 2), (4, 2)], [3, 0])
 
 
 Sizes = st.lists(st.tuples(st.integers(1, 12), st.integers(1, 6)), min_size=1, max_size=6)

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandrt.engine.shapes import ALIGNMENT, Layout, choose_shape, input_axes, mesh_of, most_crystals
+from bandrt.contract import GRAPH_INPUTS, INVERSION
+from bandrt.engine.shapes import (
+    ALIGNMENT,
+    Layout,
+    centred_of,
+    choose_shape,
+    input_axes,
+    mesh_of,
+    most_crystals,
+    without_centres,
+)
 from bandrt.errors import EngineError
 from bandrt.manifest import BandRule, Bucket, Manifest, Profile
 from bandrt.recipe import GraphRecipe, MeshRecipe, Recipe
@@ -67,6 +77,20 @@ def test_free_slots_are_rounded_up_to_multiples_of_the_recipe() -> None:
     assert [choose_shape(manifest(profile), 1, 3, slots).slots for slots in (1, 12, 13, 24, 37, 40)] == [12, 12, 24, 24, 40, 40]
     with pytest.raises(EngineError):
         choose_shape(manifest(profile), 1, 3, 41)
+
+
+def test_centres_of_inversion_are_used_of_all_crystals_or_none() -> None:
+    using = dataclasses.replace(manifest(), inputs=(*GRAPH_INPUTS, *INVERSION))
+    shapes = [choose_shape(using, 3, 3, 12, 0, centred) for centred in (0, 2, 3)]
+    assert [(shape.crystals, shape.centred) for shape in shapes] == [(4, 0), (4, 0), (4, 4)]
+    assert choose_shape(manifest(), 3, 3, 12, 0, 3).centred == 0
+    axes = input_axes(using, shapes[2])
+    assert (axes["inversion_partner"], axes["inversion_image"]) == ((4, 3), (4, 3, 3))
+    batch = {"atom_mask": np.ones((3, 3)), "inversion_partner": np.ones((2, 3)), "inversion_image": np.ones((2, 3, 3))}
+    assert centred_of(batch) == 2
+    assert centred_of({}) == 0
+    cut = without_centres(batch, shapes[1])
+    assert {name: len(array) for name, array in cut.items()} == {"atom_mask": 3, "inversion_partner": 0, "inversion_image": 0}
 
 
 def test_a_mesh_is_rounded_up_with_the_rest_of_the_shape() -> None:

@@ -45,11 +45,12 @@ class Slice(NamedTuple):
     """Atoms of the largest, 1 or more."""
 
     def of(self, batch: Tensors) -> Tensors:
-        """Their part of a batch."""
-        return {
-            name: tensor[self.rows, : self.n_atoms] if "N" in TENSORS[name].dims else tensor[self.rows]
-            for name, tensor in batch.items()
-        }
+        """Their part of a batch; centres of inversion are used where all of them have one."""
+        return {name: self._cut(TENSORS[name].dims, tensor) for name, tensor in batch.items()}
+
+    def _cut(self, dims: tuple[str | int, ...], tensor: NDArray[Any]) -> NDArray[Any]:
+        rows = self.rows[:0] if "C" in dims and self.rows.max() >= len(tensor) else self.rows
+        return tensor[rows, : self.n_atoms] if "N" in dims else tensor[rows]
 
 
 def peak_bytes(n_atoms: int) -> int:

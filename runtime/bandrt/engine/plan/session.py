@@ -14,7 +14,16 @@ from bandrt.engine.plan.device import Device, DeviceError, OutOfDeviceMemoryErro
 from bandrt.engine.plan.lane import Flight, Lane, Pools, Streams
 from bandrt.engine.plan.tensorrt import Plan
 from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs
-from bandrt.engine.shapes import BatchShape, Layout, choose_shape, input_axes, mesh_of, shape_of
+from bandrt.engine.shapes import (
+    BatchShape,
+    Layout,
+    centred_of,
+    choose_shape,
+    input_axes,
+    mesh_of,
+    shape_of,
+    without_centres,
+)
 from bandrt.errors import EngineError
 from bandrt.manifest import Manifest
 
@@ -164,7 +173,8 @@ class PlanSession:
 
     def _start(self, inputs: Inputs) -> Flight | OutOfMemoryError:
         crystals, atoms, slots = shape_of(inputs)
-        shape = choose_shape(self._manifest, crystals, atoms, slots, mesh_of(inputs))
+        shape = choose_shape(self._manifest, crystals, atoms, slots, mesh_of(inputs), centred_of(inputs))
+        inputs = without_centres(inputs, shape)
         with self._lock:
             again = False
             while True:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bandrt.batch import pad
-from bandrt.contract import GRAPH_INPUTS
+from bandrt.contract import GRAPH_INPUTS, INVERSION
 from bandrt.engine.onnx.session import OnnxSession
 from bandrt.engine.onnx.slices import (
     MAX_ATOMS,
@@ -104,12 +104,19 @@ def test_threads_take_a_slice_each_and_one_slice_takes_all_threads() -> None:
     assert calls == ["alone", "alone", "all"]
 
 
+def test_a_slice_uses_centres_where_all_of_its_crystals_have_one() -> None:
+    batch = {"atom_mask": masks([2, 3, 2, 3], 4), "inversion_partner": np.arange(12).reshape(3, 4)}
+    pairs = Slice(np.array([0, 2]), 2), Slice(np.array([1, 3]), 3)
+    assert [part.of(batch)["inversion_partner"].tolist() for part in pairs] == [[[0, 1], [8, 9]], []]
+    assert pairs[1].of(batch)["inversion_partner"].shape == (0, 3)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_session_gives_the_same_energies_with_and_without_slices(tiny_engine: Path, examples: Path, threads: int) -> None:
     recipe = Recipe(graph=GraphRecipe(n_neighbors=12), kpath=KpathRecipe(n_kpoints=64))
     names = ("KH2PO4_mp-24263", "NiAl_mp-1487", "GaAs_mp-8883", "In_mp-85", "CdTe_mp-406", "SiO2_mp-546794", "Al2O3_mp-1143")
     batch = pad([featurize(examples / f"{name}.cif", recipe) for name in names], batch_size=8)
-    assert set(batch) == {*GRAPH_INPUTS, "mesh_kpoints", "mesh_weights"}
+    assert set(batch) == {*GRAPH_INPUTS, "mesh_kpoints", "mesh_weights", *INVERSION}
     with (
         OnnxSession(tiny_engine, threads=threads) as sliced,
         OnnxSession(tiny_engine, threads=threads, whole_batches=True) as whole,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -15,13 +16,25 @@ from hypothesis import strategies as st
 
 import bandrt.engine.plan.session
 from bandrt import Crystal, Failure, Prediction, load
+from bandrt.batch import pad
+from bandrt.contract import INPUT_NAMES, INVERSION
 from bandrt.engine import open_session, read_manifest
+from bandrt.engine.plan.file import sidecar
 from bandrt.engine.session import Inputs, OutOfMemoryError
 from bandrt.errors import EngineError
+from bandrt.features import featurize
+from bandrt.files import file_sha256
+from bandrt.manifest import BandRule
+from bandrt_export.eigensolver.assembly import with_solver
+from tests.runtime.conftest import PLAN_PROFILE
+from tests.support.given_hamiltonians import manifest_of, network_of_the_contract, run
 from tests.support.random_batches import MIXED, random_batch
 from tests.support.simulated_gpu import ORDERS, SimulatedDevice, SimulatedStream
 from tests.support.simulated_tensorrt import SimulatedEngine
+from tests.support.small_hamiltonians import GALLIUM_ARSENIDE, SALT, SILICON
 
+SOLVED_TOLERANCE_EV = 1e-3
+"""Rounding of eigenvalues of some 100 eV in single precision."""
 TOLERANCE_EV = 1e-6
 """Rounding of sums over padding, single precision, energies of a few eV."""
 
@@ -58,6 +71,28 @@ def test_single_batches_do_too_and_a_shape_is_captured_once(machine: Any, order:
         session.run(random_batch(4, 20, 1))
         assert machine.gpu.captures == 2
     assert_equal([first, *rest], expected(machine, batches))
+
+
+def test_a_plan_takes_the_centres_of_all_crystals_of_a_batch_or_of_none(machine: Any) -> None:
+    """This Hamiltonian has no centre, whatever its crystal has, so that bands tell whether one was used."""
+    manifest = replace(manifest_of(32, BandRule(n_bands=2, n_valence=1)), inputs=INPUT_NAMES)
+    proto = with_solver(network_of_the_contract(), manifest)
+    planned = replace(read_manifest(machine.plan), profile=replace(PLAN_PROFILE, max_slots=128))
+    machine.plan.write_bytes(proto.SerializeToString())
+    backend = replace(planned.backend, file_sha256=file_sha256(machine.plan))
+    manifest = replace(manifest, profile=planned.profile, backend=backend)
+    sidecar(machine.plan).write_text(manifest.to_json(), encoding="utf-8")
+    features = [featurize(crystal, manifest.recipe) for crystal in (SILICON, SALT, GALLIUM_ARSENIDE)]
+    batches = [pad(features[:2]), pad(features), pad(features[2:])]
+    assert [len(batch["inversion_partner"]) for batch in batches] == [2, 2, 0]
+    with open_session(machine.plan) as session:
+        found = [outputs["band_energies"] for outputs in session.run_many(batches) if not isinstance(outputs, OutOfMemoryError)]
+    unused = [batch | {name: batch[name][:0] for name in INVERSION} for batch in batches]
+    fed = [{name: batch[name] for name in manifest.inputs} for batch in (batches[0], *unused)]
+    real, *expected = [run(proto, batch)[0] for batch in fed]
+    assert np.abs(real - expected[0]).max() > 10 * SOLVED_TOLERANCE_EV
+    for energies, other in zip(found, [real, *expected[1:]], strict=True):
+        np.testing.assert_allclose(energies, other, atol=SOLVED_TOLERANCE_EV, rtol=0)
 
 
 def test_similar_batches_share_one_shape_and_its_graph(machine: Any) -> None:
