@@ -1,0 +1,5 @@
+"""Probabilities of `bandrt screen`: fitted to crystals that an engine has not learned, and tested on others.
+
+`held_out` predicts labelled crystals of held-out formulas, `fit` makes a calibration of those of the validation split,
+`reliability` compares what it expects with what is found, `report` is both as JSON.
+"""
