@@ -519,6 +519,16 @@ CODES: Mapping[str, ErrorCode] = by_code(
         " choose with --as-predicted. Results of earlier versions name their engines after a --resume.",
     ),
     ErrorCode(
+        "refined-differs",
+        "Refined results hold a crystal that is not one of the results they shall stand in the place of.",
+        "Name the folder that was refined, or rank the folders side by side, without --refined.",
+    ),
+    ErrorCode(
+        "same-engine",
+        "Results are to be refined by the engine that predicted them.",
+        "Predict with a fast engine first, `bandrt infer --engine fast`, and refine with another.",
+    ),
+    ErrorCode(
         "output-not-a-folder",
         "There is a file where the folder for the results should be.",
         "Choose another name for the folder.",

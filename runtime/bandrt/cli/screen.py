@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bandrt.cli import options, say_done
-from bandrt.screening.criteria import Criteria, parse_elements, parse_gap, parse_space_groups
+from bandrt.cli.criteria import criteria_of, criteria_options
 
 if TYPE_CHECKING:
     from bandrt.screening.shortlist import Shortlist
@@ -25,14 +25,9 @@ _LONGEST_CELL = 40
 
 @click.command("screen", short_help="Rank predicted crystals by the probability that they are what is wanted.")
 @click.argument("results", nargs=-1, required=True, metavar="OUT...", type=options.PATH)
-@click.option("--gap", metavar="LO:HI", help="Gap of the label from LO to HI, eV, such as 1.0:1.6, 1: or :0.5; a metal has 0.")
-@click.option("--direct/--indirect", "direct", default=None, help="The gap of the label shall be direct, or indirect.")
-@click.option("--elements", metavar="SYMBOLS", help="All of these elements are in the crystal, such as O,F.")
-@click.option("--exclude", metavar="SYMBOLS", help="None of these elements is in the crystal.")
-@click.option("--max-atoms", type=click.IntRange(1), help="Most atoms of the primitive cell.")
-@click.option("--space-group", metavar="NUMBERS", help="Numbers or ranges of them, such as 216,225 or 195:230.")
-@click.option("--where", metavar="QUERY", help="A condition on the columns of summary.csv, as in `bandrt plot`.")
+@criteria_options
 @click.option("--top", type=click.IntRange(1), default=TOP, show_default=True, metavar="N", help="How many crystals to give.")
+@click.option("--refined", type=options.PATH, help="Results of bandrt refine, in the place of those of the same crystals.")
 @click.option("--as-predicted", is_flag=True, help="Those that are predicted to be what is wanted, without probabilities.")
 @click.option("--engine", type=options.ENGINE, help="Where the engine of the runs is, if not where it was.")
 @options.out("File (*.csv, *.jsonl, *.parquet) or folder of CIF files to write; by default a table is printed.")
@@ -48,6 +43,7 @@ def command(
     space_group: str | None,
     where: str | None,
     top: int,
+    refined: Path | None,
     as_predicted: bool,
     engine: Path | None,
     out: Path | None,
@@ -68,21 +64,13 @@ def command(
 
     Exit codes: 0 done, 1 stopped by an error, 2 wrong usage.
     """
-    criteria = Criteria(
-        gap=None if gap is None else parse_gap(gap),
-        direct=direct,
-        elements=() if elements is None else parse_elements(elements),
-        exclude=() if exclude is None else parse_elements(exclude),
-        max_atoms=max_atoms,
-        space_groups=() if space_group is None else parse_space_groups(space_group),
-        where=where,
-    )
+    criteria = criteria_of(gap, direct, elements, exclude, max_atoms, space_group, where)
     from bandrt.screening.shortlist import screen
     from bandrt.screening.write import check_target, write
 
     if out is not None:
         check_target(out, overwrite=overwrite)
-    shortlist = screen(results, criteria, top=top, engine=engine, as_predicted=as_predicted)
+    shortlist = screen(results, criteria, top=top, refined=refined, engine=engine, as_predicted=as_predicted)
     if out is not None:
         write(shortlist, out, overwrite=overwrite)
     for line in _said(shortlist):

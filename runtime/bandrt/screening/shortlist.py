@@ -20,7 +20,7 @@ from bandrt.screening.criteria import Criteria
 from bandrt.screening.features import Floats, PredictedGaps
 from bandrt.screening.hits import ExpectedHits, expected_hits
 from bandrt.screening.probability import probability_of_direct, probability_of_gap, probability_of_metal
-from bandrt.screening.table import SummaryTable, read_summary
+from bandrt.screening.table import SummaryTable, in_place, read_summary
 
 P_MATCH, OUT = "p_match", "out"
 """Columns that a shortlist has beside those of ``summary.csv``: the probability, and the folder of results."""
@@ -77,6 +77,7 @@ def screen(
     criteria: Criteria,
     *,
     top: int | None = None,
+    refined: str | os.PathLike[str] | None = None,
     engine: str | os.PathLike[str] | None = None,
     as_predicted: bool = False,
 ) -> Shortlist:
@@ -86,12 +87,14 @@ def screen(
         folders: output folders of `bandrt infer`, one or many.
         criteria: what is wanted.
         top: how many to give, at most; None: all that were considered.
+        refined: results of `bandrt refine` of some of these crystals, which stand in the place of the first ones.
         engine: where the engine of the runs is, if it is no longer where it was and is none that ships.
         as_predicted: give those that are predicted to be what is wanted, without probabilities, in the order of the folders.
 
     Raises:
         OutputError: ``output-not-found``, ``summary-damaged``, ``run-damaged``, ``errors-unreadable``.
-        UsageError: ``no-calibration``, ``no-criterion`` where nothing is wanted of the label, ``engine-differs``.
+        UsageError: ``no-calibration``, ``no-criterion`` where nothing is wanted of the label, ``engine-differs``,
+            ``refined-differs``.
         QueryError: `Criteria.where` cannot be understood.
         ArgumentError: ``bad-argument``.
     """
@@ -109,10 +112,14 @@ def screen(
             " by what is predicted alone, add --as-predicted",
         )
     tables = [read_summary(path) for path in paths]
+    if refined is not None:
+        tables = in_place(tables, read_summary(path_of(refined, what="refined")))
     queries = [None if criteria.where is None else parse_query(criteria.where, table.kinds) for table in tables]
     if as_predicted:
         return _as_predicted(tables, queries, criteria, top)
-    calibrations = [calibration_of(path, None if engine is None else path_of(engine, what="engine")) for path in paths]
+    named = None if engine is None else path_of(engine, what="engine")
+    calibrations = [calibration_of(path, named) for path in paths]
+    calibrations += [calibration_of(table.folder) for table in tables[len(paths) :]]
     return _ranked(tables, queries, calibrations, criteria, top)
 
 

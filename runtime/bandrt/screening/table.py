@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.errors import OutputError
+from bandrt.errors import OutputError, UsageError
 from bandrt.results.query import ColumnKind, Query, Value, columns_of
 from bandrt.results.store import SUMMARY, existing_parts, read_errors
 from bandrt.results.summary import COLUMNS, KINDS, UNCERTAINTY_COLUMN, text_of
@@ -128,6 +128,45 @@ def read_summary(folder: Path) -> SummaryTable:
         raise _damaged(folder, f"its rows are not all of {len(header)} columns")
     by_column = list(zip(*cells, strict=True)) or [()] * len(header)
     return SummaryTable(folder, dict(zip(map(text_of, header), by_column, strict=True)), len(read_errors(folder)))
+
+
+def in_place(tables: Sequence[SummaryTable], refined: SummaryTable) -> list[SummaryTable]:
+    """Tables in which predictions of another run stand in the place of those of the same crystals; the refined ones come last.
+
+    They are known by their ids, and keep the path and the kept columns of the first run. What has no prediction in the second keeps
+    that of the first.
+
+    Raises:
+        UsageError: ``refined-differs`` for a crystal that none of the tables has, or several have, or of another formula.
+    """
+    places: dict[str, list[tuple[int, int]]] = {}
+    for number, table in enumerate(tables):
+        for row, id in enumerate(table.columns["id"]):
+            places.setdefault(id, []).append((number, row))
+    taken = [places.get(id, []) for id in refined.columns["id"]]
+    for id, formula, found in zip(refined.columns["id"], refined.columns["formula"], taken, strict=True):
+        if len(found) != 1 or tables[found[0][0]].columns["formula"][found[0][1]] != formula:
+            folders = ", ".join(str(table.folder) for table in tables)
+            raise UsageError(
+                "refined-differs",
+                f"{refined.folder}: its {id} ({formula}) is not one crystal of {folders}; name the results it refines",
+            )
+    first = [found[0] for found in taken]
+    kept = dict.fromkeys(name for table in tables for name in ("path", *table.kept))
+    columns = dict(refined.columns) | {
+        name: [tables[number].columns[name][row] if name in tables[number].columns else "" for number, row in first]
+        for name in kept
+    }
+    gone = set(first)
+    left = [
+        SummaryTable(
+            table.folder,
+            {name: [cell for row, cell in enumerate(cells) if (number, row) not in gone] for name, cells in table.columns.items()},
+            table.n_failed,
+        )
+        for number, table in enumerate(tables)
+    ]
+    return [*left, SummaryTable(refined.folder, columns, 0)]
 
 
 def _damaged(folder: Path, why: str) -> OutputError:

@@ -11,17 +11,15 @@ from pathlib import Path
 from typing import IO, Any
 
 from bandrt.arguments import not_allowed
-from bandrt.crystal import Crystal
 from bandrt.errors import MissingPackageError, OutputError
 from bandrt.files import check_file, check_folder, replaced
 from bandrt.results.convert.provenance import UNITS
 from bandrt.results.file_names import file_names
-from bandrt.results.parts import part_crystals
 from bandrt.results.query import ColumnKind
-from bandrt.results.store import existing_parts, undamaged
 from bandrt.results.summary import KINDS, cell_of, written
 from bandrt.screening.cif import cif_text
-from bandrt.screening.shortlist import OUT, P_MATCH, Shortlist
+from bandrt.screening.crystals import crystals_of
+from bandrt.screening.shortlist import P_MATCH, Shortlist
 from bandrt.screening.table import WHOLE
 
 TABLE = "hits.csv"
@@ -78,19 +76,9 @@ def _write_folder(shortlist: Shortlist, folder: Path, *, overwrite: bool) -> Non
     names = file_names((row["id"] for row in shortlist), "cif")
     for name in names:
         check_file(folder / name, overwrite=overwrite)
-    crystals: dict[tuple[str, str], Crystal] = {}
-    for out in dict.fromkeys(row[OUT] for row in shortlist):
-        ids = {row["id"] for row in shortlist if row[OUT] == out}
-        for part in existing_parts(Path(out)):
-            with undamaged():
-                crystals |= {(out, id): crystal for id, crystal in part_crystals(part, ids).items()}
-    rows = []
+    rows, crystals = [], crystals_of(shortlist)
     folder.mkdir(parents=True, exist_ok=True)
-    for row, name in zip(shortlist, names, strict=True):
-        crystal = crystals.get((row[OUT], row["id"]))
-        if crystal is None:
-            lost = f"{row[OUT]}: no part holds {row['id']}, which its summary.csv has"
-            raise OutputError("part-damaged", f"{lost}; run again with --resume")
+    for row, name, crystal in zip(shortlist, names, crystals, strict=True):
         with replaced(folder / name) as file:
             file.write(cif_text(crystal, name=row["id"]))
         rows.append({**row, FILE: name})

@@ -56,20 +56,20 @@ def calibrate(
         check_file(out, overwrite=overwrite)
     from bandrt.predict import load
     from bandrt_train.data.dataset import Refusal
-    from bandrt_train.evaluation.screening import report
+    from bandrt_train.evaluation.screening.calibrate import calibrate as calibrated
+    from bandrt_train.evaluation.screening.report import values_of, write_screening
+    from bandrt_train.evaluation.screening.tables import text_lines
 
     refusals: list[Refusal] = []
     with load(engine, threads=threads, hand_over=not no_hand_over) as opened, Progress("crystals", quiet=quiet) as progress:
-        made = report.calibrate(opened, gaps, labels, refusals, max_atoms=max_atoms, progress=progress.show)
-    values = report.values_of(made, gaps, max_atoms=max_atoms)
+        made = calibrated(opened, gaps, labels, refusals, max_atoms=max_atoms, progress=progress.show)
+    values = values_of(made, gaps, max_atoms=max_atoms)
     if refusals:
         click.echo(f"{len(refusals)} labels cannot be used; the first [{refusals[0].code}]: {refusals[0].message}", err=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_calibration(made.calibration, target)
     if out is not None:
-        report.write_screening(out, values)
-    from bandrt_train.evaluation.screening.tables import text_lines
-
+        write_screening(out, values)
     for line in text_lines(values):
         say_done(line)
     say_done(f"calibration: {target}")

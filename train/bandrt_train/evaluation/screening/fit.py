@@ -21,12 +21,10 @@ from bandrt.calibration import MOST_DISPERSION, DirectCalibration, GapCalibratio
 from bandrt.screening.features import Floats, feature
 from bandrt.screening.probability import probability_of_gap
 from bandrt_train.evaluation.errors import EvaluationError
-from bandrt_train.evaluation.screening.held_out import HeldOut
+from bandrt_train.evaluation.screening.labelled import HeldOut
 
 FLAGS = ("handed-over", "magnetic")
 """Warnings that the error is conditional on; those of unseen elements, more atoms, layers and spin-orbit coupling did not help."""
-WINDOWS = ((0.5, 1.0), (1.0, 1.6), (2.0, 3.0), (4.0, 20.0))
-"""eV: gaps that expected and found numbers of hits are compared for."""
 RIDGE = 2.0
 """Penalty of a standardised weight: that of so many crystals that say it is 0."""
 LEAST_EV = 0.05

@@ -11,9 +11,10 @@ from bandrt.calibration import GapCalibration
 from bandrt.screening.features import Floats
 from bandrt.screening.hits import expected_hits
 from bandrt.screening.probability import probability_of_direct, probability_of_gap, probability_of_metal
-from bandrt_train.evaluation.screening.fit import WINDOWS
-from bandrt_train.evaluation.screening.held_out import HeldOut
+from bandrt_train.evaluation.screening.labelled import HeldOut
 
+WINDOWS = ((0.5, 1.0), (1.0, 1.6), (2.0, 3.0), (4.0, 20.0))
+"""eV: gaps that expected and found numbers of hits are compared for."""
 EDGES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 """Of the parts of a reliability table."""
 SHORTLISTS = (50, 200)

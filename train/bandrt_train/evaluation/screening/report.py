@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,12 @@ import numpy as np
 from bandrt.calibration import GapCalibration
 from bandrt.errors import reason_of
 from bandrt.files import replaced, require_there
-from bandrt.predict import Engine
-from bandrt_train.data.dataset import Refusal, Split
+from bandrt_train.data.dataset import Split
 from bandrt_train.evaluation.errors import EvaluationError
-from bandrt_train.evaluation.screening.fit import fit_gap_calibration
-from bandrt_train.evaluation.screening.held_out import HELD_OUT, DirectLabels, HeldOut, checksum, held_out_directness, held_out_gaps
+from bandrt_train.evaluation.screening.labelled import FITTED, TESTED, DirectLabels, HeldOut
 from bandrt_train.evaluation.screening.reliability import direct_reliability, gap_reliability
 
 FORMAT_VERSION = 1
-FITTED, TESTED = HELD_OUT
-"""The splits that a calibration is fitted to, and tested on."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,38 +28,6 @@ class Calibrated:
     calibration: GapCalibration
     gaps: dict[Split, HeldOut]
     direct: DirectLabels | None
-
-
-def calibrate(
-    engine: Engine,
-    tables: Sequence[Path],
-    labels: Sequence[Path],
-    refusals: list[Refusal],
-    *,
-    max_atoms: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Calibrated:
-    """Predict what an engine has not learned, and fit its calibration.
-
-    Args:
-        engine: open, with the engine that it hands crystals over to.
-        tables: of gaps.
-        labels: band structures that tell direct from indirect; none: nothing is known of these.
-        refusals: labels that cannot be used are appended.
-        max_atoms: of crystals in the tables.
-        progress: told how many of a split are predicted, and of how many.
-
-    Raises:
-        EvaluationError: ``empty-split`` or ``too-few-crystals``.
-        InputError: ``not-a-gap-table``, ``no-input``.
-        NotFoundError: ``file-not-found``.
-    """
-    gaps = {split: held_out_gaps(engine, tables, split, max_atoms=max_atoms, progress=progress) for split in HELD_OUT}
-    direct = held_out_directness(engine, labels, refusals) if labels else None
-    other = engine.hands_over_to
-    sums = (engine.manifest.checkpoint_sha256, "" if other is None else other.manifest.checkpoint_sha256, checksum(gaps[FITTED]))
-    known = None if direct is None else (direct.held_out[FITTED], direct.known)
-    return Calibrated(fit_gap_calibration(gaps[FITTED], known, checksums=sums), gaps, direct)
 
 
 def values_of(calibrated: Calibrated, tables: Sequence[Path], *, max_atoms: int | None) -> dict[str, Any]:
@@ -112,10 +76,10 @@ def crystals_of(values: dict[str, Any]) -> Calibrated:
     """The calibration and the crystals that a file holds."""
     from bandrt.manifest import from_mapping
 
-    gaps = {split: HeldOut.from_columns(values[f"gaps of {split}"]) for split in HELD_OUT}
+    gaps = {split: HeldOut.from_columns(values[f"gaps of {split}"]) for split in (FITTED, TESTED)}
     direct = None
     if "direct gaps" in values:
-        held_out = {split: HeldOut.from_columns(values[f"direct gaps of {split}"]) for split in HELD_OUT}
+        held_out = {split: HeldOut.from_columns(values[f"direct gaps of {split}"]) for split in (FITTED, TESTED)}
         direct = DirectLabels(held_out, np.array(values["direct gaps"]["known"], np.float64))
     return Calibrated(from_mapping(GapCalibration, values["calibration"], name="report"), gaps, direct)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from bandrt_train.evaluation.tables import markdown_table
 
-HEADER = (
+HITS = (
     "gap of the label, eV",
     "crystals",
     "expected",
@@ -56,7 +56,7 @@ def reliability_rows(one: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 def hits_table(gaps: Sequence[Mapping[str, Any]]) -> str:
     """Expected and found hits as Markdown."""
-    return markdown_table(HEADER, hit_rows(gaps))
+    return markdown_table(HITS, hit_rows(gaps))
 
 
 def reliability_table(gaps: Sequence[Mapping[str, Any]]) -> str:
@@ -83,10 +83,10 @@ def text_lines(values: Mapping[str, Any]) -> list[str]:
         f"  {window(one)}: {_expected(one['all'])} expected and {one['all']['found']} found of {one['all']['n_crystals']}"
         for one in values["gaps"]
     ]
-    return [*lines, direct_line(fitted["direct"], direct)]
+    return [*lines, directness_line(fitted["direct"], direct)]
 
 
-def direct_line(fitted: Mapping[str, Any] | None, tested: Mapping[str, Any] | None) -> str:
+def directness_line(fitted: Mapping[str, Any] | None, tested: Mapping[str, Any] | None) -> str:
     """What is known of direct gaps, in a sentence."""
     if fitted is None or tested is None:
         return "Nothing is known of direct gaps."
