@@ -19,18 +19,21 @@ SUMS = ("a" * 64, "", "b" * 64)
 
 
 def drawn(n: int, seed: int, *, uncertainty: bool = True) -> HeldOut:
-    """Crystals of an engine that overestimates gaps by a tenth and errs in proportion to its uncertainty; magnets are worse."""
+    """Crystals of an engine whose gaps are a tenth too large and err in proportion to its uncertainty, those of magnets twice that.
+
+    Of what is called a metal a tenth is none, of what is called a non-metal a tenth is a metal, and of magnets 0.45.
+    """
     generator = np.random.default_rng(seed)
-    label = np.where(generator.uniform(size=n) < 0.55, 0.0, generator.gamma(2.0, 1.0, size=n))
+    gap = np.where(generator.uniform(size=n) < 0.5, 0.0, generator.gamma(2.0, 1.2, size=n) + 0.05)
     doubt = generator.uniform(0.2, 1.0, size=n)
     magnetic = generator.uniform(size=n) < 0.3
-    wrong = generator.uniform(size=n) < np.where(magnetic, 0.25, 0.05)
-    error = generator.laplace(size=n) * 0.6 * doubt * np.where(magnetic, 2.0, 1.0)
-    gap = np.where((label == 0.0) ^ wrong, 0.0, np.maximum(1.1 * np.where(label == 0.0, 0.6, label) + error, 0.02))
+    error = generator.laplace(size=n) * 0.5 * doubt * np.where(magnetic, 2.0, 1.0)
+    of_non_metals = np.where(gap == 0.0, generator.gamma(2.0, 0.5, size=n), np.abs(0.9 * gap + error))
+    right = generator.uniform(size=n) < np.where(gap == 0.0, 0.1, np.where(magnetic, 0.55, 0.9))
     return HeldOut(
         tuple(f"m-{i}" for i in range(n)),
         tuple(f"f-{i}" for i in range(n)),
-        label,
+        np.where(right, of_non_metals, 0.0),
         PredictedGaps(
             gap, gap, gap == 0.0, doubt if uncertainty else np.full(n, np.nan), np.where(magnetic, "magnetic:Fe", "layered")
         ),
@@ -44,8 +47,8 @@ def misses(rows: list[dict[str, Any]]) -> list[float]:
 
 @pytest.mark.parametrize("uncertainty", [True, False])
 def test_as_many_hits_are_expected_as_are_found_on_crystals_that_nothing_was_fitted_to(uncertainty: bool) -> None:
-    calibration = fit_gap_calibration(drawn(4000, 0, uncertainty=uncertainty), checksums=SUMS)
-    rows = gap_reliability(calibration, drawn(6000, 1, uncertainty=uncertainty))
+    calibration = fit_gap_calibration(drawn(3000, 0, uncertainty=uncertainty), checksums=SUMS)
+    rows = gap_reliability(calibration, drawn(20000, 1, uncertainty=uncertainty))
     assert max(misses(rows)) < 0.15
     for row in rows:
         assert row["all"]["low"] <= row["all"]["expected"] <= row["all"]["high"]
@@ -82,7 +85,7 @@ def test_the_errors_of_magnets_and_of_large_uncertainties_are_larger_and_the_ove
     calibration = fit_gap_calibration(drawn(2000, 0), checksums=SUMS)
     assert calibration.log_scale.weights["magnetic"] > 0.2
     assert calibration.log_scale.weights["log_uncertainty"] > 0.3
-    assert calibration.shift.weights["gap"] == pytest.approx(1 / 1.1 - 1.0, abs=0.07)
+    assert calibration.shift.weights["gap"] == pytest.approx(-0.1, abs=0.05)
     assert calibration.called_nonmetal.weights["magnetic"] < -1.0
     assert "handed-over" not in calibration.shift.weights  # no crystal was
 
@@ -106,14 +109,14 @@ def test_a_formula_counts_once_whatever_number_of_crystals_has_it() -> None:
 
 
 def test_crystals_that_err_together_show_in_the_dispersion() -> None:
-    """Fifty crystals of a family share one error: numbers of hits vary more than those of crystals that err one by one."""
-    alone = drawn(3000, 0)
+    """Twenty-five crystals of a family share one error: numbers of hits vary more than those of crystals that err one by one."""
+    alone = drawn(1500, 0)
     generator = np.random.default_rng(3)
-    family = np.repeat(np.arange(60), 50)
+    family = np.repeat(np.arange(60), 25)
     centre = generator.gamma(2.0, 1.0, size=60)[family]
     error = generator.normal(0.0, 0.8, size=60)[family]
-    label = np.where(generator.uniform(size=3000) < 0.5, 0.0, np.maximum(centre + error, 0.01))
-    gap = np.where(label == 0.0, 0.0, np.maximum(centre + generator.normal(0.0, 0.02, size=3000), 0.01))
+    label = np.where(generator.uniform(size=1500) < 0.5, 0.0, np.maximum(centre + error, 0.01))
+    gap = np.where(label == 0.0, 0.0, np.maximum(centre + generator.normal(0.0, 0.02, size=1500), 0.01))
     together = HeldOut(
         alone.ids,
         tuple(f"f-{one}" for one in family),
@@ -137,7 +140,7 @@ def directness(n: int, seed: int, *, skill: bool) -> HeldOut:
 
 
 def test_an_engine_that_tells_direct_gaps_is_told_from_one_that_does_not() -> None:
-    held_out = drawn(600, 0)
+    held_out = drawn(300, 0)
     for skill in (True, False):
         some = directness(800, 4, skill=skill)
         calibration = fit_gap_calibration(held_out, (some, some.labels), checksums=SUMS)
