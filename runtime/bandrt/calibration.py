@@ -15,6 +15,7 @@ Features of a linear form are ``gap``, ``log_gap``, ``log_gap_squared``, ``log_u
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from bandrt.arguments import check_fields, check_text, checked_number, checked_whole, not_allowed
@@ -49,9 +50,16 @@ class DirectCalibration:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        checked_whole("n_crystals", self.n_crystals, at_least=0)
+        checked_whole("n_crystals", self.n_crystals, at_least=0 if self.log_odds is None else 1)
         checked_whole("n_labels", self.n_labels, at_least=1)
         checked_number("share", self.share, at_least=0.0, at_most=1.0)
+
+    @property
+    def log_odds_error(self) -> float:
+        """By how much the log-odds of all crystals are off together, since so few were fitted to: a standard deviation."""
+        n = self.n_labels if self.log_odds is None else self.n_crystals
+        share = min(max(self.share, 1.0 / (n + 1)), n / (n + 1))
+        return 1.0 / math.sqrt(n * share * (1.0 - share))
 
 
 @dataclass(frozen=True)

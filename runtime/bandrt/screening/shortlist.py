@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -143,6 +144,14 @@ def probability_of_match(calibration: GapCalibration, predicted: PredictedGaps, 
     return p + probability_of_metal(calibration, predicted) if criteria.admits_metals() else p
 
 
+def log_odds_error(calibration: GapCalibration, criteria: Criteria) -> float:
+    """By how much the log-odds of all crystals of a list are off together: a standard deviation."""
+    if criteria.direct is None or calibration.direct is None:
+        return calibration.log_odds_error
+    of_gap = 0.0 if criteria.gap is None else calibration.log_odds_error
+    return math.hypot(of_gap, calibration.direct.log_odds_error)
+
+
 def _ranked(
     tables: Sequence[SummaryTable],
     queries: Sequence[Query | None],
@@ -161,7 +170,7 @@ def _ranked(
         ids += [text_of(table.columns["id"][row]) for row in rows.tolist()]
     all_p = np.concatenate(p_match)
     order = np.lexsort((np.array(ids, dtype=np.str_), -all_p))[:top]
-    spread = max(one.dispersion for one in calibrations), max(one.log_odds_error for one in calibrations)
+    spread = max(one.dispersion for one in calibrations), max(log_odds_error(one, criteria) for one in calibrations)
     counts, columns = _counts(tables, len(all_p) + unknown, unknown), ("id", P_MATCH, *_columns(tables))
     return Shortlist(
         rows=[_row(tables, columns, *places[place], p=float(all_p[place])) for place in order.tolist()],

@@ -33,15 +33,15 @@ class Hits:
     found: int
 
     @classmethod
-    def of(cls, p: Floats, hit: Floats, calibration: GapCalibration) -> Hits:
+    def of(cls, p: Floats, hit: Floats, spread: tuple[float, float]) -> Hits:
         """Count them.
 
         Args:
             p: (n,), the probability of each.
             hit: (n,), 1 where it is one, else 0.
-            calibration: of which the probabilities are.
+            spread: dispersion and error of the log-odds, of the calibration.
         """
-        said = expected_hits(p, calibration.dispersion, calibration.log_odds_error)
+        said = expected_hits(p, *spread)
         return cls(len(p), round(said.expected, 2), said.low, said.high, int(hit.sum()))
 
 
@@ -50,7 +50,7 @@ def gap_reliability(calibration: GapCalibration, tested: HeldOut) -> list[dict[s
 
     Crystals without a probability are left out.
     """
-    rows = []
+    rows, spread = [], (calibration.dispersion, calibration.log_odds_error)
     for low, high in (*WINDOWS, (0.0, 0.0)):
         metal = high == 0.0
         p = (
@@ -60,7 +60,7 @@ def gap_reliability(calibration: GapCalibration, tested: HeldOut) -> list[dict[s
         )
         hit = (tested.labels >= low) & (tested.labels <= high)
         plainly = (tested.predicted.gap_ev >= low) & (tested.predicted.gap_ev <= high)
-        rows.append({"low_ev": low, "high_ev": high} | _counted(p, hit.astype(np.float64), plainly, calibration))
+        rows.append({"low_ev": low, "high_ev": high} | _counted(p, hit.astype(np.float64), plainly, spread))
     return rows
 
 
@@ -70,20 +70,21 @@ def direct_reliability(calibration: GapCalibration, tested: HeldOut) -> dict[str
     if p is None or not len(tested):
         return None
     says = ~tested.predicted.is_metal & (tested.predicted.direct_gap_ev - tested.predicted.gap_ev <= 0.01)
-    return _counted(p, tested.labels, says, calibration)
+    assert calibration.direct is not None  # since there are probabilities
+    return _counted(p, tested.labels, says, (calibration.dispersion, calibration.direct.log_odds_error))
 
 
-def _counted(p: Floats, hit: Floats, plainly: Any, calibration: GapCalibration) -> dict[str, Any]:
+def _counted(p: Floats, hit: Floats, plainly: Any, spread: tuple[float, float]) -> dict[str, Any]:
     known = ~np.isnan(p)
     p, hit, plainly = p[known], hit[known], np.asarray(plainly)[known]
     order = np.argsort(-p, kind="stable")
     part = np.digitize(p, EDGES[1:-1])
     return {
-        "all": asdict(Hits.of(p, hit, calibration)),
-        "most_probable": [asdict(Hits.of(p[order[:n]], hit[order[:n]], calibration)) for n in SHORTLISTS if n < len(p)],
+        "all": asdict(Hits.of(p, hit, spread)),
+        "most_probable": [asdict(Hits.of(p[order[:n]], hit[order[:n]], spread)) for n in SHORTLISTS if n < len(p)],
         "as_predicted": {"n_crystals": int(plainly.sum()), "found": int(hit[plainly].sum())},
         "reliability": [
-            asdict(Hits.of(p[part == number], hit[part == number], calibration)) | {"from": EDGES[number], "to": EDGES[number + 1]}
+            asdict(Hits.of(p[part == number], hit[part == number], spread)) | {"from": EDGES[number], "to": EDGES[number + 1]}
             for number in range(len(EDGES) - 1)
             if (part == number).any()
         ],
