@@ -22,7 +22,7 @@ PACKAGES = {
 ROOMS = {
     "bandrt": (
         *("quoting", "errors", "error_codes", "limits", "outcomes", "watch", "arguments", "elements", "cores", "files", "nested"),
-        *("recipe", "overlaps", "crystal", "manifest", "contract"),
+        *("recipe", "overlaps", "crystal", "calibration", "manifest", "contract"),
         *("readers", "sources", "items", "symmetry", "graph", "kpaths", "features", "batch"),
         *(
             "bands",
@@ -31,6 +31,7 @@ ROOMS = {
             "engine",
             "spectra",
             "results",
+            "screening",
             "routes",
             "predict",
             "machine",
@@ -52,11 +53,21 @@ ROOMS = {
 FOLDERS = {
     "bandrt": {
         *("readers", "sources", "symmetry", "graph", "kpaths", "bands", "hamiltonian", "engine", "engine/onnx", "engine/plan"),
-        *("spectra", "results", "results/convert", "machine", "run", "cli"),
+        *("spectra", "results", "results/convert", "screening", "machine", "run", "cli"),
     },
     "bandrt_train": {
         *("tables", "model", "model/hamiltonian", "model/released", "weights"),
-        *("data", "data/hamiltonian", "data/sources", "evaluation", "evaluation/hamiltonian", "fit", "fit/hamiltonian", "cli"),
+        *(
+            "data",
+            "data/hamiltonian",
+            "data/sources",
+            "evaluation",
+            "evaluation/hamiltonian",
+            "evaluation/screening",
+            "fit",
+            "fit/hamiltonian",
+            "cli",
+        ),
     },
     "bandrt_export": {"dense", "eigensolver", "cli"},
 }
@@ -71,7 +82,7 @@ LAZY_PACKAGES = {
     "ase": {"bandrt.sources.ase_files"},
     "backports": {"bandrt.readers.zstandard"},
     "h5py": {"bandrt.results.convert.hdf5"},
-    "pyarrow": {"bandrt.results.convert.parquet", "bandrt.sources.parquet"},
+    "pyarrow": {"bandrt.results.convert.parquet", "bandrt.screening.write", "bandrt.sources.parquet"},
 }
 """Optional packages and the only modules of the runtime that may import them, inside a function."""
 

@@ -1,7 +1,8 @@
 """Write every published figure of the shipped engines from what was stored: ``python tools/published_tables.py [--check]``.
 
 ``train/results/*.json`` are reports of ``bandrt train evaluate`` about the engine ``fast``, but for ``accurate-*.json``, which are
-those of ``bandrt train hamiltonian score`` about ``accurate``, and ``ablation.json``, the rows of ``bandrt train compare --json``;
+those of ``bandrt train hamiltonian score`` about ``accurate``, ``screening-*.json``, those of ``bandrt train calibrate`` about
+either, and ``ablation.json``, the rows of ``bandrt train compare --json``;
 ``benchmarks/results/*.json`` are what the benchmarks saved. From them come the model cards beside the engines, the tables of
 ``train/RESULTS.md`` and those of the README, so that no two of them can say different things.
 """
@@ -26,6 +27,8 @@ from bandrt_train.evaluation.hamiltonian.scores import direct_line
 from bandrt_train.evaluation.judgement import MODEL
 from bandrt_train.evaluation.markdown import calibration_line, overview, replace_block, section
 from bandrt_train.evaluation.report import read_report
+from bandrt_train.evaluation.screening.report import read_screening
+from bandrt_train.evaluation.screening.tables import directness_line, hits_table, reliability_table
 from bandrt_train.evaluation.tables import markdown_table, shown
 from bandrt_train.hamiltonian_checkpoint import load_hamiltonian
 from bandrt_train.weights import SHIPPED_CHECKPOINTS
@@ -38,6 +41,8 @@ REPORTS = ("test", "validation", "external")
 N_IN_README = 1
 HELD_OUT, FOLDS, GAPS = "accurate-held-out", "accurate-folds", "engine-gaps"
 """Scores of the accurate engine beside the fast one, and of its configuration on all folds; gaps of both engines."""
+SCREENING = "screening"
+"""How reports of `bandrt train calibrate` begin; the name of the engine follows."""
 GAP_BASELINE = "gap-baseline"
 """Gaps of the same crystals by a model that knows gaps alone."""
 ACCURATE = {
@@ -77,6 +82,7 @@ def published() -> dict[Path, str]:
     rows = json.loads((RESULTS / "ablation.json").read_text(encoding="utf-8"))
     text = replace_block(results.read_text(encoding="utf-8"), "shipped", "\n\n".join(sections))
     text = replace_block(replace_block(text, "accurate", accurate_sections()), "engine-gaps", gap_section())
+    text = replace_block(text, "screening", screening_sections())
     page = replace_block(readme.read_text(encoding="utf-8"), "figures", figures)
     page = replace_block(page, "engines", engines_table(read_scores(HELD_OUT)))
     return {
@@ -145,6 +151,23 @@ def gap_section() -> str:
         markdown_table(header, rows),
         baseline_line(baseline),
     ]
+    return "\n\n".join(parts)
+
+
+def screening_sections() -> str:
+    """What shortlists of each engine are worth."""
+    parts = []
+    for name in SHIPPED_ENGINES:
+        values = read_screening(RESULTS / f"{SCREENING}-{name}.json")
+        size = "" if values["max_atoms"] is None else f" of up to {values['max_atoms']} atoms"
+        n_tested = len(values["gaps of test"]["id"])
+        parts += [
+            f"### Shortlists of `{name}`, {n_tested} crystals{size}",
+            hits_table(values["gaps"]),
+            "Crystals by `p_match`: how many have such a probability, its mean, and the share of them that are hits.",
+            reliability_table(values["gaps"]),
+            directness_line(values["calibration"]["direct"], values["direct"]),
+        ]
     return "\n\n".join(parts)
 
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from bandrt.recipe import GraphRecipe, KpathRecipe, MeshRecipe, Recipe, SymmetryRecipe
     from bandrt.results.prediction import Failure, Prediction
     from bandrt.results.store import read, read_one
+    from bandrt.screening.criteria import Criteria
+    from bandrt.screening.shortlist import Shortlist, screen
     from bandrt.sources import find
     from bandrt.sources.source import Source
 
@@ -42,6 +44,7 @@ _HOME = {
     "BandRule": "bandrt.manifest",
     "BandStructure": "bandrt.bands.band_structure",
     "BandrtError": "bandrt.errors",
+    "Criteria": "bandrt.screening.criteria",
     "Crystal": "bandrt.crystal",
     "Engine": "bandrt.predict",
     "EngineError": "bandrt.errors",
@@ -58,6 +61,7 @@ _HOME = {
     "OutputError": "bandrt.errors",
     "Prediction": "bandrt.results.prediction",
     "Recipe": "bandrt.recipe",
+    "Shortlist": "bandrt.screening.shortlist",
     "Source": "bandrt.sources.source",
     "SymmetryRecipe": "bandrt.recipe",
     "UsageError": "bandrt.errors",
@@ -68,6 +72,7 @@ _HOME = {
     "load": "bandrt.predict",
     "read": "bandrt.results.store",
     "read_one": "bandrt.results.store",
+    "screen": "bandrt.screening.shortlist",
 }
 
 __all__ = [
@@ -76,6 +81,7 @@ __all__ = [
     "BandRule",
     "BandStructure",
     "BandrtError",
+    "Criteria",
     "Crystal",
     "Engine",
     "EngineError",
@@ -92,6 +98,7 @@ __all__ = [
     "OutputError",
     "Prediction",
     "Recipe",
+    "Shortlist",
     "Source",
     "SymmetryRecipe",
     "UsageError",
@@ -103,6 +110,7 @@ __all__ = [
     "load",
     "read",
     "read_one",
+    "screen",
 ]
 
 

@@ -503,6 +503,32 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Give a number for a number, true or false for a yes or no, and text in quotes.",
     ),
     ErrorCode(
+        "bad-criterion",
+        "What is wanted of crystals cannot be understood: a range of gaps or space groups, or a symbol of an element.",
+        "Write a range as LO:HI, the smaller end first, with one end left out where there is none; part symbols by commas.",
+    ),
+    ErrorCode(
+        "no-criterion",
+        "Crystals are to be ranked by a probability, and nothing is wanted of their labels that could have one.",
+        "Give a gap, or ask for direct or indirect gaps; --as-predicted chooses by what is predicted and known alone.",
+    ),
+    ErrorCode(
+        "no-calibration",
+        "How far the engine of some results errs is not known, at all or of direct gaps, so that there are no probabilities.",
+        "Fit it with `bandrt train calibrate ENGINE GAPS...`; name the engine with --engine if it is no longer where it was; or"
+        " choose with --as-predicted. Results of earlier versions name their engines after a --resume.",
+    ),
+    ErrorCode(
+        "refined-differs",
+        "Refined results hold a crystal that is not one of the results they shall stand in the place of.",
+        "Name the folder that was refined, or rank the folders side by side, without --refined.",
+    ),
+    ErrorCode(
+        "same-engine",
+        "Results are to be refined by the engine that predicted them.",
+        "Predict with a fast engine first, `bandrt infer --engine fast`, and refine with another.",
+    ),
+    ErrorCode(
         "output-not-a-folder",
         "There is a file where the folder for the results should be.",
         "Choose another name for the folder.",
@@ -524,7 +550,7 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "engine-differs",
-        "An output folder holds predictions of another engine than the one of this run, or of several engines.",
+        "An output folder holds predictions of another engine than the one that was given, or of several engines.",
         "Resume with the engine that the folder was begun with, or write to another one; to convert, name crystals of one engine.",
     ),
     ErrorCode(
@@ -586,6 +612,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "run-damaged",
         "The record of a run, run.json, cannot be read.",
         "Run the same command again with --resume, which writes it anew.",
+    ),
+    ErrorCode(
+        "summary-damaged",
+        "The table of a run, summary.csv, is missing, or is not as bandrt wrote it.",
+        "Run the same command again with --resume, which makes it from the parts.",
     ),
     ErrorCode(
         "no-main-guard",

@@ -1,7 +1,8 @@
 """The manifest: what a model is, what it must be fed, what it was trained on and how it was verified.
 
 It travels with every artefact: in the ONNX ``metadata_props`` under `METADATA_KEY`, beside a plan as ``model.plan.json``,
-and its recipe inside every checkpoint. It is JSON, checked field by field before the first number is computed.
+and its recipe inside every checkpoint. Its calibration alone may lie beside the engine, so that it can be fitted again without a
+change of the engine. It is JSON, checked field by field before the first number is computed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from bandrt.arguments import check_fields, check_kind, check_text, checked_number, checked_whole, not_allowed
+from bandrt.calibration import GapCalibration
 from bandrt.elements import ATOMIC_NUMBERS
 from bandrt.errors import ArgumentError, ManifestError
 from bandrt.quoting import quoted, shortened, with_article
@@ -301,6 +303,9 @@ class Manifest:
     gives. None of variants without one."""
     hand_over: HandOver | None = None
     """Which crystals are predicted by another engine; None: none."""
+    calibration: GapCalibration | None = None
+    """How far gaps are from labels, by which `bandrt screen` ranks crystals; that in ``ENGINE.calibration.json``, where one for
+    these weights lies beside the engine. None: not known."""
     licence: str = "MIT"
     """Of the weights."""
     citation: str = "arXiv:2411.16483"

@@ -1,4 +1,4 @@
-"""The curve of errors: every size learns from so many crystals, the test split is the same, and what is written can be read again."""
+"""The curve of errors: every size learns from so many crystals, the test split is the same, and the file can be read again."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ NOT_RUN = Counter(
     {
         "installs packages": 3,
         "changes the start files of your shell": 1,
-        "takes minutes of a whole machine": 5,
-        "needs trained runs": 1,
+        "takes minutes of a whole machine": 6,
+        "needs trained runs": 2,
         "trains for hours": 3,
         "trains for a quarter of an hour": 1,
         "needs a GPU": 2,

@@ -55,6 +55,7 @@ RIGHT: dict[str, Callable[[], dict[str, Any]]] = {
     "BandRule.widened": lambda: {"bands": 8},
     "BandStructure": lambda: attributes(bands()),
     "BandStructure.plot": dict,
+    "Criteria": dict,
     "Crystal.checked": lambda: {name: value for name, value in attributes(SALT).items() if name != "notes"},
     "Engine.featurize": lambda: {"item": SALT},
     "Engine.hamiltonian": lambda: {"item": SALT},
@@ -78,6 +79,7 @@ RIGHT: dict[str, Callable[[], dict[str, Any]]] = {
     "kpath": lambda: {"item": SALT},
     "load": dict,
     "read": lambda: {"folder": "nosuch"},
+    "screen": lambda: {"folders": "nosuch", "criteria": bandrt.Criteria(gap=(1.0, 2.0))},
     "read_one": lambda: {"folder": "nosuch", "id": "a"},
 }
 """The other arguments of everything that takes a word, a text, a number, or yes or no."""

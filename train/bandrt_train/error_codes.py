@@ -285,14 +285,15 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "too-few-crystals",
-        "Too few crystals that the members have not learned have bands to fit the uncertainty of an ensemble to.",
-        "Build the data set with a larger share to validate on, by --validation; of learned Hamiltonians, give more labels.",
+        "There are too few crystals that were not learned to fit the uncertainty of an ensemble, or a calibration, to.",
+        "Build the data set with a larger share to validate on, by --validation; of learned Hamiltonians, give more labels; for a"
+        " calibration, larger tables of gaps, or a larger --max-atoms.",
     ),
     # evaluation
     ErrorCode(
         "not-a-report",
-        "A file is not a report of bandrt train evaluate, or one of another format.",
-        "Evaluate again with this version, and give the report.json that it writes.",
+        "A file is not a report of bandrt train evaluate or calibrate, or one of another format.",
+        "Evaluate, or calibrate, again with this version, and give the report that it writes.",
     ),
     ErrorCode(
         "not-a-run",

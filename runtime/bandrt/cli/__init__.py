@@ -36,6 +36,8 @@ class CommandEntry(NamedTuple):
 
 COMMANDS = {
     "infer": CommandEntry("bandrt.cli.infer:command", "Predict the band structures of crystals."),
+    "screen": CommandEntry("bandrt.cli.screen:command", "Rank predicted crystals by the probability that they are what is wanted."),
+    "refine": CommandEntry("bandrt.cli.refine:command", "Predict the most promising crystals again with the accurate engine."),
     "plot": CommandEntry("bandrt.cli.plot:command", "Draw predicted band structures."),
     "bands": CommandEntry("bandrt.cli.bands:command", "Compute all bands of a crystal at any k-points."),
     "dos": CommandEntry("bandrt.cli.dos:command", "Compute the density of states of a crystal, by orbital."),
@@ -101,7 +103,7 @@ def main() -> None:
     """
     _open_standard_streams()
     arguments = sys.argv[1:]
-    watched = COMMANDS.keys() - {"infer"}  # which ends by itself, and says how to go on
+    watched = COMMANDS.keys() - {"infer", "refine"}  # which end by themselves, and say how to go on
     if not watched & set(arguments[:1]) or {"-h", "--help"} & set(arguments):
         code = run(arguments)
     else:

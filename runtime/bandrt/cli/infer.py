@@ -6,7 +6,7 @@ import csv
 import json
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -14,14 +14,17 @@ from pathlib import Path
 import click
 
 from bandrt.cli import EXIT_SOME_FAILED, options, say_done
+from bandrt.cli.criteria import DIRECT, GAP, criteria_of
 from bandrt.cli.progress import Progress
+from bandrt.cli.runs import refine_results, run_lines, show_run
 from bandrt.engine import DEFAULT_ENGINE
 from bandrt.manifest import MAX_BANDS, BandRule
 from bandrt.quoting import printable
-from bandrt.results.store import ERRORS, SET_ASIDE, SUMMARY, Mode
+from bandrt.results.store import Mode
 from bandrt.run.infer import InferOptions, dry_run, infer, report_values
 from bandrt.run.interrupt import exit_code
-from bandrt.run.pipeline import STAGES, TIMEOUT_SECONDS, RunReport
+from bandrt.run.pipeline import TIMEOUT_SECONDS
+from bandrt.screening.criteria import Criteria
 from bandrt.sources import left_out
 from bandrt.sources.standard_input import STANDARD_INPUT, Piped, read_piped
 from bandrt.sources.tables import STRUCTURE_COLUMN
@@ -74,6 +77,12 @@ from bandrt.sources.tables import STRUCTURE_COLUMN
     metavar="COLUMNS",
     help="Columns of tables to carry through to the results, by commas; may be repeated.",
 )
+@click.option(
+    "--refine", type=click.IntRange(1), metavar="N",
+    help="Then predict the N most promising with the engine accurate, into OUT-refined; needs --gap, --direct or --indirect.",
+)  # fmt: skip
+@GAP
+@DIRECT
 @options.as_json("the outcome")
 @options.quiet()
 def command(
@@ -94,6 +103,9 @@ def command(
     no_hand_over: bool,
     structure_column: str,
     keep: tuple[str, ...],
+    refine: int | None,
+    gap: str | None,
+    direct: bool | None,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -110,6 +122,7 @@ def command(
       bandrt infer crystals -o bands
       bandrt infer table.csv.gz more.zip -o bands --resume
       find /data -name '*.cif' -print0 | bandrt infer - -o bands
+      bandrt infer crystals -o bands --engine fast --refine 2000 --gap 1.0:1.6
 
     Exit codes: 0 all predicted, 1 stopped by an error, 2 wrong usage, 3 finished but some inputs failed, 130 interrupted (143 by
     SIGTERM, 129 by SIGHUP).
@@ -132,6 +145,7 @@ def command(
         structure_column=structure_column,
         keep=keep,
     )
+    wanted = _wanted(refine, gap, direct, engine)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     inputs = _piped(structure_column) if _is_piped(paths) else list(paths)
     if dry:
@@ -139,17 +153,34 @@ def command(
         click.echo(json.dumps(said, indent=1) if as_json else "\n".join(f"{name}: {value}" for name, value in said.items()))
         return 0
     with Progress("crystals", quiet=quiet) as progress:
-        report = infer(inputs, out, choices, on_progress=partial(_show, progress))
+        report = infer(inputs, out, choices, on_progress=partial(show_run, progress))
     interrupted = report.status == "interrupted"
     left = [] if interrupted or isinstance(inputs, Piped) else _left_out(inputs, out)
     with suppress(OSError, ValueError):  # nobody reads it: the results are there all the same
-        for line in [*_summary(report, out), *left]:
+        for line in [*run_lines(report, out), *left]:
             click.echo(line, err=True)
     if as_json:
         say_done(json.dumps({"out": str(out)} | report_values(report), indent=1))
     if interrupted:
         return exit_code(report.signal)
-    return EXIT_SOME_FAILED if report.total_failed else 0
+    code = EXIT_SOME_FAILED if report.total_failed else 0
+    if wanted is None or refine is None:
+        return code
+    again = InferOptions(threads=threads, workers=workers, timeout=timeout, mode=mode, retry_failed=retry_failed)
+    return refine_results(out, wanted, None, again, top=refine, quiet=quiet) or code
+
+
+def _wanted(refine: int | None, gap: str | None, direct: bool | None, engine: Path) -> Criteria | None:
+    """What is wanted of crystals that are refined; None where none are."""
+    if refine is None:
+        if gap is not None or direct is not None:
+            raise click.UsageError("--gap, --direct and --indirect say which crystals --refine takes; bandrt screen ranks results")
+        return None
+    if gap is None and direct is None:
+        raise click.UsageError("--refine needs --gap, --direct or --indirect: which crystals are promising?")
+    if engine == DEFAULT_ENGINE:
+        raise click.UsageError("--refine predicts again with the engine accurate; predict with another one first: --engine fast")
+    return criteria_of(gap, direct)
 
 
 def _columns(given: Sequence[str]) -> tuple[str, ...]:
@@ -174,44 +205,7 @@ def _piped(structure_column: str) -> Piped | list[Path]:
     return read_piped(sys.stdin.buffer, structure_column)
 
 
-def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    """What was counted, the most common first, ties by name."""
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-
-
-def _show(progress: Progress, report: RunReport) -> None:
-    done = report.skipped + report.predicted + report.failed
-    skipped = f", {report.skipped} by earlier runs" if report.skipped else ""
-    progress.show(done, report.expected, f"{report.failed} failed{skipped}, {report.rate:.1f} crystals/s", before=report.skipped)
-
-
 def _left_out(paths: Sequence[Path], out: Path) -> list[str]:
     """How many files in the folders were not read, by their endings, and folders of earlier results."""
     counts = left_out(paths, skip=[out])
     return [f"left out: {', '.join(f'{count} {printable(ending)}' for ending, count in counts.most_common())}"] if counts else []
-
-
-def _summary(report: RunReport, out: Path) -> list[str]:
-    if report.status == "interrupted":
-        lines = [f"interrupted after {report.predicted} predictions; go on with --resume"]
-    else:
-        see = f"see {out / ERRORS}" if report.total_failed else f"see {out / SUMMARY}"
-        lines = [f"{report.total_predicted} predicted, {report.total_failed} failed ({see})"]
-    if report.skipped:
-        lines.append(f"{report.skipped} input{'s were' if report.skipped > 1 else ' was'} done by earlier runs")
-    if report.set_aside:
-        lines.append(
-            f"{report.set_aside} earlier predictions, of inputs that have changed or are gone, are in {out / SET_ASIDE} now"
-        )
-    width = max((len(str(count)) for count in report.failure_codes.values()), default=0)
-    lines += [f"  {count:>{width}}  {code}" for code, count in _most_first(report.failure_codes)]
-    if report.warning_codes:
-        (first, n), *others = _most_first(report.warning_codes)
-        counts = [f"{n} crystal{'s' if n > 1 else ''} with {first}", *(f"{n} with {code}" for code, n in others)]
-        lines.append(f"warnings: {', '.join(counts)}; see the column warnings in {SUMMARY}")
-    if report.status == "finished":
-        lines += [f"--keep {name}: in none of the inputs" for name in report.lacking]
-    seconds = report.seconds
-    stages = ", ".join(f"{stage} {seconds[stage]:.1f}" for stage in STAGES)
-    lines.append(f"{report.rate:.1f} crystals/s ({seconds['wall']:.1f} s; {stages})")
-    return lines

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from bandrt.calibration import GapCalibration
 from bandrt.cli import options
 from bandrt.contract import HAMILTONIAN, TENSORS, TensorSpec, described, known_sizes, require_names
 from bandrt.engine import DEFAULT_ENGINE, read_manifest
@@ -100,6 +101,7 @@ def _sections(path: Path, manifest: Manifest) -> list[tuple[str, list[tuple[str,
             ],
         ),
         *([("what it hands over", _hand_over(manifest.hand_over))] if manifest.hand_over else []),
+        *([("how far gaps are off", _calibration(manifest.calibration))] if manifest.calibration else []),
         ("how it was verified", _parity(parity, manifest) if parity else [("parity", "not verified")]),
     ]
 
@@ -139,6 +141,20 @@ def _ensemble(ensemble: EnsembleRule) -> list[tuple[str, str]]:
 
 def _hand_over(rule: HandOver) -> list[tuple[str, str]]:
     return [("engine", rule.engine), ("elements", f"crystals with any of {len(rule.elements)}: {' '.join(rule.elements)}")]
+
+
+def _calibration(calibration: GapCalibration) -> list[tuple[str, str]]:
+    direct = calibration.direct
+    if direct is None:
+        told = "nothing is known"
+    elif direct.log_odds is None:
+        told = f"not told from indirect ones; the share of labels is {direct.share:.2f} of {direct.n_labels}"
+    else:
+        told = f"told, by {direct.n_crystals} non-metals"
+    return [
+        ("fitted to", f"{calibration.n_crystals} crystals of formulas that it has not learned"),
+        ("direct gaps", told),
+    ]
 
 
 def _gaps(training: TrainingDomain) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,12 +14,11 @@ from bandrt.cli.progress import Progress
 from bandrt.files import check_file, check_folder
 from bandrt.results.choice import Chosen, choose, query_of
 from bandrt.results.derived import check_replaced
+from bandrt.results.file_names import file_names
 from bandrt.results.parts import read_part
 from bandrt.results.prediction import Prediction
 from bandrt.results.store import PLOTS, undamaged
 
-LONGEST = 200
-"""Bytes of an id that the name of its figure keeps; file systems allow 255, with the ending."""
 UNASKED = 100
 """Figures that are drawn without `--all`: half a minute."""
 
@@ -76,7 +74,8 @@ def command(
     folder = results / PLOTS if out is None else out
     if file is None:
         check_folder(folder)
-    paths = [file] if file is not None else _file_names(chosen, folder, kind or FIGURE_FORMATS[0])
+    names = file_names((one.id for one in chosen), kind or FIGURE_FORMATS[0])
+    paths = [file] if file is not None else [folder / name for name in names]
     for path in paths:
         check_file(path, overwrite=overwrite)
         if file is None:
@@ -112,20 +111,3 @@ def _read(chosen: Sequence[Chosen]) -> Iterator[Prediction]:
             with undamaged():
                 held, part = {prediction.id: prediction for prediction in read_part(one.part)}, one.part
         yield held[one.id]
-
-
-def _file_names(chosen: Sequence[Chosen], folder: Path, kind: str) -> list[Path]:
-    """Where the figure of each crystal goes; ids that differ only in what cannot be in a file name are numbered."""
-    names: dict[str, None] = {}
-    for one in chosen:
-        name, number = _file_name(one.id), 1
-        while (numbered := name if number == 1 else f"{name}_{number}") in names:
-            number += 1
-        names[numbered] = None
-    return [folder / f"{name}.{kind}" for name in names]
-
-
-def _file_name(name: str) -> str:
-    """An id without what cannot be in a file name."""
-    cleaned = re.sub(r"[/\\:\0]", "_", name).lstrip(".") or "_"
-    return cleaned.encode("utf-8", "replace")[:LONGEST].decode("utf-8", "ignore")

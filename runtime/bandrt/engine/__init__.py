@@ -5,6 +5,7 @@
 - `plan`: `open` checks and opens plans, `session` runs them, `lane` is the way of one batch over the GPU, `shapes` and `pool` say
   what it is padded to and where it lies. All of that stands on `device`, a protocol; behind it are `cuda_device`, the only module
   that calls CUDA, and `tensorrt`, the only one that calls TensorRT. `file` reads the manifest without either.
+- `calibration_file` is the calibration beside an engine, of either kind.
 - `memory` halves batches that do not fit, for any session; `cuda_driver` finds GPUs without a CUDA package, `cuda_wheels` says
   whether the installed ones are of a CUDA that the driver runs.
 """

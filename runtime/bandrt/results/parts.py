@@ -252,6 +252,21 @@ def part_keep(path: Path) -> tuple[str, ...]:
     return () if kept is None or not len(kept) else tuple(json.loads(kept[0]))
 
 
+def part_crystals(path: Path, ids: Collection[str]) -> dict[str, Crystal]:
+    """Standard primitive cells of a part by the ids of its predictions, those that are asked for, without reading its bands.
+
+    Raises:
+        BadPartError, UnreadablePartError, PartVersionError: as `read_part`.
+    """
+    arrays = _some_arrays(path, "id", "lattice", "atom_offsets", *_PER_ATOM)
+    found = {}
+    for index, id in enumerate(map(str, arrays["id"])):
+        if id in ids:
+            with _sound(path):
+                found[id] = _crystal(arrays, index)
+    return found
+
+
 def part_engine(path: Path) -> str:
     """Checksum of the engine that made a part.
 
@@ -364,14 +379,13 @@ def _with_packed_texts(arrays: Arrays) -> Arrays:
 def _prediction(arrays: Arrays, index: int, frame: BandRule) -> Prediction:
     energies, rule = out_of_frame(arrays["energies"][index], frame)
     n_vertices = int((arrays["label_indices"][index] >= 0).sum())
-    atoms = slice(*arrays["atom_offsets"][index : index + 2])
     bands = BandStructure(
         energies=energies,
         frac_kpoints=arrays["frac_kpoints"][index],
         kpoint_distance=arrays["kpoint_distance"][index],
         labels=tuple(str(label) for label in arrays["labels"][index, :n_vertices]),
         label_indices=arrays["label_indices"][index, :n_vertices].astype(np.int64),
-        crystal=Crystal(arrays["lattice"][index], arrays["atomic_numbers"][atoms], arrays["frac_coords"][atoms]),
+        crystal=_crystal(arrays, index),
         space_group=int(arrays["space_group"][index]),
         space_group_symbol=str(arrays["space_group_symbol"][index]),
         scheme=str(arrays["scheme"][index]),  # type: ignore[arg-type]
@@ -387,3 +401,8 @@ def _prediction(arrays: Arrays, index: int, frame: BandRule) -> Prediction:
         input_sha256=str(arrays["input_sha256"][index]),
         kept=json.loads(arrays[_KEPT][index]) if _KEPT in arrays else {},
     )
+
+
+def _crystal(arrays: Arrays, index: int) -> Crystal:
+    atoms = slice(*arrays["atom_offsets"][index : index + 2])
+    return Crystal(arrays["lattice"][index], arrays["atomic_numbers"][atoms], arrays["frac_coords"][atoms])

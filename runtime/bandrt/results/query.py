@@ -113,6 +113,13 @@ def parse_query(text: str, columns: Mapping[str, ColumnKind]) -> Query:
     return query
 
 
+def columns_of(query: Query) -> frozenset[str]:
+    """The columns that a query asks for."""
+    if isinstance(query, Comparison):
+        return frozenset((query.column,))
+    return frozenset().union(*map(columns_of, query.parts))
+
+
 class _Token(NamedTuple):
     kind: str
     """``comparison``, ``bracket``, ``quoted``, ``word`` or ``end``."""

@@ -16,7 +16,8 @@ UNCERTAINTY_COLUMN = "uncertainty_ev"
 """Last column of the summary of an engine that estimates it; columns that are kept of the inputs stand after it."""
 RESERVED = frozenset((
     *COLUMNS, UNCERTAINTY_COLUMN, "space_group_symbol", "scheme", "energies", "frac_kpoints", "kpoint_distance", "labels",
-    "label_indices", "lattice", "atomic_numbers", "frac_coords",
+    "label_indices", "lattice", "atomic_numbers", "frac_coords", "p_match", "out",
+    "cif_file",
 ))  # fmt: skip
 """Names of columns that tables of results have, so that none of an input may be kept under them."""
 
@@ -116,11 +117,12 @@ def summary_row(prediction: Prediction, keep: Sequence[str] = ()) -> list[str]:
     """
     values = summary(prediction)
     columns = COLUMNS if prediction.uncertainty_ev is None else (*COLUMNS, UNCERTAINTY_COLUMN)
-    own = [_written(values[column]) for column in columns]  # type: ignore[literal-required]
+    own = [written(values[column]) for column in columns]  # type: ignore[literal-required]
     return [*own, *kept_cells(prediction.kept, keep)]
 
 
-def _written(value: str | int | float | tuple[str, ...] | None) -> str:
+def written(value: str | int | float | tuple[str, ...] | None) -> str:
+    """A value as a cell of a table."""
     match value:
         case None:
             return ""

@@ -386,7 +386,8 @@ def _other_record(engine: Engine) -> dict[str, Any] | str:
     if rule is None or other is None:
         return "none"
     return {"name": rule.engine, "path": str(other.path), "sha256": other.sha256, "device": other.session.device} | {
-        "elements": list(rule.elements)
+        "checkpoint_sha256": other.manifest.checkpoint_sha256,
+        "elements": list(rule.elements),
     }
 
 

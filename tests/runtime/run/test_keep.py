@@ -212,7 +212,7 @@ def test_a_path_that_a_spreadsheet_would_compute_is_as_it_was_after_a_resumed_ru
 
 
 def test_a_run_that_was_interrupted_says_nothing_of_columns_that_it_has_not_met() -> None:
-    from bandrt.cli.infer import _summary
+    from bandrt.cli.runs import run_lines
 
     report = RunReport(status="interrupted", lacking=["phase"])
-    assert not any("--keep" in line for line in _summary(report, Path("out")))
+    assert not any("--keep" in line for line in run_lines(report, Path("out")))

@@ -15,6 +15,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
+from bandrt.calibration import GapCalibration
 from bandrt.manifest import BandRule, EnsembleRule, Manifest, TrainingDomain
 from bandrt_train.checkpoint import load_checkpoint, save_checkpoint
 from bandrt_train.cli.group import group
@@ -29,6 +30,7 @@ from bandrt_train.evaluation.plots import reliability
 from bandrt_train.evaluation.report import read_report, summary
 from bandrt_train.model.bandformer import build_model
 from bandrt_train.model.config import ModelConfig
+from tests.support.calibrations import plain_calibration
 from tests.support.salt_data import RECIPE, band_entry, bands, dataset, gap_entry, salt
 
 CONFIG = ModelConfig(d_model=12, n_heads=2, encoder_layers=1, decoder_layers=1, d_feedforward=24, n_kpoints=32)
@@ -235,6 +237,40 @@ def test_an_uncertainty_is_compared_with_the_errors(
     assert "rank correlation (Spearman) 1.000; by fifths, expected and made: " in section(values["sets"][0])
     monkeypatch.setattr("bandrt_train.evaluation.page.FIGURES", {})
     assert "Rank correlation (Spearman) of expected and made errors: 1.000" in page(values, [judged])
+
+
+def test_probabilities_of_shortlists_are_compared_with_what_is_found(
+    data: Dataset, gaps: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict = predictions.predict_entries
+
+    def calibrated(calibration: GapCalibration | None) -> dict[str, Any]:
+        def predicting(*arguments: Any) -> predictions.Predictions:
+            made = predict(*arguments)
+            return dataclasses.replace(made, model=dataclasses.replace(made.model, calibration=calibration))
+
+        monkeypatch.setattr("bandrt_train.evaluation.predictions.predict_entries", predicting)
+        judged = [judge(model, one, "validation", training=[data, gaps]) for one in (data, gaps)]
+        values = summary(model, judged)
+        monkeypatch.setattr("bandrt_train.evaluation.page.FIGURES", {})
+        assert ("Shortlists: expected and found hits" in page(values, judged)) is (values["sets"][0]["screening"] is not None)
+        return values
+
+    assert [one["screening"] for one in calibrated(None)["sets"]] == [None, None]
+    of_another = plain_calibration(hand_over_sha256="f" * 64)
+    assert [one["screening"] for one in calibrated(of_another)["sets"]] == [None, None]
+    values = calibrated(plain_calibration())
+    for one in values["sets"]:
+        windows = {(row["low_ev"], row["high_ev"]): row for row in one["screening"]}
+        metals = windows[0.0, 0.0]["all"]
+        said = one["models"][MODEL]["total"]
+        assert metals["n_crystals"] == one["n_crystals"]
+        assert metals["found"] == one["n_crystals"] - said["n_nonmetals"]
+        n_called = windows[0.0, 0.0]["as_predicted"]["n_crystals"]
+        assert metals["expected"] == pytest.approx(0.9 * n_called + 0.2 * (one["n_crystals"] - n_called), abs=0.01)
+        assert "Hits that `bandrt screen` expects of these crystals" in section(one)
+    [row] = [row for row in values["sets"][1]["screening"] if row["low_ev"] == 1.0]
+    assert row["all"]["found"] == 8  # all labels of this set are 1 eV
 
 
 def test_the_card_says_what_the_report_and_the_manifest_say(written: Path, model: Path) -> None:

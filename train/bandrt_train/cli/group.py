@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from bandrt_train.cli.calibrate import calibrate
 from bandrt_train.cli.dataset import dataset
 from bandrt_train.cli.download import command as download
 from bandrt_train.cli.ensemble import ensemble
@@ -25,5 +26,5 @@ def group() -> None:
     """
 
 
-for command in (download, dataset, fit, hamiltonian, ensemble, evaluate, compare, card):
+for command in (download, dataset, fit, hamiltonian, ensemble, evaluate, calibrate, compare, card):
     group.add_command(command)

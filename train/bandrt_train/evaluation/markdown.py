@@ -14,6 +14,7 @@ from bandrt.manifest import from_mapping
 from bandrt_train.evaluation.judgement import MODEL
 from bandrt_train.evaluation.metrics import Evaluation
 from bandrt_train.evaluation.report import LISTED_CRYSTALS
+from bandrt_train.evaluation.screening.tables import hits_table, reliability_table
 from bandrt_train.evaluation.tables import GROUPS, METRICS, markdown_table, shown, table_one_rows
 
 OVERVIEW = (
@@ -116,6 +117,12 @@ def section(one: dict[str, Any]) -> str:
     parts.append(f"95 % of resamplings of these crystals give, for the model: {'; '.join(chances)}.")
     if line := calibration_line(one):
         parts.append(line)
+    if found := one.get("screening"):  # not in reports of earlier versions, nor of models without a calibration
+        parts += [
+            "Hits that `bandrt screen` expects of these crystals, and that are found:",
+            hits_table(found),
+            reliability_table(found),
+        ]
     if one["split"] == "all" and one["n_crystals"] <= LISTED_CRYSTALS:
         parts.append(crystals_table(one))
     if one["refused"]:

@@ -13,6 +13,7 @@ from bandrt_train.evaluation import plots
 from bandrt_train.evaluation.judgement import MODEL, Judgement
 from bandrt_train.evaluation.markdown import WITH_INTERVALS
 from bandrt_train.evaluation.metrics import Errors, Evaluation
+from bandrt_train.evaluation.screening.tables import HITS, hit_rows, reliability_rows, window
 from bandrt_train.evaluation.tables import GROUPS, METRICS, breakdown_rows, shown, table_one_rows
 
 DPI = 90
@@ -72,6 +73,8 @@ def _set(one: dict[str, Any], judgement: Judgement) -> list[str]:
             parts.append(f'<h3>{escape(title)}</h3><img alt="{escape(title)}" src="{_png(figure)}">')
     if one["calibration"]:
         parts.append(_calibration(one["calibration"]))
+    if one["screening"]:
+        parts.append(_screening(one["screening"]))
     parts.append(_quintiles(one["quintiles"]))
     fields = [field for field in METRICS if field != "metal_f1" and getattr(evaluations[MODEL].total, field) is not None]
     header = ("", "crystals", *(METRICS[field] for field in fields))
@@ -135,6 +138,15 @@ def _calibration(found: dict[str, Any]) -> str:
     rows.append(("all", str(found["n_crystals"]), shown(found["expected_ev"]), shown(found["found_ev"])))
     table = _table(("fifth", "crystals", "expected, eV", "made, eV"), rows)
     return f"<p>Rank correlation (Spearman) of expected and made errors: {shown(found['spearman'])}.</p>{table}"
+
+
+def _screening(gaps: list[dict[str, Any]]) -> str:
+    """Hits that `bandrt screen` would expect, and that are found."""
+    parts = [_table(HITS, hit_rows(gaps))]
+    for one in gaps:
+        table = _table(("p_match", "crystals", "mean p_match", "share of hits"), reliability_rows(one))
+        parts.append(f"<p>Reliability of {escape(window(one))}:</p>{table}")
+    return f"<h3>Shortlists: expected and found hits</h3>{''.join(parts)}"
 
 
 def _crystals(crystals: list[dict[str, Any]]) -> str:

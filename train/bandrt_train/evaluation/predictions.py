@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch_geometric.data import Batch, Data
 
 from bandrt.batch import pad
+from bandrt.calibration import GapCalibration
 from bandrt.contract import BAND_ENERGIES, UNCERTAINTY
 from bandrt.engine import ONNX_SUFFIX, open_session
 from bandrt.engine.session import Session
@@ -51,6 +52,7 @@ class ModelFacts:
         variant: the kind of model.
         rule: which bands it predicts, and when they make a metal.
         training: what it was trained on.
+        calibration: how far its gaps are from labels; None where that is not known.
     """
 
     sha256: str
@@ -58,6 +60,7 @@ class ModelFacts:
     variant: str
     rule: BandRule
     training: TrainingDomain
+    calibration: GapCalibration | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +135,9 @@ def predict_entries(path: Path, dataset: Dataset, entries: Iterable[Entry]) -> P
             parts = [session_outputs(session, [entry.features for entry in chunk]) for chunk in chunks(entries)]
         outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         sha256 = file_sha256(path)
-        facts = ModelFacts(sha256, manifest.checkpoint_sha256, manifest.variant, manifest.bands, manifest.training)
+        facts = ModelFacts(
+            sha256, manifest.checkpoint_sha256, manifest.variant, manifest.bands, manifest.training, manifest.calibration
+        )
         return Predictions(outputs[BAND_ENERGIES], outputs.get(UNCERTAINTY), facts)
     checkpoint = load_checkpoint(path)
     check_recipe(path, checkpoint.recipe, checkpoint.bands, dataset)

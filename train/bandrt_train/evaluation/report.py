@@ -24,6 +24,7 @@ from bandrt_train.evaluation.calibration import calibration
 from bandrt_train.evaluation.errors import EvaluationError
 from bandrt_train.evaluation.judgement import MODEL, Judgement
 from bandrt_train.evaluation.metrics import CrystalErrors, average, interval, table_one
+from bandrt_train.evaluation.screening.judged import judged_hits
 
 FORMAT_VERSION = 1
 REPORT, CRYSTALS, PAGE = "report.json", "crystals.csv", "report.html"
@@ -173,6 +174,7 @@ def _set(judgement: Judgement) -> dict[str, Any]:
         "by_formula": {},
         "quintiles": [asdict(one) | {"examples": [records[i]["id"] for i in one.examples]} for one in quintiles(errors.energy_ev)],
         "calibration": None if calibrated is None else asdict(calibrated),
+        "screening": judged_hits(judgement),
         "worst": _worst(judgement),
         "crystals": crystal_rows(judgement) if len(records) <= LISTED_CRYSTALS else [],
         "refused": [],

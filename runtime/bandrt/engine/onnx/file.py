@@ -14,6 +14,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from bandrt.engine.calibration_file import with_calibration
 from bandrt.errors import EngineError, ManifestError
 from bandrt.manifest import METADATA_KEY, Manifest
 
@@ -31,7 +32,7 @@ class _Metadata(NamedTuple):
 
 
 def manifest_of(path: Path) -> Manifest:
-    """Read and check the manifest of an ONNX file, and the file against its checksum if it has one.
+    """Read and check the manifest of an ONNX file, with the calibration beside it, and the file against its checksum if it has one.
 
     Raises:
         EngineError: ``engine-unreadable`` when the file is truncated or no ONNX model, ``engine-changed`` when it is not the one
@@ -58,7 +59,7 @@ def manifest_of(path: Path) -> Manifest:
             "engine-external-data",
             f"{path}: some of its weights are in other files, which its checksum does not cover; export it into one file",
         )
-    return manifest
+    return with_calibration(manifest, path)
 
 
 def has_checksum(path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bandrt.engine.calibration_file import with_calibration
 from bandrt.errors import EngineError, ManifestError
 from bandrt.files import file_sha256
 from bandrt.manifest import Manifest
@@ -64,4 +65,4 @@ def manifest_of(path: Path) -> Manifest:
             f"{path}: is not the plan that {beside.name} describes (sha256 {found[:12]}, expected {backend.file_sha256[:12]});"
             f" copy both files again, or {rebuild(path, backend.name)}",
         )
-    return manifest
+    return with_calibration(manifest, path)

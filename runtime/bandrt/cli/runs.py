@@ -1,0 +1,72 @@
+"""What commands that predict show of their runs, and the second stage that two of them have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import click
+
+from bandrt.cli import EXIT_SOME_FAILED, options, say_done
+from bandrt.cli.progress import Progress
+from bandrt.results.store import ERRORS, SET_ASIDE, SUMMARY
+from bandrt.run.infer import InferOptions
+from bandrt.run.interrupt import exit_code
+from bandrt.run.pipeline import STAGES, RunReport
+from bandrt.run.refine import refine, refined_folder
+from bandrt.screening.criteria import Criteria
+
+
+def show_run(progress: Progress, report: RunReport) -> None:
+    """Show how far a run is."""
+    done = report.skipped + report.predicted + report.failed
+    skipped = f", {report.skipped} by earlier runs" if report.skipped else ""
+    progress.show(done, report.expected, f"{report.failed} failed{skipped}, {report.rate:.1f} crystals/s", before=report.skipped)
+
+
+def run_lines(report: RunReport, out: Path) -> list[str]:
+    """What became of a run, for people."""
+    if report.status == "interrupted":
+        lines = [f"interrupted after {report.predicted} predictions; go on with --resume"]
+    else:
+        see = f"see {out / ERRORS}" if report.total_failed else f"see {out / SUMMARY}"
+        lines = [f"{report.total_predicted} predicted, {report.total_failed} failed ({see})"]
+    if report.skipped:
+        lines.append(f"{report.skipped} input{'s were' if report.skipped > 1 else ' was'} done by earlier runs")
+    if report.set_aside:
+        lines.append(
+            f"{report.set_aside} earlier predictions, of inputs that have changed or are gone, are in {out / SET_ASIDE} now"
+        )
+    width = max((len(str(count)) for count in report.failure_codes.values()), default=0)
+    lines += [f"  {count:>{width}}  {code}" for code, count in _most_first(report.failure_codes)]
+    if report.warning_codes:
+        (first, n), *others = _most_first(report.warning_codes)
+        counts = [f"{n} crystal{'s' if n > 1 else ''} with {first}", *(f"{n} with {code}" for code, n in others)]
+        lines.append(f"warnings: {', '.join(counts)}; see the column warnings in {SUMMARY}")
+    if report.status == "finished":
+        lines += [f"--keep {name}: in none of the inputs" for name in report.lacking]
+    seconds = report.seconds
+    stages = ", ".join(f"{stage} {seconds[stage]:.1f}" for stage in STAGES)
+    lines.append(f"{report.rate:.1f} crystals/s ({seconds['wall']:.1f} s; {stages})")
+    return lines
+
+
+def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """What was counted, the most common first, ties by name."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def refine_results(results: Path, wanted: Criteria, out: Path | None, choices: InferOptions, *, top: int, quiet: bool) -> int:
+    """Refine, say what was done, and give the exit code."""
+    folder = refined_folder(results) if out is None else out
+    with Progress("crystals", quiet=quiet) as progress:
+        report = refine(results, wanted, folder, choices, top=top, on_progress=partial(show_run, progress))
+    with suppress(OSError, ValueError):  # nobody reads it: the results are there all the same
+        for line in run_lines(report, folder):
+            click.echo(line, err=True)
+    say_done(options.printed(folder))
+    if report.status == "interrupted":
+        return exit_code(report.signal)
+    return EXIT_SOME_FAILED if report.total_failed else 0

@@ -1,0 +1,53 @@
+"""The calibration beside an engine, ``model.onnx.calibration.json``: fitted after export, without a change of the engine."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from bandrt.calibration import GapCalibration
+from bandrt.errors import ManifestError
+from bandrt.files import replaced
+from bandrt.manifest import Manifest, from_mapping, parsed
+from bandrt.quoting import with_article
+
+
+def calibration_path(engine: Path) -> Path:
+    """Where the calibration of an engine lies: ``model.onnx.calibration.json`` for ``model.onnx``."""
+    return engine.with_name(f"{engine.name}.calibration.json")
+
+
+def with_calibration(manifest: Manifest, engine: Path) -> Manifest:
+    """The manifest of an engine with the calibration that lies beside it, unless that was fitted to other weights.
+
+    Raises:
+        ManifestError: ``manifest-invalid`` for a file there that is no calibration.
+    """
+    path = calibration_path(engine)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return manifest
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError("manifest-invalid", f"{path}: cannot be read ({error}); remove it, or write it again") from error
+    found = parse_calibration(text, name=str(path))
+    return dataclasses.replace(manifest, calibration=found) if found.checkpoint_sha256 == manifest.checkpoint_sha256 else manifest
+
+
+def parse_calibration(text: str, *, name: str) -> GapCalibration:
+    """Parse and check.
+
+    Raises:
+        ManifestError: ``manifest-invalid``.
+    """
+    values = parsed(text, name=name)
+    if not isinstance(values, dict):
+        raise ManifestError("manifest-invalid", f"{name}: the calibration is {with_article(type(values).__name__)}, not an object")
+    return from_mapping(GapCalibration, values, name=name)
+
+
+def write_calibration(calibration: GapCalibration, path: Path) -> None:
+    """Write one, with sorted keys, so that equal calibrations give equal text."""
+    with replaced(path) as file:
+        file.write(json.dumps(dataclasses.asdict(calibration), sort_keys=True, indent=1, allow_nan=False) + "\n")

@@ -1,0 +1,65 @@
+"""The second of two stages: an accurate engine predicts again what a fast one finds most promising, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from bandrt.errors import OutputError, UsageError
+from bandrt.results.store import read_run
+from bandrt.run.infer import InferOptions, infer
+from bandrt.run.pipeline import RunReport
+from bandrt.screening.cif import cif_text
+from bandrt.screening.criteria import Criteria
+from bandrt.screening.crystals import crystals_of
+from bandrt.screening.shortlist import screen
+from bandrt.sources.standard_input import Piped
+
+
+def refined_folder(folder: Path) -> Path:
+    """Where refined results go unless it is said: ``bands-refined`` of ``bands``."""
+    return folder.with_name(f"{folder.name}-refined")
+
+
+def refine(
+    folder: Path,
+    criteria: Criteria,
+    out: Path,
+    options: InferOptions,
+    *,
+    top: int,
+    on_progress: Callable[[RunReport], None] = lambda report: None,
+) -> RunReport:
+    """Predict the most promising crystals of a folder with another engine, into a folder of results of their own.
+
+    Their cells are those that the folder holds, standard and primitive, and they are called as there.
+
+    Args:
+        folder: results of the first engine.
+        criteria: what is wanted of the label.
+        out: folder for the results of the second.
+        options: of the second run.
+        top: how many crystals, at most.
+        on_progress: called with the report as the run goes on.
+
+    Raises:
+        UsageError: ``same-engine``; as `bandrt.screen`.
+        BandrtError: as `bandrt.screen` and `infer`.
+    """
+    from bandrt.engine import read_manifest
+
+    record = read_run(folder).get("engine")
+    first = record.get("checkpoint_sha256") if isinstance(record, dict) else None
+    if first == read_manifest(options.engine).checkpoint_sha256:
+        raise UsageError(
+            "same-engine", f"{folder}: was predicted with this engine, {options.engine}; give another one with --engine"
+        )
+    shortlist = screen(folder, criteria, top=top)
+    if not len(shortlist):
+        raise OutputError("no-predictions", f"{folder}: no crystal is what is wanted as far as it is known; nothing is refined")
+    rows = (
+        json.dumps({"id": row["id"], "cif": cif_text(crystal, name=row["id"])}, ensure_ascii=False)
+        for row, crystal in zip(shortlist, crystals_of(shortlist), strict=True)
+    )
+    return infer(Piped("jsonl", "\n".join(rows) + "\n"), out, options, on_progress=on_progress)

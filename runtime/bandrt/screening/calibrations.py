@@ -1,0 +1,72 @@
+"""The calibration of a run: that of the engine which predicted it, found again by what ``run.json`` says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from bandrt.calibration import GapCalibration
+from bandrt.engine import SHIPPED_ENGINES, read_manifest
+from bandrt.errors import BandrtError, UsageError
+from bandrt.manifest import Manifest
+from bandrt.quoting import quoted
+from bandrt.results.store import read_run
+
+
+def calibration_of(folder: Path, engine: Path | None = None) -> GapCalibration:
+    """Find the calibration that predictions of a folder have.
+
+    It is that of an engine with the same weights: of `engine`, of the file that the run names, or of one that ships. It has to be
+    of the same hand-over, too.
+
+    Args:
+        folder: the output folder.
+        engine: where the engine of the run is now; None looks where it was.
+
+    Raises:
+        UsageError: ``no-calibration``, ``engine-differs`` for an engine of other weights.
+        OutputError: ``run-damaged``.
+        BandrtError: `engine` cannot be read.
+    """
+    record = read_run(folder).get("engine")
+    record = record if isinstance(record, Mapping) else {}
+    checkpoint, path = record.get("checkpoint_sha256"), record.get("path")
+    if not isinstance(checkpoint, str):
+        raise _none(folder, "its run.json does not say which engine predicted it")
+    if engine is not None:
+        manifest = read_manifest(engine)
+        if manifest.checkpoint_sha256 != checkpoint:
+            raise UsageError("engine-differs", f"{folder}: was predicted with other weights than those of {engine}")
+        manifests = iter([manifest])
+    else:
+        manifests = _known([*([Path(path)] if isinstance(path, str) else []), *SHIPPED_ENGINES.values()])
+    for manifest in manifests:
+        if manifest.checkpoint_sha256 == checkpoint and manifest.calibration is not None:
+            return _of_same_hand_over(folder, manifest.calibration, record)
+    raise _none(folder, f"no calibration of its engine, {quoted(path)}, is known")
+
+
+def _known(engines: list[Path]) -> Iterator[Manifest]:
+    """What can be read of these files."""
+    for path in engines:
+        try:
+            yield read_manifest(path)
+        except BandrtError:
+            continue
+
+
+def _of_same_hand_over(folder: Path, calibration: GapCalibration, record: Mapping[str, Any]) -> GapCalibration:
+    other = record.get("hand_over")
+    found = other.get("checkpoint_sha256") if isinstance(other, Mapping) else ""
+    if found != calibration.hand_over_sha256:
+        raise _none(folder, "the calibration of its engine is of another hand-over of crystals to another engine")
+    return calibration
+
+
+def _none(folder: Path, why: str) -> UsageError:
+    return UsageError(
+        "no-calibration",
+        f"{folder}: {why}, so there are no probabilities; fit one with bandrt train calibrate, name where the engine is with"
+        " --engine, or choose by what was predicted alone with --as-predicted",
+    )

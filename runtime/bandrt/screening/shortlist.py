@@ -1,0 +1,224 @@
+"""The shortlist: crystals ranked by the probability that their labels are what is wanted, and how many hits to expect of them."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bandrt.arguments import check_kind, checked_whole, not_allowed
+from bandrt.calibration import GapCalibration
+from bandrt.errors import UsageError
+from bandrt.files import path_of, paths_of
+from bandrt.results.query import Query, parse_query
+from bandrt.results.summary import COLUMNS, UNCERTAINTY_COLUMN, text_of
+from bandrt.screening.calibrations import calibration_of
+from bandrt.screening.criteria import Criteria
+from bandrt.screening.features import Floats, PredictedGaps
+from bandrt.screening.hits import ExpectedHits, expected_hits
+from bandrt.screening.probability import probability_of_direct, probability_of_gap, probability_of_metal
+from bandrt.screening.table import SummaryTable, in_place, read_summary
+
+P_MATCH, OUT = "p_match", "out"
+"""Columns that a shortlist has beside those of ``summary.csv``: the probability, and the folder of results."""
+DECIMALS = 6
+"""Of a probability; those that are the same to so many are ranked by id."""
+
+
+class Counts(NamedTuple):
+    """What became of the crystals of all folders."""
+
+    predicted: int
+    failed: int
+    """Inputs without a prediction; see ``errors.jsonl``."""
+    considered: int
+    """Predictions that are what is wanted as far as it is known of them."""
+    unknown: int
+    """Considered ones of which no error can be expected, which have no probability and are in no list."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shortlist:
+    """Crystals that probably are what is wanted, the most probable first; equal ones by id, n of them.
+
+    Attributes:
+        rows: of each crystal its columns: ``p_match``, ``out`` and those of ``summary.csv``, with values as `bandrt.Prediction` has
+            them, None where there is none.
+        columns: their names, in order. Without ``p_match`` if crystals were chosen by what was predicted alone.
+        hits: how many of these will be hits; None where there are no probabilities.
+        all_hits: the same of all that were considered.
+        counts: what became of the crystals of all folders.
+        notes: what has to be known of the probabilities, for people.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    columns: tuple[str, ...]
+    hits: ExpectedHits | None
+    all_hits: ExpectedHits | None
+    counts: Counts
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return iter(self.rows)
+
+    def __repr__(self) -> str:
+        expected = "" if self.hits is None else f", {self.hits.expected:.1f} hits expected ({self.hits.low} to {self.hits.high})"
+        return f"Shortlist({len(self)} of {self.counts.considered} crystals{expected})"
+
+
+def screen(
+    folders: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    criteria: Criteria,
+    *,
+    top: int | None = None,
+    refined: str | os.PathLike[str] | None = None,
+    engine: str | os.PathLike[str] | None = None,
+    as_predicted: bool = False,
+) -> Shortlist:
+    """Rank predicted crystals by the probability that their labels are what is wanted.
+
+    Args:
+        folders: output folders of `bandrt infer`, one or many.
+        criteria: what is wanted.
+        top: how many to give, at most; None: all that were considered.
+        refined: results of `bandrt refine` of some of these crystals, which stand in the place of the first ones.
+        engine: where the engine of the runs is, if it is no longer where it was and is none that ships.
+        as_predicted: give those that are predicted to be what is wanted, without probabilities, in the order of the folders.
+
+    Raises:
+        OutputError: ``output-not-found``, ``summary-damaged``, ``run-damaged``, ``errors-unreadable``.
+        UsageError: ``no-calibration``, ``no-criterion`` where nothing is wanted of the label, ``engine-differs``,
+            ``refined-differs``.
+        QueryError: `Criteria.where` cannot be understood.
+        ArgumentError: ``bad-argument``.
+    """
+    check_kind("criteria", criteria, Criteria)
+    if top is not None:
+        top = checked_whole("top", top, at_least=1)
+    check_kind("as_predicted", as_predicted, bool)
+    paths = paths_of(folders, what="folders")
+    if not paths:
+        raise not_allowed("folders", folders, "one output folder or more")
+    if not as_predicted and not criteria.is_of_label:
+        raise UsageError(
+            "no-criterion",
+            "nothing is wanted of the label that could have a probability: give a gap (--gap), or --direct or --indirect; to choose"
+            " by what is predicted alone, add --as-predicted",
+        )
+    tables = [read_summary(path) for path in paths]
+    if refined is not None:
+        tables = in_place(tables, read_summary(path_of(refined, what="refined")))
+    queries = [None if criteria.where is None else parse_query(criteria.where, table.kinds) for table in tables]
+    if as_predicted:
+        return _as_predicted(tables, queries, criteria, top)
+    named = None if engine is None else path_of(engine, what="engine")
+    calibrations = [calibration_of(path, named) for path in paths]
+    calibrations += [calibration_of(table.folder) for table in tables[len(paths) :]]
+    return _ranked(tables, queries, calibrations, criteria, top)
+
+
+def probability_of_match(calibration: GapCalibration, predicted: PredictedGaps, criteria: Criteria, *, name: str) -> Floats:
+    """That the label of each crystal is what is wanted, (n,); nan where nothing is known.
+
+    Raises:
+        UsageError: ``no-calibration`` where direct or indirect is wanted and the calibration says nothing of it.
+    """
+    low, high = (0.0, np.inf) if criteria.gap is None else criteria.gap
+    p = probability_of_gap(calibration, predicted, low, high)
+    if criteria.direct is not None:
+        direct = probability_of_direct(calibration, predicted)
+        if direct is None:
+            raise UsageError(
+                "no-calibration",
+                f"{name}: the calibration of its engine says nothing of direct gaps; fit it with bandrt train calibrate --labels,"
+                " or leave out --direct and --indirect",
+            )
+        p = p * (direct if criteria.direct else 1.0 - direct)
+    return p + probability_of_metal(calibration, predicted) if criteria.admits_metals() else p
+
+
+def log_odds_error(calibration: GapCalibration, criteria: Criteria) -> float:
+    """By how much the log-odds of all crystals of a list are off together: a standard deviation."""
+    if criteria.direct is None or calibration.direct is None:
+        return calibration.log_odds_error
+    of_gap = 0.0 if criteria.gap is None else calibration.log_odds_error
+    return math.hypot(of_gap, calibration.direct.log_odds_error)
+
+
+def _ranked(
+    tables: Sequence[SummaryTable],
+    queries: Sequence[Query | None],
+    calibrations: Sequence[GapCalibration],
+    criteria: Criteria,
+    top: int | None,
+) -> Shortlist:
+    places, ids, p_match, unknown = list[tuple[int, int]](), list[str](), list[Floats](), 0
+    for number, (table, query, calibration) in enumerate(zip(tables, queries, calibrations, strict=True)):
+        considered = table.considered(criteria, query)
+        p = np.round(probability_of_match(calibration, table.predicted, criteria, name=str(table.folder)), DECIMALS)
+        unknown += int((considered & np.isnan(p)).sum())
+        rows = np.flatnonzero(considered & ~np.isnan(p))
+        p_match.append(p[rows])
+        places += [(number, row) for row in rows.tolist()]
+        ids += [text_of(table.columns["id"][row]) for row in rows.tolist()]
+    all_p = np.concatenate(p_match)
+    order = np.lexsort((np.array(ids, dtype=np.str_), -all_p))[:top]
+    spread = max(one.dispersion for one in calibrations), max(log_odds_error(one, criteria) for one in calibrations)
+    counts, columns = _counts(tables, len(all_p) + unknown, unknown), ("id", P_MATCH, *_columns(tables))
+    return Shortlist(
+        rows=[_row(tables, columns, *places[place], p=float(all_p[place])) for place in order.tolist()],
+        columns=columns,
+        hits=expected_hits(all_p[order], *spread),
+        all_hits=expected_hits(all_p, *spread),
+        counts=counts,
+        notes=_notes(tables, calibrations, criteria),
+    )
+
+
+def _as_predicted(
+    tables: Sequence[SummaryTable], queries: Sequence[Query | None], criteria: Criteria, top: int | None
+) -> Shortlist:
+    considered = [table.considered(criteria, query) for table, query in zip(tables, queries, strict=True)]
+    places = [
+        (number, row)
+        for number, (table, one) in enumerate(zip(tables, considered, strict=True))
+        for row in np.flatnonzero(one & table.as_predicted(criteria)).tolist()
+    ]
+    counts, columns = _counts(tables, sum(int(one.sum()) for one in considered), 0), ("id", *_columns(tables))
+    return Shortlist([_row(tables, columns, *place) for place in places[:top]], columns, None, None, counts)
+
+
+def _counts(tables: Sequence[SummaryTable], considered: int, unknown: int) -> Counts:
+    return Counts(sum(map(len, tables)), sum(table.n_failed for table in tables), considered, unknown)
+
+
+def _columns(tables: Sequence[SummaryTable]) -> tuple[str, ...]:
+    """Columns of a shortlist after those that come first; all folders have those that one has kept of its inputs."""
+    kept = dict.fromkeys(name for one in tables for name in one.kept)
+    return (OUT, *(name for name in (*COLUMNS, UNCERTAINTY_COLUMN, *kept) if name != "id"))
+
+
+def _row(
+    tables: Sequence[SummaryTable], columns: Sequence[str], number: int, row: int, *, p: float | None = None
+) -> dict[str, Any]:
+    own = {P_MATCH: p, OUT: str(tables[number].folder)}
+    return {name: own[name] if name in own else tables[number].value(name, row) for name in columns}
+
+
+def _notes(tables: Sequence[SummaryTable], calibrations: Sequence[GapCalibration], criteria: Criteria) -> tuple[str, ...]:
+    """That an engine does not tell direct from indirect, where it is asked to."""
+    if criteria.direct is None:
+        return ()
+    return tuple(
+        f"{table.folder}: its engine does not tell direct from indirect gaps: every gap counts as direct with the share of labels,"
+        f" {calibration.direct.share:.2f} of {calibration.direct.n_labels}"
+        for table, calibration in zip(tables, calibrations, strict=True)
+        if calibration.direct is not None and calibration.direct.log_odds is None
+    )

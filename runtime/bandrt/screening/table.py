@@ -1,0 +1,190 @@
+"""The summaries of a run as columns: a hundred thousand crystals are read in half a second, without their bands."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandrt.errors import OutputError, UsageError
+from bandrt.results.query import ColumnKind, Query, Value, columns_of
+from bandrt.results.store import SUMMARY, existing_parts, read_errors
+from bandrt.results.summary import COLUMNS, KINDS, UNCERTAINTY_COLUMN, text_of
+from bandrt.screening.criteria import Criteria, elements_of
+from bandrt.screening.features import PredictedGaps
+from bandrt.sources.tables import csv_rows
+
+WHOLE = frozenset({"space_group", "n_atoms"})
+"""Columns of whole numbers."""
+
+
+@dataclass(frozen=True, eq=False)
+class SummaryTable:
+    """Predictions of a run.
+
+    Attributes:
+        folder: the output folder.
+        columns: the cells of each column as they stand in ``summary.csv``, by name, in its order; n each.
+        n_failed: inputs without a prediction.
+    """
+
+    folder: Path
+    columns: Mapping[str, Sequence[str]]
+    n_failed: int
+
+    def __len__(self) -> int:
+        return len(self.columns["id"])
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Columns that were kept of the inputs."""
+        return tuple(name for name in self.columns if name not in KINDS)
+
+    @property
+    def kinds(self) -> dict[str, ColumnKind]:
+        """What a query may ask of each column."""
+        return {name: KINDS.get(name, "cell") for name in (*KINDS, *self.kept)}
+
+    @property
+    def predicted(self) -> PredictedGaps:
+        """The predictions, as a calibration takes them."""
+        uncertainty = self.columns.get(UNCERTAINTY_COLUMN)
+        return PredictedGaps(
+            gap_ev=self._numbers("band_gap_ev"),
+            direct_gap_ev=self._numbers("direct_gap_ev"),
+            is_metal=self._truths("is_metal"),
+            uncertainty_ev=np.full(len(self), np.nan) if uncertainty is None else self._numbers(UNCERTAINTY_COLUMN),
+            warnings=np.array(self.columns["warnings"], dtype=np.str_),
+        )
+
+    def considered(self, criteria: Criteria, query: Query | None) -> NDArray[np.bool_]:
+        """Which crystals are what is wanted as far as it is known of them: all but what their labels decide, (n,)."""
+        chosen = np.ones(len(self), np.bool_)
+        if criteria.max_atoms is not None:
+            chosen &= self._numbers("n_atoms") <= criteria.max_atoms
+        if criteria.space_groups:
+            number = self._numbers("space_group")
+            chosen &= np.any([(number >= low) & (number <= high) for low, high in criteria.space_groups], axis=0)
+        if criteria.elements or criteria.exclude:
+            wanted, unwanted = frozenset(criteria.elements), frozenset(criteria.exclude)
+            found = map(elements_of, self.columns["formula"])
+            chosen &= np.fromiter((wanted <= one and unwanted.isdisjoint(one) for one in found), np.bool_, len(self))
+        if query is not None:
+            asked = columns_of(query)
+            for row in np.flatnonzero(chosen).tolist():
+                chosen[row] = query.matches({name: self.value(name, row) for name in asked})
+        return chosen
+
+    def as_predicted(self, criteria: Criteria) -> NDArray[np.bool_]:
+        """Which crystals are predicted to be what is wanted of their labels, (n,)."""
+        chosen, gap = np.ones(len(self), np.bool_), self._numbers("band_gap_ev")
+        if criteria.gap is not None:
+            low, high = criteria.gap
+            chosen &= (gap >= low) & (gap <= high)
+        if criteria.direct is not None:
+            chosen &= ~self._truths("is_metal") & (self._truths("is_direct") == criteria.direct)
+        return chosen
+
+    def value(self, name: str, row: int) -> Any:
+        """A cell as what it stands for, None where it is missing: number, truth, text, or words of ``warnings``."""
+        cell = self.columns[name][row] if name in self.columns else ""
+        try:
+            return int(cell) if name in WHOLE else _meant(cell, KINDS.get(name, "cell"))
+        except ValueError as error:
+            raise _damaged(self.folder, f"column {name}: {error}") from error
+
+    def _numbers(self, name: str) -> NDArray[np.float64]:
+        try:
+            return np.array(self.columns[name], dtype=np.str_).astype(np.float64)
+        except ValueError as error:
+            raise _damaged(self.folder, f"column {name}: {error}") from error
+
+    def _truths(self, name: str) -> NDArray[np.bool_]:
+        return np.array([cell == "true" for cell in self.columns[name]], np.bool_)
+
+
+def read_summary(folder: Path) -> SummaryTable:
+    """Read ``summary.csv`` of an output folder; a line that a killed run left unfinished is passed over.
+
+    Raises:
+        OutputError: ``output-not-found``; ``summary-damaged`` where there is none, or it is not one.
+    """
+    existing_parts(folder)
+    path = folder / SUMMARY
+    try:
+        finished = b"".join(path.read_bytes().rpartition(b"\n")[:2])
+        header, *cells = filter(None, csv_rows(io.StringIO(finished.decode("utf-8"), newline="")))
+    except (OSError, ValueError, csv.Error) as error:
+        raise _damaged(folder, str(error)) from error
+    if missing := [name for name in COLUMNS if name not in header]:
+        raise _damaged(folder, f"it has no column {missing[0]}")
+    if any(len(row) != len(header) for row in cells):
+        raise _damaged(folder, f"its rows are not all of {len(header)} columns")
+    by_column = list(zip(*cells, strict=True)) or [()] * len(header)
+    return SummaryTable(folder, dict(zip(map(text_of, header), by_column, strict=True)), len(read_errors(folder)))
+
+
+def in_place(tables: Sequence[SummaryTable], refined: SummaryTable) -> list[SummaryTable]:
+    """Tables in which predictions of another run stand in the place of those of the same crystals; the refined ones come last.
+
+    They are known by their ids, and keep the path and the kept columns of the first run. What has no prediction in the second keeps
+    that of the first.
+
+    Raises:
+        UsageError: ``refined-differs`` for a crystal that none of the tables has, or several have, or of another formula.
+    """
+    places: dict[str, list[tuple[int, int]]] = {}
+    for number, table in enumerate(tables):
+        for row, id in enumerate(table.columns["id"]):
+            places.setdefault(id, []).append((number, row))
+    taken = [places.get(id, []) for id in refined.columns["id"]]
+    for id, formula, found in zip(refined.columns["id"], refined.columns["formula"], taken, strict=True):
+        if len(found) != 1 or tables[found[0][0]].columns["formula"][found[0][1]] != formula:
+            folders = ", ".join(str(table.folder) for table in tables)
+            raise UsageError(
+                "refined-differs",
+                f"{refined.folder}: its {id} ({formula}) is not one crystal of {folders}; name the results it refines",
+            )
+    first = [found[0] for found in taken]
+    kept = dict.fromkeys(name for table in tables for name in ("path", *table.kept))
+    columns = dict(refined.columns) | {
+        name: [tables[number].columns[name][row] if name in tables[number].columns else "" for number, row in first]
+        for name in kept
+    }
+    gone = set(first)
+    left = [
+        SummaryTable(
+            table.folder,
+            {name: [cell for row, cell in enumerate(cells) if (number, row) not in gone] for name, cells in table.columns.items()},
+            table.n_failed,
+        )
+        for number, table in enumerate(tables)
+    ]
+    return [*left, SummaryTable(refined.folder, columns, 0)]
+
+
+def _damaged(folder: Path, why: str) -> OutputError:
+    again = "run again with --resume, which makes it from the parts"
+    return OutputError("summary-damaged", f"{folder / SUMMARY}: cannot be read ({why}); {again}")
+
+
+def _meant(cell: str, kind: ColumnKind) -> Value | tuple[str, ...]:
+    match kind:
+        case "words":
+            return tuple(cell.split(";")) if cell else ()
+        case "cell":
+            return text_of(cell) or None
+        case _ if not cell:
+            return None
+        case "number":
+            return float(cell)
+        case "truth":
+            return cell == "true"
+        case _:
+            return text_of(cell)

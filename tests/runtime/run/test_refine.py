@@ -1,0 +1,156 @@
+"""Two stages: what one engine finds most promising, another predicts again, and a ranking takes its word for these."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bandrt
+from bandrt import Criteria
+from bandrt.cli import run
+from bandrt.engine.calibration_file import calibration_path, write_calibration
+from bandrt.errors import UsageError
+from bandrt.run.infer import InferOptions, infer
+from bandrt.run.refine import refine, refined_folder
+from tests.support.calibrations import plain_calibration
+
+WANTED = Criteria(gap=(1.0, 2.5))
+TOP = 6
+
+
+@pytest.fixture(scope="module")
+def engines(make_engine: Callable[..., Path]) -> tuple[Path, Path]:
+    """Two engines of other weights; the second is surer of its gaps."""
+    first, second = make_engine(), make_engine(checkpoint_sha256="2" * 64)
+    write_calibration(plain_calibration(), calibration_path(first))
+    write_calibration(plain_calibration(checkpoint_sha256="2" * 64, residuals=(-0.1, 0.1)), calibration_path(second))
+    return first, second
+
+
+@pytest.fixture(scope="module")
+def results(engines: tuple[Path, Path], examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of real crystals with a column that is kept, predicted by the first engine."""
+    folder = tmp_path_factory.mktemp("stages")
+    with (folder / "table.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["id", "cif", "phase"])
+        for path in sorted(examples.glob("*.cif"))[:14]:
+            table.writerow([path.stem, path.read_text(encoding="utf-8"), f"phase of {path.stem}"])
+    infer(folder / "table.csv", folder / "out", InferOptions(engine=engines[0], threads=1, workers=0, keep=["phase"]))
+    return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def refined(engines: tuple[Path, Path], results: Path) -> Path:
+    report = refine(results, WANTED, refined_folder(results), InferOptions(engine=engines[1], threads=1, workers=0), top=TOP)
+    assert (report.predicted, report.failed) == (TOP, 0)
+    return refined_folder(results)
+
+
+def test_the_most_promising_crystals_and_no_others_are_predicted_again(results: Path, refined: Path) -> None:
+    first = {one.id: one.band_structure for one in bandrt.read(results)}
+    again = {one.id: one.band_structure for one in bandrt.read(refined)}
+    assert set(again) == {row["id"] for row in bandrt.screen(results, WANTED, top=TOP)}
+    for id, bands in again.items():
+        assert bands.crystal.hill_formula == first[id].crystal.hill_formula
+        assert bands.space_group == first[id].space_group
+        np.testing.assert_allclose(bands.energies, first[id].energies, atol=1e-3)  # the engines differ in name alone
+
+
+def test_a_ranking_takes_the_second_engine_s_word_for_them_and_leaves_no_crystal_out(results: Path, refined: Path) -> None:
+    before, after = bandrt.screen(results, WANTED), bandrt.screen(results, WANTED, refined=refined)
+    assert sorted(row["id"] for row in after) == sorted(row["id"] for row in before)
+    assert after.counts == before.counts
+    earlier = {row["id"]: row for row in before}
+    for row in after:
+        assert row["phase"] == f"phase of {row['id']}"
+        assert row["path"] == earlier[row["id"]]["path"]
+        if row["out"] == str(results):
+            assert row["p_match"] == earlier[row["id"]]["p_match"]
+    again = [row for row in after if row["out"] == str(refined)]
+    assert len(again) == TOP
+    assert any(abs(row["p_match"] - earlier[row["id"]]["p_match"]) > 0.1 for row in again)
+    kept = bandrt.screen(results, Criteria(gap=(1.0, 2.5), where="phase != 'none'"), refined=refined)
+    assert len(kept) == len(after)
+
+
+def test_what_is_refined_must_be_of_these_results(results: Path, refined: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(refined, other)
+    lines = (other / "summary.csv").read_text().splitlines()
+    (other / "summary.csv").write_text("\n".join([lines[0], f"stranger{lines[1][lines[1].index(',') :]}"]) + "\n")
+    with pytest.raises(UsageError, match="its stranger") as caught:
+        bandrt.screen(results, WANTED, refined=other)
+    assert caught.value.code == "refined-differs"
+
+
+def test_the_same_engine_and_no_crystal_are_refused(engines: tuple[Path, Path], results: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="was predicted with this engine") as caught:
+        refine(results, WANTED, tmp_path / "out", InferOptions(engine=engines[0], threads=1, workers=0), top=2)
+    assert caught.value.code == "same-engine"
+    arguments = [
+        "refine",
+        str(results),
+        "--gap",
+        "1:2",
+        "--elements",
+        "Og",
+        "--engine",
+        str(engines[1]),
+        "-o",
+        str(tmp_path / "out"),
+    ]
+    assert run(arguments) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_names_the_folder_and_goes_on(
+    engines: tuple[Path, Path], results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["refine", str(results), "--gap", "1:2.5", "--top", "3", "--engine", str(engines[1]), "-o", str(tmp_path / "again")]
+    options = ["--threads", "1", "--workers", "0", "-q"]
+    assert run([*arguments, *options]) == 0
+    printed, said = capsys.readouterr()
+    assert printed.strip() == str(tmp_path / "again")
+    assert "3 predicted, 0 failed" in said
+    assert run([*arguments, *options]) == 2
+    assert "output-not-empty" in capsys.readouterr().err
+    assert run([*arguments, *options, "--resume"]) == 0
+    assert "3 inputs were done by earlier runs" in capsys.readouterr().err
+    assert json.loads((tmp_path / "again" / "run.json").read_text())["engine"]["checkpoint_sha256"] == "2" * 64
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--gap", "1:2"], "say which crystals --refine takes"),
+        (["--refine", "3"], "--refine needs --gap"),
+        (["--refine", "3", "--gap", "1:2", "--engine", "accurate"], "predict with another one first: --engine fast"),
+    ],
+)
+def test_both_stages_in_one_command_need_a_criterion_and_another_engine(
+    options: list[str], said: str, examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["infer", str(examples), "-o", str(tmp_path / "out"), *options]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_both_stages_in_one_command(examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the engines that ship: the fast one predicts all, the accurate one the two most promising."""
+    (tmp_path / "in").mkdir()
+    for name in ("AlAs_mp-2172", "GaN_mp-830", "Si_mp-149"):
+        if (examples / f"{name}.cif").exists():
+            shutil.copy(examples / f"{name}.cif", tmp_path / "in")
+    arguments = ["infer", str(tmp_path / "in"), "-o", str(tmp_path / "bands"), "--engine", "fast", "--refine", "2", "--gap", "1:3"]
+    assert run([*arguments, "--threads", "1", "--workers", "0", "-q"]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "bands-refined")
+    assert len(list(bandrt.read(tmp_path / "bands-refined"))) == 2
+    found = bandrt.screen(tmp_path / "bands", Criteria(gap=(1.0, 3.0)), refined=tmp_path / "bands-refined")
+    assert {row["out"] for row in found} >= {str(tmp_path / "bands-refined")}
