@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bandrt.recipe import GraphRecipe, KpathRecipe, MeshRecipe, Recipe, SymmetryRecipe
     from bandrt.results.prediction import Failure, Prediction
     from bandrt.results.store import read, read_one
+    from bandrt.run.merge import MergeReport, merge
     from bandrt.sources import find
     from bandrt.sources.source import Source
 
@@ -53,6 +54,7 @@ _HOME = {
     "KpathRecipe": "bandrt.recipe",
     "Manifest": "bandrt.manifest",
     "ManifestError": "bandrt.errors",
+    "MergeReport": "bandrt.run.merge",
     "MeshRecipe": "bandrt.recipe",
     "MissingPackageError": "bandrt.errors",
     "OutputError": "bandrt.errors",
@@ -66,6 +68,7 @@ _HOME = {
     "find": "bandrt.sources",
     "kpath": "bandrt.kpaths",
     "load": "bandrt.predict",
+    "merge": "bandrt.run.merge",
     "read": "bandrt.results.store",
     "read_one": "bandrt.results.store",
 }
@@ -87,6 +90,7 @@ __all__ = [
     "KpathRecipe",
     "Manifest",
     "ManifestError",
+    "MergeReport",
     "MeshRecipe",
     "MissingPackageError",
     "OutputError",
@@ -101,6 +105,7 @@ __all__ = [
     "find",
     "kpath",
     "load",
+    "merge",
     "read",
     "read_one",
 ]

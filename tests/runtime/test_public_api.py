@@ -67,6 +67,7 @@ RIGHT: dict[str, Callable[[], dict[str, Any]]] = {
     "KpathRecipe": dict,
     "Manifest": lambda: attributes(TINY_MANIFEST),
     "Manifest.from_json": lambda: {"text": TINY_MANIFEST.to_json()},
+    "MergeReport": lambda: {"n_runs": 1, "n_predicted": 1, "n_failed": 0, "n_repeated": 0, "is_whole": True},
     "MeshRecipe": dict,
     "Prediction": lambda: {"id": "a", "path": "", "band_structure": bands()},
     "Recipe": dict,
@@ -77,6 +78,7 @@ RIGHT: dict[str, Callable[[], dict[str, Any]]] = {
     "find": lambda: {"paths": "nosuch"},
     "kpath": lambda: {"item": SALT},
     "load": dict,
+    "merge": lambda: {"folders": "nosuch", "out": "nowhere"},
     "read": lambda: {"folder": "nosuch"},
     "read_one": lambda: {"folder": "nosuch", "id": "a"},
 }

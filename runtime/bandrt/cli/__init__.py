@@ -36,6 +36,7 @@ class CommandEntry(NamedTuple):
 
 COMMANDS = {
     "infer": CommandEntry("bandrt.cli.infer:command", "Predict the band structures of crystals."),
+    "merge": CommandEntry("bandrt.cli.merge:command", "Put the results of several runs together."),
     "plot": CommandEntry("bandrt.cli.plot:command", "Draw predicted band structures."),
     "bands": CommandEntry("bandrt.cli.bands:command", "Compute all bands of a crystal at any k-points."),
     "dos": CommandEntry("bandrt.cli.dos:command", "Compute the density of states of a crystal, by orbital."),

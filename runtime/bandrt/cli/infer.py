@@ -22,6 +22,7 @@ from bandrt.results.store import ERRORS, SET_ASIDE, SUMMARY, Mode
 from bandrt.run.infer import InferOptions, dry_run, infer, report_values
 from bandrt.run.interrupt import exit_code
 from bandrt.run.pipeline import STAGES, TIMEOUT_SECONDS, RunReport
+from bandrt.run.shard import WHOLE, Shard
 from bandrt.sources import left_out
 from bandrt.sources.standard_input import STANDARD_INPUT, Piped, read_piped
 from bandrt.sources.tables import STRUCTURE_COLUMN
@@ -74,6 +75,13 @@ from bandrt.sources.tables import STRUCTURE_COLUMN
     metavar="COLUMNS",
     help="Columns of tables to carry through to the results, by commas; may be repeated.",
 )
+@click.option(
+    "--shard",
+    default=str(WHOLE),
+    callback=lambda context, parameter, given: Shard.parse(given),
+    metavar="NUMBER/OF",
+    help="Predict one of OF shares of the inputs, NUMBER from 1 to OF, as a job of an array; `bandrt merge` puts them together.",
+)
 @options.as_json("the outcome")
 @options.quiet()
 def command(
@@ -94,6 +102,7 @@ def command(
     no_hand_over: bool,
     structure_column: str,
     keep: tuple[str, ...],
+    shard: Shard,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -110,6 +119,7 @@ def command(
       bandrt infer crystals -o bands
       bandrt infer table.csv.gz more.zip -o bands --resume
       find /data -name '*.cif' -print0 | bandrt infer - -o bands
+      bandrt infer crystals -o shards/3 --shard 3/16
 
     Exit codes: 0 all predicted, 1 stopped by an error, 2 wrong usage, 3 finished but some inputs failed, 130 interrupted (143 by
     SIGTERM, 129 by SIGHUP).
@@ -131,6 +141,7 @@ def command(
         retry_failed=retry_failed,
         structure_column=structure_column,
         keep=keep,
+        shard=shard,
     )
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     inputs = _piped(structure_column) if _is_piped(paths) else list(paths)
@@ -180,9 +191,10 @@ def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def _show(progress: Progress, report: RunReport) -> None:
-    done = report.skipped + report.predicted + report.failed
+    done = report.skipped + report.predicted + report.failed + report.elsewhere
     skipped = f", {report.skipped} by earlier runs" if report.skipped else ""
-    progress.show(done, report.expected, f"{report.failed} failed{skipped}, {report.rate:.1f} crystals/s", before=report.skipped)
+    rate = f"{report.failed} failed{skipped}, {report.rate:.1f} crystals/s"
+    progress.show(done, report.expected, rate, before=report.skipped + report.elsewhere)
 
 
 def _left_out(paths: Sequence[Path], out: Path) -> list[str]:
@@ -203,6 +215,8 @@ def _summary(report: RunReport, out: Path) -> list[str]:
         lines.append(
             f"{report.set_aside} earlier predictions, of inputs that have changed or are gone, are in {out / SET_ASIDE} now"
         )
+    if report.elsewhere:
+        lines.append(f"{report.elsewhere} input{'s are' if report.elsewhere > 1 else ' is'} in other shards")
     width = max((len(str(count)) for count in report.failure_codes.values()), default=0)
     lines += [f"  {count:>{width}}  {code}" for code, count in _most_first(report.failure_codes)]
     if report.warning_codes:

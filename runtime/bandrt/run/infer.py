@@ -31,8 +31,10 @@ from bandrt.results.store import Mode, check_store, read_run
 from bandrt.results.summary import RESERVED
 from bandrt.results.writer import Store
 from bandrt.routes import other_engine
+from bandrt.run.choices import differences
 from bandrt.run.interrupt import Interrupt, Interrupted
 from bandrt.run.pipeline import TIMEOUT_SECONDS, RunReport, default_max_atoms, default_workers, run
+from bandrt.run.shard import WHOLE, Shard
 from bandrt.run.workers import MAX_WORKERS, require_main_guard
 from bandrt.sources import Source, count, find, find_piped
 from bandrt.sources.headers import check_keep
@@ -40,6 +42,8 @@ from bandrt.sources.kept import checked_keep
 from bandrt.sources.standard_input import STANDARD_INPUT, Piped
 from bandrt.sources.tables import STRUCTURE_COLUMN
 
+MERGE = "merge"
+"""What ``run.json`` says of the runs that a folder was merged from."""
 _RECORDED_PACKAGES = ("numpy", "gemmi", "moyopy", "onnxruntime", "onnxruntime-gpu", "cuda-core", "tensorrt", "tensorrt-rtx-cu13")
 
 
@@ -65,6 +69,7 @@ class InferOptions:
         structure_column: the column of tables that has the crystals.
         keep: columns of tables, key-value pairs of ASE databases, and keys of entries and frames, whose values come along into
             the results; empty for inputs that lack them.
+        shard: the share of the inputs that is predicted; ids are those of a run of all.
     """
 
     engine: Path = DEFAULT_ENGINE
@@ -80,11 +85,13 @@ class InferOptions:
     retry_failed: bool = False
     structure_column: str = STRUCTURE_COLUMN
     keep: Sequence[str] = ()
+    shard: Shard = WHOLE
 
     def __post_init__(self) -> None:
         check_choices(self)
         check_kind("retry_failed", self.retry_failed, bool)
         check_kind("hand_over", self.hand_over, bool)
+        check_kind("shard", self.shard, Shard)
         check_text("structure_column", self.structure_column)
         object.__setattr__(self, "keep", checked_keep(self.keep))
         if reserved := [name for name in self.keep if name in RESERVED]:
@@ -166,6 +173,8 @@ def _infer(
     batch_size = options.batch_size or _recorded_batch_size(before) or default_batch_size(device)
     started, clock = datetime.now(UTC), time.perf_counter()
     record = _record(inputs, engine, options, workers=workers, batch_size=batch_size, started=started)
+    if MERGE in before:
+        record[MERGE] = before[MERGE]
     _require_same(out, before, record)
     store = Store(
         out,
@@ -175,6 +184,7 @@ def _infer(
         retry_failed=options.retry_failed,
         uncertainty=UNCERTAINTY in engine.manifest.outputs,
         keep=options.keep,
+        failures_say_order=options.shard != WHOLE,
         record=record | report_values(report),
     )
     with store:
@@ -193,6 +203,7 @@ def _infer(
                 timeout=options.timeout,
                 max_atoms=options.max_atoms or default_max_atoms(device),
                 searched=[] if isinstance(inputs, Piped) else inputs,
+                shard=options.shard,
                 interrupt=interrupt,
                 on_progress=on_progress,
             )
@@ -230,38 +241,16 @@ def _recorded_batch_size(before: Mapping[str, Any]) -> int | None:
 
 
 def _require_same(out: Path, before: Mapping[str, Any], record: Mapping[str, Any]) -> None:
-    """Refuse to go on with what was begun with other choices that decide the numbers, or the columns.
+    """Refuse to go on with what was begun with other choices that decide the numbers, the columns or the inputs.
 
     Raises:
         OutputInTheWayError: ``engine-differs`` or ``options-differ``.
     """
-    theirs, ours = _deciding(before), _deciding(record)
-    different = [(name, theirs[name], ours[name]) for name in ours if theirs.get(name, ours[name]) != ours[name]]
-    if not different:
+    if not (different := differences(before, record)):
         return
-    said = ", ".join(f"{name} was {_short(old)} and is {_short(new)}" for name, old, new in different)
+    said = ", ".join(map(str, different))
     message = f"{out}: was begun with other choices: {said}; go on with what it has, or write to another folder"
-    raise OutputInTheWayError("engine-differs" if different[0][0] in ("engine", "hand_over") else "options-differ", message)
-
-
-def _deciding(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The choices of a record that decide the numbers or columns, as far as it has them; threads and workers do not."""
-    engine, options = (part if isinstance(part := record.get(name), Mapping) else {} for name in ("engine", "options"))
-    found = {
-        "engine": engine.get("sha256"),
-        "hand_over": other.get("sha256") if isinstance(other := engine.get("hand_over"), Mapping) else other and str(other),
-        "device": str(options["device"]).partition(":")[0] if "device" in options else None,
-        "bands": options.get("bands"),
-        "batch_size": options.get("batch_size"),
-        "structure_column": options.get("structure_column"),
-        "keep": options.get("keep"),
-    }
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _short(value: Any) -> str:
-    """A choice, for people; of a checksum its beginning."""
-    return str(value)[:12] if isinstance(value, str) and len(value) == 64 else repr(value)
+    raise OutputInTheWayError("engine-differs" if different[0].is_of_engine else "options-differ", message)
 
 
 def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, options: InferOptions) -> dict[str, Any]:
@@ -277,7 +266,8 @@ def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, o
     device = default_device(options.engine) if options.device is None else options.device
     left, other = manifest.hand_over, other_engine(options.engine, manifest) if options.hand_over else None
     return {
-        "inputs": sum(1 for _ in _found(inputs, out, options, RunReport())),
+        "inputs": sum(options.shard.has(source) for source in _found(inputs, out, options, RunReport())),
+        **({"shard": str(options.shard)} if options.shard != WHOLE else {}),
         "out": str(out),
         "mode": options.mode,
         "engine": str(options.engine),
@@ -352,6 +342,7 @@ def _record(
             "retry_failed": options.retry_failed,
             "structure_column": options.structure_column,
             "keep": list(options.keep),
+            "shard": str(options.shard),
         },
         "recipe": dataclasses.asdict(manifest.recipe),
         "versions": {"python": platform.python_version()} | _versions(),
@@ -374,6 +365,7 @@ def report_values(report: RunReport) -> dict[str, Any]:
         "status": report.status,
         "counts": {
             "found": report.found,
+            "elsewhere": report.elsewhere,
             "skipped": report.skipped,
             "predicted": report.predicted,
             "failed": report.failed,
