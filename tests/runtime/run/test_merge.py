@@ -25,6 +25,7 @@ from bandrt.results.store import MERGED_PARTS, part_files, read, read_errors
 from bandrt.run import merge as merge_module
 from bandrt.run.infer import InferOptions, infer
 from bandrt.run.shard import Shard
+from bandrt.sources import Source
 from bandrt.sources.textbook import TEXTBOOK, cif
 
 Salt = Callable[..., str]
@@ -226,6 +227,26 @@ def test_a_missing_shard_and_changed_inputs_are_told(
     assert (code, "inputs have changed" in message) == ("incomplete-runs", True)
 
 
+def test_an_input_that_every_shard_took_for_that_of_another_is_missed(
+    tmp_path: Path, options: Callable[..., InferOptions], rock_salt: Salt
+) -> None:
+    folder, target = tmp_path / "in", tmp_path / "target"
+    folder.mkdir()
+    (folder / "salt.cif").write_text(rock_salt(a=4.0))
+    texts = (rock_salt(a=4.1 + 0.01 * n) for n in range(99))
+    text = next(one for one in texts if Shard(1, 2).has(Source("a", "", "cif", one)))
+    links = (folder / f"link{n}.cif" for n in range(99))
+    link = next(one for one in links if Shard(2, 2).has(Source("a", str(one), "cif", one)))  # of the reason: it is not there
+    link.symlink_to(target)
+    infer(folder, tmp_path / "1", options(shard=Shard(1, 2)))
+    target.write_text(text)
+    infer(folder, tmp_path / "2", options(shard=Shard(2, 2)))
+    code, _, message = refusal(lambda: merge([tmp_path / "1", tmp_path / "2"], tmp_path / "out"))
+    assert (code, "inputs have changed" in message) == ("incomplete-runs", True)
+    infer(folder, tmp_path / "1", options(shard=Shard(1, 2), mode="resume"))
+    assert merge([tmp_path / "1", tmp_path / "2"], tmp_path / "out").n_predicted == 2
+
+
 def test_of_several_results_of_one_input_one_counts(
     inputs: list[Path], sharded: Callable[[int], list[Path]], tmp_path: Path, options: Callable[..., InferOptions]
 ) -> None:
@@ -391,3 +412,44 @@ def test_shards_without_inputs_are_merged(tmp_path: Path, options: Callable[...,
         infer(tmp_path / "in", tmp_path / f"{number}", options(shard=Shard(number, 3)))
     report = merge([tmp_path / f"{number}" for number in (1, 2, 3)], tmp_path / "out")
     assert (report.n_predicted, report.n_failed) == (1, 0)
+
+
+def test_runs_without_predictions_are_merged(tmp_path: Path, make_engine: Callable[..., Path]) -> None:
+    engine = make_engine(outputs=("band_energies", "uncertainty_ev"))
+    (tmp_path / "in").mkdir()
+    for n in range(6):
+        (tmp_path / "in" / f"{n}.cif").write_text(f"no crystal {n}")
+    for number in (1, 2):
+        infer(tmp_path / "in", tmp_path / f"{number}", InferOptions(engine=engine, workers=0, shard=Shard(number, 2)))
+    infer(tmp_path / "in", tmp_path / "whole", InferOptions(engine=engine, workers=0))
+    report = merge([tmp_path / "1", tmp_path / "2"], tmp_path / "out")
+    assert (report.n_predicted, report.n_failed) == (0, 6)
+    assert table_of(tmp_path / "out") == table_of(tmp_path / "whole")
+    assert (tmp_path / "out" / "errors.jsonl").read_bytes() == (tmp_path / "whole" / "errors.jsonl").read_bytes()
+
+
+def test_results_of_an_earlier_format_are_refused(
+    sharded: Callable[[int], list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards = sharded(2)
+    monkeypatch.setattr(merge_module, "FORMAT_VERSION", 4)
+    assert refusal(lambda: merge(shards, tmp_path / "out"))[:2] == ("output-version", 2)
+
+
+def test_the_command_says_what_it_did(
+    sharded: Callable[[int], list[Path]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shards, out = sharded(2), tmp_path / "out"
+    shutil.copytree(shards[0], tmp_path / "copy")
+    assert bandrt(["merge", *map(str, [*shards, tmp_path / "copy"]), "-o", str(out), "--json"]) == 0
+    said, errors = capsys.readouterr()
+    found = json.loads((shards[0] / "run.json").read_text())["counts"]["found"]
+    assert json.loads(said) == {
+        "out": str(out), "n_runs": 3, "n_predicted": 42, "n_failed": 13, "n_repeated": found, "is_whole": True,
+    }  # fmt: skip
+    assert "3 runs merged: 42 predicted, 13 failed" in errors
+    assert f"{found} results left out" in errors
+    assert bandrt(["merge", str(shards[0]), "-o", str(tmp_path / "half"), "--incomplete", "-q"]) == 0
+    said, errors = capsys.readouterr()
+    assert said.strip() == str(tmp_path / "half")
+    assert "shards are missing" in errors
