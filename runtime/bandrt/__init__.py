@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bandrt.recipe import GraphRecipe, KpathRecipe, MeshRecipe, Recipe, SymmetryRecipe
     from bandrt.results.prediction import Failure, Prediction
     from bandrt.results.store import read, read_one
+    from bandrt.run.merge import MergeReport, merge
     from bandrt.screening.criteria import Criteria
     from bandrt.screening.shortlist import Shortlist, screen
     from bandrt.sources import find
@@ -56,6 +57,7 @@ _HOME = {
     "KpathRecipe": "bandrt.recipe",
     "Manifest": "bandrt.manifest",
     "ManifestError": "bandrt.errors",
+    "MergeReport": "bandrt.run.merge",
     "MeshRecipe": "bandrt.recipe",
     "MissingPackageError": "bandrt.errors",
     "OutputError": "bandrt.errors",
@@ -70,6 +72,7 @@ _HOME = {
     "find": "bandrt.sources",
     "kpath": "bandrt.kpaths",
     "load": "bandrt.predict",
+    "merge": "bandrt.run.merge",
     "read": "bandrt.results.store",
     "read_one": "bandrt.results.store",
     "screen": "bandrt.screening.shortlist",
@@ -93,6 +96,7 @@ __all__ = [
     "KpathRecipe",
     "Manifest",
     "ManifestError",
+    "MergeReport",
     "MeshRecipe",
     "MissingPackageError",
     "OutputError",
@@ -108,6 +112,7 @@ __all__ = [
     "find",
     "kpath",
     "load",
+    "merge",
     "read",
     "read_one",
     "screen",

@@ -564,6 +564,21 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Leave the option out, or give it as before; or write to another folder.",
     ),
     ErrorCode(
+        "bad-shard",
+        "The share of the inputs to predict (--shard) is none: not two numbers, or the first is not from 1 to the second.",
+        "Give NUMBER/OF, such as 3/16 for the third of sixteen; in a Slurm array that begins at 1, NUMBER is $SLURM_ARRAY_TASK_ID.",
+    ),
+    ErrorCode(
+        "incomplete-runs",
+        "Runs that are to be merged have not finished, or a shard is missing, or inputs changed while the shards were run.",
+        "Run what the message names, with --resume and the same --shard; or merge what there is by --incomplete.",
+    ),
+    ErrorCode(
+        "repeated-id",
+        "Runs that are to be merged have results of one id for different inputs.",
+        "Where an input has changed, run again with --resume; where two have one name, predict all in one run, or in its shards.",
+    ),
+    ErrorCode(
         "output-version",
         "The output folder holds results of an earlier format, which do not say of which input they are, so that none can be kept.",
         "Read or convert it as before; to go on, write to another folder, or start again with --overwrite.",

@@ -36,7 +36,7 @@ NOT_RUN = Counter(
         "trains for hours": 3,
         "trains for a quarter of an hour": 1,
         "needs a GPU": 2,
-        "needs a cluster": 1,
+        "needs a cluster": 2,
         "needs a key of the Materials Project": 1,
         "needs a checkpoint of the released code": 1,
     }

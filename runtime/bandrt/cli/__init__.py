@@ -43,6 +43,7 @@ COMMANDS = {
     "dos": CommandEntry("bandrt.cli.dos:command", "Compute the density of states of a crystal, by orbital."),
     "masses": CommandEntry("bandrt.cli.masses:command", "Compute effective masses at the band edges of a crystal."),
     "convert": CommandEntry("bandrt.cli.convert:command", "Write results as pymatgen documents, HDF5 or Parquet."),
+    "merge": CommandEntry("bandrt.cli.merge:command", "Put the results of several runs together."),
     "inspect": CommandEntry("bandrt.cli.inspect:command", "Say what a model is and how it was verified."),
     "bench": CommandEntry("bandrt.cli.bench:command", "Measure how fast engines are, side by side.", "train"),
     "doctor": CommandEntry("bandrt.cli.doctor:command", "Say what can be done on this machine, and what is missing."),

@@ -24,6 +24,7 @@ from bandrt.results.store import Mode
 from bandrt.run.infer import InferOptions, dry_run, infer, report_values
 from bandrt.run.interrupt import exit_code
 from bandrt.run.pipeline import TIMEOUT_SECONDS
+from bandrt.run.shard import WHOLE, Shard
 from bandrt.screening.criteria import Criteria
 from bandrt.sources import left_out
 from bandrt.sources.standard_input import STANDARD_INPUT, Piped, read_piped
@@ -78,6 +79,13 @@ from bandrt.sources.tables import STRUCTURE_COLUMN
     help="Columns of tables to carry through to the results, by commas; may be repeated.",
 )
 @click.option(
+    "--shard",
+    default=str(WHOLE),
+    callback=lambda context, parameter, given: Shard.parse(given),
+    metavar="NUMBER/OF",
+    help="Predict one of OF shares of the inputs, NUMBER from 1 to OF, as a job of an array; `bandrt merge` puts them together.",
+)
+@click.option(
     "--refine", type=click.IntRange(1), metavar="N",
     help="Then predict the N most promising with the engine accurate, into OUT-refined; needs --gap, --direct or --indirect.",
 )  # fmt: skip
@@ -103,6 +111,7 @@ def command(
     no_hand_over: bool,
     structure_column: str,
     keep: tuple[str, ...],
+    shard: Shard,
     refine: int | None,
     gap: str | None,
     direct: bool | None,
@@ -123,6 +132,7 @@ def command(
       bandrt infer table.csv.gz more.zip -o bands --resume
       find /data -name '*.cif' -print0 | bandrt infer - -o bands
       bandrt infer crystals -o bands --engine fast --refine 2000 --gap 1.0:1.6
+      bandrt infer crystals -o shards/3 --shard 3/16
 
     Exit codes: 0 all predicted, 1 stopped by an error, 2 wrong usage, 3 finished but some inputs failed, 130 interrupted (143 by
     SIGTERM, 129 by SIGHUP).
@@ -144,6 +154,7 @@ def command(
         retry_failed=retry_failed,
         structure_column=structure_column,
         keep=keep,
+        shard=shard,
     )
     wanted = _wanted(refine, gap, direct, engine)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")

@@ -21,9 +21,10 @@ from bandrt.screening.criteria import Criteria
 
 def show_run(progress: Progress, report: RunReport) -> None:
     """Show how far a run is."""
-    done = report.skipped + report.predicted + report.failed
+    done = report.skipped + report.predicted + report.failed + report.elsewhere
     skipped = f", {report.skipped} by earlier runs" if report.skipped else ""
-    progress.show(done, report.expected, f"{report.failed} failed{skipped}, {report.rate:.1f} crystals/s", before=report.skipped)
+    rate = f"{report.failed} failed{skipped}, {report.rate:.1f} crystals/s"
+    progress.show(done, report.expected, rate, before=report.skipped + report.elsewhere)
 
 
 def run_lines(report: RunReport, out: Path) -> list[str]:
@@ -39,6 +40,8 @@ def run_lines(report: RunReport, out: Path) -> list[str]:
         lines.append(
             f"{report.set_aside} earlier predictions, of inputs that have changed or are gone, are in {out / SET_ASIDE} now"
         )
+    if report.elsewhere:
+        lines.append(f"{report.elsewhere} input{'s are' if report.elsewhere > 1 else ' is'} in other shards")
     width = max((len(str(count)) for count in report.failure_codes.values()), default=0)
     lines += [f"  {count:>{width}}  {code}" for code, count in _most_first(report.failure_codes)]
     if report.warning_codes:

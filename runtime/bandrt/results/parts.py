@@ -124,16 +124,26 @@ def revise_part(path: Path, rows: NDArray[np.intp], orders: NDArray[np.int64], r
         arrays["path"][row] = ticket.path
         if ticket.kept:
             arrays[_KEPT][row] = _json(dict(ticket.kept))
+    revised = taken(arrays, rows) | {"input_order": orders}
+    with replaced(path, "wb") as file:
+        np.savez(file, allow_pickle=False, **_with_packed_texts(revised))
+
+
+def taken(arrays: Arrays, rows: NDArray[np.intp]) -> Arrays:
+    """Some crystals of the arrays of a part, copied.
+
+    Args:
+        arrays: those of a part.
+        rows: (m,) which of its crystals, in the order that they shall have; at least one.
+    """
     offsets = arrays["atom_offsets"]
     atoms = np.concatenate([np.arange(offsets[row], offsets[row + 1]) for row in rows])
-    for name in _names_per_crystal(arrays):
-        arrays[name] = arrays[name][rows]
-    for name in _PER_ATOM:
-        arrays[name] = arrays[name][atoms]
-    arrays["atom_offsets"] = np.cumsum([0, *np.diff(offsets)[rows]])
-    arrays["input_order"] = orders
-    with replaced(path, "wb") as file:
-        np.savez(file, allow_pickle=False, **_with_packed_texts(arrays))
+    return (
+        arrays
+        | {name: arrays[name][rows] for name in _names_per_crystal(arrays)}
+        | {name: arrays[name][atoms] for name in _PER_ATOM}
+        | {"atom_offsets": np.cumsum([0, *np.diff(offsets)[rows]])}
+    )
 
 
 def stacked(predictions: Sequence[Prediction], frame: BandRule, orders: Sequence[int] | None = None) -> Arrays:

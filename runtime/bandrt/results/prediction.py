@@ -101,6 +101,7 @@ class Failure:
         engine_sha256: checksum of the engine of the run, whose recipe and size decide what it takes; two joined by a plus where it
             hands crystals over; empty outside a run.
         kept: columns of the input that were asked for (``--keep``), as text by name; in files only where there are any.
+        input_order: place among the inputs of the whole run, from 0, in the folder of a shard; -1 elsewhere.
     """
 
     id: str
@@ -111,6 +112,7 @@ class Failure:
     input_sha256: str = ""
     engine_sha256: str = ""
     kept: dict[str, str] = field(default_factory=dict, hash=False)
+    input_order: int = -1
 
     def __post_init__(self) -> None:
         check_fields(self)

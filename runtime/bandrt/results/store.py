@@ -212,8 +212,13 @@ def part_number(path: Path) -> int:
     return int(path.stem.removeprefix("part-"))
 
 
-def check_store(folder: Path, mode: Mode) -> None:
+def check_store(folder: Path, mode: Mode, *, goes_on: bool = True) -> None:
     """Refuse a folder that a run in this mode may not write to; changes nothing.
+
+    Args:
+        folder: where results would go.
+        mode: see `bandrt.results.writer.Store`.
+        goes_on: whether who asks could go on with what is there.
 
     Raises:
         OutputInTheWayError: ``output-not-a-folder``, ``output-not-empty`` or ``output-foreign``.
@@ -231,7 +236,8 @@ def check_store(folder: Path, mode: Mode) -> None:
     if mode == "new":
         clearable = first_foreign(folder, partial(_is_ours, folder)) is None
         again = "--overwrite to start again" if clearable else "choose another folder"
-        raise OutputInTheWayError("output-not-empty", f"{folder}: is not empty; add --resume to go on, or {again}")
+        choices = f"add --resume to go on, or {again}" if goes_on else f"add {again}" if clearable else again
+        raise OutputInTheWayError("output-not-empty", f"{folder}: is not empty; {choices}")
     if mode == "overwrite":
         check_cleared(folder, partial(_is_ours, folder))
 

@@ -84,6 +84,7 @@ class Store:
         retry_failed: bool = False,
         uncertainty: bool = False,
         keep: Sequence[str] = (),
+        failures_say_order: bool = False,
         record: Mapping[str, Any] | None = None,
     ) -> None:
         """Open or make an output folder.
@@ -96,6 +97,7 @@ class Store:
             retry_failed: on resume, forget the recorded failures.
             uncertainty: whether this engine estimates its errors.
             keep: columns of the inputs that stand in the summary after ours.
+            failures_say_order: whether each failure says its place among the inputs, as its predictions do, for it to be merged.
             record: what ``run.json`` says, if there is none yet; it is written before anything else, so that a folder is known for
                 ours however early the run is killed.
 
@@ -115,6 +117,7 @@ class Store:
         self._engine_sha256 = engine_sha256
         self._bands = bands
         self._keep = tuple(keep)
+        self._failures_say_order = failures_say_order
         self._summary = Lines(folder / SUMMARY, header=_csv_line(summary_header(keep, uncertainty=uncertainty)))
         self._failures = Lines(folder / ERRORS)
         self._pending: list[tuple[Ticket, Prediction]] = []
@@ -122,6 +125,7 @@ class Store:
         self._next_part = 0
         self._finished = False
         self._restated: dict[int, Ticket] = {}  # of kept predictions whose path or kept columns are new, by the row of the summary
+        self._moved: dict[int, Failure] = {}  # kept failures that say another place now, by the row of the failures
         self._unsorted_parts: set[int] = set()  # whose inputs have other places or paths now
         self._saved_parts: set[int] = set()  # that were set aside
         check_store(folder, mode)
@@ -177,6 +181,8 @@ class Store:
             if failure is not None and (failure.path, failure.kept) == asked and failure.stage != "predict":
                 self._failures.rows["met"][row] = True
                 self._failures.rows["order"][row] = ticket.order
+                if failure.input_order != (order := self._order_said(ticket)):
+                    self._moved[row] = dataclasses.replace(failure, input_order=order)
                 return Kept(0)
         return None
 
@@ -196,7 +202,7 @@ class Store:
 
     def fail(self, ticket: Ticket, failure: Failure) -> None:
         """Record an input without a prediction, at once."""
-        failure = dataclasses.replace(failure, engine_sha256=self._engine_sha256)
+        failure = dataclasses.replace(failure, engine_sha256=self._engine_sha256, input_order=self._order_said(ticket))
         line = _json_line(failure)
         self._lock.require_there()
         with _writing(self.folder):
@@ -271,7 +277,7 @@ class Store:
                 if not self._finished and len(self._summary.rows) + len(self._failures.rows) > SORTED_AT_ONCE:
                     return  # a run that is asked to stop has two seconds; the one that goes on with it puts them in order
                 self._summary.sort({row: self._restated_line(row) for row in self._restated if not self._summary.rows["gone"][row]})
-                self._failures.sort({})
+                self._failures.sort({row: _json_line(failure) for row, failure in self._moved.items()})
         finally:
             self._let_go()
 
@@ -289,6 +295,10 @@ class Store:
         self._summary.close()
         self._failures.close()
         self._lock.release()
+
+    def _order_said(self, ticket: Ticket) -> int:
+        """The place that a failure says."""
+        return ticket.order if self._failures_say_order else -1
 
     def _part(self, number: int) -> Path:
         return self.folder / PARTS / f"part-{number:05d}.npz"
@@ -357,8 +367,8 @@ class Store:
         )
 
     def _earlier_failures(self, failures: Sequence[Failure]) -> Iterator[bytes]:
-        for order, failure in enumerate(failures):
-            line = _json_line(failure)
+        for place, failure in enumerate(failures):
+            line, order = _json_line(failure), failure.input_order if failure.input_order >= 0 else place
             of_this_engine = failure.engine_sha256 == self._engine_sha256
             self._failures.remember(failure.id, failure.input_sha256 if of_this_engine else "", line, order=order)
             yield line
@@ -487,7 +497,11 @@ def _writing(folder: Path) -> Iterator[None]:
 
 
 def _json_line(failure: Failure) -> bytes:
-    values = {name: value for name, value in dataclasses.asdict(failure).items() if name != "kept" or value}
+    values = dataclasses.asdict(failure)
+    if not failure.kept:
+        del values["kept"]
+    if failure.input_order < 0:
+        del values["input_order"]
     return (json.dumps(values, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 

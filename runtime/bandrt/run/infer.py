@@ -19,7 +19,7 @@ from typing import Any
 from bandrt import __version__
 from bandrt.arguments import check_choices, check_kind, check_text, checked_whole, not_allowed
 from bandrt.contract import UNCERTAINTY
-from bandrt.engine import DEFAULT_ENGINE, SHIPPED_ENGINES, chosen_bands, default_device, read_manifest
+from bandrt.engine import DEFAULT_ENGINE, chosen_bands, default_device, read_manifest
 from bandrt.engine.cuda_driver import gpu_record
 from bandrt.engine.session import MAX_THREADS
 from bandrt.errors import OutputError, OutputInTheWayError, UsageError
@@ -27,13 +27,14 @@ from bandrt.files import file_sha256, path_of, paths_of
 from bandrt.machine.versions import package_versions
 from bandrt.manifest import MAX_BANDS
 from bandrt.predict import Engine, EngineWarning, default_batch_size, load, unverified
-from bandrt.quoting import quoted, shortened
 from bandrt.results.store import Mode, check_store, read_run
 from bandrt.results.summary import RESERVED
 from bandrt.results.writer import Store
 from bandrt.routes import other_engine
+from bandrt.run.choices import differences
 from bandrt.run.interrupt import Interrupt, Interrupted
 from bandrt.run.pipeline import TIMEOUT_SECONDS, RunReport, default_max_atoms, default_workers, run
+from bandrt.run.shard import WHOLE, Shard
 from bandrt.run.workers import MAX_WORKERS, require_main_guard
 from bandrt.sources import Source, count, find, find_piped
 from bandrt.sources.headers import check_keep
@@ -41,6 +42,8 @@ from bandrt.sources.kept import checked_keep
 from bandrt.sources.standard_input import STANDARD_INPUT, Piped
 from bandrt.sources.tables import STRUCTURE_COLUMN
 
+MERGE = "merge"
+"""What ``run.json`` says of the runs that a folder was merged from."""
 _RECORDED_PACKAGES = ("numpy", "gemmi", "moyopy", "onnxruntime", "onnxruntime-gpu", "cuda-core", "tensorrt", "tensorrt-rtx-cu13")
 
 
@@ -66,6 +69,7 @@ class InferOptions:
         structure_column: the column of tables that has the crystals.
         keep: columns of tables, key-value pairs of ASE databases, and keys of entries and frames, whose values come along into
             the results; empty for inputs that lack them.
+        shard: the share of the inputs that is predicted; ids are those of a run of all.
     """
 
     engine: Path = DEFAULT_ENGINE
@@ -81,11 +85,13 @@ class InferOptions:
     retry_failed: bool = False
     structure_column: str = STRUCTURE_COLUMN
     keep: Sequence[str] = ()
+    shard: Shard = WHOLE
 
     def __post_init__(self) -> None:
         check_choices(self)
         check_kind("retry_failed", self.retry_failed, bool)
         check_kind("hand_over", self.hand_over, bool)
+        check_kind("shard", self.shard, Shard)
         check_text("structure_column", self.structure_column)
         object.__setattr__(self, "keep", checked_keep(self.keep))
         if reserved := [name for name in self.keep if name in RESERVED]:
@@ -167,6 +173,8 @@ def _infer(
     batch_size = options.batch_size or _recorded_batch_size(before) or default_batch_size(device)
     started, clock = datetime.now(UTC), time.perf_counter()
     record = _record(inputs, engine, options, workers=workers, batch_size=batch_size, started=started)
+    if MERGE in before:
+        record[MERGE] = before[MERGE]
     _require_same(out, before, record)
     store = Store(
         out,
@@ -176,6 +184,7 @@ def _infer(
         retry_failed=options.retry_failed,
         uncertainty=UNCERTAINTY in engine.manifest.outputs,
         keep=options.keep,
+        failures_say_order=options.shard != WHOLE,
         record=record | report_values(report),
     )
     with store:
@@ -194,6 +203,7 @@ def _infer(
                 timeout=options.timeout,
                 max_atoms=options.max_atoms or default_max_atoms(device),
                 searched=[] if isinstance(inputs, Piped) else inputs,
+                shard=options.shard,
                 interrupt=interrupt,
                 on_progress=on_progress,
             )
@@ -231,45 +241,16 @@ def _recorded_batch_size(before: Mapping[str, Any]) -> int | None:
 
 
 def _require_same(out: Path, before: Mapping[str, Any], record: Mapping[str, Any]) -> None:
-    """Refuse to go on with what was begun with other choices that decide the numbers, or the columns.
+    """Refuse to go on with what was begun with other choices that decide the numbers, the columns or the inputs.
 
     Raises:
         OutputInTheWayError: ``engine-differs`` or ``options-differ``.
     """
-    theirs, ours = _deciding(before), _deciding(record)
-    different = [(name, theirs[name], ours[name]) for name in ours if theirs.get(name, ours[name]) != ours[name]]
-    if not different:
+    if not (different := differences(before, record)):
         return
-    said = ", ".join(f"{name} was {_told(name, before, old)} and is {_told(name, record, new)}" for name, old, new in different)
+    said = ", ".join(map(str, different))
     message = f"{out}: was begun with other choices: {said}; go on with what it has, or write to another folder"
-    raise OutputInTheWayError("engine-differs" if different[0][0] in ("engine", "hand_over") else "options-differ", message)
-
-
-def _deciding(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The choices of a record that decide the numbers or columns, as far as it has them; threads and workers do not."""
-    engine, options = (part if isinstance(part := record.get(name), Mapping) else {} for name in ("engine", "options"))
-    found = {
-        "engine": engine.get("sha256"),
-        "hand_over": other.get("sha256") if isinstance(other := engine.get("hand_over"), Mapping) else other and str(other),
-        "device": str(options["device"]).partition(":")[0] if "device" in options else None,
-        "bands": options.get("bands"),
-        "batch_size": options.get("batch_size"),
-        "structure_column": options.get("structure_column"),
-        "keep": options.get("keep"),
-    }
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _told(name: str, record: Mapping[str, Any], value: Any) -> str:
-    """A choice, for people: an engine by its name or path, with the beginning of its checksum."""
-    engine = record.get("engine")
-    found = engine.get(name) if name == "hand_over" and isinstance(engine, Mapping) else engine if name == "engine" else None
-    short = str(value)[:12] if isinstance(value, str) and len(value) == 64 else quoted(value)
-    if not isinstance(found, Mapping) or "path" not in found:
-        return short
-    path = str(found["path"])
-    shipped = next((shipped for shipped, file in SHIPPED_ENGINES.items() if str(file) == path), None)
-    return f"{shipped or shortened(path)} ({short})"
+    raise OutputInTheWayError("engine-differs" if different[0].is_of_engine else "options-differ", message)
 
 
 def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, options: InferOptions) -> dict[str, Any]:
@@ -294,12 +275,13 @@ def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, o
             "engine": {"path": str(options.engine), "sha256": file_sha256(options.engine), "hand_over": named},
             "options": {
                 "device": device, "bands": rule.n_bands, "batch_size": batch_size, "structure_column": options.structure_column,
-                "keep": list(options.keep),
+                "keep": list(options.keep), "shard": str(options.shard),
             },
         },
     )  # fmt: skip
     return {
-        "inputs": sum(1 for _ in _found(inputs, out, options, RunReport())),
+        "inputs": sum(options.shard.has(source) for source in _found(inputs, out, options, RunReport())),
+        **({"shard": str(options.shard)} if options.shard != WHOLE else {}),
         "out": str(out),
         "mode": options.mode,
         "engine": str(options.engine),
@@ -374,6 +356,7 @@ def _record(
             "retry_failed": options.retry_failed,
             "structure_column": options.structure_column,
             "keep": list(options.keep),
+            "shard": str(options.shard),
         },
         "recipe": dataclasses.asdict(manifest.recipe),
         "versions": {"python": platform.python_version()} | _versions(),
@@ -397,6 +380,7 @@ def report_values(report: RunReport) -> dict[str, Any]:
         "status": report.status,
         "counts": {
             "found": report.found,
+            "elsewhere": report.elsewhere,
             "skipped": report.skipped,
             "predicted": report.predicted,
             "failed": report.failed,

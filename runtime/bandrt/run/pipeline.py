@@ -30,6 +30,7 @@ from bandrt.results.writer import Store
 from bandrt.routes import Route
 from bandrt.run.engine_thread import Answer, EngineThread
 from bandrt.run.interrupt import Interrupt, Interrupted
+from bandrt.run.shard import WHOLE, Shard
 from bandrt.run.workers import WorkerDied, WorkerPool
 from bandrt.sources import Source
 from bandrt.watch import watched
@@ -66,7 +67,8 @@ class RunReport:
     Attributes:
         status: ``stopped`` means by an error.
         expected: inputs there are; None where it takes too long to count the rows of large tables and archives.
-        found: inputs met, those skipped included.
+        found: inputs met, those skipped included; of a shard, those in it.
+        elsewhere: inputs met that are in other shards.
         skipped: inputs that an earlier run had dealt with.
         predicted: predictions of this run.
         failed: failures of this run.
@@ -83,6 +85,7 @@ class RunReport:
     status: Status = "running"
     expected: int | None = None
     found: int = 0
+    elsewhere: int = 0
     skipped: int = 0
     predicted: int = 0
     failed: int = 0
@@ -144,6 +147,7 @@ def run(
     timeout: float = TIMEOUT_SECONDS,
     max_atoms: int | None = None,
     searched: Sequence[Path] = (),
+    shard: Shard = WHOLE,
     interrupt: Interrupt | None = None,
     on_progress: Callable[[RunReport], None] = lambda report: None,
 ) -> None:
@@ -161,6 +165,7 @@ def run(
         timeout: seconds after which a crystal is given up that a worker does not get on with.
         max_atoms: of the largest primitive cell for which there shall be memory; None: any.
         searched: files and folders that the sources are all of.
+        shard: the share of the sources that is predicted; the others only count.
         interrupt: what raises requests to stop; by default one for as long as this runs.
         on_progress: called after every batch.
 
@@ -170,7 +175,7 @@ def run(
     with nullcontext(interrupt) if interrupt else Interrupt() as stop:
         state = _Run(engine, store, report, Batcher(batch_size), stop, on_progress)
         featurize = partial(_featurize_chunk, route=engine.route, memory_atoms=max_atoms)
-        stream = _featurized(_Inputs(sources, store, report), featurize, workers, timeout)
+        stream = _featurized(_Inputs(sources, shard, store, report), featurize, workers, timeout)
         with EngineThread(engine) as runner, closing(stream):
             try:
                 stop.check()
@@ -303,8 +308,9 @@ class _Run:
 class _Inputs:
     """The inputs of a run, chunk by chunk: what is to be done, and what is done."""
 
-    def __init__(self, sources: Iterable[Source], store: Store, report: RunReport) -> None:
-        self._numbered = enumerate(sources)
+    def __init__(self, sources: Iterable[Source], shard: Shard, store: Store, report: RunReport) -> None:
+        self._sources = sources
+        self._shard = shard
         self._store = store
         self._report = report
         self.kept: deque[_Members] = deque()
@@ -313,7 +319,7 @@ class _Inputs:
     def chunks(self) -> Iterator[list[tuple[int, Source]]]:
         """What is to be done; a chunk may be empty."""
         fresh = self._store.is_empty
-        for inputs in _chunks(self._numbered):
+        for inputs in _chunks(self._numbered()):
             self._report.found += len(inputs)
             todo: list[tuple[int, Source]] = []
             kept: _Members = []
@@ -328,6 +334,14 @@ class _Inputs:
                     kept.append((ticket, _Kept(source, range(found.n_atoms), found.handed_over)))
             self.kept.append(kept)
             yield todo
+
+    def _numbered(self) -> Iterator[tuple[int, Source]]:
+        """Those in the shard, each with its place among all."""
+        for order, source in enumerate(self._sources):
+            if self._shard.has(source):
+                yield order, source
+            else:
+                self._report.elsewhere += 1
 
 
 def _featurized(

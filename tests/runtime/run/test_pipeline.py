@@ -231,7 +231,7 @@ def test_run_json_says_what_was_run(tiny_engine: Path, tmp_path: Path, mixed_fol
     record = json.loads((tmp_path / "out" / "run.json").read_text())
     assert record["status"] == "finished"
     assert record["counts"] == {
-        "found": 7, "skipped": 0, "predicted": 3, "failed": 4, "total_predicted": 3, "total_failed": 4,
+        "found": 7, "elsewhere": 0, "skipped": 0, "predicted": 3, "failed": 4, "total_predicted": 3, "total_failed": 4,
         "set_aside": 0,
     }  # fmt: skip
     assert len(record["engine"]["sha256"]) == 64
