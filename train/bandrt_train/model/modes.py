@@ -11,6 +11,7 @@ Source: the discussion of arXiv 2411.16483v1; its second version predicts such m
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -102,7 +103,12 @@ class ModeHeads(BandHeads):
         self.register_buffer("synthesis", synthesis(config), persistent=False)
 
     def forward(
-        self, sequence: Tensor, crystal: Tensor, loops: LoopFeatures | None = None, levels: LevelFeatures | None = None
+        self,
+        sequence: Tensor,
+        crystal: Tensor,
+        loops: LoopFeatures | None = None,
+        levels: LevelFeatures | None = None,
+        along_path: Callable[[Tensor], Tensor] | None = None,
     ) -> BandOutput:
         """Read the bands from the modes (B, n_modes, d_model) and the crystal feature (B, d_model)."""
         even, odd = self.dispersion(sequence).chunk(2, dim=-1)  # (B, n_modes, n_bands) each
