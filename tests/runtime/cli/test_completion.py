@@ -31,7 +31,7 @@ def test_the_script_is_printed_in_no_time(shell: str) -> None:
 
 def test_commands_complete_without_importing_one() -> None:
     lines, seconds = complete("bash_complete", "bandrt ", 1)
-    assert [line.removeprefix("plain,") for line in lines][:3] == ["infer", "plot", "bands"]
+    assert [line.removeprefix("plain,") for line in lines][:4] == ["infer", "screen", "refine", "plot"]
     assert {"plain,export", "plain,train"} <= set(lines), "of the other packages, too, whether or not they are installed"
     assert seconds < MOST_SECONDS
     assert complete("bash_complete", "bandrt in", 1)[0] == ["plain,infer", "plain,inspect"]

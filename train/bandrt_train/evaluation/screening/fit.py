@@ -40,6 +40,8 @@ WINDOW_EDGES = (0.0, 0.5, 1.0, 1.6, 2.0, 3.0, 4.0, 20.0)
 SKILL = 3.84
 """Twice the gain in log-likelihood by which whether a gap is direct must be told better than by the share of direct gaps: by chance
 one fit in twenty gains more."""
+LEAST_VARIANCE = 0.5
+"""Of a number of hits in a window that tells how much such numbers vary."""
 LEAST_CRYSTALS = 20
 """Of each kind that something is fitted to."""
 DIGITS = 6
@@ -124,10 +126,14 @@ def _log_odds_error(held_out: HeldOut, fitted: GapCalibration, checksums: tuple[
     formulas, place = np.unique(held_out.formulas, return_inverse=True)
     generator, found = np.random.default_rng(0), []
     expected, variance = _expected(fitted, held_out)
+    told = variance > LEAST_VARIANCE
+    if not told.any():
+        return 0.0
     for _ in range(RESAMPLINGS):
         weights = held_out.weights * generator.exponential(size=len(formulas))[place]
-        found.append((_expected(_fitted(held_out, weights, checksums), held_out)[0] - expected) / variance)
-    return float(np.sqrt(np.mean(np.square(found))))
+        again, _ = _expected(_fitted(held_out, weights, checksums), held_out)
+        found.append((again - expected)[told] / variance[told])
+    return min(1.0, float(np.sqrt(np.mean(np.square(found)))))
 
 
 def _dispersion(held_out: HeldOut, log_odds_error: float, checksums: tuple[str, str, str]) -> float:
@@ -146,8 +152,9 @@ def _dispersion(held_out: HeldOut, log_odds_error: float, checksums: tuple[str, 
                 p = probability_of_gap(fitted, tested.predicted, low, high)
                 hits = ((tested.labels > low) & (tested.labels <= high)).sum()
                 expected, variance = float(p.sum()), float((p * (1.0 - p)).sum())
-                ratios.append((expected - hits) ** 2 / (variance + (log_odds_error * variance) ** 2))
-    return float(np.mean(ratios))
+                if variance > LEAST_VARIANCE:
+                    ratios.append((expected - hits) ** 2 / (variance + (log_odds_error * variance) ** 2))
+    return float(np.mean(ratios)) if ratios else 1.0
 
 
 def _expected(calibration: GapCalibration, held_out: HeldOut) -> tuple[Floats, Floats]:
