@@ -206,7 +206,8 @@ class TrainingDomain:
     """Their elements and the largest of them; `elements` and `max_atoms` are those of the crystals with bands."""
     gaps_sha256: str = ""
     n_taught: int = 0
-    """Further crystals whose bands another engine predicted; `elements` and `max_atoms` count them in."""
+    """Further crystals whose bands another engine predicted, here or before, the larger number; `elements` and `max_atoms` count in
+    those of this training."""
     teacher_sha256: str = ""
     """Fingerprint of those predictions."""
     metrics: dict[str, float] = field(default_factory=dict)

@@ -62,6 +62,6 @@ def training_domain(
         gap_elements=elements_among(record["formula"] for record in learned) if gaps else before.gap_elements,
         gap_max_atoms=max(record["n_atoms"] for record in learned) if gaps else before.gap_max_atoms,
         gaps_sha256=gaps.header.fingerprint if gaps else before.gaps_sha256,
-        n_taught=teacher.header.counts["train"] if teacher else before.n_taught,
+        n_taught=max(before.n_taught, teacher.header.counts["train"]) if teacher else before.n_taught,
         teacher_sha256=teacher.header.fingerprint if teacher else before.teacher_sha256,
     )
