@@ -16,7 +16,7 @@ import click
 from bandrt.cli import EXIT_SOME_FAILED, options, say_done
 from bandrt.cli.criteria import DIRECT, GAP, criteria_of
 from bandrt.cli.progress import Progress
-from bandrt.cli.runs import refine_results, run_lines, show_run
+from bandrt.cli.runs import run_lines, say_refined, show_run
 from bandrt.engine import DEFAULT_ENGINE
 from bandrt.manifest import MAX_BANDS, BandRule
 from bandrt.quoting import printable
@@ -24,7 +24,12 @@ from bandrt.results.store import Mode
 from bandrt.run.infer import InferOptions, dry_run, infer, report_values
 from bandrt.run.interrupt import exit_code
 from bandrt.run.pipeline import TIMEOUT_SECONDS
+<<<<<<< HEAD
 from bandrt.run.shard import WHOLE, Shard
+=======
+from bandrt.run.refine import refine as refine_run
+from bandrt.run.refine import refined_folder
+>>>>>>> h-screen
 from bandrt.screening.criteria import Criteria
 from bandrt.sources import left_out
 from bandrt.sources.standard_input import STANDARD_INPUT, Piped, read_piped
@@ -178,7 +183,9 @@ def command(
     if wanted is None or refine is None:
         return code
     again = InferOptions(threads=threads, workers=workers, timeout=timeout, mode=mode, retry_failed=retry_failed)
-    return refine_results(out, wanted, None, again, top=refine, quiet=quiet) or code
+    with Progress("crystals", quiet=quiet) as progress:
+        refined = refine_run(out, wanted, refined_folder(out), again, top=refine, on_progress=partial(show_run, progress))
+    return say_refined(refined, refined_folder(out)) or code
 
 
 def _wanted(refine: int | None, gap: str | None, direct: bool | None, engine: Path) -> Criteria | None:

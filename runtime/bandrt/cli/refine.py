@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import click
 
 from bandrt.cli import options
 from bandrt.cli.criteria import criteria_of, criteria_options
-from bandrt.cli.runs import refine_results
+from bandrt.cli.progress import Progress
+from bandrt.cli.runs import say_refined, show_run
 from bandrt.engine import DEFAULT_ENGINE
 from bandrt.results.store import Mode
 from bandrt.run.infer import InferOptions
+from bandrt.run.refine import refine, refined_folder
 
 TOP = 2000
 
@@ -67,4 +70,7 @@ def command(
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     wanted = criteria_of(gap, direct, elements, exclude, max_atoms, space_group, where)
     choices = InferOptions(engine=engine, device=device, threads=threads, workers=workers, mode=mode)
-    return refine_results(results, wanted, out, choices, top=top, quiet=quiet)
+    folder = refined_folder(results) if out is None else out
+    with Progress("crystals", quiet=quiet) as progress:
+        report = refine(results, wanted, folder, choices, top=top, on_progress=partial(show_run, progress))
+    return say_refined(report, folder)

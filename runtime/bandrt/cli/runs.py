@@ -1,10 +1,9 @@
-"""What commands that predict show of their runs, and the second stage that two of them have."""
+"""What commands that predict show of their runs, and what two of them say of a second stage."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import click
@@ -12,11 +11,8 @@ import click
 from bandrt.cli import EXIT_SOME_FAILED, options, say_done
 from bandrt.cli.progress import Progress
 from bandrt.results.store import ERRORS, SET_ASIDE, SUMMARY
-from bandrt.run.infer import InferOptions
 from bandrt.run.interrupt import exit_code
 from bandrt.run.pipeline import STAGES, RunReport
-from bandrt.run.refine import refine, refined_folder
-from bandrt.screening.criteria import Criteria
 
 
 def show_run(progress: Progress, report: RunReport) -> None:
@@ -61,11 +57,8 @@ def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
-def refine_results(results: Path, wanted: Criteria, out: Path | None, choices: InferOptions, *, top: int, quiet: bool) -> int:
-    """Refine, say what was done, and give the exit code."""
-    folder = refined_folder(results) if out is None else out
-    with Progress("crystals", quiet=quiet) as progress:
-        report = refine(results, wanted, folder, choices, top=top, on_progress=partial(show_run, progress))
+def say_refined(report: RunReport, folder: Path) -> int:
+    """Say what became of a second stage and where its results are, and give the exit code."""
     with suppress(OSError, ValueError):  # nobody reads it: the results are there all the same
         for line in run_lines(report, folder):
             click.echo(line, err=True)
