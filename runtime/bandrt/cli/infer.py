@@ -24,12 +24,9 @@ from bandrt.results.store import Mode
 from bandrt.run.infer import InferOptions, dry_run, infer, report_values
 from bandrt.run.interrupt import exit_code
 from bandrt.run.pipeline import TIMEOUT_SECONDS
-<<<<<<< HEAD
-from bandrt.run.shard import WHOLE, Shard
-=======
 from bandrt.run.refine import refine as refine_run
 from bandrt.run.refine import refined_folder
->>>>>>> h-screen
+from bandrt.run.shard import WHOLE, Shard
 from bandrt.screening.criteria import Criteria
 from bandrt.sources import left_out
 from bandrt.sources.standard_input import STANDARD_INPUT, Piped, read_piped
