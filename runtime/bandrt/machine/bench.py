@@ -167,17 +167,17 @@ def featurize_sources(sources: Sequence[Source], recipes: Sequence[Recipe], *, m
     """
     tickets = [Ticket(order, source.id, source.path) for order, source in enumerate(sources)]
     crystals: list[Crystal | InputError] = [outcome_of(source.read) for source in sources]
-    features: dict[Recipe, dict[Ticket, Features]] = {}
-    failures: dict[Ticket, Failure] = {}
+    features: dict[Recipe, dict[int, Features]] = {}
+    failures: dict[int, Failure] = {}  # by the place of a source: tickets are given warnings on the way
     for recipe in recipes:
         found = featurize_inputs(tickets, crystals, Route(recipe, max_atoms))
-        features[recipe] = dict(found.features)
-        failures = dict(found.failures) | failures
-    taken = [ticket for ticket in tickets if ticket not in failures]
+        features[recipe] = {ticket.order: made for ticket, made in found.features}
+        failures = {ticket.order: failure for ticket, failure in found.failures} | failures
+    taken = [order for order in range(len(sources)) if order not in failures]
     made = Crystals(
-        [sources[ticket.order] for ticket in taken],
-        [failures[ticket] for ticket in tickets if ticket in failures],
-        {recipe: [of_recipe[ticket] for ticket in taken] for recipe, of_recipe in features.items()},
+        [sources[order] for order in taken],
+        [failures[order] for order in sorted(failures)],
+        {recipe: [of_recipe[order] for order in taken] for recipe, of_recipe in features.items()},
     )
     if not made.sources:
         raise BandrtError("no-input", f"none of {len(sources)} crystals can be timed; the first: {made.failures[0].message}")

@@ -136,6 +136,14 @@ def test_what_one_contender_can_not_take_is_left_out_for_all(small_sources: list
     assert "bad.cif: empty" in caught.value.message
 
 
+def test_crystals_with_a_warning_are_timed_like_others(examples: Path) -> None:
+    names = ("Bi2Se3_mp-541837.vasp", "AlAs_mp-2172.cif")  # the first is layered
+    sources = [source for source in find([examples]) if Path(source.path).name in names]
+    crystals = featurize_sources(sources, [RECIPE], max_atoms=None)
+    assert [len(one.atomic_numbers) for one in crystals.features[RECIPE]] == [2, 5]
+    assert crystals.failures == []
+
+
 def test_a_run_is_split_into_its_stages(small_sources: list[Source], tiny_engine: Path) -> None:
     clock = Clock()
     with load(tiny_engine, threads=1) as engine:
