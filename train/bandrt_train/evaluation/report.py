@@ -29,7 +29,7 @@ from bandrt_train.evaluation.screening.judged import judged_hits
 FORMAT_VERSION = 1
 REPORT, CRYSTALS, PAGE = "report.json", "crystals.csv", "report.html"
 DECIMALS = 6
-LISTED_CRYSTALS = 60
+LISTED_CRYSTALS = 100
 """A data set of no more crystals is listed one by one."""
 N_WORST = 5
 
