@@ -45,6 +45,11 @@ SCREENING = "screening"
 """How reports of `bandrt train calibrate` begin; the name of the engine follows."""
 GAP_BASELINE = "gap-baseline"
 """Gaps of the same crystals by a model that knows gaps alone."""
+CURVE = "learning-curve"
+"""Error of the paper's model against the number of crystals that it learns from."""
+PAPER = {"center_mae_ev": 0.072, "dispersion_mae_ev": 0.084, "energy_mae_ev": 0.117, "gap_mae_ev": 0.164}
+"""Table I of arXiv 2411.16483, all test crystals."""
+PAPER_CRYSTALS = 52_861
 ACCURATE = {
     "energy_mae_ev": "energy MAE, eV",
     "counted_mae_ev": "counted, eV",
@@ -82,6 +87,7 @@ def published() -> dict[Path, str]:
     rows = json.loads((RESULTS / "ablation.json").read_text(encoding="utf-8"))
     text = replace_block(results.read_text(encoding="utf-8"), "shipped", "\n\n".join(sections))
     text = replace_block(replace_block(text, "accurate", accurate_sections()), "engine-gaps", gap_section())
+    text = replace_block(text, "curve", curve_table())
     text = replace_block(text, "screening", screening_sections())
     page = replace_block(readme.read_text(encoding="utf-8"), "figures", figures)
     page = replace_block(page, "engines", engines_table(read_scores(HELD_OUT)))
@@ -169,6 +175,18 @@ def screening_sections() -> str:
             directness_line(values["calibration"]["direct"], values["direct"]),
         ]
     return "\n\n".join(parts)
+
+
+def curve_table() -> str:
+    """Errors of the paper's model by the number of crystals, and those of the paper, as a Markdown table."""
+    report = read_scores(CURVE)
+    titles = ("band centre MAE, eV", "dispersion MAE, eV", "energy MAE, eV", "gap MAE of non-metals, eV", "metal or not, right")
+    fields = (*PAPER, "metal_accuracy")
+    points = [(f"{point['n_crystals']:,}", point["test"]["total"]) for point in report["curve"]]
+    points.append(("training mean", report["training mean"]["total"]))
+    rows = [(name, *(shown(errors[field]) for field in fields)) for name, errors in points]
+    rows.append((f"the paper, of {PAPER_CRYSTALS:,}", *(shown(value) for value in PAPER.values()), "-"))
+    return markdown_table(("training crystals", *titles), rows)
 
 
 def baseline_line(baseline: dict[str, Any]) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +32,11 @@ class PredictedGaps:
     is_metal: NDArray[np.bool_]
     uncertainty_ev: Floats
     warnings: NDArray[np.str_]
+    _kinds_of_warnings: tuple[NDArray[np.str_], NDArray[np.intp]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        texts, place = np.unique(self.warnings, return_inverse=True)  # each once, and which of them a crystal has
+        object.__setattr__(self, "_kinds_of_warnings", (texts, place.reshape(-1)))
 
     def __len__(self) -> int:
         return len(self.gap_ev)
@@ -58,12 +62,6 @@ class PredictedGaps:
         texts, place = self._kinds_of_warnings
         has = np.array([any(one.partition(":")[0] == code for one in text.split(";")) for text in texts.tolist()], np.bool_)
         return has[place]
-
-    @cached_property
-    def _kinds_of_warnings(self) -> tuple[NDArray[np.str_], NDArray[np.intp]]:
-        """The texts that there are, each once, and which of them a crystal has, (n,)."""
-        texts, place = np.unique(self.warnings, return_inverse=True)
-        return texts, place.reshape(-1)
 
 
 def evaluate(form: LinearForm, predicted: PredictedGaps, calibration: GapCalibration) -> Floats:
