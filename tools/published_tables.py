@@ -312,8 +312,10 @@ def beside_lines(scores: dict[str, Any]) -> list[str]:
     if "beside" not in scores:
         return []
     own, other = (scores["beside"][name][ALL] for name in ("own", "other"))
+    shipped = scores["beside"]["model"] == file_sha256(SHIPPED_CHECKPOINTS["fast"])
+    fast = "the fast engine" if shipped else "the fast engine of that time, which `accurate` had not taught,"
     return [
-        f"On the {own['n_crystals']} of them that the fast engine has not learned either, its energy MAE is"
+        f"On the {own['n_crystals']} of them that {fast} has not learned either, its energy MAE is"
         f" {shown(other['energy_mae_ev'])} eV, theirs {shown(own['energy_mae_ev'])} eV."
     ]
 

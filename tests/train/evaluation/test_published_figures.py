@@ -243,3 +243,15 @@ def test_what_is_out_of_date_is_found_and_named(publish: ModuleType, tmp_path: P
     monkeypatch.setattr(publish.sys, "argv", ["published_tables.py", "--check"])
     assert publish.main() == 1
     assert not page.read_text(encoding="utf-8").endswith("new\n")
+
+
+def test_the_page_of_results_has_the_curve_of_the_papers_model_as_it_was_measured() -> None:
+    report = stored("learning-curve")
+    rows = {row[0]: row[1:] for row in block("train/RESULTS.md", "curve")}
+    sizes = [point["n_crystals"] for point in report["curve"]]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] <= report["data"]["counts"]["train"]
+    for point in report["curve"]:
+        assert rows[f"{point['n_crystals']:,}"][2] == f"{point['test']['total']['energy_mae_ev']:.3f}"
+    errors = [point["test"]["total"]["energy_mae_ev"] for point in report["curve"]]
+    assert errors[-1] < 0.9 * errors[0]
