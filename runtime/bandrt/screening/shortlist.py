@@ -96,7 +96,7 @@ def screen(
         OutputError: ``output-not-found``, ``summary-damaged``, ``run-damaged``, ``errors-unreadable``.
         UsageError: ``no-calibration``, ``no-criterion`` where nothing is wanted of the label, ``engine-differs``,
             ``refined-differs``.
-        QueryError: `Criteria.where` cannot be understood.
+        UsageError: ``query-syntax``, ``query-column`` or ``query-value``: `Criteria.where` cannot be understood.
         ArgumentError: ``bad-argument``.
     """
     check_kind("criteria", criteria, Criteria)
