@@ -248,8 +248,9 @@ def pytorch(check: Check) -> Json:
 def unpadded(batch: Inputs, row: int) -> Any:
     """One crystal of a batch, as `to_batch` wants features: PyG takes no padding."""
     count = int(batch["atom_mask"][row].sum())
+    of_crystals = {name: array for name, array in batch.items() if "B" in TENSORS[name].dims}
     return SimpleNamespace(
-        **{name: array[row, :count] if "N" in TENSORS[name].dims else array[row] for name, array in batch.items()}
+        **{name: array[row, :count] if "N" in TENSORS[name].dims else array[row] for name, array in of_crystals.items()}
     )
 
 
