@@ -144,9 +144,11 @@ def test_inspect_says_what_a_model_is(tiny_engine: Path, capsys: Captured) -> No
 
 
 def test_inspect_says_what_was_learned_from_gaps_alone(make_engine: Callable[..., Path], capsys: Captured) -> None:
-    domain = TrainingDomain(n_crystals=3, elements=("Na", "Cl"), n_gaps=7, gap_elements=("Br", "Na"), gap_max_atoms=12)
+    domain = TrainingDomain(n_crystals=3, elements=("Na", "Cl"), n_gaps=7, gap_elements=("Br", "Na"), gap_max_atoms=12, n_taught=9)
     assert run(["inspect", str(make_engine(training=domain))]) == 0
-    assert "7 further crystals, up to 12 atoms, with 1 further elements: Br" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "7 further crystals, up to 12 atoms, with 1 further elements: Br" in said
+    assert "of another engine, 9 further crystals" in said
 
 
 def test_help_lists_every_command_without_importing_any() -> None:
