@@ -37,11 +37,10 @@ from torch_geometric.data import Batch, Data
 
 from bandrt.crystal import Crystal
 from bandrt.elements import SYMBOLS
-from bandrt.errors import InputError
 from bandrt.files import replaced
 from bandrt.machine.versions import processor
-from bandrt_train.data.dataset import Split, SplitRule
-from bandrt_train.data.gap_labels import find_gaps, parse_gap
+from bandrt_train.data.dataset import Split
+from bandrt_train.data.gap_labels import crystals_of_split, find_gaps
 
 CUTOFF = 4.0
 """Å: bonds are as long as that; the default of the model."""
@@ -192,13 +191,9 @@ def known_graph(graph_of: Callable[[Crystal], Data]) -> Callable[[Crystal], Data
 
 def labelled(table: Path, split: Split, max_atoms: int, graph_of: Callable[[Crystal], Data | None]) -> Labelled:
     """The crystals of a split that are small enough, and that the model can have."""
-    graphs, gaps, rule = [], [], SplitRule()
-    for source in find_gaps(table):
-        try:
-            crystal, gap, _ = parse_gap(source)
-        except InputError:
-            continue
-        if crystal.n_atoms <= max_atoms and rule.split(crystal.hill_formula) == split and (graph := graph_of(crystal)) is not None:
+    graphs, gaps = [], []
+    for _, crystal, gap in crystals_of_split(find_gaps(table), split, max_atoms=max_atoms):
+        if (graph := graph_of(crystal)) is not None:
             graphs.append(graph)
             gaps.append(gap)
     return Labelled(graphs, torch.tensor(gaps))

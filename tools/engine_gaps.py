@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,8 @@ import numpy as np
 import bandrt
 from bandrt.crystal import Crystal
 from bandrt.domain import OPEN_D_SHELL
-from bandrt.errors import InputError
 from bandrt.results.prediction import Prediction
-from bandrt_train.data.dataset import SplitRule
-from bandrt_train.data.gap_labels import find_gaps, parse_gap
+from bandrt_train.data.gap_labels import crystals_of_split, find_gaps
 from bandrt_train.model.hamiltonian.atoms import LANTHANIDE_ROW
 
 ACTINIDES = frozenset(range(89, 104))
@@ -42,17 +41,8 @@ def class_of(numbers: set[int]) -> str:
 def held_out(table: Path, limit: int, most_atoms: int) -> list[tuple[str, Crystal, float]]:
     """Crystals of the test split with their gaps, drawn from the whole table."""
     sources = list(find_gaps(table))
-    rule, drawn = SplitRule(), []
-    for place in np.random.default_rng(0).permutation(len(sources)):
-        try:
-            crystal, gap, _ = parse_gap(sources[place])
-        except InputError:
-            continue
-        if crystal.n_atoms <= most_atoms and rule.split(crystal.hill_formula) == "test":
-            drawn.append((sources[place].id, crystal, gap))
-            if len(drawn) == limit:
-                break
-    return drawn
+    shuffled = (sources[place] for place in np.random.default_rng(0).permutation(len(sources)))
+    return list(islice(crystals_of_split(shuffled, "test", max_atoms=most_atoms), limit))
 
 
 def gaps_of(engine: bandrt.Engine, crystals: Iterable[Crystal]) -> list[float | None]:

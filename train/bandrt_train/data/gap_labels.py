@@ -13,7 +13,7 @@ import gzip
 import json
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.readers import read_cif
 from bandrt.sources.tables import csv_records
+from bandrt_train.data.dataset import Split, SplitRule
 from bandrt_train.data.documents import DocumentText
 from bandrt_train.data.targets import MappingReport, Targets
 
@@ -93,6 +94,28 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         return math.nan
+
+
+def crystals_of_split(
+    sources: Iterable[DocumentText], split: Split, *, max_atoms: int | None = None
+) -> Iterator[tuple[str, Crystal, float]]:
+    """Ids, crystals and gaps, eV, of the rows that are of a split, by the rule that all trainings of this project have.
+
+    Rows that cannot be read are passed over.
+
+    Args:
+        sources: of `find_gaps`.
+        split: of formulas.
+        max_atoms: of a crystal as it is written; None: any.
+    """
+    rule = SplitRule()
+    for source in sources:
+        try:
+            crystal, gap, _ = parse_gap(source)
+        except InputError:
+            continue
+        if (max_atoms is None or crystal.n_atoms <= max_atoms) and rule.split(crystal.hill_formula) == split:
+            yield source.id, crystal, gap
 
 
 def gap_targets(gap: float, n_bands: int, n_kpoints: int, weight: float = 1.0) -> Targets:

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from bandrt.crystal import Crystal
-from bandrt.errors import InputError
 from bandrt.predict import Engine
 from bandrt.results.prediction import Prediction
 from bandrt_train.data.dataset import Refusal, Split, SplitRule
-from bandrt_train.data.gap_labels import find_gaps, parse_gap
+from bandrt_train.data.gap_labels import crystals_of_split, find_gaps
 from bandrt_train.evaluation.directness import TRUSTED_EV, edges, is_direct
 from bandrt_train.evaluation.errors import EvaluationError
 from bandrt_train.evaluation.hamiltonian.cases import RULE, usable_cases
@@ -39,15 +38,7 @@ def held_out_gaps(
         EvaluationError: ``empty-split``.
         InputError: ``not-a-gap-table``.
     """
-    rule = SplitRule()
-    found = []
-    for source in find_gaps(*tables):
-        try:
-            crystal, gap, _ = parse_gap(source)
-        except InputError:
-            continue
-        if (max_atoms is None or crystal.n_atoms <= max_atoms) and rule.split(crystal.hill_formula) == split:
-            found.append((source.id, crystal, gap))
+    found = list(crystals_of_split(find_gaps(*tables), split, max_atoms=max_atoms))
     if not found:
         raise EvaluationError("empty-split", f"{', '.join(map(str, tables))}: the {split} split has no crystals")
     return _predicted(engine, found, progress)
