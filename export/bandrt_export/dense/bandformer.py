@@ -29,7 +29,6 @@ from bandrt_train.model.levels import AtomicLevels
 from bandrt_train.model.loops import LoopReading
 from bandrt_train.model.modes import ModeDecoder, ModeHeads
 from bandrt_train.model.node_features import NODE_FEATURES
-from bandrt_train.model.stride import Stride
 
 
 class DenseBands(NamedTuple):
@@ -141,7 +140,6 @@ class DenseBloch(DenseBandformer):
         self.loops = DenseLoops(config)
         self.reading: LoopReading | PooledReading = LoopReading(config)
         self.levels = AtomicLevels(config) if config.atomic_levels else None
-        self.stride = Stride(config.n_kpoints, config.kpoint_stride)
 
     def rearrange(self) -> None:
         """Put in place of trained modules what computes the same faster."""
@@ -166,7 +164,7 @@ class DenseBloch(DenseBandformer):
         """
         assert neighbor_image is not None
         n_crystals, n_atoms = atomic_numbers.shape
-        kpoints = self.stride.down(kpoints)
+        kpoints = self.heads.stride.down(kpoints)
         edges = self.edges(neighbor_index, neighbor_distance, neighbor_mask)
         memory = self.atoms(atomic_numbers, atom_mask, edges)
         image = neighbor_image.flatten(1, 2).to(kpoints.dtype)  # (B, N * D, 3)
@@ -182,7 +180,7 @@ class DenseBloch(DenseBandformer):
         loops = self.loops(memory.nodes.flatten(0, 1), bonds).unflatten(0, (n_crystals, n_atoms))
         levels = None if self.levels is None else self.levels(memory.nodes, atom_mask, atomic_numbers)
         read = self.reading(memory.nodes, loops, atom_mask, None if levels is None else levels.loop_weight)
-        bands = self.heads(self.decoder(kpoints, memory, read.sequence), mean_atom(memory), read, levels, self.stride.up)
+        bands = self.heads(self.decoder(kpoints, memory, read.sequence), mean_atom(memory), read, levels)
         return DenseBands(bands.energies, bands.center, bands.dispersion)
 
 

@@ -51,7 +51,7 @@ def test_labelled_bands_lose_millielectronvolts_by_every_second_point(label_text
 
 
 def test_down_and_up_are_inverse_where_points_are_computed() -> None:
-    stride = Stride(16, 3)
+    stride = Stride(ModelConfig(variant="bloch", n_kpoints=16, kpoint_stride=3))
     path = torch.arange(48.0).reshape(1, 16, 3)
     torch.testing.assert_close(stride.down(path), path[:, [0, 3, 6, 9, 12, 15]])
     values = torch.randn(2, 6, 6)

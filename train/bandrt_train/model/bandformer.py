@@ -22,7 +22,6 @@ from bandrt_train.model.node_features import NODE_FEATURES
 from bandrt_train.model.output import BandOutput
 from bandrt_train.model.released.config import ReleasedConfig
 from bandrt_train.model.released.model import ReleasedBandformer
-from bandrt_train.model.stride import Stride
 from bandrt_train.model.variants import Config
 
 
@@ -89,11 +88,10 @@ class BlochBandformer(Bandformer):
         self.loops = SparseLoops(config)
         self.reading = LoopReading(config)
         self.levels = AtomicLevels(config) if config.atomic_levels else None
-        self.stride = Stride(config.n_kpoints, config.kpoint_stride)
 
     def forward(self, data: Data) -> BandOutput:
         """Predict the bands of a PyG batch."""
-        n_crystals, path = len(data.kpoints), self.stride.down(data.kpoints)
+        n_crystals, path = len(data.kpoints), self.heads.stride.down(data.kpoints)
         edges = SparseEdges(data.edge_index, self.expansion(data.edge_length))
         memory = self.atoms(data, edges)
         kpoints = path[data.batch[data.edge_index[1]]]  # (n_edges, n_computed, 3)
@@ -108,7 +106,7 @@ class BlochBandformer(Bandformer):
         crystal = mean_atom(memory)
         sequence = self.decoder(path, memory, read.sequence)
         with _full_precision(data):
-            output: BandOutput = self.heads(sequence.float(), crystal.float(), read, levels, self.stride.up)
+            output: BandOutput = self.heads(sequence.float(), crystal.float(), read, levels)
         return output
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -13,6 +12,7 @@ from bandrt_train.model.config import ModelConfig
 from bandrt_train.model.levels import LevelFeatures
 from bandrt_train.model.loops import LoopFeatures
 from bandrt_train.model.output import BandOutput
+from bandrt_train.model.stride import Stride
 
 
 class LevelReading(nn.Module):
@@ -66,6 +66,7 @@ class BandHeads(nn.Module):
             for parameter in head[-1].parameters():
                 nn.init.zeros_(parameter)
         self.levels = LevelReading(config) if config.atomic_levels else None
+        self.stride = Stride(config)
         self.register_buffer("center_mean", torch.zeros(config.n_bands))
         self.register_buffer("center_scale", torch.ones(config.n_bands))
         self.register_buffer("dispersion_scale", torch.ones(config.n_bands))
@@ -77,31 +78,26 @@ class BandHeads(nn.Module):
         self.dispersion_scale.copy_(dispersion_scale)
 
     def forward(
-        self,
-        sequence: Tensor,
-        crystal: Tensor,
-        loops: LoopFeatures | None = None,
-        levels: LevelFeatures | None = None,
-        along_path: Callable[[Tensor], Tensor] | None = None,
+        self, sequence: Tensor, crystal: Tensor, loops: LoopFeatures | None = None, levels: LevelFeatures | None = None
     ) -> BandOutput:
         """Read the bands from the k-points (B, K, d_model) and the crystal feature (B, d_model).
 
         With loops, their deviation is added to what the k-points say, and the centres are read before the decoder: what it makes
         of a path helps with the shape of bands but, on few crystals, not with their height. With levels, bands start from these.
-        Where not all k-points of the path are computed, `along_path` makes all of those.
+        Where not all k-points of the path are computed, the others are interpolated.
         """
         path = sequence if loops is None else loops.sequence
         if levels is not None:
             crystal = crystal + levels.crystal
         pooled = torch.cat([path.mean(dim=1), crystal], dim=-1)
-        whole = along_path or (lambda computed: computed)
         shape = self.dispersion(sequence)  # (B, K, n_bands)
         if loops is not None:
             shape = shape + loops.deviation
         if self.levels is None or levels is None:
-            return self.bands(pooled, whole(shape.transpose(1, 2)))
+            return self.bands(pooled, self.stride.up(shape.transpose(1, 2)))
         offset = self.levels.share * levels.energies + self.center_scale * self.levels.of_centers(levels, pooled)
-        return self.bands(pooled, whole((shape + self.levels.of_shapes(levels, sequence)).transpose(1, 2)), offset)
+        shape = shape + self.levels.of_shapes(levels, sequence)
+        return self.bands(pooled, self.stride.up(shape.transpose(1, 2)), offset)
 
     def bands(self, pooled: Tensor, shape: Tensor, offset: Tensor | None = None) -> BandOutput:
         """Put bands together.

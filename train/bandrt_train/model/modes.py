@@ -11,7 +11,6 @@ Source: the discussion of arXiv 2411.16483v1; its second version predicts such m
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -103,12 +102,7 @@ class ModeHeads(BandHeads):
         self.register_buffer("synthesis", synthesis(config), persistent=False)
 
     def forward(
-        self,
-        sequence: Tensor,
-        crystal: Tensor,
-        loops: LoopFeatures | None = None,
-        levels: LevelFeatures | None = None,
-        along_path: Callable[[Tensor], Tensor] | None = None,
+        self, sequence: Tensor, crystal: Tensor, loops: LoopFeatures | None = None, levels: LevelFeatures | None = None
     ) -> BandOutput:
         """Read the bands from the modes (B, n_modes, d_model) and the crystal feature (B, d_model)."""
         even, odd = self.dispersion(sequence).chunk(2, dim=-1)  # (B, n_modes, n_bands) each

@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bandrt_train.model.config import ModelConfig
+
 SUPPORT = 4
 """Points that an interpolated one is made of."""
 
@@ -42,11 +44,13 @@ class Stride(nn.Module):
     computed: Tensor
     weights: Tensor
 
-    def __init__(self, n_kpoints: int, stride: int) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.stride = stride
-        self.register_buffer("computed", torch.from_numpy(computed_points(n_kpoints, stride)), persistent=False)
-        self.register_buffer("weights", torch.from_numpy(interpolation(n_kpoints, stride)).float(), persistent=False)
+        self.stride = config.kpoint_stride
+        if self.stride > 1:
+            points, weights = (make(config.n_kpoints, self.stride) for make in (computed_points, interpolation))
+            self.register_buffer("computed", torch.from_numpy(points), persistent=False)
+            self.register_buffer("weights", torch.from_numpy(weights).float(), persistent=False)
 
     def down(self, kpoints: Tensor) -> Tensor:
         """(B, K, 3) to the points that are computed."""
