@@ -16,10 +16,11 @@ import click
 import numpy as np
 
 from bandrt.crystal import Crystal
-from bandrt.elements import SYMBOLS
+from bandrt.elements import ATOMIC_NUMBERS
 from bandrt.errors import InputError
 from bandrt.files import replaced
 from bandrt.readers.cif import read_cif
+from bandrt.screening.cif import cif_text
 from bandrt.sources.tables import csv_records
 from bandrt_train.tables import element_properties
 
@@ -73,14 +74,16 @@ def main(tables: tuple[Path, ...], out: Path, min_atoms: int, max_atoms: int, ev
                         crystal = read_cif(row["cif"], name=row["material_id"])
                     except InputError:
                         continue
-                    symbols = {SYMBOLS[z] for z in crystal.atomic_numbers}
+                    symbols = set(crystal.symbols)
                     if not min_atoms <= crystal.n_atoms <= max_atoms or not symbols <= OTHERS.keys():
                         continue
                     fitting += 1
                     if fitting % every:
                         continue
                     for copy in range(copies):
-                        rows.writerow((f"{row['material_id']}-{seed}.{copy}", cif_of(varied(crystal, radii, draw))))
+                        rows.writerow(
+                            (f"{row['material_id']}-{seed}.{copy}", cif_text(varied(crystal, radii, draw), name=row["material_id"]))
+                        )
                         written += 1
         text.flush()
     click.echo(f"{written} crystals")
@@ -88,7 +91,7 @@ def main(tables: tuple[Path, ...], out: Path, min_atoms: int, max_atoms: int, ev
 
 def varied(crystal: Crystal, radii: dict[str, float], draw: np.random.Generator) -> Crystal:
     """Exchange the elements of a crystal and scale its cell; different elements stay different."""
-    before = [SYMBOLS[z] for z in crystal.atomic_numbers]
+    before = crystal.symbols
     chosen: dict[str, str] = {}
     for symbol in dict.fromkeys(before):
         left = [other for other in OTHERS[symbol] if other not in chosen.values()]
@@ -97,21 +100,8 @@ def varied(crystal: Crystal, radii: dict[str, float], draw: np.random.Generator)
     scale = (
         sum(radii[symbol] for symbol in after) / sum(radii[symbol] for symbol in before) * (1.0 + STRETCH * draw.standard_normal())
     )
-    numbers = np.array([SYMBOLS.index(symbol) for symbol in after], dtype=np.int32)
+    numbers = np.array([ATOMIC_NUMBERS[symbol] for symbol in after], dtype=np.int32)
     return Crystal(crystal.lattice * scale, numbers, crystal.frac_coords)
-
-
-def cif_of(crystal: Crystal) -> str:
-    """Write a crystal as CIF without symmetry."""
-    lengths = np.linalg.norm(crystal.lattice, axis=1)
-    a, b, c = crystal.lattice / lengths[:, None]
-    angles = np.degrees(np.arccos(np.clip([b @ c, a @ c, a @ b], -1.0, 1.0)))
-    names = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
-    species = [SYMBOLS[z] for z in crystal.atomic_numbers]
-    lines = ["data_crystal", *(f"_cell_{n} {v:.8f}" for n, v in zip(names, [*lengths, *angles], strict=True)), "loop_"]
-    lines += [f"_atom_site_{column}" for column in ("type_symbol", "fract_x", "fract_y", "fract_z")]
-    lines += [f"{symbol} {x:.8f} {y:.8f} {z:.8f}" for symbol, (x, y, z) in zip(species, crystal.frac_coords, strict=True)]
-    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,66 @@
+"""Crystals with exchanged elements: the same from the same tables and seed, of the same kind as before, and readable."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from bandrt.crystal import Crystal
+from bandrt.readers.cif import read_cif
+from bandrt.symmetry.standard_cell import standardize
+from tests.support.scripts import load_script
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = ("AlAs_mp-2172", "NiAl_mp-1487", "GaAs_mp-8883", "MgAl2O4_mp-3536")
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture
+def table(examples: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "table.csv.gz"
+    with gzip.open(path, "wt", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("material_id", "cif"))
+        writer.writerows((name, (examples / f"{name}.cif").read_text(encoding="utf-8")) for name in NAMES)
+    return path
+
+
+def test_elements_are_exchanged_and_symmetry_is_kept(table: Path, examples: Path, tmp_path: Path) -> None:
+    script = load_script(ROOT / "tools" / "varied_crystals.py")
+    for out, seed in (("first", "1"), ("again", "1"), ("other", "2")):
+        arguments = [str(table), "-o", str(tmp_path / f"{out}.csv.gz"), "--copies", "3", "--seed", seed]
+        CliRunner().invoke(script.main, arguments, catch_exceptions=False)
+    first, again, other = ((tmp_path / f"{out}.csv.gz").read_bytes() for out in ("first", "again", "other"))
+    assert first == again != other
+    found = rows_of(tmp_path / "first.csv.gz")
+    fitting = ("AlAs_mp-2172", "GaAs_mp-8883")  # nickel has no labelled bands to be exchanged, the spinel too many atoms
+    assert [row["material_id"] for row in found] == [f"{name}-1.{copy}" for name in fitting for copy in range(3)]
+    formulas = set()
+    for row in found:
+        before = read_cif((examples / f"{row['material_id'].rpartition('-')[0]}.cif").read_text(encoding="utf-8"), name="before")
+        after = read_cif(row["cif"], name="after")
+        formulas.add(after.formula)
+        assert after.n_atoms == before.n_atoms
+        assert standardize(after).space_group == standardize(before).space_group
+    assert len(formulas) > 2
+
+
+def test_different_elements_stay_different_and_the_cell_goes_with_the_radii() -> None:
+    script = load_script(ROOT / "tools" / "varied_crystals.py")
+    crystal = Crystal.checked(np.eye(3) * 4.0, [3, 11, 8], [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0]])
+    radii = dict.fromkeys(script.OTHERS, 1.0) | {"Cs": 3.0}
+    draw = np.random.default_rng(0)
+    for _ in range(50):
+        made = script.varied(crystal, radii, draw)
+        assert len(set(made.symbols)) == 3
+        expected = 4.0 * (5 / 3 if "Cs" in made.symbols else 1.0)
+        assert made.lattice[0, 0] == pytest.approx(expected, rel=0.06)
