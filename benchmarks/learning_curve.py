@@ -44,19 +44,23 @@ def main(config: Path, data: Path, sizes: str, steps: int, max_epochs: int, batc
     """Train at every size, and write the curve."""
     torch.set_num_threads(1)
     whole = Dataset(data)
-    model = dataclasses.replace(read_config(config).model, n_kpoints=whole.header.recipe.featurization.kpath.n_kpoints)
+    settings = read_config(config)
+    settings = dataclasses.replace(
+        settings,
+        model=dataclasses.replace(settings.model, n_kpoints=whole.header.recipe.featurization.kpath.n_kpoints),
+        batch_size=batch_size,
+    )
     wanted = [int(size) for size in sizes.split(",")]
     if wanted[-1] > len(whole.indices("train")):
         raise click.UsageError(f"{data} has {len(whole.indices('train'))} training crystals, fewer than {wanted[-1]}")
     curve: list[dict[str, Any]] = []
+    mean = _training_mean(whole)
     with tempfile.TemporaryDirectory() as folder:
         for size in wanted:
-            chosen = dataclasses.replace(
-                read_config(config), model=model, batch_size=batch_size, epochs=_epochs(size, steps, max_epochs, batch_size)
-            )
+            chosen = dataclasses.replace(settings, epochs=_epochs(size, steps, max_epochs, batch_size))
             curve.append(_trained(chosen, data, size, Path(folder) / str(size)))
             click.echo(f"{size}: {curve[-1]['test']['total']}")
-            _write(out, data, whole, chosen, curve)
+            _write(out, whole, settings, mean, curve)
 
 
 def _epochs(size: int, steps: int, max_epochs: int, batch_size: int) -> int:
@@ -79,14 +83,18 @@ def _trained(config: FitConfig, data: Path, size: int, folder: Path) -> dict[str
     }
 
 
-def _write(out: Path, data: Path, whole: Dataset, config: FitConfig, curve: list[dict[str, Any]]) -> None:
+def _training_mean(whole: Dataset) -> dict[str, Any]:
     targets = [entry.targets for entry in whole.split("test")]
     mean = training_mean([whole[i].targets for i in whole.indices("train")], len(targets))
+    return evaluate(mean, targets, whole.header.recipe.bands).as_dict()
+
+
+def _write(out: Path, whole: Dataset, config: FitConfig, mean: dict[str, Any], curve: list[dict[str, Any]]) -> None:
     report = {
-        "data": {"name": data.name, "fingerprint": whole.header.fingerprint, "counts": whole.header.counts},
+        "data": {"name": whole.folder.name, "fingerprint": whole.header.fingerprint, "counts": whole.header.counts},
         "model": dataclasses.asdict(config.model),
         "batch_size": config.batch_size,
-        "training mean": evaluate(mean, targets, whole.header.recipe.bands).as_dict(),
+        "training mean": mean,
         "curve": curve,
         "machine": {"processor": processor(), "python": platform.python_version(), "date": date.today().isoformat()},
         "versions": package_versions(("torch", "torch_geometric", "numpy", "bandrt")),
