@@ -25,7 +25,7 @@ from bandrt.engine.session import MAX_THREADS
 from bandrt.errors import OutputError, OutputInTheWayError, UsageError
 from bandrt.files import file_sha256, path_of, paths_of
 from bandrt.machine.versions import package_versions
-from bandrt.manifest import MAX_BANDS
+from bandrt.manifest import MAX_BANDS, BandRule
 from bandrt.predict import Engine, EngineWarning, default_batch_size, load, unverified
 from bandrt.results.store import Mode, check_store, read_run
 from bandrt.results.summary import RESERVED
@@ -268,17 +268,8 @@ def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, o
     before = _earlier_record(out) if options.mode == "resume" else {}
     batch_size = options.batch_size or _recorded_batch_size(before) or default_batch_size(device)
     named = "none" if other is None else {"path": str(other), "sha256": file_sha256(other)}
-    _require_same(
-        out,
-        before,
-        {
-            "engine": {"path": str(options.engine), "sha256": file_sha256(options.engine), "hand_over": named},
-            "options": {
-                "device": device, "bands": rule.n_bands, "batch_size": batch_size, "structure_column": options.structure_column,
-                "keep": list(options.keep), "shard": str(options.shard),
-            },
-        },
-    )  # fmt: skip
+    chosen = {"path": str(options.engine), "sha256": file_sha256(options.engine), "hand_over": named}
+    _require_same(out, before, {"engine": chosen, "options": _deciding(options, device, rule, batch_size)})
     return {
         "inputs": sum(options.shard.has(source) for source in _found(inputs, out, options, RunReport())),
         **({"shard": str(options.shard)} if options.shard != WHOLE else {}),
@@ -345,21 +336,28 @@ def _record(
         },
         "gpu": gpu_record(engine.session.device),
         "options": {
-            "device": engine.session.device,
+            **_deciding(options, engine.session.device, manifest.bands, batch_size),
             "threads": options.threads,
-            "bands": manifest.bands.n_bands,
             "workers": workers,
             "timeout": options.timeout,
             "max_atoms": options.max_atoms or default_max_atoms(engine.session.device),
-            "batch_size": batch_size,
             "mode": options.mode,
             "retry_failed": options.retry_failed,
-            "structure_column": options.structure_column,
-            "keep": list(options.keep),
-            "shard": str(options.shard),
         },
         "recipe": dataclasses.asdict(manifest.recipe),
         "versions": {"python": platform.python_version()} | _versions(),
+    }
+
+
+def _deciding(options: InferOptions, device: str, rule: BandRule, batch_size: int) -> dict[str, Any]:
+    """Options that decide numbers, columns and inputs, as `bandrt.run.choices` compares them."""
+    return {
+        "device": device,
+        "bands": rule.n_bands,
+        "batch_size": batch_size,
+        "structure_column": options.structure_column,
+        "keep": list(options.keep),
+        "shard": str(options.shard),
     }
 
 
