@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from bandrt.screening.criteria import Criteria, parse_elements, parse_gap, parse_space_groups
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 GAP = click.option("--gap", metavar="LO:HI", help="Gap of the label from LO to HI, eV, such as 1.0:1.6, 1: or :0.5; a metal has 0.")
 DIRECT = click.option("--direct/--indirect", "direct", default=None, help="The gap of the label shall be direct, or indirect.")
@@ -24,11 +24,19 @@ _OPTIONS = (
 )
 
 
-def criteria_options(command: Command) -> Command:
-    """All options that `criteria_of` takes the values of, by their names."""
+def criteria_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command all these options; it is called with one argument for all, `criteria`."""
+
+    names = inspect.signature(criteria_of).parameters
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **options: Any) -> Any:
+        given = {name: options.pop(name) for name in names}
+        return command(*args, criteria=criteria_of(**given), **options)
+
     for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+        wrapped = option(wrapped)
+    return wrapped
 
 
 def criteria_of(

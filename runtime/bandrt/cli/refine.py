@@ -9,13 +9,14 @@ from pathlib import Path
 import click
 
 from bandrt.cli import options
-from bandrt.cli.criteria import criteria_of, criteria_options
+from bandrt.cli.criteria import criteria_options
 from bandrt.cli.progress import Progress
 from bandrt.cli.runs import say_refined, show_run
 from bandrt.engine import DEFAULT_ENGINE
 from bandrt.results.store import Mode
 from bandrt.run.infer import InferOptions
 from bandrt.run.refine import refine, refined_folder
+from bandrt.screening.criteria import Criteria
 
 TOP = 2000
 
@@ -34,13 +35,7 @@ TOP = 2000
 @options.quiet()
 def command(
     results: Path,
-    gap: str | None,
-    direct: bool | None,
-    elements: str | None,
-    exclude: str | None,
-    max_atoms: int | None,
-    space_group: str | None,
-    where: str | None,
+    criteria: Criteria,
     top: int,
     out: Path | None,
     engine: Path,
@@ -68,9 +63,8 @@ def command(
         raise click.UsageError("--overwrite starts again, --resume goes on; choose one")
     mode: Mode = "overwrite" if overwrite else "resume" if resume else "new"
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    wanted = criteria_of(gap, direct, elements, exclude, max_atoms, space_group, where)
     choices = InferOptions(engine=engine, device=device, threads=threads, workers=workers, mode=mode)
     folder = refined_folder(results) if out is None else out
     with Progress("crystals", quiet=quiet) as progress:
-        report = refine(results, wanted, folder, choices, top=top, on_progress=partial(show_run, progress))
+        report = refine(results, criteria, folder, choices, top=top, on_progress=partial(show_run, progress))
     return say_refined(report, folder)

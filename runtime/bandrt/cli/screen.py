@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from bandrt.cli import options, say_done
-from bandrt.cli.criteria import criteria_of, criteria_options
+from bandrt.cli.criteria import criteria_options
 
 if TYPE_CHECKING:
+    from bandrt.screening.criteria import Criteria
     from bandrt.screening.shortlist import Shortlist
 
 TOP = 200
@@ -35,13 +36,7 @@ _LONGEST_CELL = 40
 @options.as_json("the shortlist and its counts")
 def command(
     results: tuple[Path, ...],
-    gap: str | None,
-    direct: bool | None,
-    elements: str | None,
-    exclude: str | None,
-    max_atoms: int | None,
-    space_group: str | None,
-    where: str | None,
+    criteria: Criteria,
     top: int,
     refined: Path | None,
     as_predicted: bool,
@@ -64,7 +59,6 @@ def command(
 
     Exit codes: 0 done, 1 stopped by an error, 2 wrong usage.
     """
-    criteria = criteria_of(gap, direct, elements, exclude, max_atoms, space_group, where)
     from bandrt.screening.shortlist import screen
     from bandrt.screening.write import check_target, write
 
