@@ -69,8 +69,8 @@ class Features:
     neighbor_direction: NDArray[np.float32] | None = None
     mesh_kpoints: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 3), np.float32))
     mesh_weights: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
-    inversion_partner: NDArray[np.int32] | None = None
-    inversion_image: NDArray[np.int32] | None = None
+    inversion_partner: NDArray[np.integer[Any]] | None = None
+    inversion_image: NDArray[np.integer[Any]] | None = None
 
     def __repr__(self) -> str:
         return (

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.contract import DIMENSIONS, HAMILTONIAN, INVERSION, N_ORBITALS, NOWHERE, TENSORS, TensorSpec
-from bandrt.hamiltonian.bloch import Inversion
 from bandrt.hamiltonian.hoppings import hoppings_of
 from bandrt.hamiltonian.inversion import inversion_of
 from bandrt.manifest import BandRule, Manifest
 from bandrt.recipe import GraphRecipe, KpathRecipe, MeshRecipe, Recipe
+from bandrt.symmetry.inversion import Inversion
 from bandrt_train.model.hamiltonian.model import RealSpace
 from bandrt_train.model.hamiltonian.pairs import Pairs
 from tests.support.small_hamiltonians import plain_mesh

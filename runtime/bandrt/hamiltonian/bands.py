@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.hamiltonian.bloch import BlochSum, Inversion
+from bandrt.hamiltonian.bloch import BlochSum
 from bandrt.hamiltonian.eigenvalues import eigenvalues
 from bandrt.hamiltonian.filling import KEPT, Filled, fill
 from bandrt.hamiltonian.hoppings import Hoppings
 from bandrt.hamiltonian.knots import knots, steps_between
+from bandrt.symmetry.inversion import Inversion
 
 Floats = NDArray[np.floating[Any]]
 

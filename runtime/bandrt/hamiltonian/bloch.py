@@ -19,20 +19,12 @@ from numpy.typing import NDArray
 
 from bandrt.contract import N_ORBITALS
 from bandrt.hamiltonian.hoppings import PARITY, Hoppings
+from bandrt.symmetry.inversion import Inversion
 
 PANEL_BYTES = 96_000_000
 """Of terms that are held at once; those of larger crystals are made again for each group of k-points, some rows at a time."""
 WHOLE = 1e-5
 """Fractional: a k-point this close to half a reciprocal lattice vector has a real H(k)."""
-
-
-class Inversion(NamedTuple):
-    """What inversion makes of the N atoms of a crystal."""
-
-    partner: NDArray[np.int64]
-    """(N,) p: to which atom each is taken; twice is back."""
-    image: NDArray[np.int64]
-    """(N, 3) s, whole: ``2 c - f_i = f_p(i) + s_i``."""
 
 
 class _Entries(NamedTuple):

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.contract import NOWHERE
-from bandrt.hamiltonian.bloch import Inversion
 from bandrt.hamiltonian.hoppings import Hoppings, hoppings_of
 from bandrt.hamiltonian.inversion import inversion_of
+from bandrt.symmetry.inversion import Inversion
 
 
 class CellHamiltonian(NamedTuple):

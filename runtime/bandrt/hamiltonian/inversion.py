@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.hamiltonian.bloch import Inversion
 from bandrt.hamiltonian.hoppings import PARITY, Hoppings
+from bandrt.symmetry.inversion import Inversion
 
 SAME_PLACE = 2e-3
 """Å: a standard cell is symmetric far better than that."""

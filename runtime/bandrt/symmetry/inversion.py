@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.symmetry.standard_cell import StandardCell
+if TYPE_CHECKING:  # what runs an engine on arrays needs no crystals
+    from bandrt.symmetry.standard_cell import StandardCell
 
 SAME_PLACE: Final = 1e-5
 """Å: a standard cell is symmetric far better than that, and no hopping changes by 1e-4 eV over it."""
 
 
 class Inversion(NamedTuple):
-    """Where a centre c takes the N atoms of a cell: fractional, ``2 c - f_i = f_p(i) + t_i``."""
+    """Where a centre c takes the N atoms of a cell: fractional, ``2 c - f_i = f_p(i) + s_i``."""
 
-    partner: NDArray[np.int32]
+    partner: NDArray[np.integer[Any]]
     """(N,) p: to which atom; twice is back."""
-    image: NDArray[np.int32]
-    """(N, 3) t: of which cell."""
+    image: NDArray[np.integer[Any]]
+    """(N, 3) s, whole: of which cell."""
 
 
 def inversions_of(cells: Sequence[StandardCell]) -> list[Inversion | None]:

@@ -25,10 +25,10 @@ from bandrt.engine import read_manifest
 from bandrt.engine.cuda_driver import NoDriver
 from bandrt.engine.onnx.file import with_checksum
 from bandrt.errors import InputError
-from bandrt.hamiltonian.bloch import Inversion
 from bandrt.hamiltonian.filling import KEPT, Filled
 from bandrt.hamiltonian.trips import solver_bytes
 from bandrt.manifest import METADATA_KEY, BandRule
+from bandrt.symmetry.inversion import Inversion
 from bandrt_export.eigensolver.assembly import with_solver
 from bandrt_export.errors import ExportError
 from bandrt_export.plan import MOST_BONDS, PlanBuilder, build_plan, check_precision

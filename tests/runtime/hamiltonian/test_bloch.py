@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from bandrt.contract import N_ORBITALS
-from bandrt.hamiltonian.bloch import BlochSum, Inversion
+from bandrt.hamiltonian.bloch import BlochSum
 from bandrt.hamiltonian.eigenvalues import eigenvalues, eigvalsh
 from bandrt.hamiltonian.hoppings import Hoppings
 from bandrt.hamiltonian.inversion import disagreement, inversion_of
+from bandrt.symmetry.inversion import Inversion
 
 KPOINTS = np.linspace([0.0, 0.1, 0.2], [1.0, 0.1, 0.2], 13)
 COS, SIN = np.cos(2 * np.pi * KPOINTS[:, 0]), np.sin(2 * np.pi * KPOINTS[:, 0])

@@ -20,6 +20,7 @@ from bandrt.hamiltonian.filling import Filled
 from bandrt.hamiltonian.hoppings import Hoppings, hoppings_of
 from bandrt.hamiltonian.inversion import disagreement, inversion_of
 from bandrt.recipe import MeshRecipe
+from bandrt.symmetry.inversion import Inversion
 from bandrt_train.model.hamiltonian.model import bloch_sum
 from bandrt_train.model.hamiltonian.pairs import find_pairs
 from tests.support.hamiltonian_tensors import hamiltonian_tensors
@@ -62,7 +63,7 @@ def parts(crystal: Crystal, **size: int) -> tuple[dict[str, Any], Hoppings]:
     return tensors, hoppings_of(*(tensors[name] for name in names), n_atoms=crystal.n_atoms)
 
 
-def inversion(tensors: dict[str, Any], hoppings: Hoppings) -> bloch.Inversion | None:
+def inversion(tensors: dict[str, Any], hoppings: Hoppings) -> Inversion | None:
     filled = tensors["neighbor_mask"]
     vectors = (tensors["neighbor_direction"] * tensors["neighbor_distance"][..., None])[filled]
     return inversion_of(hoppings, vectors, tensors["atomic_numbers"][tensors["atom_mask"]])
