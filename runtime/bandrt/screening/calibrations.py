@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from bandrt.quoting import quoted
 from bandrt.results.store import read_run
 
 
-def calibration_of(folder: Path, engine: Path | None = None) -> GapCalibration:
+def calibration_of(folder: Path, engine: Path | None = None, *, read: Callable[[Path], Manifest] = read_manifest) -> GapCalibration:
     """Find the calibration that predictions of a folder have.
 
     It is that of an engine with the same weights: of `engine`, of the file that the run names, or of one that ships. It has to be
@@ -23,6 +23,7 @@ def calibration_of(folder: Path, engine: Path | None = None) -> GapCalibration:
     Args:
         folder: the output folder.
         engine: where the engine of the run is now; None looks where it was.
+        read: what reads the manifest of an engine; many folders of one engine may share one that remembers.
 
     Raises:
         UsageError: ``no-calibration``, ``engine-differs`` for an engine of other weights.
@@ -35,23 +36,23 @@ def calibration_of(folder: Path, engine: Path | None = None) -> GapCalibration:
     if not isinstance(checkpoint, str):
         raise _none(folder, "its run.json does not say which engine predicted it")
     if engine is not None:
-        manifest = read_manifest(engine)
+        manifest = read(engine)
         if manifest.checkpoint_sha256 != checkpoint:
             raise UsageError("engine-differs", f"{folder}: was predicted with other weights than those of {engine}")
         manifests = iter([manifest])
     else:
-        manifests = _known([*([Path(path)] if isinstance(path, str) else []), *SHIPPED_ENGINES.values()])
+        manifests = _known([*([Path(path)] if isinstance(path, str) else []), *SHIPPED_ENGINES.values()], read)
     for manifest in manifests:
         if manifest.checkpoint_sha256 == checkpoint and manifest.calibration is not None:
             return _of_same_hand_over(folder, manifest.calibration, record)
     raise _none(folder, f"no calibration of its engine, {quoted(path)}, is known")
 
 
-def _known(engines: list[Path]) -> Iterator[Manifest]:
+def _known(engines: list[Path], read: Callable[[Path], Manifest]) -> Iterator[Manifest]:
     """What can be read of these files."""
     for path in engines:
         try:
-            yield read_manifest(path)
+            yield read(path)
         except BandrtError:
             continue
 

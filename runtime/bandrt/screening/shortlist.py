@@ -6,12 +6,14 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bandrt.arguments import check_kind, checked_whole, not_allowed
 from bandrt.calibration import GapCalibration
+from bandrt.engine import read_manifest
 from bandrt.errors import UsageError
 from bandrt.files import path_of, paths_of
 from bandrt.results.query import Query, parse_query
@@ -119,8 +121,9 @@ def screen(
     if as_predicted:
         return _as_predicted(tables, queries, criteria, top)
     named = None if engine is None else path_of(engine, what="engine")
-    calibrations = [calibration_of(path, named) for path in paths]
-    calibrations += [calibration_of(table.folder) for table in tables[len(paths) :]]
+    found = partial(calibration_of, read=cache(read_manifest))  # folders of one engine are often many
+    calibrations = [found(path, named) for path in paths]
+    calibrations += [found(table.folder) for table in tables[len(paths) :]]
     return _ranked(tables, queries, calibrations, criteria, top)
 
 

@@ -100,10 +100,9 @@ def fit(
             ``config-invalid`` or ``diverged``.
     """
     _check_data(config, dataset)
-    if gaps is not None:
-        _check_alike(dataset, gaps)
-    if teacher is not None:
-        _check_alike(dataset, teacher)
+    for more in (gaps, teacher):
+        if more is not None:
+            _check_alike(dataset, more)
     if start is not None:
         _check_start(config, dataset, start)
     domain = training_domain(dataset, start, gaps, teacher)
