@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
-from bandrt.contract import INPUTS, INVERSION
+from bandrt.contract import INPUTS, uses_centres
 
 if TYPE_CHECKING:  # what runs an engine on arrays needs no crystals
     from bandrt.features import Features
@@ -92,7 +92,7 @@ def is_centred(features: Features) -> bool:
 
 def alike(features: Sequence[Features], manifest: Manifest) -> list[list[int]]:
     """Which crystals an engine takes together: all, or, if it uses centres of inversion, those that have one and the others."""
-    if INVERSION[0] not in manifest.inputs:
+    if not uses_centres(manifest):
         return [list(range(len(features)))]
     kinds = [[place for place, one in enumerate(features) if is_centred(one) is centred] for centred in (True, False)]
     return [kind for kind in kinds if kind]

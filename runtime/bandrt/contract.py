@@ -276,6 +276,11 @@ def require_names(manifest: Manifest, *, name: str) -> None:
             raise ManifestError("manifest-invalid", f"{name}: the manifest lists {tensor}, an input that its recipe does not make")
 
 
+def uses_centres(manifest: Manifest) -> bool:
+    """Whether an engine is told centres of inversion."""
+    return set(INVERSION) <= set(manifest.inputs)
+
+
 def described(manifest: Manifest, *, name: str) -> dict[str, list[dict[str, Any]]]:
     """The contract of one model as plain JSON values: ``inputs`` and ``outputs``, each with the fields of its `TensorSpec`.
 

@@ -69,8 +69,8 @@ class Features:
     neighbor_direction: NDArray[np.float32] | None = None
     mesh_kpoints: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 3), np.float32))
     mesh_weights: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
-    inversion_partner: NDArray[np.integer[Any]] | None = None
-    inversion_image: NDArray[np.integer[Any]] | None = None
+    inversion_partner: NDArray[np.int32] | None = None
+    inversion_image: NDArray[np.int32] | None = None
 
     def __repr__(self) -> str:
         return (
@@ -222,7 +222,8 @@ def _centred(features: Features | InputError, inversion: Inversion | None) -> Fe
     """Features with what inversion makes of the atoms, if there is a centre."""
     if isinstance(features, InputError) or inversion is None:
         return features
-    return replace(features, inversion_partner=inversion.partner, inversion_image=inversion.image)
+    partner, image = (places.astype(np.int32, copy=False) for places in inversion)
+    return replace(features, inversion_partner=partner, inversion_image=image)
 
 
 def _features(

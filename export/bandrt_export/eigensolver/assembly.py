@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto, ValueInfoProto, checker, helper
 
-from bandrt.contract import BAND_ENERGIES, DIMENSIONS, INVERSION, N_ORBITALS, NOWHERE, TENSORS
+from bandrt.contract import BAND_ENERGIES, DIMENSIONS, INVERSION, N_ORBITALS, NOWHERE, TENSORS, uses_centres
 from bandrt.hamiltonian.filling import KEPT
 from bandrt.manifest import Manifest
 from bandrt.recipe import MeshRecipe
@@ -42,7 +42,7 @@ def with_solver(proto: ModelProto, manifest: Manifest) -> ModelProto:
         concat(1, named["kpoints"], named["mesh_kpoints"]),
         2 * KEPT,
         HIGHEST_EV,
-        Inversions(*(named[name] for name in INVERSION)) if set(INVERSION) <= set(manifest.inputs) else None,
+        Inversions(*(named[name] for name in INVERSION)) if uses_centres(manifest) else None,
     )
     chosen = window(
         energies,

@@ -52,7 +52,7 @@ def tridiagonal(matrix: Value, *, is_real: bool) -> Tridiagonal:
     for stage in range(STAGES):
         until = blocks * (stage + 1) / STAGES
         trips = until - done
-        matrix, diagonal, off_squared = _reflected(matrix, counted(left), trips, _real_column if is_real else _hermitian_column)
+        matrix, diagonal, off_squared = _reflected(matrix, counted(left), trips, is_real=is_real)
         found.append((diagonal, off_squared))
         if stage < STAGES - 1:
             gone = trips * BLOCK
@@ -84,20 +84,21 @@ class _Column(Protocol):
         """
 
 
-def _reflected(matrix: Value, places: Value, trips: Value, reflect: _Column) -> list[Value]:
+def _reflected(matrix: Value, places: Value, trips: Value, *, is_real: bool) -> list[Value]:
     """Do so many blocks of columns, from the first on.
 
     Args:
         matrix: (R, n, pn).
         places: (n,) 0, 1...
         trips: (1,) how many blocks.
-        reflect: a column.
+        is_real: whether they are of one part.
 
     Returns:
         The matrix, and by blocks, (trips, BLOCK, R, 1), the diagonal and the squared off-diagonal.
     """
     last = places.size(0) - 1
-    each = 2 if reflect is _real_column else 4  # vectors that a column brings to a block
+    reflect: _Column = _real_column if is_real else _hermitian_column
+    each = 2 if is_real else 4  # vectors that a column brings to a block
 
     def block(trip: Value, a: Value) -> tuple[list[Value], list[Value]]:
         first = trip.reshape(1) * BLOCK

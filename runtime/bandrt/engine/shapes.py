@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.batch import bucket_size
-from bandrt.contract import INVERSION, TENSORS, Axes, known_sizes
+from bandrt.contract import INVERSION, TENSORS, Axes, known_sizes, uses_centres
 from bandrt.errors import EngineError
 from bandrt.manifest import Bucket, Manifest
 
@@ -87,7 +87,7 @@ def choose_shape(manifest: Manifest, crystals: int, atoms: int, slots: int, mesh
             padded_crystals = min(1 << (crystals - 1).bit_length(), bucket.max_batch)
             padded_mesh = bucket_size(mesh) if mesh else 0
             padded_crystals = max(padded_crystals, bucket.min_batch)
-            used = padded_crystals if centred == crystals and set(INVERSION) <= set(manifest.inputs) else 0
+            used = padded_crystals if centred == crystals and uses_centres(manifest) else 0
             return BatchShape(index, padded_crystals, padded_atoms, padded_slots, padded_mesh, used)
     raise EngineError(
         "batch-too-large",
