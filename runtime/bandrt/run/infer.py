@@ -269,7 +269,9 @@ def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, o
     batch_size = options.batch_size or _recorded_batch_size(before) or default_batch_size(device)
     named = "none" if other is None else {"path": str(other), "sha256": file_sha256(other)}
     chosen = {"path": str(options.engine), "sha256": file_sha256(options.engine), "hand_over": named}
-    _require_same(out, before, {"engine": chosen, "options": _deciding(options, device, rule, batch_size)})
+    workers = _workers(options, device)
+    given = _options_record(options, device, rule, workers=workers, batch_size=batch_size)
+    _require_same(out, before, {"engine": chosen, "options": given})
     return {
         "inputs": sum(options.shard.has(source) for source in _found(inputs, out, options, RunReport())),
         **({"shard": str(options.shard)} if options.shard != WHOLE else {}),
@@ -281,7 +283,7 @@ def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, o
         "kpath": manifest.recipe.kpath.scheme,
         **({"hand_over": f"{left.engine} ({' '.join(left.elements)})"} if other is not None and left is not None else {}),
         "device": device,
-        "workers": _workers(options, device),
+        "workers": workers,
         "batch_size": batch_size,
     }
 
@@ -335,26 +337,24 @@ def _record(
             "hand_over": _other_record(engine),
         },
         "gpu": gpu_record(engine.session.device),
-        "options": {
-            **_deciding(options, engine.session.device, manifest.bands, batch_size),
-            "threads": options.threads,
-            "workers": workers,
-            "timeout": options.timeout,
-            "max_atoms": options.max_atoms or default_max_atoms(engine.session.device),
-            "mode": options.mode,
-            "retry_failed": options.retry_failed,
-        },
+        "options": _options_record(options, engine.session.device, manifest.bands, workers=workers, batch_size=batch_size),
         "recipe": dataclasses.asdict(manifest.recipe),
         "versions": {"python": platform.python_version()} | _versions(),
     }
 
 
-def _deciding(options: InferOptions, device: str, rule: BandRule, batch_size: int) -> dict[str, Any]:
-    """Options that decide numbers, columns and inputs, as `bandrt.run.choices` compares them."""
+def _options_record(options: InferOptions, device: str, rule: BandRule, *, workers: int, batch_size: int) -> dict[str, Any]:
+    """Options as they are: what was left open is said."""
     return {
         "device": device,
+        "threads": options.threads,
         "bands": rule.n_bands,
+        "workers": workers,
+        "timeout": options.timeout,
+        "max_atoms": options.max_atoms or default_max_atoms(device),
         "batch_size": batch_size,
+        "mode": options.mode,
+        "retry_failed": options.retry_failed,
         "structure_column": options.structure_column,
         "keep": list(options.keep),
         "shard": str(options.shard),
