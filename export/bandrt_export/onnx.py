@@ -22,7 +22,7 @@ from bandrt.domain import little_known
 from bandrt.engine.onnx.file import with_checksum
 from bandrt.errors import EngineError, UsageError
 from bandrt.files import check_file, replaced
-from bandrt.manifest import METADATA_KEY, Backend, HandOver, Manifest, ParityReport, Precision, Solver
+from bandrt.manifest import METADATA_KEY, Backend, BandRule, HandOver, Manifest, ParityReport, Precision, Solver
 from bandrt.routes import other_engine
 from bandrt_export.dense.ensemble import AnyDense, dense_of
 from bandrt_export.dense.hamiltonian import DenseHamiltonian
@@ -55,6 +55,7 @@ def export_onnx(
     solver: Solver | None = None,
     default_solver: Solver = "lapack",
     hand_over: str | None = None,
+    bands: int | None = None,
     conventions: Conventions | None = None,
     crystals: Sequence[Crystal] | None = None,
     limit_ev: float | None = None,
@@ -72,6 +73,8 @@ def export_onnx(
         default_solver: what does where `solver` is None.
         hand_over: the engine that comes with bandrt and predicts crystals of the elements that this one knows too little of, or
             ``none``; None takes ``fast`` for a learned Hamiltonian, if it gives as many bands, and none for other variants.
+        bands: how many a learned Hamiltonian gives around the Fermi level, half of them below; None takes as many as the checkpoint
+            says. Crystals that have fewer are failures of a run.
         conventions: what a checkpoint of the released code leaves unsaid; None takes the defaults.
         crystals: to check parity on; None takes those that come with this package.
         limit_ev: eV, largest energy difference allowed; None takes what rounding may cost the variant in fp32, and judges fp16 by
@@ -84,7 +87,8 @@ def export_onnx(
     Raises:
         CheckpointError: the checkpoint cannot be used.
         UsageError: ``precision-unsupported`` or ``solver-unused``.
-        EngineError: ``hand-over-unavailable``, of the engine that was named.
+        EngineError: ``hand-over-unavailable``, of the engine that was named, or ``bands-fixed``: the model learned how many there are.
+        ArgumentError: ``bad-argument`` for a number of bands that no engine gives.
         OutputError: ``output-not-a-file`` or ``output-unwritable``, before the work.
         ExportError: ``parity-failed``.
     """
@@ -102,6 +106,10 @@ def export_onnx(
             )
     elif solver is not None:
         raise UsageError("solver-unused", f"{checkpoint_path}: holds no learned Hamiltonian; leave out --solver {solver}")
+    rule = checkpoint.bands if bands is None else checkpoint.bands.widened(bands)
+    if rule != checkpoint.bands and solver is None:
+        knows = f"{checkpoint_path}: the model learned {checkpoint.bands.n_bands} bands, and {bands} are asked for"
+        raise EngineError("bands-fixed", f"{knows}; leave out --bands, or export a learned Hamiltonian")
     reference = checkpoint.build_model()
     dense = dense_of(reference)
     with heartbeat(f"tracing the {checkpoint.config.variant} model"):
@@ -109,7 +117,7 @@ def export_onnx(
         if precision == "fp16" and not isinstance(dense, DenseHamiltonian):
             proto = with_half_products(proto, full_precision=dense.full_precision)
         proto = without_traces(proto)
-    manifest = with_hand_over(describe(checkpoint, dense, precision, solver), hand_over, name=target)
+    manifest = with_hand_over(describe(checkpoint, dense, rule, precision, solver), hand_over, name=target)
     if solver == "graph":
         proto = with_solver(proto, manifest)
     features = featurize_all(packaged_crystals() if crystals is None else crystals, checkpoint.recipe)
@@ -126,7 +134,7 @@ def export_onnx(
                         reference,
                         session,
                         features,
-                        rule=checkpoint.bands,
+                        rule=rule,
                         limits=limits,
                         reference=PYTORCH if solver is None else PYTORCH_BANDS,
                         on_progress=on_progress,
@@ -185,7 +193,9 @@ def example_inputs(dense: AnyDense, *, n_crystals: int, n_atoms: int, n_slots: i
     return tuple(torch.from_numpy(TENSORS[name].padded(sizes)) for name in dense.inputs)
 
 
-def describe(checkpoint: AnyCheckpoint, dense: AnyDense, precision: Precision, solver: Solver | None = None) -> Manifest:
+def describe(
+    checkpoint: AnyCheckpoint, dense: AnyDense, bands: BandRule, precision: Precision, solver: Solver | None = None
+) -> Manifest:
     """Write down what an engine made from a checkpoint is, before parity is known."""
     outputs = dense.outputs
     if isinstance(dense, DenseHamiltonian):  # what its session gives
@@ -195,7 +205,7 @@ def describe(checkpoint: AnyCheckpoint, dense: AnyDense, precision: Precision, s
         model=dataclasses.asdict(checkpoint.config),
         checkpoint_sha256=checkpoint.sha256,
         recipe=checkpoint.recipe,
-        bands=checkpoint.bands,
+        bands=bands,
         inputs=(*dense.inputs, *INVERSION) if solver == "graph" else dense.inputs,
         outputs=outputs,
         precision=precision,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bandrt.crystal import Crystal
-from bandrt.engine import ONNX_SUFFIX, open_session
+from bandrt.engine import ONNX_SUFFIX, open_session, read_manifest
 from bandrt.engine.session import Session
 from bandrt.errors import BandrtError, InputError
 from bandrt.features import Features
@@ -26,7 +26,7 @@ from bandrt_export.errors import ExportError
 from bandrt_export.parity import compare, limits_of, objection, packaged_crystals
 from bandrt_export.reference import PYTORCH, PYTORCH_BANDS
 from bandrt_train.checkpoint import load_checkpoint_for
-from bandrt_train.hamiltonian_checkpoint import AnyCheckpoint, load_any_checkpoint
+from bandrt_train.hamiltonian_checkpoint import AnyCheckpoint, HamiltonianCheckpoint, load_any_checkpoint
 from bandrt_train.model.ensemble import Model
 from bandrt_train.model.hamiltonian.ensemble import HamiltonianModel
 
@@ -118,14 +118,18 @@ def verify(
 @contextmanager
 def _standard(path: Path, manifest: Manifest) -> Iterator[_Standard]:
     if path.suffix.lower() == ONNX_SUFFIX:  # anything else is read as a checkpoint
-        with open_session(path, exact=True) as session:
+        solved_here = read_manifest(path).solver == "lapack"
+        with open_session(path, exact=True, bands=manifest.bands.n_bands if solved_here else None) as session:
             of = session.manifest
             name = f"{path.name} ({of.backend.name}, {of.precision}, {session.device})"
             yield _Standard(session, name, of.recipe, of.bands, of.checkpoint_sha256)
     else:
         checkpoint = _checkpoint(path, manifest)
         name = f"{path.name} ({PYTORCH if manifest.solver is None else PYTORCH_BANDS})"
-        yield _Standard(checkpoint.build_model(), name, checkpoint.recipe, checkpoint.bands, checkpoint.sha256)
+        rule = checkpoint.bands
+        if isinstance(checkpoint, HamiltonianCheckpoint):  # it has as many bands as are asked of it
+            rule = rule.widened(manifest.bands.n_bands)
+        yield _Standard(checkpoint.build_model(), name, checkpoint.recipe, rule, checkpoint.sha256)
 
 
 def _checkpoint(path: Path, manifest: Manifest) -> AnyCheckpoint:

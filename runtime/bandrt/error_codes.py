@@ -379,7 +379,7 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ErrorCode(
         "bands-fixed",
         "More bands are asked for than the engine knows: one that learned six, or has its solver in the graph, gives no others.",
-        "Leave out --bands, or take --engine accurate, or export the learned Hamiltonian with --solver lapack.",
+        "Leave out --bands, or take --engine accurate, or export the learned Hamiltonian with --bands, or --solver lapack.",
     ),
     ErrorCode(
         "hand-over-unavailable",

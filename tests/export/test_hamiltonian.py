@@ -176,14 +176,14 @@ def test_the_gate_finds_another_model(made: Made, features: list[Features]) -> N
 
 def test_one_model_alone_promises_bands_and_no_uncertainty(checkpoint: Path) -> None:
     loaded = load_hamiltonian(checkpoint)
-    manifest = describe(loaded, dense_of(loaded.build_model()), "fp32", "lapack")
+    manifest = describe(loaded, dense_of(loaded.build_model()), loaded.bands, "fp32", "lapack")
     assert manifest.outputs == ("band_energies",)
     assert manifest.ensemble is None
 
 
 def test_a_hamiltonian_leaves_what_it_has_not_seen_to_the_fast_engine(checkpoint: Path, tmp_path: Path) -> None:
     loaded = load_hamiltonian(checkpoint)
-    manifest = describe(loaded, dense_of(loaded.build_model()), "fp32", "lapack")
+    manifest = describe(loaded, dense_of(loaded.build_model()), loaded.bands, "fp32", "lapack")
     elements = little_known(loaded.training, loaded.recipe.max_atomic_number)
     assert {"V", "Ni", "U"} <= set(elements)
     path = tmp_path / "model.onnx"
@@ -220,6 +220,34 @@ def test_commands_take_it(made: Made, examples: Path, tmp_path: Path, capsys: py
         [row] = csv.DictReader(stream)
     assert float(row["uncertainty_ev"]) > RULE.floor_ev
     assert float(row["vbm_ev"]) == pytest.approx(-float(row["cbm_ev"]), abs=1e-3) or row["is_metal"] == "true"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_an_engine_can_give_more_bands(made: Made, examples: Path, tmp_path: Path, solver: Solver) -> None:
+    engine, crystal = tmp_path / "ten.onnx", str(examples / "AlAs_mp-2172.cif")
+    manifest = export_traced(made.traced, made.checkpoint, engine, crystals=SMALL[1:6], solver=solver, bands=10)
+    assert manifest.bands == BandRule(10, 5, METAL_TOLERANCE_EV) == read_manifest(engine).bands
+    assert manifest.hand_over is not None  # whose six bands decide as these do
+    for against in (made.checkpoint, made.engines["lapack"]):
+        assert run(["verify", str(engine), crystal, "--against", str(against), "-q"]) == 0
+    with load(engine) as wide, load(made.engines[solver]) as narrow:
+        ten, six = (
+            one.band_structure for engine in (wide, narrow) for one in engine.predict([crystal]) if isinstance(one, Prediction)
+        )
+    assert ten.energies.shape == (10, 256)
+    np.testing.assert_allclose(ten.energies[2:8], six.energies, atol=TOLERANCE_EV)
+    assert ten.band_gap == pytest.approx(six.band_gap, abs=TOLERANCE_EV)
+
+
+def test_bands_are_refused_before_the_work(tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for source, bands, code in (("fast", "8", "bands-fixed"), (str(checkpoint), "7", "bad-argument")):
+        assert run(["export", source, "-o", str(tmp_path / "model.onnx"), "--bands", bands]) in (1, 2)
+        assert code in capsys.readouterr().err
+    made = str(SHIPPED_ENGINES["accurate"])
+    assert run(["export", made, "-o", str(tmp_path / "model.plan"), "--bands", "8", "--backend", "tensorrt-rtx"]) == 2
+    assert "has bands 6; export the checkpoint with --bands 8" in capsys.readouterr().err
+    assert not list(tmp_path.glob("model*"))
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from bandrt.cli.progress import Progress
 from bandrt.engine import ONNX_SUFFIX, PLAN_SUFFIX, SHIPPED_ENGINES, read_manifest
 from bandrt.engine.plan.file import sidecar
 from bandrt.files import check_file, scratch_folder
-from bandrt.manifest import Manifest, Precision, Solver
+from bandrt.manifest import MAX_BANDS, BandRule, Manifest, Precision, Solver
 from bandrt_export.output import describe
 from bandrt_train.cli.checkpoint_path import CHECKPOINT, require_model
 from bandrt_train.cli.conventions import conventions_options
@@ -44,6 +44,10 @@ PLAN_OPTIONS = ("--backend", "--target", "--max-atoms", "--max-batch")
     " no bands. fast for a learned Hamiltonian by default, none for others.",
 )  # fmt: skip
 @click.option(
+    "--bands", type=click.IntRange(BandRule().n_bands, MAX_BANDS), metavar="N",
+    help="Of a learned Hamiltonian: bands that the engine gives, an even number, half of them below the Fermi level; 6 by default.",
+)  # fmt: skip
+@click.option(
     "--limit-ev", type=options.Number(min=0.0, min_open=True),
     help="Largest energy difference from the checkpoint's model, in eV. For fp32 1e-4 by default, 1e-3 for the variants released"
     " and hamiltonian; fp16 is judged by the mean (5 meV) and by the gaps (20 meV).",
@@ -64,6 +68,7 @@ def command(
     precision: Precision | None,
     solver: Solver | None,
     hand_over: str | None,
+    bands: int | None,
     limit_ev: float | None,
     backend: PlanBackend | None,
     targets: tuple[str, ...],
@@ -105,6 +110,7 @@ def command(
             precision=precision,
             solver=solver,
             hand_over=hand_over,
+            bands=bands,
             conventions=conventions,
             limit_ev=limit_ev,
             quiet=quiet,
@@ -119,7 +125,7 @@ def command(
         sizes = {"max_atoms": max_atoms or plan.DEFAULT_MAX_ATOMS, "max_batch": max_batch or plan.DEFAULT_MAX_BATCH}
         plan.prepare(out, backend=backend, targets=targets)
         if source.suffix.lower() == ONNX_SUFFIX:
-            _require_as_it_is(source, precision, solver, hand_over, limit_ev)
+            _require_as_it_is(source, precision, solver, hand_over, bands, limit_ev)
             manifest = plan.build_plan(source, out, backend=backend, targets=targets, **sizes)
         else:
             with scratch_folder() as folder:
@@ -131,6 +137,7 @@ def command(
                     solver=solver,
                     default_solver="graph",
                     hand_over=hand_over,
+                    bands=bands,
                     conventions=conventions,
                     limit_ev=limit_ev,
                     quiet=quiet,
@@ -149,6 +156,7 @@ def _export_onnx(
     solver: Solver | None,
     default_solver: Solver = "lapack",
     hand_over: str | None,
+    bands: int | None,
     conventions: Conventions | None,
     limit_ev: float | None,
     quiet: bool,
@@ -163,6 +171,7 @@ def _export_onnx(
             solver=solver,
             default_solver=default_solver,
             hand_over=hand_over,
+            bands=bands,
             conventions=conventions,
             limit_ev=limit_ev,
             on_progress=progress.show,
@@ -170,14 +179,22 @@ def _export_onnx(
 
 
 def _require_as_it_is(
-    model: Path, precision: Precision | None, solver: Solver | None, hand_over: str | None, limit_ev: float | None
+    model: Path,
+    precision: Precision | None,
+    solver: Solver | None,
+    hand_over: str | None,
+    bands: int | None,
+    limit_ev: float | None,
 ) -> None:
-    """An ONNX engine has its precision, solver and hand-over, and has passed its gate."""
+    """An ONNX engine has its precision, solver, hand-over and bands, and has passed its gate."""
     manifest = read_manifest(model)
     other = "none" if manifest.hand_over is None else manifest.hand_over.engine
     for option, given, found in (
-        ("precision", precision, manifest.precision), ("solver", solver, manifest.solver), ("hand-over", hand_over, other)
-    ):  # fmt: skip
+        ("precision", precision, manifest.precision),
+        ("solver", solver, manifest.solver),
+        ("hand-over", hand_over, other),
+        ("bands", bands, manifest.bands.n_bands),
+    ):
         if given not in (None, found):
             raise click.UsageError(f"{model.name} has {option} {found}; export the checkpoint with --{option} {given}")
     if limit_ev is not None:
