@@ -87,7 +87,7 @@ def export_onnx(
     Raises:
         CheckpointError: the checkpoint cannot be used.
         UsageError: ``precision-unsupported`` or ``solver-unused``.
-        EngineError: ``hand-over-unavailable``, of the engine that was named, or ``bands-fixed``: the model learned how many there are.
+        EngineError: ``hand-over-unavailable``, of the engine that was named, or ``bands-fixed``, where the model learned how many.
         ArgumentError: ``bad-argument`` for a number of bands that no engine gives.
         OutputError: ``output-not-a-file`` or ``output-unwritable``, before the work.
         ExportError: ``parity-failed``.

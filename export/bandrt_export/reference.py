@@ -16,7 +16,7 @@ from bandrt.engine.session import Session
 from bandrt.errors import InputError
 from bandrt.features import Features
 from bandrt.hamiltonian import filling
-from bandrt.hamiltonian.filling import KEPT, Filled, n_filled
+from bandrt.hamiltonian.filling import Filled, kept_for, n_filled
 from bandrt.manifest import ZERO_GAP_EV, BandRule
 from bandrt.recipe import MeshRecipe
 from bandrt_train.model.ensemble import Model
@@ -120,28 +120,22 @@ class _FilledBands:
     def _windows(
         self, path: NDArray[Any], on_mesh: NDArray[Any], weights: NDArray[Any], electrons: float
     ) -> Iterator[NDArray[np.float64]]:
-        half = n_filled(electrons)
+        half, kept = n_filled(electrons), kept_for(self._rule)
         verdicts: dict[bool, Filled] = {}
         for shift in (0.0, UNDECIDED_EV, -UNDECIDED_EV):
             apart = np.where(np.arange(path.shape[1]) >= half, shift, 0.0)
-            filled = filling.fill(path + apart, on_mesh + apart, weights, electrons, smearing_ev=self._smearing_ev)
+            filled = filling.fill(path + apart, on_mesh + apart, weights, electrons, smearing_ev=self._smearing_ev, kept=kept)
             verdicts.setdefault(filled.is_metal, filled)
         for filled in verdicts.values():
-            yield self._window(filled, filled.n_nonempty)
-            lowest = np.nan_to_num(filled.energies[KEPT:].min(axis=1), nan=np.inf)
+            yield filled.given(self._rule)
+            lowest = np.nan_to_num(filled.energies[kept:].min(axis=1), nan=np.inf)
             if filled.is_metal:
                 least, most = (int((lowest < edge - ZERO_GAP_EV).sum()) for edge in (-UNDECIDED_EV, UNDECIDED_EV))
                 for n_above in range(least, most + 1):
-                    yield self._window(filled, KEPT + n_above)
-
-    def _window(self, filled: Filled, n_nonempty: int) -> NDArray[np.float64]:
-        """(n_bands, K) eV, all NaN where the crystal has not as many bands."""
-        try:
-            return filled.window(self._rule, n_nonempty)
-        except InputError:
-            return np.full((self._rule.n_bands, filled.energies.shape[1]), np.nan)
+                    yield filled.given(self._rule, kept + n_above)
 
 
 def _distance(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """Largest difference, infinite where either is no number."""
-    return float(np.nan_to_num(np.abs(one - other), nan=np.inf).max())
+    """Largest difference, infinite where one of both alone is no number."""
+    apart = np.where(np.isnan(one) & np.isnan(other), 0.0, np.abs(one - other))
+    return float(np.nan_to_num(apart, nan=np.inf).max())

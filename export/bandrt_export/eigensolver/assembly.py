@@ -6,7 +6,7 @@ import numpy as np
 from onnx import ModelProto, ValueInfoProto, checker, helper
 
 from bandrt.contract import BAND_ENERGIES, DIMENSIONS, INVERSION, N_ORBITALS, NOWHERE, TENSORS, uses_centres
-from bandrt.hamiltonian.filling import KEPT
+from bandrt.hamiltonian.filling import kept_for
 from bandrt.manifest import Manifest
 from bandrt.recipe import MeshRecipe
 from bandrt_export.eigensolver.bands import bands
@@ -34,13 +34,13 @@ def with_solver(proto: ModelProto, manifest: Manifest) -> ModelProto:
     kinds = {one.name: one.type.tensor_type.elem_type for one in (*proto.graph.output, *_inputs(proto, manifest))}
     named = {name: graph.value(name, kind) for name, kind in kinds.items()}
     n_kpoints, rule = manifest.recipe.kpath.n_kpoints, manifest.bands
-    occupied = occupation(named["electrons"], named["on_site"], named["flat_levels"], N_ORBITALS, HIGHEST_EV)
+    occupied = occupation(named["electrons"], named["on_site"], named["flat_levels"], N_ORBITALS, HIGHEST_EV, kept_for(rule))
     energies = bands(
         blocks(named["hoppings"], named["on_site"], named["neighbor_index"], named["neighbor_image"], N_ORBITALS),
         named["flat_levels"],
         occupied.wanted,
         concat(1, named["kpoints"], named["mesh_kpoints"]),
-        2 * KEPT,
+        2 * occupied.n_kept,
         HIGHEST_EV,
         Inversions(*(named[name] for name in INVERSION)) if uses_centres(manifest) else None,
     )
@@ -49,8 +49,7 @@ def with_solver(proto: ModelProto, manifest: Manifest) -> ModelProto:
         named["mesh_weights"],
         occupied,
         n_kpoints=n_kpoints,
-        n_bands=rule.n_bands,
-        n_valence=rule.n_valence,
+        rule=rule,
         smearing_ev=(manifest.recipe.mesh or MeshRecipe()).smearing,
     )
     graph.nodes.append(helper.make_node("Identity", [chosen.name], [BAND_ENERGIES]))

@@ -58,7 +58,7 @@ class HamiltonianSession:
     def run(self, inputs: Inputs) -> Outputs:
         """Evaluate one padded batch; see `bandrt.engine.session.Session.run`.
 
-        Bands that a crystal has not are NaN, and so are all of its bands where one of those that the file's manifest wants is
+        Bands that a crystal has not are NaN, and so are all of its bands where one of those that decide on gap and metal is
         missing. Energies of a Hamiltonian that is not finite are infinite.
         """
         n_crystals, n_atoms = inputs["atom_mask"].shape
@@ -137,7 +137,7 @@ class HamiltonianSession:
         if not cell.is_finite:
             return np.full((rule.n_bands, n_kpoints), np.inf)
         try:
-            found = filled_bands(
+            return filled_bands(
                 cell.hoppings,
                 cell.flat_levels,
                 crystal["kpoints"],
@@ -149,12 +149,9 @@ class HamiltonianSession:
                 kept=None,
                 pool=pool,
                 threads=threads,
-            ).around(rule)
+            ).given(rule)
         except InputError:
             return np.full((rule.n_bands, n_kpoints), np.nan)
-        needed = self._file.manifest.bands
-        first = rule.n_valence - needed.n_valence
-        return np.full_like(found, np.nan) if np.isnan(found[first : first + needed.n_bands]).any() else found
 
 
 def _without_empty_slots(inputs: Inputs) -> Inputs:

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.errors import InputError
-from bandrt.manifest import ZERO_GAP_EV, BandRule
+from bandrt.manifest import WINDOW_HALF, ZERO_GAP_EV, BandRule
 
 KEPT = 12
-"""Bands kept up to half filling, and as many above it."""
+"""Bands kept up to half filling, and as many above it, where three on each side of the Fermi level are wanted."""
 HALVINGS = 50
 """Of the interval that holds the Fermi level: far below rounding."""
 HALF = 1e-6
@@ -57,6 +57,11 @@ class Filled:
             raise InputError("too-few-bands", f"{rule.n_bands} bands are wanted, and this crystal has not as many in the model")
         return chosen
 
+    def given(self, rule: BandRule, n_nonempty: int | None = None) -> NDArray[np.float64]:
+        """What an engine gives: the same, and all NaN where one of those bands is missing that decide on gap and metal."""
+        chosen = self.around(rule, n_nonempty)
+        return np.full_like(chosen, np.nan) if np.isnan(chosen[rule.window]).any() else chosen
+
     def around(self, rule: BandRule, n_nonempty: int | None = None) -> NDArray[np.float64]:
         """The same, where bands may be missing: (n_bands, K), NaN where the crystal has no such band."""
         first = (self.n_nonempty if n_nonempty is None else n_nonempty) - rule.n_valence
@@ -64,6 +69,11 @@ class Filled:
         chosen = np.full((rule.n_bands, self.energies.shape[1]), np.nan)
         chosen[start - first : max(end, start) - first] = self.energies[start:end]
         return chosen
+
+
+def kept_for(rule: BandRule) -> int:
+    """How many bands are kept up to half filling, and as many above it, where those of a rule are wanted and some may cross."""
+    return KEPT + max(0, rule.n_valence - WINDOW_HALF, rule.n_bands - rule.n_valence - WINDOW_HALF)
 
 
 def n_filled(electrons: float) -> int:

@@ -25,9 +25,11 @@ from bandrt.engine import read_manifest
 from bandrt.engine.cuda_driver import NoDriver
 from bandrt.engine.onnx.file import with_checksum
 from bandrt.errors import InputError
+from bandrt.hamiltonian import filling
 from bandrt.hamiltonian.filling import KEPT, Filled
 from bandrt.hamiltonian.trips import solver_bytes
 from bandrt.manifest import METADATA_KEY, BandRule
+from bandrt.recipe import MeshRecipe
 from bandrt.symmetry.inversion import Inversion
 from bandrt_export.eigensolver.assembly import with_solver
 from bandrt_export.errors import ExportError
@@ -104,6 +106,13 @@ def window_of(filled: Filled, rule: BandRule) -> NDArray[Any]:
         return filled.window(rule)
     except InputError:
         return np.full((rule.n_bands, filled.energies.shape[1]), np.nan)
+
+
+def every_band(pairs: Pairs, real_space: RealSpace) -> Filled:
+    mesh = plain_mesh(pairs.lattice)
+    points = torch.from_numpy(np.concatenate([KPOINTS, mesh.frac_kpoints]))
+    path, zone = np.split(bands(real_space, points).double().numpy(), [len(KPOINTS)])
+    return filling.fill(path, zone, mesh.weights, pairs.electrons, smearing_ev=MeshRecipe().smearing, kept=None)
 
 
 def nearly_touches(pairs: Pairs, real_space: RealSpace) -> bool:
@@ -264,6 +273,21 @@ def test_bands_that_touch_by_symmetry_are_a_metal_however_rounding_goes() -> Non
             np.testing.assert_allclose(energies, [-upper, upper], atol=TOLERANCE_EV, rtol=0)
             gap, is_metal = gaps(energies, rule)
             assert (float(gap), bool(is_metal)) == (0.0, True)
+
+
+@pytest.mark.parametrize("n_bands", [12, 40])
+def test_of_many_bands_those_are_no_numbers_that_a_crystal_has_not(n_bands: int) -> None:
+    """More are solved for, since the window moves up by as many as cross the zero."""
+    rule = BandRule().widened(n_bands)
+    crystals = (SILICON, ALUMINIUM, SALT, HELIUM)
+    given = [hamiltonian_of(crystal) for crystal in crystals]
+    found, _ = run(engine(rule), batch_of(given, KPOINTS))
+    for energies, (pairs, real_space) in zip(found[:3], given, strict=False):
+        expected = every_band(pairs, real_space).given(rule)
+        assert np.isfinite(expected[rule.window]).all()
+        np.testing.assert_allclose(energies, expected, atol=TOLERANCE_EV, rtol=0)
+    assert np.isnan(found[0]).any()  # it has four valence bands
+    assert np.isnan(found[3]).all()  # helium has not even six
 
 
 def test_a_crystal_without_enough_bands_is_no_number_and_harms_no_other() -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bandrt.contract import N_ORBITALS, NOWHERE
 from bandrt.hamiltonian.filling import KEPT, fermi_level
+from bandrt.manifest import BandRule
 from tests.support.given_hamiltonians import run
 
 if TYPE_CHECKING:
@@ -31,14 +32,15 @@ def chooser() -> ModelProto:
     from bandrt_export.eigensolver.graph import Graph
 
     graph = Graph.new("")
-    occupied = occupation(graph.value("electrons"), graph.value("on_site"), graph.value("flat_levels"), N_ORBITALS, NOWHERE / 2.0)
+    occupied = occupation(
+        graph.value("electrons"), graph.value("on_site"), graph.value("flat_levels"), N_ORBITALS, NOWHERE / 2.0, KEPT
+    )
     chosen = window(
         graph.value("energies"),
         graph.value("weights"),
         occupied,
         n_kpoints=N_KPOINTS,
-        n_bands=N_BANDS,
-        n_valence=N_VALENCE,
+        rule=BandRule(N_BANDS, N_VALENCE),
         smearing_ev=SMEARING_EV,
     )
     graph.nodes.append(helper.make_node("Identity", [chosen.name], ["chosen"]))
