@@ -87,7 +87,7 @@ def main(checkpoint: Path | None, config: Path, batches: str, threads: int, repe
         dense = dense_of(model)
         proto = trace(dense, n_slots=loaded.recipe.graph.n_neighbors)
         with engine.open("wb") as file:
-            write(proto, describe(loaded, dense, "fp32"), file)
+            write(proto, describe(loaded, dense, loaded.bands, "fp32"), file)
         features = featurize_all(packaged_crystals(), loaded.recipe)
         rows: list[dict[str, Any]] = []
         with OnnxSession(engine, threads=threads) as session, torch.inference_mode():
