@@ -122,13 +122,19 @@ def accurate_sections() -> str:
         folds = read_scores(FOLDS)
         parts += [
             f"### All labels in {len(folds['members'])} folds, {counts(folds['classes'])}",
-            "Single models of the same configuration, each scored on the formulas that its fold held out.",
+            f"{judges_of(folds)} of the same configuration, each scored on the formulas that its fold held out.",
             class_table(folds["classes"]),
             *beside_lines(folds),
             *direct_lines(folds),
             *left_out_lines(folds),
         ]
     return "\n\n".join(parts)
+
+
+def judges_of(folds: dict[str, Any]) -> str:
+    """What was scored on the folds: models alone, or ensembles, which alone say what error they expect."""
+    ensembles = any(row["uncertainty_ev"] is not None for row in folds["crystals"])
+    return "Ensembles of two members, made as the one that ships is," if ensembles else "Single models"
 
 
 def gap_section() -> str:
@@ -294,8 +300,8 @@ def fitted_to(scores: dict[str, Any]) -> str:
     if rule.n_crystals == len(scores["crystals"]):
         return "These are the crystals that the uncertainty was fitted to."
     return (
-        f"The uncertainty was fitted to {rule.n_crystals} other crystals, which an ensemble of another fold held out: here it is"
-        " tested."
+        f"The uncertainty was fitted to {rule.n_crystals} other crystals, each by what an ensemble expected that had held out its"
+        " formula: here it is tested."
     )
 
 

@@ -107,6 +107,11 @@ def bucket_size(n_atoms: int) -> int:
     return -(-n_atoms // step) * step
 
 
+def most_together(n_atoms: int, max_padded_atoms: int = MAX_PADDED_ATOMS) -> int:
+    """How many crystals of a size, padding included, are put into one batch at most."""
+    return max(1, max_padded_atoms // n_atoms)
+
+
 class Batcher(Generic[Key, Member]):
     """Groups a stream of crystals by size, holding a bounded number of them.
 
@@ -136,7 +141,7 @@ class Batcher(Generic[Key, Member]):
         bucket = self._buckets.setdefault((lane, size), [])
         bucket.append((key, member))
         self._held[lane] += 1
-        if len(bucket) >= min(self._max_batch, self._max_padded_atoms // size):
+        if len(bucket) >= min(self._max_batch, most_together(size, self._max_padded_atoms)):
             return [self._release((lane, size))]
         if self._held[lane] > self._max_held:
             of_lane = [place for place in self._buckets if place[0] is lane]

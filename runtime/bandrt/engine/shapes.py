@@ -1,7 +1,8 @@
 """Shapes of batches on a GPU: which optimisation profile takes a batch, what it is padded to, and how its arrays lie in memory.
 
 Every new shape costs an execution context and a captured graph, so batches are rounded up to few of them: atoms as
-`bandrt.batch.bucket_size` does, crystals to the next power of two, within the profile that holds them.
+`bandrt.batch.bucket_size` does, crystals to the next power of two, or to as many as are ever put together of such a size, within
+the profile that holds them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.batch import bucket_size
+from bandrt.batch import bucket_size, most_together
 from bandrt.contract import INVERSION, TENSORS, Axes, known_sizes, uses_centres
 from bandrt.errors import EngineError
 from bandrt.manifest import Bucket, Manifest
@@ -84,7 +85,8 @@ def choose_shape(manifest: Manifest, crystals: int, atoms: int, slots: int, mesh
     for index, bucket in enumerate(profile.buckets):
         if _holds(bucket, crystals, atoms) and slots <= padded_slots:
             padded_atoms = min(bucket_size(atoms), bucket.max_atoms)
-            padded_crystals = min(1 << (crystals - 1).bit_length(), bucket.max_batch)
+            full = max(crystals, most_together(padded_atoms))
+            padded_crystals = min(1 << (crystals - 1).bit_length(), full, bucket.max_batch)
             padded_mesh = bucket_size(mesh) if mesh else 0
             padded_crystals = max(padded_crystals, bucket.min_batch)
             used = padded_crystals if centred == crystals and uses_centres(manifest) else 0

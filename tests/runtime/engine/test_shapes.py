@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bandrt.batch import MAX_PADDED_ATOMS, Batcher, bucket_size
 from bandrt.contract import GRAPH_INPUTS, INVERSION
 from bandrt.engine.shapes import (
     ALIGNMENT,
@@ -37,6 +39,12 @@ PROFILE = Profile(
 )
 
 
+class WithAtoms(NamedTuple):
+    """Something of so many atoms."""
+
+    atomic_numbers: range
+
+
 def manifest(profile: Profile = PROFILE) -> Manifest:
     recipe = Recipe(graph=GraphRecipe(n_neighbors=12))
     return Manifest("paper", {}, "0" * 64, recipe, BandRule(), inputs=(), outputs=("band_energies",), profile=profile)
@@ -63,6 +71,29 @@ def test_there_are_few_shapes() -> None:
         for n in range(1, (most_crystals(manifest(), atoms) or 0) + 1)
     }
     assert len(shapes) < 140
+
+
+def test_a_full_batch_is_padded_by_no_crystal() -> None:
+    wide = manifest(Profile(max_atoms=128, max_batch=256, buckets=(Bucket(1, 128, 1, 256),)))
+    for atoms in range(1, 129):
+        full = min(256, MAX_PADDED_ATOMS // bucket_size(atoms))
+        assert choose_shape(wide, full, atoms, 12).crystals == full
+    assert choose_shape(wide, 36, 56, 12)[1:3] == (36, 56)
+    assert choose_shape(wide, 20, 56, 12)[1:3] == (32, 56)
+    assert choose_shape(wide, 40, 56, 12)[1:3] == (40, 56)  # more than the pipeline puts together, as a caller may
+
+
+def test_of_many_crystals_less_than_a_tenth_is_padding() -> None:
+    """Sizes of crystals as in large collections, half of them of up to a dozen atoms."""
+    wide = manifest(Profile(max_atoms=128, max_batch=256, buckets=(Bucket(1, 128, 1, 256),)))
+    rng = np.random.default_rng(0)
+    sizes = np.clip(np.exp(rng.normal(2.5, 0.8, 20_000)).astype(int), 1, 128).tolist()
+    for batch_size in (64, 256):
+        batcher: Batcher[int, WithAtoms] = Batcher(batch_size)
+        batches = [batch for size in sizes for batch in batcher.add(size, WithAtoms(range(size)))] + batcher.flush()
+        shapes = [choose_shape(wide, len(batch), max(size for size, _ in batch), 12) for batch in batches]
+        assert sum(shape.padded_atoms for shape in shapes) < 1.1 * sum(sizes)
+        assert len(set(shapes)) < 80
 
 
 @pytest.mark.parametrize("size", [(49, 3, 12), (21, 17, 12), (2, 65, 12), (1, 71, 12), (1, 3, 13)])
