@@ -78,7 +78,7 @@ CORE_PACKAGES = {"numpy", "click", "gemmi", "moyopy", "tqdm"}
 LAZY_PACKAGES = {
     "onnxruntime": {"bandrt.engine.onnx.library"},
     "cuda": {"bandrt.engine.plan.cuda_device"},
-    "matplotlib": {"bandrt.bands.plot", "bandrt.spectra.plot", "bandrt.spectra.zone"},
+    "matplotlib": {"bandrt.bands.figures", "bandrt.spectra.zone"},
     "pymatgen": {"bandrt.computed.vasprun", "bandrt.bands.pymatgen", "bandrt.spectra.pymatgen"},
     "ase": {"bandrt.sources.ase_files"},
     "backports": {"bandrt.readers.zstandard"},

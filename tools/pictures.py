@@ -17,7 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import bandrt
-from bandrt.bands.plot import branches, pretty_formula, tick_texts, ticks
+from bandrt.bands.branches import branches, ticks
+from bandrt.bands.lettering import pretty_formula, tick_texts
 from bandrt.predict import band_structure
 from bandrt.sources import find
 from bandrt.spectra.bands import bands_along

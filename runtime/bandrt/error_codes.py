@@ -391,6 +391,32 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "The structure beside a band document can lie in the lattice of the bands in several ways, with other bands in each.",
         "Use a document with its structure inside.",
     ),
+    ErrorCode(
+        "no-reference",
+        "A file or folder of computed bands holds none of the crystals that are drawn.",
+        "Give documents the ids of the crystals, inside or as names of files; a single document goes with a single crystal.",
+    ),
+    ErrorCode(
+        "other-crystal",
+        "Computed bands are of another crystal than the predicted ones: formula, space group or lattice differ.",
+        "Name the bands of this crystal; the message says what differs.",
+    ),
+    ErrorCode(
+        "no-common-path",
+        "Computed bands lie on none of the segments of the path that predicted bands are drawn on.",
+        "Compute them along segments of that path, such as those that the message lists.",
+    ),
+    # figures
+    ErrorCode(
+        "unknown-segment",
+        "A segment was asked for that is not on the path of the crystal.",
+        "Take one of those that the message lists; `bandrt bands --path` computes bands along any other line.",
+    ),
+    ErrorCode(
+        "bad-style",
+        "A style of matplotlib is neither the name of one nor a file of one.",
+        "Take one of the names in matplotlib.style.available, or a file of lines such as font.size: 9.",
+    ),
     # engines
     ErrorCode(
         "engine-not-found",

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.arguments import not_allowed
+from bandrt.bands.figures import require_matplotlib
+from bandrt.bands.lettering import pretty_label
 from bandrt.bands.on_path import segments
-from bandrt.bands.plot import pretty_label, require_matplotlib
 from bandrt.crystal import Crystal
 from bandrt.kpaths.brillouin_zone import brillouin_zone, reduced_superbase, vertex_map
 

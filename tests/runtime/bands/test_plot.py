@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from bandrt.bands.band_structure import BandStructure
-from bandrt.bands.plot import branches, draw, plot, pretty_formula, pretty_label, pretty_space_group, save, ticks
+from bandrt.bands.branches import branches, ticks
+from bandrt.bands.lettering import pretty_formula, pretty_label, pretty_space_group
+from bandrt.bands.plot import draw, plot, save
 from bandrt.crystal import Crystal
 from bandrt.errors import ArgumentError, MissingPackageError
 from bandrt.features import featurize_crystal

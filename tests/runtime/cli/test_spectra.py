@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import bandrt
-from bandrt.bands.plot import CREATOR
+from bandrt.bands.figures import CREATOR
 from bandrt.cli import run
 from bandrt.spectra.bands import bands_along
 
