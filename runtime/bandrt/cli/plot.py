@@ -38,7 +38,7 @@ PAGES = "pages"
 _MOST_NAMED = 6
 
 
-class Page(click.ParamType):
+class Page(click.ParamType[tuple[int, int]]):
     """``ROWSxCOLUMNS``."""
 
     name = "page"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,12 +11,13 @@ from bandrt.computed.documents import BandDocument, DocumentText
 from bandrt.computed.files import BandSource, count_in, documents_in
 from bandrt.computed.structure_beside import BANDS_MARK
 from bandrt.errors import InputError
+from bandrt.files import path_of
 from bandrt.quoting import shortened
 
 _MOST_NAMED = 5
 
 
-def documents_of(source: Path, ids: Sequence[str]) -> dict[str, BandDocument]:
+def documents_of(source: str | os.PathLike[str], ids: Sequence[str]) -> dict[str, BandDocument]:
     """Find documents of crystals by id: that inside a document, or the name of its file; of several the first counts.
 
     A single document goes with a single crystal, whatever either is called. Documents of other crystals are not asked whether they
@@ -29,9 +31,11 @@ def documents_of(source: Path, ids: Sequence[str]) -> dict[str, BandDocument]:
         Documents by those of the ids that have one.
 
     Raises:
+        ArgumentError: ``bad-argument`` for what is no path.
         NotFoundError: ``file-not-found``.
         InputError: ``no-input``, ``no-reference`` where no crystal has one, or why that of one of them cannot be read.
     """
+    source = path_of(source, what="source")
     if len(ids) == 1 and count_in(source) == 1:
         return {ids[0]: next(documents_in(source)).read().document}
     wanted = dict.fromkeys(ids)
