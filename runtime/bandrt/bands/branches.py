@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.bands.on_path import BandsOnPath
+from bandrt.bands.on_path import BandEdge, BandsOnPath
 from bandrt.bands.on_path import segments as segments_of
 from bandrt.errors import UsageError
 from bandrt.kpaths.spelling import parse_path
@@ -121,9 +121,9 @@ def _chosen(lines: list[_Line], wanted: Sequence[str]) -> list[_Line]:
     return list(found.values())
 
 
-def places(bands: BandsOnPath, drawn: list[Branch], kpoint_index: int) -> list[float]:
-    """Where on the axis a k-point of the walk is drawn, also if it is one of another pass over the same line."""
-    wanted = bands.frac_kpoints[kpoint_index]
+def edge_places(bands: BandsOnPath, drawn: list[Branch], edge: BandEdge) -> list[float]:
+    """Where on the axis the k-point of a band edge is drawn, also if it is one of another pass over the same line."""
+    wanted = bands.frac_kpoints[edge.kpoint_index]
     found: set[float] = set()
     for branch in drawn:
         start, end = bands.frac_kpoints[branch.kpoints[[0, -1]]]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bandrt.bands.branches import Branch, places, ticks
+from bandrt.bands.branches import Branch, edge_places, ticks
 from bandrt.bands.figures import axes_or_new, inches_of, look, new_figure, require_matplotlib, save_figure
 from bandrt.bands.lettering import LABEL_POINTS, pretty_formula, pretty_space_group, set_path_axis, set_titles
 from bandrt.bands.on_path import BandsOnPath
@@ -125,7 +125,7 @@ def draw_lines(axes: Any, bands: BandsOnPath, drawn: list[Branch], view: View, *
     if bands.vbm is not None and bands.cbm is not None:
         axes.axhspan(bands.vbm.energy - shift, bands.cbm.energy - shift, color=colors.faint, alpha=0.18, linewidth=0, zorder=0)
         for edge, color in ((bands.vbm, colors.valence), (bands.cbm, colors.conduction)):
-            at = places(bands, drawn, edge.kpoint_index) if view.shows(edge.energy - shift) else []
+            at = edge_places(bands, drawn, edge) if view.shows(edge.energy - shift) else []
             if at:
                 axes.plot(
                     at, [edge.energy - shift] * len(at), "o", color=color, markersize=5.5, markeredgecolor=colors.paper,
