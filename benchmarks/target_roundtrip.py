@@ -21,13 +21,14 @@ from typing import Any
 import click
 import numpy as np
 
+from bandrt.computed.lines import document_crystal
 from bandrt.errors import InputError
 from bandrt.kpaths import kpath_of
 from bandrt.manifest import BandRule
 from bandrt.recipe import KpathRecipe, Scheme
 from bandrt.symmetry.standard_cell import standardize
 from bandrt_train.data.sources.folders import find_documents
-from bandrt_train.data.targets import document_crystal, make_targets, round_trip_error
+from bandrt_train.data.targets import make_targets, round_trip_error
 
 ROOT = Path(__file__).resolve().parents[1]
 RULE = BandRule()

@@ -25,6 +25,7 @@ ROOMS = {
         *("recipe", "overlaps", "crystal", "calibration", "manifest", "contract"),
         *("readers", "sources", "items", "symmetry", "graph", "kpaths", "features", "batch"),
         *(
+            "computed",
             "bands",
             "domain",
             "hamiltonian",
@@ -53,7 +54,7 @@ ROOMS = {
 FOLDERS = {
     "bandrt": {
         *("readers", "sources", "symmetry", "graph", "kpaths", "bands", "hamiltonian", "engine", "engine/onnx", "engine/plan"),
-        *("spectra", "results", "results/convert", "screening", "machine", "run", "cli"),
+        *("computed", "spectra", "results", "results/convert", "screening", "machine", "run", "cli"),
     },
     "bandrt_train": {
         *("tables", "model", "model/hamiltonian", "model/released", "weights"),
@@ -77,8 +78,8 @@ CORE_PACKAGES = {"numpy", "click", "gemmi", "moyopy", "tqdm"}
 LAZY_PACKAGES = {
     "onnxruntime": {"bandrt.engine.onnx.library"},
     "cuda": {"bandrt.engine.plan.cuda_device"},
-    "matplotlib": {"bandrt.bands.plot", "bandrt.spectra.plot", "bandrt.spectra.zone"},
-    "pymatgen": {"bandrt.bands.pymatgen", "bandrt.spectra.pymatgen"},
+    "matplotlib": {"bandrt.bands.figures", "bandrt.spectra.zone"},
+    "pymatgen": {"bandrt.computed.vasprun", "bandrt.bands.pymatgen", "bandrt.spectra.pymatgen"},
     "ase": {"bandrt.sources.ase_files"},
     "backports": {"bandrt.readers.zstandard"},
     "h5py": {"bandrt.results.convert.hdf5"},

@@ -22,6 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import bandrt
+from bandrt.computed.around_fermi import select_bands
+from bandrt.computed.documents import BandDocument
+from bandrt.computed.lines import document_crystal
 from bandrt.crystal import Crystal
 from bandrt.domain import OPEN_D_SHELL
 from bandrt.errors import InputError
@@ -29,10 +32,8 @@ from bandrt.machine.versions import package_versions
 from bandrt.spectra.crystal_hamiltonian import CrystalHamiltonian
 from bandrt.spectra.masses import HBAR2_OVER_M
 from bandrt_train.data.dataset import SplitRule
-from bandrt_train.data.documents import BandDocument
 from bandrt_train.data.hamiltonian.bands import LAST_AND_NEXT
 from bandrt_train.data.sources.folders import find_documents
-from bandrt_train.data.targets import document_crystal, select_bands
 from bandrt_train.tables import element_properties
 
 Floats = NDArray[np.float64]

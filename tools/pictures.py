@@ -2,7 +2,8 @@
 
 The first is the crystal whose error is the median of the test split, predicted and by DFT: neither the best nor the worst. The
 second is a shortlist: the example crystals whose predicted gap lies nearest to 1.5 eV. The third is MgO by the engine `accurate`:
-bands along a path, with the density of states beside them.
+bands along a path, with the density of states beside them. The others show what `bandrt plot` makes, a page and
+bands over DFT, and how errors fall with the number of training crystals.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import bandrt
-from bandrt.bands.plot import branches, pretty_formula, tick_texts, ticks
+from bandrt.bands.branches import branches, ticks
+from bandrt.bands.lettering import pretty_formula, tick_texts
+from bandrt.bands.page import draw_page
+from bandrt.bands.reference import onto_path
+from bandrt.computed.by_id import documents_of
 from bandrt.predict import band_structure
 from bandrt.sources import find
 from bandrt.spectra.bands import bands_along
@@ -43,6 +48,10 @@ def main() -> None:
     with bandrt.load("fast", threads=1) as engine:
         for name, figure in (("predicted-beside-dft", predicted_beside_dft(engine)), ("shortlist", shortlist(engine))):
             figure.savefig(IMAGES / f"{name}.png", dpi=130, metadata={"Description": captions(figure)})
+        for name, figure in (("page-of-crystals", page_of_crystals(engine)), ("over-dft", over_dft(engine))):
+            figure.savefig(IMAGES / f"{name}.png", dpi=100, metadata={"Description": captions(figure)})
+    figure = learning_curve()
+    figure.savefig(IMAGES / "learning-curve.png", dpi=100, metadata={"Description": captions(figure)})
     with bandrt.load("accurate", threads=1) as engine:
         figure = magnesia(engine)
         figure.savefig(IMAGES / "magnesia.png", dpi=130, metadata={"Description": captions(figure)})
@@ -101,10 +110,52 @@ def shortlist(engine: bandrt.Engine) -> Figure:
     return figure
 
 
+def page_of_crystals(engine: bandrt.Engine) -> Figure:
+    """Four of the examples, a metal among them."""
+    names = ("AlAs_mp-2172.cif", "MgO_mp-1265.vasp", "MoS2_mp-2815.vasp", "CuAu_mp-522.vasp")
+    found = engine.predict([ROOT / "examples" / "crystals" / name for name in names])
+    bands = [one.band_structure for one in found if isinstance(one, bandrt.Prediction)]
+    figure: Figure = draw_page(bands, names=[name.partition(".")[0] for name in names], columns=2, zero="vbm")
+    return figure
+
+
+def over_dft(engine: bandrt.Engine) -> Figure:
+    """AlAs over its label."""
+    [found] = engine.predict([ROOT / "examples" / "crystals" / "AlAs_mp-2172.cif"])
+    assert isinstance(found, bandrt.Prediction)
+    document = documents_of(ROOT / "train" / "labels", ["mp-2172"])["mp-2172"]
+    bands = found.band_structure
+    figure: Figure = draw_page([bands], references=[onto_path(document, bands)], names=["AlAs_mp-2172"])
+    return figure
+
+
 def magnesia(engine: bandrt.Engine) -> Figure:
     """Bands of MgO, with the density of states by element."""
     found = engine.hamiltonian(ROOT / "examples" / "crystals" / "MgO_mp-1265.vasp")
     figure: Figure = draw_bands([bands_along(found, "G-X-W-K-G|U-L")], [density_of_states(found)])
+    return figure
+
+
+def learning_curve() -> Figure:
+    """Errors of the variant `paper` against the number of crystals that it learned from."""
+    stored = json.loads((ROOT / "train" / "results" / "learning-curve.json").read_text(encoding="utf-8"))
+    numbers = [one["n_crystals"] for one in stored["curve"]]
+    figure = Figure(figsize=(6.0, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    for kind, color in (("nonmetal", "#0072B2"), ("metal", PREDICTED)):
+        errors = [one["test"][kind]["energy_mae_ev"] for one in stored["curve"]]
+        axes.plot(numbers, errors, "o-", color=color, label=f"{kind}s".replace("nonm", "non-m"))
+    axes.axhline(
+        stored["training mean"]["total"]["energy_mae_ev"], color="#888888", linestyle="--", label="mean of the training crystals"
+    )
+    axes.set(xscale="log", xlabel="training crystals", ylabel="mean error of energies (eV)", ylim=(0.0, None))
+    axes.set_xticks(numbers, [f"{number:,}" for number in numbers], minor=False)
+    axes.minorticks_off()
+    axes.legend(frameon=False, fontsize=9)
+    best = min(one["test"]["total"]["energy_mae_ev"] for one in stored["curve"])
+    axes.set_title(
+        f"variant paper, {stored['data']['counts']['test']} test crystals: {best:.2f} eV at best", loc="left", fontsize=10
+    )
     return figure
 
 

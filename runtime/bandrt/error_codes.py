@@ -345,6 +345,78 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Compute more bands, or build the data set with a smaller --n-bands. A Hamiltonian has nine bands for each atom: predict"
         " such a crystal with an engine of another variant.",
     ),
+    # band structures that were computed elsewhere
+    ErrorCode(
+        "malformed",
+        "A document, a VASP run, a row of a table of gaps or an item of a data set file is not what it should be, or is damaged.",
+        "Read in the message what was found; write or download the data again.",
+    ),
+    ErrorCode(
+        "noncollinear",
+        "A VASP run has bands of spinors: it was made with LSORBIT or LNONCOLLINEAR.",
+        "Compute the bands without spin-orbit coupling.",
+    ),
+    ErrorCode(
+        "not-line-mode",
+        "A VASP run does not say which of its k-points lie on lines.",
+        "Compute the bands with a line-mode KPOINTS file, or put one that labels the ends of lines beside vasprun.xml.",
+    ),
+    ErrorCode(
+        "spin-polarised",
+        "The spin channels of a band structure differ.",
+        "Leave the crystal out: engines have bands without spin, and neither learn magnetic crystals nor are compared with them.",
+    ),
+    ErrorCode(
+        "fermi-level-conflict",
+        "The Fermi level of a document contradicts what it says of its occupied bands, or that it is an insulator.",
+        "Correct the Fermi level or the number of occupied bands in the document.",
+    ),
+    ErrorCode(
+        "no-structure",
+        "A band document holds no structure, and none lies beside it.",
+        "Put the structure into the document, or beside it in a file of the same name.",
+    ),
+    ErrorCode(
+        "not-primitive",
+        "Bands were computed for another lattice than that of the primitive cell.",
+        "Compute them for the primitive cell.",
+    ),
+    ErrorCode(
+        "structure-conflict",
+        "The structure beside a band document is not the crystal that the bands were computed for.",
+        "Put the right structure there.",
+    ),
+    ErrorCode(
+        "structure-ambiguous",
+        "The structure beside a band document can lie in the lattice of the bands in several ways, with other bands in each.",
+        "Use a document with its structure inside.",
+    ),
+    ErrorCode(
+        "no-reference",
+        "A file or folder of computed bands holds none of the crystals that are drawn.",
+        "Give documents the ids of the crystals, inside or as names of files; a single document goes with a single crystal.",
+    ),
+    ErrorCode(
+        "other-crystal",
+        "Computed bands are of another crystal than the predicted ones: formula, space group or lattice differ.",
+        "Name the bands of this crystal; the message says what differs.",
+    ),
+    ErrorCode(
+        "no-common-path",
+        "Computed bands lie on none of the segments of the path that predicted bands are drawn on.",
+        "Compute them along segments of that path, such as those that the message lists.",
+    ),
+    # figures
+    ErrorCode(
+        "unknown-segment",
+        "A segment was asked for that is not on the path of the crystal.",
+        "Take one of those that the message lists; `bandrt bands --path` computes bands along any other line.",
+    ),
+    ErrorCode(
+        "bad-style",
+        "A style of matplotlib is neither the name of one nor a file of one.",
+        "Take one of the names in matplotlib.style.available, or a file of lines such as font.size: 9.",
+    ),
     # engines
     ErrorCode(
         "engine-not-found",

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from bandrt_train.data.documents import DocumentText
+from bandrt.computed.documents import DocumentText
 from tests.support.scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from bandrt_train.data.documents import BandDocument
+from bandrt.computed.documents import BandDocument
 from bandrt_train.data.sources.folders import find_documents
 
 

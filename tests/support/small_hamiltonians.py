@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bandrt.computed.documents import BandDocument
 from bandrt.crystal import Crystal
 from bandrt.elements import SYMBOLS
 from bandrt.hamiltonian.filling import KEPT, Filled
 from bandrt.kpaths.mesh import TIME_REVERSAL, Mesh, mesh
 from bandrt.recipe import MeshRecipe
-from bandrt_train.data.documents import BandDocument
 from bandrt_train.data.recipes import HAMILTONIAN_MESH
 from bandrt_train.model.hamiltonian import filling
 from bandrt_train.model.hamiltonian.config import HamiltonianConfig

@@ -18,7 +18,7 @@ pytest.importorskip("torch", reason="labels are read by the training package")
 from tools import label_masses
 from tools.label_masses import Line
 
-from bandrt_train.data.targets import document_crystal
+from bandrt.computed.lines import document_crystal
 
 ROOT = Path(__file__).resolve().parents[2]
 STORED = ROOT / "train" / "results" / "label-masses.json"

@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
     [
         ("predicted-beside-dft", "predicted_beside_dft", "fast"),
         ("shortlist", "shortlist", "fast"),
+        ("page-of-crystals", "page_of_crystals", "fast"),
+        ("over-dft", "over_dft", "fast"),
         ("magnesia", "magnesia", "accurate"),
     ],
 )
@@ -29,3 +31,9 @@ def test_a_picture_states_what_a_shipped_engine_predicts(name: str, draw: str, o
         stated = pictures.captions(getattr(pictures, draw)(engine))
     with Image.open(ROOT / "docs" / "images" / f"{name}.png") as picture:
         assert picture.text["Description"] == stated, "draw them again: python tools/pictures.py"
+
+
+def test_the_learning_curve_is_the_stored_one() -> None:
+    pictures = load_script(ROOT / "tools" / "pictures.py")
+    with Image.open(ROOT / "docs" / "images" / "learning-curve.png") as picture:
+        assert picture.text["Description"] == pictures.captions(pictures.learning_curve())

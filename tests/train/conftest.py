@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from bandrt.computed.documents import DocumentText
 from bandrt_train.data.builder import build_dataset
 from bandrt_train.data.dataset import Dataset
-from bandrt_train.data.documents import DocumentText
 from bandrt_train.data.gap_labels import METHOD, gap_targets
 from bandrt_train.data.sources.folders import find_documents
 from bandrt_train.data.writer import DatasetWriter

@@ -40,34 +40,9 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     # band data and data sets
     ErrorCode(
-        "malformed",
-        "A document, a VASP run, a row of a table of gaps or an item of a data set file is not what it should be, or is damaged.",
-        "Read in the message what was found; write or download the data again.",
-    ),
-    ErrorCode(
         "no-teacher",
         "A prediction to learn from was handed over to another engine, or its engine does not know how far it is off.",
         "Nothing, it is left out; to learn from both engines, make a run of each.",
-    ),
-    ErrorCode(
-        "noncollinear",
-        "A VASP run has bands of spinors: it was made with LSORBIT or LNONCOLLINEAR.",
-        "Compute the bands without spin-orbit coupling.",
-    ),
-    ErrorCode(
-        "not-line-mode",
-        "A VASP run does not say which of its k-points lie on lines.",
-        "Compute the bands with a line-mode KPOINTS file, or put one that labels the ends of lines beside vasprun.xml.",
-    ),
-    ErrorCode(
-        "spin-polarised",
-        "The spin channels of a band structure differ.",
-        "Leave the crystal out: the model has bands without spin, and magnetic crystals do not train it.",
-    ),
-    ErrorCode(
-        "fermi-level-conflict",
-        "The Fermi level of a document contradicts what it says of its occupied bands, or that it is an insulator.",
-        "Correct the Fermi level or the number of occupied bands in the document.",
     ),
     ErrorCode(
         "electrons-unknown",
@@ -83,26 +58,6 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "bad-fold",
         "A fold that there is not was named.",
         "Take two folds or more, and count them from 0.",
-    ),
-    ErrorCode(
-        "no-structure",
-        "A band document holds no structure, and none lies beside it.",
-        "Put the structure into the document, or beside it in a file of the same name.",
-    ),
-    ErrorCode(
-        "not-primitive",
-        "Bands were computed for another lattice than that of the primitive cell.",
-        "Compute them for the primitive cell.",
-    ),
-    ErrorCode(
-        "structure-conflict",
-        "The structure beside a band document is not the crystal that the bands were computed for.",
-        "Put the right structure there.",
-    ),
-    ErrorCode(
-        "structure-ambiguous",
-        "The structure beside a band document can lie in the lattice of the bands in several ways, with other bands in each.",
-        "Use a document with its structure inside.",
     ),
     ErrorCode(
         "symmetry-conflict",

@@ -6,9 +6,10 @@ are numbered by energy at each k-point, so a band structure's bands never cross;
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -206,23 +207,38 @@ class BandStructure:
             "path": f"{self.scheme}, {self.energies.shape[1]} k-points",
         }
 
-    def plot(self, ax: Any = None, *, name: str = "", full_walk: bool = False) -> Any:
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        name: str = "",
+        full_walk: bool = False,
+        ymin: float | None = None,
+        ymax: float | None = None,
+        zero: Literal["midgap", "vbm", "efermi"] | None = None,
+        segments: Sequence[str] = (),
+    ) -> Any:
         """Draw it on axes of matplotlib, which are returned; on new ones if none are given.
 
         Args:
             ax: the axes to draw on; None makes a figure with ``pyplot``.
             name: shown beside the formula, usually the id.
             full_walk: draw segments as often as the walk passes them.
+            ymin: eV, the lowest energy shown; what is there for None.
+            ymax: eV, the highest.
+            zero: what energies are counted from: the highest filled one (``vbm``), ``midgap``, or the level that a band structure
+                calls `efermi`, which is that of every metal; as they are for None.
+            segments: draw these alone, such as ``G-X``.
 
         Raises:
-            ArgumentError: ``bad-argument`` for what is no axes, text, or yes or no.
+            ArgumentError: ``bad-argument``, such as for what is no axes, text, or yes or no.
+            UsageError: ``unknown-label``, ``bad-path``, or ``unknown-segment`` for what is not on the path.
             MissingPackageError: matplotlib is not installed.
         """
         from bandrt.bands.plot import plot
 
         check_kind("name", name, str)
-        check_kind("full_walk", full_walk, bool)
-        return plot(self, ax, name=name, full_walk=full_walk)
+        return plot(self, ax, name=name, full_walk=full_walk, ymin=ymin, ymax=ymax, zero=zero, segments=segments)
 
     def to_pymatgen(self) -> Any:
         """Convert to a pymatgen ``BandStructureSymmLine`` that keeps every branch and label and agrees on gap and metal.

@@ -8,7 +8,9 @@ from typing import Any
 import click
 
 from bandrt.bands.on_path import BandEdge
+from bandrt.bands.view import Zero
 from bandrt.cli import one_crystal, options
+from bandrt.cli.figure_options import look_options, zero_option
 from bandrt.spectra.bands import SampledBands, bands_along, bands_at
 from bandrt.spectra.crystal_hamiltonian import verdict
 from bandrt.spectra.dos import density_of_states
@@ -34,6 +36,8 @@ from bandrt.spectra.zone import draw_zone
 @click.option("--with-dos", is_flag=True, help="The density of states beside bands, in a figure.")
 @click.option("--zone", is_flag=True, help="Draw the Brillouin zone with the path in it, in the place of bands.")
 @one_crystal.energies_option("of a figure")
+@zero_option()
+@look_options()
 @one_crystal.engine_options()
 @options.out("File to write: *.json, *.csv, or *.png, *.svg, *.pdf; without, what is found is told alone.")
 @options.overwrite("Replace the file if it is there already.")
@@ -48,6 +52,11 @@ def command(
     with_dos: bool,
     zone: bool,
     window: str | None,
+    zero: Zero | None,
+    style: str | None,
+    dpi: float | None,
+    width: float | None,
+    height: float | None,
     engine: Path,
     no_hand_over: bool,
     threads: int | None,
@@ -73,13 +82,16 @@ def command(
     """
     if kpoints is not None and path is not None:
         raise click.UsageError("--kpoints and --path are two ways to say where; choose one")
-    kind, shown = one_crystal.checked_out(out, overwrite=overwrite), one_crystal.energies(window)
+    look = {"zero": zero, "style": style, "dpi": dpi, "width": width, "height": height}
+    kind, shown = one_crystal.checked_out(out, overwrite=overwrite, look=look), one_crystal.energies(window)
     if kpoints is not None and kind not in ("", "json", "csv"):
         raise click.UsageError("a figure needs a path; give --path, or write *.json or *.csv")
     if (with_dos or zone) and kind in ("", "json", "csv"):
         raise click.UsageError("--with-dos and --zone are for figures; `bandrt dos` writes densities of states")
     if with_dos and zone:
         raise click.UsageError("--with-dos and --zone make two figures; choose one")
+    if zone and (zero or width or height):
+        raise click.UsageError("--zero, --width and --height are for figures of bands, not for --zone")
     if original_cell and kind not in ("", "json", "csv"):
         raise click.UsageError("--original-cell says in which cell k-points are told, and a figure tells none; leave it out")
     points = None if kpoints is None else read_kpoints(kpoints)
@@ -93,9 +105,11 @@ def command(
         if zone:
             return draw_zone(bands.crystal, bands)
         beside = [density_of_states(found)] if with_dos else []
-        return draw_bands([bands], beside, names=[name], window=shown, full_walk=path is not None)
+        return draw_bands(
+            [bands], beside, names=[name], window=shown, zero=zero, full_walk=path is not None, width=width, height=height
+        )
 
-    one_crystal.write(out, kind, document=bands.as_dict, table=lambda: bands_table(bands), figure=figure)
+    one_crystal.write(out, kind, document=bands.as_dict, table=lambda: bands_table(bands), figure=figure, style=style, dpi=dpi)
     one_crystal.tell(found, bands.summary(), _lines(bands), out=out, as_json=as_json)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from bandrt.cli import one_crystal, options
+from bandrt.cli.figure_options import look_options
 from bandrt.spectra.crystal_hamiltonian import verdict
 from bandrt.spectra.dos import LEAST_STEP_EV, MOST_EV, STEP_EV, WINDOW_EV, DensityOfStates, density_of_states
 from bandrt.spectra.mesh import DENSITY, MAX_DENSITY, MAX_POINTS
@@ -31,6 +32,7 @@ PARTS = ("element", "shell", "total")
     "--smearing", type=options.Number(LEAST_STEP_EV, MOST_EV), help="Standard deviation of a Gaussian to spread it by, eV."
 )
 @click.option("--by", type=click.Choice(PARTS), default=PARTS[0], show_default=True, help="Parts of a figure.")
+@look_options()
 @one_crystal.engine_options()
 @options.out("File to write: *.json, *.csv, or *.png, *.svg, *.pdf; without, what is found is told alone.")
 @options.overwrite("Replace the file if it is there already.")
@@ -44,6 +46,10 @@ def command(
     step: float,
     smearing: float | None,
     by: str,
+    style: str | None,
+    dpi: float | None,
+    width: float | None,
+    height: float | None,
     engine: Path,
     no_hand_over: bool,
     threads: int | None,
@@ -67,14 +73,15 @@ def command(
 
     Exit codes: 0 done, 1 stopped by an error, 2 wrong usage.
     """
-    kind, shown = one_crystal.checked_out(out, overwrite=overwrite), one_crystal.energies(window)
+    look = {"style": style, "dpi": dpi, "width": width, "height": height}
+    kind, shown = one_crystal.checked_out(out, overwrite=overwrite, look=look), one_crystal.energies(window)
     found, name = one_crystal.hamiltonian(source, id, engine, threads, no_hand_over=no_hand_over)
     dos = density_of_states(found, mesh=mesh or None, density=density, window=shown or WINDOW_EV, step=step)
     if smearing is not None:
         dos = dos.smeared(smearing)
     one_crystal.write(
         out, kind, document=dos.as_dict, table=lambda: dos_table(dos),
-        figure=lambda: draw_dos(dos, by=by, window=shown, name=name),
+        figure=lambda: draw_dos(dos, by=by, window=shown, name=name, width=width, height=height), style=style, dpi=dpi,
     )  # fmt: skip
     one_crystal.tell(found, dos.summary(), _lines(dos), out=out, as_json=as_json)
 

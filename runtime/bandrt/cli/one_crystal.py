@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 import bandrt
-from bandrt.bands.plot import FIGURE_FORMATS, require_matplotlib, save_figure
+from bandrt.bands.figures import FIGURE_FORMATS, check_style, require_matplotlib, save_figure, styled
 from bandrt.cli import options, say_done
 from bandrt.cli.options import Command
 from bandrt.errors import UsageError
@@ -88,13 +88,22 @@ def _crystal(source: Path, id: str | None) -> tuple[Any, str]:
     raise UsageError("which-crystal", f"{source}: holds no crystal {shortened(id, 80)}; it holds {named}")
 
 
-def checked_out(out: Path | None, *, overwrite: bool) -> str:
+def checked_out(out: Path | None, *, overwrite: bool, look: Mapping[str, object] | None = None) -> str:
     """The format of the file that is asked for, found out before the work: ``json``, ``csv``, or one of figures; empty for none.
+
+    Args:
+        out: the file.
+        overwrite: whether it may replace one.
+        look: options that only figures have, by name; None for those that are not given.
 
     Raises:
         OutputError: it cannot be written.
+        UsageError: ``bad-style``.
         MissingPackageError: matplotlib is not installed.
     """
+    given = [f"--{name}" for name, value in (look or {}).items() if value is not None]
+    if given and (out is None or out.suffix.removeprefix(".").lower() not in FIGURE_FORMATS):
+        raise click.UsageError(f"{', '.join(given)}: of figures, which -o names: *.{', *.'.join(FIGURE_FORMATS)}")
     if out is None:
         return ""
     kind = out.suffix.removeprefix(".").lower()
@@ -103,6 +112,7 @@ def checked_out(out: Path | None, *, overwrite: bool) -> str:
         raise click.UsageError(f"{out}: files are {', '.join(f'*.{one}' for one in known)}")
     if kind in FIGURE_FORMATS:
         require_matplotlib(what="drawing a figure")
+        check_style((look or {}).get("style"))
     check_file(out, overwrite=overwrite)
     return kind
 
@@ -127,6 +137,8 @@ def write(
     document: Callable[[], dict[str, Any]],
     table: Callable[[], Iterable[str]],
     figure: Callable[[], Any],
+    style: str | None = None,
+    dpi: float | None = None,
 ) -> None:
     """Write what is found, if a file is asked for.
 
@@ -136,6 +148,8 @@ def write(
         document: makes what is written as JSON.
         table: makes the lines of a table.
         figure: makes a figure.
+        style: of a figure, see `bandrt.bands.figures.styled`.
+        dpi: of a figure, pixels per inch.
     """
     if out is None:
         return
@@ -147,7 +161,8 @@ def write(
         with replaced(out) as file:
             file.writelines(table())
     else:
-        save_figure(figure(), out)
+        with styled(style):
+            save_figure(figure(), out, dpi=dpi)
 
 
 def tell(found: CrystalHamiltonian, summary: Mapping[str, Any], lines: Iterable[str], *, out: Path | None, as_json: bool) -> None:

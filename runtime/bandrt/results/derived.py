@@ -9,7 +9,7 @@ import gzip
 from collections.abc import Mapping
 from pathlib import Path
 
-from bandrt.bands.plot import CREATOR, FIGURE_FORMATS
+from bandrt.bands.figures import CREATOR, FIGURE_FORMATS
 from bandrt.errors import OutputInTheWayError
 
 CONVERTED_BY = "converted_by"

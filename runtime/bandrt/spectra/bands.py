@@ -13,11 +13,12 @@ from bandrt.bands.band_structure import DEGENERACY_EV
 from bandrt.bands.on_path import BandEdge, labelled_points
 from bandrt.crystal import Crystal
 from bandrt.kpaths.path import KPath
+from bandrt.kpaths.spelling import parse_path
 from bandrt.manifest import ZERO_GAP_EV, BandRule
 from bandrt.quoting import shortened
 from bandrt.spectra.crystal_hamiltonian import CrystalHamiltonian, checked_kpoints
 from bandrt.spectra.documents import bands_document
-from bandrt.spectra.kpoints import KLines, lines_between, parse_path
+from bandrt.spectra.kpoints import KLines, lines_between
 from bandrt.spectra.pymatgen import band_structure
 
 Floats = NDArray[np.float64]
@@ -187,7 +188,7 @@ def bands_along(
     lines: KPath | KLines = kpath
     if path is not None:
         check_kind("path", path, str)
-        lines = lines_between(parse_path(path, kpath), kpath, hamiltonian.cell)
+        lines = lines_between(parse_path(path, kpath.labels), kpath, hamiltonian.cell)
     return _sampled(hamiltonian, lines, n_bands, original_cell)
 
 

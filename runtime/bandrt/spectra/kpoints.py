@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.errors import BandrtError, UsageError
+from bandrt.errors import BandrtError
 from bandrt.files import require_there
 from bandrt.kpaths.path import KPath
 from bandrt.limits import MAX_KPOINTS, MAX_KPOINTS_BYTES
@@ -24,7 +22,6 @@ POINTS_PER_ANGSTROM = 60.0
 """k-points per 1/Å of a path: about 250 on that of a small crystal."""
 LEAST_STEPS = 10
 """Of a segment."""
-GAMMA = ("Γ", "G", "GAMMA", "\\GAMMA")
 _SAME_PLACE = 1e-6
 
 
@@ -109,43 +106,6 @@ def _checked(points: Any, path: Path) -> Floats:
     return np.array(points, np.float64)
 
 
-def parse_path(text: str, kpath: KPath) -> list[list[str]]:
-    """Understand a path such as ``G-X-W|U-L`` or ``GXW|UL`` by the labels of a crystal's k-path: lines of labels.
-
-    ``G`` and ``Gamma`` stand for Γ; subscripts may be written without their line, ``X1`` for ``X_1``.
-
-    Raises:
-        UsageError: ``unknown-label``, with those that there are; ``bad-path`` for a line of fewer than two labels, or two
-            equal ones in a row.
-    """
-    known: dict[str, str] = {}
-    for label in dict.fromkeys(kpath.labels):
-        known[label.upper()] = label
-        known.setdefault(label.replace("_", "").upper(), label)
-    if "Γ" in kpath.labels:
-        known |= {name: "Γ" for name in GAMMA if name not in known}
-    spelled = re.compile("|".join(re.escape(name) for name in sorted(known, key=len, reverse=True)))
-    lines = []
-    for part in re.split(r"[|,]", text):
-        words = [word for word in re.split(r"[-–\s]+", part.strip()) if word]
-        labels: list[str] = []
-        for word in words:
-            rest = word.upper()
-            while rest:
-                found = spelled.match(rest)
-                if found is None:
-                    raise UsageError(
-                        "unknown-label",
-                        f"path {quoted(text)}: {quoted(word)}; this crystal has {' '.join(dict.fromkeys(kpath.labels))}",
-                    )
-                labels.append(known[found[0]])
-                rest = rest[found.end() :]
-        if len(labels) < 2 or any(a == b for a, b in pairwise(labels)):
-            raise UsageError("bad-path", f"path {quoted(text)}: a line goes from one label to another, such as G-X-W")
-        lines.append(labels)
-    return lines
-
-
 def lines_between(
     lines: list[list[str]], kpath: KPath, cell: StandardCell, *, spacing: float = 1.0 / POINTS_PER_ANGSTROM
 ) -> KLines:
@@ -155,7 +115,7 @@ def lines_between(
     the nearest place of the next; of equally near ones to that which the k-path passes, else to the first.
 
     Args:
-        lines: from `parse_path`.
+        lines: from `bandrt.kpaths.spelling.parse_path`.
         kpath: of the crystal.
         cell: the crystal.
         spacing: 1/Å between two points, or less.

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.arguments import not_allowed
+from bandrt.bands.figures import look, require_matplotlib
+from bandrt.bands.lettering import pretty_label
 from bandrt.bands.on_path import segments
-from bandrt.bands.plot import pretty_label, require_matplotlib
 from bandrt.crystal import Crystal
 from bandrt.kpaths.brillouin_zone import brillouin_zone, reduced_superbase, vertex_map
 
 Floats = NDArray[np.float64]
-_INK, _FAINT, _PATH = "#222222", "#8A8A8A", "#D55E00"
+_FAINT, _PATH = "#8A8A8A", "#D55E00"
 _SAME = 1e-6
 _ELEVATION, _AZIMUTH = 16.0, 28.0
 _BESIDE = 0.09
@@ -107,12 +108,13 @@ def _draw_path(ax: Any, crystal: Crystal, path: Any) -> None:
             named.append((label, place))
     gap = _BESIDE * _farthest(named)
     middle = np.mean([place for _, place in named], axis=0)
+    ink, paper = look().ink, look().paper
     for label, place in named:
         outward = place if np.linalg.norm(place) > _SAME else -middle
         size = float(np.linalg.norm(outward)) or 1.0
         ax.plot(*place[:, None], "o", color=_PATH, markersize=4.0)
-        text = ax.text(*(place + gap / size * outward), pretty_label(label), fontsize=11, color=_INK, ha="center", va="center")
-        text.set(zorder=9, path_effects=[withStroke(linewidth=2.5, foreground="white")])
+        text = ax.text(*(place + gap / size * outward), pretty_label(label), fontsize=11, color=ink, ha="center", va="center")
+        text.set(zorder=9, path_effects=[withStroke(linewidth=2.5, foreground=paper)])
 
 
 def _farthest(named: Sequence[tuple[str, Floats]]) -> float:

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from bandrt.bands.band_structure import BandStructure
-from bandrt.bands.plot import branches, draw, plot, pretty_formula, pretty_label, pretty_space_group, save, ticks
+from bandrt.bands.branches import branches, edge_places, ticks
+from bandrt.bands.lettering import pretty_formula, pretty_label, pretty_space_group
+from bandrt.bands.on_path import BandEdge
+from bandrt.bands.plot import draw, plot, save
 from bandrt.crystal import Crystal
 from bandrt.errors import ArgumentError, MissingPackageError
 from bandrt.features import featurize_crystal
@@ -124,6 +127,20 @@ def test_side_by_side_no_text_stands_on_another_or_leaves_its_axes(columns: int,
             assert frame.x0 - 1 <= text.x0 < text.x1 <= frame.x1 + 1
         names = [label.get_window_extent(renderer) for label in axes.get_xticklabels()]
         assert not any(one.overlaps(other) for one, other in pairwise(names))
+
+
+def test_an_edge_of_another_pass_over_a_line_is_marked_where_that_is_drawn() -> None:
+    bands = bands_of(TRICLINIC)
+    drawn = branches(bands)
+    for index in range(len(bands.frac_kpoints)):
+        edge = BandEdge(0.0, index, (0.0, 0.0, 0.0), None)
+        found = edge_places(bands, drawn, edge)
+        assert found
+        for place in found:
+            branch = next(one for one in drawn if one.distance[0] <= place <= one.distance[-1])
+            fractional = [np.interp(place, branch.distance, bands.frac_kpoints[branch.kpoints, axis]) for axis in range(3)]
+            at_end = np.isclose(place, [branch.distance[0], branch.distance[-1]]).any()
+            assert at_end or np.allclose(fractional, bands.frac_kpoints[index], atol=1e-6)
 
 
 def test_a_metal_shows_its_fermi_level_and_no_edges() -> None:

@@ -407,7 +407,7 @@ def test_many_figures_have_to_be_asked_for(predicted_out: Path, capsys: Captured
     pytest.importorskip("matplotlib")
     monkeypatch.setattr("bandrt.cli.plot.UNASKED", 1)
     assert run(["plot", str(predicted_out), "*a*"]) == 2
-    assert "2 figures; add --all" in capsys.readouterr().err
+    assert "2 crystals; add --all" in capsys.readouterr().err
     assert run(["plot", str(predicted_out), "*a*", "--all"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
 
@@ -425,7 +425,7 @@ def test_where_nothing_can_be_written_is_said_before_the_work(
     def works(*_: object, **__: object) -> None:
         pytest.fail("it worked")
 
-    monkeypatch.setattr("bandrt.cli.plot.save", works)
+    monkeypatch.setattr("bandrt.cli.plot.draw", works)
     monkeypatch.setattr("bandrt.cli.convert.convert", works)
     blocked = predicted_out / "summary.csv" / name
     assert run([command[0], str(predicted_out), *command[1:], "-o", str(blocked)]) == 1

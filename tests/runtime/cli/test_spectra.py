@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import bandrt
-from bandrt.bands.plot import CREATOR
+from bandrt.bands.figures import CREATOR
 from bandrt.cli import run
 from bandrt.spectra.bands import bands_along
 
@@ -168,3 +168,24 @@ def test_nothing_is_replaced_unasked(command: str, magnesia: str, tmp_path: Path
     more = ["--mesh", "2", "2", "2"] if command == "dos" else ["--path", "GX"]
     assert run([command, magnesia, "-o", str(out), "--overwrite", *more]) == 0
     assert json.loads(out.read_text(encoding="utf-8"))["efermi"] == pytest.approx(0.0, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["bands", "--style", "ggplot"], "--style: of figures"),
+        (["dos", "--dpi", "100", "-o", "x.json"], "--dpi: of figures"),
+        (["bands", "--zero", "vbm", "-o", "x.csv"], "--zero: of figures"),
+        (["bands", "--zone", "--width", "5", "-o", "x.png"], "not for --zone"),
+        (["dos", "--style", "ggplt", "-o", "x.png"], "[bad-style]"),
+    ],
+    ids=str,
+)
+def test_what_only_figures_have_is_refused_elsewhere_and_before_the_work(
+    arguments: list[str], words: str, magnesia: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("bandrt.cli.one_crystal.hamiltonian", lambda *_, **__: pytest.fail("it worked"))
+    assert run([arguments[0], magnesia, *arguments[1:]]) == 2
+    assert words in capsys.readouterr().err

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from bandrt.bands.band_structure import BandStructure
-from bandrt.bands.plot import FIGURE_FORMATS, save
+from bandrt.bands.figures import FIGURE_FORMATS
+from bandrt.bands.plot import save
 from bandrt.crystal import Crystal
 from bandrt.errors import ArgumentError, OutputError
 from bandrt.manifest import BandRule

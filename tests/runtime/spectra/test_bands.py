@@ -12,10 +12,11 @@ import bandrt
 from bandrt.bands.on_path import segments
 from bandrt.crystal import Crystal
 from bandrt.errors import ArgumentError, BandrtError, UsageError
+from bandrt.kpaths.spelling import parse_path
 from bandrt.spectra import kpoints
 from bandrt.spectra.bands import bands_along, bands_at
 from bandrt.spectra.crystal_hamiltonian import CrystalHamiltonian
-from bandrt.spectra.kpoints import parse_path, read_kpoints
+from bandrt.spectra.kpoints import read_kpoints
 from bandrt.spectra.tables import bands_table
 from tests.support.pencil_hamiltonians import cubic_band, cubic_hamiltonian
 
@@ -56,7 +57,7 @@ def test_bands_at_labels_are_those_of_the_full_path(magnesia: CrystalHamiltonian
     ],
 )
 def test_paths_are_written_in_several_ways(text: str, expected: list[list[str]], magnesia: CrystalHamiltonian) -> None:
-    assert parse_path(text, magnesia.kpath) == expected
+    assert parse_path(text, magnesia.kpath.labels) == expected
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bandrt.bands.plot import CREATOR, save_figure
+from bandrt.bands.branches import branches
+from bandrt.bands.figures import CREATOR, save_figure
+from bandrt.bands.over import plot_over
+from bandrt.bands.reference import compared, same_path
 from bandrt.crystal import Crystal
 from bandrt.errors import ArgumentError
 from bandrt.kpaths import kpath_of
 from bandrt.spectra.bands import SampledBands, bands_along
 from bandrt.spectra.crystal_hamiltonian import CrystalHamiltonian
 from bandrt.spectra.dos import DensityOfStates, density_of_states
-from bandrt.spectra.plot import draw_bands, draw_dos, energy_range, mean_error, plot_dos, plot_over
+from bandrt.spectra.plot import draw_bands, draw_dos, energy_range, plot_dos
 from bandrt.spectra.zone import draw_zone, plot_zone, zone_edges
 from bandrt.symmetry.standard_cell import standardize
 from tests.support.figure_texts import first_line
@@ -97,6 +100,16 @@ def test_a_short_name_stands_beside_the_title(bands: SampledBands, dos: DensityO
     assert figure.axes[0].get_title(loc="right") == "MgO_mp-1265.vasp"
 
 
+def test_bands_and_density_are_counted_from_one_zero(bands: SampledBands, dos: DensityOfStates) -> None:
+    figure = draw_bands([bands], [dos], zero="vbm")
+    beside = figure.axes[1]
+    [total] = [line for line in beside.lines if line.get_label() == "total"]
+    assert bands.vbm is not None
+    assert total.get_ydata() == pytest.approx(dos.energies - bands.vbm.energy)
+    assert figure.axes[0].get_ylim() == beside.get_ylim() == pytest.approx((-6.0, bands.band_gap + 6.0))
+    assert figure.axes[0].get_ylabel() == "energy from VBM (eV)"
+
+
 def test_figures_are_written_with_their_maker(tmp_path: Path, dos: DensityOfStates) -> None:
     for kind in ("png", "svg"):
         save_figure(draw_dos(dos), tmp_path / f"a.{kind}")
@@ -113,7 +126,7 @@ def test_the_error_is_written_over_bands_of_both(bands: SampledBands) -> None:
     fewer = dataclasses.replace(
         shifted, energies=shifted.energies[4:10], rule=dataclasses.replace(bands.rule, n_bands=6, n_valence=3), first_band=4
     )
-    assert mean_error(bands, fewer) == pytest.approx(0.25)
+    assert compared(bands, same_path(fewer, bands), branches(bands)).error_ev == pytest.approx(0.25)
 
 
 def test_bands_of_other_k_points_are_not_compared(bands: SampledBands, magnesia: CrystalHamiltonian) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bandrt.computed.documents import DocumentText
 from bandrt_train.data.dataset import Dataset
-from bandrt_train.data.documents import DocumentText
 from bandrt_train.fit.run import fit
 from tests.support.network import spoken_to
 from tests.support.small_fits import CONFIG

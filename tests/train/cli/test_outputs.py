@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from bandrt.cli import run
+from bandrt.computed.documents import DocumentText
 from bandrt.engine import SHIPPED_ENGINES
 from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.data.dataset import Dataset
-from bandrt_train.data.documents import DocumentText
 from bandrt_train.fit.run import fit
 from tests.support.small_fits import CONFIG
 

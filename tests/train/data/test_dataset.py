@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bandrt.computed.documents import DocumentText, parse_document
+from bandrt.computed.lines import document_crystal
 from bandrt.errors import InputError, ManifestError, OutputError
 from bandrt.features import featurize_crystal
 from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_train.data.builder import build_dataset, make_entry
 from bandrt_train.data.dataset import SPLITS, Dataset, DatasetRecipe, Entry, SplitRule
-from bandrt_train.data.documents import DocumentText, parse_document
-from bandrt_train.data.targets import document_crystal
 from bandrt_train.data.writer import DatasetWriter
 from tests.support.band_documents import read_documents
 

@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from bandrt_train.data.documents import DocumentText, parse_document
+from bandrt.computed.documents import DocumentText, parse_document
 
 KEYS = {"id", "formula", "band_gap_ev", "is_metal_label", "n_electrons", "n_occupied", "method", "geometry", "structure"}
 

@@ -14,14 +14,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bandrt.computed.around_fermi import select_bands
+from bandrt.computed.documents import BandDocument, DocumentText, parse_document
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.kpaths import kpath_of
 from bandrt.manifest import BandRule
 from bandrt.recipe import KpathRecipe
 from bandrt.symmetry.standard_cell import StandardCell, standardize
-from bandrt_train.data.documents import BandDocument, DocumentText, parse_document
-from bandrt_train.data.targets import Targets, make_targets, round_trip_error, select_bands
+from bandrt_train.data.targets import Targets, make_targets, round_trip_error
 from tests.support.band_documents import read_documents
 
 RULE = BandRule()
@@ -190,8 +191,8 @@ def cosine_bands(document: BandDocument) -> tuple[BandDocument, Callable[[NDArra
 
 
 def test_bands_known_everywhere_come_out_right_on_our_path(label_texts: list[DocumentText]) -> None:
-    from bandrt_train.data.kmapping import map_kpoints
-    from bandrt_train.data.targets import computed_lines
+    from bandrt.computed.lines import computed_lines
+    from bandrt.computed.mapping import map_kpoints
 
     tried = one_of_each_symmetry(label_texts)
     assert len(tried) >= 14

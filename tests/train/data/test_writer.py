@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from bandrt.computed.documents import DocumentText
 from bandrt.errors import InputError, OutputError
 from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_train.data.builder import BuildReport, build_dataset
 from bandrt_train.data.dataset import ATOM_ARRAYS, Dataset, DatasetRecipe, SplitRule
-from bandrt_train.data.documents import DocumentText
 from bandrt_train.data.writer import DatasetWriter
 from tests.support.processes import DEADLINE_SECONDS, LEAVE_SECONDS, descendants, living, needs_proc, wait_until
 

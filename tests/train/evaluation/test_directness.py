@@ -12,11 +12,13 @@ import pytest
 from numpy.typing import NDArray
 
 from bandrt.bands.band_structure import DEGENERACY_EV, BandStructure
+from bandrt.computed.around_fermi import select_bands
+from bandrt.computed.documents import DocumentText
+from bandrt.computed.lines import document_crystal
 from bandrt.manifest import BandRule
-from bandrt_train.data.documents import DocumentText
 from bandrt_train.data.hamiltonian.bands import LAST_AND_NEXT
 from bandrt_train.data.sources.folders import find_documents
-from bandrt_train.data.targets import MappingReport, Targets, document_crystal, select_bands
+from bandrt_train.data.targets import MappingReport, Targets
 from bandrt_train.evaluation.directness import SAME_EV, TRUSTED_EV, decided_by_tolerance, edges
 from bandrt_train.evaluation.metrics import Predicted, average, crystal_errors
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from bandrt.computed.documents import DocumentText
 from bandrt.manifest import BandRule, Manifest, TrainingDomain
 from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_export.dense.bandformer import DenseBandformer
 from bandrt_train.checkpoint import save_checkpoint
 from bandrt_train.data.builder import build_dataset
 from bandrt_train.data.dataset import Dataset, DatasetRecipe
-from bandrt_train.data.documents import DocumentText
 from bandrt_train.evaluation import predictions
 from bandrt_train.evaluation.predictions import predict_entries
 from bandrt_train.model.bandformer import Bandformer, build_model

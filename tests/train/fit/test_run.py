@@ -13,6 +13,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from bandrt.computed.documents import DocumentText
 from bandrt.elements import SYMBOLS
 from bandrt.errors import ArgumentError, OutputError, OutputInTheWayError
 from bandrt.recipe import KpathRecipe, Recipe
@@ -20,7 +21,6 @@ from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.cli.group import group
 from bandrt_train.data.builder import build_dataset
 from bandrt_train.data.dataset import Dataset, DatasetRecipe, SplitRule
-from bandrt_train.data.documents import DocumentText
 from bandrt_train.data.writer import DatasetWriter
 from bandrt_train.evaluation.errors import EvaluationError
 from bandrt_train.evaluation.metrics import choose_metal_tolerance, evaluate

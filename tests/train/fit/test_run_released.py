@@ -12,6 +12,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from bandrt.computed.documents import DocumentText
 from bandrt.manifest import BandRule, TrainingDomain
 from bandrt.recipe import GraphRecipe, KpathRecipe
 from bandrt_export.onnx import export_onnx
@@ -21,7 +22,6 @@ from bandrt_train.checkpoint import CheckpointError, load_checkpoint, load_check
 from bandrt_train.cli.group import group
 from bandrt_train.data.builder import build_dataset
 from bandrt_train.data.dataset import Dataset
-from bandrt_train.data.documents import DocumentText
 from bandrt_train.data.gap_labels import METHOD, gap_targets
 from bandrt_train.data.recipes import default_recipe, unmet
 from bandrt_train.data.writer import DatasetWriter

@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from bandrt.bands.band_structure import in_order
+from bandrt.computed.documents import DocumentText
+from bandrt.computed.lines import document_crystal
 from bandrt.features import featurize_cell
 from bandrt.manifest import BandRule
 from bandrt.recipe import Recipe
 from bandrt.symmetry.standard_cell import standardize
-from bandrt_train.data.documents import DocumentText
-from bandrt_train.data.targets import document_crystal, make_targets
+from bandrt_train.data.targets import make_targets
 from bandrt_train.model.bandformer import build_model
 from bandrt_train.model.config import ConfigError, ModelConfig
 from bandrt_train.model.stride import Stride, computed_points, interpolation

@@ -64,7 +64,7 @@ def evaluate(
     from bandrt_train.evaluation.tables import text_table
 
     if out is not None:
-        from bandrt.bands.plot import require_matplotlib
+        from bandrt.bands.figures import require_matplotlib
 
         require_matplotlib(extra="train", what="the report of an evaluation")
         check_report_folder(out, overwrite=overwrite)

@@ -9,17 +9,19 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol, TypedDict, TypeVar, Unpack
 
+from bandrt.computed.documents import DocumentText
+from bandrt.computed.files import BandSource
+from bandrt.computed.lines import document_crystal
 from bandrt.errors import InputError, OutputInTheWayError
 from bandrt.features import Features, featurize_cell, featurize_crystal
 from bandrt.files import require_there
 from bandrt.run.workers import WorkerPool
 from bandrt.symmetry.standard_cell import standardize
 from bandrt_train.data.dataset import PART_SIZE, Dataset, DatasetRecipe, Entry, Refusal
-from bandrt_train.data.documents import DocumentText
 from bandrt_train.data.gap_labels import METHOD, find_gaps, gap_targets, parse_gap
-from bandrt_train.data.sources.folders import BandSource, count_documents, find_documents
+from bandrt_train.data.sources.folders import count_documents, find_documents
 from bandrt_train.data.sources.released_file import find_released, make_released_entry, released_featurization
-from bandrt_train.data.targets import Targets, document_crystal, make_targets
+from bandrt_train.data.targets import Targets, make_targets
 from bandrt_train.data.writer import DatasetWriter
 from bandrt_train.model.released.config import Conventions
 

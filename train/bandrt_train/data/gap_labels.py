@@ -19,12 +19,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bandrt.computed.documents import DocumentText
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.readers import read_cif
 from bandrt.sources.tables import csv_records
 from bandrt_train.data.dataset import Split, SplitRule
-from bandrt_train.data.documents import DocumentText
 from bandrt_train.data.targets import MappingReport, Targets
 
 COLUMNS = ("material_id", "cif", "band_gap_pbe_ev")

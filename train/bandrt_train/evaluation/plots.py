@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.bands.plot import branches, pretty_formula, pretty_label, ticks
+from bandrt.bands.branches import branches, ticks
+from bandrt.bands.lettering import pretty_formula, pretty_label
 from bandrt.predict import band_structure
 from bandrt_train.evaluation.breakdown import ELEMENT_ERRORS, by_element, quintiles
 from bandrt_train.evaluation.calibration import calibration

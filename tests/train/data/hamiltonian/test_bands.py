@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bandrt.computed.documents import BandDocument, DocumentText, parse_document
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
-from bandrt_train.data.documents import BandDocument, DocumentText, parse_document
 from bandrt_train.data.hamiltonian.bands import BandChoice, CountedBands, count_bands, read_bands
 from tests.support.small_hamiltonians import (
     ALUMINIUM,

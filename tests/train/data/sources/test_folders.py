@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bandrt.computed.documents import DocumentText, parse_document
 from bandrt.errors import InputError, NotFoundError
-from bandrt_train.data.documents import DocumentText, parse_document
 from bandrt_train.data.sources.folders import count_documents, find_documents
 from tests.support.band_documents import read_documents
 

@@ -15,12 +15,12 @@ import pytest
 from click.testing import CliRunner
 
 import bandrt_train.cli.download as download_cli
+from bandrt.computed.documents import DocumentText, parse_document
 from bandrt.errors import BandrtError, MissingPackageError, OutputInTheWayError, UsageError
 from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_train.cli.group import group
 from bandrt_train.data.builder import build_dataset
 from bandrt_train.data.dataset import DatasetRecipe
-from bandrt_train.data.documents import DocumentText, parse_document
 from bandrt_train.data.sources.folders import find_documents
 from bandrt_train.data.sources.materials_project import (
     MAX_FAILURES_IN_A_ROW,

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bandrt.computed.documents import DocumentText, parse_document
 from bandrt.errors import InputError
 from bandrt.recipe import KpathRecipe, Recipe
 from bandrt.symmetry.standard_cell import standardize
 from bandrt_train.data.builder import make_entry
 from bandrt_train.data.dataset import DatasetRecipe, Entry
-from bandrt_train.data.documents import DocumentText, parse_document
 from bandrt_train.data.sources.folders import find_documents
 
 RECIPE = DatasetRecipe(Recipe(kpath=KpathRecipe(n_kpoints=64)))

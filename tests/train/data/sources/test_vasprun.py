@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bandrt.computed.around_fermi import select_bands
+from bandrt.computed.vasprun import VasprunFile, read_vasprun
 from bandrt.errors import InputError
 from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_train.data.builder import build_dataset
 from bandrt_train.data.dataset import DatasetRecipe
 from bandrt_train.data.sources.folders import find_documents
-from bandrt_train.data.sources.vasprun import VasprunFile, read_vasprun
-from bandrt_train.data.targets import select_bands
 from tests.support.small_vasprun import DIVISIONS, GAMMA, LATTICE, bands, kpoints_list, line_kpoints, vasprun
 
 RECIPE = DatasetRecipe(Recipe(kpath=KpathRecipe(scheme="setyawan_curtarolo", n_kpoints=64)), min_mapped_fraction=0.3)

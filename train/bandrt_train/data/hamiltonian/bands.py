@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 
 from bandrt.arguments import checked_number, checked_whole
+from bandrt.computed.around_fermi import select_bands
+from bandrt.computed.documents import BandDocument
+from bandrt.computed.lines import document_crystal
 from bandrt.errors import InputError
 from bandrt.hamiltonian.filling import n_filled
 from bandrt.manifest import BandRule
 from bandrt_train.data.dataset import Refusal
-from bandrt_train.data.documents import BandDocument
 from bandrt_train.data.sources.folders import find_documents
-from bandrt_train.data.targets import document_crystal, select_bands
 from bandrt_train.model.hamiltonian.pairs import Pairs, find_pairs
 
 LAST_AND_NEXT = BandRule(n_bands=2, n_valence=1)

@@ -15,13 +15,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from bandrt.computed.documents import DocumentText
 from bandrt.domain import OPEN_D_SHELL
 from bandrt.errors import InputError
 from bandrt.kpaths import kpaths_of
 from bandrt.outcomes import onward
 from bandrt.recipe import KpathRecipe
 from bandrt.symmetry.standard_cell import StandardCell, standardize_many
-from bandrt_train.data.documents import DocumentText
 from bandrt_train.data.gap_labels import GapLabel, find_gaps, parse_gap
 from bandrt_train.model.hamiltonian.pairs import Pairs, find_pairs
 

@@ -1,1 +1,1 @@
-"""Where labels come from: folders of band documents, VASP runs, the Materials Project, the data set of the released code."""
+"""Where labels come from beside files of bands: runs of an engine, the Materials Project, the data set of the released code."""

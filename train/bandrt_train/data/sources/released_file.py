@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bandrt.computed.around_fermi import select_bands
+from bandrt.computed.documents import BandDocument
 from bandrt.crystal import Crystal
 from bandrt.elements import MAX_ATOMIC_NUMBER
 from bandrt.errors import InputError
@@ -26,8 +28,7 @@ from bandrt.files import require_there
 from bandrt.kpaths.path import KPath
 from bandrt.recipe import Recipe
 from bandrt_train.data.dataset import DatasetRecipe, Entry, Refusal
-from bandrt_train.data.documents import BandDocument
-from bandrt_train.data.targets import MappingReport, Targets, select_bands
+from bandrt_train.data.targets import MappingReport, Targets
 from bandrt_train.model.released.config import Conventions, ReleasedConfig
 
 SUFFIX = ".pt"

@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bandrt.computed.around_fermi import select_bands
+from bandrt.computed.documents import BandDocument
+from bandrt.computed.lines import document_crystal
 from bandrt.errors import InputError
 from bandrt.features import Features, featurize_cell
 from bandrt.kpaths.mesh import Mesh, mesh
@@ -13,11 +16,10 @@ from bandrt.manifest import BandRule
 from bandrt.recipe import Recipe
 from bandrt.symmetry.standard_cell import standardize
 from bandrt_train.data.dataset import Refusal
-from bandrt_train.data.documents import BandDocument
 from bandrt_train.data.hamiltonian.bands import LAST_AND_NEXT, filled_bands
 from bandrt_train.data.recipes import HAMILTONIAN_MESH
 from bandrt_train.data.sources.folders import find_documents
-from bandrt_train.data.targets import Targets, document_crystal, make_targets, select_bands
+from bandrt_train.data.targets import Targets, make_targets
 from bandrt_train.model.hamiltonian.pairs import Pairs, find_pairs
 
 RULE = BandRule()

@@ -19,10 +19,10 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.errors import InputError, reason_of
+from bandrt.computed.documents import BandDocument, Reading
+from bandrt.errors import InputError, MissingPackageError, reason_of
 from bandrt.files import file_sha256
 from bandrt.readers import to_crystal
-from bandrt_train.data.documents import BandDocument, Reading
 
 if TYPE_CHECKING:
     from pymatgen.io.vasp.outputs import BSVasprun
@@ -77,8 +77,12 @@ def read_vasprun(file: Path, identifier: str) -> BandDocument:
 
     Raises:
         InputError: ``malformed``, ``not-line-mode``, ``noncollinear`` (spin-orbit coupling), or what `to_crystal` raises.
+        MissingPackageError: pymatgen is not installed.
     """
-    from pymatgen.io.vasp.outputs import BSVasprun
+    try:
+        from pymatgen.io.vasp.outputs import BSVasprun
+    except ImportError as error:
+        raise MissingPackageError("pymatgen", "pymatgen", "reading a VASP run") from error
 
     try:
         with warnings.catch_warnings():

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bandrt.computed.documents import BandDocument, DocumentText, parse_document
 from bandrt.errors import InputError
-from bandrt_train.data.documents import BandDocument, DocumentText, parse_document
 
 EVERY = 32
 """One label in so many is compared with pymatgen."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bandrt_train.data.kmapping import Lines, map_kpoints, straight_lines
+from bandrt.computed.mapping import Lines, map_kpoints, straight_lines
 
 CUBIC = np.array([np.eye(3, dtype=int)[list(p)] * s for p in permutations(range(3)) for s in product((1, -1), repeat=3)])
 """The 48 signed permutation matrices: the Laue group m-3m of a simple cubic lattice."""
