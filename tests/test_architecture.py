@@ -32,6 +32,7 @@ ROOMS = {
             "spectra",
             "results",
             "screening",
+            "report",
             "routes",
             "predict",
             "machine",
@@ -53,7 +54,7 @@ ROOMS = {
 FOLDERS = {
     "bandrt": {
         *("readers", "sources", "symmetry", "graph", "kpaths", "bands", "hamiltonian", "engine", "engine/onnx", "engine/plan"),
-        *("spectra", "results", "results/convert", "screening", "machine", "run", "cli"),
+        *("spectra", "results", "results/convert", "screening", "report", "machine", "run", "cli"),
     },
     "bandrt_train": {
         *("tables", "model", "model/hamiltonian", "model/released", "weights"),
@@ -79,6 +80,7 @@ LAZY_PACKAGES = {
     "cuda": {"bandrt.engine.plan.cuda_device"},
     "matplotlib": {"bandrt.bands.plot", "bandrt.spectra.plot", "bandrt.spectra.zone"},
     "pymatgen": {"bandrt.bands.pymatgen", "bandrt.spectra.pymatgen"},
+    "plotly": {"bandrt.report.page"},
     "ase": {"bandrt.sources.ase_files"},
     "backports": {"bandrt.readers.zstandard"},
     "h5py": {"bandrt.results.convert.hdf5"},

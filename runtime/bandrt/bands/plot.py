@@ -236,7 +236,7 @@ def _draw_on(axes: Any, bands: BandsOnPath, drawn: list[Branch], inches: float, 
     if bands.vbm is not None and bands.cbm is not None:
         axes.axhspan(bands.vbm.energy, bands.cbm.energy, color=_FAINT, alpha=0.18, linewidth=0, zorder=0)
         for edge, color in ((bands.vbm, _VALENCE), (bands.cbm, _CONDUCTION)):
-            places = _places(bands, drawn, edge)
+            places = edge_places(bands, drawn, edge)
             axes.plot(
                 places, [edge.energy] * len(places), "o", color=color, markersize=5.5, markeredgecolor="white", markeredgewidth=0.9,
                 zorder=4, clip_on=False,
@@ -315,7 +315,7 @@ def _place(bands: BandsOnPath, index: int) -> _Place:
     return a, b, c
 
 
-def _places(bands: BandsOnPath, drawn: list[Branch], edge: BandEdge) -> list[float]:
+def edge_places(bands: BandsOnPath, drawn: list[Branch], edge: BandEdge) -> list[float]:
     """Where on the axis the k-point of a band edge is drawn."""
     wanted = _place(bands, edge.kpoint_index)
     places: set[float] = set()

@@ -38,6 +38,7 @@ COMMANDS = {
     "infer": CommandEntry("bandrt.cli.infer:command", "Predict the band structures of crystals."),
     "screen": CommandEntry("bandrt.cli.screen:command", "Rank predicted crystals by the probability that they are what is wanted."),
     "refine": CommandEntry("bandrt.cli.refine:command", "Predict the most promising crystals again with the accurate engine."),
+    "report": CommandEntry("bandrt.cli.report:command", "Write results as one page: gaps, accuracy, a table, band structures."),
     "plot": CommandEntry("bandrt.cli.plot:command", "Draw predicted band structures."),
     "bands": CommandEntry("bandrt.cli.bands:command", "Compute all bands of a crystal at any k-points."),
     "dos": CommandEntry("bandrt.cli.dos:command", "Compute the density of states of a crystal, by orbital."),

@@ -33,6 +33,23 @@ def probability_of_gap(calibration: GapCalibration, predicted: PredictedGaps, lo
     return np.where(predicted.known(calibration), found, np.nan)
 
 
+def expected_gap_error(calibration: GapCalibration, predicted: PredictedGaps) -> Floats:
+    """By how much the gap of each label is expected to differ from the prediction, eV, (n,): the mean absolute difference.
+
+    It is that of crystals which are called non-metals and are: nan for those that are called metals, and where nothing is known.
+    """
+    scale = np.exp(evaluate(calibration.log_scale, predicted, calibration))  # eV
+    shift = evaluate(calibration.shift, predicted, calibration)
+    total, weight = np.zeros(len(predicted)), np.zeros(len(predicted))
+    for residual in 0.5 * (np.array(calibration.residuals[1:]) + np.array(calibration.residuals[:-1])):  # each as probable
+        difference = shift + scale * residual
+        has_gap = predicted.gap_ev + difference > 0.0
+        total += np.where(has_gap, np.abs(difference), 0.0)
+        weight += has_gap
+    told = predicted.known(calibration) & ~predicted.is_metal & (weight > 0.0)
+    return np.where(told, total / np.maximum(weight, 1.0), np.nan)
+
+
 def probability_of_metal(calibration: GapCalibration, predicted: PredictedGaps) -> Floats:
     """That the label is a metal, (n,); nan where nothing is known."""
     return np.where(predicted.known(calibration), 1.0 - probability_of_non_metal(calibration, predicted), np.nan)
