@@ -62,7 +62,7 @@ def chosen(
     p = np.array([row[P_MATCH] for row in found])
     said = [f"the {len(p)} crystals that are wanted most probably: {in_words(criteria)}"]
     if found.hits is not None and found.all_hits is not None:
-        said.append(f"{_expected(found.hits)} of these {len(p)} are expected to be what is wanted, by the labels that the engine learned")
+        said.append(f"{_expected(found.hits)} of these {len(p)} are expected to be what is wanted, by their labels")
         known = found.counts.considered - found.counts.unknown
         said.append(f"of all {known} that are considered, {_expected(found.all_hits)}")
     if found.counts.unknown:

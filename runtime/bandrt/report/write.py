@@ -28,7 +28,7 @@ TOP = 100
 """Crystals that are drawn, unless it is said."""
 
 
-class Written(NamedTuple):
+class WrittenReport(NamedTuple):
     """What a page holds."""
 
     n_crystals: int
@@ -51,7 +51,7 @@ def write_report(
     as_predicted: bool = False,
     overwrite: bool = False,
     on_progress: Callable[[int, int | None], None] = lambda done, total: None,
-) -> Written:
+) -> WrittenReport:
     """Write the results of a run as one page that needs no network.
 
     Args:
@@ -112,7 +112,7 @@ def write_report(
             file.write(content)
     except OSError as error:
         raise OutputError("output-unwritable", f"{path}: cannot be written ({error.strerror or error})") from error
-    return Written(len(table), len(failures), len(drawings), len(content))
+    return WrittenReport(len(table), len(failures), len(drawings), len(content))
 
 
 def _counts(table: SummaryTable, n_failed: int) -> Facts:

@@ -2,6 +2,7 @@
 
 const EV = 1e-4; // the unit of the energies that the page carries
 const SMALL = { width: 160, height: 100, points: 14 }; // points that a line between two labels keeps, at least
+const BUTTONS = ['toImage', 'zoom2d', 'pan2d', 'zoomIn2d', 'zoomOut2d', 'resetScale2d']; // none that leads out of the page
 const LETTER = 8; // pixels of a letter of a label
 
 /** The lowest and highest energy, eV. */
@@ -105,7 +106,7 @@ async function drawStructure(root, drawing, pointed) {
     showlegend: false, hovermode: 'closest', dragmode: 'zoom', shapes, margin: { l: 58, r: 12, t: 34, b: 46 },
     xaxis: { range: [0, all], tickvals: drawing.ticks.map(([place]) => place), ticktext: tickTexts(drawing.ticks, root.clientWidth - 70), tickangle: 0, zeroline: false },
     yaxis: { title: { text: 'energy (eV)' }, zeroline: false },
-  }), { ...FIGURE, scrollZoom: true, modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d'] });
+  }), { ...FIGURE, scrollZoom: true, modeBarButtons: [BUTTONS] });
   root.removeAllListeners('plotly_hover');
   root.removeAllListeners('plotly_unhover');
   root.on('plotly_hover', (event) => pointed(event.points[0].customdata?.[2] ?? null));

@@ -56,7 +56,7 @@ class CrystalDialog {
     const verdict = gap === null ? 'metal' : `${gap.toFixed(2)} eV ${direct ? 'direct' : 'indirect'} gap`;
     const symbol = drawing ? prettySymbol(drawing.symbol) : null;
     document.getElementById('crystal-title').textContent = [prettyFormula(this.value('formula')), symbol, verdict, this.value('id')]
-      .filter(Boolean).join('   ');
+      .filter(Boolean).join(' · ');
     this.facts();
     this.dialog.querySelector('.drawn').hidden = !drawing;
     const notice = document.getElementById('not-drawn');
@@ -66,7 +66,7 @@ class CrystalDialog {
     this.zone.show(drawing, this.value('formula'));
     this.structure.setAttribute('aria-label', `Band structure of ${this.value('formula')}, ${verdict}`);
     await drawStructure(this.structure, drawing, (kpoint) => this.zone.mark(kpoint));
-    performance.mark('bandrt-structure');
+    this.structure.dataset.shown = this.value('id');
   }
 
   facts() {

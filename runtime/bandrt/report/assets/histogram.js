@@ -13,6 +13,7 @@ function layout(more) {
     font: { family: 'system-ui, sans-serif', size: 13, color: colour('ink') },
     paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)',
     hoverlabel: { bgcolor: colour('raised'), bordercolor: colour('line'), font: { color: colour('ink') } },
+    modebar: { bgcolor: 'rgba(0,0,0,0)', color: colour('faint'), activecolor: colour('accent') },
     ...more,
     xaxis: { ...axis, ...more.xaxis },
     yaxis: { ...axis, ...more.yaxis },
@@ -40,6 +41,7 @@ class Histogram {
       else counts[this.direct[row] ? 1 : 0][Math.min(this.n - 1, Math.floor(this.gaps[row] / this.step))] += 1;
     }
     const gapped = rows.length - metals;
+    const highest = counts[0].reduce((most, count, bin) => Math.max(most, count + counts[1][bin]), 0);
     this.note.textContent = `${gapped} with a gap, ${metals} metals, which have none and are not drawn.`
       + (gapped ? ' Drag over the figure to search a range.' : '');
     const Plotly = await plotly();
@@ -55,7 +57,7 @@ class Histogram {
       barmode: 'stack', bargap: 0, margin: { l: 50, r: 10, t: 10, b: 40 }, dragmode: 'select', selectdirection: 'h',
       legend: { x: 1, y: 1, xanchor: 'right', bgcolor: 'rgba(0,0,0,0)' },
       xaxis: { title: { text: 'gap (eV)' }, range: [0, this.n * this.step], fixedrange: true },
-      yaxis: { title: { text: 'crystals' }, fixedrange: true },
+      yaxis: { title: { text: 'crystals' }, fixedrange: true, rangemode: 'tozero', ...(highest < 5 ? { dtick: 1 } : {}) },
     }), { ...FIGURE, displayModeBar: false });
     if (this.listening) return;
     this.listening = true;

@@ -3,6 +3,7 @@
 const OVERSCAN = 6;
 const MOST_PIXELS = 12e6; // browsers place nothing much further down; longer tables scroll in larger steps
 const WIDEST = 46; // characters of a column
+const OPENS = 5; // characters that the mark and the frame of a button take
 const SAMPLED = 400; // rows that decide how wide a column is
 
 /** A text of which numbers sort as numbers: mp-9 before mp-10. */
@@ -42,7 +43,7 @@ class VirtualTable {
     let width = 0;
     for (const column of this.columns) {
       const col = document.createElement('col');
-      const letters = Math.min(WIDEST, this.letters(column));
+      const letters = Math.min(WIDEST, this.letters(column)) + (group.childElementCount === 0 && this.opened ? OPENS : 0);
       col.style.width = `calc(${letters}ch + 22px)`;
       width += letters;
       group.append(col);
@@ -88,9 +89,10 @@ class VirtualTable {
     this.sort();
   }
 
-  sortBy(column) {
+  /** Sort by a column: upwards, of one that does already downwards, and then as it was; `down` at once. */
+  sortBy(column, down = false) {
     const same = this.sorting.column === column;
-    this.sorting = same && this.sorting.down ? { column: null, down: false } : { column, down: same };
+    this.sorting = same && this.sorting.down ? { column: null, down: false } : { column, down: down || same };
     this.columns.forEach((one, index) => {
       const state = one !== this.sorting.column ? 'none' : this.sorting.down ? 'descending' : 'ascending';
       this.head.children[index].setAttribute('aria-sort', state);

@@ -27,7 +27,7 @@ class Zone {
     this.zone = drawing.zone;
     this.lines = drawing.branches.map(({ k }) => k.map((place) => this.cartesian(place)));
     this.size = Math.max(...this.zone.edges.flat().map((place) => Math.hypot(...place)));
-    this.scale = (0.74 * HALF) / this.size;
+    this.scale = (0.78 * HALF) / this.size;
     [this.azimuth, this.elevation, this.here] = [0.49, 0.28, null];
     this.svg.setAttribute('aria-label', `Brillouin zone of ${name} with the path ${drawing.ticks.map(([, label]) => label).join(' ')}`);
     this.render();
@@ -72,7 +72,7 @@ class Zone {
     reciprocal.forEach((vector, index) => {
       const length = Math.hypot(...vector);
       const at = (beyond) => vector.map((one) => one * (0.5 + (beyond * this.size) / length));
-      made.push(this.line([0, 0, 0], at(0.1), 'vector'), this.text(at(0.2), `b${lowered(String(index + 1))}`, 'vector'));
+      made.push(this.line([0, 0, 0], at(0.2), 'vector'), this.text(at(0.3), `b${lowered(String(index + 1))}`, 'vector'));
     });
     made.push(...this.lines.map(([start, end]) => this.line(start, end, 'path')));
     const middle = [0, 1, 2].map((axis) => points.reduce((sum, [, place]) => sum + place[axis] / points.length, 0));
