@@ -146,6 +146,7 @@ class VirtualTable {
     const { most, pixels } = this.travel;
     const start = Math.max(0, this.first - OVERSCAN);
     const end = Math.min(this.rows.length, this.first + this.inView + OVERSCAN);
+    this.stop = this.active >= start && this.active < end ? this.active : this.first; // the row that Tab leads to
     const shownRows = [];
     for (let place = start; place < end; place++) shownRows.push(this.row(place));
     const above = most === 0 ? 0 : Math.max(0, (this.first * pixels) / most - (this.first - start) * this.height);
@@ -178,7 +179,7 @@ class VirtualTable {
       if (index === 0 && this.opened) {
         const button = element('button', text, this.isDrawn(row) ? 'drawn' : '');
         button.type = 'button';
-        button.tabIndex = place === this.active ? 0 : -1;
+        button.tabIndex = place === this.stop ? 0 : -1;
         td.append(button);
       } else td.textContent = text;
       tr.append(td);
@@ -198,7 +199,8 @@ class VirtualTable {
     const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -this.rows.length, End: this.rows.length };
     if (!(event.key in steps) || event.ctrlKey || event.altKey || event.metaKey) return;
     event.preventDefault();
-    this.goTo(Math.max(0, Math.min(this.rows.length - 1, this.active + steps[event.key])));
+    const place = Number(event.target.closest('tr').dataset.place);
+    this.goTo(Math.max(0, Math.min(this.rows.length - 1, place + steps[event.key])));
   }
 
   /** Make a row the one that keys start from, in view and focused. */
