@@ -30,7 +30,11 @@ def small_run(folder: Path, *, rows: int = 0, engine: str = "fast") -> Path:
     """
     predictions = [
         kept(predicted("salt-10", CUBIC, gap=5.0), phase="rock salt", gap="4.9"),
-        kept(predicted("salt-9", CUBIC, gap=1.25, warnings=("spin-orbit:Cs", "magnetic:Fe"), uncertainty=0.5), phase="halite", gap="12"),
+        kept(
+            predicted("salt-9", CUBIC, gap=1.25, warnings=("spin-orbit:Cs", "magnetic:Fe"), uncertainty=0.5),
+            phase="halite",
+            gap="12",
+        ),
         kept(predicted("brass", METAL, gap=-0.5), phase="=1+1", gap=""),
         kept(predicted("oxide", TRICLINIC, gap=2.5, warnings=("magnetic:Ti",)), phase="triclinic", gap="3"),
         kept(predicted("close", TRICLINIC, gap=1.5, warnings=("close-atoms:O-O",), uncertainty=float("nan")), phase="", gap="100"),

@@ -19,7 +19,7 @@ from bandrt.screening.criteria import Criteria
 @click.argument("results", metavar="OUT", type=options.PATH)
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @criteria_options
-@click.option("--top", type=click.IntRange(1), default=TOP, show_default=True, metavar="N", help="Crystals that are drawn, at most.")
+@click.option("--top", type=click.IntRange(1), default=TOP, show_default=True, metavar="N", help="Crystals to draw, at most.")
 @click.option("--as-predicted", is_flag=True, help="Draw those that are predicted to be what is wanted, without probabilities.")
 @click.option("--engine", type=options.ENGINE, help="Where the engine of the run is, if not where it was.")
 @options.out(f"The page, *.html; OUT/{REPORT} by default.")
@@ -38,10 +38,10 @@ def command(
 ) -> None:
     """Write the results of `bandrt infer`, OUT, as one page that opens in a browser and needs no network.
 
-    It says what was run, how gaps are distributed, how far off they are expected to be, and what failed. Its table has all crystals,
-    sorts, searches and exports; up to --top of them have their band structures in it. These are the crystals ID..., ids or patterns
-    such as "mp-1*"; or the most probable, where --gap, --direct or --indirect says what is wanted, as in `bandrt screen`; or the
-    first. The name of the page is printed.
+    It says what was run, how gaps are distributed, how far off they are expected to be, and what failed. Its table has all
+    crystals, sorts, searches and exports; up to --top of them have their band structures in it. These are the crystals ID..., ids
+    or patterns such as "mp-1*"; or the most probable, where --gap, --direct or --indirect says what is wanted, as in
+    `bandrt screen`; or the first. The name of the page is printed.
 
     \b
     Examples:

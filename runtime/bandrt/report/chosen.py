@@ -55,9 +55,9 @@ def chosen(
         return Chosen((), ("no crystal was predicted",))
     if as_predicted or not criteria.is_of_label:
         found = screen(table.folder, criteria, top=top, as_predicted=True)
-        which = "predicted to be what is wanted" if criteria.is_of_label else "as far as it is known" if criteria != Criteria() else ""
-        said = _joined("the first", f"{len(found)} crystals", in_words(criteria), which)
-        return Chosen(tuple(row["id"] for row in found), (said,))
+        which = "predicted to be what is wanted" if criteria.is_of_label else ""
+        first = _joined(f"the first {len(found)} crystals", in_words(criteria), which)
+        return Chosen(tuple(row["id"] for row in found), (first,))
     found = screen(table.folder, criteria, top=top, engine=engine)
     p = np.array([row[P_MATCH] for row in found])
     said = [f"the {len(p)} crystals that are wanted most probably: {in_words(criteria)}"]
@@ -96,7 +96,9 @@ def _expected(hits: ExpectedHits) -> str:
 
 def _named(table: SummaryTable, ids: Sequence[str], criteria: Criteria, top: int) -> Chosen:
     if criteria != Criteria(where=criteria.where):
-        raise ArgumentError("bad-argument", "crystals are named, so nothing is ranked: leave out either their ids or what is wanted")
+        raise ArgumentError(
+            "bad-argument", "crystals are named, so nothing is ranked: leave out either their ids or what is wanted"
+        )
     query = None if criteria.where is None else query_of(criteria.where, table.folder)
     found = tuple(one.id for one in choose(table.folder, ids, query))
     left_out = f", the first {top}" if len(found) > top else ""

@@ -80,7 +80,7 @@ def table_columns(table: SummaryTable, p_match: NDArray[np.float64] | None = Non
 def failure_columns(failures: Sequence[Failure]) -> list[Column]:
     """Every failure, with what was kept of its input."""
     kept = dict.fromkeys(name for one in failures for name in one.kept)
-    texts = {
+    texts: dict[str, Sequence[Any]] = {
         "id": [one.id for one in failures],
         "code": [one.code for one in failures],
         "stage": [one.stage for one in failures],

@@ -42,10 +42,10 @@ def predictions_of(folder: Path, ids: Collection[str]) -> dict[str, Prediction]:
 def drawing(bands: BandStructure) -> dict[str, Any]:
     """What the page draws of a crystal, as values of JSON.
 
-    ``x`` (P,) are places on the axis, 1/Å, ``energies`` (n_bands, P) numbers of `UNIT_EV`; branch ``[first, last, joined]`` is a line
-    between two labelled points, ``ends`` their names and ``k`` their fractional coordinates.
+    ``x`` (P,) are places on the axis, 1/Å, ``energies`` (n_bands, P) numbers of `UNIT_EV`; a branch is the line between two
+    labelled points, from the ``first`` to the ``last`` of the P, ``ends`` their names and ``k`` their fractional coordinates.
     """
-    drawn = branches(bands)
+    drawn, edges = branches(bands), (("VBM", bands.vbm), ("CBM", bands.cbm))
     kpoints = np.concatenate([branch.kpoints for branch in drawn])
     lasts = np.cumsum([len(branch.kpoints) for branch in drawn]).tolist()
     ends = [(branch.kpoints[0], branch.kpoints[-1]) for branch in drawn]
@@ -60,7 +60,7 @@ def drawing(bands: BandStructure) -> dict[str, Any]:
             for branch, last, k in zip(drawn, lasts, _rounded(bands.frac_kpoints[np.array(ends)]), strict=True)
         ],
         "ticks": [[round(place, _DIGITS), label] for place, label in ticks(drawn)],
-        "edges": [_edge(name, edge, edge_places(bands, drawn, edge)) for name, edge in (("VBM", bands.vbm), ("CBM", bands.cbm)) if edge is not None],
+        "edges": [_edge(name, edge, edge_places(bands, drawn, edge)) for name, edge in edges if edge is not None],
         "zone": _zone(bands),
     }
 

@@ -28,7 +28,7 @@ class Group(NamedTuple):
     """Crystals of one kind, and by how much they are expected to be off; nan where that is not known."""
 
     name: str
-    count: int
+    n_crystals: int
     energies_ev: float
     """Mean absolute error to expect of their energies."""
     gap_ev: float
@@ -75,23 +75,29 @@ def expectation(
 def _facts(
     predicted: PredictedGaps, gap_error: NDArray[np.float64], manifest: Manifest | None, calibration: GapCalibration | None
 ) -> Facts:
-    facts: Facts = []
-    if not np.isnan(predicted.uncertainty_ev).all():
-        middle, high = np.nanquantile(predicted.uncertainty_ev, (0.5, 0.9))
-        facts.append(("error of energies to expect", f"{middle:.2f} eV for half of the crystals, {high:.2f} eV for nine of ten, at most"))
-    if not np.isnan(gap_error).all():
-        middle, high = np.nanquantile(gap_error, (0.5, 0.9))
-        facts.append(("error of gaps to expect", f"{middle:.2f} eV for half of the non-metals, {high:.2f} eV for nine of ten, at most"))
+    facts = [
+        ("error of energies to expect", _spread(predicted.uncertainty_ev, "crystals")),
+        ("error of gaps to expect", _spread(gap_error, "non-metals")),
+    ]
     if manifest is not None:
-        training = manifest.training
-        facts += [("labels", training.functional)] if training.functional else []
-        facts += [("learned from", f"{training.n_crystals} crystals with bands" + _gaps(training.n_gaps))] if training.n_crystals else []
-        facts += _measured(training.metrics)
-    if manifest is not None and manifest.ensemble is not None:
-        facts.append(("expected errors are fitted to", f"{manifest.ensemble.n_crystals} crystals that were held out"))
+        training, ensemble = manifest.training, manifest.ensemble
+        learned = f"{training.n_crystals} crystals with bands{_gaps(training.n_gaps)}" if training.n_crystals else ""
+        held_out = "" if ensemble is None else f"{ensemble.n_crystals} crystals that were held out"
+        facts += [("labels", training.functional), ("learned from", learned), *_measured(training.metrics)]
+        facts.append(("expected errors are fitted to", held_out))
     if calibration is not None:
-        facts.append(("errors of gaps are fitted to", f"{calibration.n_crystals} crystals of formulas that the engine has not learned"))
-    return facts
+        facts.append(
+            ("errors of gaps are fitted to", f"{calibration.n_crystals} crystals of formulas that the engine has not learned")
+        )
+    return [(name, text) for name, text in facts if text]
+
+
+def _spread(errors: NDArray[np.float64], of: str) -> str:
+    """How large the errors of half and of most crystals are; empty where none is known."""
+    if np.isnan(errors).all():
+        return ""
+    middle, high = np.nanquantile(errors, (0.5, 0.9))
+    return f"at most {middle:.2f} eV for half of the {of}, {high:.2f} eV for nine of ten"
 
 
 def _gaps(n_gaps: int) -> str:
@@ -100,12 +106,11 @@ def _gaps(n_gaps: int) -> str:
 
 def _measured(metrics: Mapping[str, float]) -> Facts:
     """Errors of the engine on whole sets of labelled crystals, by set."""
-    sets = dict.fromkeys(name.partition("/")[0] for name in metrics if name.count("/") == 1)
-    return [
-        (f"on the {one} set", ", ".join(said))
-        for one in sets
-        if (said := [_value(name, title, metrics[f"{one}/{name}"]) for name, title in _MEASURED.items() if f"{one}/{name}" in metrics])
-    ]
+    told: dict[str, list[str]] = {}
+    for one in dict.fromkeys(name.partition("/")[0] for name in metrics if name.count("/") == 1):
+        found = ((name, title, metrics.get(f"{one}/{name}")) for name, title in _MEASURED.items())
+        told[one] = [_value(name, title, value) for name, title, value in found if value is not None]
+    return [(f"on the {one} set", ", ".join(said)) for one, said in told.items() if said]
 
 
 def _value(name: str, title: str, value: float) -> str:
@@ -119,8 +124,8 @@ def _unknown(predicted: PredictedGaps, manifest: Manifest | None, calibration: G
     nowhere = int(np.isnan(predicted.uncertainty_ev).sum())
     if manifest is None:
         said.append(
-            "The engine of this run is neither where it was nor one that comes with bandrt, so what it learned, and how far its gaps"
-            " are off, is not known here. Say where it is with --engine."
+            "The engine of this run is neither where it was nor one that comes with bandrt, so what it learned, and how far its"
+            " gaps are off, is not known here. Say where it is with --engine."
         )
     elif calibration is None:
         said.append("How far gaps of this engine are from labels was not measured: no calibration of it fits this run.")
@@ -130,10 +135,10 @@ def _unknown(predicted: PredictedGaps, manifest: Manifest | None, calibration: G
         said.append(f"Of {nowhere} crystals no error can be expected: their atoms are too close, or stand alone.")
     if calibration is not None:
         said.append(
-            "Errors and probabilities hold for crystals like those that they were fitted to. Of hypothetical ones, or of a family of"
-            " compounds that err alike, expect larger differences."
+            "Errors and probabilities hold for crystals like those that they were fitted to. Of hypothetical ones, or of a family"
+            " of compounds that err alike, expect larger differences."
         )
-    said.append("What is expected is the difference from the labels, not from experiment, whose gaps are most often larger than those of PBE.")
+    said.append("What is expected is the difference from the labels, not from experiment: gaps of PBE are too small.")
     return said
 
 

@@ -17,7 +17,7 @@ class Kind(NamedTuple):
     """What has one code."""
 
     code: str
-    count: int
+    n: int
     """Crystals, or inputs that failed."""
     cause: str
     """What the code means; empty for one that another version of bandrt writes."""
@@ -51,7 +51,9 @@ def _kinds(said: Iterable[tuple[str, str]], meanings: Mapping[str, ErrorCode]) -
         some = examples.setdefault(code, [])
         if len(some) < MOST_EXAMPLES:
             some.append(example)
-    unknown = ErrorCode("", "This version of bandrt does not know this code.", "See the documentation of the version that wrote it.")
+    unknown = ErrorCode(
+        "", "This version of bandrt does not know this code.", "See the documentation of the version that wrote it."
+    )
     return [
         Kind(code, count, meaning.cause, meaning.mend, tuple(examples[code]))
         for code, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))

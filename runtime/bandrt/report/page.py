@@ -90,7 +90,7 @@ def page_of(contents: Contents, plotly: str) -> str:
         failures=_kinds(contents.failures, "inputs", "No input failed.", searched="failed-search"),
         no_failures="" if contents.failures else "hidden",
         run=_facts(contents.run),
-        table=_packed({"columns": [_values(column) for column in contents.table], "drawn": [printable(id) for id in contents.drawings]}),
+        table=_packed({"columns": [_values(one) for one in contents.table], "drawn": [printable(id) for id in contents.drawings]}),
         failed=_packed({"columns": [_values(column) for column in contents.failed]}),
         drawings=_packed(list(contents.drawings.values())),
         plotly=_packed_text(plotly),
@@ -105,9 +105,8 @@ def _asset(name: str) -> str:
 def _policy(*scripts: str) -> str:
     """What a browser may do with the page: run these scripts, show what it holds, and nothing else."""
     hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(one.encode()).digest()).decode()}'" for one in scripts)
-    return (
-        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
-    )
+    more = "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
+    return f"default-src 'none'; script-src {hashes}; {more}"
 
 
 def _text(text: str) -> str:
@@ -130,14 +129,14 @@ def _facts(facts: Facts) -> str:
 
 def _groups(groups: Sequence[Group]) -> str:
     rows = "".join(
-        f'<tr><th scope="row">{_text(one.name)}</th><td>{one.count}</td>'
+        f'<tr><th scope="row">{_text(one.name)}</th><td>{one.n_crystals}</td>'
         f"<td>{_number(one.energies_ev, 2)}</td><td>{_number(one.gap_ev, 2)}</td><td>{_number(one.wrong_metal, 0)}</td></tr>"
         for one in groups
     )
     heads = ("crystals with", "how many", "error of energies (eV)", "error of gaps (eV)", "metal or not wrong in")
     head = "".join(f'<th scope="col">{one}</th>' for one in heads)
-    caption = "<caption>What to expect, on average</caption>"
-    return f'<div class="wide" tabindex="0"><table class="plain">{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    content = f"<caption>What to expect, on average</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
+    return f'<div class="wide" tabindex="0"><table class="plain">{content}</table></div>'
 
 
 def _number(value: float, decimals: int) -> str:
@@ -149,10 +148,11 @@ def _kinds(kinds: Sequence[Kind], of: str, none: str, *, searched: str) -> str:
     if not kinds:
         return f"<p>{none}</p>"
     return "".join(
-        f'<details class="kind"><summary><b>{one.count}</b> {of if one.count > 1 else of[:-1]}'
+        f'<details class="kind"><summary><b>{one.n}</b> {of if one.n > 1 else of[:-1]}'
         f" <code>{_text(one.code)}</code> <span>{_text(one.cause)}</span></summary>"
         f"<p>{_text(one.mend)}</p><p>Such as:</p>{_list(one.examples)}"
-        f'<button type="button" data-search="{searched}" data-text="{_text(one.code)}">Show all {one.count} in the table</button></details>'
+        f'<button type="button" data-search="{searched}" data-text="{_text(one.code)}">Show all {one.n} in the table</button>'
+        "</details>"
         for one in kinds
     )
 

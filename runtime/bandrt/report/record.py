@@ -10,8 +10,8 @@ Facts = list[tuple[str, str]]
 """Names and values, for people."""
 _MOST_INPUTS = 20
 """Inputs that are listed; of more, how many there are."""
-_DEFAULTS = (None, False, [], "", "1/1")
-"""Values of options that say nothing."""
+_WHOLE = "1/1"
+"""The shard of a run of all its inputs."""
 
 
 def headline(record: Mapping[str, Any]) -> str:
@@ -83,7 +83,9 @@ def _recipe(recipe: Mapping[str, Any]) -> str:
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
-    return _joined((f"{name} {_words(value)}" for name, value in values.items() if value not in _DEFAULTS))
+    """Values by name, without those that say that something was not asked for."""
+    asked = {name: value for name, value in values.items() if value is not False and _words(value) not in ("", _WHOLE)}
+    return _joined(f"{name} {_words(value)}" for name, value in asked.items())
 
 
 def _joined(values: Iterable[object], between: str = ", ") -> str:

@@ -75,6 +75,7 @@ def write_report(
     criteria = Criteria() if criteria is None else criteria
     check_kind("criteria", criteria, Criteria)
     check_kind("as_predicted", as_predicted, bool)
+    check_kind("overwrite", overwrite, bool)
     top = checked_whole("top", top, at_least=1)
     if isinstance(ids, str) or not all(isinstance(one, str) for one in ids):
         raise not_allowed("ids", ids, "ids of crystals, a list of texts")

@@ -7,6 +7,8 @@ import numpy as np
 from bandrt.calibration import GapCalibration
 from bandrt.screening.features import Floats, PredictedGaps, evaluate
 
+_PROBABLE = 200
+"""Residuals, each as probable as the others, that stand for their distribution where it is summed over."""
 _LEAST = 1e-12
 """So that nothing is divided by zero where all residuals lead below a gap of zero."""
 
@@ -41,7 +43,8 @@ def expected_gap_error(calibration: GapCalibration, predicted: PredictedGaps) ->
     scale = np.exp(evaluate(calibration.log_scale, predicted, calibration))  # eV
     shift = evaluate(calibration.shift, predicted, calibration)
     total, weight = np.zeros(len(predicted)), np.zeros(len(predicted))
-    for residual in 0.5 * (np.array(calibration.residuals[1:]) + np.array(calibration.residuals[:-1])):  # each as probable
+    at = np.linspace(0.0, 1.0, len(calibration.residuals))
+    for residual in np.interp((np.arange(_PROBABLE) + 0.5) / _PROBABLE, at, calibration.residuals):
         difference = shift + scale * residual
         has_gap = predicted.gap_ev + difference > 0.0
         total += np.where(has_gap, np.abs(difference), 0.0)

@@ -1,4 +1,4 @@
-"""A page as people use it, in a real browser: sorting, searching, exporting, opening a crystal, keys, narrow screens, no network."""
+"""A page as people use it, in a real browser: sorting, searching, exporting, opening a crystal, keys, narrow screens."""
 
 from __future__ import annotations
 
