@@ -239,6 +239,19 @@ def test_figures_follow_the_search(opened: Opened) -> None:
     opened.find("#histogram-said").filter(has_text="3 with a gap, 0 metals").wait_for()
 
 
+def test_a_range_of_the_histogram_is_searched(opened: Opened) -> None:
+    opened.find("#histogram").scroll_into_view_if_needed()
+    area = opened.find("#histogram .nsewdrag").bounding_box()
+    opened.tab.mouse.move(area["x"] + 0.42 * area["width"], area["y"] + 50)
+    opened.tab.mouse.down()
+    opened.tab.mouse.move(area["x"] + 0.7 * area["width"], area["y"] + 60, steps=4)
+    opened.tab.mouse.up()
+    opened.find("#found").filter(has_text=f" of {N_MORE + 7}").wait_for()
+    assert re.fullmatch(r"band_gap_ev>=[\d.]+ band_gap_ev<=[\d.]+", opened.find("#search").input_value())
+    gaps = opened.find("#crystals tbody td:nth-child(3)").all_inner_texts()
+    assert set(gaps) == {"2.500", "3.000"}
+
+
 def test_a_warning_leads_to_its_crystals_and_a_failure_to_its_row(opened: Opened) -> None:
     opened.find("#warnings summary").first.click()
     opened.find("#warnings details[open] button").click()
