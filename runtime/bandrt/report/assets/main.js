@@ -33,7 +33,7 @@ class Gallery {
         seen.unobserve(target);
         target.firstChild.replaceWith(thumbnail(drawings.get(Number(target.dataset.row))));
       }
-    }, { rootMargin: '300px' });
+    }, { root, rootMargin: '300px' });
     for (const row of drawings.keys()) {
       const item = document.createElement('li');
       const button = document.createElement('button');
