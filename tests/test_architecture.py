@@ -33,6 +33,7 @@ ROOMS = {
             "spectra",
             "results",
             "screening",
+            "report",
             "routes",
             "predict",
             "machine",
@@ -54,7 +55,7 @@ ROOMS = {
 FOLDERS = {
     "bandrt": {
         *("readers", "sources", "symmetry", "graph", "kpaths", "bands", "hamiltonian", "engine", "engine/onnx", "engine/plan"),
-        *("computed", "spectra", "results", "results/convert", "screening", "machine", "run", "cli"),
+        *("computed", "spectra", "results", "results/convert", "screening", "report", "machine", "run", "cli"),
     },
     "bandrt_train": {
         *("tables", "model", "model/hamiltonian", "model/released", "weights"),
@@ -80,6 +81,7 @@ LAZY_PACKAGES = {
     "cuda": {"bandrt.engine.plan.cuda_device"},
     "matplotlib": {"bandrt.bands.figures", "bandrt.spectra.zone"},
     "pymatgen": {"bandrt.computed.vasprun", "bandrt.bands.pymatgen", "bandrt.spectra.pymatgen"},
+    "plotly": {"bandrt.report.page"},
     "ase": {"bandrt.sources.ase_files"},
     "backports": {"bandrt.readers.zstandard"},
     "h5py": {"bandrt.results.convert.hdf5"},

@@ -16,7 +16,10 @@ MAX_SHIPPED_BYTES = 20_000_000
 
 BLOCKER = """
 import importlib.abc, sys
-BLOCKED = {"torch", "torch_geometric", "lightning", "pymatgen", "scipy", "pandas", "ase", "matplotlib", "onnx", "h5py", "pyarrow"}
+BLOCKED = {
+    "torch", "torch_geometric", "lightning", "pymatgen", "scipy", "pandas", "ase", "matplotlib", "plotly", "onnx", "h5py",
+    "pyarrow",
+}
 class Block(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in BLOCKED:
@@ -68,7 +71,7 @@ def test_the_runtime_extras_never_bring_torch_or_pymatgen() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     runtime = project["dependencies"] + [
         r
-        for e in ("cpu", "cuda", "tensorrt", "tensorrt-rtx", "plot", "hdf5", "parquet")
+        for e in ("cpu", "cuda", "tensorrt", "tensorrt-rtx", "plot", "report", "hdf5", "parquet")
         for r in project["optional-dependencies"][e]
     ]
     assert not [r for r in runtime if r.startswith(("torch", "pymatgen", "scipy", "pandas", "lightning"))]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bandrt.manifest import BandRule, Manifest
     from bandrt.predict import Engine, load
     from bandrt.recipe import GraphRecipe, KpathRecipe, MeshRecipe, Recipe, SymmetryRecipe
+    from bandrt.report.write import WrittenReport, write_report
     from bandrt.results.prediction import Failure, Prediction
     from bandrt.results.store import read, read_one
     from bandrt.run.merge import MergeReport, merge
@@ -67,6 +68,7 @@ _HOME = {
     "Source": "bandrt.sources.source",
     "SymmetryRecipe": "bandrt.recipe",
     "UsageError": "bandrt.errors",
+    "WrittenReport": "bandrt.report.write",
     "featurize": "bandrt.features",
     "featurize_many": "bandrt.features",
     "find": "bandrt.sources",
@@ -76,6 +78,7 @@ _HOME = {
     "read": "bandrt.results.store",
     "read_one": "bandrt.results.store",
     "screen": "bandrt.screening.shortlist",
+    "write_report": "bandrt.report.write",
 }
 
 __all__ = [
@@ -106,6 +109,7 @@ __all__ = [
     "Source",
     "SymmetryRecipe",
     "UsageError",
+    "WrittenReport",
     "__version__",
     "featurize",
     "featurize_many",
@@ -116,6 +120,7 @@ __all__ = [
     "read",
     "read_one",
     "screen",
+    "write_report",
 ]
 
 

@@ -82,6 +82,7 @@ RIGHT: dict[str, Callable[[], dict[str, Any]]] = {
     "merge": lambda: {"folders": "nosuch", "out": "nowhere"},
     "read": lambda: {"folder": "nosuch"},
     "screen": lambda: {"folders": "nosuch", "criteria": bandrt.Criteria(gap=(1.0, 2.0))},
+    "write_report": lambda: {"folder": "nosuch", "target": "nowhere.html"},
     "read_one": lambda: {"folder": "nosuch", "id": "a"},
 }
 """The other arguments of everything that takes a word, a text, a number, or yes or no."""

@@ -39,6 +39,7 @@ COMMANDS = {
     "screen": CommandEntry("bandrt.cli.screen:command", "Rank predicted crystals by the probability that they are what is wanted."),
     "refine": CommandEntry("bandrt.cli.refine:command", "Predict the most promising crystals again with the accurate engine."),
     "plot": CommandEntry("bandrt.cli.plot:command", "Draw predicted band structures."),
+    "report": CommandEntry("bandrt.cli.report:command", "Write results as one page: gaps, accuracy, a table, band structures."),
     "bands": CommandEntry("bandrt.cli.bands:command", "Compute all bands of a crystal at any k-points."),
     "dos": CommandEntry("bandrt.cli.dos:command", "Compute the density of states of a crystal, by orbital."),
     "masses": CommandEntry("bandrt.cli.masses:command", "Compute effective masses at the band edges of a crystal."),

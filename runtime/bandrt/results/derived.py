@@ -1,4 +1,4 @@
-"""Files that are made of results, figures and conversions: whether one of them is ours, which deletes and replaces them.
+"""Files that are made of results, figures, pages and conversions: whether one of them is ours, which deletes and replaces them.
 
 A name says little: a folder of results may hold figures and tables that its owner made. Ours say inside who wrote them.
 """
@@ -14,10 +14,13 @@ from bandrt.errors import OutputInTheWayError
 
 CONVERTED_BY = "converted_by"
 """The name under which HDF5 and Parquet say who wrote them."""
+PAGE_BY = "bandrt report"
+"""The first words of the ``generator`` of a page."""
 METHOD_BY = "bandrt"
 """The first word of the ``method`` of a document in JSON lines."""
 _SIGNATURES: Mapping[str, bytes] = {
     **{f".{kind}": CREATOR.encode() for kind in FIGURE_FORMATS},
+    ".html": f'content="{PAGE_BY} '.encode(),
     ".jsonl.gz": f'"method": "{METHOD_BY} '.encode(),
     ".h5": CONVERTED_BY.encode(),
     ".hdf5": CONVERTED_BY.encode(),

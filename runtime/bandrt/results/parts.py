@@ -277,6 +277,18 @@ def part_crystals(path: Path, ids: Collection[str]) -> dict[str, Crystal]:
     return found
 
 
+def part_predictions(path: Path, ids: Collection[str]) -> dict[str, Prediction]:
+    """Those predictions of a part that are asked for, by their ids; nothing but the ids is read of a part that holds none.
+
+    Raises:
+        BadPartError, UnreadablePartError, PartVersionError: as `read_part`.
+    """
+    rows = [row for row, id in enumerate(part_ids(path)) if id in ids]
+    if not rows:
+        return {}
+    return {one.id: one for one in predictions_of(taken(part_arrays(path), np.array(rows, np.intp)), path)}
+
+
 def part_engine(path: Path) -> str:
     """Checksum of the engine that made a part.
 

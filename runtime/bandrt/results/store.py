@@ -34,7 +34,7 @@ from bandrt.results.parts import (
 )
 from bandrt.results.prediction import Failure, Prediction
 
-PARTS, SUMMARY, ERRORS, RUN, PLOTS = "parts", "summary.csv", "errors.jsonl", "run.json", "plots"
+PARTS, SUMMARY, ERRORS, RUN, PLOTS, REPORT = "parts", "summary.csv", "errors.jsonl", "run.json", "plots", "report.html"
 SET_ASIDE = "set-aside"
 """Parts that were damaged, or held predictions of inputs that have changed or are gone; nothing reads them."""
 CONVERTED = {"pymatgen": "bands.jsonl.gz", "hdf5": "bands.h5", "parquet": "bands.parquet"}
@@ -259,7 +259,7 @@ def is_store(folder: Path) -> bool:
 def _is_ours(folder: Path, path: Path) -> bool:
     """Whether a run, or what is made of one, wrote this path inside a folder."""
     names = path.parts
-    if len(names) == 1 and names[0] not in CONVERTED.values():
+    if len(names) == 1 and names[0] not in (REPORT, *CONVERTED.values()):
         ours = (PARTS, SET_ASIDE, SUMMARY, ERRORS, RUN, CRASH_LOG)
         return names[0] in ours or (names[0] == PLOTS and (folder / path).is_dir())
     if names[0] in (PARTS, SET_ASIDE):

@@ -1,4 +1,4 @@
-"""The calibration of a run: that of the engine which predicted it, found again by what ``run.json`` says of it."""
+"""The engine which predicted a run, found again by what ``run.json`` says of it, and its calibration."""
 
 from __future__ import annotations
 
@@ -30,22 +30,46 @@ def calibration_of(folder: Path, engine: Path | None = None, *, read: Callable[[
         OutputError: ``run-damaged``.
         BandrtError: `engine` cannot be read.
     """
-    record = read_run(folder).get("engine")
-    record = record if isinstance(record, Mapping) else {}
-    checkpoint, path = record.get("checkpoint_sha256"), record.get("path")
-    if not isinstance(checkpoint, str):
+    record = _engine_of(folder)
+    if not isinstance(record.get("checkpoint_sha256"), str):
         raise _none(folder, "its run.json does not say which engine predicted it")
+    for manifest in manifests_of(folder, engine, read=read):
+        if manifest.calibration is not None:
+            return _of_same_hand_over(folder, manifest.calibration, record)
+    raise _none(folder, f"no calibration of its engine, {quoted(record.get('path'))}, is known")
+
+
+def manifests_of(
+    folder: Path, engine: Path | None = None, *, read: Callable[[Path], Manifest] = read_manifest
+) -> Iterator[Manifest]:
+    """Find the manifests of engines with the weights that predicted a folder: of `engine`, or else as `calibration_of` looks.
+
+    Args:
+        folder: the output folder.
+        engine: where the engine of the run is now; None looks where it was.
+        read: what reads the manifest of an engine.
+
+    Raises:
+        UsageError: ``engine-differs`` for an engine of other weights.
+        OutputError: ``run-damaged``.
+        BandrtError: `engine` cannot be read.
+    """
+    record = _engine_of(folder)
+    checkpoint, path = record.get("checkpoint_sha256"), record.get("path")
     if engine is not None:
         manifest = read(engine)
         if manifest.checkpoint_sha256 != checkpoint:
             raise UsageError("engine-differs", f"{folder}: was predicted with other weights than those of {engine}")
-        manifests = iter([manifest])
-    else:
-        manifests = _known([*([Path(path)] if isinstance(path, str) else []), *SHIPPED_ENGINES.values()], read)
-    for manifest in manifests:
-        if manifest.checkpoint_sha256 == checkpoint and manifest.calibration is not None:
-            return _of_same_hand_over(folder, manifest.calibration, record)
-    raise _none(folder, f"no calibration of its engine, {quoted(path)}, is known")
+        yield manifest
+        return
+    known = _known([*([Path(path)] if isinstance(path, str) else []), *SHIPPED_ENGINES.values()], read)
+    yield from (manifest for manifest in known if manifest.checkpoint_sha256 == checkpoint)
+
+
+def _engine_of(folder: Path) -> Mapping[str, Any]:
+    """What the record of a run says of its engine."""
+    record = read_run(folder).get("engine")
+    return record if isinstance(record, Mapping) else {}
 
 
 def _known(engines: list[Path], read: Callable[[Path], Manifest]) -> Iterator[Manifest]:

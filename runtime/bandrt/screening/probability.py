@@ -7,6 +7,8 @@ import numpy as np
 from bandrt.calibration import GapCalibration
 from bandrt.screening.features import Floats, PredictedGaps, evaluate
 
+_PROBABLE = 200
+"""Residuals, each as probable as the others, that stand for their distribution where it is summed over."""
 _LEAST = 1e-12
 """So that nothing is divided by zero where all residuals lead below a gap of zero."""
 
@@ -31,6 +33,24 @@ def probability_of_gap(calibration: GapCalibration, predicted: PredictedGaps, lo
     within = np.where(predicted.is_metal, highs - lows, of_nonmetals)
     found = probability_of_non_metal(calibration, predicted) * np.clip(within, 0.0, 1.0)
     return np.where(predicted.known(calibration), found, np.nan)
+
+
+def expected_gap_error(calibration: GapCalibration, predicted: PredictedGaps) -> Floats:
+    """By how much the gap of each label is expected to differ from the prediction, eV, (n,): the mean absolute difference.
+
+    It is that of crystals which are called non-metals and are: nan for those that are called metals, and where nothing is known.
+    """
+    scale = np.exp(evaluate(calibration.log_scale, predicted, calibration))  # eV
+    shift = evaluate(calibration.shift, predicted, calibration)
+    total, weight = np.zeros(len(predicted)), np.zeros(len(predicted))
+    at = np.linspace(0.0, 1.0, len(calibration.residuals))
+    for residual in np.interp((np.arange(_PROBABLE) + 0.5) / _PROBABLE, at, calibration.residuals):
+        difference = shift + scale * residual
+        has_gap = predicted.gap_ev + difference > 0.0
+        total += np.where(has_gap, np.abs(difference), 0.0)
+        weight += has_gap
+    told = predicted.known(calibration) & ~predicted.is_metal & (weight > 0.0)
+    return np.where(told, total / np.maximum(weight, 1.0), np.nan)
 
 
 def probability_of_metal(calibration: GapCalibration, predicted: PredictedGaps) -> Floats:

@@ -94,8 +94,16 @@ class SummaryTable:
     def value(self, name: str, row: int) -> Any:
         """A cell as what it stands for, None where it is missing: number, truth, text, or words of ``warnings``."""
         cell = self.columns[name][row] if name in self.columns else ""
+        return self._meant(name, [cell])[0]
+
+    def values(self, name: str) -> list[Any]:
+        """All cells of a column as what they stand for; see `value`."""
+        return self._meant(name, self.columns[name])
+
+    def _meant(self, name: str, cells: Sequence[str]) -> list[Any]:
+        kind = KINDS.get(name, "cell")
         try:
-            return int(cell) if name in WHOLE else _meant(cell, KINDS.get(name, "cell"))
+            return [int(cell) for cell in cells] if name in WHOLE else [_meant(cell, kind) for cell in cells]
         except ValueError as error:
             raise _damaged(self.folder, f"column {name}: {error}") from error
 

@@ -12,6 +12,7 @@ from tests.support.network import spoken_to
 @pytest.mark.slow
 def test_no_command_speaks_to_a_network(tiny_engine: Path, examples: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
+    pytest.importorskip("plotly")
     pytest.importorskip("pymatgen")
     crystal, out = examples / "AlAs_mp-2172.cif", tmp_path / "out"
     commands = [
@@ -19,6 +20,7 @@ def test_no_command_speaks_to_a_network(tiny_engine: Path, examples: Path, tmp_p
         ["inspect", tiny_engine],
         ["convert", out, "--to", "pymatgen"],
         ["plot", out, "--all"],
+        ["report", out],
         ["doctor"],
     ]
     assert spoken_to(commands, tmp_path / "calls") == []

@@ -38,6 +38,7 @@ def test_a_bare_installation_is_told_how_to_get_each_thing() -> None:
         "pip install 'bandrt[export]'",
         "pip install 'bandrt[train]'",
         "pip install 'bandrt[plot]'",
+        "pip install 'bandrt[report]'",
         "pip install 'bandrt[ase]'",
         "pip install 'bandrt[pymatgen]'",
         "pip install 'bandrt[hdf5]'",
@@ -59,7 +60,7 @@ def test_every_extra_that_makes_something_work_is_named() -> None:
         for extras in re.findall(r"bandrt\[([\w,-]+)\]", ability.remedy or "")
         for extra in extras.split(",")
     }
-    unused = {"dev", "docs", "ray", "report", *(["zstd"] if sys.version_info >= (3, 14) else [])}
+    unused = {"dev", "docs", "ray", *(["zstd"] if sys.version_info >= (3, 14) else [])}
     assert named == set(project["optional-dependencies"]) - unused
 
 

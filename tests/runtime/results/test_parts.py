@@ -14,6 +14,7 @@ from bandrt.results.parts import (
     part_arrays,
     part_ids,
     part_orders,
+    part_predictions,
     read_part,
     revise_part,
     write_part,
@@ -107,3 +108,14 @@ def test_kept_columns_that_are_none_are_damage(tmp_path: Path, kept: str) -> Non
 @pytest.mark.parametrize("texts", [[], [""], ["", "ä", ""], NAMES[:-1]])
 def test_texts_are_unpacked_as_they_were_packed(texts: list[str]) -> None:
     assert unpacked(*packed(texts)).tolist() == texts
+
+
+def test_some_predictions_of_a_part_are_read_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "part-00000.npz"
+    write_part(path, [predicted(id, CUBIC, gap=gap) for id, gap in (("a", 1.0), ("b", 2.0), ("c", 3.0))], engine_sha256="0" * 64)
+    found = part_predictions(path, {"c", "a", "z"})
+    whole = {one.id: one for one in read_part(path)}
+    assert list(found) == ["a", "c"]
+    for id, one in found.items():
+        np.testing.assert_array_equal(one.band_structure.energies, whole[id].band_structure.energies)
+    assert part_predictions(path, {"z"}) == {}

@@ -12,7 +12,7 @@ import pytest
 from bandrt.calibration import DirectCalibration, LinearForm
 from bandrt.errors import UsageError
 from bandrt.screening.criteria import Criteria
-from bandrt.screening.probability import probability_of_gap, probability_of_metal
+from bandrt.screening.probability import expected_gap_error, probability_of_gap, probability_of_metal
 from bandrt.screening.shortlist import probability_of_match
 from tests.support.calibrations import TELLING, plain_calibration, predicted_gaps
 
@@ -131,3 +131,18 @@ def test_parts_of_predictions_have_the_probabilities_of_the_whole() -> None:
     np.testing.assert_array_equal(
         probability_of_gap(calibration, predicted.part(some), 0.0, 2.5), probability_of_gap(calibration, predicted, 0.0, 2.5)[some]
     )
+
+
+def test_the_error_to_expect_of_a_gap_is_the_mean_size_of_its_residuals() -> None:
+    calibration = plain_calibration(uncertainty_range_ev=(0.1, 1.0))
+    error = expected_gap_error(calibration, predicted_gaps([5.0, 0.5, 0.0, 2.0], uncertainty=[0.5, 0.5, 0.5, math.nan]))
+    # residuals are even from -1 to 1 eV; of a gap of 0.5 eV those below -0.5 eV would leave none
+    assert error[:2] == pytest.approx([0.5, (0.5 * 0.25 + 1.0 * 0.5) / 1.5], abs=0.01)
+    assert np.isnan(error[2:]).all()
+    shifted = dataclasses.replace(calibration, shift=LinearForm(2.0, {}))
+    assert expected_gap_error(shifted, predicted_gaps([5.0], uncertainty=[0.5])) == pytest.approx([2.0], abs=0.01)
+
+
+def test_where_no_label_can_have_a_gap_no_error_is_told() -> None:
+    calibration = plain_calibration(shift=LinearForm(-9.0, {}))
+    assert np.isnan(expected_gap_error(calibration, predicted_gaps([1.0]))).all()
