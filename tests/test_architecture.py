@@ -197,7 +197,7 @@ def test_tests_mirror_the_rooms() -> None:
             mirrored = path.parent.relative_to(ROOT / "tests" / folder).as_posix()
             assert mirrored == "." or mirrored in FOLDERS[package], f"{path}: there is no room {mirrored} in {package}"
     others = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and not path.name.startswith("__")}
-    assert others == {*homes, "benchmarks", "tools", "docs", "support", "fuzz"}
+    assert others == {*homes, "benchmarks", "tools", "docs", "examples", "support", "fuzz"}
 
 
 @pytest.mark.parametrize("package", PACKAGES)
