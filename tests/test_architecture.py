@@ -34,6 +34,8 @@ ROOMS = {
             "screening",
             "routes",
             "predict",
+            "ray",
+            "triton",
             "machine",
             "run",
             "cli",
@@ -46,7 +48,7 @@ ROOMS = {
     ),
     "bandrt_export": (
         *("errors", "error_codes", "output", "dense", "eigensolver", "half", "reference", "parity"),
-        *("onnx", "plan", "verify", "cli"),
+        *("onnx", "plan", "verify", "triton_model", "triton", "cli"),
     ),
 }
 """Modules and folders of each package from the ground up; each imports only itself and what stands before it."""
@@ -82,7 +84,8 @@ LAZY_PACKAGES = {
     "ase": {"bandrt.sources.ase_files"},
     "backports": {"bandrt.readers.zstandard"},
     "h5py": {"bandrt.results.convert.hdf5"},
-    "pyarrow": {"bandrt.results.convert.parquet", "bandrt.screening.write", "bandrt.sources.parquet"},
+    "pyarrow": {"bandrt.ray", "bandrt.results.convert.parquet", "bandrt.screening.write", "bandrt.sources.parquet"},
+    "ray": {"bandrt.ray"},
 }
 """Optional packages and the only modules of the runtime that may import them, inside a function."""
 
