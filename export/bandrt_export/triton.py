@@ -27,6 +27,8 @@ ARRAYS: Final = "bandrt_arrays"
 """The model that takes arrays."""
 QUEUE_MICROSECONDS: Final = 5_000
 """How long a crystal waits for others that go through the engine with it."""
+TIMEOUT_S: Final = 60
+"""After how many seconds a crystal is given up, and the process that predicted it is replaced."""
 _TYPES: Final = {"int32": "TYPE_INT32", "float32": "TYPE_FP32", "bool": "TYPE_BOOL"}
 
 
@@ -83,7 +85,7 @@ def crystals_config(manifest: Manifest, engine: str, python: str) -> str:
         engine: the model file, from the folder of this model.
         python: the interpreter with bandrt.
     """
-    parameters = {"engine": engine, "python": python, "threads": ""}
+    parameters = {"engine": engine, "python": python, "threads": "", "timeout": str(TIMEOUT_S)}
     return _written(
         'backend: "python"',
         f"max_batch_size: {manifest.profile.max_batch or GPU_BATCH_SIZE}",

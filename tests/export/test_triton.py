@@ -25,7 +25,7 @@ from bandrt.errors import OutputError, UsageError
 from bandrt.manifest import Backend, Bucket, Manifest, Profile
 from bandrt.triton import answers, serve
 from bandrt_export import triton
-from bandrt_export.triton_model import TritonPythonModel
+from bandrt_export.triton_model import Lost, TritonPythonModel
 from tests.support import triton_server
 
 TOLERANCE_EV = 1e-5
@@ -192,8 +192,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", module)
 
 
-def started(python: Path | str, folder: Path, engine: Path, *, kind: str = "CPU") -> TritonPythonModel:
-    parameters = {"engine": str(engine), "python": str(python), "threads": "1"}
+def started(python: Path | str, folder: Path, engine: Path, *, kind: str = "CPU", timeout: str = "60") -> TritonPythonModel:
+    parameters = {"engine": str(engine), "python": str(python), "threads": "1", "timeout": timeout}
     config = {"parameters": {name: {"string_value": value} for name, value in parameters.items()}}
     model = TritonPythonModel()
     model.initialize(
@@ -232,6 +232,8 @@ for line in sys.stdin:
     texts = json.loads(line)
     if "deadly" in texts:
         sys.exit(9)
+    if "endless" in texts:
+        sys.stdin.read()
     print(json.dumps([json.dumps({{"read": text}}) for text in texts]), flush=True)
 """
 
@@ -248,8 +250,22 @@ def test_a_crystal_that_kills_the_process_costs_itself_alone(tmp_path: Path) -> 
     model.finalize()
 
 
+@pytest.mark.usefixtures("stand_in")
+def test_a_crystal_that_never_ends_is_given_up(tmp_path: Path) -> None:
+    program = tmp_path / "fragile"
+    program.write_text(FRAGILE.format(python=sys.executable), encoding="utf-8")
+    program.chmod(0o755)
+    model = started(program, tmp_path, tmp_path / "model.onnx", timeout="0.5")
+    [[answered]] = responses(model, request("endless"))
+    assert answered == {
+        "error": "timed-out",
+        "error_message": "the process that predicted this crystal did not answer within 0.5 s",
+    }
+    model.finalize()
+
+
 def test_a_process_that_does_not_start_is_an_error_of_the_server(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(RuntimeError, match="ended with 1; why stands above in the log"):
+    with pytest.raises(Lost, match="ended; why stands above in the log"):
         started(sys.executable, tmp_path, tmp_path / "nosuch.onnx", kind="GPU")
     [line] = capfd.readouterr().err.splitlines()
     assert line.startswith("error [engine-not-found]: ")
