@@ -36,6 +36,8 @@ ROOMS = {
             "report",
             "routes",
             "predict",
+            "ray",
+            "triton",
             "machine",
             "run",
             "cli",
@@ -48,7 +50,7 @@ ROOMS = {
     ),
     "bandrt_export": (
         *("errors", "error_codes", "output", "dense", "eigensolver", "half", "reference", "parity"),
-        *("onnx", "plan", "verify", "cli"),
+        *("onnx", "plan", "verify", "triton_model", "triton", "cli"),
     ),
 }
 """Modules and folders of each package from the ground up; each imports only itself and what stands before it."""
@@ -85,7 +87,8 @@ LAZY_PACKAGES = {
     "ase": {"bandrt.sources.ase_files"},
     "backports": {"bandrt.readers.zstandard"},
     "h5py": {"bandrt.results.convert.hdf5"},
-    "pyarrow": {"bandrt.results.convert.parquet", "bandrt.screening.write", "bandrt.sources.parquet"},
+    "pyarrow": {"bandrt.ray", "bandrt.results.convert.parquet", "bandrt.screening.write", "bandrt.sources.parquet"},
+    "ray": {"bandrt.ray"},
 }
 """Optional packages and the only modules of the runtime that may import them, inside a function."""
 
@@ -200,7 +203,7 @@ def test_tests_mirror_the_rooms() -> None:
             mirrored = path.parent.relative_to(ROOT / "tests" / folder).as_posix()
             assert mirrored == "." or mirrored in FOLDERS[package], f"{path}: there is no room {mirrored} in {package}"
     others = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and not path.name.startswith("__")}
-    assert others == {*homes, "benchmarks", "tools", "docs", "support", "fuzz"}
+    assert others == {*homes, "benchmarks", "tools", "docs", "examples", "support", "fuzz"}
 
 
 @pytest.mark.parametrize("package", PACKAGES)

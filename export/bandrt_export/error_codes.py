@@ -34,6 +34,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Choose among the targets in the message; for other GPUs build there, with --backend tensorrt and without --target.",
     ),
     ErrorCode(
+        "triton-backend",
+        "A plan of TensorRT-RTX was to be served by Triton, which runs plans of full TensorRT alone.",
+        "Build the plan with --backend tensorrt on the GPU of the server, or serve an ONNX engine.",
+    ),
+    ErrorCode(
         "plan-solver",
         "A plan was to be built from an engine of a learned Hamiltonian whose eigenvalues are found in the runtime.",
         "Export the checkpoint with --solver graph, or straight to a plan.",

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Sized
 from itertools import takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.contract import INPUTS, uses_centres
+from bandrt.errors import OutputInTheWayError
+from bandrt.files import check_folder, replaced
 
 if TYPE_CHECKING:  # what runs an engine on arrays needs no crystals
     from bandrt.features import Features
@@ -83,6 +87,27 @@ def pad(
             place: tuple[int | slice, ...] = (row, *map(slice, array.shape[:n_free]))
             rows[place] = array
     return batch
+
+
+def save(features: Sequence[Features], manifest: Manifest, folder: Path) -> None:
+    """Write the padded input of an engine for programs that run the model file themselves: ``NAME.npy`` for each of its inputs.
+
+    Args:
+        features: of at least one crystal, made by the engine's recipe.
+        manifest: of the engine, which lists its inputs.
+        folder: made if it is not there; nothing else may be in it.
+
+    Raises:
+        OutputError: ``output-exists``, ``output-not-a-folder`` or ``output-unwritable``.
+    """
+    check_folder(folder)
+    if folder.is_dir() and any(folder.iterdir()):
+        raise OutputInTheWayError("output-exists", f"{folder}: is not empty; choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = pad(features)
+    for name in manifest.inputs:
+        with replaced(folder / f"{name}.npy", "wb") as file:
+            np.save(file, arrays[name], allow_pickle=False)
 
 
 def is_centred(features: Features) -> bool:

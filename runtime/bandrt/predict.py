@@ -19,7 +19,7 @@ from bandrt.arguments import check_kind, check_type, checked_whole, not_allowed
 from bandrt.bands.band_structure import BandStructure, in_order
 from bandrt.bands.frame import out_of_frame
 from bandrt.bands.on_path import Energies
-from bandrt.batch import Batcher
+from bandrt.batch import Batcher, save
 from bandrt.contract import BAND_ENERGIES, UNCERTAINTY
 from bandrt.cores import available_cores
 from bandrt.crystal import Crystal
@@ -187,6 +187,26 @@ class Engine:
         crystals = [outcome_of(partial(crystal_of, one, name=one_name)) for one, one_name in zip(given, names, strict=True)]
         outcomes = self.route.featurize(crystals, names=names)
         return only(outcomes) if is_one(item) else outcomes
+
+    def save_batch(self, items: Any, folder: str | os.PathLike[str]) -> None:
+        """Write crystals, padded to one batch, as this engine's model file is fed them: for programs that run it themselves.
+
+        Args:
+            items: crystals, as `predict` takes them; all are featurised by the recipe of this engine, handed over or not.
+            folder: where ``NAME.npy`` is written for each of `Manifest.inputs`; made if it is not there, else empty.
+
+        Raises:
+            ArgumentError: ``bad-argument`` for what is neither an item nor many, and for no item.
+            InputError: of the first crystal that cannot be used.
+            OutputError: ``output-exists``, ``output-not-a-folder`` or ``output-unwritable``.
+        """
+        given, out = list(items_of(items)), path_of(folder, what="folder")
+        if not given:
+            raise not_allowed("items", given, "at least one crystal")
+        names = [called(item, order) for order, item in enumerate(given)]
+        crystals = [crystal_of(item, name=name) for item, name in zip(given, names, strict=True)]
+        outcomes = Route.to(self.manifest).featurize(crystals, names=names)
+        save([only([outcome]) for outcome in outcomes], self.manifest, out)
 
     def hamiltonian(self, item: Any, *, name: str | None = None) -> CrystalHamiltonian:
         """The Hamiltonian of one crystal, which gives bands at any k-point, densities of states and effective masses.

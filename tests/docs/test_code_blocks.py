@@ -36,7 +36,9 @@ NOT_RUN = Counter(
         "trains for hours": 3,
         "trains for a quarter of an hour": 1,
         "needs a GPU": 2,
-        "needs a cluster": 2,
+        "needs a cluster": 3,
+        "needs a container": 2,
+        "needs the headers of ONNX Runtime": 1,
         "needs a key of the Materials Project": 1,
         "needs a checkpoint of the released code": 1,
     }

@@ -77,6 +77,29 @@ def test_results_come_in_input_order_and_do_not_depend_on_the_batch(engine: Engi
             np.testing.assert_allclose(one.band_structure.energies, other.band_structure.energies, atol=ENERGY_TOLERANCE_EV)
 
 
+def test_a_saved_batch_is_what_the_model_is_fed(engine: Engine, tmp_path: Path) -> None:
+    items = [cubic(5.0, [11, 17]), cubic(6.0, [14, 14, 31])]
+    engine.save_batch(items, tmp_path / "deep" / "batch")
+    arrays = {path.stem: np.load(path) for path in (tmp_path / "deep" / "batch").iterdir()}
+    assert set(arrays) == set(engine.manifest.inputs)
+    rows = engine.session.run(arrays)["band_energies"]
+    for row, result in zip(rows, engine.predict(items), strict=True):
+        assert isinstance(result, Prediction)
+        np.testing.assert_allclose(row, result.band_structure.energies, atol=ENERGY_TOLERANCE_EV)
+
+
+def test_a_batch_is_saved_whole_or_not_at_all(engine: Engine, tmp_path: Path, mixed_folder: Path) -> None:
+    with pytest.raises(InputError) as refused:
+        engine.save_batch([mixed_folder / "a-salt.cif", mixed_folder / "d-empty.cif"], tmp_path / "batch")
+    assert "d-empty.cif" in refused.value.message
+    assert not (tmp_path / "batch").exists()
+    with pytest.raises(bandrt.ArgumentError, match="at least one crystal"):
+        engine.save_batch([], tmp_path / "batch")
+    with pytest.raises(bandrt.OutputError) as taken:
+        engine.save_batch(mixed_folder / "a-salt.cif", mixed_folder)
+    assert taken.value.code == "output-exists"
+
+
 def test_prediction_is_lazy_and_takes_an_endless_stream(engine: Engine) -> None:
     taken = itertools.count()
     stream = (cubic(4.0, [11]) for _ in taken)

@@ -60,6 +60,7 @@ RIGHT: dict[str, Callable[[], dict[str, Any]]] = {
     "Engine.featurize": lambda: {"item": SALT},
     "Engine.hamiltonian": lambda: {"item": SALT},
     "Engine.predict": lambda: {"items": [SALT]},
+    "Engine.save_batch": lambda: {"items": [SALT], "folder": "nowhere"},
     "Failure": lambda: {"id": "a", "path": "", "stage": "read", "code": "no-atoms", "message": ""},
     "GraphRecipe": dict,
     "InputError": lambda: {"code": "no-atoms", "message": ""},

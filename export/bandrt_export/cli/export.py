@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -14,10 +14,12 @@ from bandrt.engine import ONNX_SUFFIX, PLAN_SUFFIX, SHIPPED_ENGINES, read_manife
 from bandrt.engine.plan.file import sidecar
 from bandrt.files import check_file, scratch_folder
 from bandrt.manifest import MAX_BANDS, BandRule, Manifest, Precision, Solver
+from bandrt_export import triton as repository
 from bandrt_export.output import describe
 from bandrt_train.cli.checkpoint_path import CHECKPOINT, require_model
 from bandrt_train.cli.conventions import conventions_options
 from bandrt_train.model.released.config import Conventions
+from bandrt_train.weights import SHIPPED_CHECKPOINTS
 
 if TYPE_CHECKING:
     from bandrt.engine.plan.tensorrt import PlanBackend
@@ -25,10 +27,31 @@ if TYPE_CHECKING:
 PLAN_OPTIONS = ("--backend", "--target", "--max-atoms", "--max-batch")
 
 
+class _Choices(NamedTuple):
+    """How an engine is made; what was not asked for is None."""
+
+    precision: Precision | None
+    solver: Solver | None
+    hand_over: str | None
+    bands: int | None
+    limit_ev: float | None
+    backend: PlanBackend | None
+    targets: tuple[str, ...]
+    max_atoms: int | None
+    max_batch: int | None
+    conventions: Conventions | None
+
+
 @click.command("export", short_help="Turn a checkpoint into a verified engine.")
 @click.argument("source", type=CHECKPOINT, metavar="CKPT")
-@options.out("Engine to write: model.onnx, or model.plan for TensorRT.", required=True)
-@options.overwrite("Replace the engine if it is there already.")
+@options.out("Engine to write: model.onnx, or model.plan for TensorRT.")
+@click.option(
+    "--triton", type=options.OutPath(), metavar="DIR",
+    help="In place of -o: a model repository for Triton to write into, with a model that takes the text of CIFs and answers in"
+    " JSON, and the engine itself.",
+)  # fmt: skip
+@click.option("--python", metavar="PYTHON", help="For --triton: the interpreter with bandrt on the server; this one by default.")
+@options.overwrite("Replace the engine, or the models in the repository, if they are there already.")
 @click.option(
     "--precision", type=click.Choice(["fp32", "fp16"]),
     help="Of the matrix products; all else is fp32. fp32 by default.",
@@ -63,7 +86,9 @@ PLAN_OPTIONS = ("--backend", "--target", "--max-atoms", "--max-batch")
 @options.quiet()
 def command(
     source: Path,
-    out: Path,
+    out: Path | None,
+    triton: Path | None,
+    python: str | None,
     overwrite: bool,
     precision: Precision | None,
     solver: Solver | None,
@@ -77,7 +102,7 @@ def command(
     conventions: Conventions | None,
     quiet: bool,
 ) -> None:
-    """Turn the checkpoint CKPT into a verified engine.
+    """Turn the checkpoint CKPT into a verified engine, or into a model repository for Triton.
 
     CKPT is a checkpoint of `bandrt train`, one of the authors' released code, or `fast` or `accurate` for that of the engine which
     comes with bandrt. The engine is compared with the checkpoint's model on real crystals of several sizes, and written only if it
@@ -90,114 +115,109 @@ def command(
     Examples:
       bandrt export run/checkpoint.pt -o model.onnx
       bandrt export shipped -o model.plan --backend tensorrt-rtx
+      bandrt export shipped --triton models
 
     Exit codes: 0 written, 1 stopped by an error, such as an engine that differs too much, 2 wrong usage.
     """
+    if (out is None) == (triton is None):
+        raise click.UsageError("name the engine to write with -o, or a model repository with --triton")
+    if python is not None and triton is None:
+        raise click.UsageError("--python is for --triton")
     require_model(source)
-    kind = out.suffix.lower()
-    for path in {ONNX_SUFFIX: (out,), PLAN_SUFFIX: (out, sidecar(out))}.get(kind, ()):
-        check_file(path, overwrite=overwrite)
+    choices = _Choices(precision, solver, hand_over, bands, limit_ev, backend, targets, max_atoms, max_batch, conventions)
+    if triton is not None:
+        _to_triton(source, triton, choices, python=python, overwrite=overwrite, quiet=quiet)
+    elif out is not None:
+        for path in {ONNX_SUFFIX: (out,), PLAN_SUFFIX: (out, sidecar(out))}.get(out.suffix.lower(), ()):
+            check_file(path, overwrite=overwrite)
+        say_done(describe(_to_engine(source, out, choices, quiet=quiet), out))
+
+
+def _to_triton(source: Path, out: Path, choices: _Choices, *, python: str | None, overwrite: bool, quiet: bool) -> None:
+    """Write a model repository; an engine that is there already, such as one that ships, is taken as it is."""
+    repository.check(out, overwrite=overwrite)
+    is_engine = source.suffix.lower() in (ONNX_SUFFIX, PLAN_SUFFIX)
+    if not any(choices):
+        shipped = {path: SHIPPED_ENGINES[name] for name, path in SHIPPED_CHECKPOINTS.items()}
+        source = shipped.get(source, source)
+        is_engine = is_engine or source in shipped.values()
+    if is_engine and not any(choices):
+        manifest = repository.write(source, out, python=python)
+    elif choices.backend == "tensorrt-rtx":
+        raise click.UsageError("Triton runs no plans of tensorrt-rtx; give --backend tensorrt, or none for an ONNX engine")
+    else:
+        with scratch_folder() as folder:
+            engine = folder / f"model{ONNX_SUFFIX if choices.backend is None else PLAN_SUFFIX}"
+            _to_engine(source, engine, choices, quiet=quiet)
+            manifest = repository.write(engine, out, python=python)
+    say_done(f"{describe(manifest, out)}\nmodels {repository.CRYSTALS} (texts of CIFs to JSON) and {repository.ARRAYS}")
+
+
+def _to_engine(source: Path, out: Path, choices: _Choices, *, quiet: bool) -> Manifest:
+    """Make an engine of the kind that its name says."""
     _log_progress(quiet)
+    kind = out.suffix.lower()
     if kind == ONNX_SUFFIX:
-        for name, value in zip(PLAN_OPTIONS, (backend, targets, max_atoms, max_batch), strict=True):
+        for name, value in zip(PLAN_OPTIONS, (choices.backend, choices.targets, choices.max_atoms, choices.max_batch), strict=True):
             if value:
                 raise click.UsageError(f"{name} is for plans; {out.name} is none")
         if source.suffix.lower() == ONNX_SUFFIX:
             raise click.UsageError(f"{source.name} is an ONNX engine already; give the checkpoint that it was made from")
-        manifest = _export_onnx(
-            source,
-            out,
-            precision=precision,
-            solver=solver,
-            hand_over=hand_over,
-            bands=bands,
-            conventions=conventions,
-            limit_ev=limit_ev,
-            quiet=quiet,
-        )
-    elif kind == PLAN_SUFFIX:
-        if solver == "lapack":
-            raise click.UsageError("a plan holds its solver itself; leave out --solver lapack")
-        if backend is None:
-            raise click.UsageError("a plan needs --backend: tensorrt-rtx (builds without a GPU), or tensorrt (builds on the GPU)")
-        from bandrt_export import plan
-
-        sizes = {"max_atoms": max_atoms or plan.DEFAULT_MAX_ATOMS, "max_batch": max_batch or plan.DEFAULT_MAX_BATCH}
-        plan.prepare(out, backend=backend, targets=targets)
-        if source.suffix.lower() == ONNX_SUFFIX:
-            _require_as_it_is(source, precision, solver, hand_over, bands, limit_ev)
-            manifest = plan.build_plan(source, out, backend=backend, targets=targets, **sizes)
-        else:
-            with scratch_folder() as folder:
-                model = folder / f"{out.stem}.onnx"
-                _export_onnx(
-                    source,
-                    model,
-                    precision=precision,
-                    solver=solver,
-                    default_solver="graph",
-                    hand_over=hand_over,
-                    bands=bands,
-                    conventions=conventions,
-                    limit_ev=limit_ev,
-                    quiet=quiet,
-                )
-                manifest = plan.build_plan(model, out, backend=backend, targets=targets, **sizes)
-    else:
+        return _export_onnx(source, out, choices, quiet=quiet)
+    if kind != PLAN_SUFFIX:
         raise click.UsageError(f"{out.name}: name the engine *.onnx or *.plan")
-    say_done(describe(manifest, out))
+    return _export_plan(source, out, choices, quiet=quiet)
 
 
-def _export_onnx(
-    source: Path,
-    out: Path,
-    *,
-    precision: Precision | None,
-    solver: Solver | None,
-    default_solver: Solver = "lapack",
-    hand_over: str | None,
-    bands: int | None,
-    conventions: Conventions | None,
-    limit_ev: float | None,
-    quiet: bool,
-) -> Manifest:
+def _export_plan(source: Path, out: Path, choices: _Choices, *, quiet: bool) -> Manifest:
+    if choices.solver == "lapack":
+        raise click.UsageError("a plan holds its solver itself; leave out --solver lapack")
+    if choices.backend is None:
+        raise click.UsageError("a plan needs --backend: tensorrt-rtx (builds without a GPU), or tensorrt (builds on the GPU)")
+    from bandrt_export import plan
+
+    sizes = {"max_atoms": choices.max_atoms or plan.DEFAULT_MAX_ATOMS, "max_batch": choices.max_batch or plan.DEFAULT_MAX_BATCH}
+    plan.prepare(out, backend=choices.backend, targets=choices.targets)
+    if source.suffix.lower() == ONNX_SUFFIX:
+        _require_as_it_is(source, choices)
+        return plan.build_plan(source, out, backend=choices.backend, targets=choices.targets, **sizes)
+    with scratch_folder() as folder:
+        model = folder / f"{out.stem}{ONNX_SUFFIX}"
+        _export_onnx(source, model, choices, default_solver="graph", quiet=quiet)
+        return plan.build_plan(model, out, backend=choices.backend, targets=choices.targets, **sizes)
+
+
+def _export_onnx(source: Path, out: Path, choices: _Choices, *, default_solver: Solver = "lapack", quiet: bool) -> Manifest:
     from bandrt_export.onnx import export_onnx  # torch takes seconds to import
 
     with Progress("predictions compared", quiet=quiet) as progress:
         return export_onnx(
             source,
             out,
-            precision=precision or "fp32",
-            solver=solver,
+            precision=choices.precision or "fp32",
+            solver=choices.solver,
             default_solver=default_solver,
-            hand_over=hand_over,
-            bands=bands,
-            conventions=conventions,
-            limit_ev=limit_ev,
+            hand_over=choices.hand_over,
+            bands=choices.bands,
+            conventions=choices.conventions,
+            limit_ev=choices.limit_ev,
             on_progress=progress.show,
         )
 
 
-def _require_as_it_is(
-    model: Path,
-    precision: Precision | None,
-    solver: Solver | None,
-    hand_over: str | None,
-    bands: int | None,
-    limit_ev: float | None,
-) -> None:
+def _require_as_it_is(model: Path, choices: _Choices) -> None:
     """An ONNX engine has its precision, solver, hand-over and bands, and has passed its gate."""
     manifest = read_manifest(model)
     other = "none" if manifest.hand_over is None else manifest.hand_over.engine
     for option, given, found in (
-        ("precision", precision, manifest.precision),
-        ("solver", solver, manifest.solver),
-        ("hand-over", hand_over, other),
-        ("bands", bands, manifest.bands.n_bands),
+        ("precision", choices.precision, manifest.precision),
+        ("solver", choices.solver, manifest.solver),
+        ("hand-over", choices.hand_over, other),
+        ("bands", choices.bands, manifest.bands.n_bands),
     ):
         if given not in (None, found):
             raise click.UsageError(f"{model.name} has {option} {found}; export the checkpoint with --{option} {given}")
-    if limit_ev is not None:
+    if choices.limit_ev is not None:
         raise click.UsageError(f"--limit-ev is for checkpoints; {model.name} was verified when it was exported")
 
 

@@ -40,6 +40,7 @@ PACKAGES = (
     "backports.zstd",
     "mp-api",
     "tensorboardX",
+    "ray",
 )
 """What is looked for, the core first, by the names that pip knows."""
 TRAIN = ("torch", "torch_geometric", "lightning", "pymatgen")
@@ -104,6 +105,7 @@ def examine(
         _by_packages("give results to pymatgen", ("pymatgen",), "pymatgen", packages),
         _by_packages("convert to HDF5", ("h5py",), "hdf5", packages),
         _by_packages("read and write Parquet", ("pyarrow",), "parquet", packages),
+        _by_packages("predict on a Ray cluster", ("ray", "pyarrow"), "ray", packages),
     )
     return Diagnosis(
         __version__, platform.python_version(), f"{platform.system()} {platform.machine()}", dict(packages), driver, abilities

@@ -172,6 +172,20 @@ def _of_text(text: str) -> Written:
     return "json" if text.lstrip()[:1] == "{" else "cif", text
 
 
+def source_of_text(text: Any, *, source_id: str, place: str) -> Source:
+    """A text that a program hands over as a crystal: a CIF, or a document in JSON, never a path. What is none is refused when read.
+
+    Args:
+        text: the value.
+        source_id: what the crystal is called.
+        place: where it is, for messages.
+    """
+    written = structure_of({STRUCTURE_COLUMN: text})
+    if isinstance(written, InputError):
+        return Source(source_id, place, "cif", InputError(written.code, f"{place}: has no text of a crystal"))
+    return Source(source_id, place, *written)
+
+
 def row_id(row: Any) -> str:
     """What a row or entry of JSON is called; empty if it does not say."""
     values = [row[column] for column in ID_COLUMNS if column in row] if isinstance(row, Mapping) else []

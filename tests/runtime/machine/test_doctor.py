@@ -43,6 +43,7 @@ def test_a_bare_installation_is_told_how_to_get_each_thing() -> None:
         "pip install 'bandrt[pymatgen]'",
         "pip install 'bandrt[hdf5]'",
         "pip install 'bandrt[parquet]'",
+        "pip install 'bandrt[ray]'",
         "pip install 'bandrt[mp]'",
         "pip install 'bandrt[train,tensorboard]'",
         *(["pip install 'bandrt[zstd]'"] if sys.version_info < (3, 14) else []),
@@ -60,7 +61,7 @@ def test_every_extra_that_makes_something_work_is_named() -> None:
         for extras in re.findall(r"bandrt\[([\w,-]+)\]", ability.remedy or "")
         for extra in extras.split(",")
     }
-    unused = {"dev", "docs", "ray", *(["zstd"] if sys.version_info >= (3, 14) else [])}
+    unused = {"dev", "docs", *(["zstd"] if sys.version_info >= (3, 14) else [])}
     assert named == set(project["optional-dependencies"]) - unused
 
 

@@ -49,11 +49,16 @@ def write(file: IO[bytes], parts: Iterable[Sequence[Prediction]], facts: Facts) 
             writer.write_table(table)
 
 
-def _table(predictions: Sequence[Prediction], facts: Facts, kept: Sequence[str]) -> Any:
+def summary_types(*, uncertainty: bool) -> dict[str, Any]:
+    """The columns of a summary as types of pyarrow, in their order.
+
+    Args:
+        uncertainty: whether the engine estimates it.
+    """
     import pyarrow as pa
 
     text, whole, number = pa.string(), pa.int32(), pa.float64()
-    types = {
+    return {
         "id": text,
         "path": text,
         "formula": text,
@@ -66,9 +71,15 @@ def _table(predictions: Sequence[Prediction], facts: Facts, kept: Sequence[str])
         "vbm_ev": number,
         "cbm_ev": number,
         "warnings": pa.list_(text),
+        **({UNCERTAINTY_COLUMN: number} if uncertainty else {}),
     }
-    if predictions[0].uncertainty_ev is not None:
-        types[UNCERTAINTY_COLUMN] = number
+
+
+def _table(predictions: Sequence[Prediction], facts: Facts, kept: Sequence[str]) -> Any:
+    import pyarrow as pa
+
+    text = pa.string()
+    types = summary_types(uncertainty=predictions[0].uncertainty_ev is not None)
     rows = [summary(p) for p in predictions]
     bands = [p.band_structure for p in predictions]
     crystals = [b.crystal for b in bands]

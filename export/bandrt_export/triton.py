@@ -1,0 +1,157 @@
+"""A model repository for Triton: a model of crystals, and the model of arrays that is behind it, each with its configuration.
+
+``bandrt`` takes the text of a CIF and answers in JSON, so that a client needs nothing of ours; ``bandrt_arrays`` is the engine as
+it is, which takes the arrays of the graph contract. Both run the same model file.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from bandrt.contract import HAMILTONIAN, INVERSION, TENSORS, TensorSpec, known_sizes
+from bandrt.engine import PLAN_SUFFIX, read_manifest
+from bandrt.engine.calibration_file import calibration_path
+from bandrt.engine.plan.file import sidecar
+from bandrt.errors import OutputInTheWayError, UsageError
+from bandrt.files import check_folder, temporary_beside
+from bandrt.manifest import Manifest
+from bandrt.predict import GPU_BATCH_SIZE
+
+CRYSTALS: Final = "bandrt"
+"""The model that takes texts."""
+ARRAYS: Final = "bandrt_arrays"
+"""The model that takes arrays."""
+QUEUE_MICROSECONDS: Final = 5_000
+"""How long a crystal waits for others that go through the engine with it."""
+TIMEOUT_S: Final = 60
+"""After how many seconds a crystal is given up, and the process that predicted it is replaced."""
+_TYPES: Final = {"int32": "TYPE_INT32", "float32": "TYPE_FP32", "bool": "TYPE_BOOL"}
+
+
+def check(repository: Path, *, overwrite: bool) -> None:
+    """Find out before the work that the models cannot be written; other models in the repository are left alone.
+
+    Raises:
+        OutputError: ``output-exists``, ``output-not-a-folder`` or ``output-unwritable``.
+    """
+    check_folder(repository)
+    for name in (CRYSTALS, ARRAYS):
+        if (repository / name).exists() and not overwrite:
+            raise OutputInTheWayError(
+                "output-exists", f"{repository / name}: is there already; choose another folder, or add --overwrite to replace it"
+            )
+
+
+def write(engine: Path, repository: Path, *, python: str | None = None) -> Manifest:
+    """Write the two models; each is whole or not there.
+
+    Args:
+        engine: an ONNX file, or a plan of full TensorRT.
+        repository: made if it is not there; see `check`.
+        python: the interpreter with bandrt on the server; None: the one that this runs in.
+
+    Returns:
+        What the engine says of itself.
+
+    Raises:
+        UsageError: ``triton-backend`` for a plan that Triton cannot run.
+        BandrtError: as `bandrt.engine.read_manifest`.
+    """
+    manifest = read_manifest(engine)
+    if manifest.backend.name == "tensorrt-rtx":
+        raise UsageError(
+            "triton-backend",
+            f"{engine.name}: Triton runs plans of full TensorRT, not of TensorRT-RTX; build it with --backend tensorrt on the GPU"
+            " of the server, or take an ONNX engine",
+        )
+    model = f"model{engine.suffix.lower()}"
+    repository.mkdir(parents=True, exist_ok=True)
+    beside = [(place(engine), place(Path(model)).name) for place in (calibration_path, sidecar) if place(engine).is_file()]
+    _put(repository / ARRAYS, arrays_config(manifest, model), [(engine, model), *beside])
+    code = (Path(__file__).with_name("triton_model.py"), "model.py")
+    _put(repository / CRYSTALS, crystals_config(manifest, f"../{ARRAYS}/1/{model}", python or sys.executable), [code])
+    return manifest
+
+
+def crystals_config(manifest: Manifest, engine: str, python: str) -> str:
+    """The configuration of the model of crystals.
+
+    Args:
+        manifest: of the engine.
+        engine: the model file, from the folder of this model.
+        python: the interpreter with bandrt.
+    """
+    parameters = {"engine": engine, "python": python, "threads": "", "timeout": str(TIMEOUT_S)}
+    return _written(
+        'backend: "python"',
+        f"max_batch_size: {manifest.profile.max_batch or GPU_BATCH_SIZE}",
+        _tensors("input", ['name: "cif" data_type: TYPE_STRING dims: [ 1 ]']),
+        _tensors("output", ['name: "json" data_type: TYPE_STRING dims: [ 1 ]']),
+        f"dynamic_batching {{ max_queue_delay_microseconds: {QUEUE_MICROSECONDS} }}",
+        f"instance_group [ {{ kind: {_kind(manifest)} count: 1 }} ]",
+        *(f'parameters {{ key: "{name}" value: {{ string_value: "{value}" }} }}' for name, value in parameters.items()),
+    )
+
+
+def arrays_config(manifest: Manifest, model: str) -> str:
+    """The configuration of the model of arrays.
+
+    Requests of one shape are batched by Triton, unless the engine has inputs for the first crystals of a batch alone. A plan names
+    all its optimisation profiles, among which Triton chooses by the shape of a batch.
+
+    Args:
+        manifest: of the engine.
+        model: the name of the model file.
+    """
+    outputs = HAMILTONIAN if manifest.solver == "lapack" else [TENSORS[name] for name in manifest.outputs]
+    inputs, sizes = [TENSORS[name] for name in manifest.inputs], known_sizes(manifest)
+    is_batched = not set(INVERSION) & set(manifest.inputs)
+    is_plan = model.endswith(PLAN_SUFFIX)
+    profiles = ", ".join(f'"{place}"' for place in range(len(manifest.profile.buckets)))
+    return _written(
+        'backend: "tensorrt"' if is_plan else 'backend: "onnxruntime"',
+        f'default_model_filename: "{model}"',
+        f"max_batch_size: {(manifest.profile.max_batch or GPU_BATCH_SIZE) if is_batched else 0}",
+        _tensors("input", [_tensor(one, one.shape(sizes), is_batched) for one in inputs]),
+        _tensors("output", [_tensor(one, one.shape(sizes), is_batched) for one in outputs]),
+        *(["dynamic_batching { }"] if is_batched else []),
+        f"instance_group [ {{ kind: {_kind(manifest)} count: 1{f' profile: [ {profiles} ]' if is_plan else ''} }} ]",
+    )
+
+
+def _kind(manifest: Manifest) -> str:
+    return "KIND_CPU" if manifest.backend.name == "onnx" else "KIND_GPU"
+
+
+def _tensor(one: TensorSpec, shape: Sequence[int | str], is_batched: bool) -> str:
+    sizes = [size if isinstance(size, int) else -1 for size in shape[1 if is_batched else 0 :]]
+    dims = f"dims: [ {', '.join(map(str, sizes))} ]" if sizes else "dims: [ 1 ] reshape { shape: [ ] }"  # a number for each crystal
+    return f'name: "{one.name}" data_type: {_TYPES[one.dtype]} {dims}'
+
+
+def _tensors(what: str, tensors: Iterable[str]) -> str:
+    inside = ",\n".join(f"  {{ {one} }}" for one in tensors)
+    return f"{what} [\n{inside}\n]"
+
+
+def _written(*lines: str) -> str:
+    return "\n".join(lines) + "\n"
+
+
+def _put(folder: Path, config: str, files: Iterable[tuple[Path, str]]) -> None:
+    """Write a model with one version, under another name first; what was there before goes when it is whole."""
+    building = temporary_beside(folder)
+    try:
+        (building / "1").mkdir(parents=True)
+        (building / "config.pbtxt").write_text(config, encoding="utf-8")
+        for path, name in files:
+            shutil.copyfile(path, building / "1" / name)
+        if folder.exists():
+            shutil.rmtree(folder)
+        building.rename(folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)

@@ -1,0 +1,114 @@
+"""Bands of crystals, for Triton's Python backend: a text in, JSON out. `bandrt export --triton` copies this file into a repository.
+
+It imports nothing but what the backend brings. What predicts is ``python -m bandrt.triton``, a process of an interpreter that has
+bandrt, named by the parameter ``python`` of ``config.pbtxt``; where it is killed, or does not get on, another one is started.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+OPENING_S = 300
+"""How long an engine may take to open."""
+
+
+class Lost(Exception):
+    """The process that predicts gives no answer.
+
+    Attributes:
+        code: ``crashed`` or ``timed-out``, as `bandrt infer` calls it.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class TritonPythonModel:
+    """What Triton calls."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Start what predicts, and wait until its engine is open.
+
+        Args:
+            args: by Triton: the configuration, where the model lies, and on which device this instance is.
+
+        Raises:
+            Lost: it does not start; why stands in the log of the server.
+        """
+        given = json.loads(args["model_config"])["parameters"]
+        parameters = {name: value["string_value"] for name, value in given.items()}
+        engine = os.path.normpath(os.path.join(args["model_repository"], parameters["engine"]))
+        device = ["--device", f"cuda:{args['model_instance_device_id']}"] if args["model_instance_kind"] == "GPU" else []
+        threads = ["--threads", parameters["threads"]] if parameters.get("threads") else []
+        self._command = [parameters["python"], "-m", "bandrt.triton", engine, *device, *threads]
+        self._timeout = float(parameters["timeout"])
+        self._start()
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """Answer requests together: all crystals that Triton has batched go through the engine at once."""
+        import triton_python_backend_utils as triton
+
+        inputs = [triton.get_input_tensor_by_name(request, "cif").as_numpy() for request in requests]  # each (crystals, 1)
+        texts = [bytes(text).decode("utf-8", "replace") for given in inputs for text in given.reshape(-1)]
+        answers = iter(self._answers(texts))
+        outputs = (np.array([next(answers).encode() for _ in range(given.size)], dtype=object) for given in inputs)
+        return [
+            triton.InferenceResponse([triton.Tensor("json", found.reshape(given.shape))])
+            for found, given in zip(outputs, inputs, strict=True)
+        ]
+
+    def finalize(self) -> None:
+        """End what predicts."""
+        self._process.communicate()
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+        try:
+            self._asked([], OPENING_S)
+        except Lost as lost:
+            self._end()
+            raise Lost(lost.code, f"{' '.join(self._command)} {lost}; why stands above in the log") from lost
+
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def _answers(self, texts: list[str]) -> list[str]:
+        """Answers to texts; those that were asked together with one that ends the process are asked again, each alone."""
+        try:
+            return self._asked(texts, self._timeout * len(texts))
+        except Lost as lost:
+            self._end()
+            self._start()
+            if len(texts) == 1:
+                return [json.dumps({"error": lost.code, "error_message": f"the process that predicted this crystal {lost}"})]
+        return [answer for text in texts for answer in self._answers([text])]
+
+    def _asked(self, texts: list[str], seconds: float) -> list[str]:
+        """What the process answers.
+
+        Raises:
+            Lost: it ended, or did not answer in time.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(texts) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise Lost("crashed", "ended") from None
+        if not select.select([self._process.stdout], [], [], seconds)[0]:
+            raise Lost("timed-out", f"did not answer within {seconds:g} s")
+        line = self._process.stdout.readline()
+        if not line.endswith("\n"):
+            raise Lost("crashed", "ended")
+        answers: list[str] = json.loads(line)
+        return answers

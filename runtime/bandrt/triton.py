@@ -1,0 +1,103 @@
+"""Triton: texts of crystals in, answers in JSON out, for the model in Python that `bandrt export --triton` writes.
+
+Triton's Python backend brings an interpreter and a NumPy of its own. The model there imports neither bandrt nor ONNX Runtime: it
+starts ``python -m bandrt.triton ENGINE`` in the environment that has them, and talks with it through its pipes. A line that comes
+in is a list of texts in JSON; the line that goes out is a list of as many answers, each a text that is JSON again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from collections.abc import Sequence
+from typing import IO, Any
+
+import numpy as np
+
+from bandrt.bands.band_structure import BandStructure
+from bandrt.errors import BandrtError
+from bandrt.predict import Engine, load
+from bandrt.results.prediction import Failure, Result
+from bandrt.results.summary import summary
+from bandrt.sources.tables import source_of_text
+
+DECIMALS = 6
+"""Of energies in answers, in eV."""
+WITHOUT = ("id", "path")
+"""What is left out of a summary: an answer is told by its place."""
+
+
+def answers(engine: Engine, texts: Sequence[Any]) -> list[str]:
+    """Predict crystals, and put each result in JSON.
+
+    Args:
+        engine: open.
+        texts: of CIFs.
+
+    Returns:
+        Of each text an object: the columns of ``summary.csv`` from ``formula`` on, and ``bands`` with ``energies`` (n_bands,
+        n_kpoints) in eV and the points of their path; or ``error``, a code, and ``error_message``.
+    """
+    sources = [source_of_text(text, source_id="crystal", place="crystal") for text in texts]
+    return [answer(result) for result in engine.predict(sources)]
+
+
+def answer(result: Result) -> str:
+    """One result in JSON, which has no nan: null stands for it."""
+    if isinstance(result, Failure):
+        said: dict[str, Any] = {"error": result.code, "error_message": result.message}
+    else:
+        columns = {name: _finite(value) for name, value in summary(result).items() if name not in WITHOUT}
+        said = columns | {"bands": _bands(result.band_structure)}
+    return json.dumps(said, ensure_ascii=False, allow_nan=False)
+
+
+def serve(engine: Engine, given: IO[str], out: IO[str]) -> None:
+    """Answer line by line, until nothing more comes."""
+    for line in given:
+        out.write(json.dumps(answers(engine, json.loads(line))) + "\n")
+        out.flush()
+
+
+def main(words: Sequence[str]) -> int:
+    """Open an engine, and answer what comes in at standard input; its process ends with the one that started it.
+
+    Returns:
+        The exit code: 0, or 1 for an error, which is told at standard error.
+    """
+    parser = argparse.ArgumentParser(prog="python -m bandrt.triton", description=__doc__)
+    parser.add_argument("engine")
+    parser.add_argument("--device")
+    parser.add_argument("--threads", type=int)
+    chosen = parser.parse_args(words)
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
+        os.dup2(2, 1)  # what a library prints is no answer
+        try:
+            with load(chosen.engine, chosen.device, threads=chosen.threads) as engine:
+                serve(engine, sys.stdin, out)
+        except BandrtError as error:
+            sys.stderr.write(f"error [{error.code}]: {error.message}\n")
+            return 1
+    return 0
+
+
+def _bands(bands: BandStructure) -> dict[str, Any]:
+    return {
+        "energies": np.round(bands.energies.astype(np.float64), DECIMALS).tolist(),
+        "frac_kpoints": bands.frac_kpoints.tolist(),
+        "kpoint_distance": bands.kpoint_distance.tolist(),
+        "labels": list(bands.labels),
+        "label_indices": bands.label_indices.tolist(),
+        "scheme": bands.scheme,
+    }
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
