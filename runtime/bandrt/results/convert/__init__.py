@@ -77,9 +77,8 @@ def convert(
     """
     check_choice("kind", kind, OutputFormat)
     selection = select(folder, ids)
-    write: Write = import_module(_HOME[kind]).write
-    if target.name.lower().endswith(PLAIN_LINES):
-        write = partial(write, compressed=False)
+    home = import_module(_HOME[kind])
+    write: Write = partial(home.write, compressed=False) if target.name.lower().endswith(PLAIN_LINES) else home.write
 
     def counted(parts: Iterable[list[Prediction]]) -> Iterator[list[Prediction]]:
         done = 0
