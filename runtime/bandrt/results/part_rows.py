@@ -1,4 +1,4 @@
-"""Rows of ``summary.csv`` of a whole part at once, from its arrays: a resumed run makes them of every result that is there.
+"""Rows of ``summary.csv`` of a whole part at once, from its arrays, when it is written and when a resumed run finds it.
 
 They are those of `bandrt.results.summary.summary_row` for each prediction, in a tenth of the time, since none is made. Of a part in
 which anything is out of the ordinary there are none here: its predictions are made one by one, and say what is wrong, if anything.
@@ -16,13 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.bands.band_structure import DEGENERACY_EV, gaps
+from bandrt.bands.frame import in_frame
 from bandrt.crystal import MIN_VOLUME_PER_ATOM, formula_of
 from bandrt.elements import MAX_ATOMIC_NUMBER
 from bandrt.limits import MAX_ATOMS, MAX_FRACTION, MAX_VECTOR, MAX_VOLUME_PER_ATOM
 from bandrt.manifest import BandRule
 from bandrt.recipe import Scheme
 from bandrt.results.parts import Arrays
-from bandrt.results.summary import UNCERTAINTY_COLUMN, cell_of, kept_cells, written
+from bandrt.results.prediction import Prediction
+from bandrt.results.summary import UNCERTAINTY_COLUMN, cell_of, kept_cells, summary_row, written
 
 _AT_THE_EDGE = 1e-6
 """Relative: a cell that comes as near to a limit is looked at by itself, since sums may round otherwise here."""
@@ -66,6 +68,22 @@ def part_rows(arrays: Arrays, frame: BandRule, keep: Sequence[str]) -> list[list
     if UNCERTAINTY_COLUMN in arrays:
         columns.append([written(float(value)) for value in arrays[UNCERTAINTY_COLUMN]])
     return [[*own, *kept_cells(values, keep)] for *own, values in zip(*columns, kept, strict=True)]
+
+
+def rows_of(predictions: Sequence[Prediction], arrays: Arrays, frame: BandRule, keep: Sequence[str]) -> list[list[str]]:
+    """The rows of predictions that are about to be written, of numbers before they are rounded for the part.
+
+    Args:
+        predictions: at least one.
+        arrays: what `bandrt.results.parts.stacked` has made of them.
+        frame: the bands that were asked for.
+        keep: columns of the inputs that stand after ours.
+    """
+    exact: Arrays = {"energies": np.stack([in_frame(p.band_structure, frame) for p in predictions])}
+    if UNCERTAINTY_COLUMN in arrays:
+        exact[UNCERTAINTY_COLUMN] = np.array([p.uncertainty_ev for p in predictions], np.float64)
+    rows = part_rows(arrays | exact, frame, keep)
+    return [summary_row(p, keep) for p in predictions] if rows is None else rows
 
 
 def kept_of(arrays: Arrays) -> list[Mapping[str, str]] | None:

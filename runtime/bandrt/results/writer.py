@@ -26,13 +26,14 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from bandrt.bands.frame import frame_of
 from bandrt.domain import is_handed_over
 from bandrt.errors import OutputError, OutputInTheWayError
 from bandrt.files import clear, remove_leftovers, replaced
 from bandrt.manifest import BandRule
 from bandrt.results.lines import Lines
 from bandrt.results.lock import FolderLock
-from bandrt.results.part_rows import kept_of, part_rows
+from bandrt.results.part_rows import kept_of, part_rows, rows_of
 from bandrt.results.parts import (
     FORMAT_VERSION,
     Arrays,
@@ -41,6 +42,7 @@ from bandrt.results.parts import (
     part_arrays,
     predictions_of,
     revise_part,
+    stacked,
     write_part,
 )
 from bandrt.results.prediction import Failure, Prediction, Ticket
@@ -229,11 +231,12 @@ class Store:
         pending, self._pending = self._pending, []  # taken first: whatever interrupts this, nothing is written twice
         pending.sort(key=lambda entry: entry[0].order)
         tickets, predictions = [ticket for ticket, _ in pending], [prediction for _, prediction in pending]
-        number, lines = self._next_part, [_csv_line(summary_row(p, self._keep)) for p in predictions]
+        frame = self._bands or frame_of([p.band_structure for p in predictions])
+        arrays = stacked(predictions, frame, [ticket.order for ticket in tickets])
+        number, lines = self._next_part, [_csv_line(cells) for cells in rows_of(predictions, arrays, frame, self._keep)]
         self._lock.require_there()
         with _writing(self.folder):
-            orders = [ticket.order for ticket in tickets]
-            write_part(self._part(number), predictions, engine_sha256=self._engine_sha256, orders=orders, frame=self._bands)
+            write_part(self._part(number), arrays, frame, engine_sha256=self._engine_sha256)
             self._next_part += 1
             self.n_predicted += len(predictions)
             for place, (ticket, prediction, line) in enumerate(zip(tickets, predictions, lines, strict=True)):

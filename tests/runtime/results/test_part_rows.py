@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bandrt.results.part_rows import kept_of, part_rows
-from bandrt.results.parts import Arrays, frame_in, part_arrays, predictions_of, write_part
+from bandrt.bands.frame import frame_of
+from bandrt.results.part_rows import kept_of, part_rows, rows_of
+from bandrt.results.parts import Arrays, frame_in, part_arrays, predictions_of, stacked
 from bandrt.results.prediction import Prediction
 from bandrt.results.summary import summary_row
-from tests.support.predicted_crystals import CUBIC, METAL, TRICLINIC, predicted, with_more_bands
+from tests.support.predicted_crystals import CUBIC, METAL, TRICLINIC, predicted, with_more_bands, write_predictions
 
 KEEP = ("owner", "=x")
 
@@ -33,7 +34,7 @@ def predictions() -> list[Prediction]:
 
 
 def arrays_of(predictions: list[Prediction], folder: Path) -> Arrays:
-    write_part(folder / "part-00000.npz", predictions, engine_sha256="e" * 64)
+    write_predictions(folder / "part-00000.npz", predictions, engine_sha256="e" * 64)
     return part_arrays(folder / "part-00000.npz")
 
 
@@ -66,6 +67,14 @@ def test_crystals_that_lack_bands_are_looked_at_one_by_one(predictions: list[Pre
     wide = with_more_bands(predictions[0].band_structure, below=2, above=1)
     arrays = arrays_of([dataclasses.replace(predictions[0], band_structure=wide), *predictions[1:]], tmp_path)
     assert rows(arrays) is None
+
+
+def test_rows_of_what_is_written_are_those_of_unrounded_numbers(predictions: list[Prediction]) -> None:
+    exact = [dataclasses.replace(one, uncertainty_ev=0.1234565 + 1e-12 * n) for n, one in enumerate(predictions)]
+    lacking = [dataclasses.replace(exact[0], band_structure=with_more_bands(exact[0].band_structure, below=2, above=1)), *exact]
+    for given in (predictions, exact, lacking):
+        frame = frame_of([one.band_structure for one in given])
+        assert rows_of(given, stacked(given, frame), frame, KEEP) == [summary_row(one, KEEP) for one in given]
 
 
 def _set(name: str, place: Any, value: Any) -> Callable[[Arrays], None]:
