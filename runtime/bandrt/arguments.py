@@ -9,7 +9,7 @@ import operator
 import types
 from collections.abc import Collection, Mapping
 from functools import lru_cache
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from bandrt.errors import ArgumentError
 from bandrt.quoting import quoted, with_article
@@ -53,14 +53,15 @@ def check_fields(given: Any, *, may_be_nan: Collection[str] = (), may_be_infinit
     Raises:
         ArgumentError: ``bad-argument``, naming the field.
     """
-    for name, hint in _fields(given.__class__):
+    for name, hint, plain, words in _fields(given.__class__):
         value = getattr(given, name)
+        if value.__class__ in plain or (value.__class__ is str and value in words):
+            continue  # most are what they should be, and this is done for every crystal
         if name in may_be_nan and isinstance(value, float) and math.isnan(value):
             continue
         if name in may_be_infinite and isinstance(value, float) and not math.isfinite(value):
             continue
-        if type(value) is not hint or hint is float:  # most are what they should be, and this is done for every crystal
-            check_type(name, value, hint)
+        check_type(name, value, hint)
 
 
 def check_type(what: str, value: object, hint: Any) -> None:
@@ -104,11 +105,29 @@ def check_type(what: str, value: object, hint: Any) -> None:
         check_kind(what, value, kind)
 
 
+class _Field(NamedTuple):
+    """What is known of a field before there is a value."""
+
+    name: str
+    hint: Any
+    plain: frozenset[Any]
+    """Classes of which every object itself, not one of a class made of them, is allowed."""
+    words: frozenset[str]
+    """Texts that are."""
+
+
 @lru_cache
-def _fields(kind: type) -> tuple[tuple[str, Any], ...]:
-    """The fields of a dataclass and their types."""
+def _fields(kind: type) -> tuple[_Field, ...]:
+    """The fields of a dataclass."""
     hints = get_type_hints(kind)
-    return tuple((field.name, hints[field.name]) for field in dataclasses.fields(kind))
+    found = []
+    for field in dataclasses.fields(kind):
+        hint = hints[field.name]
+        options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+        plain = frozenset(option for option in options if isinstance(option, type) and get_origin(option) is None) - {float}
+        words = frozenset(word for word in get_args(hint) if isinstance(word, str)) if get_origin(hint) is Literal else frozenset()
+        found.append(_Field(field.name, hint, plain, words))
+    return tuple(found)
 
 
 def _is_finite(value: Any) -> bool:

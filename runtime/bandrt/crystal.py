@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from copy import copy
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -119,21 +119,27 @@ class Crystal:
     @property
     def formula(self) -> str:
         """Reduced formula as chemists write it, least electronegative element first, e.g. ``SrTiO3``."""
-        amounts = self._reduced_amounts()
-        return _written(amounts, sorted(amounts, key=FORMULA_ORDER.__getitem__))
+        return formula_of(self.atomic_numbers)
 
     @property
     def hill_formula(self) -> str:
         """Reduced formula in Hill order (carbon, hydrogen, then alphabetical), e.g. ``O3SrTi``: a key that stays."""
-        amounts = self._reduced_amounts()
+        amounts = _reduced_amounts(self.atomic_numbers)
         first = [s for s in ("C", "H") if "C" in amounts and s in amounts]
         return _written(amounts, first + sorted(set(amounts) - set(first)))
 
-    def _reduced_amounts(self) -> dict[str, int]:
-        """Smallest whole numbers of atoms of each element."""
-        numbers, counts = np.unique(self.atomic_numbers, return_counts=True)
-        divisor = reduce(math.gcd, (int(c) for c in counts))
-        return {SYMBOLS[z]: int(c) // divisor for z, c in zip(numbers, counts, strict=True)}
+
+def formula_of(atomic_numbers: NDArray[np.int32]) -> str:
+    """Reduced formula of a cell with these atoms, (n_atoms,), see `Crystal.formula`."""
+    amounts = _reduced_amounts(atomic_numbers)
+    return _written(amounts, sorted(amounts, key=FORMULA_ORDER.__getitem__))
+
+
+def _reduced_amounts(atomic_numbers: NDArray[np.int32]) -> dict[str, int]:
+    """Smallest whole numbers of atoms of each element."""
+    counts = Counter(atomic_numbers.tolist())
+    divisor = math.gcd(*counts.values())
+    return {SYMBOLS[z]: count // divisor for z, count in counts.items()}
 
 
 def _filled(new: Crystal, **fields: Any) -> Crystal:

@@ -126,18 +126,14 @@ class BoundedLines:
         self._taken = 0
 
     def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        """The next line, with its end.
+        """The lines, with their ends.
 
         Raises:
             InputError: ``too-large``.
         """
-        line = self._stream.readline(MAX_CRYSTAL_BYTES + 1)
-        self._taken += len(line)
-        if self._taken > MAX_CRYSTAL_BYTES:
-            raise too_large("a line, row or frame")
-        if not line:
-            raise StopIteration
-        return line
+        readline, most = self._stream.readline, MAX_CRYSTAL_BYTES
+        while line := readline(most + 1):
+            self._taken += len(line)
+            if self._taken > most:
+                raise too_large("a line, row or frame")
+            yield line

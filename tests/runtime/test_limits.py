@@ -91,9 +91,10 @@ def test_a_count_is_read_whatever_zeros_stand_before_it() -> None:
 def test_a_line_that_never_ends_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_CRYSTAL_BYTES", 10)
     stream = io.StringIO("short\n" + "x" * 1000)
-    lines = BoundedLines(stream)
+    bounded = BoundedLines(stream)
+    lines = iter(bounded)
     assert next(lines) == "short\n"
-    lines.restart()
+    bounded.restart()
     with pytest.raises(InputError) as caught:
         next(lines)
     assert caught.value.code == "too-large"

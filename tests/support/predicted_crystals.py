@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from bandrt.bands.band_structure import BandStructure
+from bandrt.bands.frame import frame_of
 from bandrt.crystal import Crystal
 from bandrt.features import featurize_crystal
 from bandrt.manifest import BandRule
 from bandrt.recipe import KpathRecipe, Recipe
-from bandrt.results.parts import write_part
+from bandrt.results.parts import stacked, write_part
 from bandrt.results.prediction import Failure, Prediction
 from bandrt.results.store import ERRORS, PARTS, RUN
 
@@ -65,11 +66,21 @@ def with_more_bands(bands: BandStructure, *, below: int, above: int) -> BandStru
     return dataclasses.replace(bands, energies=energies, rule=rule)
 
 
+def write_predictions(
+    path: Path, predictions: Sequence[Prediction], *, engine_sha256: str = ENGINE, orders: Sequence[int] | None = None
+) -> None:
+    """A part of these predictions, with the bands that they have."""
+    frame = frame_of([one.band_structure for one in predictions])
+    write_part(path, stacked(predictions, frame, orders), frame, engine_sha256=engine_sha256)
+
+
 def write_results(folder: Path, parts: Sequence[Sequence[Prediction]], *, engines: Sequence[str] = ()) -> Path:
     """An output folder as a run leaves it, with one failure."""
     (folder / PARTS).mkdir(parents=True)
     for number, predictions in enumerate(parts):
-        write_part(folder / PARTS / f"part-{number:05d}.npz", predictions, engine_sha256=engines[number] if engines else ENGINE)
+        write_predictions(
+            folder / PARTS / f"part-{number:05d}.npz", predictions, engine_sha256=engines[number] if engines else ENGINE
+        )
     (folder / ERRORS).write_text(json.dumps(FAILURE.__dict__) + "\n", encoding="utf-8")
     (folder / RUN).write_text(json.dumps(RUN_RECORD), encoding="utf-8")
     return folder

@@ -101,15 +101,19 @@ def segment_by_segment(bands: BandsOnPath, kpoints: NDArray[np.float64]) -> tupl
         bands: on a path.
         kpoints: (K, 3), in whatever cell they shall be told.
     """
-    places, energies = [], []
+    points: list[int] = []
+    between: list[int] = []  # places that get a mean
     for start, end in segments(bands):
-        own, values = kpoints[start : end + 1], np.asarray(bands.energies[:, start : end + 1], np.float64)
-        if len(own) == 2:
-            own = np.insert(own, 1, own.mean(axis=0), axis=0)
-            values = np.insert(values, 1, values.mean(axis=1), axis=1)
-        places.append(own)
-        energies.append(values)
-    return np.concatenate(places), np.concatenate(energies, axis=1)
+        if end - start == 1:
+            between.append(len(points) + 1)
+            points += (start, start, end)
+        else:
+            points += range(start, end + 1)
+    places, energies = kpoints[points], bands.energies[:, points].astype(np.float64)
+    for place in between:
+        places[place] = places[[place - 1, place + 1]].mean(axis=0)
+        energies[:, place] = energies[:, [place - 1, place + 1]].mean(axis=1)
+    return places, energies
 
 
 def labelled_points(labels: tuple[str, ...], places: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
@@ -120,9 +124,12 @@ def labelled_points(labels: tuple[str, ...], places: NDArray[np.float64]) -> dic
         places: (n_labels, 3).
     """
     points: dict[str, NDArray[np.float64]] = {}
-    for label, place in zip(labels, places, strict=True):
-        if any(np.abs(place - known).max() < SAME_LABEL / 2 for known in points.values()):
+    same = (np.abs(places[:, None] - places).max(axis=2) < SAME_LABEL / 2).tolist()  # (n_labels, n_labels)
+    taken: list[int] = []
+    for index, (label, place) in enumerate(zip(labels, places, strict=True)):
+        if any(same[index][known] for known in taken):
             continue
+        taken.append(index)
         name = GREEK.get(label[:1], label[:1]) + label[1:]
         while name in points:
             name += "'"

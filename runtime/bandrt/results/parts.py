@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.bands.band_structure import BandStructure
-from bandrt.bands.frame import frame_of, in_frame, out_of_frame
+from bandrt.bands.frame import in_frame, out_of_frame
 from bandrt.crystal import Crystal
 from bandrt.errors import ArgumentError, InputError
 from bandrt.files import replaced
@@ -76,24 +76,15 @@ class PartVersionError(Exception):
     """A part is of a format that this bandrt does not read."""
 
 
-def write_part(
-    path: Path,
-    predictions: Sequence[Prediction],
-    *,
-    engine_sha256: str,
-    orders: Sequence[int] | None = None,
-    frame: BandRule | None = None,
-) -> None:
-    """Write predictions under a temporary name, then put the file in place.
+def write_part(path: Path, arrays: Arrays, frame: BandRule, *, engine_sha256: str) -> None:
+    """Write what `stacked` has made of predictions, under a temporary name, then put the file in place.
 
     Args:
         path: ``part-00000.npz``.
-        predictions: at least one; all by the same engine.
-        engine_sha256: which engine that was.
-        orders: places among the inputs of the run; by default as they stand here.
-        frame: the bands that were asked for; by default those that the crystals have.
+        arrays: of the predictions.
+        frame: the bands that were asked for.
+        engine_sha256: which engine made them.
     """
-    frame = frame or frame_of([p.band_structure for p in predictions])
     scalars: dict[str, Any] = {
         "n_valence": frame.n_valence,
         "metal_tolerance_ev": frame.metal_tolerance_ev,
@@ -101,7 +92,7 @@ def write_part(
         "format_version": FORMAT_VERSION,
     }
     with replaced(path, "wb") as file:
-        np.savez(file, allow_pickle=False, **_with_packed_texts(stacked(predictions, frame, orders)), **scalars)
+        np.savez(file, allow_pickle=False, **_with_packed_texts(arrays), **scalars)
 
 
 def revise_part(path: Path, rows: NDArray[np.intp], orders: NDArray[np.int64], restated: Mapping[int, Ticket]) -> None:

@@ -26,13 +26,25 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from bandrt.bands.frame import frame_of
 from bandrt.domain import is_handed_over
 from bandrt.errors import OutputError, OutputInTheWayError
 from bandrt.files import clear, remove_leftovers, replaced
 from bandrt.manifest import BandRule
 from bandrt.results.lines import Lines
 from bandrt.results.lock import FolderLock
-from bandrt.results.parts import FORMAT_VERSION, BadPartError, frame_in, part_arrays, predictions_of, revise_part, write_part
+from bandrt.results.part_rows import kept_of, part_rows, rows_of
+from bandrt.results.parts import (
+    FORMAT_VERSION,
+    Arrays,
+    BadPartError,
+    frame_in,
+    part_arrays,
+    predictions_of,
+    revise_part,
+    stacked,
+    write_part,
+)
 from bandrt.results.prediction import Failure, Prediction, Ticket
 from bandrt.results.store import (
     ERRORS,
@@ -57,7 +69,7 @@ PART_CRYSTALS = 512
 """Predictions in a part: 7 MB, and as much memory before it is written."""
 PART_SECONDS = 30.0
 """A part is written this long after its first prediction at the latest."""
-_PATH = COLUMNS.index("path")
+_PATH, _WARNINGS = COLUMNS.index("path"), COLUMNS.index("warnings")
 SORTED_AT_ONCE = 100_000
 """Lines that a run puts in order although it has not finished; it takes a second."""
 
@@ -173,7 +185,7 @@ class Store:
                 changed = path != _as_written(ticket.path) or kept != kept_cells(dict(ticket.kept), self._keep)
                 self._meet(row, ticket, changed=changed)
                 self._forget_failure(ticket.id)
-                return Kept(int(self._summary.rows["n_atoms"][row]), is_handed_over(_warning_codes(self._summary.line(row))))
+                return Kept(int(self._summary.rows["n_atoms"][row]), is_handed_over(_warning_codes(cells)))
         row = self._failures.earlier(ticket.id)
         if row is not None and self._failures.is_of(row, ticket.input_sha256):
             failure = failure_of(self._failures.line(row))
@@ -219,11 +231,12 @@ class Store:
         pending, self._pending = self._pending, []  # taken first: whatever interrupts this, nothing is written twice
         pending.sort(key=lambda entry: entry[0].order)
         tickets, predictions = [ticket for ticket, _ in pending], [prediction for _, prediction in pending]
-        number, lines = self._next_part, [_csv_line(summary_row(p, self._keep)) for p in predictions]
+        frame = self._bands or frame_of([p.band_structure for p in predictions])
+        arrays = stacked(predictions, frame, [ticket.order for ticket in tickets])
+        number, lines = self._next_part, [_csv_line(cells) for cells in rows_of(predictions, arrays, frame, self._keep)]
         self._lock.require_there()
         with _writing(self.folder):
-            orders = [ticket.order for ticket in tickets]
-            write_part(self._part(number), predictions, engine_sha256=self._engine_sha256, orders=orders, frame=self._bands)
+            write_part(self._part(number), arrays, frame, engine_sha256=self._engine_sha256)
             self._next_part += 1
             self.n_predicted += len(predictions)
             for place, (ticket, prediction, line) in enumerate(zip(tickets, predictions, lines, strict=True)):
@@ -322,7 +335,7 @@ class Store:
             try:
                 with unlost():
                     arrays = part_arrays(path)
-                    predictions = list(predictions_of(arrays, path))
+                    rows = self._rows_of(arrays, path)
             except BadPartError as error:
                 aside = self._set_aside(path)
                 path.unlink()
@@ -341,23 +354,29 @@ class Store:
                     f" {_short(self._engine_sha256)}); resume with that engine or write to another folder",
                 )
             self._require_bands(frame_in(arrays, path))
-            for place, prediction in enumerate(predictions):
-                self._require_columns(prediction)
-                line = _csv_line(summary_row(prediction, self._keep))
-                self._summary.remember(
-                    prediction.id, prediction.input_sha256, line, order=int(arrays["input_order"][place]), part=number, place=place,
-                    n_atoms=prediction.crystal.n_atoms,
-                )  # fmt: skip
-                self.warning_codes.update(prediction.warning_codes)
+            keeps = {tuple(kept) for kept in kept_of(arrays) or ()}
+            for kept in keeps - {self._keep}:
+                raise self._begun_otherwise("keep", list(kept), list(self._keep))
+            inputs = (arrays[name].tolist() for name in ("id", "input_sha256", "input_order"))
+            told = zip(rows, *inputs, np.diff(arrays["atom_offsets"]).tolist(), strict=True)
+            for place, (cells, id, input_sha256, order, n_atoms) in enumerate(told):
+                line = _csv_line(cells)
+                self._summary.remember(id, input_sha256, line, order=order, part=number, place=place, n_atoms=n_atoms)
+                self.warning_codes.update(_warning_codes(cells))
                 yield line
+
+    def _rows_of(self, arrays: Arrays, path: Path) -> list[list[str]]:
+        """The rows of the summary of a part.
+
+        Raises:
+            BadPartError: its values are those of no prediction.
+        """
+        rows = part_rows(arrays, frame_in(arrays, path), self._keep)
+        return [summary_row(p, self._keep) for p in predictions_of(arrays, path)] if rows is None else rows
 
     def _require_bands(self, frame: BandRule) -> None:
         if self._bands is not None and self._bands.n_bands != frame.n_bands:
             raise self._begun_otherwise("bands", frame.n_bands, self._bands.n_bands)
-
-    def _require_columns(self, prediction: Prediction) -> None:
-        if (kept := tuple(prediction.kept)) != self._keep:
-            raise self._begun_otherwise("keep", list(kept), list(self._keep))
 
     def _begun_otherwise(self, choice: str, before: object, now: object) -> OutputInTheWayError:
         return OutputInTheWayError(
@@ -407,7 +426,7 @@ class Store:
         table = self._summary.rows
         for row in rows:
             table["gone"][row] = True
-            self.warning_codes -= Counter(_warning_codes(self._summary.line(row)))
+            self.warning_codes -= Counter(_warning_codes(_csv_values(self._summary.line(row))))
         self.n_predicted -= len(rows)
         self.n_set_aside += len(rows) if set_aside else 0
         for number in sorted({int(table["part"][row]) for row in rows}):
@@ -515,9 +534,9 @@ def _csv_values(line: bytes) -> list[str]:
     return next(csv_rows(io.StringIO(line.decode("utf-8"), newline="")))
 
 
-def _warning_codes(line: bytes) -> frozenset[str]:
-    """Codes of the warnings in a line of the summary."""
-    warnings = _csv_values(line)[COLUMNS.index("warnings")]
+def _warning_codes(cells: Sequence[str]) -> frozenset[str]:
+    """Codes of the warnings in a row of the summary."""
+    warnings = cells[_WARNINGS]
     return frozenset(warning.partition(":")[0] for warning in warnings.split(";")) if warnings else frozenset()
 
 

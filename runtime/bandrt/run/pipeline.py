@@ -66,7 +66,8 @@ class RunReport:
 
     Attributes:
         status: ``stopped`` means by an error.
-        expected: inputs there are; None where it takes too long to count the rows of large tables and archives.
+        expected: inputs there are; None where it takes too long to count the rows of large tables and archives, and where a run
+            that had finished is gone on with, which passes over most.
         found: inputs met, those skipped included; of a shard, those in it.
         elsewhere: inputs met that are in other shards.
         skipped: inputs that an earlier run had dealt with.

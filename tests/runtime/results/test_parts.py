@@ -17,11 +17,10 @@ from bandrt.results.parts import (
     part_predictions,
     read_part,
     revise_part,
-    write_part,
 )
 from bandrt.results.prediction import Ticket
 from bandrt.results.texts import packed, unpacked
-from tests.support.predicted_crystals import CUBIC, predicted
+from tests.support.predicted_crystals import CUBIC, predicted, write_predictions
 
 ENGINE = "e" * 64
 LONG = "Ω" * 10_000
@@ -34,7 +33,7 @@ def written(folder: Path, names: list[str], kept: dict[str, str] | None = None) 
     predictions = [
         dataclasses.replace(one, id=name, path=f"in/{name}", warnings=(name,) if name else (), kept=kept or {}) for name in names
     ]
-    write_part(path, predictions, engine_sha256=ENGINE)
+    write_predictions(path, predictions, engine_sha256=ENGINE)
     return path
 
 

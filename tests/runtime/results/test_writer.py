@@ -16,11 +16,11 @@ import pytest
 from bandrt.errors import OutputError
 from bandrt.results import parts as parts_module
 from bandrt.results import writer as writer_module
-from bandrt.results.parts import part_arrays, read_part, write_part
+from bandrt.results.parts import part_arrays, read_part
 from bandrt.results.prediction import Failure, Prediction, Ticket
 from bandrt.results.store import Mode, read, read_errors, read_one
 from bandrt.results.writer import Store
-from tests.support.predicted_crystals import CUBIC, METAL, predicted
+from tests.support.predicted_crystals import CUBIC, METAL, predicted, write_predictions
 
 ENGINE = "e" * 64
 RECORD = {"bandrt_version": "test"}
@@ -209,7 +209,7 @@ def test_parts_are_ordered_by_number_beyond_five_digits(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps(RECORD))
     for number, name in ((99_999, "a"), (100_000, "b"), (1_000_000, "c")):
         given = ticket(number, name, "1")
-        write_part(tmp_path / "parts" / f"part-{number:05d}.npz", [prediction(given)], engine_sha256=ENGINE, orders=[number])
+        write_predictions(tmp_path / "parts" / f"part-{number:05d}.npz", [prediction(given)], engine_sha256=ENGINE, orders=[number])
     assert run(tmp_path, "a1 b1 c1 d1") == ["d"]
     assert ids(tmp_path) == list("abcd")
     assert sorted(p.name for p in (tmp_path / "parts").iterdir())[1:3] == ["part-1000000.npz", "part-1000001.npz"]
@@ -221,7 +221,7 @@ def test_parts_that_overlap_too_much_are_read_one_after_the_other(tmp_path: Path
     (tmp_path / "parts").mkdir()
     for number in range(20):
         given = [ticket(order, f"{number}-{order}", "1") for order in (number, 100 - number)]
-        write_part(
+        write_predictions(
             tmp_path / "parts" / f"part-{number:05d}.npz", [prediction(one) for one in given], engine_sha256=ENGINE,
             orders=[one.order for one in given],
         )  # fmt: skip
@@ -231,7 +231,7 @@ def test_parts_that_overlap_too_much_are_read_one_after_the_other(tmp_path: Path
 def test_a_prediction_that_a_kill_left_twice_counts_once(tmp_path: Path) -> None:
     run(tmp_path, "a1 b2", mode="new")
     again = ticket(0, "a", "9")
-    write_part(tmp_path / "parts" / "part-00001.npz", [prediction(again)], engine_sha256=ENGINE, orders=[0])
+    write_predictions(tmp_path / "parts" / "part-00001.npz", [prediction(again)], engine_sha256=ENGINE, orders=[0])
     with opened(tmp_path) as store:
         assert store.n_predicted == 2
         assert store.kept(again) is not None

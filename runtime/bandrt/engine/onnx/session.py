@@ -13,6 +13,7 @@ from bandrt.cores import available_cores
 from bandrt.engine.cuda_driver import require_gpu
 from bandrt.engine.cuda_wheels import require_driver
 from bandrt.engine.onnx.binding import BoundRunner, load_cuda_libraries
+from bandrt.engine.onnx.denormals import SESSION_OPTION, aside, flushed
 from bandrt.engine.onnx.file import manifest_of
 from bandrt.engine.onnx.library import load_onnxruntime
 from bandrt.engine.onnx.slices import SlicedRunner, peak_of
@@ -86,11 +87,12 @@ class OnnxSession:
             missing = load_cuda_libraries()
             providers.insert(0, (provider, {"device_id": str(index), **CUDA_OPTIONS}))
         try:
-            session = onnxruntime.InferenceSession(str(path), sess_options=_options(threads), providers=providers)
+            opened = partial(onnxruntime.InferenceSession, str(path), providers=providers)
+            session = aside(partial(opened, sess_options=_options(threads)))
             sliced = kind == "cpu" and not whole_batches and not on_host
             alone = session
             if sliced and threads > 1:
-                alone = onnxruntime.InferenceSession(str(path), sess_options=_options(1), providers=providers)
+                alone = aside(partial(opened, sess_options=_options(1)))
         except Exception as error:  # ONNX Runtime raises a class of its own for each kind of failure
             raise EngineError("engine-unreadable", f"{path}: ONNX Runtime cannot load it ({_first_line(error)})") from error
         if provider not in session.get_providers():
@@ -155,7 +157,7 @@ class OnnxSession:
 
     def _evaluate(self, session: Any, feeds: Inputs) -> Outputs:
         names = [tensor.name for tensor in self._gives]
-        return dict(zip(names, session.run(names, feeds), strict=True))
+        return dict(zip(names, flushed(partial(session.run, names, feeds)), strict=True))
 
     def _compare_with_manifest(self) -> None:
         manifest = self._manifest
@@ -195,6 +197,7 @@ def _options(threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
     options.enable_mem_pattern = False  # plans memory per shape, and shapes here change from batch to batch
+    options.add_session_config_entry(*SESSION_OPTION)
     return options
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Literal, get_args
@@ -22,12 +23,14 @@ from bandrt.results.store import read_run, undamaged
 
 OutputFormat = Literal["pymatgen", "hdf5", "parquet"]
 OUTPUT_FORMATS: tuple[OutputFormat, ...] = get_args(OutputFormat)
+PLAIN_LINES = ".jsonl"
+"""How names of files of documents end that are not compressed."""
 SUFFIXES: Mapping[OutputFormat, tuple[str, ...]] = {
-    "pymatgen": (".jsonl.gz",),
+    "pymatgen": (".jsonl.gz", PLAIN_LINES),
     "hdf5": (".h5", ".hdf5"),
     "parquet": (".parquet",),
 }
-"""How names of files end, by format."""
+"""How names of files end, by format, the usual ending first."""
 
 _HOME: Mapping[OutputFormat, str] = {
     "pymatgen": "bandrt.results.convert.documents",
@@ -36,6 +39,11 @@ _HOME: Mapping[OutputFormat, str] = {
 }
 Write = Callable[[IO[bytes], Iterable[Sequence[Prediction]], Facts], None]
 """What each of them has as `write`: a file open for writing, predictions part by part, and what is true of all of them."""
+
+
+def kind_of(path: Path) -> OutputFormat | None:
+    """The format that the name of a file asks for; None: none."""
+    return next((kind for kind, endings in SUFFIXES.items() if path.name.lower().endswith(endings)), None)
 
 
 def convert(
@@ -50,7 +58,8 @@ def convert(
 
     Args:
         folder: results of a run, finished or not; what is there now is converted.
-        target: the file; one of that name is replaced at the end, its folder is made.
+        target: the file; one of that name is replaced at the end, its folder is made. Documents are compressed unless its name ends
+            in `PLAIN_LINES`.
         kind: the format.
         ids: which predictions; none: all.
         on_progress: called with how many are written, and of how many.
@@ -68,7 +77,8 @@ def convert(
     """
     check_choice("kind", kind, OutputFormat)
     selection = select(folder, ids)
-    write: Write = import_module(_HOME[kind]).write
+    home = import_module(_HOME[kind])
+    write: Write = partial(home.write, compressed=False) if target.name.lower().endswith(PLAIN_LINES) else home.write
 
     def counted(parts: Iterable[list[Prediction]]) -> Iterator[list[Prediction]]:
         done = 0

@@ -89,4 +89,4 @@ def select(folder: Path, ids: Sequence[str] = ()) -> Selection:
 def _readable(prediction: Prediction) -> Prediction:
     """The same, its names as ``summary.csv`` writes them: file names may hold bytes that are no text."""
     id, path = (name.encode("utf-8", "backslashreplace").decode() for name in (prediction.id, prediction.path))
-    return dataclasses.replace(prediction, id=id, path=path)
+    return prediction if (id, path) == (prediction.id, prediction.path) else dataclasses.replace(prediction, id=id, path=path)

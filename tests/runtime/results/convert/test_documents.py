@@ -38,6 +38,13 @@ def test_pymatgen_reads_every_line_back(lines: list[dict[str, Any]], predictions
         assert read.structure == given.structure == Structure.from_dict(line["structure"])
 
 
+def test_without_pymatgen_a_line_is_what_pymatgen_writes(lines: list[dict[str, Any]], predictions: list[Prediction]) -> None:
+    for line, prediction in zip(lines, predictions, strict=True):
+        theirs = prediction.band_structure.to_pymatgen()
+        expected = json.loads(json.dumps(theirs.as_dict() | {"structure": theirs.structure.as_dict()}, default=int))
+        assert {name: line[name] for name in expected} == expected
+
+
 def test_a_line_says_what_the_summary_says(lines: list[dict[str, Any]], predictions: list[Prediction]) -> None:
     for line, prediction in zip(lines, predictions, strict=True):
         expected = summary(prediction) | {"path": prediction.path.replace("\udce9", "\\udce9")}
