@@ -129,10 +129,10 @@ def test_derivatives_are_those_of_differences(magnesia: CrystalHamiltonian) -> N
         assert (changes[0] - changes[1]) / (2 * step) == pytest.approx(second[axis], abs=1e-4)
 
 
-def test_more_threads_change_nothing(magnesia: CrystalHamiltonian) -> None:
+def test_more_threads_change_nothing_but_last_digits(magnesia: CrystalHamiltonian) -> None:
     points = np.random.default_rng(0).random((200, 3))
     together = dataclasses.replace(magnesia, threads=2)
-    assert (together.eigenvalues(points) == magnesia.eigenvalues(points)).all()
+    np.testing.assert_allclose(together.eigenvalues(points), magnesia.eigenvalues(points), atol=1e-9, rtol=0)
     assert (together.states(points).weights == magnesia.states(points).weights).all()
 
 
