@@ -127,6 +127,12 @@ def test_a_run_without_a_prediction_has_a_page_too(tmp_path: Path, carried: Carr
     assert carried(tmp_path / "page.html", "data-drawings") == []
 
 
+def test_a_place_that_is_taken_meanwhile_is_told(out: Path, tmp_path: Path) -> None:
+    with pytest.raises(BandrtError) as caught:
+        bandrt.write_report(out, tmp_path / "new" / "page.html", top=1, on_progress=lambda done, total: (tmp_path / "new").touch())
+    assert caught.value.code == "output-unwritable"
+
+
 def test_without_plotly_the_extra_is_named(out: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
     assert run(["report", str(out), "-o", str(tmp_path / "page.html")]) == 1
