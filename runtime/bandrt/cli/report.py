@@ -52,8 +52,6 @@ def command(
     Exit codes: 0 written, 1 stopped by an error, 2 wrong usage.
     """
     path = results / REPORT if out is None else out
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise click.UsageError(f"{path} is no page; its name ends in .html")
     if out is None:
         check_replaced(path)
     with Progress("figures", quiet=quiet) as progress:

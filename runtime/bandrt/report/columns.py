@@ -79,16 +79,13 @@ def table_columns(table: SummaryTable, p_match: NDArray[np.float64] | None = Non
 
 def failure_columns(failures: Sequence[Failure]) -> list[Column]:
     """Every failure, with what was kept of its input."""
-    kept = dict.fromkeys(name for one in failures for name in one.kept)
-    texts: dict[str, Sequence[Any]] = {
-        "id": [one.id for one in failures],
-        "code": [one.code for one in failures],
-        "stage": [one.stage for one in failures],
-        "message": [one.message for one in failures],
-        **{name: [one.kept.get(name) or None for one in failures] for name in kept if name not in ("id", "code", "message")},
-        "path": [one.path for one in failures],
+    own = {name: [getattr(one, name) for one in failures] for name in ("id", "code", "stage", "message", "path")}
+    kept = {
+        name if name not in own else f"{name} (kept)": [one.kept.get(name) or None for one in failures]
+        for name in dict.fromkeys(name for one in failures for name in one.kept)
     }
-    return [_column(name, values, kind="text") for name, values in texts.items()]
+    path = {"path": own.pop("path")}
+    return [_column(name, values, kind="text") for name, values in {**own, **kept, **path}.items()]
 
 
 def _column(name: str, values: Sequence[Any], *, kind: Shown | None = None) -> Column:

@@ -15,6 +15,7 @@ import bandrt
 from bandrt.cli import run
 from bandrt.errors import BandrtError
 from bandrt.report.write import WrittenReport
+from bandrt.results.store import check_store
 from bandrt.screening.criteria import Criteria
 from tests.support.small_runs import small_run
 
@@ -48,9 +49,12 @@ def test_a_page_in_the_folder_is_part_of_the_results(tmp_path: Path, capsys: Cap
     assert run(["report", str(out)]) == 2
     assert run(["report", str(out), "--overwrite"]) == 0
     assert capsys.readouterr().out.split() == [str(out / "report.html")] * 2
+    check_store(out, "overwrite")
     (out / "report.html").write_text("<html>of somebody else</html>")
     assert run(["report", str(out), "--overwrite"]) == 2
     assert "error [output-foreign]" in capsys.readouterr().err
+    with pytest.raises(BandrtError, match=r"report\.html"):
+        check_store(out, "overwrite")
 
 
 def test_equal_results_make_equal_pages(page: Path, out: Path, tmp_path: Path) -> None:
@@ -99,7 +103,7 @@ def test_what_cannot_be_drawn_is_refused(out: Path, tmp_path: Path, given: dict[
 
 def test_what_is_no_page_or_no_result_is_refused(out: Path, tmp_path: Path, capsys: Captured) -> None:
     assert run(["report", str(out), "-o", str(tmp_path / "page.pdf")]) == 2
-    assert "its name ends in .html" in capsys.readouterr().err
+    assert "error [bad-argument]" in capsys.readouterr().err
     assert run(["report", str(tmp_path), "-o", str(tmp_path / "page.html")]) == 1
     assert "error [output-not-found]" in capsys.readouterr().err
     with pytest.raises(BandrtError, match=r"ends in \.html"):
@@ -125,6 +129,12 @@ def test_a_run_without_a_prediction_has_a_page_too(tmp_path: Path, carried: Carr
     (out / "parts").mkdir()
     assert bandrt.write_report(out, tmp_path / "page.html", criteria=Criteria(gap=(1.0, 2.0)))[:3] == (0, 3, 0)
     assert carried(tmp_path / "page.html", "data-drawings") == []
+
+
+def test_a_place_that_is_taken_meanwhile_is_told(out: Path, tmp_path: Path) -> None:
+    with pytest.raises(BandrtError) as caught:
+        bandrt.write_report(out, tmp_path / "new" / "page.html", top=1, on_progress=lambda done, total: (tmp_path / "new").touch())
+    assert caught.value.code == "output-unwritable"
 
 
 def test_without_plotly_the_extra_is_named(out: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,7 @@ class Histogram {
       hovertemplate: `%{y} ${name}, %{customdata}<extra></extra>`,
     }));
     await Plotly.react(this.root, traces, layout({
-      barmode: 'stack', bargap: 0, margin: { l: 50, r: 10, t: 10, b: 40 }, dragmode: 'select', selectdirection: 'h', selections: [],
+      barmode: 'stack', bargap: 0, margin: { l: 50, r: 10, t: 10, b: 40 }, dragmode: 'select', selectdirection: 'h',
       legend: { x: 1, y: 1, xanchor: 'right', bgcolor: 'rgba(0,0,0,0)' },
       xaxis: { title: { text: 'gap (eV)' }, range: [0, this.n * this.step], fixedrange: true },
       yaxis: { title: { text: 'crystals' }, fixedrange: true, rangemode: 'tozero', ...(highest < 5 ? { dtick: 1 } : {}) },

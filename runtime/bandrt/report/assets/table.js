@@ -12,8 +12,7 @@ const natural = (text) => text.toLowerCase().replace(/\d+/g, (digits) => digits.
 /** Numbers by which the values of a column sort; NaN: missing. */
 function ranks(column) {
   const { values } = column;
-  if (column.kind === 'truth') return Float64Array.from(values, (value) => (value === null ? NaN : Number(value)));
-  if (column.numeric) return Float64Array.from(values, (value) => (value === null ? NaN : Number(value)));
+  if (column.numeric || column.kind === 'truth') return Float64Array.from(values, (value) => (value === null ? NaN : Number(value)));
   const texts = values.map((value) => (value === null || value.length === 0 ? null : natural(column.kind === 'words' ? value.join(' ') : value)));
   const order = [...new Set(texts)].filter((text) => text !== null).sort((a, b) => (a < b ? -1 : 1));
   const places = new Map(order.map((text, place) => [text, place]));
