@@ -111,7 +111,9 @@ def test_texts_are_unpacked_as_they_were_packed(texts: list[str]) -> None:
 
 def test_some_predictions_of_a_part_are_read_as_they_are(tmp_path: Path) -> None:
     path = tmp_path / "part-00000.npz"
-    write_predictions(path, [predicted(id, CUBIC, gap=gap) for id, gap in (("a", 1.0), ("b", 2.0), ("c", 3.0))], engine_sha256="0" * 64)
+    write_predictions(
+        path, [predicted(id, CUBIC, gap=gap) for id, gap in (("a", 1.0), ("b", 2.0), ("c", 3.0))], engine_sha256="0" * 64
+    )
     found = part_predictions(path, {"c", "a", "z"})
     whole = {one.id: one for one in read_part(path)}
     assert list(found) == ["a", "c"]
