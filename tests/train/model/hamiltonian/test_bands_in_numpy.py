@@ -153,13 +153,13 @@ def test_single_precision_is_near_double() -> None:
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, eigenvalues.CHUNK_BYTES])
-def test_threads_and_chunks_change_nothing(chunk_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_and_chunks_change_nothing_but_rounding(chunk_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     own = BlochSum(parts(GALLIUM_ARSENIDE)[1])
     expected = eigenvalues.eigenvalues(own, KPOINTS)
     monkeypatch.setattr(eigenvalues, "CHUNK_BYTES", chunk_bytes)
     with ThreadPoolExecutor(3) as pool:
         found = eigenvalues.eigenvalues(BlochSum(parts(GALLIUM_ARSENIDE)[1]), KPOINTS, pool=pool, threads=3)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(found, expected, atol=ENERGY_TOLERANCE_EV)
 
 
 def test_linear_algebra_has_its_threads_back_afterwards() -> None:
