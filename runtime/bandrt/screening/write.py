@@ -16,6 +16,7 @@ from bandrt.files import check_file, check_folder, replaced
 from bandrt.results.convert.provenance import UNITS
 from bandrt.results.file_names import file_names
 from bandrt.results.query import ColumnKind
+from bandrt.results.store import check_no_record
 from bandrt.results.summary import KINDS, cell_of, written
 from bandrt.screening.cif import cif_text
 from bandrt.screening.crystals import crystals_of
@@ -32,7 +33,8 @@ def check_target(target: Path, *, overwrite: bool = False) -> None:
     """Refuse, before the work, a place that a shortlist cannot be written to.
 
     Raises:
-        OutputError: ``output-not-a-file``, ``output-exists``, ``output-not-a-folder`` or ``output-unwritable``.
+        OutputError: ``output-not-a-file``, ``output-exists``, ``output-record``, ``output-not-a-folder`` or
+            ``output-unwritable``.
         MissingPackageError: pyarrow is needed and not installed.
         ArgumentError: ``bad-argument`` for a file of another kind.
     """
@@ -44,6 +46,7 @@ def check_target(target: Path, *, overwrite: bool = False) -> None:
         raise not_allowed("out", target.name, f"{', '.join(f'*{kind}' for kind in _WRITERS)}, or a folder, whose name has no dot")
     if target.suffix.lower() == ".parquet":
         _require_pyarrow()
+    check_no_record(target)
     check_file(target, overwrite=overwrite)
 
 
