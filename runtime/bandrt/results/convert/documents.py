@@ -1,8 +1,8 @@
 """pymatgen documents: one `BandStructureSymmLine` a line, as JSON lines, gzipped or plain.
 
 Beside pymatgen's own keys a line holds the crystal (``structure``), the columns of ``summary.csv``, under ``kept`` those that were
-kept of the inputs, and as ``method`` which engine its bands are from; null stands for nan, which JSON has not. `bandrt train dataset` reads such a file, and so does
-``BandStructureSymmLine.from_dict`` any line. pymatgen itself is not needed.
+kept of the inputs, and as ``method`` which engine its bands are from; null stands for nan, which JSON has not.
+`bandrt train dataset` reads such a file, and so does ``BandStructureSymmLine.from_dict`` any line. pymatgen itself is not needed.
 """
 
 from __future__ import annotations
