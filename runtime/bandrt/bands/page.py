@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import NoneType
 from typing import Any
 
-from bandrt.arguments import checked_whole, not_allowed
+from bandrt.arguments import check_kind, checked_whole, not_allowed
 from bandrt.bands.branches import Branch
 from bandrt.bands.figures import inches_of, lay_out, new_figure, require_matplotlib
 from bandrt.bands.lettering import LABEL_POINTS
@@ -61,9 +62,13 @@ def draw_page(
         UsageError: ``unknown-label``, ``bad-path``, ``unknown-segment``.
         MissingPackageError: matplotlib is not installed.
     """
+    check_kind("bands", bands, list, tuple)
     if not bands:
         raise not_allowed("bands", bands, "one band structure or more")
-    for what, given in (("names", names), ("references", references)):
+    for what, given, kinds in (("names", names, (str,)), ("references", references, (Reference, NoneType))):
+        check_kind(what, given, list, tuple)
+        for one in given:
+            check_kind(f"each of {what}", one, *kinds)
         if len(given) not in (0, len(bands)):
             raise not_allowed(what, given, f"none, or {len(bands)}")
     columns = checked_whole("columns", min(3, len(bands)) if columns is None else columns, at_least=1, at_most=MOST_ACROSS)
