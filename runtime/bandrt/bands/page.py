@@ -67,8 +67,8 @@ def draw_page(
         raise not_allowed("bands", bands, "one band structure or more")
     for what, given, kinds in (("names", names, (str,)), ("references", references, (Reference, NoneType))):
         check_kind(what, given, list, tuple)
-        for one in given:
-            check_kind(f"each of {what}", one, *kinds)
+        for each in given:
+            check_kind(f"each of {what}", each, *kinds)
         if len(given) not in (0, len(bands)):
             raise not_allowed(what, given, f"none, or {len(bands)}")
     columns = checked_whole("columns", min(3, len(bands)) if columns is None else columns, at_least=1, at_most=MOST_ACROSS)

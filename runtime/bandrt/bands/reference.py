@@ -79,8 +79,8 @@ def same_path(bands: BandsOnPath, predicted: BandsOnPath) -> Reference:
     Raises:
         ArgumentError: ``bad-argument`` for other k-points.
     """
-    kpoints = getattr(bands, "frac_kpoints", None)
-    if np.shape(kpoints) != predicted.frac_kpoints.shape or np.abs(predicted.frac_kpoints - kpoints).max() > _SAME_KPOINT:
+    kpoints = np.asarray(getattr(bands, "frac_kpoints", ()), np.float64)
+    if kpoints.shape != predicted.frac_kpoints.shape or np.abs(predicted.frac_kpoints - kpoints).max() > _SAME_KPOINT:
         raise not_allowed("reference", bands, "bands on the k-points of the others")
     zeros: tuple[Zero | None, ...] = (None, "midgap", "vbm", "efermi")
     return Reference(np.asarray(bands.energies, np.float64), bands.rule.n_valence, {zero: level(bands, zero) for zero in zeros})

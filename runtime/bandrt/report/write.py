@@ -116,8 +116,9 @@ def write_report(
 
 
 def _checked_ids(ids: object) -> list[str]:
-    found = list(ids) if isinstance(ids, Iterable) and not isinstance(ids, str) else [None]
-    if not all(isinstance(one, str) for one in found):
+    given = list(ids) if isinstance(ids, Iterable) and not isinstance(ids, str) else [None]
+    found = [one for one in given if isinstance(one, str)]
+    if len(found) < len(given):
         raise not_allowed("ids", ids, "ids of crystals, a list of texts")
     return found
 
