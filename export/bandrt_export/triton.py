@@ -6,6 +6,7 @@ it is, which takes the arrays of the graph contract. Both run the same model fil
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
@@ -25,6 +26,8 @@ CRYSTALS: Final = "bandrt"
 """The model that takes texts."""
 ARRAYS: Final = "bandrt_arrays"
 """The model that takes arrays."""
+CONFIG: Final = "config.pbtxt"
+"""What every model has."""
 QUEUE_MICROSECONDS: Final = 5_000
 """How long a crystal waits for others that go through the engine with it."""
 TIMEOUT_S: Final = 60
@@ -36,13 +39,19 @@ def check(repository: Path, *, overwrite: bool) -> None:
     """Find out before the work that the models cannot be written; other models in the repository are left alone.
 
     Raises:
-        OutputError: ``output-exists``, ``output-not-a-folder`` or ``output-unwritable``.
+        OutputError: ``output-exists``, ``output-foreign`` for what is no model, ``output-not-a-folder`` or ``output-unwritable``.
     """
     check_folder(repository)
-    for name in (CRYSTALS, ARRAYS):
-        if (repository / name).exists() and not overwrite:
+    for folder in (repository / CRYSTALS, repository / ARRAYS):
+        if not os.path.lexists(folder):
+            continue
+        if not overwrite:
             raise OutputInTheWayError(
-                "output-exists", f"{repository / name}: is there already; choose another folder, or add --overwrite to replace it"
+                "output-exists", f"{folder}: is there already; choose another folder, or add --overwrite to replace it"
+            )
+        if folder.is_symlink() or not (folder / CONFIG).is_file():
+            raise OutputInTheWayError(
+                "output-foreign", f"{folder}: is no model of Triton (it has no {CONFIG}); choose another folder"
             )
 
 
@@ -93,7 +102,7 @@ def crystals_config(manifest: Manifest, engine: str, python: str) -> str:
         _tensors("output", ['name: "json" data_type: TYPE_STRING dims: [ 1 ]']),
         f"dynamic_batching {{ max_queue_delay_microseconds: {QUEUE_MICROSECONDS} }}",
         f"instance_group [ {{ kind: {_kind(manifest)} count: 1 }} ]",
-        *(f'parameters {{ key: "{name}" value: {{ string_value: "{value}" }} }}' for name, value in parameters.items()),
+        *(f'parameters {{ key: "{name}" value: {{ string_value: {_quoted(value)} }} }}' for name, value in parameters.items()),
     )
 
 
@@ -138,6 +147,12 @@ def _tensors(what: str, tensors: Iterable[str]) -> str:
     return f"{what} [\n{inside}\n]"
 
 
+def _quoted(text: str) -> str:
+    """A text as a configuration has it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 def _written(*lines: str) -> str:
     return "\n".join(lines) + "\n"
 
@@ -147,7 +162,7 @@ def _put(folder: Path, config: str, files: Iterable[tuple[Path, str]]) -> None:
     building = temporary_beside(folder)
     try:
         (building / "1").mkdir(parents=True)
-        (building / "config.pbtxt").write_text(config, encoding="utf-8")
+        (building / CONFIG).write_text(config, encoding="utf-8")
         for path, name in files:
             shutil.copyfile(path, building / "1" / name)
         if folder.exists():

@@ -555,6 +555,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Choose another name, or add --overwrite to replace it.",
     ),
     ErrorCode(
+        "output-record",
+        "Something is to be written in place of the summary.csv, errors.jsonl or run.json of a run.",
+        "Choose another name; results are read from these files.",
+    ),
+    ErrorCode(
         "output-not-a-file",
         "A folder or a device is where a file is to be written.",
         "Give the name of a file.",

@@ -25,6 +25,8 @@ MAX_ATOMS: Final = 10_000
 """Atoms in a cell as it is written."""
 MAX_CRYSTAL_BYTES: Final = 16 * 1024 * 1024
 """The text of one crystal, one line and one row of a table; a CIF of 10,000 atoms has 1 MB."""
+MAX_KPOINT: Final = 100.0
+"""The largest fractional coordinate of a computed k-point, of either sign: lines are looked up cell by cell."""
 MAX_KPOINTS: Final = 1_000_000
 """Of a user's own, in a file."""
 MAX_KPOINTS_BYTES: Final = 64 * 1024 * 1024

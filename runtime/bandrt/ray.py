@@ -97,7 +97,11 @@ class Predictor:
         if name not in there:
             raise not_allowed("the columns of a batch", ", ".join(map(str, there)), f"columns with {name}, or say how it is called")
         column = batch[name]
-        return column.to_pylist() if hasattr(column, "to_pylist") else column  # type: ignore[no-any-return]
+        if hasattr(column, "to_pylist"):
+            return column.to_pylist()  # type: ignore[no-any-return]
+        if hasattr(column, "to_numpy"):  # of pandas, which has values of its own for what is missing
+            return column.to_numpy(dtype=object, na_value=None)  # type: ignore[no-any-return]
+        return column  # type: ignore[no-any-return]
 
     def _table(self, names: Sequence[str], results: Sequence[Result]) -> Any:
         import pyarrow as pa

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import sys
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from bandrt.bands.band_structure import BandStructure
 from bandrt.errors import BandrtError
 from bandrt.predict import Engine, load
 from bandrt.results.prediction import Failure, Result
-from bandrt.results.summary import summary
+from bandrt.results.summary import json_values, summary
 from bandrt.sources.tables import source_of_text
 
 DECIMALS = 6
@@ -50,7 +49,7 @@ def answer(result: Result) -> str:
     if isinstance(result, Failure):
         said: dict[str, Any] = {"error": result.code, "error_message": result.message}
     else:
-        columns = {name: _finite(value) for name, value in summary(result).items() if name not in WITHOUT}
+        columns = {name: value for name, value in json_values(summary(result)).items() if name not in WITHOUT}
         said = columns | {"bands": _bands(result.band_structure)}
     return json.dumps(said, ensure_ascii=False, allow_nan=False)
 
@@ -93,10 +92,6 @@ def _bands(bands: BandStructure) -> dict[str, Any]:
         "label_indices": bands.label_indices.tolist(),
         "scheme": bands.scheme,
     }
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 if __name__ == "__main__":

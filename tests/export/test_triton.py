@@ -142,6 +142,30 @@ def test_what_is_there_is_replaced_on_request_alone_and_other_models_stay(tmp_pa
     assert not (tmp_path / "bandrt" / "1" / "old.txt").exists()
 
 
+@pytest.mark.parametrize("kind", ["folder", "file", "link"])
+def test_what_is_no_model_is_never_replaced(kind: str, tmp_path: Path) -> None:
+    kept = tmp_path / "kept" / "cli.py"
+    kept.parent.mkdir()
+    kept.write_text("mine", encoding="utf-8")
+    there = tmp_path / "models" / "bandrt"
+    there.parent.mkdir()
+    if kind == "folder":
+        kept = kept.parent.rename(there) / "cli.py"
+    elif kind == "file":
+        kept = kept.rename(there)
+    else:
+        there.symlink_to(kept.parent)
+    with pytest.raises(OutputError) as refused:
+        triton.check(there.parent, overwrite=True)
+    assert refused.value.code == "output-foreign"
+    assert kept.read_text(encoding="utf-8") == "mine"
+
+
+def test_a_name_with_quotes_stays_one_text_of_the_configuration() -> None:
+    manifest = read_manifest(SHIPPED_ENGINES["fast"])
+    assert r'string_value: "a\\b\"c/python"' in triton.crystals_config(manifest, "model.onnx", r'a\b"c/python')
+
+
 def test_a_checkpoint_is_exported_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def exported(source: Path, out: Path, choices: Any, *, quiet: bool) -> Manifest:
         assert choices.precision == "fp16"

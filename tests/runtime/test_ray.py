@@ -64,6 +64,14 @@ def test_every_format_of_a_batch_gives_the_same(predictor: Predictor, batch: dic
     assert predictor(given).equals(predictor(batch))
 
 
+def test_what_is_missing_in_pandas_is_no_id(predictor: Predictor, batch: dict[str, Any]) -> None:
+    pandas = pytest.importorskip("pandas")
+    ids = pandas.array(["a", None], dtype="string")
+    table = predictor(pandas.DataFrame({"material_id": ids, "cif": [batch["cif"][0], None]}))
+    assert table["id"].to_pylist() == ["a", ""]
+    assert table["error"].to_pylist() == [None, "no-cif-column"]
+
+
 def test_the_values_are_those_of_predict_and_bands_come_on_request(tiny_engine: Path, batch: dict[str, Any]) -> None:
     table = Predictor(tiny_engine, threads=1, bands=True, id_column="other")(batch)
     assert table.column_names == [*COLUMNS, *BANDS, "error", "error_message"]

@@ -10,7 +10,7 @@ from typing import IO, Any, NamedTuple
 from warnings import catch_warnings, filterwarnings
 
 from bandrt.arguments import checked_number, not_allowed
-from bandrt.errors import MissingPackageError, UsageError
+from bandrt.errors import MissingPackageError, UsageError, reason_of
 from bandrt.files import from_home, replaced
 from bandrt.quoting import quoted
 
@@ -67,7 +67,7 @@ def styled(style: str | Path | None) -> Iterator[None]:
             are not written for it.
 
     Raises:
-        UsageError: ``bad-style`` for what is neither.
+        UsageError: ``bad-style`` for what is neither, or in which nothing can be drawn.
         MissingPackageError: matplotlib is not installed.
     """
     if style is None:
@@ -76,8 +76,11 @@ def styled(style: str | Path | None) -> Iterator[None]:
     require_matplotlib()
     from matplotlib.style import context
 
-    with context([_known_style(style), {"text.usetex": False}]):
-        yield
+    try:
+        with context([_known_style(style), {"text.usetex": False}]):
+            yield
+    except RuntimeError as error:  # of the library that draws letters
+        raise UsageError("bad-style", f"style {style}: nothing can be drawn in it ({reason_of(error)})") from error
 
 
 def check_style(style: object) -> None:
@@ -163,8 +166,26 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def lay_out(figure: Any) -> None:
-    """Give axes the places that they will have: texts are set by how wide they are."""
-    figure.get_layout_engine().execute(figure)
+    """Give axes the places that they will have: texts are set by how wide they are.
+
+    Raises:
+        ArgumentError: ``bad-argument`` where texts leave no room for axes.
+    """
+    with _roomy(figure):
+        figure.get_layout_engine().execute(figure)
+
+
+@contextmanager
+def _roomy(figure: Any) -> Iterator[None]:
+    """Refuse a figure in which texts leave no room for axes, of which matplotlib warns."""
+    with catch_warnings():
+        filterwarnings("error", message="constrained_layout not applied", category=UserWarning)
+        try:
+            yield
+        except UserWarning as error:
+            width, height = figure.get_size_inches()
+            allowed = "a larger one, or fewer crystals on it: its texts leave no room for what is drawn"
+            raise not_allowed("a figure", f"{width:g} by {height:g} inches", allowed) from error
 
 
 def inches_of(ax: Any) -> float:
@@ -181,10 +202,10 @@ def save_figure(figure: Any, path: Path, *, dpi: float | None = None) -> None:
         dpi: pixels per inch, `DPI` for None.
 
     Raises:
-        ArgumentError: ``bad-argument`` for a `dpi` that is none, or too many pixels.
+        ArgumentError: ``bad-argument`` for a `dpi` that is none, too many pixels, or a figure too small for its texts.
     """
     kind = path.suffix.lstrip(".").lower()
-    with _reproducible(), replaced(path, "wb") as file:
+    with _reproducible(), _roomy(figure), replaced(path, "wb") as file:
         figure.savefig(file, format=kind, dpi=_checked_dpi(figure, kind, dpi), metadata=_about(kind))
 
 
@@ -200,7 +221,8 @@ def _write_pages(figures: Iterable[Any], file: IO[bytes], dpi: float | None) -> 
 
     with PdfPages(file, metadata=_about("pdf")) as pages:
         for figure in figures:
-            pages.savefig(figure, dpi=_checked_dpi(figure, "pdf", dpi))
+            with _roomy(figure):
+                pages.savefig(figure, dpi=_checked_dpi(figure, "pdf", dpi))
 
 
 def _about(kind: str) -> dict[str, str | None] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bandrt.arguments import check_kind
+from bandrt.arguments import check_kind, not_allowed
 from bandrt.bands.branches import Branch, ticks
 from bandrt.bands.figures import axes_or_new, inches_of, look, require_matplotlib
 from bandrt.bands.lettering import LABEL_POINTS, pretty_formula, set_path_axis, set_titles
@@ -60,6 +60,8 @@ def plot_over(
     if not isinstance(reference, Reference):
         reference = same_path(reference, predicted)
     check_kind("name", name, str)
+    if not isinstance(names, tuple) or len(names) != 2:
+        raise not_allowed("names", names, f"two texts, such as {NAMES}")
     view = View(ymin, ymax, zero, segments, full_walk)
     drawn = view.branches(predicted)
     require_matplotlib()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import NoneType
 from typing import Any
 
-from bandrt.arguments import checked_whole, not_allowed
+from bandrt.arguments import check_kind, checked_whole, not_allowed
 from bandrt.bands.branches import Branch
 from bandrt.bands.figures import inches_of, lay_out, new_figure, require_matplotlib
 from bandrt.bands.lettering import LABEL_POINTS
@@ -61,13 +62,17 @@ def draw_page(
         UsageError: ``unknown-label``, ``bad-path``, ``unknown-segment``.
         MissingPackageError: matplotlib is not installed.
     """
+    check_kind("bands", bands, list, tuple)
     if not bands:
         raise not_allowed("bands", bands, "one band structure or more")
-    for what, given in (("names", names), ("references", references)):
+    for what, given, kinds in (("names", names, (str,)), ("references", references, (Reference, NoneType))):
+        check_kind(what, given, list, tuple)
+        for each in given:
+            check_kind(f"each of {what}", each, *kinds)
         if len(given) not in (0, len(bands)):
             raise not_allowed(what, given, f"none, or {len(bands)}")
-    columns = checked_whole("columns", columns or min(3, len(bands)), at_least=1, at_most=MOST_ACROSS)
-    rows = checked_whole("rows", rows or -(-len(bands) // columns), at_least=1, at_most=MOST_ACROSS)
+    columns = checked_whole("columns", min(3, len(bands)) if columns is None else columns, at_least=1, at_most=MOST_ACROSS)
+    rows = checked_whole("rows", -(-len(bands) // columns) if rows is None else rows, at_least=1, at_most=MOST_ACROSS)
     if len(bands) > rows * columns:
         raise not_allowed("bands", f"{len(bands)} crystals", f"at most {rows * columns}, {rows} by {columns}")
     require_matplotlib()
@@ -75,7 +80,8 @@ def draw_page(
     drawn = [view.branches(one) for one in bands]
     alone = rows == columns == 1
     across = length_inches(drawn[0]) if alone else _ACROSS_INCHES * columns
-    figure = new_figure(width or across + _MARGIN_INCHES, height or (HEIGHT_INCHES if alone else _DOWN_INCHES * rows))
+    down = HEIGHT_INCHES if alone else _DOWN_INCHES * rows
+    figure = new_figure(across + _MARGIN_INCHES if width is None else width, down if height is None else height)
     panels = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
     found = [
         _drawn(axes, one, references[place] if references else None, own, view)

@@ -54,7 +54,9 @@ def draw(
     require_matplotlib()
     view = View(ymin, ymax, zero, segments, full_walk)
     drawn = view.branches(bands)
-    figure = new_figure(width or length_inches(drawn) + _MARGIN_INCHES, height or HEIGHT_INCHES)
+    figure = new_figure(
+        length_inches(drawn) + _MARGIN_INCHES if width is None else width, HEIGHT_INCHES if height is None else height
+    )
     axes = figure.add_subplot()
     draw_lines(axes, bands, drawn, view, alone=True)
     view.limit(axes)

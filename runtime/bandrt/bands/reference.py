@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.arguments import not_allowed
+from bandrt.arguments import check_kind, not_allowed
 from bandrt.bands.branches import Branch
 from bandrt.bands.on_path import BandsOnPath, segments
 from bandrt.bands.view import E_F, MID_GAP, VBM, Level, Zero, level
@@ -79,8 +79,8 @@ def same_path(bands: BandsOnPath, predicted: BandsOnPath) -> Reference:
     Raises:
         ArgumentError: ``bad-argument`` for other k-points.
     """
-    shapes = predicted.frac_kpoints.shape, bands.frac_kpoints.shape
-    if shapes[0] != shapes[1] or np.abs(predicted.frac_kpoints - bands.frac_kpoints).max() > _SAME_KPOINT:
+    kpoints = np.asarray(getattr(bands, "frac_kpoints", ()), np.float64)
+    if kpoints.shape != predicted.frac_kpoints.shape or np.abs(predicted.frac_kpoints - kpoints).max() > _SAME_KPOINT:
         raise not_allowed("reference", bands, "bands on the k-points of the others")
     zeros: tuple[Zero | None, ...] = (None, "midgap", "vbm", "efermi")
     return Reference(np.asarray(bands.energies, np.float64), bands.rule.n_valence, {zero: level(bands, zero) for zero in zeros})
@@ -95,7 +95,9 @@ def onto_path(document: BandDocument, predicted: BandsOnPath) -> Reference:
 
     Raises:
         InputError: ``other-crystal``, ``no-common-path``, or what `select_bands`, `computed_lines` and `standardize` raise.
+        ArgumentError: ``bad-argument`` for what is no document.
     """
+    check_kind("document", document, BandDocument)
     cell = standardize(document_crystal(document), name=document.id)
     _check_crystal(document, cell, predicted)
     filled, n_bands = count_nonempty(document), document.energies.shape[1]

@@ -18,7 +18,7 @@ from bandrt.files import check_file, replaced
 from bandrt.quoting import printable, shortened
 from bandrt.results.choice import choose
 from bandrt.results.parts import read_part
-from bandrt.results.store import undamaged
+from bandrt.results.store import check_no_record, undamaged
 from bandrt.sources import find
 from bandrt.spectra.crystal_hamiltonian import CrystalHamiltonian
 
@@ -113,6 +113,7 @@ def checked_out(out: Path | None, *, overwrite: bool, look: Mapping[str, object]
     if kind in FIGURE_FORMATS:
         require_matplotlib(what="drawing a figure")
         check_style((look or {}).get("style"))
+    check_no_record(out)
     check_file(out, overwrite=overwrite)
     return kind
 

@@ -29,7 +29,7 @@ from bandrt.results.derived import check_replaced
 from bandrt.results.file_names import file_names
 from bandrt.results.parts import read_part
 from bandrt.results.prediction import Prediction
-from bandrt.results.store import PLOTS, undamaged
+from bandrt.results.store import PLOTS, is_store, undamaged
 
 UNASKED = 100
 """Crystals that are drawn without `--all`: half a minute."""
@@ -111,11 +111,11 @@ def command(
     a warning is compared by what comes before its colon. Columns that --keep carried through may be asked for, too, in quotes if
     their names have blanks.
 
-    --dft is a file or folder of what `bandrt train dataset` reads: JSON of pymatgen's BandStructureSymmLine, one a file or a line,
-    or vasprun.xml. Documents belong to crystals by their ids, inside or as names of files. They may have been computed on other
-    k-points: symmetry brings them onto the predicted path. The mean error of the bands that both have is written into the figure,
-    over the segments that were computed as a whole. Each is counted from its own zero: mid-gap, the Fermi level of a metal, or
-    what --zero says.
+    --dft is a file or folder of bands that were computed, as `bandrt train dataset` reads them: JSON of pymatgen's
+    BandStructureSymmLine, one a file or a line, or vasprun.xml. Documents belong to crystals by their ids, inside or as names of
+    files. They may have been computed on other k-points: symmetry brings them onto the predicted path. The mean error of the bands
+    that both have is written into the figure, over the segments that were computed as a whole. Each is counted from its own zero:
+    mid-gap, the Fermi level of a metal, or what --zero says.
 
     \b
     Examples:
@@ -128,6 +128,8 @@ def command(
     """
     if not (ids or where is not None or everything):
         raise click.UsageError("which crystals? give their ids, a --where, or --all")
+    if dft is not None and is_store(dft):
+        raise click.UsageError(f"--dft {dft}: holds predictions, not computed bands; `bandrt convert` makes documents of them")
     view = View(ymin, ymax, zero, segments, full_walk)
     query = None if where is None else query_of(where, results)
     file = _figure_file(out, kind)

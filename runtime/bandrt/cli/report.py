@@ -66,6 +66,8 @@ def command(
             overwrite=overwrite,
             on_progress=progress.show,
         )
-    failed = f", {written.n_failed} failures" if written.n_failed else ""
-    click.echo(f"{written.n_crystals} crystals{failed}, {written.n_drawn} with bands; {written.n_bytes / 1e6:.1f} MB", err=True)
+    n_crystals, n_failed = written.n_crystals, written.n_failed
+    failed = f", {n_failed} failure{'s' if n_failed > 1 else ''}" if n_failed else ""
+    crystals = f"{n_crystals} crystal{'' if n_crystals == 1 else 's'}"
+    click.echo(f"{crystals}{failed}, {written.n_drawn} with bands; {written.n_bytes / 1e6:.1f} MB", err=True)
     say_done(options.printed(path))

@@ -95,7 +95,7 @@ def _said(shortlist: Shortlist) -> list[str]:
 
 def _values(shortlist: Shortlist) -> dict[str, object]:
     """A shortlist as plain values of JSON."""
-    from bandrt.screening.write import plain
+    from bandrt.results.summary import json_values
 
     hits, all_hits = (None if one is None else one._asdict() for one in (shortlist.hits, shortlist.all_hits))
     return {
@@ -103,7 +103,7 @@ def _values(shortlist: Shortlist) -> dict[str, object]:
         "hits": hits,
         "all_hits": all_hits,
         "notes": list(shortlist.notes),
-        "crystals": [plain(row) for row in shortlist],
+        "crystals": [json_values(row) for row in shortlist],
     }
 
 

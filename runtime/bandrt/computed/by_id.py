@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from bandrt.arguments import check_kind
 from bandrt.computed.documents import BandDocument, DocumentText
 from bandrt.computed.files import BandSource, count_in, documents_in
 from bandrt.computed.structure_beside import BANDS_MARK
@@ -31,11 +32,14 @@ def documents_of(source: str | os.PathLike[str], ids: Sequence[str]) -> dict[str
         Documents by those of the ids that have one.
 
     Raises:
-        ArgumentError: ``bad-argument`` for what is no path.
+        ArgumentError: ``bad-argument`` for what is no path, or no list of ids.
         NotFoundError: ``file-not-found``.
         InputError: ``no-input``, ``no-reference`` where no crystal has one, or why that of one of them cannot be read.
     """
     source = path_of(source, what="source")
+    check_kind("ids", ids, list, tuple)
+    for id in ids:
+        check_kind("each of ids", id, str)
     if len(ids) == 1 and count_in(source) == 1:
         return {ids[0]: next(documents_in(source)).read().document}
     wanted = dict.fromkeys(ids)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError, reason_of
+from bandrt.limits import MAX_KPOINT, WRONG
 from bandrt.readers.documents import crystal_of_document
 
 LABEL_TOLERANCE = 1e-4
@@ -115,7 +116,7 @@ def parse_document(source: DocumentText) -> BandDocument:
         if not isinstance(values, dict) or "bands" not in values or "kpoints" not in values:
             raise InputError("malformed", f"{source.name}: not a band structure document (no bands and kpoints)")
         return _document(values, source)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError("malformed", f"{source.name}: not a band structure document ({reason_of(error)})") from error
 
 
@@ -127,6 +128,8 @@ def _document(values: dict[str, Any], source: DocumentText) -> BandDocument:
     efermi = float(values["efermi"])
     if not (np.isfinite(frac_kpoints).all() and np.isfinite(energies).all() and np.isfinite(efermi)):
         raise ValueError("a k-point, an energy or the Fermi level is not a finite number")
+    if np.abs(frac_kpoints).max() > MAX_KPOINT:
+        raise ValueError(f"a k-point lies further than {MAX_KPOINT:g} reciprocal lattice vectors from Γ: {WRONG}")
     labels = _labels(frac_kpoints, values.get("labels_dict") or {})
     if values.get("branches"):
         branches = np.array([(b["start_index"], b["end_index"]) for b in values["branches"]], dtype=np.intp)

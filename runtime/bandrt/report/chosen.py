@@ -56,11 +56,11 @@ def chosen(
     if as_predicted or not criteria.is_of_label:
         found = screen(table.folder, criteria, top=top, as_predicted=True)
         which = "predicted to be what is wanted" if criteria.is_of_label else ""
-        first = _joined(f"the first {len(found)} crystals", in_words(criteria), which)
+        first = _joined(f"the first {_crystals(len(found))}", in_words(criteria), which)
         return Chosen(tuple(row["id"] for row in found), (first,))
     found = screen(table.folder, criteria, top=top, engine=engine)
     p = np.array([row[P_MATCH] for row in found])
-    said = [f"the {len(p)} crystals that are wanted most probably: {in_words(criteria)}"]
+    said = [f"the {_crystals(len(p))} most likely to be what is wanted: {in_words(criteria)}"]
     if found.hits is not None and found.all_hits is not None:
         said.append(f"{_expected(found.hits)} of these {len(p)} are expected to be what is wanted, by their labels")
         known = found.counts.considered - found.counts.unknown
@@ -90,6 +90,10 @@ def _joined(*words: str) -> str:
     return ", ".join(filter(None, words))
 
 
+def _crystals(n: int) -> str:
+    return "crystal" if n == 1 else f"{n} crystals"
+
+
 def _expected(hits: ExpectedHits) -> str:
     return f"{hits.expected:.0f} ({hits.low} to {hits.high})"
 
@@ -102,7 +106,7 @@ def _named(table: SummaryTable, ids: Sequence[str], criteria: Criteria, top: int
     query = None if criteria.where is None else query_of(criteria.where, table.folder)
     found = tuple(one.id for one in choose(table.folder, ids, query))
     left_out = f", the first {top}" if len(found) > top else ""
-    return Chosen(found[:top], (f"{len(found)} crystals that were asked for{left_out}",))
+    return Chosen(found[:top], (f"{_crystals(len(found))} asked for{left_out}",))
 
 
 def _probabilities(table: SummaryTable, criteria: Criteria, engine: Path | None) -> NDArray[np.float64]:

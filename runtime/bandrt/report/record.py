@@ -15,14 +15,16 @@ _WHOLE = "1/1"
 
 
 def headline(record: Mapping[str, Any]) -> str:
-    """By what, when and where a run was made, in one line; of what is not recorded, nothing."""
+    """By what, when and where a run was made, and whether its end is missing, in one line; of what is not recorded, nothing."""
     engine, gpu = _of(record, "engine"), record.get("gpu")
+    status = _words(record.get("status"))
     name = _engine_name(engine)
     made = [
         f"engine {name}" if name else "",
         _words(gpu.get("name")) if isinstance(gpu, Mapping) else _words(_of(record, "options").get("device")),
         _words(record.get("started")).replace("T", " ").replace("+00:00", " UTC"),
         f"bandrt {version}" if (version := _words(record.get("bandrt_version"))) else "",
+        f"not finished ({status}): more crystals may follow" if status not in ("", "finished") else "",
     ]
     return ", ".join(filter(None, made)) or "its run.json is not there: nothing is known of how it was made"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,7 +44,7 @@ def write_report(
     folder: str | os.PathLike[str],
     target: str | os.PathLike[str],
     *,
-    ids: Sequence[str] = (),
+    ids: Iterable[str] = (),
     criteria: Criteria | None = None,
     top: int = TOP,
     engine: str | os.PathLike[str] | None = None,
@@ -77,8 +77,7 @@ def write_report(
     check_kind("as_predicted", as_predicted, bool)
     check_kind("overwrite", overwrite, bool)
     top = checked_whole("top", top, at_least=1)
-    if isinstance(ids, str) or not all(isinstance(one, str) for one in ids):
-        raise not_allowed("ids", ids, "ids of crystals, a list of texts")
+    ids = _checked_ids(ids)
     path, source = path_of(target, what="target"), path_of(folder, what="folder")
     if path.suffix.lower() not in (".html", ".htm"):
         raise not_allowed("target", path.name, "a name that ends in .html")
@@ -86,7 +85,7 @@ def write_report(
     plotly = require_plotly()
     table, failures = read_summary(source), read_errors(source)
     place = None if engine is None else path_of(engine, what="engine")
-    found = chosen(table, list(ids), criteria, top=top, engine=place, as_predicted=as_predicted)
+    found = chosen(table, ids, criteria, top=top, engine=place, as_predicted=as_predicted)
     predictions = predictions_of(source, frozenset(found.ids))
     drawings: dict[str, Any] = {}
     for id in found.ids:
@@ -114,6 +113,14 @@ def write_report(
     except OSError as error:
         raise OutputError("output-unwritable", f"{path}: cannot be written ({error.strerror or error})") from error
     return WrittenReport(len(table), len(failures), len(drawings), len(content))
+
+
+def _checked_ids(ids: object) -> list[str]:
+    given = list(ids) if isinstance(ids, Iterable) and not isinstance(ids, str) else [None]
+    found = [one for one in given if isinstance(one, str)]
+    if len(found) < len(given):
+        raise not_allowed("ids", ids, "ids of crystals, a list of texts")
+    return found
 
 
 def _counts(table: SummaryTable, n_failed: int) -> Facts:

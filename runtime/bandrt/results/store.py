@@ -171,7 +171,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         return {}
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise OutputError("run-damaged", f"{path}: cannot be read ({error}); run again with --resume") from error
     if not isinstance(values, dict):
         raise OutputError("run-damaged", f"{path}: is no record of a run; run again with --resume")
@@ -242,6 +242,16 @@ def check_store(folder: Path, mode: Mode, *, goes_on: bool = True) -> None:
         check_cleared(folder, partial(_is_ours, folder))
 
 
+def check_no_record(path: Path) -> None:
+    """Refuse to write something else in place of what a run says of itself.
+
+    Raises:
+        OutputInTheWayError: ``output-record``.
+    """
+    if path.name in (SUMMARY, ERRORS, RUN) and os.path.isdir(path.parent / PARTS):
+        raise OutputInTheWayError("output-record", f"{path}: is a file of the results in {path.parent}; choose another name")
+
+
 def is_store(folder: Path) -> bool:
     """Whether a run wrote a folder: it has a ``run.json``, and that, or the folder of the parts beside it, is ours."""
     path = folder / RUN
@@ -251,7 +261,7 @@ def is_store(folder: Path) -> bool:
         return True
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(values, dict) and "bandrt_version" in values
 
@@ -276,5 +286,5 @@ def failure_of(line: bytes) -> Failure | None:
     """The failure of a line of ``errors.jsonl``; None of one that is unfinished, or not ours."""
     try:
         return Failure(**json.loads(line))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None

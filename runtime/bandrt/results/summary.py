@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from bandrt.results.prediction import Prediction
 from bandrt.results.query import ColumnKind
@@ -90,6 +91,14 @@ def summary(prediction: Prediction) -> Summary:
         "cbm_ev": None if bands.cbm is None else bands.cbm.energy,
         "warnings": prediction.warnings,
         "uncertainty_ev": prediction.uncertainty_ev,
+    }
+
+
+def json_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by column as JSON can say them: null for what is no number, a list for several texts."""
+    return {
+        name: None if isinstance(value, float) and math.isnan(value) else list(value) if isinstance(value, tuple) else value
+        for name, value in values.items()
     }
 
 

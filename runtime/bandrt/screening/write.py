@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -16,7 +15,8 @@ from bandrt.files import check_file, check_folder, replaced
 from bandrt.results.convert.provenance import UNITS
 from bandrt.results.file_names import file_names
 from bandrt.results.query import ColumnKind
-from bandrt.results.summary import KINDS, cell_of, written
+from bandrt.results.store import check_no_record
+from bandrt.results.summary import KINDS, cell_of, json_values, written
 from bandrt.screening.cif import cif_text
 from bandrt.screening.crystals import crystals_of
 from bandrt.screening.shortlist import P_MATCH, Shortlist
@@ -32,7 +32,8 @@ def check_target(target: Path, *, overwrite: bool = False) -> None:
     """Refuse, before the work, a place that a shortlist cannot be written to.
 
     Raises:
-        OutputError: ``output-not-a-file``, ``output-exists``, ``output-not-a-folder`` or ``output-unwritable``.
+        OutputError: ``output-not-a-file``, ``output-exists``, ``output-record``, ``output-not-a-folder`` or
+            ``output-unwritable``.
         MissingPackageError: pyarrow is needed and not installed.
         ArgumentError: ``bad-argument`` for a file of another kind.
     """
@@ -44,6 +45,7 @@ def check_target(target: Path, *, overwrite: bool = False) -> None:
         raise not_allowed("out", target.name, f"{', '.join(f'*{kind}' for kind in _WRITERS)}, or a folder, whose name has no dot")
     if target.suffix.lower() == ".parquet":
         _require_pyarrow()
+    check_no_record(target)
     check_file(target, overwrite=overwrite)
 
 
@@ -94,7 +96,7 @@ def _write_csv(shortlist: Shortlist, file: IO[Any]) -> None:
 
 def _write_jsonl(shortlist: Shortlist, file: IO[Any]) -> None:
     for row in shortlist:
-        file.write(json.dumps(plain(row), ensure_ascii=False) + "\n")
+        file.write(json.dumps(json_values(row), ensure_ascii=False) + "\n")
 
 
 def _write_parquet(shortlist: Shortlist, file: IO[Any]) -> None:
@@ -102,7 +104,7 @@ def _write_parquet(shortlist: Shortlist, file: IO[Any]) -> None:
     from pyarrow import parquet
 
     types = {"number": pa.float64(), "truth": pa.bool_(), "words": pa.list_(pa.string())}
-    rows = [plain(row) for row in shortlist]
+    rows = [json_values(row) for row in shortlist]
     fields = [
         pa.field(
             name,
@@ -125,14 +127,6 @@ def _require_pyarrow() -> Any:
     except ImportError as error:
         raise MissingPackageError("pyarrow", "parquet", "a shortlist as Parquet") from error
     return pyarrow
-
-
-def plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of JSON: what is no number is none."""
-    return {
-        name: None if isinstance(value, float) and math.isnan(value) else list(value) if isinstance(value, tuple) else value
-        for name, value in row.items()
-    }
 
 
 _WRITERS: Mapping[str, Callable[[Shortlist, IO[Any]], None]] = {

@@ -117,7 +117,7 @@ def draw_dos(
 ) -> Any:
     """Draw a density of states as a matplotlib ``Figure``, so many inches wide and high; see `plot_dos`."""
     require_matplotlib(what="drawing a density of states")
-    figure = new_figure(width or 6.4, height or 3.6)
+    figure = new_figure(6.4 if width is None else width, 3.6 if height is None else height)
     axes = plot_dos(dos, figure.add_subplot(), by=by, window=window)
     lay_out(figure)
     set_titles(axes, f"{pretty_formula(dos.crystal.formula)}   {dos.verdict}", name, inches_of(axes))
@@ -161,7 +161,9 @@ def draw_bands(
     require_matplotlib()
     view = View(*(window or _shown(bands, zero)), zero=zero)
     widths = [width for _ in bands for width in ((_BANDS_INCHES, _DOS_INCHES) if dos else (_BANDS_INCHES,))]
-    figure = new_figure(width or min(sum(widths) + 0.7, MOST_INCHES), height or _HEIGHT_INCHES)
+    figure = new_figure(
+        min(sum(widths) + 0.7, MOST_INCHES) if width is None else width, _HEIGHT_INCHES if height is None else height
+    )
     axes = figure.subplots(1, len(widths), sharey=True, squeeze=False, width_ratios=widths)[0]
     axes[0].set_ylabel("energy (eV)")
     lay_out(figure)

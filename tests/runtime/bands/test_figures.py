@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bandrt.bands.figures import CREATOR, OURS, look, new_figure, save_figure, save_pages, styled
+from bandrt.bands.page import draw_page
 from bandrt.bands.plot import draw
 from bandrt.errors import ArgumentError, UsageError
 from tests.support.predicted_crystals import CUBIC, predicted
@@ -82,3 +83,31 @@ def test_pages_are_one_file_that_says_who_made_it(tmp_path: Path) -> None:
     assert written == (tmp_path / "b.pdf").read_bytes()
     assert written.count(b"/Type /Page ") == 2
     assert CREATOR.encode() in written
+
+
+def test_a_style_in_which_no_letter_can_be_drawn_is_refused(tmp_path: Path) -> None:
+    style = tmp_path / "s.mplstyle"
+    style.write_text("font.size: 1e9\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="nothing can be drawn") as error, styled(style):
+        save_figure(draw(BANDS), tmp_path / "a.png")
+    assert error.value.code == "bad-style"
+    assert not (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize("kind", ["png", "pdf"])
+def test_a_figure_without_room_for_its_axes_is_refused(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="1 by 1 inches"):
+        save_figure(draw(BANDS, width=1, height=1), tmp_path / f"a.{kind}")
+    with pytest.raises(ArgumentError, match="leave no room"):
+        save_pages([draw(BANDS, width=1, height=1)], tmp_path / "a.pdf")
+    with pytest.raises(ArgumentError, match="3 by 1 inches"):
+        draw_page([BANDS] * 9, width=3, height=1)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("size", [{"width": 0}, {"height": 0}])
+def test_nothing_is_no_size(size: dict[str, float]) -> None:
+    with pytest.raises(ArgumentError):
+        draw(BANDS, **size)
+    with pytest.raises(ArgumentError):
+        draw_page([BANDS], **size)

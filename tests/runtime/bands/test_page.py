@@ -111,9 +111,19 @@ def test_zeros_that_differ_are_told() -> None:
 def test_what_is_no_page_is_refused() -> None:
     for wrong in (
         {"rows": 1, "columns": 2}, {"rows": 0.5}, {"columns": 13}, {"names": ["a"]}, {"references": [None]}, {"width": 0.1},
-        {"height": 1000.0}, {"zero": "cbm"}, {"ymin": 100.0},
+        {"height": 1000.0}, {"zero": "cbm"}, {"ymin": 100.0}, {"columns": 0}, {"names": "abc"}, {"names": [1, 2, 3]},
+        {"references": [BANDS[0]] * 3},
     ):  # fmt: skip
         with pytest.raises(ArgumentError):
             draw_page(BANDS, **wrong)  # type: ignore[arg-type]
+    for none in ([], None, BANDS[0]):
+        with pytest.raises(ArgumentError):
+            draw_page(none)  # type: ignore[arg-type]
+
+
+def test_what_is_no_reference_is_refused() -> None:
+    for wrong in ({"reference": None}, {"reference": computed()}, {"reference": BANDS[0], "names": "ab"}):
+        with pytest.raises(ArgumentError):
+            plot_over(BANDS[0], **wrong)
     with pytest.raises(ArgumentError):
-        draw_page([])
+        onto_path(BANDS[0], BANDS[0])  # type: ignore[arg-type]

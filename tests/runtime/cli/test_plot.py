@@ -97,6 +97,7 @@ def test_predicted_bands_are_drawn_over_computed_ones(results: Path, dft: Path, 
         (["salt", "--dft", "DFT/si.json.gz"], 1, "[other-crystal]"),
         (["si", "--dft", "DFT/none"], 1, "[file-not-found]"),
         (["si", "--dft", "DFT", "--segment", "U-W"], 1, "[no-common-path]"),
+        (["si", "--dft", "RESULTS"], 2, "holds predictions"),
         (["si", "--segment", "G-R"], 2, "[unknown-label]: si: "),
         (["si", "salt", "--segment", "G-W"], 2, "[unknown-"),
         (["si", "--segment", "G"], 2, "[bad-path]"),
@@ -115,7 +116,7 @@ def test_predicted_bands_are_drawn_over_computed_ones(results: Path, dft: Path, 
 def test_what_cannot_be_drawn_is_refused_before_a_figure(
     arguments: list[str], exit_code: int, words: str, results: Path, dft: Path, tmp_path: Path, capsys: Captured
 ) -> None:
-    given = [one.replace("DFT", str(dft)) for one in arguments]
+    given = [one.replace("DFT", str(dft)).replace("RESULTS", str(results)) for one in arguments]
     assert run(["plot", str(results), *given, "-o", str(tmp_path / "figures"), "-q"]) == exit_code
     assert words in capsys.readouterr().err
     assert not (tmp_path / "figures").exists() or not list((tmp_path / "figures").iterdir())

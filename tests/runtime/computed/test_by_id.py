@@ -9,7 +9,7 @@ import pytest
 
 from bandrt.computed.by_id import documents_of
 from bandrt.computed.documents import DocumentText
-from bandrt.errors import InputError, NotFoundError
+from bandrt.errors import ArgumentError, InputError, NotFoundError
 
 
 @pytest.fixture
@@ -56,3 +56,10 @@ def test_where_nothing_is_there_is_nothing_to_find(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         documents_of(tmp_path, ["a", "b"])
     assert error.value.code == "no-input"
+
+
+def test_ids_are_a_list_of_texts(texts: list[dict[str, object]], tmp_path: Path) -> None:
+    (tmp_path / "some.jsonl").write_text(json.dumps(texts[0]), encoding="utf-8")
+    for wrong in ("abc", [1, 2]):
+        with pytest.raises(ArgumentError):
+            documents_of(tmp_path, wrong)  # type: ignore[arg-type]

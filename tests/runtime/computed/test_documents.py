@@ -80,6 +80,7 @@ def test_occupied_bands_are_counted_from_the_first_that_is_there(label_texts: li
         {"efermi": float("inf")},
         {"branches": [{"start_index": 0, "end_index": 100000}]},
         {"lattice_rec": {"matrix": [1, 2]}},
+        {"n_occupied": float("inf")},
     ],
 )
 def test_a_document_that_contradicts_itself_is_malformed(change: dict[str, Any], label_texts: list[DocumentText]) -> None:
@@ -88,7 +89,14 @@ def test_a_document_that_contradicts_itself_is_malformed(change: dict[str, Any],
     assert caught.value.code == "malformed"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "17", '{"lattice": {}, "sites": []}'])
+def test_kpoints_in_another_unit_are_refused_before_lines_are_looked_up(label_texts: list[DocumentText]) -> None:
+    kpoints = json.loads(label_texts[0].text)["kpoints"]
+    with pytest.raises(InputError, match="decimal point or a unit") as caught:
+        parse_document(without(label_texts[0].text, kpoints=[[1e3 * f for f in k] for k in kpoints]))
+    assert caught.value.code == "malformed"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "17", '{"lattice": {}, "sites": []}', "[" * 100_000])
 def test_text_that_is_no_band_structure_is_malformed(text: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_document(DocumentText("some.json", "some", text))

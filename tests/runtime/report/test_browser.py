@@ -14,7 +14,8 @@ import pytest
 import bandrt
 from bandrt.screening.criteria import Criteria
 from tests.support.browser import chromium
-from tests.support.small_runs import ATTACK, KEEP, small_run
+from tests.support.predicted_crystals import METAL, predicted, write_results
+from tests.support.small_runs import ATTACK, KEEP, kept, small_run, write_summary
 
 pytest.importorskip("plotly")
 
@@ -295,6 +296,18 @@ def test_wanted_crystals_stand_first(browser: Any, page: Path, tmp_path: Path) -
         assert one.tab.get_by_role("columnheader", name="p_match").get_attribute("aria-sort") == "descending"
         values = [float(text) for text in one.find("#crystals tbody tr td:nth-child(2)").all_inner_texts()]
         assert values == sorted(values, reverse=True)
+        assert one.complaints == []
+
+
+def test_a_run_of_one_metal_takes_no_more_room_than_it_needs(browser: Any, tmp_path: Path) -> None:
+    metal = predicted("brass", METAL, gap=-0.5)
+    write_results(tmp_path / "out", [[metal]])
+    write_summary(tmp_path / "out", [kept(metal, phase="", gap="")])
+    bandrt.write_report(tmp_path / "out", tmp_path / "page.html")
+    with opened_in(browser, tmp_path / "page.html", WIDE) as one:
+        assert not one.find("#histogram").is_visible()
+        assert one.find("#crystals").bounding_box()["height"] < 120
+        assert one.find("#bands .note").first.inner_text() == "The first crystal."
         assert one.complaints == []
 
 

@@ -29,3 +29,9 @@ def test_what_is_damaged_or_missing_is_left_out() -> None:
     assert run_facts({}) == []
     assert run_facts({"engine": 3, "inputs": "x", "counts": None, "recipe": []}) == []
     assert "nothing is known" in headline({})
+
+
+def test_a_run_that_has_not_finished_says_so_at_the_top() -> None:
+    for status in ("running", "interrupted"):
+        assert headline({"bandrt_version": "1", "status": status}) == f"bandrt 1, not finished ({status}): more crystals may follow"
+    assert headline({"bandrt_version": "1", "status": "finished"}) == "bandrt 1"

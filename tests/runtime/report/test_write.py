@@ -67,6 +67,7 @@ def test_equal_results_make_equal_pages(page: Path, out: Path, tmp_path: Path) -
     [
         ({"ids": ["salt-*"]}, ["salt-10", "salt-9"]),
         ({"ids": ["oxide", "a,b"]}, ["oxide", "a,b"]),
+        ({"ids": iter(["oxide"])}, ["oxide"]),
         ({"ids": ["*"], "criteria": Criteria(where="band_gap_ev > 2.6")}, ["salt-10", "a,b"]),
         ({"ids": ["*"], "top": 1}, ["salt-10"]),
         ({"top": 2}, ["salt-10", "salt-9"]),
@@ -88,6 +89,8 @@ def test_crystals_are_drawn_that_are_asked_for(
         ({"ids": ["nosuch"]}, "unknown-id"),
         ({"ids": ["oxide"], "criteria": Criteria(gap=(1.0, 2.0))}, "bad-argument"),
         ({"ids": "oxide"}, "bad-argument"),
+        ({"ids": None}, "bad-argument"),
+        ({"ids": [1]}, "bad-argument"),
         ({"top": 0}, "bad-argument"),
         ({"criteria": Criteria(where="nosuch > 1")}, "query-column"),
         ({"criteria": {"gap": (1, 2)}}, "bad-argument"),

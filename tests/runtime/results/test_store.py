@@ -19,7 +19,7 @@ from bandrt.manifest import BandRule
 from bandrt.results import writer as store_module
 from bandrt.results.parts import BadPartError, read_part
 from bandrt.results.prediction import Failure, Prediction, Ticket
-from bandrt.results.store import Mode, read, read_errors, read_one
+from bandrt.results.store import Mode, read, read_errors, read_one, read_run
 from bandrt.results.summary import COLUMNS
 from bandrt.results.writer import Store
 
@@ -333,3 +333,13 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     assert caught.value.code == "unknown-id"
     with pytest.raises(OutputError, match="cut short"):
         read_one(tmp_path, "x")
+
+
+def test_endless_nesting_is_damage_like_any(tmp_path: Path) -> None:
+    fill(tmp_path, "ab")
+    (tmp_path / "errors.jsonl").write_text("[" * 100_000 + "\n")
+    assert read_errors(tmp_path) == []
+    (tmp_path / "run.json").write_text("[" * 100_000)
+    with pytest.raises(OutputError) as caught:
+        read_run(tmp_path)
+    assert caught.value.code == "run-damaged"

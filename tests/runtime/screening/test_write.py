@@ -81,6 +81,14 @@ def test_nothing_is_replaced_unasked(shortlist: Shortlist, tmp_path: Path) -> No
         write(shortlist, tmp_path / "folder")
 
 
+def test_a_list_does_not_take_the_place_of_the_summary(shortlist: Shortlist, results: Path) -> None:
+    before = (results / "summary.csv").read_bytes()
+    with pytest.raises(OutputInTheWayError) as caught:
+        write(shortlist, results / "summary.csv", overwrite=True)
+    assert caught.value.code == "output-record"
+    assert (results / "summary.csv").read_bytes() == before
+
+
 def test_another_kind_of_file_and_lost_parts_are_refused(shortlist: Shortlist, results: Path, tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match=r"\*\.csv, \*\.jsonl, \*\.parquet, or a folder"):
         write(shortlist, tmp_path / "hits.xlsx")

@@ -27,6 +27,7 @@ class Histogram {
     const named = (name) => columns.find((column) => column.name === name).values;
     Object.assign(this, { root, note, ranged, gaps: named('band_gap_ev'), direct: named('is_direct'), metals: named('is_metal'), rows: [] });
     const top = this.gaps.reduce((most, gap) => Math.max(most, gap ?? 0), 0);
+    this.root.hidden = this.gaps.every((gap) => gap === null);
     this.step = STEPS.find((step) => top / step <= MOST_BINS) ?? top / MOST_BINS;
     this.n = Math.max(1, Math.ceil((top + 1e-9) / this.step));
   }
@@ -44,6 +45,7 @@ class Histogram {
     const highest = counts[0].reduce((most, count, bin) => Math.max(most, count + counts[1][bin]), 0);
     this.note.textContent = `${gapped} with a gap, ${metals} metals, which have none and are not drawn.`
       + (gapped ? ' Drag over the figure to search a range.' : '');
+    if (this.root.hidden) return;
     const Plotly = await plotly();
     if (this.rows !== rows) return; // another search came first
     const centers = counts[0].map((_, bin) => (bin + 0.5) * this.step);
@@ -54,8 +56,8 @@ class Histogram {
       hovertemplate: `%{y} ${name}, %{customdata}<extra></extra>`,
     }));
     await Plotly.react(this.root, traces, layout({
-      barmode: 'stack', bargap: 0, margin: { l: 50, r: 10, t: 10, b: 40 }, dragmode: 'select', selectdirection: 'h',
-      legend: { x: 1, y: 1, xanchor: 'right', bgcolor: 'rgba(0,0,0,0)' },
+      barmode: 'stack', bargap: 0, margin: { l: 50, r: 10, t: 24, b: 40 }, dragmode: 'select', selectdirection: 'h',
+      legend: { x: 1, y: 1, xanchor: 'right', yanchor: 'bottom', orientation: 'h', bgcolor: 'rgba(0,0,0,0)' },
       xaxis: { title: { text: 'gap (eV)' }, range: [0, this.n * this.step], fixedrange: true },
       yaxis: { title: { text: 'crystals' }, fixedrange: true, rangemode: 'tozero', ...(highest < 5 ? { dtick: 1 } : {}) },
     }), { ...FIGURE, displayModeBar: false });

@@ -4,6 +4,7 @@ const OVERSCAN = 6;
 const MOST_PIXELS = 12e6; // browsers place nothing much further down; longer tables scroll in larger steps
 const WIDEST = 46; // characters of a column
 const OPENS = 5; // characters that the mark and the frame of a button take
+const BAR = 20; // pixels of a scroll bar and a frame
 const SAMPLED = 400; // rows that decide how wide a column is
 
 /** A text of which numbers sort as numbers: mp-9 before mp-10. */
@@ -71,6 +72,7 @@ class VirtualTable {
     this.head = row;
     this.root.replaceChildren(table);
     this.height = row.getBoundingClientRect().height || 34;
+    this.root.style.setProperty('--whole', `${(Math.max(1, this.total) + 1) * this.height + BAR}px`); // a short table needs no more
     this.render();
   }
 

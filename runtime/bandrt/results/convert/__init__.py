@@ -19,7 +19,7 @@ from bandrt.results.convert.provenance import Facts, provenance
 from bandrt.results.convert.selection import select
 from bandrt.results.parts import part_frame
 from bandrt.results.prediction import Prediction
-from bandrt.results.store import read_run, undamaged
+from bandrt.results.store import check_no_record, read_run, undamaged
 
 OutputFormat = Literal["pymatgen", "hdf5", "parquet"]
 OUTPUT_FORMATS: tuple[OutputFormat, ...] = get_args(OutputFormat)
@@ -70,12 +70,13 @@ def convert(
     Raises:
         OutputError: ``output-not-found``, ``part-damaged``, ``run-damaged``, ``unknown-id``, ``no-predictions`` or
         ``output-unwritable``; the file is then as it was before.
-        OutputInTheWayError: ``output-not-a-file``.
+        OutputInTheWayError: ``output-not-a-file``, or ``output-record``.
         UsageError: ``engine-differs``, for predictions of several engines.
         MissingPackageError: what writes the format is not installed.
         ArgumentError: ``bad-argument`` for a format that is none.
     """
     check_choice("kind", kind, OutputFormat)
+    check_no_record(target)
     selection = select(folder, ids)
     home = import_module(_HOME[kind])
     write: Write = partial(home.write, compressed=False) if target.name.lower().endswith(PLAIN_LINES) else home.write

@@ -228,3 +228,12 @@ def test_an_engine_that_estimates_no_errors_gives_none(predictions: list[Predict
         assert "uncertainty_ev" not in file
         assert np.isfinite(file["energies"][:]).all()
     assert "uncertainty_ev" not in pq.read_schema(tmp_path / CONVERTED["parquet"]).names
+
+
+@pytest.mark.parametrize("name", ["errors.jsonl", "summary.csv", "run.json"])
+def test_what_a_run_says_of_itself_is_never_replaced(name: str, out: Path) -> None:
+    (out / name).write_bytes(OLD)
+    with pytest.raises(OutputError) as caught:
+        convert(out, out / name, "pymatgen")
+    assert caught.value.code == "output-record"
+    assert (out / name).read_bytes() == OLD

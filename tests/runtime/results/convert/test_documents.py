@@ -13,6 +13,7 @@ import pytest
 from bandrt.results.convert import convert
 from bandrt.results.prediction import Prediction
 from bandrt.results.summary import summary
+from tests.support.predicted_crystals import CUBIC, predicted, write_results
 
 pytest.importorskip("pymatgen.core")
 from pymatgen.core import Structure
@@ -58,3 +59,14 @@ def test_equal_results_give_equal_files(out: Path, tmp_path: Path) -> None:
     for name in ("one", "other"):
         convert(out, tmp_path / name, "pymatgen")
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
+
+
+def test_an_error_that_nothing_is_known_of_is_null_as_json_has_it(tmp_path: Path) -> None:
+    lonely = predicted("lonely", CUBIC, warnings=("isolated-atom:Na",), uncertainty=float("nan"))
+    convert(write_results(tmp_path / "out", [[lonely]]), tmp_path / "bands.jsonl", "pymatgen")
+
+    def refused(constant: str) -> None:
+        pytest.fail(f"{constant} is no JSON")
+
+    line = json.loads((tmp_path / "bands.jsonl").read_text(encoding="utf-8"), parse_constant=refused)
+    assert line["uncertainty_ev"] is None
