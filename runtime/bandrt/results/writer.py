@@ -36,7 +36,6 @@ from bandrt.results.lock import FolderLock
 from bandrt.results.part_rows import kept_of, rows_of
 from bandrt.results.parts import (
     FORMAT_VERSION,
-    Arrays,
     BadPartError,
     frame_in,
     part_arrays,
