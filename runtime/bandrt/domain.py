@@ -26,6 +26,8 @@ not trained on: the energies of 11 of them err 1.52 times what it expects on ave
 graphite, with 5.3 eV; the medians are 0.87 and 0.76). Packed crystals all: with vacuum around the pieces, nothing was measured."""
 NOTHING_EXPECTED = frozenset({"isolated-atom", "close-atoms"})
 """Warnings of crystals of which no error can be expected."""
+NO_INFERENCE = "no-inference"
+"""The warning of every prediction of the engine ``null``."""
 
 _HANDED_OVER = "handed-over"
 

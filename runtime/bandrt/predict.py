@@ -23,7 +23,7 @@ from bandrt.batch import Batcher, save
 from bandrt.contract import BAND_ENERGIES, UNCERTAINTY
 from bandrt.cores import available_cores
 from bandrt.crystal import Crystal
-from bandrt.domain import expected_error
+from bandrt.domain import NO_INFERENCE, expected_error
 from bandrt.domain import warnings as domain_warnings
 from bandrt.engine import DEFAULT_ENGINE, has_checksum, open_session, shipped_path
 from bandrt.engine.memory import CrystalOutputs, Evaluator
@@ -292,7 +292,8 @@ class Engine:
             message = f"{name}: the engine gave energies that are not finite numbers"
             return Failure.of(InputError("non-finite-energies", message, stage="predict"), ticket)
         bands = band_structure(features, in_order(energies), rule)
-        doubts = (*domain_warnings(features.crystal, self.manifest.training), *ticket.warnings)
+        nothing = (NO_INFERENCE,) if self.manifest.is_null else ()
+        doubts = (*nothing, *domain_warnings(features.crystal, self.manifest.training), *ticket.warnings)
         expected = None if uncertainty is None else expected_error(uncertainty, doubts)
         return Prediction(ticket.id, ticket.path, bands, doubts, expected, ticket.input_sha256, dict(ticket.kept))
 
@@ -329,7 +330,7 @@ def load(
 
     Args:
         path: a model file, or the name of an engine that comes with this package: ``fast`` or ``accurate``, where nothing here is
-            called so; None opens the accurate one.
+            called so; ``null`` for the one without inference; None opens the accurate one.
         device: ``cpu``, ``cuda`` or ``cuda:N``, used or refused, never replaced; None takes the CPU for an ONNX file, the first GPU
             for a plan.
         threads: CPU threads; None takes every core this process may use.
