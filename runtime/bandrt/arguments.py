@@ -26,17 +26,11 @@ def check_choice(what: str, value: object, allowed: Any) -> None:
     Raises:
         ArgumentError: ``bad-argument``, with all that is allowed.
     """
-    if value.__class__ is str and value in _words(allowed):
-        return
     options = get_args(allowed)
+    if value.__class__ is str and value in options:
+        return  # as a rule; a text equals no option of another type
     if not any(type(value) is type(option) and value == option for option in options):
         raise not_allowed(what, value, ", ".join(map(repr, options)))
-
-
-@lru_cache
-def _words(allowed: Any) -> frozenset[str]:
-    """The texts among what a `Literal` allows."""
-    return frozenset(option for option in get_args(allowed) if isinstance(option, str))
 
 
 def check_choices(configuration: Any) -> None:
