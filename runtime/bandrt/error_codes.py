@@ -592,7 +592,7 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "null-engine",
-        "The engine null computes nothing, so that there is nothing to choose by, to refine, to calibrate or to verify.",
+        "The engine null computes nothing, so that there is nothing to choose by, to show, to calibrate or to verify.",
         "Predict with another engine: fast, accurate or your own.",
     ),
     ErrorCode(

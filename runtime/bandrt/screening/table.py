@@ -72,7 +72,8 @@ class SummaryTable:
         """
         if any(NO_INFERENCE in cell.split(";") for cell in self.columns["warnings"]):
             raise UsageError(
-                "null-engine", f"{self.folder}: is of the engine null, which computes nothing; there is nothing to choose by"
+                "null-engine",
+                f"{self.folder}: is of the engine null, which computes nothing: there is nothing to choose or show",
             )
 
     def considered(self, criteria: Criteria, query: Query | None) -> NDArray[np.bool_]:

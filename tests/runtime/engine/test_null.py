@@ -77,15 +77,16 @@ def test_a_run_is_resumed_with_it_and_with_no_other(results: Path, capsys: pytes
     [
         ["screen", "{}", "--gap", "0:1"],
         ["screen", "{}", "--as-predicted"],
+        ["report", "{}", "-o", "{}.html"],
         ["refine", "{}", "--gap", "0:1", "--engine", "fast"],
         ["refine", "{}", "--gap", "0:1", "--engine", "null"],
         ["infer", "examples/crystals", "-o", "{}-more", "--engine", "null", "--refine", "3", "--gap", "0:1"],
     ],
 )
-def test_nothing_is_chosen_by_it(arguments: list[str], results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_chosen_by_it_or_shown(arguments: list[str], results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([word.format(results) for word in arguments]) == 2
     assert "computes nothing" in capsys.readouterr().err
-    assert not results.with_name("bands-more").exists()
+    assert {path.name for path in results.parent.iterdir()} == {results.name}, "nothing was written"
 
 
 def test_a_gpu_is_refused() -> None:
