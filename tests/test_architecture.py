@@ -21,7 +21,20 @@ PACKAGES = {
 """From the ground up: a package imports only itself and those before it."""
 ROOMS = {
     "bandrt": (
-        *("quoting", "errors", "error_codes", "limits", "outcomes", "watch", "arguments", "elements", "cores", "files", "nested"),
+        *(
+            "quoting",
+            "errors",
+            "error_codes",
+            "limits",
+            "outcomes",
+            "watch",
+            "arguments",
+            "elements",
+            "cores",
+            "files",
+            "nested",
+            "parcel",
+        ),
         *("recipe", "overlaps", "crystal", "calibration", "manifest", "contract"),
         *("readers", "sources", "items", "symmetry", "graph", "kpaths", "features", "batch"),
         *(

@@ -11,7 +11,7 @@ from pathlib import Path
 from bandrt.crystal import Crystal
 from bandrt.engine import ONNX_SUFFIX, open_session, read_manifest
 from bandrt.engine.session import Session
-from bandrt.errors import BandrtError, InputError
+from bandrt.errors import BandrtError, InputError, UsageError
 from bandrt.features import Features
 from bandrt.manifest import BandRule, Manifest, ParityReport
 from bandrt.nested import differences
@@ -94,6 +94,8 @@ def verify(
     """
     with open_session(model, device=device, exact=True) as session, _standard(against, session.manifest) as standard:
         manifest = session.manifest
+        if manifest.is_null:
+            raise UsageError("null-engine", f"{model.name}: this engine computes nothing that could be verified")
         for what, ours, theirs in (
             ("recipe", manifest.recipe, standard.recipe),
             ("bands", manifest.bands, standard.rule),

@@ -27,6 +27,8 @@ def check_choice(what: str, value: object, allowed: Any) -> None:
         ArgumentError: ``bad-argument``, with all that is allowed.
     """
     options = get_args(allowed)
+    if value.__class__ is str and value in options:
+        return  # as a rule; a text equals no option of another type
     if not any(type(value) is type(option) and value == option for option in options):
         raise not_allowed(what, value, ", ".join(map(repr, options)))
 
@@ -53,10 +55,13 @@ def check_fields(given: Any, *, may_be_nan: Collection[str] = (), may_be_infinit
     Raises:
         ArgumentError: ``bad-argument``, naming the field.
     """
-    for name, hint, plain, words in _fields(given.__class__):
+    for name, hint, plain, is_number, words, container, items in _fields(given.__class__):
         value = getattr(given, name)
-        if value.__class__ in plain or (value.__class__ is str and value in words):
+        kind = value.__class__
+        if kind in plain or (kind is str and value in words) or (kind is float and is_number and math.isfinite(value)):
             continue  # most are what they should be, and this is done for every crystal
+        if kind is container and items.issuperset(map(type, (*value, *value.values()) if kind is dict else value)):
+            continue
         if name in may_be_nan and isinstance(value, float) and math.isnan(value):
             continue
         if name in may_be_infinite and isinstance(value, float) and not math.isfinite(value):
@@ -112,8 +117,14 @@ class _Field(NamedTuple):
     hint: Any
     plain: frozenset[Any]
     """Classes of which every object itself, not one of a class made of them, is allowed."""
+    is_number: bool
+    """Whether every finite ``float`` is."""
     words: frozenset[str]
     """Texts that are."""
+    container: type | None
+    """``tuple`` or ``dict``, if it is one."""
+    items: frozenset[type]
+    """Classes of which every object itself may be an item of it, key or value."""
 
 
 @lru_cache
@@ -126,7 +137,10 @@ def _fields(kind: type) -> tuple[_Field, ...]:
         options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
         plain = frozenset(option for option in options if isinstance(option, type) and get_origin(option) is None) - {float}
         words = frozenset(word for word in get_args(hint) if isinstance(word, str)) if get_origin(hint) is Literal else frozenset()
-        found.append(_Field(field.name, hint, plain, words))
+        container = origin if (origin := get_origin(hint)) in (tuple, dict) else None
+        inside = frozenset(get_args(hint)) - {Ellipsis} if container else frozenset()
+        items = inside if len(inside) == 1 and all(isinstance(one, type) and not get_origin(one) for one in inside) else frozenset()
+        found.append(_Field(field.name, hint, plain, float in options, words, container, items - {float}))
     return tuple(found)
 
 

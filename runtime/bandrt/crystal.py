@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -137,7 +136,8 @@ def formula_of(atomic_numbers: NDArray[np.int32]) -> str:
 
 def _reduced_amounts(atomic_numbers: NDArray[np.int32]) -> dict[str, int]:
     """Smallest whole numbers of atoms of each element."""
-    counts = Counter(atomic_numbers.tolist())
+    numbers = atomic_numbers.tolist()
+    counts = {z: numbers.count(z) for z in dict.fromkeys(numbers)}
     divisor = math.gcd(*counts.values())
     return {SYMBOLS[z]: count // divisor for z, count in counts.items()}
 

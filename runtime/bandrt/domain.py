@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
-import numpy as np
-
 from bandrt.crystal import Crystal
 from bandrt.elements import SYMBOLS
 from bandrt.manifest import TrainingDomain
@@ -26,6 +24,8 @@ not trained on: the energies of 11 of them err 1.52 times what it expects on ave
 graphite, with 5.3 eV; the medians are 0.87 and 0.76). Packed crystals all: with vacuum around the pieces, nothing was measured."""
 NOTHING_EXPECTED = frozenset({"isolated-atom", "close-atoms"})
 """Warnings of crystals of which no error can be expected."""
+NO_INFERENCE = "no-inference"
+"""The warning of every prediction of the engine ``null``."""
 
 _HANDED_OVER = "handed-over"
 
@@ -57,7 +57,7 @@ def warnings(crystal: Crystal, domain: TrainingDomain) -> tuple[str, ...]:
         ``unseen-element:Pu``, ``more-atoms:57`` (than any training crystal), ``magnetic:Fe``, ``spin-orbit:Pb``; of what only
         crystals had whose gap alone was learned, ``gap-only-element:Zr`` and ``gap-only-atoms:20``.
     """
-    numbers = [int(z) for z in np.unique(crystal.atomic_numbers)]
+    numbers = sorted(set(crystal.atomic_numbers.tolist()))
     new = [SYMBOLS[z] for z in numbers if domain.elements and SYMBOLS[z] not in domain.elements]
     codes = [f"{'gap-only' if symbol in domain.gap_elements else 'unseen'}-element:{symbol}" for symbol in new]
     if domain.max_atoms and crystal.n_atoms > domain.max_atoms:

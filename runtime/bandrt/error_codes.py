@@ -596,6 +596,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         " choose with --as-predicted. Results of earlier versions name their engines after a --resume.",
     ),
     ErrorCode(
+        "null-engine",
+        "The engine null computes nothing, so that there is nothing to choose by, to show, to calibrate or to verify.",
+        "Predict with another engine: fast, accurate or your own.",
+    ),
+    ErrorCode(
         "refined-differs",
         "Refined results hold a crystal that is not one of the results they shall stand in the place of.",
         "Name the folder that was refined, or rank the folders side by side, without --refined.",
@@ -759,6 +764,11 @@ WARNINGS: Mapping[str, ErrorCode] = by_code(
         "handed-over",
         "The engine leaves crystals of some elements to another one, which the warning names, and which made this prediction.",
         "Judge it by the errors of the engine that is named. `bandrt inspect` lists the elements, and --no-hand-over turns it off.",
+    ),
+    ErrorCode(
+        "no-inference",
+        "The engine null made this result, which measures all but a model: its bands are zero and mean nothing.",
+        "Take another engine for predictions: fast, accurate or your own.",
     ),
     ErrorCode(
         "layered",

@@ -111,7 +111,7 @@ def name_of(item: Any) -> str:
     if path := _file_of(item):
         return stem_of(os.path.basename(path))
     if isinstance(item, str):
-        return next((block for block in _BLOCK.findall(item[:100_000]) if block.lower() != "global"), "")
+        return next((block[1] for block in _BLOCK.finditer(item, 0, 100_000) if block[1].lower() != "global"), "")
     if isinstance(item, Crystal):
         return ""
     if isinstance(item, Mapping):

@@ -250,7 +250,8 @@ class HandOver:
 class Backend:
     """What built the artefact and where it runs."""
 
-    name: Literal["onnx", "tensorrt", "tensorrt-rtx"] = "onnx"
+    name: Literal["onnx", "tensorrt", "tensorrt-rtx", "null"] = "onnx"
+    """What runs it; ``null``: nothing, and its bands are all zero."""
     version: str = ""
     opset: int | None = None
     targets: tuple[str, ...] = ()
@@ -280,7 +281,7 @@ class Manifest:
     model: dict[str, Any]
     """Model configuration: widths, layers, heads, node features."""
     checkpoint_sha256: str
-    """Checksum of the checkpoint it was made from."""
+    """Checksum of the checkpoint it was made from; empty of an engine without a model."""
     recipe: Recipe
     bands: BandRule
     inputs: tuple[str, ...]
@@ -334,6 +335,11 @@ class Manifest:
             f"Manifest({self.variant}, {self.backend.name} {self.precision}, {self.bands.n_bands} bands x"
             f" {self.recipe.kpath.n_kpoints} k-points, trained on {self.training.n_crystals} crystals)"
         )
+
+    @property
+    def is_null(self) -> bool:
+        """Whether this is of an engine without a model, whose results mean nothing."""
+        return self.backend.name == "null"
 
     def to_json(self) -> str:
         """Serialise, with sorted keys, so that equal manifests give equal text."""

@@ -23,7 +23,7 @@ from bandrt.batch import Batcher, save
 from bandrt.contract import BAND_ENERGIES, UNCERTAINTY
 from bandrt.cores import available_cores
 from bandrt.crystal import Crystal
-from bandrt.domain import expected_error
+from bandrt.domain import NO_INFERENCE, expected_error
 from bandrt.domain import warnings as domain_warnings
 from bandrt.engine import DEFAULT_ENGINE, has_checksum, open_session, shipped_path
 from bandrt.engine.memory import CrystalOutputs, Evaluator
@@ -276,23 +276,28 @@ class Engine:
                 yield [features for _, features in batch]
 
         for rows in self._evaluator.run_many(crystals()):
-            yield [self._result(ticket, features, row) for (ticket, features), row in zip(taken.popleft(), rows, strict=True)]
+            batch = taken.popleft()
+            yield [self._result(*one, row, bands) for one, row, bands in zip(batch, rows, _whole_bands(rows), strict=True)]
 
-    def _result(self, ticket: Ticket, features: Features, row: CrystalOutputs) -> Result:
+    def _result(self, ticket: Ticket, features: Features, row: CrystalOutputs, whole: Energies | None) -> Result:
         name = ticket.path or ticket.id
         if isinstance(row, EngineError):
             return Failure.of(InputError(row.code, f"{name}: {row.message}", stage="predict"), ticket)
-        energies, rule = row[BAND_ENERGIES], self.manifest.bands  # (n_bands, n_kpoints)
-        uncertainty = float(row[UNCERTAINTY]) if UNCERTAINTY in row else None
-        if self.manifest.solver is not None and np.isnan(energies).all():
-            message = f"{name}: the Hamiltonian of this engine has too few bands around the Fermi level"
-            return Failure.of(InputError("too-few-bands", message, stage="predict"), ticket)
-        energies, rule = out_of_frame(energies, rule)
-        if not (np.isfinite(energies).all() and (uncertainty is None or math.isfinite(uncertainty))):
+        manifest = self.manifest
+        rule, uncertainty = manifest.bands, float(row[UNCERTAINTY]) if UNCERTAINTY in row else None
+        if whole is None:
+            energies = row[BAND_ENERGIES]  # (n_bands, n_kpoints)
+            if manifest.solver is not None and np.isnan(energies).all():
+                message = f"{name}: the Hamiltonian of this engine has too few bands around the Fermi level"
+                return Failure.of(InputError("too-few-bands", message, stage="predict"), ticket)
+            energies, rule = out_of_frame(energies, rule)
+            whole = in_order(energies) if np.isfinite(energies).all() else None
+        if whole is None or not (uncertainty is None or math.isfinite(uncertainty)):
             message = f"{name}: the engine gave energies that are not finite numbers"
             return Failure.of(InputError("non-finite-energies", message, stage="predict"), ticket)
-        bands = band_structure(features, in_order(energies), rule)
-        doubts = (*domain_warnings(features.crystal, self.manifest.training), *ticket.warnings)
+        bands = band_structure(features, whole, rule)
+        nothing = (NO_INFERENCE,) if manifest.is_null else ()
+        doubts = (*nothing, *domain_warnings(features.crystal, manifest.training), *ticket.warnings)
         expected = None if uncertainty is None else expected_error(uncertainty, doubts)
         return Prediction(ticket.id, ticket.path, bands, doubts, expected, ticket.input_sha256, dict(ticket.kept))
 
@@ -329,7 +334,7 @@ def load(
 
     Args:
         path: a model file, or the name of an engine that comes with this package: ``fast`` or ``accurate``, where nothing here is
-            called so; None opens the accurate one.
+            called so; ``null`` for the one without inference; None opens the accurate one.
         device: ``cpu``, ``cuda`` or ``cuda:N``, used or refused, never replaced; None takes the CPU for an ONNX file, the first GPU
             for a plan.
         threads: CPU threads; None takes every core this process may use.
@@ -382,6 +387,23 @@ def _opened_other(session: Session, path: Path, device: str | None, threads: int
 def unverified(path: Path) -> str:
     """What to say of an engine without a checksum."""
     return f"{path}: has no checksum of its weights, as engines of earlier versions; export it again, so that damage is found"
+
+
+def _whole_bands(rows: Sequence[CrystalOutputs]) -> list[Energies | None]:
+    """Bands numbered by energy, (n_bands, n_kpoints), of each crystal of a batch that has all of them; None of the others."""
+    given = [place for place, row in enumerate(rows) if not isinstance(row, EngineError)]
+    found: list[Energies | None] = [None] * len(rows)
+    if not given:
+        return found
+    energies = np.stack([row[BAND_ENERGIES] for row in rows if not isinstance(row, EngineError)])
+    is_whole = np.isfinite(energies).all(axis=(1, 2)).tolist()
+    is_ordered = (
+        np.greater_equal(energies[:, 1:], energies[:, :-1]).all(axis=(1, 2)).tolist()
+    )  # quicker than to order them once more
+    for place, bands, whole, ordered in zip(given, energies, is_whole, is_ordered, strict=True):
+        if whole:
+            found[place] = bands.copy() if ordered else in_order(bands)  # a copy: whoever keeps it does not keep the batch
+    return found
 
 
 def band_structure(features: Features, energies: Energies, rule: BandRule) -> BandStructure:

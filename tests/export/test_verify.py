@@ -12,6 +12,7 @@ import onnx
 import pytest
 
 from bandrt.cli import run
+from bandrt.engine import NULL_ENGINE
 from bandrt.engine.onnx.file import with_checksum
 from bandrt.errors import BandrtError, EngineError
 from bandrt.manifest import METADATA_KEY
@@ -143,6 +144,12 @@ def test_the_outcome_can_be_had_as_json(exported: Any, capsys: pytest.CaptureFix
     assert outcome["report"]["n_crystals"] == 24
     assert outcome["report"]["max_energy_error_ev"] < LIMIT_EV
     assert outcome["left_out"] == []
+
+
+def test_an_engine_that_computes_nothing_is_not_compared(exported: Any) -> None:
+    with pytest.raises(BandrtError) as caught:
+        verify(NULL_ENGINE, exported.engine)
+    assert caught.value.code == "null-engine"
 
 
 def test_a_missing_engine_is_named(exported: Any, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import math
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -16,14 +17,14 @@ import pytest
 import bandrt
 from bandrt.crystal import Crystal
 from bandrt.errors import ArgumentError, BandrtError, ManifestError
-from bandrt.manifest import BandRule, Bucket, Manifest, TrainingDomain
+from bandrt.manifest import BandRule, Bucket, EnsembleRule, Manifest, TrainingDomain
 from bandrt.readers import parse
 from bandrt.recipe import GraphRecipe, KpathRecipe, MeshRecipe, Recipe, SymmetryRecipe
 from bandrt.results.convert import convert
 from bandrt.results.store import check_store
 from bandrt.results.writer import Store
 from bandrt.run.infer import InferOptions, dry_run, infer
-from bandrt.sources import count, find
+from bandrt.sources import Source, count, find
 from tests.runtime.conftest import TINY_MANIFEST
 
 SALT = Crystal.checked(2.82 * (np.ones((3, 3)) - np.eye(3)), [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -107,6 +108,11 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: TrainingDomain(metrics={"mae": float("nan")}),
         "metrics['mae'] is nan, allowed: a finite number",
     ),
+    "a kept value": (lambda: Source("a", "a", "cif", "", {"b": 3}), "kept['b'] is 3, allowed: a str"),
+    "a kept name": (lambda: Source("a", "a", "cif", "", {3: "b"}), "a key of kept is 3, allowed: a str"),
+    "a note": (lambda: Source("a", "a", "cif", "", {}, ("b", None)), "each of notes is None, allowed: a str"),
+    "notes that are none": (lambda: Source("a", "a", "cif", "", {}, ["b"]), "notes is ['b'], allowed: a tuple"),
+    "a number that has no end": (lambda: EnsembleRule(("a",), math.inf, 1.0, 1), "floor_ev is inf, allowed: a finite number"),
     "an id": (lambda: bandrt.read_one("out", 5), "id is 5, allowed: a str"),
 }
 

@@ -258,6 +258,19 @@ def test_bands_are_in_order_at_every_kpoint(engine: Engine) -> None:
     assert (np.diff(result.band_structure.energies, axis=0) >= 0).all()
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_bands_of_a_prediction_are_its_own_and_keep_no_batch(engine: Engine, sign: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    rule, kpath = engine.manifest.bands, engine.manifest.recipe.kpath
+    levels = sign * np.arange(rule.n_bands, dtype=np.float32)[None, :, None]  # in order as they come, and not
+    batch = np.broadcast_to(levels, (2, rule.n_bands, kpath.n_kpoints)).copy()
+    monkeypatch.setattr(engine.session, "run", lambda inputs: {"band_energies": batch})
+    for result in engine.predict([cubic(4.0, [11]), cubic(4.5, [11])]):
+        assert isinstance(result, Prediction)
+        energies = result.band_structure.energies
+        np.testing.assert_array_equal(energies, np.sort(batch[0], axis=0))
+        assert energies.base is None
+
+
 def test_a_prediction_stands_on_the_path_of_its_features(engine: Engine) -> None:
     crystal = cubic(4.0, [11, 17])
     features = engine.featurize(crystal)

@@ -116,7 +116,8 @@ class BandStructure:
         ):
             if getattr(self, name).shape != shape:
                 raise not_allowed(f"the shape of {name}", getattr(self, name).shape, str(shape))
-        if self.labels and not 0 <= self.label_indices.min() <= self.label_indices.max() < n_kpoints:
+        indices = self.label_indices.tolist()
+        if indices and not 0 <= min(indices) <= max(indices) < n_kpoints:
             raise not_allowed("label_indices", self.label_indices, f"0 to {n_kpoints - 1}")
 
     @property

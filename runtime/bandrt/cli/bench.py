@@ -54,7 +54,7 @@ class BatchSizes(click.ParamType[tuple[int, ...]]):
     "engines",
     multiple=True,
     type=options.ENGINE,
-    help="Model file, or fast or accurate for a shipped one; may be given again; accurate by default.",
+    help="Model file, or fast or accurate for a shipped one, null for none; may be given again; accurate by default.",
 )
 @click.option("--checkpoint", type=options.PATH, help="Time this checkpoint in torch, too, which must be installed.")
 @click.option("--compile", "compiled", is_flag=True, help="Time the checkpoint under torch.compile, too.")

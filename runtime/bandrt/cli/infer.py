@@ -17,7 +17,7 @@ from bandrt.cli import EXIT_SOME_FAILED, options, say_done
 from bandrt.cli.criteria import DIRECT, GAP, criteria_of
 from bandrt.cli.progress import Progress
 from bandrt.cli.runs import run_lines, say_refined, show_run
-from bandrt.engine import DEFAULT_ENGINE
+from bandrt.engine import DEFAULT_ENGINE, NULL_ENGINE
 from bandrt.manifest import MAX_BANDS, BandRule
 from bandrt.quoting import printable
 from bandrt.results.store import Mode
@@ -40,7 +40,7 @@ from bandrt.sources.tables import STRUCTURE_COLUMN
     "--engine",
     default=DEFAULT_ENGINE,
     type=options.ENGINE,
-    help="Model file, or fast or accurate for one that comes with bandrt; accurate by default.",
+    help="Model file, or fast or accurate for one that comes with bandrt, null for none at all; accurate by default.",
 )
 @click.option("--resume", is_flag=True, help="Go on with an earlier run in the folder.")
 @options.overwrite("Delete an earlier run in the folder and start again.")
@@ -193,6 +193,8 @@ def _wanted(refine: int | None, gap: str | None, direct: bool | None, engine: Pa
         return None
     if gap is None and direct is None:
         raise click.UsageError("--refine needs --gap, --direct or --indirect: which crystals are promising?")
+    if engine == NULL_ENGINE:
+        raise click.UsageError("--refine needs predictions to choose by, and the engine null computes nothing; take --engine fast")
     if engine == DEFAULT_ENGINE:
         raise click.UsageError("--refine predicts again with the engine accurate; predict with another one first: --engine fast")
     return criteria_of(gap, direct)

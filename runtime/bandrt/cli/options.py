@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from bandrt.engine import SHIPPED_ENGINES, shipped_path
+from bandrt.engine import NAMED_ENGINES, shipped_path
 from bandrt.engine.session import MAX_THREADS
 from bandrt.files import from_home
 from bandrt.quoting import printable
@@ -69,8 +69,8 @@ class Number(click.FloatRange):
 
 PATH = NamedPath()
 """A file or folder."""
-ENGINE = ShippedPath(SHIPPED_ENGINES)
-"""A model file, or the name of one that comes with bandrt."""
+ENGINE = ShippedPath(NAMED_ENGINES)
+"""A model file, or the name of one that comes with bandrt, that without inference too."""
 SEED = click.IntRange(0, 2**32 - 1)
 """What every generator of random numbers takes."""
 Command = TypeVar("Command", bound=Callable[..., Any])

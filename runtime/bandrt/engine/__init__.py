@@ -5,6 +5,7 @@
 - `plan`: `open` checks and opens plans, `session` runs them, `lane` is the way of one batch over the GPU, `shapes` and `pool` say
   what it is padded to and where it lies. All of that stands on `device`, a protocol; behind it are `cuda_device`, the only module
   that calls CUDA, and `tensorrt`, the only one that calls TensorRT. `file` reads the manifest without either.
+- `null` is the engine without inference, a manifest alone.
 - `calibration_file` is the calibration beside an engine, of either kind.
 - `memory` halves batches that do not fit, for any session; `cuda_driver` finds GPUs without a CUDA package, `cuda_wheels` says
   whether the installed ones are of a CUDA that the driver runs.
@@ -26,21 +27,25 @@ if TYPE_CHECKING:
     from bandrt.manifest import BandRule, Manifest
 
 
-ONNX_SUFFIX, PLAN_SUFFIX = ".onnx", ".plan"
-"""What model files are called, in lower case: ONNX files and TensorRT plans."""
+ONNX_SUFFIX, PLAN_SUFFIX, NULL_SUFFIX = ".onnx", ".plan", ".manifest"
+"""What model files are called, in lower case: ONNX files, TensorRT plans, and manifests without a model."""
 SHIPPED_ENGINES = MappingProxyType({name: Path(__file__).parents[1] / "models" / f"{name}.onnx" for name in ("fast", "accurate")})
 """The models that come with this package, by name."""
 DEFAULT_ENGINE = SHIPPED_ENGINES["accurate"]
 """What is taken where none is named."""
 SHIPPED = "shipped"
 """What the default is called, too."""
+NULL_ENGINE = Path(__file__).parents[1] / "models" / "null.manifest"
+"""The engine without inference; it is no model, so that nothing is handed over to it or made of it."""
+NAMED_ENGINES = MappingProxyType({**SHIPPED_ENGINES, NULL_ENGINE.stem: NULL_ENGINE})
+"""All engines that have a name."""
 
 
-def shipped_path(name: object, shipped: Mapping[str, Path] = SHIPPED_ENGINES) -> Path | None:
+def shipped_path(name: object, shipped: Mapping[str, Path] = NAMED_ENGINES) -> Path | None:
     """The file that a name stands for; None for what is no such name, and where a file or folder here is called so.
 
     Args:
-        name: ``fast``, ``accurate`` or ``shipped``.
+        name: ``fast``, ``accurate`` or ``shipped``; ``null``.
         shipped: files by the names of engines.
     """
     if not isinstance(name, str) or name not in (*shipped, SHIPPED) or os.path.exists(name):
@@ -78,7 +83,7 @@ def open_session(
     """Open a model file with the backend its name asks for.
 
     Args:
-        path: ``*.onnx`` or ``*.plan``.
+        path: ``*.onnx`` or ``*.plan``, or a ``*.manifest`` without a model.
         device: ``cpu``, ``cuda`` or ``cuda:N``; None takes `default_device`. It is used or refused, never replaced.
         threads: CPU threads of one run; None takes every core this process may use.
         exact: compute every k-point, as a check of the model wants it, where large crystals are interpolated otherwise.
@@ -90,10 +95,15 @@ def open_session(
         ArgumentError: ``bad-argument`` for a number of bands that no engine gives.
     """
     device = default_device(path) if device is None else device
-    if _suffix(path) == PLAN_SUFFIX:
+    suffix = _suffix(path)
+    if suffix == PLAN_SUFFIX:
         from bandrt.engine.plan.open import open_plan
 
         session: Session = open_plan(path, device=device)
+    elif suffix == NULL_SUFFIX:
+        from bandrt.engine.null import NullSession
+
+        session = NullSession(path, device=device)
     else:
         from bandrt.engine.onnx.session import OnnxSession
 
@@ -118,17 +128,22 @@ def read_manifest(path: Path) -> Manifest:
             ``engine-external-data`` or ``plan-changed``.
         ManifestError: the file has no manifest, or not one this version reads.
     """
+    from bandrt.engine import null
     from bandrt.engine.onnx import file as onnx_file
     from bandrt.engine.plan import file as plan_file
 
-    return plan_file.manifest_of(path) if _suffix(path) == PLAN_SUFFIX else onnx_file.manifest_of(path)
+    files = {ONNX_SUFFIX: onnx_file.manifest_of, PLAN_SUFFIX: plan_file.manifest_of, NULL_SUFFIX: null.manifest_of}
+    return files[_suffix(path)](path)
 
 
 def has_checksum(path: Path) -> bool:
-    """Whether what is computed from a model file was compared with a checksum: engines of earlier versions have none."""
+    """Whether what is computed from a model file was compared with a checksum: engines of earlier versions have none.
+
+    Without a model there is nothing to compare.
+    """
     from bandrt.engine.onnx import file as onnx_file
 
-    return _suffix(path) == PLAN_SUFFIX or onnx_file.has_checksum(path)
+    return _suffix(path) != ONNX_SUFFIX or onnx_file.has_checksum(path)
 
 
 def require_there(path: Path) -> None:
@@ -155,10 +170,10 @@ def names_there_are(path: Path) -> str:
 
 
 def _suffix(path: Path) -> str:
-    """``.onnx`` or ``.plan``, of a file that is there."""
+    """``.onnx``, ``.plan`` or ``.manifest``, of a file that is there."""
     require_there(path)
     suffix = path.suffix.lower()
-    if suffix not in (ONNX_SUFFIX, PLAN_SUFFIX):
+    if suffix not in (ONNX_SUFFIX, PLAN_SUFFIX, NULL_SUFFIX):
         raise EngineError(
             "engine-format", f"{path}: {path.suffix or 'a file without suffix'} is no model format known here; use .onnx or .plan"
         )

@@ -10,20 +10,19 @@ import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.bands.band_structure import DEGENERACY_EV, gaps
-from bandrt.bands.frame import in_frame
 from bandrt.crystal import MIN_VOLUME_PER_ATOM, formula_of
 from bandrt.elements import MAX_ATOMIC_NUMBER
 from bandrt.limits import MAX_ATOMS, MAX_FRACTION, MAX_VECTOR, MAX_VOLUME_PER_ATOM
 from bandrt.manifest import BandRule
 from bandrt.recipe import Scheme
-from bandrt.results.parts import Arrays
-from bandrt.results.prediction import Prediction
+from bandrt.results.parts import Arrays, predictions_of
 from bandrt.results.summary import UNCERTAINTY_COLUMN, cell_of, kept_cells, summary_row, written
 
 _AT_THE_EDGE = 1e-6
@@ -70,20 +69,20 @@ def part_rows(arrays: Arrays, frame: BandRule, keep: Sequence[str]) -> list[list
     return [[*own, *kept_cells(values, keep)] for *own, values in zip(*columns, kept, strict=True)]
 
 
-def rows_of(predictions: Sequence[Prediction], arrays: Arrays, frame: BandRule, keep: Sequence[str]) -> list[list[str]]:
-    """The rows of predictions that are about to be written, of numbers before they are rounded for the part.
+def rows_of(arrays: Arrays, frame: BandRule, keep: Sequence[str], path: Path) -> list[list[str]]:
+    """The row of each crystal, all at once or one by one, of the numbers that the part holds: the same whoever writes the summary.
 
     Args:
-        predictions: at least one.
-        arrays: what `bandrt.results.parts.stacked` has made of them.
-        frame: the bands that were asked for.
+        arrays: those of a part, verified, or about to be written.
+        frame: the bands that were asked for in it.
         keep: columns of the inputs that stand after ours.
+        path: the part, for messages.
+
+    Raises:
+        BadPartError: its values are those of no prediction.
     """
-    exact: Arrays = {"energies": np.stack([in_frame(p.band_structure, frame) for p in predictions])}
-    if UNCERTAINTY_COLUMN in arrays:
-        exact[UNCERTAINTY_COLUMN] = np.array([p.uncertainty_ev for p in predictions], np.float64)
-    rows = part_rows(arrays | exact, frame, keep)
-    return [summary_row(p, keep) for p in predictions] if rows is None else rows
+    rows = part_rows(arrays, frame, keep)
+    return [summary_row(one, keep) for one in predictions_of(arrays, path, frame)] if rows is None else rows
 
 
 def kept_of(arrays: Arrays) -> list[Mapping[str, str]] | None:

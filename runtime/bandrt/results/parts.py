@@ -192,13 +192,18 @@ def read_part(path: Path) -> Iterator[Prediction]:
     yield from predictions_of(part_arrays(path), path)
 
 
-def predictions_of(arrays: Arrays, path: Path) -> Iterator[Prediction]:
+def predictions_of(arrays: Arrays, path: Path, frame: BandRule | None = None) -> Iterator[Prediction]:
     """The predictions that the arrays of a part hold.
+
+    Args:
+        arrays: of the part.
+        path: it, for messages.
+        frame: the bands that were asked for; None: the arrays say it, as those of a file do.
 
     Raises:
         BadPartError: its values are those of no prediction.
     """
-    frame = frame_in(arrays, path)
+    frame = frame_in(arrays, path) if frame is None else frame
     for index in range(len(arrays["id"])):
         with _sound(path):
             prediction = _prediction(arrays, index, frame)

@@ -33,14 +33,12 @@ from bandrt.files import clear, remove_leftovers, replaced
 from bandrt.manifest import BandRule
 from bandrt.results.lines import Lines
 from bandrt.results.lock import FolderLock
-from bandrt.results.part_rows import kept_of, part_rows, rows_of
+from bandrt.results.part_rows import kept_of, rows_of
 from bandrt.results.parts import (
     FORMAT_VERSION,
-    Arrays,
     BadPartError,
     frame_in,
     part_arrays,
-    predictions_of,
     revise_part,
     stacked,
     write_part,
@@ -62,7 +60,7 @@ from bandrt.results.store import (
     undamaged,
     unlost,
 )
-from bandrt.results.summary import COLUMNS, cell_of, kept_cells, summary_header, summary_row, text_of
+from bandrt.results.summary import COLUMNS, cell_of, kept_cells, summary_header, text_of
 from bandrt.sources.tables import csv_rows
 
 PART_CRYSTALS = 512
@@ -233,10 +231,12 @@ class Store:
         tickets, predictions = [ticket for ticket, _ in pending], [prediction for _, prediction in pending]
         frame = self._bands or frame_of([p.band_structure for p in predictions])
         arrays = stacked(predictions, frame, [ticket.order for ticket in tickets])
-        number, lines = self._next_part, [_csv_line(cells) for cells in rows_of(predictions, arrays, frame, self._keep)]
+        number = self._next_part
+        path = self._part(number)
+        lines = [_csv_line(cells) for cells in rows_of(arrays, frame, self._keep, path)]
         self._lock.require_there()
         with _writing(self.folder):
-            write_part(self._part(number), arrays, frame, engine_sha256=self._engine_sha256)
+            write_part(path, arrays, frame, engine_sha256=self._engine_sha256)
             self._next_part += 1
             self.n_predicted += len(predictions)
             for place, (ticket, prediction, line) in enumerate(zip(tickets, predictions, lines, strict=True)):
@@ -335,7 +335,7 @@ class Store:
             try:
                 with unlost():
                     arrays = part_arrays(path)
-                    rows = self._rows_of(arrays, path)
+                    rows = rows_of(arrays, frame_in(arrays, path), self._keep, path)
             except BadPartError as error:
                 aside = self._set_aside(path)
                 path.unlink()
@@ -364,15 +364,6 @@ class Store:
                 self._summary.remember(id, input_sha256, line, order=order, part=number, place=place, n_atoms=n_atoms)
                 self.warning_codes.update(_warning_codes(cells))
                 yield line
-
-    def _rows_of(self, arrays: Arrays, path: Path) -> list[list[str]]:
-        """The rows of the summary of a part.
-
-        Raises:
-            BadPartError: its values are those of no prediction.
-        """
-        rows = part_rows(arrays, frame_in(arrays, path), self._keep)
-        return [summary_row(p, self._keep) for p in predictions_of(arrays, path)] if rows is None else rows
 
     def _require_bands(self, frame: BandRule) -> None:
         if self._bands is not None and self._bands.n_bands != frame.n_bands:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from bandrt.engine import SHIPPED_ENGINES
+from bandrt.engine import NAMED_ENGINES
 from bandrt.quoting import quoted, shortened
 from bandrt.run.shard import WHOLE
 
@@ -65,5 +65,5 @@ def _told(name: str, record: Mapping[str, Any], value: Any) -> str:
     if not isinstance(found, Mapping) or "path" not in found:
         return short
     path = str(found["path"])
-    shipped = next((shipped for shipped, file in SHIPPED_ENGINES.items() if str(file) == path), None)
+    shipped = next((shipped for shipped, file in NAMED_ENGINES.items() if str(file) == path), None)
     return f"{shipped or shortened(path)} ({short})"

@@ -154,6 +154,8 @@ def _opened(options: InferOptions) -> Engine:
         engine = load(options.engine, options.device, threads=options.threads, bands=options.bands, hand_over=options.hand_over)
     if not engine.has_checksum:
         logging.getLogger(__name__).warning(unverified(engine.path))
+    if engine.manifest.is_null:
+        logging.getLogger(__name__).warning("%s: this engine computes nothing, and all bands are zero", engine.path.name)
     return engine
 
 

@@ -24,6 +24,7 @@ from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.features import CHUNK, Features
 from bandrt.outcomes import outcome_of
+from bandrt.parcel import Parcel
 from bandrt.predict import Engine, featurize_inputs
 from bandrt.results.prediction import Failure, Result, Ticket
 from bandrt.results.writer import Store
@@ -124,6 +125,18 @@ class FeaturizedChunk(NamedTuple):
     failures: list[tuple[Ticket, Failure]]
     read_seconds: float
     featurize_seconds: float
+
+    def __reduce__(self) -> tuple[Callable[..., FeaturizedChunk], tuple[object, ...]]:
+        """Travel as a parcel, which takes a third of the time."""
+        tickets = [ticket for ticket, _ in self.features]
+        return _unpacked, (tickets, Parcel([features for _, features in self.features]), *self[1:])
+
+
+def _unpacked(
+    tickets: Sequence[Ticket], features: Parcel[Features], failures: list[tuple[Ticket, Failure]], *seconds: float
+) -> FeaturizedChunk:
+    """A chunk that has arrived."""
+    return FeaturizedChunk(list(zip(tickets, features, strict=True)), failures, *seconds)
 
 
 def default_max_atoms(device: str) -> int | None:

@@ -44,14 +44,17 @@ def refine(
         on_progress: called with the report as the run goes on.
 
     Raises:
-        UsageError: ``same-engine``; as `bandrt.screen`.
+        UsageError: ``same-engine``, ``null-engine``; as `bandrt.screen`.
         BandrtError: as `bandrt.screen` and `infer`.
     """
     from bandrt.engine import read_manifest
 
     record = read_run(folder).get("engine")
     first = record.get("checkpoint_sha256") if isinstance(record, dict) else None
-    if first == read_manifest(options.engine).checkpoint_sha256:
+    manifest = read_manifest(options.engine)
+    if manifest.is_null:
+        raise UsageError("null-engine", f"{options.engine.name}: this engine computes nothing; refine with another one")
+    if first == manifest.checkpoint_sha256:
         raise UsageError(
             "same-engine", f"{folder}: was predicted with this engine, {options.engine}; give another one with --engine"
         )

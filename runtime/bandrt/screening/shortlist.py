@@ -96,7 +96,7 @@ def screen(
 
     Raises:
         OutputError: ``output-not-found``, ``summary-damaged``, ``run-damaged``, ``errors-unreadable``.
-        UsageError: ``no-calibration``, ``no-criterion`` where nothing is wanted of the label, ``engine-differs``,
+        UsageError: ``no-calibration``, ``null-engine``, ``no-criterion`` where nothing is wanted of the label, ``engine-differs``,
             ``refined-differs``.
         UsageError: ``query-syntax``, ``query-column`` or ``query-value``: `Criteria.where` cannot be understood.
         ArgumentError: ``bad-argument``.
@@ -117,6 +117,8 @@ def screen(
     tables = [read_summary(path) for path in paths]
     if refined is not None:
         tables = in_place(tables, read_summary(path_of(refined, what="refined")))
+    for table in tables:
+        table.require_predicted()
     queries = [None if criteria.where is None else parse_query(criteria.where, table.kinds) for table in tables]
     if as_predicted:
         return _as_predicted(tables, queries, criteria, top)

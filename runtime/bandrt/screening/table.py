@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bandrt.domain import NO_INFERENCE
 from bandrt.errors import OutputError, UsageError
 from bandrt.results.query import ColumnKind, Query, Value, columns_of
 from bandrt.results.store import SUMMARY, existing_parts, read_errors
@@ -62,6 +63,18 @@ class SummaryTable:
             uncertainty_ev=np.full(len(self), np.nan) if uncertainty is None else self._numbers(UNCERTAINTY_COLUMN),
             warnings=np.array(self.columns["warnings"], dtype=np.str_),
         )
+
+    def require_predicted(self) -> None:
+        """Refuse what no model has predicted.
+
+        Raises:
+            UsageError: ``null-engine``.
+        """
+        if any(NO_INFERENCE in cell.split(";") for cell in self.columns["warnings"]):
+            raise UsageError(
+                "null-engine",
+                f"{self.folder}: is of the engine null, which computes nothing: there is nothing to choose or show",
+            )
 
     def considered(self, criteria: Criteria, query: Query | None) -> NDArray[np.bool_]:
         """Which crystals are what is wanted as far as it is known of them: all but what their labels decide, (n,)."""

@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from bandrt.arguments import check_text
@@ -28,7 +29,7 @@ from bandrt.sources.packed import is_damaged
 from bandrt.sources.parquet import parquet_rows
 from bandrt.sources.source import Candidate, Source, refused
 from bandrt.sources.standard_input import STANDARD_INPUT, Piped, piped_candidates
-from bandrt.sources.tables import STRUCTURE_COLUMN, rows, trajectory
+from bandrt.sources.tables import STRUCTURE_COLUMN, csv_row_count, rows, trajectory
 from bandrt.sources.unique import SharedStrings, UniqueIds
 
 __all__ = ["Source", "count", "find", "find_piped", "left_out"]
@@ -117,8 +118,16 @@ def count(
         budget -= _size(file.path)
         if budget < 0:
             return None
-        total += sum(1 for _ in _survived(file, (), structure_column, ()))
+        known = _counted(file, structure_column)
+        total += sum(1 for _ in _survived(file, (), structure_column, ())) if known is None else known
     return total
+
+
+def _counted(file: FoundFile, structure_column: str) -> int | None:
+    """How many sources a file gives, where that is known without reading them."""
+    if file.kind != "table" or not bare_name(file.path.name).lower().endswith(".csv"):
+        return None
+    return csv_row_count(partial(open_file, file.path), file.path.name, structure_column)
 
 
 def left_out(paths: Path | str | Iterable[Path | str], *, skip: Path | str | Iterable[Path | str] = ()) -> Counter[str]:

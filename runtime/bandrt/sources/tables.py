@@ -7,7 +7,7 @@ import io
 import json
 import lzma
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import zip_longest
 from typing import IO, Any, NamedTuple
@@ -19,6 +19,7 @@ from bandrt.readers import Format
 from bandrt.readers.documents import is_document
 from bandrt.readers.extxyz import frames, info
 from bandrt.readers.text import bare_name, unpacked
+from bandrt.sources.csv_count import csv_lines
 from bandrt.sources.kept import kept_of, require_single
 from bandrt.sources.kinds import stem_of
 from bandrt.sources.source import Candidate, Source, refused, row_candidate
@@ -100,6 +101,27 @@ def csv_rows(table: IO[str]) -> Iterator[list[str]]:
         if row is None:
             return
         yield row
+
+
+def csv_row_count(open_table: Callable[[], IO[bytes]], file_name: str, structure_column: str = STRUCTURE_COLUMN) -> int | None:
+    """How many crystals `rows` finds in a CSV table, in a quarter of its time.
+
+    Args:
+        open_table: opens the table, which is read twice, its header first.
+        file_name: its name.
+        structure_column: the column with the crystals.
+
+    Returns:
+        None where only reading tells, as of a table that has no such column, or is damaged.
+    """
+    try:
+        with open_table() as stream, text_stream(stream, file_name) as text:
+            next(_csv_rows(text, structure_column, ()), None)
+        with open_table() as stream, unpacked(stream, file_name) as table:
+            lines = csv_lines(table)
+    except (InputError, *BROKEN_STREAM):
+        return None
+    return None if lines is None else max(0, lines - 1)
 
 
 def csv_records(table: IO[str]) -> tuple[list[str], Iterator[dict[str, str]]]:

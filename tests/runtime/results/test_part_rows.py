@@ -69,12 +69,12 @@ def test_crystals_that_lack_bands_are_looked_at_one_by_one(predictions: list[Pre
     assert rows(arrays) is None
 
 
-def test_rows_of_what_is_written_are_those_of_unrounded_numbers(predictions: list[Prediction]) -> None:
-    exact = [dataclasses.replace(one, uncertainty_ev=0.1234565 + 1e-12 * n) for n, one in enumerate(predictions)]
+def test_rows_of_what_is_about_to_be_written_are_those_of_what_is_read_back(predictions: list[Prediction], tmp_path: Path) -> None:
+    exact = [dataclasses.replace(one, uncertainty_ev=0.12345750001 + n) for n, one in enumerate(predictions)]
     lacking = [dataclasses.replace(exact[0], band_structure=with_more_bands(exact[0].band_structure, below=2, above=1)), *exact]
     for given in (predictions, exact, lacking):
         frame = frame_of([one.band_structure for one in given])
-        assert rows_of(given, stacked(given, frame), frame, KEEP) == [summary_row(one, KEEP) for one in given]
+        assert rows_of(stacked(given, frame), frame, KEEP, Path("part")) == expected(arrays_of(given, tmp_path))
 
 
 def _set(name: str, place: Any, value: Any) -> Callable[[Arrays], None]:

@@ -24,6 +24,8 @@ from tests.support.predicted_crystals import CUBIC, METAL, predicted, write_pred
 
 ENGINE = "e" * 64
 RECORD = {"bandrt_version": "test"}
+BETWEEN = 0.12345750001
+"""eV: rounded to single precision, as a part holds it, it is another number of six digits."""
 GAPS = {"1": 1.0, "2": 2.0, "3": 3.0}
 
 
@@ -105,6 +107,17 @@ def test_a_resumed_run_leaves_what_a_run_from_nothing_leaves(
     assert "".join(run(tmp_path / "resumed", second, failing="d")) == redone
     run(tmp_path / "fresh", second, mode="new", failing="d")
     assert contents(tmp_path / "resumed") == contents(tmp_path / "fresh")
+
+
+def test_a_resumed_run_writes_the_numbers_of_a_fresh_one_to_the_last_digit(tmp_path: Path) -> None:
+    given = ticket(0, "a", "1")
+    with opened(tmp_path, "new", uncertainty=True) as store:
+        store.add(given, dataclasses.replace(prediction(given), uncertainty_ev=BETWEEN))
+    fresh = contents(tmp_path)
+    with opened(tmp_path, uncertainty=True) as store:
+        assert store.kept(given) is not None
+        store.finish([Path("in")])
+    assert contents(tmp_path) == fresh
 
 
 def test_what_is_no_longer_true_is_set_aside_and_counted(tmp_path: Path) -> None:

@@ -56,8 +56,8 @@ def manifest_of(path: Path) -> Manifest:
         raise ManifestError("manifest-invalid", f"{beside}: cannot be read ({error}); {rebuild(path)}") from error
     manifest = Manifest.from_json(text, name=str(beside))
     backend = manifest.backend
-    if backend.name == "onnx" or backend.file_sha256 is None:
-        raise ManifestError("manifest-invalid", f"{beside}: is the manifest of an ONNX file, not of a plan; {rebuild(path)}")
+    if backend.name not in ("tensorrt", "tensorrt-rtx") or backend.file_sha256 is None:
+        raise ManifestError("manifest-invalid", f"{beside}: is not the manifest of a plan; {rebuild(path)}")
     found = file_sha256(path)
     if found != backend.file_sha256:
         raise EngineError(

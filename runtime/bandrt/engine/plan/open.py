@@ -38,6 +38,7 @@ def open_plan(path: Path, *, device: str) -> PlanSession:
         raise EngineError("device-unavailable", f"{path}: a plan runs on an NVIDIA GPU, not on {device}; {INSTEAD}")
     backend = manifest.backend
     assert backend.name != "onnx"  # `manifest_of` has made sure
+    assert backend.name != "null"
     purpose = f"{path}: a {backend.name} plan"
     gpu = require_gpu(index, purpose=purpose, instead=INSTEAD, named=":" in device)
     require_target(path, backend, gpu, index)

@@ -75,7 +75,7 @@ def test_a_manifest_that_can_not_be_read_as_text_is_refused(plan: Path) -> None:
 
 def test_the_manifest_of_an_onnx_file_is_not_that_of_a_plan(plan: Path, tiny_engine: Path) -> None:
     sidecar(plan).write_text(read_manifest(tiny_engine).to_json(), encoding="utf-8")
-    assert "of an ONNX file" in refused(ManifestError, "manifest-invalid", plan)
+    assert "not the manifest of a plan" in refused(ManifestError, "manifest-invalid", plan)
 
 
 def test_a_manifest_of_another_format_is_refused_by_name(plan: Path, manifest: Manifest) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from bandrt.errors import UsageError
 from bandrt.predict import Engine
 from bandrt_train.data.dataset import Refusal
 from bandrt_train.evaluation.screening.fit import fit_gap_calibration
@@ -36,7 +37,10 @@ def calibrate(
         EvaluationError: ``empty-split`` or ``too-few-crystals``.
         InputError: ``not-a-gap-table``, ``no-input``.
         NotFoundError: ``file-not-found``.
+        UsageError: ``null-engine``.
     """
+    if engine.manifest.is_null:
+        raise UsageError("null-engine", f"{engine.path.name}: this engine computes nothing that could be calibrated")
     gaps = {split: held_out_gaps(engine, tables, split, max_atoms=max_atoms, progress=progress) for split in (FITTED, TESTED)}
     direct = held_out_directness(engine, labels, refusals) if labels else None
     other = engine.hands_over_to
