@@ -79,7 +79,8 @@ def convert(
     check_no_record(target)
     selection = select(folder, ids)
     home = import_module(_HOME[kind])
-    write: Write = partial(home.write, compressed=False) if target.name.lower().endswith(PLAIN_LINES) else home.write
+    is_plain = kind == "pymatgen" and target.name.lower().endswith(PLAIN_LINES)
+    write: Write = partial(home.write, compressed=False) if is_plain else home.write
 
     def counted(parts: Iterable[list[Prediction]]) -> Iterator[list[Prediction]]:
         done = 0

@@ -193,6 +193,14 @@ def test_the_name_of_the_file_says_what_to_write_and_whether_to_compress(out: Pa
     assert "its name ends in .h5 or .hdf5" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("kind", ["hdf5", "parquet"])
+def test_the_name_of_the_file_compresses_no_other_format(out: Path, kind: OutputFormat) -> None:
+    skip_without(kind)
+    usual, named = out.parent / CONVERTED[kind], out.parent / "bands.jsonl"
+    assert convert(out, usual, kind) == convert(out, named, kind)
+    assert ids_in(named, kind) == ids_in(usual, kind)
+
+
 def test_a_new_run_deletes_converted_results_with_the_rest(out: Path) -> None:
     for kind, name in CONVERTED.items():
         skip_without(kind)
