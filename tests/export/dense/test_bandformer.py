@@ -41,7 +41,7 @@ def assert_equal(model: Bandformer, dense: DenseBandformer, features: list[Featu
     torch.testing.assert_close(found.band_dispersion[:n], expected.dispersion, atol=TOLERANCE_EV, rtol=TOLERANCE_EV)
 
 
-@pytest.mark.parametrize("node_features", ["one_hot", "elemental"])
+@pytest.mark.parametrize("node_features", ["one_hot", "elemental", "elemental_one_hot"])
 @pytest.mark.parametrize("edge_values", [False, True])
 def test_dense_and_reference_agree_on_real_and_random_crystals(node_features: str, edge_values: bool) -> None:
     model = perturbed(replace(SMALL, node_features=node_features, edge_values=edge_values))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import pickle
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
 import torch
-from torch_geometric.data import Batch
+from torch_geometric.data import Batch, Data
 
 from bandrt_train.data.dataset import PARTS_IN_MEMORY, Dataset
 from bandrt_train.fit.config import FitError
-from bandrt_train.fit.loader import BANDS, EpochSampler, Share, SplitGraphs, TrainingData, TrainingStream
+from bandrt_train.fit.loader import BANDS, SLICE_COST, EpochSampler, Share, SplitGraphs, TrainingData, TrainingStream, sliced
 
 ONE_PART = np.zeros(11, dtype=np.int64)
 
@@ -70,8 +71,43 @@ def test_every_stream_gives_a_batch_to_every_step(data: Dataset, gaps: Dataset, 
     loaders = TrainingData(streams, seed=0, loader_workers=loader_workers).loaders(Share())
     batches = list(zip(*loaders.values(), strict=True))
     assert len(batches) == -(-n // 8)
-    assert sum(len(bands.kpoints) for bands, _ in batches) == n
-    assert all(isinstance(more, Batch) and len(more.kpoints) == 3 for _, more in batches)
+    assert sum(len(part.kpoints) for bands, _ in batches for part in bands) == n
+    assert all(isinstance(part, Batch) for _, more in batches for part in more)
+    assert all(sum(len(part.kpoints) for part in more) == 3 for _, more in batches)
+
+
+def crystal_of(n_atoms: int) -> Data:
+    return Data(x=torch.arange(n_atoms), num_nodes=n_atoms)
+
+
+def slices_of(sizes: list[int]) -> list[list[int]]:
+    return [torch.bincount(part.batch).tolist() for part in sliced([crystal_of(size) for size in sizes])]
+
+
+def test_crystals_are_sliced_where_padding_costs_more_than_another_pass() -> None:
+    assert slices_of([3, 2, 3]) == [[2, 3, 3]]
+    assert slices_of([40, 2, 3, 2, 3, 41]) == [[2, 2, 3, 3], [40, 41]]
+    assert slices_of([2, 40]) == [[2, 40]]  # 38 atoms of padding are cheaper than a pass
+    assert slices_of([SLICE_COST + 3, 2]) == [[2], [SLICE_COST + 3]]
+
+
+def test_slices_cost_the_least_of_all_ways_to_cut() -> None:
+    sizes = sorted(np.random.default_rng(0).integers(1, 53, 11).tolist())
+
+    def cost(cuts: tuple[int, ...]) -> int:
+        bounds = [0, *cuts, len(sizes)]
+        return sum((end - start) * sizes[end - 1] + SLICE_COST for start, end in pairwise(bounds))
+
+    least = min(cost(cuts) for n in range(len(sizes)) for cuts in combinations(range(1, len(sizes)), n))
+    found = tuple(np.cumsum([len(part) for part in slices_of(sizes)])[:-1].tolist())
+    assert cost(found) == least < cost(())
+
+
+def test_no_crystal_is_lost_between_slices(data: Dataset) -> None:
+    graphs = [SplitGraphs(data, "train")[i] for i in range(8)]
+    parts = sliced(graphs)
+    energies = sorted(float(graph.band_energies.sum()) for part in parts for graph in part.to_data_list())
+    assert energies == sorted(float(graph.band_energies.sum()) for graph in graphs)
 
 
 def test_devices_take_equal_steps(data: Dataset, gaps: Dataset) -> None:

@@ -98,6 +98,22 @@ def test_fine_tuning_goes_on_from_the_weights_it_is_given_and_says_so(data: Data
     assert grandchild.training.pretraining == (parent.training.functional, child.training.functional)
 
 
+def test_elements_that_are_known_by_properties_can_be_given_vectors_of_their_own(data: Dataset, tmp_path: Path) -> None:
+    by_properties = dataclasses.replace(CONFIG, epochs=1, model=dataclasses.replace(TINY, node_features="elemental"))
+    parent = load_checkpoint(fit(by_properties, data, tmp_path / "parent").checkpoint)
+    own = dataclasses.replace(by_properties, model=dataclasses.replace(TINY, node_features="elemental_one_hot"))
+    still = dataclasses.replace(own, optimizer=dataclasses.replace(CONFIG.optimizer, learning_rate=0.0))
+    child = load_checkpoint(fit(still, data, tmp_path / "still", start=parent).checkpoint)
+    vectors = child.state.pop("node_features.embedding.weight")
+    assert not vectors.any()
+    for name, tensor in parent.state.items():
+        torch.testing.assert_close(child.state[name], tensor, rtol=0.0, atol=1e-6)
+    learned = load_checkpoint(fit(own, data, tmp_path / "own", start=parent).checkpoint)
+    assert learned.state["node_features.embedding.weight"].any()
+    with pytest.raises(FitError, match=r"node_features is 'elemental', but 'elemental_one_hot'"):
+        fit(by_properties, data, tmp_path / "back", start=learned)
+
+
 def test_weights_learned_on_another_number_of_k_points_can_be_fine_tuned(
     run: FitResult, label_texts: list[DocumentText], tmp_path: Path
 ) -> None:

@@ -96,7 +96,7 @@ def test_only_edge_values_let_distances_reach_a_crystal_of_one_atom() -> None:
         assert (change > 100 * TOLERANCE_EV) == edge_values
 
 
-@pytest.mark.parametrize("node_features", ["one_hot", "elemental"])
+@pytest.mark.parametrize("node_features", ["one_hot", "elemental", "elemental_one_hot"])
 def test_every_parameter_learns(node_features: str) -> None:
     model = perturbed(replace(SMALL, node_features=node_features, edge_values=True)).train()
     output = model(to_batch(real_features()[3:9]))

@@ -16,13 +16,15 @@ import numpy as np
 import torch
 from lightning.pytorch.utilities import CombinedLoader
 from numpy.typing import NDArray
-from torch.utils.data import Sampler
-from torch_geometric.data import Data
-from torch_geometric.loader import DataLoader
+from torch.utils.data import DataLoader, Sampler
+from torch_geometric.data import Batch, Data
 
 from bandrt_train.data.dataset import PARTS_IN_MEMORY, Dataset, Entry, Split
 from bandrt_train.fit.config import FitError
 from bandrt_train.model.graphs import to_data
+
+SLICE_COST = 60
+"""Atoms whose cost is that of one more pass through the model: what a slice of a batch has to save."""
 
 BANDS = "bands"
 """The stream whose crystals are all seen in an epoch; the others give as many batches as it does."""
@@ -37,6 +39,31 @@ def labelled_graph(entry: Entry) -> Data:
     graph.band_gap = torch.tensor([entry.targets.band_gap], dtype=torch.float32)
     graph.weight = torch.tensor([entry.targets.weight], dtype=torch.float32)
     return graph
+
+
+def sliced(graphs: list[Data]) -> list[Batch]:
+    """Batch graphs with others of about their size: a model pads crystals to the largest, and a few large ones would be most of it.
+
+    The slices are those with the fewest atoms, padding included and each slice counted as `SLICE_COST` more.
+    """
+    ordered = sorted(graphs, key=lambda graph: int(graph.num_nodes))
+    atoms = [int(graph.num_nodes) for graph in ordered]
+    least, first = [0], [0]  # of the smallest crystals: what they cost, and where their last slice begins
+    for end in range(1, len(atoms) + 1):
+        costs = [least[start] + (end - start) * atoms[end - 1] + SLICE_COST for start in range(end)]
+        least.append(min(costs))
+        first.append(costs.index(least[-1]))
+    slices: list[Batch] = []
+    end = len(ordered)
+    while end:
+        slices.insert(0, Batch.from_data_list(ordered[first[end] : end]))
+        end = first[end]
+    return slices
+
+
+def whole(graphs: list[Data]) -> list[Batch]:
+    """All graphs in one batch: for models whose batch normalisation sees the batch."""
+    return [Batch.from_data_list(graphs)]
 
 
 class SplitGraphs(torch.utils.data.Dataset[Data]):
@@ -125,20 +152,24 @@ class EpochSampler(Sampler[int]):
 
 
 class TrainingData(lightning.LightningDataModule):
-    """The training splits of the streams, joined step by step into one batch: a mapping from the names of the streams."""
+    """The training splits of the streams, joined step by step into one mapping from their names to slices of a batch."""
 
-    def __init__(self, streams: Mapping[str, TrainingStream], *, seed: int, loader_workers: int = 0) -> None:
+    def __init__(
+        self, streams: Mapping[str, TrainingStream], *, seed: int, loader_workers: int = 0, in_slices: bool = True
+    ) -> None:
         """Prepare to load.
 
         Args:
             streams: by name; `BANDS` is one.
             seed: decides every order.
             loader_workers: processes for each stream; 0 for none.
+            in_slices: as `sliced`, which changes nothing but the order of additions; else each batch as a whole.
         """
         super().__init__()
         self.streams = dict(streams)
         self.seed = seed
         self.loader_workers = loader_workers
+        self.in_slices = in_slices
 
     def check(self, world_size: int) -> None:
         """Refuse batches that so many devices cannot share.
@@ -156,16 +187,18 @@ class TrainingData(lightning.LightningDataModule):
         share = Share(trainer.global_rank, trainer.world_size) if trainer else Share()
         return CombinedLoader(self.loaders(share), "min_size")
 
-    def loaders(self, share: Share) -> dict[str, DataLoader]:
+    def loaders(self, share: Share) -> dict[str, DataLoader[list[Batch]]]:
         """The loader of each stream, all with as many batches."""
         main = self.streams[BANDS]
         n_main = len(main.dataset.indices("train"))
         n_steps = -(-n_main // main.batch_size)
-        made: dict[str, DataLoader] = {}
+        made: dict[str, DataLoader[list[Batch]]] = {}
+        collate = sliced if self.in_slices else whole
         for index, (name, stream) in enumerate(self.streams.items()):
             graphs = SplitGraphs(stream.dataset, "train")
             n_drawn = n_main + -n_main % share.world_size if name == BANDS else n_steps * stream.batch_size
             workers: dict[str, Any] = {"num_workers": self.loader_workers, "persistent_workers": self.loader_workers > 0}
             sampler = EpochSampler(graphs.parts, n_drawn, (self.seed, index), share)
-            made[name] = DataLoader(graphs, batch_size=stream.batch_size // share.world_size, sampler=sampler, **workers)
+            size = stream.batch_size // share.world_size
+            made[name] = DataLoader(graphs, batch_size=size, sampler=sampler, collate_fn=collate, **workers)
         return made

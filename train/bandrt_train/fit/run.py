@@ -36,6 +36,10 @@ from bandrt_train.model.bandformer import Bandformer, Reference, build_model
 from bandrt_train.model.variants import Config
 
 
+ADDED_LATER = ("node_features.embedding.weight",)
+"""Weights that a model to start from may lack: those of `ElementalOneHot` beside those of `Elemental`."""
+
+
 @dataclass(frozen=True)
 class FitResult:
     """What a training run came to.
@@ -121,7 +125,9 @@ def fit(
         streams["gaps"] = TrainingStream(gaps, config.gaps.batch_size)
     if teacher is not None:
         streams["teacher"] = TrainingStream(teacher, config.teacher.batch_size)
-    data = TrainingData(streams, seed=config.seed, loader_workers=config.trainer.loader_workers)
+    normalised = config.model.variant == "released"  # by its batch, which is therefore not taken apart
+    workers = config.trainer.loader_workers
+    data = TrainingData(streams, seed=config.seed, loader_workers=workers, in_slices=not normalised)
     with _quiet():
         trainer = _trainer(config, keeper)
         data.check(trainer.world_size)
@@ -226,7 +232,10 @@ def _check_alike(dataset: Dataset, more: Dataset) -> None:
 
 
 def _check_start(config: FitConfig, dataset: Dataset, start: Checkpoint) -> None:
-    """The weights must fit and mean the same; dropout is free, and so are the k-points where no weight depends on them."""
+    """The weights must fit and mean the same; dropout is free, and so are the k-points where no weight depends on them.
+
+    A model whose atoms start from a table of properties may be given a vector for each element beside it, which starts at zero.
+    """
     if start.ensemble is not None:
         members = " or ".join(f"{member[:12]}…" for member in start.ensemble.members)
         raise FitError(
@@ -241,7 +250,10 @@ def _check_start(config: FitConfig, dataset: Dataset, start: Checkpoint) -> None
             f"model.variant is {wanted['variant']!r}, but {found['variant']!r} in the checkpoint to start from; set it to that,"
             f" and make the data set with: bandrt train dataset --variant {found['variant']}",
         )
-    differing = [name for name in wanted if name not in ("dropout", "n_kpoints", "kpoint_stride") and wanted[name] != found[name]]
+    free = {"dropout", "n_kpoints", "kpoint_stride"}
+    if (found.get("node_features"), wanted.get("node_features")) == ("elemental", "elemental_one_hot"):
+        free.add("node_features")
+    differing = [name for name in wanted if name not in free and wanted[name] != found[name]]
     if differing:
         what = "; ".join(f"model.{name} is {wanted[name]!r}, but {found[name]!r}" for name in differing)
         raise FitError("other-model", f"{what} in the checkpoint to start from")
@@ -253,20 +265,23 @@ def _check_start(config: FitConfig, dataset: Dataset, start: Checkpoint) -> None
                 f"the checkpoint to start from was trained with {name} {there}, the data set {dataset.folder} was made with {here}",
             )
     try:
-        build_model(config.model).load_state_dict(start.state)
+        initial_model(config.model, None, start)
     except RuntimeError as error:
         raise FitError("other-model", f"the weights of the checkpoint to start from do not fit this model: {error}") from error
 
 
-def initial_model(config: Config, statistics: tuple[Tensor, Tensor, Tensor], start: Checkpoint | None) -> Reference:
+def initial_model(config: Config, statistics: tuple[Tensor, Tensor, Tensor] | None, start: Checkpoint | None) -> Reference:
     """The model of the checkpoint to go on from, or a fresh one.
 
-    A fresh one knows the statistics of the labels, but for ``released``, which has no place for them.
+    A fresh one knows the statistics of the labels, but for ``released``, which has no place for them. What the model of the
+    checkpoint has not, vectors of elements, is as in a fresh one.
     """
     model = build_model(config)
     if start is not None:
-        model.load_state_dict(start.state)
-    elif isinstance(model, Bandformer):
+        fresh = model.state_dict()
+        new = {name: fresh[name] for name in ADDED_LATER if name in fresh and name not in start.state}
+        model.load_state_dict(start.state | new)
+    elif isinstance(model, Bandformer) and statistics is not None:
         model.heads.set_statistics(*statistics)
     return model
 

@@ -15,6 +15,12 @@ from torch_geometric.data import Batch
 from bandrt_train.fit.config import FitConfig
 from bandrt_train.fit.loss import gap_loss
 from bandrt_train.model.bandformer import BandLoss, Reference, band_loss
+from bandrt_train.model.output import BandOutput
+
+
+def joined(slices: list[Batch], name: str) -> Tensor:
+    """A field of all crystals of a batch, in the order of its slices."""
+    return torch.cat([getattr(part, name) for part in slices])
 
 
 class BandFit(lightning.LightningModule):
@@ -34,29 +40,35 @@ class BandFit(lightning.LightningModule):
         self.average = AveragedModel(self.model, avg_fn=self._averaged, use_buffers=True)
         self.average.requires_grad_(False)
 
-    def on_train_batch_start(self, batch: dict[str, Batch], batch_index: int) -> None:
+    def on_train_batch_start(self, batch: dict[str, list[Batch]], batch_index: int) -> None:
         """Seed what the step draws."""
         words = np.random.SeedSequence([self.fit_config.seed, self.global_step, self.global_rank]).generate_state(1, np.uint64)
         torch.manual_seed(int(words[0]))
 
-    def training_step(self, batch: dict[str, Batch], batch_index: int) -> Tensor:
+    def training_step(self, batch: dict[str, list[Batch]], batch_index: int) -> Tensor:
         """The paper's loss on one batch of bands, the same of what a teacher says, and the loss of the gaps that come with them."""
         bands, gaps, taught = batch["bands"], batch.get("gaps"), batch.get("teacher")
         loss = self._band_loss(bands)
         shown = {"train/loss": loss.total, "train/center_mae": loss.center, "train/dispersion_mae": loss.dispersion}
         total = loss.total
         if gaps is not None:
-            shown["train/gap_loss"] = gap_loss(self.model(gaps).energies, gaps.band_gap, gaps.weight, self.n_valence)
+            energies = self._predicted(gaps).energies
+            shown["train/gap_loss"] = gap_loss(energies, joined(gaps, "band_gap"), joined(gaps, "weight"), self.n_valence)
             total = total + self.fit_config.gaps.weight * shown["train/gap_loss"]
         if taught is not None:
             shown["train/teacher_loss"] = self._band_loss(taught).total
             total = total + self.fit_config.teacher.weight * shown["train/teacher_loss"]
-        self.log_dict(shown, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(bands.kpoints))
+        self.log_dict(shown, on_step=False, on_epoch=True, sync_dist=True, batch_size=sum(map(len, bands)))
         return total
 
-    def _band_loss(self, batch: Batch) -> BandLoss:
-        lambda_ = self.fit_config.dispersion_weight
-        return band_loss(self.model(batch), batch.band_energies, batch.energy_mask, lambda_, batch.weight)
+    def _predicted(self, slices: list[Batch]) -> BandOutput:
+        """What the model says of all slices of a batch, in their order."""
+        parts = [self.model(part) for part in slices]
+        return BandOutput(*(torch.cat([getattr(part, name) for part in parts]) for name in ("center", "dispersion", "energies")))
+
+    def _band_loss(self, slices: list[Batch]) -> BandLoss:
+        labels, mask, weight = (joined(slices, name) for name in ("band_energies", "energy_mask", "weight"))
+        return band_loss(self._predicted(slices), labels, mask, self.fit_config.dispersion_weight, weight)
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Move the average towards the trained weights."""

@@ -8,7 +8,7 @@ from typing import Literal
 from bandrt.arguments import check_choices
 from bandrt.errors import BandrtError
 
-NodeFeatureKind = Literal["one_hot", "elemental"]
+NodeFeatureKind = Literal["one_hot", "elemental", "elemental_one_hot"]
 OwnVariant = Literal["paper", "fourier", "bloch"]
 
 
@@ -38,7 +38,7 @@ class ModelConfig:
     variant: OwnVariant = "paper"
     """Which architecture; names the reference module here and the dense module of the export."""
     node_features: NodeFeatureKind = "one_hot"
-    """What an atom starts from: its atomic number alone, or a table of element properties."""
+    """What an atom starts from: its atomic number alone, a table of element properties, or both."""
     d_model: int = 192
     """Width of atoms and k-points; a multiple of `n_heads` and of 6 (cosine and sine of three components)."""
     n_heads: int = 6

@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.utils import scatter
 
 from bandrt_train.model.config import ModelConfig
 
@@ -92,16 +91,26 @@ class SparseLoops(ClosedLoops):
         """(n_atoms, d_model) to (n_atoms, K, 2 * n_hoppings)."""
         neighbor, center = bonds.pairs
         hidden = self.distance(bonds.gaussians) + self.center(nodes)[center] + self.neighbor(nodes)[neighbor]
-        hopping = self.hoppings(hidden, bonds.distance).unsqueeze(1)  # (n_edges, 1, n_hoppings)
-        pairs, member = torch.unique(center * len(nodes) + neighbor, return_inverse=True)
+        hopping = self.hoppings(hidden, bonds.distance)  # (n_edges, n_hoppings)
+        pairs, member, bonds_of_pair = torch.unique(center * len(nodes) + neighbor, return_inverse=True, return_counts=True)
         start, end = pairs // len(nodes), pairs % len(nodes)
+        shifting = (bonds_of_pair > 1) | (start == end)  # |t e^{i k.R}| of a lone bond is |t| at every k
+        kept = shifting[member]
+        steady = _summed(hopping[~kept] ** 2, center[~kept], len(nodes))  # (n_atoms, n_hoppings)
+        place = torch.cumsum(shifting, dim=0) - 1
+        start, end, member = start[shifting], end[shifting], place[member[kept]]
         real, imaginary = (
-            scatter(wave.unsqueeze(-1) * hopping, member, dim_size=len(pairs)) for wave in waves(bonds.turns)
+            _summed(wave.unsqueeze(-1) * hopping[kept].unsqueeze(1), member, len(start)) for wave in waves(bonds.turns[kept])
         )  # (n_pairs, K, n_hoppings)
         own = (start == end).nonzero()[:, 0]
-        one_step = scatter(real[own], start[own], dim_size=len(nodes))
-        two_step = scatter(real**2 + imaginary**2, start, dim_size=len(nodes))
+        one_step = _summed(real[own], start[own], len(nodes))
+        two_step = _summed(real**2 + imaginary**2, start, len(nodes)) + steady.unsqueeze(1)
         return torch.cat([one_step, amplitude(two_step)], dim=-1)
+
+
+def _summed(values: Tensor, index: Tensor, n_rows: int) -> Tensor:
+    """Rows (n, ...) added up by where they belong, to (n_rows, ...)."""
+    return values.new_zeros(n_rows, *values.shape[1:]).index_add_(0, index, values)
 
 
 class LoopFeatures(NamedTuple):

@@ -72,4 +72,22 @@ class Elemental(nn.Module):
         return vectors
 
 
-NODE_FEATURES: dict[NodeFeatureKind, type[OneHot] | type[Elemental]] = {"one_hot": OneHot, "elemental": Elemental}
+class ElementalOneHot(Elemental):
+    """What the periodic table says of an element, and a learned vector of its own that starts at zero: for large data sets."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.embedding = nn.Embedding(N_SPECIES, config.d_model)
+        nn.init.zeros_(self.embedding.weight)
+
+    def forward(self, atomic_numbers: Tensor) -> Tensor:
+        """(...) integers to (..., d_model)."""
+        own: Tensor = self.embedding(atomic_numbers)
+        return super().forward(atomic_numbers) + own
+
+
+NODE_FEATURES: dict[NodeFeatureKind, type[OneHot] | type[Elemental]] = {
+    "one_hot": OneHot,
+    "elemental": Elemental,
+    "elemental_one_hot": ElementalOneHot,
+}
