@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -94,6 +94,14 @@ class Session(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None: ...
+
+
+@runtime_checkable
+class Compiling(Protocol):
+    """A session that compiles something now and then, which takes seconds."""
+
+    compiling: str | None
+    """For what, while it does, for people: ``64 crystals of 16 atoms``."""
 
 
 def run_in_turn(run: Callable[[Inputs], Outputs], batches: Iterable[Inputs]) -> Iterator[Outputs | OutOfMemoryError]:

@@ -1,8 +1,8 @@
 """Kernels that TensorRT-RTX compiled for a plan, kept beside it: ``model.plan.nvidia-geforce-rtx-4090.compiled``.
 
-A plan of TensorRT-RTX holds sources, which are compiled on the GPU that runs them, for every shape anew. What is kept is bound to the
-plan, the release of the library and the GPU, and has a checksum; what is of others, or damaged, is not used, and is replaced. It
-is never needed: where it cannot be read or written, a run takes longer and is told so.
+A plan of TensorRT-RTX holds sources, which are compiled on the GPU that runs them, for every shape anew. What is kept is bound to
+the plan, the release of the library and the GPU, and has a checksum; what is of others, or damaged, is not used, and is replaced.
+It is never needed: where it cannot be read or written, a run takes longer and is told so.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bandrt.files import replaced
 from bandrt.manifest import Backend
 
 MAGIC = b"bandrt compiled kernels 1\n"
-"""What such a file begins with. A line with the SHA-256 of all that follows comes next, a line of JSON, and what TensorRT-RTX wrote."""
+"""What such a file begins with. A line with the SHA-256 of all the rest follows, a line of JSON, and what TensorRT-RTX wrote."""
 INSTEAD = "they are compiled again"
 KEEP_SECONDS = 30.0
 """Between two times that a run writes what it has compiled, so that little is lost where it is killed."""
