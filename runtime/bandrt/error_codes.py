@@ -536,7 +536,7 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ErrorCode(
         "unknown-device",
         "The name of a device is not one that there is.",
-        "Write cpu, cuda or cuda:N, with the number of the GPU for N.",
+        "Write cpu, cuda or cuda:N, with the number of the GPU for N; for ONNX engines also tensorrt:N or nv-tensorrt-rtx:N.",
     ),
     ErrorCode(
         "missing-package",

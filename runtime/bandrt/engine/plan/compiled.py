@@ -75,18 +75,21 @@ def read(path: Path, origin: Origin) -> Compiled | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        return _unused(path, f"cannot be read ({error})")
+        _say_unused(path, f"cannot be read ({error})")
+        return None
     try:
         header, kernels = _parts(content)
         found = Origin(**{field.name: header[field.name] for field in dataclasses.fields(Origin)})
         shapes = frozenset(BatchShape(*map(int, shape)) for shape in header["shapes"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        return _unused(path, f"is no file of compiled kernels, or a damaged one: {error}")
+        _say_unused(path, f"is no file of compiled kernels, or a damaged one: {error}")
+        return None
     if found != origin:
         names = {"plan_sha256": "another plan", "backend": "another library", "gpu": found.gpu, "target": found.target}
         of = {name: names.get(name, f"{found.backend} {found.version}") for name in dataclasses.asdict(origin)}
         others = dict.fromkeys(of[name] for name, value in dataclasses.asdict(origin).items() if value != getattr(found, name))
-        return _unused(path, f"has kernels of {', '.join(others)}")
+        _say_unused(path, f"has kernels of {', '.join(others)}")
+        return None
     return Compiled(kernels, shapes)
 
 
@@ -127,7 +130,7 @@ class Kernels:
 
     def refuse(self) -> None:
         """TensorRT-RTX does not take what was kept, as after an update of the driver."""
-        _unused(self.path, "TensorRT-RTX does not take its kernels, as of another driver")
+        _say_unused(self.path, "TensorRT-RTX does not take its kernels, as of another driver")
         self._shapes.clear()
 
     def has(self, shape: BatchShape) -> bool:
@@ -167,5 +170,5 @@ def _parts(content: bytes) -> tuple[dict[str, Any], bytes]:
     return json.loads(header), kernels
 
 
-def _unused(path: Path, why: str) -> None:
+def _say_unused(path: Path, why: str) -> None:
     logging.getLogger(__name__).warning("%s: %s; %s", path, why, INSTEAD)

@@ -37,6 +37,9 @@ def open_plan(path: Path, *, device: str) -> PlanSession:
     kind, index = parse_device(device)
     if kind == "cpu":
         raise EngineError("device-unavailable", f"{path}: a plan runs on an NVIDIA GPU, not on {device}; {INSTEAD}")
+    if kind != "cuda":
+        said = f"{path}: device {device} is for ONNX engines, and this is a plan already; run it with --device cuda:{index}"
+        raise EngineError("device-unavailable", said)
     backend = manifest.backend
     assert backend.name != "onnx"  # `manifest_of` has made sure
     assert backend.name != "null"

@@ -16,7 +16,7 @@ from bandrt.contract import DTYPES, require_names
 from bandrt.engine.plan.compiled import Kernels
 from bandrt.engine.plan.device import Device, DeviceError, OutOfDeviceMemoryError
 from bandrt.engine.plan.lane import RUNS_BEFORE_CAPTURE, Flight, Lane, Pools, Streams
-from bandrt.engine.plan.tensorrt import Plan
+from bandrt.engine.plan.runnable import Runnable
 from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs
 from bandrt.engine.shapes import (
     BatchShape,
@@ -40,7 +40,7 @@ IN_FLIGHT = 2
 class Program:
     """A plan made ready for one shape: memory to compute in, and a lane for each batch that is on its way at once."""
 
-    def __init__(self, plan: Plan, manifest: Manifest, shape: BatchShape, streams: Streams, pools: Pools) -> None:
+    def __init__(self, plan: Runnable, manifest: Manifest, shape: BatchShape, streams: Streams, pools: Pools) -> None:
         self._plan = plan
         self._manifest = manifest
         self._shape = shape
@@ -88,12 +88,13 @@ class PlanSession:
         self,
         path: Path,
         manifest: Manifest,
-        plan: Plan,
+        plan: Runnable,
         device: Device,
         *,
         name: str,
         budget: int | None = None,
         kernels: Kernels | None = None,
+        streams: Streams | None = None,
     ) -> None:
         """Take a plan that is loaded.
 
@@ -102,9 +103,10 @@ class PlanSession:
             manifest: of the plan.
             plan: the loaded plan.
             device: the GPU it is loaded on.
-            name: ``cuda:N``.
+            name: ``cuda:N``, or what else it is called in ``--device``.
             budget: bytes of the device for batches; None: what there is.
             kernels: where what the plan compiles is kept; None: nowhere.
+            streams: of the device; None: new ones.
 
         Raises:
             EngineError: ``engine-mismatch`` when the plan is not what its manifest says.
@@ -112,10 +114,10 @@ class PlanSession:
         """
         self._path = path
         self._manifest = manifest
-        self._plan: Plan | None = plan
+        self._plan: Runnable | None = plan
         self._device = device
         self._name = name
-        self._streams = Streams.of(device)
+        self._streams = streams or Streams.of(device)
         self._pools = Pools.of(device, budget=budget)
         self._programs: OrderedDict[BatchShape, Program] = OrderedDict()
         self._kernels = kernels if plan.compiles else None
@@ -240,7 +242,8 @@ class PlanSession:
             return flight
         try:
             self._device.make_current()
-            flight.wait()  # without the lock: others may send meanwhile
+            if self._plan is None or not self._plan.runs_alone:
+                flight.wait()  # without the lock: others may send meanwhile
             with self._lock:
                 outputs = flight.outputs()
                 self._keep(now=False)
@@ -304,7 +307,7 @@ class PlanSession:
     def _failed(self, error: DeviceError, what: str) -> EngineError:
         return EngineError("engine-failed", f"{self._path}: {self._name} failed on {what} ({error})")
 
-    def _compare_with_manifest(self, plan: Plan) -> None:
+    def _compare_with_manifest(self, plan: Runnable) -> None:
         manifest, found = self._manifest, plan.tensors()
         require_names(manifest, name=str(self._path))
         expected = {name: (name in manifest.inputs, DTYPES[name]) for name in (*manifest.inputs, *manifest.outputs)}

@@ -176,6 +176,9 @@ class Plan:
             self._given(context.set_input_shape(name, axes), f"give {name} the shape {axes}")
         return PlanContext(self, context, profile)
 
+    runs_alone = False
+    """We capture in a mode that forbids nothing to other threads."""
+
     @property
     def compiles(self) -> bool:
         """Whether a new shape is compiled when a context is made for it, and what was compiled can be kept."""
