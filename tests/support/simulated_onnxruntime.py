@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -45,6 +46,8 @@ class SimulatedOnnxRuntime:
     """A run of more padded atoms finds no memory."""
     lacks: str = ""
     """What every run says that is missing."""
+    alive: int = 0
+    """Sessions on the GPU that are not closed."""
     captures: int = 0
     ids: list[str] = field(default_factory=list)
     """Of the graphs, run by run."""
@@ -92,6 +95,8 @@ def simulate(monkeypatch: pytest.MonkeyPatch, gpu: SimulatedDevice) -> Simulated
             runtime.opened.append(Opened(name, own, [other for other, _ in others], dict(options.fixed), alone))
             if alone and (runtime.leaves_nodes or not runtime.starts):
                 raise RuntimeError("This session contains graph nodes that are assigned to the default CPU EP")
+            runtime.alive += 1
+            weakref.finalize(self, lambda: setattr(runtime, "alive", runtime.alive - 1))
             self._names = [name, *(other for other, _ in others)] if runtime.starts else []
             self._own = own
 

@@ -14,7 +14,7 @@ from bandrt.arguments import checked_whole
 from bandrt.batch import Batcher, bucket_size, most_together
 from bandrt.engine.memory import Evaluator
 from bandrt.engine.plan.session import PlanSession
-from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs, run_in_turn
+from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs, parse_device, run_in_turn
 from bandrt.engine.shapes import BatchShape, centred_of, choose_shape, mesh_of, most_crystals, shape_of
 from bandrt.errors import UsageError
 from bandrt.features import CHUNK, Features
@@ -186,8 +186,13 @@ class _Recorder:
 def _nothing(engine: Engine) -> str:
     """Why there is nothing to make ready that a later run would find."""
     backend, device = engine.manifest.backend.name, engine.session.device
+    kind, _ = parse_device(device)
     if backend == "tensorrt":
         return "a plan of full TensorRT holds its kernels; a run captures its CUDA graphs itself"
-    if backend == "tensorrt-rtx":
-        return "this plan compiles nothing when it runs"
-    return f"an engine of {'this kind' if backend == 'null' else 'ONNX Runtime'} compiles nothing on {device}"
+    if backend == "null":
+        return "this engine computes nothing"
+    if kind == "cpu":
+        return "ONNX Runtime compiles nothing on the CPU"
+    if kind == "cuda":
+        return f"ONNX Runtime compiles nothing on {device}; a run captures its CUDA graphs itself"
+    return f"{device} compiles an engine for all shapes when it is opened, as it was just now, and keeps that itself"

@@ -27,6 +27,7 @@ from bandrt.run.infer import InferOptions, infer
 from bandrt.run.pipeline import RunReport
 from bandrt.run.warm_up import shapes_up_to, warm_up
 from tests.support.random_batches import random_batch
+from tests.support.simulated_onnxruntime import simulate
 
 PLAN = Path("model.plan")
 
@@ -118,13 +119,27 @@ def test_an_engine_that_compiles_nothing_says_so(
     machine: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["warm-up", str(machine.engine)]) == 0
-    assert capsys.readouterr().out.endswith("nothing to warm up: an engine of ONNX Runtime compiles nothing on cpu\n")
+    assert capsys.readouterr().out.endswith("nothing to warm up: ONNX Runtime compiles nothing on the CPU\n")
     manifest = read_manifest(machine.plan)
     full = dataclasses.replace(manifest, backend=dataclasses.replace(manifest.backend, name="tensorrt"))
     sidecar(machine.plan).write_text(full.to_json(), encoding="utf-8")
     monkeypatch.setitem(sys.modules, "tensorrt", machine.trt)
     assert run(["warm-up", str(machine.plan), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["nothing"].startswith("a plan of full TensorRT holds its kernels")
+
+
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [("cuda", "compiles nothing on cuda:0; a run captures"), ("tensorrt", "when it is opened, as it was just now")],
+)
+def test_an_onnx_engine_on_a_gpu_says_what_compiles_when(
+    machine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, device: str, said: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    simulate(monkeypatch, machine.gpu)
+    nothing = warm_up(machine.engine, device=device).nothing
+    assert nothing is not None
+    assert said in nothing
 
 
 def test_a_folder_that_cannot_be_written_is_found_out_before_the_work(machine: Any) -> None:

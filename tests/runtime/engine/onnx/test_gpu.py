@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import json
 import os
@@ -17,6 +18,8 @@ from bandrt import Prediction, load
 from bandrt.cli import run
 from bandrt.engine import open_session
 from bandrt.engine.cuda_driver import Driver, Gpu, NoDriver
+from bandrt.engine.onnx.gpu import OnnxPlan
+from bandrt.engine.plan.session import PlanSession
 from bandrt.engine.session import Inputs, OutOfMemoryError, parse_device
 from bandrt.errors import BandrtError, EngineError, UsageError
 from tests.support.eight_threads import wrong_answers
@@ -154,6 +157,24 @@ def test_without_memory_for_a_shape_others_are_given_up_and_what_does_not_fit_is
     with open_session(machine.engine, device="cuda") as session:
         found = list(session.run_many([random_batch(2, 3), random_batch(4, 10), random_batch(2, 4)]))
     assert [isinstance(one, OutOfMemoryError) for one in found] == [False, True, False]
+
+
+def test_sessions_of_shapes_that_are_given_up_are_closed(
+    machine: Any, runtime: SimulatedOnnxRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each holds memory of the GPU."""
+    monkeypatch.setattr("bandrt.engine.plan.session.MOST_PROGRAMS", 2)
+    with open_session(machine.engine, device="cuda") as session:
+        list(session.run_many([random_batch(1, atoms) for atoms in range(2, 8)]))
+        assert isinstance(session, PlanSession)
+        plan = session._plan
+        assert isinstance(plan, OnnxPlan)
+        gc.collect()
+        assert len(plan._sessions) == 3  # of two shapes, and of the smallest batch
+        assert len(runtime.opened) == 7
+    del plan
+    gc.collect()
+    assert runtime.alive == 0
 
 
 def test_a_capture_that_fails_costs_a_warning_and_the_numbers_are_right(
