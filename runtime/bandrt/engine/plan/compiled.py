@@ -70,26 +70,30 @@ def beside(plan: Path, gpu: Gpu) -> Path:
 
 def read(path: Path, origin: Origin) -> Compiled | None:
     """The kernels in a file; None where there are none that may be used, with a warning that says why not."""
+    found = _found_in(path, origin)
+    if isinstance(found, str):
+        logging.getLogger(__name__).warning("%s: %s; %s", path, found, INSTEAD)
+        return None
+    return found
+
+
+def _found_in(path: Path, origin: Origin) -> Compiled | str | None:
+    """The kernels in a file, or why they may not be used; None where there is no file."""
     try:
-        content = path.read_bytes()
+        header, kernels = _parts(path.read_bytes())
+        found = Origin(**{field.name: header[field.name] for field in dataclasses.fields(Origin)})
+        shapes = frozenset(BatchShape(*map(int, shape)) for shape in header["shapes"])
     except FileNotFoundError:
         return None
     except OSError as error:
-        _say_unused(path, f"cannot be read ({error})")
-        return None
-    try:
-        header, kernels = _parts(content)
-        found = Origin(**{field.name: header[field.name] for field in dataclasses.fields(Origin)})
-        shapes = frozenset(BatchShape(*map(int, shape)) for shape in header["shapes"])
+        return f"cannot be read ({error})"
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        _say_unused(path, f"is no file of compiled kernels, or a damaged one: {error}")
-        return None
+        return f"is no file of compiled kernels, or a damaged one: {error}"
     if found != origin:
         names = {"plan_sha256": "another plan", "backend": "another library", "gpu": found.gpu, "target": found.target}
         of = {name: names.get(name, f"{found.backend} {found.version}") for name in dataclasses.asdict(origin)}
         others = dict.fromkeys(of[name] for name, value in dataclasses.asdict(origin).items() if value != getattr(found, name))
-        _say_unused(path, f"has kernels of {', '.join(others)}")
-        return None
+        return f"has kernels of {', '.join(others)}"
     return Compiled(kernels, shapes)
 
 
@@ -119,19 +123,22 @@ class Kernels:
         self._origin = origin
         self._found = read(path, origin)
         self._shapes = set() if self._found is None else set(self._found.shapes)
+        self._refused = False
         self._fresh = False
         self._next_time = time.monotonic()
         self._unwritable = False
 
-    @property
-    def content(self) -> bytes | None:
-        """What was kept, for TensorRT-RTX; None where there is nothing."""
-        return None if self._found is None else self._found.content
+    def take(self) -> bytes | None:
+        """What was kept, for TensorRT-RTX, and from now on for nobody else; None where there is nothing."""
+        found, self._found = self._found, None
+        return None if found is None else found.content
 
     def refuse(self) -> None:
         """TensorRT-RTX does not take what was kept, as after an update of the driver."""
-        _say_unused(self.path, "TensorRT-RTX does not take its kernels, as of another driver")
+        why = "TensorRT-RTX does not take its kernels, as of another driver"
+        logging.getLogger(__name__).warning("%s: %s; %s", self.path, why, INSTEAD)
         self._shapes.clear()
+        self._refused = True
 
     def has(self, shape: BatchShape) -> bool:
         """Whether a shape is compiled."""
@@ -145,14 +152,19 @@ class Kernels:
     def keep(self, content: Callable[[], bytes], *, now: bool) -> None:
         """Write what was compiled since the last time, if anything was; what cannot be written is told once, and is no error.
 
+        What another process has written meanwhile stays if it is for more shapes.
+
         Args:
             content: gives what TensorRT-RTX has compiled.
             now: also if it was written a moment ago.
         """
         if not self._fresh or self._unwritable or (not now and time.monotonic() < self._next_time):
             return
+        there = None if self._refused else _found_in(self.path, self._origin)
         try:
-            write(self.path, self._origin, content(), self._shapes)
+            if not isinstance(there, Compiled) or len(there.shapes) <= len(self._shapes):
+                write(self.path, self._origin, content(), self._shapes)
+                self._refused = False
         except (OSError, DeviceError) as error:
             self._unwritable = True
             said = f"{self.path}: what was compiled cannot be kept ({error}); the next run compiles it again"
@@ -168,7 +180,3 @@ def _parts(content: bytes) -> tuple[dict[str, Any], bytes]:
         raise ValueError("its checksum is wrong")
     header, _, kernels = rest.partition(b"\n")
     return json.loads(header), kernels
-
-
-def _say_unused(path: Path, why: str) -> None:
-    logging.getLogger(__name__).warning("%s: %s; %s", path, why, INSTEAD)

@@ -54,12 +54,13 @@ def open_plan(path: Path, *, device: str) -> PlanSession:
         kernels = (
             Kernels(beside(path, gpu), Origin.of(backend, str(trt.__version__), gpu)) if backend.name == "tensorrt-rtx" else None
         )
-        plan = Plan(trt, backend.name, path.read_bytes(), None if kernels is None else kernels.content)
+        compiled = None if kernels is None else kernels.take()
+        plan = Plan(trt, backend.name, path.read_bytes(), compiled)
     except DeviceError as error:
         raise EngineError(
             "plan-not-loaded", f"{path}: does not load on cuda:{index}, {gpu.name} ({error}); {rebuild(path, backend.name)}"
         ) from error
-    if kernels is not None and kernels.content is not None and not plan.took_compiled:
+    if kernels is not None and compiled is not None and not plan.took_compiled:
         kernels.refuse()
     return PlanSession(path, manifest, plan, on, name=f"cuda:{index}", kernels=kernels)
 

@@ -199,6 +199,25 @@ def test_a_run_writes_as_it_goes_on(machine: Any, monkeypatch: pytest.MonkeyPatc
         assert kept(machine).stat().st_size > size
 
 
+def test_of_two_that_compile_at_once_the_one_with_more_is_kept(machine: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with open_session(machine.plan) as few, open_session(machine.plan) as many:
+        few.run(random_batch(1, 2))
+        for atoms in (3, 4, 5):
+            many.run(random_batch(2, atoms))
+        many.close()
+        assert len(_shapes_kept(machine)) == 3
+    assert len(_shapes_kept(machine)) == 3
+    run(machine, (1, 2))
+    assert len(_shapes_kept(machine)) == 4
+    assert not caplog.records
+
+
+def _shapes_kept(machine: Any) -> frozenset[BatchShape]:
+    found = read(kept(machine), Origin(*origin_of(machine)))
+    assert found is not None
+    return found.shapes
+
+
 def test_a_session_says_what_it_compiles_while_it_does(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str | None] = []
     with open_session(machine.plan) as session:
