@@ -7,6 +7,7 @@ import inspect
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,29 @@ import onnxruntime
 import pytest
 
 from bandrt import Prediction, load
+from bandrt.batch import pad
 from bandrt.cli import run
+from bandrt.contract import INPUT_NAMES
 from bandrt.engine import open_session
 from bandrt.engine.cuda_driver import Driver, Gpu, NoDriver
 from bandrt.engine.onnx.gpu import OnnxPlan
 from bandrt.engine.plan.session import PlanSession
 from bandrt.engine.session import Inputs, OutOfMemoryError, parse_device
 from bandrt.errors import BandrtError, EngineError, UsageError
+from bandrt.features import featurize
+from bandrt.manifest import METADATA_KEY, BandRule, Manifest
+from bandrt_export.eigensolver.assembly import with_solver
 from tests.support.eight_threads import wrong_answers
+from tests.support.given_hamiltonians import manifest_of, network_of_the_contract
 from tests.support.random_batches import MIXED, random_batch
 from tests.support.simulated_gpu import ORDERS
 from tests.support.simulated_onnxruntime import RTX, Binding, SimulatedOnnxRuntime, simulate
+from tests.support.small_hamiltonians import GALLIUM_ARSENIDE, SALT, SILICON
 
 DEVICES = ("cuda", "tensorrt", "nv-tensorrt-rtx")
 COMPILING = DEVICES[1:]
+SOLVED_TOLERANCE_EV = 1e-3
+"""Rounding of eigenvalues of some 100 eV in single precision."""
 TOLERANCE_EV = 1e-6
 """Rounding of sums over padding, single precision, energies of a few eV."""
 
@@ -276,6 +286,45 @@ def test_devices_are_spelled_like_cuda() -> None:
     for wrong in ("tensorrt:", "tensorrt-rtx", "nv-tensorrt-rtx:x", "Tensorrt", "tensorrt:-1", "tensorrt:²"):
         with pytest.raises(UsageError, match="use cpu, cuda or cuda:N"):
             parse_device(wrong)
+
+
+@pytest.fixture
+def solved(tmp_path: Path) -> tuple[Path, Manifest]:
+    """An engine with its solver in the graph."""
+    manifest = replace(manifest_of(32, BandRule(n_bands=2, n_valence=1)), inputs=INPUT_NAMES)
+    proto = with_solver(network_of_the_contract(), manifest)
+    entry = proto.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, manifest.to_json()
+    path = tmp_path / "solved.onnx"
+    path.write_bytes(proto.SerializeToString())
+    return path, manifest
+
+
+def test_an_engine_with_loops_runs_on_cuda_without_graphs_in_one_session(
+    runtime: SimulatedOnnxRuntime, solved: tuple[Path, Manifest], caplog: pytest.LogCaptureFixture
+) -> None:
+    path, manifest = solved
+    features = [featurize(crystal, manifest.recipe) for crystal in (SILICON, SALT, GALLIUM_ARSENIDE)]
+    batches = [pad(features[:2]), pad(features[2:])]
+    with open_session(path, threads=1) as session:
+        wanted = [session.run(batch)["band_energies"] for batch in batches]
+    with open_session(path, device="cuda") as session:
+        found = list(session.run_many(batches))
+    for one, other in zip(found, wanted, strict=True):
+        assert not isinstance(one, OutOfMemoryError)
+        np.testing.assert_allclose(one["band_energies"], other, atol=SOLVED_TOLERANCE_EV, rtol=0)
+    [opened] = runtime.opened
+    assert (opened.fixed, opened.on_gpu_alone, opened.options["enable_cuda_graph"]) == ({}, False, "0")
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("device", COMPILING)
+def test_an_engine_with_loops_is_compiled_for_no_range_of_shapes(
+    runtime: SimulatedOnnxRuntime, solved: tuple[Path, Manifest], device: str
+) -> None:
+    with pytest.raises(EngineError, match=r"has its solver in the graph.*; use cuda, or build a plan") as caught:
+        open_session(solved[0], device=device)
+    assert caught.value.code == "device-unavailable"
 
 
 @pytest.mark.parametrize("device", DEVICES)
