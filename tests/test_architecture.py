@@ -93,6 +93,7 @@ CORE_PACKAGES = {"numpy", "click", "gemmi", "moyopy", "tqdm"}
 """What `pip install bandrt` brings; anything may import these."""
 LAZY_PACKAGES = {
     "onnxruntime": {"bandrt.engine.onnx.library"},
+    "onnxruntime_ep_nv_tensorrt_rtx": {"bandrt.engine.onnx.library"},
     "cuda": {"bandrt.engine.plan.cuda_device"},
     "matplotlib": {"bandrt.bands.figures", "bandrt.spectra.zone"},
     "pymatgen": {"bandrt.computed.vasprun", "bandrt.bands.pymatgen", "bandrt.spectra.pymatgen"},

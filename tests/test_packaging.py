@@ -71,7 +71,7 @@ def test_the_runtime_extras_never_bring_torch_or_pymatgen() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     runtime = project["dependencies"] + [
         r
-        for e in ("cpu", "cuda", "tensorrt", "tensorrt-rtx", "plot", "report", "hdf5", "parquet")
+        for e in ("cpu", "cuda", "nv-tensorrt-rtx", "tensorrt", "tensorrt-rtx", "plot", "report", "hdf5", "parquet")
         for r in project["optional-dependencies"][e]
     ]
     assert not [r for r in runtime if r.startswith(("torch", "pymatgen", "scipy", "pandas", "lightning"))]

@@ -27,7 +27,7 @@ YAML_FILES = [
 PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / ".github" / "pull_request_template.md", *FORMS]
 TOP = r"(?:runtime|train|export|tests|tools|benchmarks|docs|examples|\.ci|\.github)/"
 EXTRAS = {
-    *("cpu", "cuda", "tensorrt", "tensorrt-rtx", "pymatgen", "ase", "plot", "hdf5", "parquet", "ray", "report"),
+    *("cpu", "cuda", "nv-tensorrt-rtx", "tensorrt", "tensorrt-rtx", "pymatgen", "ase", "plot", "hdf5", "parquet", "ray", "report"),
     *("train", "tensorboard", "mp", "export", "dev", "docs"),
 }
 """Names that users rely on."""

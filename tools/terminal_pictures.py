@@ -50,6 +50,7 @@ PICTURES: dict[str, Sequence[str]] = {
         "bandrt verify fast --against fast examples/crystals/*.vasp",
     ),
     "doctor": ("bandrt doctor",),
+    "warm-up": ("bandrt warm-up fast", "bandrt warm-up --help | head -n 12"),
 }
 """Pages show these: names of pictures, and the commands that are run for each."""
 

@@ -16,7 +16,7 @@ from bandrt.batch import is_centred, pad
 from bandrt.contract import BAND_ENERGIES, UNCERTAINTY
 from bandrt.crystal import Crystal
 from bandrt.engine.hamiltonian import HamiltonianSession
-from bandrt.engine.onnx.session import OnnxSession
+from bandrt.engine.onnx.open import open_onnx
 from bandrt.engine.session import Session
 from bandrt.features import Features, featurize_crystal
 from bandrt.manifest import BandRule, ParityReport, Precision
@@ -75,9 +75,9 @@ def open_exact(path: Path, *, device: str = "cpu") -> Session:
     """Open an ONNX engine as a check of it wants it: batches are run as they are given, and every k-point is computed.
 
     Raises:
-        BandrtError: as `OnnxSession`.
+        BandrtError: as `open_onnx`.
     """
-    session = OnnxSession(path, device=device, whole_batches=True)
+    session = open_onnx(path, device=device, whole_batches=True)
     return HamiltonianSession(session, exact=True) if session.manifest.solver == "lapack" else session
 
 

@@ -529,9 +529,14 @@ CODES: Mapping[str, ErrorCode] = by_code(
         " the place of a GPU by itself.",
     ),
     ErrorCode(
+        "warm-up-needs-crystals",
+        "Which shapes batches of this engine have depends on neighbours and meshes of the crystals, not on atoms alone.",
+        "Name crystals such as those that will be predicted: bandrt warm-up ENGINE PATH...",
+    ),
+    ErrorCode(
         "unknown-device",
         "The name of a device is not one that there is.",
-        "Write cpu, cuda or cuda:N, with the number of the GPU for N.",
+        "Write cpu, cuda or cuda:N, with the number of the GPU for N; for ONNX engines also tensorrt:N or nv-tensorrt-rtx:N.",
     ),
     ErrorCode(
         "missing-package",

@@ -48,7 +48,7 @@ class Predictor:
         Args:
             engine: as `bandrt.load` takes it; a file has to be there on every node.
             device: ``auto`` takes the GPU that Ray gave the actor (``num_gpus``), and where it gave none what `bandrt.load` takes;
-                else ``cpu``, ``cuda`` or ``cuda:N``.
+                else a device as there.
             threads: CPU threads; None takes the cores that Ray gave the actor (``num_cpus``), at least one.
             hand_over: as `bandrt.load` takes it.
             id_column: the column of the input that becomes ``id``.

@@ -28,11 +28,48 @@ class Diagnostics(IntFlag):
     CUDA_ERROR = 64
 
 
+class SimulatedCache:
+    """An ``IRuntimeCache``: shapes that are compiled, by their profile and axes."""
+
+    begins = b"cache of sm89\n"
+    """What it is checked by, as the real one is by driver and GPU."""
+
+    def __init__(self) -> None:
+        self.shapes: set[str] = set()
+
+    def serialize(self) -> memoryview:
+        return memoryview(self.begins + "\n".join(sorted(self.shapes)).encode())
+
+    def deserialize(self, blob: bytes) -> bool:
+        if not blob.startswith(self.begins):
+            return False
+        self.shapes |= set(filter(None, blob[len(self.begins) :].decode().split("\n")))
+        return True
+
+
+class SimulatedConfig:
+    """An ``IRuntimeConfig``."""
+
+    dynamic_shapes_kernel_specialization_strategy: Any = None
+    cache: SimulatedCache | None = None
+
+    def set_execution_context_allocation_strategy(self, strategy: Any) -> None:
+        pass
+
+    def create_runtime_cache(self) -> SimulatedCache:
+        return SimulatedCache()
+
+    def set_runtime_cache(self, cache: SimulatedCache) -> bool:
+        self.cache = cache
+        return True
+
+
 class SimulatedContext:
     """An ``IExecutionContext``: a shape, addresses, and runs."""
 
-    def __init__(self, engine: SimulatedEngine) -> None:
+    def __init__(self, engine: SimulatedEngine, cache: SimulatedCache | None = None) -> None:
         self._engine = engine
+        self._cache = cache
         self._profile: int | None = None
         self._axes: dict[str, tuple[int, ...]] = {}
         self._addresses: dict[str, int] = {}
@@ -96,12 +133,19 @@ class SimulatedContext:
         if self._engine.most_atoms is not None and crystals * atoms > self._engine.most_atoms:
             self._engine.complain("Error Code 2: OutOfMemory (no further information)")
             return False
+        self._compile()
         self._runs += 1
         assert set(self._addresses) == {*self._engine.inputs, *self._engine.outputs}
         addresses, scratch = dict(self._addresses), self._scratch
         itself = weakref.proxy(self)  # a graph does not keep its context, and must not outlive it
         stream.put(lambda: itself._compute(addresses, scratch))
         return True
+
+    def _compile(self) -> None:
+        shape = f"{self._profile} {sorted(self._axes.items())}"
+        if self._cache is not None and shape not in self._cache.shapes:
+            self._cache.shapes.add(shape)
+            self._engine.compiled.append(self._axes["atomic_numbers"])
 
     def _compute(self, addresses: Mapping[str, int], scratch: int) -> None:
         device = self._engine.device
@@ -137,6 +181,7 @@ class SimulatedEngine:
         self.device: SimulatedDevice = trt.device
         self.profile: Profile = trt.profile
         self.complain = complain
+        self.compiled: list[tuple[int, ...]] = trt.compiled
         self.model = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         types = {"tensor(int32)": np.int32, "tensor(float)": np.float32, "tensor(bool)": np.bool_}
         self.inputs = {one.name: types[one.type] for one in self.model.get_inputs()}
@@ -159,15 +204,11 @@ class SimulatedEngine:
         kinds = {np.int32: self._trt.DataType.INT32, np.float32: self._trt.DataType.FLOAT, np.bool_: self._trt.DataType.BOOL}
         return kinds[self.inputs[name]] if name in self.inputs else self._trt.DataType.FLOAT
 
-    def create_runtime_config(self) -> Any:
-        return SimpleNamespace(
-            set_execution_context_allocation_strategy=lambda strategy: None,
-            create_runtime_cache=lambda: "cache",
-            set_runtime_cache=lambda cache: True,
-        )
+    def create_runtime_config(self) -> SimulatedConfig:
+        return SimulatedConfig()
 
     def create_execution_context(self, how: Any) -> SimulatedContext:
-        return SimulatedContext(self)
+        return SimulatedContext(self, how.cache if isinstance(how, SimulatedConfig) else None)
 
 
 def simulated_tensorrt(device: SimulatedDevice, profile: Profile, *, version: str, valid: bool = True) -> SimpleNamespace:
@@ -193,6 +234,7 @@ def simulated_tensorrt(device: SimulatedDevice, profile: Profile, *, version: st
         __version__=version,
         device=device,
         profile=profile,
+        compiled=[],
         Runtime=Runtime,
         ILogger=ILogger,
         EngineValidity=SimpleNamespace(INVALID="INVALID"),

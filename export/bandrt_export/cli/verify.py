@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     "--against", required=True, metavar="CKPT|MODEL", type=CHECKPOINT,
     help="The checkpoint MODEL was made from (shipped: that of the shipped engine), or another engine, which runs on the CPU.",
 )  # fmt: skip
-@options.device("Where MODEL runs: cpu, cuda or cuda:N; by default the CPU, for a plan the first GPU.")
+@options.device(f"Where MODEL runs: {options.DEVICES}; by default the CPU, for a plan the first GPU.")
 @click.option(
     "--limit-ev", type=options.Number(min=0.0, min_open=True), default=None, show_default="1e-4, released variant 1e-3",
     help="Largest energy difference, in eV; fp16 is judged by the mean (5 meV) and by the gaps (20 meV).",

@@ -46,6 +46,7 @@ COMMANDS = {
     "convert": CommandEntry("bandrt.cli.convert:command", "Write results as pymatgen documents, HDF5 or Parquet."),
     "merge": CommandEntry("bandrt.cli.merge:command", "Put the results of several runs together."),
     "inspect": CommandEntry("bandrt.cli.inspect:command", "Say what a model is and how it was verified."),
+    "warm-up": CommandEntry("bandrt.cli.warm_up:command", "Compile ahead what an engine would compile during a run."),
     "bench": CommandEntry("bandrt.cli.bench:command", "Measure how fast engines are, side by side.", "train"),
     "doctor": CommandEntry("bandrt.cli.doctor:command", "Say what can be done on this machine, and what is missing."),
     "export": CommandEntry("bandrt_export.cli.export:command", "Turn a checkpoint into a verified engine.", "export"),

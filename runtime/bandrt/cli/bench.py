@@ -20,6 +20,7 @@ from bandrt import __version__
 from bandrt.cli import EXIT_SOME_FAILED, options
 from bandrt.engine import DEFAULT_ENGINE
 from bandrt.engine.cuda_driver import Driver, find_driver, gpu_record
+from bandrt.engine.session import cuda_device
 from bandrt.machine import bench
 from bandrt.machine.doctor import installed_packages
 from bandrt.machine.versions import processor
@@ -67,7 +68,7 @@ class BatchSizes(click.ParamType[tuple[int, ...]]):
     type=BatchSizes(),
     help="Crystals in a batch, several sizes between commas.",
 )
-@options.device("cpu, cuda or cuda:N; what suits the engine by default.")
+@options.device(f"{options.DEVICES}; what suits the engine by default.")
 @options.threads()
 @click.option("--seconds", default=1.0, show_default=True, type=options.Number(0, 3600), help="To time each batch for.")
 @click.option(
@@ -116,7 +117,7 @@ def command(
         yardstick = None
         if checkpoint is not None:
             training = importlib.import_module("bandrt_train.evaluation.contenders")
-            on = next(iter(opened.values())).session.device
+            on = cuda_device(next(iter(opened.values())).session.device)
             references, yardstick = training.reference_contenders(
                 checkpoint, device=on, threads=threads, compiled=compiled, clock=CLOCKS[clock]
             )

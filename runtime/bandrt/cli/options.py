@@ -71,6 +71,8 @@ PATH = NamedPath()
 """A file or folder."""
 ENGINE = ShippedPath(NAMED_ENGINES)
 """A model file, or the name of one that comes with bandrt, that without inference too."""
+DEVICES = "cpu, cuda or cuda:N, or, for ONNX engines, tensorrt:N or nv-tensorrt-rtx:N"
+"""What a help text says of ``--device``."""
 SEED = click.IntRange(0, 2**32 - 1)
 """What every generator of random numbers takes."""
 Command = TypeVar("Command", bound=Callable[..., Any])

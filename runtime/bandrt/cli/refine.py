@@ -29,7 +29,7 @@ TOP = 2000
 @click.option("--engine", default=DEFAULT_ENGINE, type=options.ENGINE, help="What predicts them again; accurate by default.")
 @click.option("--resume", is_flag=True, help="Go on with an earlier run in the folder.")
 @options.overwrite("Delete an earlier run in the folder and start again.")
-@options.device("cpu, cuda or cuda:N; by default the CPU, for a plan the first GPU.")
+@options.device(f"{options.DEVICES}; by default the CPU, for a plan the first GPU.")
 @options.threads()
 @options.workers("Processes that read and featurise; what keeps the device fed by default, 0 for none but this.", least=0)
 @options.quiet()

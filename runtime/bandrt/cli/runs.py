@@ -19,7 +19,8 @@ def show_run(progress: Progress, report: RunReport) -> None:
     """Show how far a run is."""
     done = report.skipped + report.predicted + report.failed + report.elsewhere
     skipped = f", {report.skipped} by earlier runs" if report.skipped else ""
-    rate = f"{report.failed} failed{skipped}, {report.rate:.1f} crystals/s"
+    compiling = f", compiling for {report.compiling}" if report.compiling else ""
+    rate = f"{report.failed} failed{skipped}, {report.rate:.1f} crystals/s{compiling}"
     progress.show(done, report.expected, rate, before=report.skipped + report.elsewhere)
 
 

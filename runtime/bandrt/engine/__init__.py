@@ -1,6 +1,7 @@
 """Inference sessions: one interface (`session`), opened by `open_session`.
 
-- `onnx`: `session` runs ONNX files, on a GPU through `binding`; `file` reads their manifest without ONNX Runtime.
+- `onnx`: `session` runs ONNX files on the CPU, `gpu` on a GPU, by one of `providers`, under the session of plans; `file` reads
+  their manifest without ONNX Runtime.
 - `hamiltonian` makes bands of what an ONNX file gives that ends at a Hamiltonian.
 - `plan`: `open` checks and opens plans, `session` runs them, `lane` is the way of one batch over the GPU, `shapes` and `pool` say
   what it is padded to and where it lies. All of that stands on `device`, a protocol; behind it are `cuda_device`, the only module
@@ -84,7 +85,8 @@ def open_session(
 
     Args:
         path: ``*.onnx`` or ``*.plan``, or a ``*.manifest`` without a model.
-        device: ``cpu``, ``cuda`` or ``cuda:N``; None takes `default_device`. It is used or refused, never replaced.
+        device: ``cpu``, ``cuda`` or ``cuda:N``, for ONNX files also ``tensorrt:N`` and ``nv-tensorrt-rtx:N``; None takes
+            `default_device`. It is used or refused, never replaced.
         threads: CPU threads of one run; None takes every core this process may use.
         exact: compute every k-point, as a check of the model wants it, where large crystals are interpolated otherwise.
         bands: how many are given, around the Fermi level; None takes as many as the manifest says.
@@ -105,9 +107,9 @@ def open_session(
 
         session = NullSession(path, device=device)
     else:
-        from bandrt.engine.onnx.session import OnnxSession
+        from bandrt.engine.onnx.open import open_onnx
 
-        session = OnnxSession(path, device=device, threads=threads)
+        session = open_onnx(path, device=device, threads=threads)
     try:
         rule = chosen_bands(session.manifest, bands, path=path)
     except BandrtError:

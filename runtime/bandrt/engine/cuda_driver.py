@@ -79,10 +79,10 @@ def gpu_record(device: str) -> dict[str, str | float | None] | None:
     """What results say of the GPU that they are from: its name, target, MIG profile, memory, and its driver; None for the CPU.
 
     Args:
-        device: of an open session, ``cpu`` or ``cuda:N``.
+        device: of an open session, ``cpu``, or what runs it on a GPU and the number of that: ``cuda:N``.
     """
     kind, _, index = device.partition(":")
-    driver = find_driver() if kind == "cuda" else None
+    driver = find_driver() if kind != "cpu" else None
     if not isinstance(driver, Driver):
         return None
     return dataclasses.asdict(driver.gpus[int(index)]) | {"driver": driver.release, "cuda": driver.cuda}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self, get_args, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -31,7 +31,7 @@ class OutOfMemoryError(EngineError):
         """The error of a batch for which a device has no memory.
 
         Args:
-            device: ``cpu`` or ``cuda:N``.
+            device: ``cpu``, or a GPU by what runs it there.
             crystals: in the batch.
             atoms: of the largest crystal.
             reason: what the device says.
@@ -61,7 +61,7 @@ class Session(Protocol):
 
     @property
     def device(self) -> str:
-        """Where it runs: ``cpu`` or ``cuda:N``."""
+        """Where it runs: ``cpu``, ``cuda:N``, or another of `DeviceKind` with a number."""
 
     def run(self, inputs: Inputs) -> Outputs:
         """Evaluate one padded batch.
@@ -96,6 +96,14 @@ class Session(Protocol):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None: ...
 
 
+@runtime_checkable
+class Compiling(Protocol):
+    """A session that compiles something now and then, which takes seconds."""
+
+    compiling: str | None
+    """For what, while it does, for people: ``64 crystals of 16 atoms``."""
+
+
 def run_in_turn(run: Callable[[Inputs], Outputs], batches: Iterable[Inputs]) -> Iterator[Outputs | OutOfMemoryError]:
     """`Session.run_many` for a backend that does one thing at a time."""
     for inputs in batches:
@@ -105,13 +113,27 @@ def run_in_turn(run: Callable[[Inputs], Outputs], batches: Iterable[Inputs]) -> 
             yield error
 
 
-def parse_device(device: str) -> tuple[str, int]:
-    """Split ``cpu``, ``cuda`` or ``cuda:N`` into kind and index.
+DeviceKind = Literal["cpu", "cuda", "tensorrt", "nv-tensorrt-rtx"]
+"""Where an engine may run: the last two are ONNX files on a GPU by TensorRT and TensorRT-RTX inside ONNX Runtime."""
+
+
+def parse_device(device: str) -> tuple[DeviceKind, int]:
+    """Split ``cpu``, ``cuda`` or ``cuda:N``, and the others of `DeviceKind` like this one, into kind and index.
 
     Raises:
         UsageError: ``unknown-device``.
     """
-    kind, _, index = device.partition(":")
-    if (kind == "cpu" and not index) or (kind == "cuda" and (not index or index.isdecimal()) and device != "cuda:"):
-        return kind, int(index or 0)
-    raise UsageError("unknown-device", f"device {quoted(device)} is not known; use cpu, cuda or cuda:N")
+    kind, colon, index = device.partition(":")
+    for known in get_args(DeviceKind):
+        if kind == known and (not colon or (known != "cpu" and index.isascii() and index.isdecimal())):
+            return known, int(index or 0)
+    raise UsageError(
+        "unknown-device",
+        f"device {quoted(device)} is not known; use cpu, cuda or cuda:N, or, for ONNX engines, tensorrt:N or nv-tensorrt-rtx:N",
+    )
+
+
+def cuda_device(device: str) -> str:
+    """``cuda:N`` of a device that is a GPU, whatever runs an engine there; ``cpu`` of the CPU."""
+    kind, index = parse_device(device)
+    return kind if kind == "cpu" else f"cuda:{index}"

@@ -12,6 +12,7 @@ from bandrt import __version__
 from bandrt.engine.cuda_driver import Driver, NoDriver
 from bandrt.engine.cuda_wheels import cuda_of, too_old
 from bandrt.engine.onnx.library import load_onnxruntime
+from bandrt.engine.onnx.providers import PROVIDERS
 from bandrt.engine.plan.file import RTX_TARGETS, WITHOUT_RTX
 from bandrt.engine.plan.tensorrt import PIP_NAMES, PlanBackend
 from bandrt.machine.versions import package_versions
@@ -22,6 +23,7 @@ PACKAGES = (
     "moyopy",
     "onnxruntime",
     "onnxruntime-gpu",
+    "onnxruntime-ep-nv-tensorrt-rtx-cu13",
     "cuda-core",
     "cuda-bindings",
     "tensorrt",
@@ -45,9 +47,11 @@ PACKAGES = (
 """What is looked for, the core first, by the names that pip knows."""
 TRAIN = ("torch", "torch_geometric", "lightning", "pymatgen")
 EXPORT = (*TRAIN, "onnx", "onnxscript", "onnxruntime")
-CUDA_PACKAGES = ("onnxruntime-gpu", "tensorrt", "tensorrt-rtx-cu13", "cuda-bindings")
+CUDA_PACKAGES = ("onnxruntime-gpu", "onnxruntime-ep-nv-tensorrt-rtx-cu13", "tensorrt", "tensorrt-rtx-cu13", "cuda-bindings")
 """Those that are built for one CUDA."""
-CUDA_PROVIDER = "CUDAExecutionProvider"
+CUDA_PROVIDER, TENSORRT_PROVIDER = PROVIDERS["cuda"].name, PROVIDERS["tensorrt"].name
+PROVIDED_TENSORRT = 10
+"""The TensorRT that onnxruntime-gpu, up to 1.31 at least, is built for."""
 PLAN_NAMES: dict[PlanBackend, str] = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
 
 
@@ -90,6 +94,8 @@ def examine(
     abilities = (
         _onnx_on_cpu(packages, providers),
         _onnx_on_gpu(driver, packages, providers, wheels),
+        _onnx_by_tensorrt(driver, packages, providers, wheels),
+        _onnx_by_tensorrt_rtx(driver, packages, wheels),
         _plans_on_gpu("tensorrt", driver, packages, wheels),
         _plans_on_gpu("tensorrt-rtx", driver, packages, wheels),
         _by_packages("build TensorRT-RTX plans", ("tensorrt-rtx-cu13", "onnx"), "export,tensorrt-rtx", packages),
@@ -151,9 +157,47 @@ def _onnx_on_gpu(
     if CUDA_PROVIDER not in providers:
         replaced = "pip uninstall onnxruntime, then " if packages["onnxruntime"] else ""
         return Ability(name, False, "needs onnxruntime-gpu", replaced + _install("cuda"))
-    if reason := _too_old(driver, ("onnxruntime-gpu",), wheels):
+    if reason := _too_old(driver, PROVIDERS["cuda"].packages, wheels):
         return Ability(name, False, reason)
+    if not (by := _by_packages(name, ("cuda-core", "cuda-bindings"), "cuda", packages)).available:
+        return by
     return Ability(name, True, ", ".join(f"{gpu.name}, --device cuda:{index}" for index, gpu in enumerate(driver.gpus)))
+
+
+def _onnx_by_tensorrt(
+    driver: Driver | NoDriver, packages: Mapping[str, str | None], providers: Sequence[str], wheels: Mapping[str, int | None]
+) -> Ability:
+    name = "run ONNX engines by TensorRT"
+    if not (cuda := _onnx_on_gpu(driver, packages, providers, wheels)).available:
+        return Ability(name, False, cuda.detail, cuda.remedy)
+    if TENSORRT_PROVIDER not in providers:
+        return Ability(name, False, "this build of onnxruntime-gpu does not have it")
+    found = packages["tensorrt"]
+    if found is None or found.partition(".")[0] != str(PROVIDED_TENSORRT):
+        has = f", and {found} is installed" if found else ""
+        return Ability(name, False, f"needs TensorRT {PROVIDED_TENSORRT}{has}", f"pip install 'tensorrt<{PROVIDED_TENSORRT + 1}'")
+    return Ability(name, True, f"tensorrt {found}, --device tensorrt:N")
+
+
+def _onnx_by_tensorrt_rtx(
+    driver: Driver | NoDriver, packages: Mapping[str, str | None], wheels: Mapping[str, int | None]
+) -> Ability:
+    name, needed = "run ONNX engines by TensorRT-RTX", (*PROVIDERS["nv-tensorrt-rtx"].packages, "cuda-core")
+    if isinstance(driver, NoDriver):
+        return Ability(name, False, driver.reason)
+    if (untargeted := _no_target(driver)) is not None:
+        return Ability(name, False, f"{untargeted}; use --device cuda:N")
+    if reason := _too_old(driver, needed, wheels):
+        return Ability(name, False, reason)
+    by = _by_packages(name, needed, "nv-tensorrt-rtx", packages)
+    return Ability(name, True, f"{by.detail}, --device nv-tensorrt-rtx:N") if by.available else by
+
+
+def _no_target(driver: Driver) -> str | None:
+    """Why TensorRT-RTX runs on none of the GPUs; None where it does on one."""
+    if any(gpu.target in RTX_TARGETS for gpu in driver.gpus):
+        return None
+    return f"TensorRT-RTX has no target for {', '.join(dict.fromkeys(gpu.target for gpu in driver.gpus))}"
 
 
 def _plans_on_gpu(
@@ -162,9 +206,8 @@ def _plans_on_gpu(
     name = f"run {PLAN_NAMES[backend]} plans"
     if isinstance(driver, NoDriver):
         return Ability(name, False, driver.reason)
-    if backend == "tensorrt-rtx" and not any(gpu.target in RTX_TARGETS for gpu in driver.gpus):
-        targets = ", ".join(dict.fromkeys(gpu.target for gpu in driver.gpus))
-        return Ability(name, False, f"TensorRT-RTX has no target for {targets}; {WITHOUT_RTX}")
+    if backend == "tensorrt-rtx" and (untargeted := _no_target(driver)) is not None:
+        return Ability(name, False, f"{untargeted}; {WITHOUT_RTX}")
     needed = (PIP_NAMES[backend], "cuda-core", "cuda-bindings")
     if reason := _too_old(driver, needed, wheels):
         return Ability(name, False, reason)

@@ -44,7 +44,10 @@ from bandrt.sources.tables import STRUCTURE_COLUMN
 
 MERGE = "merge"
 """What ``run.json`` says of the runs that a folder was merged from."""
-_RECORDED_PACKAGES = ("numpy", "gemmi", "moyopy", "onnxruntime", "onnxruntime-gpu", "cuda-core", "tensorrt", "tensorrt-rtx-cu13")
+_RECORDED_PACKAGES = (
+    *("numpy", "gemmi", "moyopy", "onnxruntime", "onnxruntime-gpu", "onnxruntime-ep-nv-tensorrt-rtx-cu13"),
+    *("cuda-core", "tensorrt", "tensorrt-rtx-cu13"),
+)
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,8 @@ class InferOptions:
 
     Attributes:
         engine: the model file.
-        device: ``cpu``, ``cuda`` or ``cuda:N``; None takes the CPU for an ONNX file, for a plan a GPU: the first,
-            which is said where there are several.
+        device: ``cpu``, ``cuda`` or ``cuda:N``, for ONNX files also ``tensorrt:N`` and ``nv-tensorrt-rtx:N``; None takes the CPU
+            for an ONNX file, for a plan a GPU: the first, which is said where there are several.
         threads: CPU threads of the engine; None takes every core.
         bands: how many are predicted, around the Fermi level; None takes as many as the engine says: six.
         workers: processes that read and featurise; None takes what keeps the device fed, 0 works in this process, where a crystal

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +21,7 @@ from typing import Literal, NamedTuple
 from bandrt.batch import Batcher
 from bandrt.cores import available_cores
 from bandrt.crystal import Crystal
+from bandrt.engine.session import Compiling
 from bandrt.errors import InputError
 from bandrt.features import CHUNK, Features
 from bandrt.outcomes import outcome_of
@@ -48,6 +49,8 @@ ADVICE = "what was predicted is kept: go on with --resume"
 """What to do when a worker died."""
 BATCHES_IN_FLIGHT = 2
 """Batches that wait for the engine; it may answer the first of two only when it has both."""
+TICK_SECONDS = 1.0
+"""Between two times that progress is told while the engine is waited for."""
 STOP_SECONDS = 1.0
 """Time for the engine to end the batch that it is at, when a run is asked to stop."""
 CORES_PER_WORKER_ON_CPU = 8
@@ -79,6 +82,7 @@ class RunReport:
         failure_codes: failures in the output folder by code.
         warning_codes: predictions in the output folder with a warning, by its code.
         lacking: columns that shall be kept and that no input has had up to now.
+        compiling: what the engine compiles something for at present, such as ``64 crystals of 16 atoms``.
         signal: the number of the signal that interrupted it.
         seconds: by the names in `STAGES`, and wall, the clock on the wall. Read and featurize add up over the workers, engine
             includes padding and transfers, write is the output folder.
@@ -96,6 +100,7 @@ class RunReport:
     failure_codes: Counter[str] = field(default_factory=Counter)
     warning_codes: Counter[str] = field(default_factory=Counter)
     lacking: list[str] = field(default_factory=list)
+    compiling: str | None = None
     signal: int | None = None
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*STAGES, "wall"), 0.0))
 
@@ -272,6 +277,8 @@ class _Run:
         report, store = self._report, self._store
         report.seconds["wall"] = time.perf_counter() - self._started
         report.take_totals(store)
+        session = self._engine.session
+        report.compiling = session.compiling if isinstance(session, Compiling) else None
         self._on_progress(report)
 
     def _submit(self, batch: _Members, runner: EngineThread) -> None:
@@ -294,6 +301,8 @@ class _Run:
 
     def _collect(self, most: int) -> None:
         while len(self._in_flight) > most:
+            while not wait([self._in_flight[0][0]], TICK_SECONDS).done:
+                self.tick()
             self._in_flight[0][0].result()
             with self._stop.shielded():
                 self._keep_next()

@@ -34,7 +34,7 @@ SPELLINGS = {
     "--quiet": ("-q", "--quiet"),
 }
 """Every declaration of an option that several commands have."""
-BATCH_SIZE = {"bandrt infer": ("--batch-size",), "bandrt bench": ("--batch-size", "--batch")}
+BATCH_SIZE = {"bandrt infer": ("--batch-size",), "bandrt warm-up": ("--batch-size",), "bandrt bench": ("--batch-size", "--batch")}
 ONE_IDEA = {
     "device": {"--device"},
     "engine": {"--engine"},

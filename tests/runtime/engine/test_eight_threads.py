@@ -14,12 +14,11 @@ import bandrt.engine.plan.session
 from bandrt import Crystal, load
 from bandrt.engine import open_session
 from bandrt.engine.hamiltonian import HamiltonianSession
-from bandrt.engine.onnx.binding import BoundRunner
 from bandrt.engine.onnx.file import with_checksum
 from bandrt.engine.onnx.session import OnnxSession
 from bandrt.engine.plan.session import PlanSession
 from bandrt.engine.session import Inputs, OutOfMemoryError, Session
-from tests.support.eight_threads import N_CALLS, N_THREADS, wrong_answers
+from tests.support.eight_threads import N_CALLS, wrong_answers
 from tests.support.random_batches import random_batch
 from tests.support.simulated_gpu import ORDERS
 from tests.support.tiny_hamiltonian import N_KPOINTS, tiny_batch, tiny_hamiltonian_model
@@ -45,15 +44,6 @@ def test_an_onnx_session_is_right_under_eight_threads(tiny_engine: Path, right: 
     with open_session(tiny_engine, threads=threads) as session:
         assert isinstance(session, OnnxSession)
         assert wrong_answers(session.run, BATCHES, right, tolerance_ev=TOLERANCE_EV) == 0
-
-
-def test_a_session_with_bound_buffers_is_right_under_eight_threads(tiny_engine: Path, right: list[np.ndarray]) -> None:
-    with OnnxSession(tiny_engine, threads=1) as session:
-        session._bound = BoundRunner(
-            session._session, session.manifest.inputs, session.manifest.outputs, kind="cpu", index=0
-        )  # as on a GPU
-        assert wrong_answers(session.run, BATCHES, right, tolerance_ev=TOLERANCE_EV) == 0
-        assert len(session._bound._free) <= 2 * N_THREADS
 
 
 @pytest.mark.parametrize(("threads", "calls"), [(1, 800), (2, 800), pytest.param(2, N_CALLS, marks=pytest.mark.slow)])

@@ -198,10 +198,10 @@ def test_a_cuda_provider_that_does_not_start_is_never_replaced_by_the_cpu(
     )
     message = refused(EngineError, "device-unavailable", machine.engine, device="cuda:0")
     assert "the CPU does not take its place" in message
-    assert "is missing (Failed to load libcudnn.so.9: no such file): pip install" in message
+    assert "could not start CUDAExecutionProvider on it (Failed to load libcudnn.so.9: no such file), and the CPU" in message
     assert capsys.readouterr().out == ""
     assert "pip install 'onnxruntime-gpu[cuda,cudnn]'" in message
-    assert asked[0][1]["use_tf32"] == "0"
+    assert asked[1][1]["use_tf32"] == "0"  # after the session that tells what the model takes
 
 
 def test_a_batch_that_does_not_fit_is_told_from_one_that_fails(tiny_engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,16 @@ import pytest
 
 from bandrt.cli import run
 from bandrt.engine.cuda_driver import Driver, Gpu, NoDriver
-from bandrt.machine.doctor import CUDA_PACKAGES, CUDA_PROVIDER, PACKAGES, Ability, examine, installed_packages, onnx_providers
+from bandrt.machine.doctor import (
+    CUDA_PACKAGES,
+    CUDA_PROVIDER,
+    PACKAGES,
+    TENSORRT_PROVIDER,
+    Ability,
+    examine,
+    installed_packages,
+    onnx_providers,
+)
 
 NO_DRIVER = NoDriver("this machine has no NVIDIA driver (libcuda.so.1 is not there)")
 DRIVER = Driver(cuda="13.0", gpus=(Gpu("NVIDIA L4", "sm89", 24.0),))
@@ -72,6 +81,28 @@ def test_what_is_complete_has_no_remedy() -> None:
     assert found["build TensorRT plans"].available
     assert found["build TensorRT-RTX plans"].available
     assert found["train models"].available
+
+
+def test_the_other_providers_of_onnx_runtime_are_listed_with_what_they_need() -> None:
+    rtx, trt, both = "run ONNX engines by TensorRT-RTX", "run ONNX engines by TensorRT", (*CUDA, TENSORRT_PROVIDER)
+    complete = tuple(name for name in PACKAGES if name != "onnxruntime")
+    found = abilities(DRIVER, complete, both)
+    assert found[rtx] == Ability(rtx, True, "onnxruntime-ep-nv-tensorrt-rtx-cu13 1.2, --device nv-tensorrt-rtx:N")
+    assert found[trt] == Ability(trt, False, "needs TensorRT 10, and 1.2 is installed", "pip install 'tensorrt<11'")
+    packages = dict.fromkeys(PACKAGES, "1.2") | {"tensorrt": "10.14.1"}
+    diagnosis = examine(DRIVER, packages, both, dict.fromkeys(CUDA_PACKAGES, 13))
+    assert Ability(trt, True, "tensorrt 10.14.1, --device tensorrt:N") in diagnosis.abilities
+    assert abilities(DRIVER, complete, CUDA)[trt].detail == "this build of onnxruntime-gpu does not have it"
+    assert abilities(DRIVER, ("onnxruntime",), CPU)[rtx].remedy == "pip install 'bandrt[nv-tensorrt-rtx]'"
+    assert abilities(TWO, complete, both)[rtx].detail == "TensorRT-RTX has no target for sm90; use --device cuda:N"
+    for driver in (NO_DRIVER, dataclasses.replace(DRIVER, cuda="12.4")):
+        assert not abilities(driver, complete, both)[rtx].available
+        assert not abilities(driver, complete, both)[trt].available
+
+
+def test_onnx_engines_on_a_gpu_need_cuda_core_too() -> None:
+    one = abilities(DRIVER, ("onnxruntime-gpu", "cuda-bindings"), CUDA)["run ONNX engines on a GPU"]
+    assert (one.detail, one.remedy) == ("needs cuda-core", "pip install 'bandrt[cuda]'")
 
 
 def test_plans_run_where_a_gpu_and_their_packages_are() -> None:

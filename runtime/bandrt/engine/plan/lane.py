@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bandrt.engine.plan.device import Device, DeviceBuffer, DeviceError, Event, Graph, HostBuffer, OutOfDeviceMemoryError, Stream
 from bandrt.engine.plan.pool import Pool, Shared
-from bandrt.engine.plan.tensorrt import PlanContext
+from bandrt.engine.plan.runnable import RunnableContext
 from bandrt.engine.session import Inputs, Outputs
 from bandrt.engine.shapes import Layout
 
@@ -53,7 +53,7 @@ class Pools:
 class Lane:
     """The way of one batch at a time."""
 
-    def __init__(self, context: PlanContext, inputs: Layout, outputs: Layout, scratch: DeviceBuffer, pools: Pools) -> None:
+    def __init__(self, context: RunnableContext, inputs: Layout, outputs: Layout, scratch: DeviceBuffer, pools: Pools) -> None:
         """Borrow the buffers.
 
         Args:

@@ -7,6 +7,7 @@ from typing import Any
 
 from bandrt.engine.cuda_driver import Gpu, require_gpu
 from bandrt.engine.cuda_wheels import require_driver
+from bandrt.engine.plan.compiled import Kernels, Origin, beside
 from bandrt.engine.plan.cuda_device import CudaDevice
 from bandrt.engine.plan.device import Device, DeviceError
 from bandrt.engine.plan.file import manifest_of, rebuild, rebuild_for
@@ -36,6 +37,9 @@ def open_plan(path: Path, *, device: str) -> PlanSession:
     kind, index = parse_device(device)
     if kind == "cpu":
         raise EngineError("device-unavailable", f"{path}: a plan runs on an NVIDIA GPU, not on {device}; {INSTEAD}")
+    if kind != "cuda":
+        said = f"{path}: device {device} is for ONNX engines, and this is a plan already; run it with --device cuda:{index}"
+        raise EngineError("device-unavailable", said)
     backend = manifest.backend
     assert backend.name != "onnx"  # `manifest_of` has made sure
     assert backend.name != "null"
@@ -47,12 +51,18 @@ def open_plan(path: Path, *, device: str) -> PlanSession:
     require_version(path, backend, str(trt.__version__))
     try:
         on: Device = CudaDevice(index, extra=backend.name)
-        plan = Plan(trt, backend.name, path.read_bytes())
+        kernels = (
+            Kernels(beside(path, gpu), Origin.of(backend, str(trt.__version__), gpu)) if backend.name == "tensorrt-rtx" else None
+        )
+        compiled = None if kernels is None else kernels.take()
+        plan = Plan(trt, backend.name, path.read_bytes(), compiled)
     except DeviceError as error:
         raise EngineError(
             "plan-not-loaded", f"{path}: does not load on cuda:{index}, {gpu.name} ({error}); {rebuild(path, backend.name)}"
         ) from error
-    return PlanSession(path, manifest, plan, on, name=f"cuda:{index}")
+    if kernels is not None and compiled is not None and not plan.took_compiled:
+        kernels.refuse()
+    return PlanSession(path, manifest, plan, on, name=f"cuda:{index}", kernels=kernels)
 
 
 def require_target(path: Path, backend: Backend, gpu: Gpu, index: int) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+
 from bandrt.contract import DTYPES, require_names
+from bandrt.engine.plan.compiled import Kernels
 from bandrt.engine.plan.device import Device, DeviceError, OutOfDeviceMemoryError
-from bandrt.engine.plan.lane import Flight, Lane, Pools, Streams
-from bandrt.engine.plan.tensorrt import Plan
+from bandrt.engine.plan.lane import RUNS_BEFORE_CAPTURE, Flight, Lane, Pools, Streams
+from bandrt.engine.plan.runnable import Runnable
 from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs
 from bandrt.engine.shapes import (
     BatchShape,
@@ -36,7 +40,7 @@ IN_FLIGHT = 2
 class Program:
     """A plan made ready for one shape: memory to compute in, and a lane for each batch that is on its way at once."""
 
-    def __init__(self, plan: Plan, manifest: Manifest, shape: BatchShape, streams: Streams, pools: Pools) -> None:
+    def __init__(self, plan: Runnable, manifest: Manifest, shape: BatchShape, streams: Streams, pools: Pools) -> None:
         self._plan = plan
         self._manifest = manifest
         self._shape = shape
@@ -80,7 +84,18 @@ class PlanSession:
     the session goes on. Several threads may call it: batches are sent by one of them at a time, and each waits for its own.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, plan: Plan, device: Device, *, name: str, budget: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        manifest: Manifest,
+        plan: Runnable,
+        device: Device,
+        *,
+        name: str,
+        budget: int | None = None,
+        kernels: Kernels | None = None,
+        streams: Streams | None = None,
+    ) -> None:
         """Take a plan that is loaded.
 
         Args:
@@ -88,8 +103,10 @@ class PlanSession:
             manifest: of the plan.
             plan: the loaded plan.
             device: the GPU it is loaded on.
-            name: ``cuda:N``.
+            name: ``cuda:N``, or what else it is called in ``--device``.
             budget: bytes of the device for batches; None: what there is.
+            kernels: where what the plan compiles is kept; None: nowhere.
+            streams: of the device; None: new ones.
 
         Raises:
             EngineError: ``engine-mismatch`` when the plan is not what its manifest says.
@@ -97,12 +114,15 @@ class PlanSession:
         """
         self._path = path
         self._manifest = manifest
-        self._plan: Plan | None = plan
+        self._plan: Runnable | None = plan
         self._device = device
         self._name = name
-        self._streams = Streams.of(device)
+        self._streams = streams or Streams.of(device)
         self._pools = Pools.of(device, budget=budget)
         self._programs: OrderedDict[BatchShape, Program] = OrderedDict()
+        self._kernels = kernels if plan.compiles else None
+        self.compiling: str | None = None
+        """The shape that is being compiled, which takes seconds, for people; None while nothing is."""
         self._lock = RLock()
         """Of programs, pools and lanes; reentrant, since a stream that nobody reads to its end may be collected anywhere."""
         self._compare_with_manifest(plan)
@@ -148,6 +168,32 @@ class PlanSession:
         if failure is not None:
             raise failure
 
+    @property
+    def kernels(self) -> Kernels | None:
+        """What is compiled and kept; None where the plan compiles nothing when it runs."""
+        return self._kernels
+
+    def prepare(self, shape: BatchShape) -> bool:
+        """Make everything ready that batches of a shape need: kernels, and the captured graph.
+
+        Returns:
+            Whether it had to be compiled.
+
+        Raises:
+            EngineError: ``engine-failed``, or ``out-of-memory`` for a shape that does not fit.
+        """
+        is_new = self._kernels is not None and not self._kernels.has(shape)
+        inputs = {name: np.zeros(axes, DTYPES[name]) for name, axes in input_axes(self._manifest, shape).items()}
+        for _ in range(RUNS_BEFORE_CAPTURE + 1):
+            self.run(inputs)
+        return is_new
+
+    def keep_kernels(self) -> None:
+        """Write what was compiled; see `bandrt.engine.plan.compiled`."""
+        with self._lock:
+            self._device.make_current()
+            self._keep(now=True)
+
     def close(self) -> None:
         """Free the model."""
         with self._lock:
@@ -156,6 +202,7 @@ class PlanSession:
                 self._device.synchronize()
             except DeviceError:
                 return  # a device that has failed keeps what it has until the process ends
+            self._keep(now=True)
             for program in self._programs.values():
                 for flight in program.flights:
                     flight.settle()
@@ -180,7 +227,8 @@ class PlanSession:
             while True:
                 try:
                     self._device.make_current()
-                    return self._program(shape).free_lane().start(inputs, crystals, self._streams)
+                    with self._told(shape):
+                        return self._program(shape).free_lane().start(inputs, crystals, self._streams)
                 except OutOfDeviceMemoryError as error:
                     reason = str(error)  # the error itself would keep alive what was begun
                 except DeviceError as error:
@@ -194,13 +242,33 @@ class PlanSession:
             return flight
         try:
             self._device.make_current()
-            flight.wait()  # without the lock: others may send meanwhile
+            if self._plan is None or not self._plan.runs_alone:
+                flight.wait()  # without the lock: others may send meanwhile
             with self._lock:
-                return flight.outputs()
+                outputs = flight.outputs()
+                self._keep(now=False)
+                return outputs
         except OutOfDeviceMemoryError as error:
             return OutOfMemoryError(f"{self._name} ran out of memory ({error})")
         except DeviceError as error:
             raise self._failed(error, "a batch") from error
+
+    @contextmanager
+    def _told(self, shape: BatchShape) -> Iterator[None]:
+        """Say that a shape is compiled, while it is, and remember it."""
+        if self._kernels is None or self._kernels.has(shape):
+            yield
+            return
+        self.compiling = f"{shape.crystals} crystals of {shape.atoms} atoms"
+        try:
+            yield
+            self._kernels.add(shape)
+        finally:
+            self.compiling = None
+
+    def _keep(self, *, now: bool) -> None:
+        if self._kernels is not None and self._plan is not None:
+            self._kernels.keep(self._plan.compiled, now=now)
 
     def _program(self, shape: BatchShape) -> Program:
         if shape not in self._programs:
@@ -239,7 +307,7 @@ class PlanSession:
     def _failed(self, error: DeviceError, what: str) -> EngineError:
         return EngineError("engine-failed", f"{self._path}: {self._name} failed on {what} ({error})")
 
-    def _compare_with_manifest(self, plan: Plan) -> None:
+    def _compare_with_manifest(self, plan: Runnable) -> None:
         manifest, found = self._manifest, plan.tensors()
         require_names(manifest, name=str(self._path))
         expected = {name: (name in manifest.inputs, DTYPES[name]) for name in (*manifest.inputs, *manifest.outputs)}

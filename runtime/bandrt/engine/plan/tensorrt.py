@@ -110,13 +110,14 @@ def invalidity(trt: Any, reasons: int) -> str:
 class Plan:
     """A plan in the memory of the current GPU."""
 
-    def __init__(self, trt: Any, backend: PlanBackend, content: bytes) -> None:
+    def __init__(self, trt: Any, backend: PlanBackend, content: bytes, compiled: bytes | None = None) -> None:
         """Load a plan; a driver must be there, or TensorRT ends Python.
 
         Args:
             trt: the backend's module.
             backend: which it is.
             content: of the ``.plan`` file.
+            compiled: what `compiled` gave of this plan before, for TensorRT-RTX.
 
         Raises:
             DeviceError: it does not load.
@@ -132,7 +133,9 @@ class Plan:
             if validity == trt.EngineValidity.INVALID:
                 raise device_error(f"{backend} {trt.__version__} calls the plan invalid here: {invalidity(trt, reasons)}")
         self._engine = self._given(self._runtime.deserialize_cuda_engine(content), "load the plan")
-        self._config = self._runtime_config() if backend == "tensorrt-rtx" else None
+        self.took_compiled = False
+        """Whether what was compiled before is used."""
+        self._config = self._runtime_config(compiled) if backend == "tensorrt-rtx" else None
 
     @property
     def n_profiles(self) -> int:
@@ -173,13 +176,32 @@ class Plan:
             self._given(context.set_input_shape(name, axes), f"give {name} the shape {axes}")
         return PlanContext(self, context, profile)
 
-    def _runtime_config(self) -> Any:
+    runs_alone = False
+    """We capture in a mode that forbids nothing to other threads."""
+
+    @property
+    def compiles(self) -> bool:
+        """Whether a new shape is compiled when a context is made for it, and what was compiled can be kept."""
+        return self._config is not None
+
+    def compiled(self) -> bytes:
+        """What was compiled up to now, for whoever loads the plan again on such a GPU.
+
+        Raises:
+            DeviceError: TensorRT-RTX does not give it.
+        """
+        return bytes(self._given(self._compiled.serialize(), "give what it compiled"))
+
+    def _runtime_config(self, compiled: bytes | None) -> Any:
         """How TensorRT-RTX compiles its kernels here: for every shape once and at once, since a graph of it is captured."""
         config = self._given(self._engine.create_runtime_config(), "make a runtime configuration")
         config.set_execution_context_allocation_strategy(self._trt.ExecutionContextAllocationStrategy.USER_MANAGED)
         config.dynamic_shapes_kernel_specialization_strategy = self._trt.DynamicShapesKernelSpecializationStrategy.EAGER
-        self._compiled = config.create_runtime_cache()
-        config.set_runtime_cache(self._compiled)
+        self._compiled = self._given(config.create_runtime_cache(), "make a cache of what it compiles")
+        if compiled is not None:
+            self.took_compiled = bool(self._compiled.deserialize(compiled))
+            self._problems.clear()
+        self._given(config.set_runtime_cache(self._compiled), "use a cache of what it compiles")
         return config
 
     def _given(self, result: Any, doing: str) -> Any:

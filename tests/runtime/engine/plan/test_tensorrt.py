@@ -11,9 +11,11 @@ import pytest
 import bandrt.engine.plan.tensorrt
 from bandrt.manifest import Profile
 from tests.support.simulated_gpu import SimulatedDevice
-from tests.support.simulated_tensorrt import SimulatedContext, SimulatedEngine, simulated_tensorrt
+from tests.support.simulated_tensorrt import SimulatedCache, SimulatedConfig, SimulatedContext, SimulatedEngine, simulated_tensorrt
 
-OWN = {"device", "profile", "complain", "model", "inputs", "outputs", "capturable", "capture_fails", "most_atoms"}
+OWN = {"device", "profile", "complain", "model", "inputs", "outputs", "capturable", "capture_fails", "most_atoms"} | {
+    *("compiled", "cache", "shapes", "begins")
+}
 """Names of the simulation itself."""
 
 
@@ -32,10 +34,8 @@ def test_what_is_simulated_exists(rtx: Any) -> None:
     assert public(SimulatedContext) <= set(dir(rtx.IExecutionContext))
     assert public(SimulatedEngine) <= set(dir(rtx.ICudaEngine))
     assert public(trt.Runtime) <= set(dir(rtx.Runtime))
-    assert {"create_runtime_cache", "set_runtime_cache", "set_execution_context_allocation_strategy"} <= set(
-        dir(rtx.IRuntimeConfig)
-    )
-    assert hasattr(rtx.IRuntimeConfig, "dynamic_shapes_kernel_specialization_strategy")
+    assert public(SimulatedConfig) <= set(dir(rtx.IRuntimeConfig))
+    assert public(SimulatedCache) <= set(dir(rtx.IRuntimeCache))
     for name, one in vars(trt).items():
         if name not in OWN:
             assert hasattr(rtx, name)
@@ -46,14 +46,14 @@ def test_what_is_simulated_exists(rtx: Any) -> None:
 def test_every_call_of_the_thin_layer_is_simulated_or_belongs_to_python() -> None:
     trt = simulated_tensorrt(SimulatedDevice(), Profile(), version="")
     simulated = public(SimulatedContext) | public(SimulatedEngine) | public(trt.Runtime) | set(vars(trt)) | OWN
-    config = SimulatedEngine.create_runtime_config(None)  # type: ignore[arg-type]
-    simulated |= set(vars(config)) | {"log", "name", "num_optimization_profiles", "num_io_tensors"}
+    simulated |= public(SimulatedConfig) | public(SimulatedCache) | {"log", "name", "num_optimization_profiles", "num_io_tensors"}
     simulated |= {member for one in vars(trt).values() if not isinstance(one, str) for member in getattr(one, "__dict__", {})}
     called = {
         node.func.attr
         for node in ast.walk(ast.parse(inspect.getsource(bandrt.engine.plan.tensorrt)))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-        if ast.unparse(node.func.value) in ("self._engine", "engine", "context", "self._context", "config", "self._runtime", "trt")
+        if ast.unparse(node.func.value)
+        in ("self._engine", "engine", "context", "self._context", "config", "self._runtime", "trt", "self._compiled")
     }
     assert called
     assert called <= simulated | {"update_device_memory_size_for_shapes"}
