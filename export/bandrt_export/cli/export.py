@@ -51,6 +51,11 @@ class _Choices(NamedTuple):
     " JSON, and the engine itself.",
 )  # fmt: skip
 @click.option("--python", metavar="PYTHON", help="For --triton: the interpreter with bandrt on the server; this one by default.")
+@click.option(
+    "--trtexec", is_flag=True,
+    help="In place of -o: print the line by which trtexec of TensorRT builds a plan of the ONNX engine CKPT, with the shapes of all"
+    " inputs.",
+)  # fmt: skip
 @options.overwrite("Replace the engine, or the models in the repository, if they are there already.")
 @click.option(
     "--precision", type=click.Choice(["fp32", "fp16"]),
@@ -89,6 +94,7 @@ def command(
     out: Path | None,
     triton: Path | None,
     python: str | None,
+    trtexec: bool,
     overwrite: bool,
     precision: Precision | None,
     solver: Solver | None,
@@ -116,21 +122,37 @@ def command(
       bandrt export run/checkpoint.pt -o model.onnx
       bandrt export shipped -o model.plan --backend tensorrt-rtx
       bandrt export shipped --triton models
+      bandrt export model.onnx --trtexec
 
     Exit codes: 0 written, 1 stopped by an error, such as an engine that differs too much, 2 wrong usage.
     """
-    if (out is None) == (triton is None):
-        raise click.UsageError("name the engine to write with -o, or a model repository with --triton")
+    if (out is not None) + (triton is not None) + trtexec != 1:
+        raise click.UsageError("name the engine to write with -o, or a model repository with --triton, or --trtexec")
     if python is not None and triton is None:
         raise click.UsageError("--python is for --triton")
     require_model(source)
     choices = _Choices(precision, solver, hand_over, bands, limit_ev, backend, targets, max_atoms, max_batch, conventions)
-    if triton is not None:
+    if trtexec:
+        _print_trtexec(source, choices)
+    elif triton is not None:
         _to_triton(source, triton, choices, python=python, overwrite=overwrite, quiet=quiet)
     elif out is not None:
         for path in {ONNX_SUFFIX: (out,), PLAN_SUFFIX: (out, sidecar(out))}.get(out.suffix.lower(), ()):
             check_file(path, overwrite=overwrite)
         say_done(describe(_to_engine(source, out, choices, quiet=quiet), out))
+
+
+def _print_trtexec(source: Path, choices: _Choices) -> None:
+    """Print the line for an engine that is there already, such as one that ships."""
+    sizes = {"max_atoms": choices.max_atoms, "max_batch": choices.max_batch}
+    if any(choices._replace(max_atoms=None, max_batch=None)):
+        raise click.UsageError("--trtexec is of an engine as it is; only --max-atoms and --max-batch go with it")
+    engine = {path: SHIPPED_ENGINES[name] for name, path in SHIPPED_CHECKPOINTS.items()}.get(source, source)
+    if engine.suffix.lower() != ONNX_SUFFIX:
+        raise click.UsageError(f"--trtexec: {engine.name} is no ONNX engine; export it first, and give the ONNX engine")
+    from bandrt_export.trtexec import trtexec
+
+    say_done(trtexec(engine, **sizes))
 
 
 def _to_triton(source: Path, out: Path, choices: _Choices, *, python: str | None, overwrite: bool, quiet: bool) -> None:
