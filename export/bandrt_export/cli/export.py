@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -152,9 +153,8 @@ def command(
     elif out is not None:
         for path in {ONNX_SUFFIX: (out,), PLAN_SUFFIX: (out, sidecar(out))}.get(out.suffix.lower(), ()):
             check_file(path, overwrite=overwrite)
-        made = (
-            _to_engine(source, out, choices, quiet=quiet) if refit is None else _refitted(source, refit, out, choices, quiet=quiet)
-        )
+        make = _to_engine if refit is None else partial(_refitted, plan=refit)
+        made = make(source, out, choices, quiet=quiet)
         say_done(describe(made, out))
 
 
