@@ -63,7 +63,7 @@ ROOMS = {
     ),
     "bandrt_export": (
         *("errors", "error_codes", "output", "dense", "eigensolver", "half", "reference", "parity"),
-        *("onnx", "plan", "verify", "triton_model", "triton", "cli"),
+        *("onnx", "plan", "trtexec", "refit", "verify", "triton_model", "triton", "cli"),
     ),
 }
 """Modules and folders of each package from the ground up; each imports only itself and what stands before it."""

@@ -54,6 +54,21 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Export the ONNX engine again; if it stays, report the problem with the releases of TensorRT and bandrt.",
     ),
     ErrorCode(
+        "refit-differs",
+        "A plan was to be given the weights of a checkpoint of another shape, or for other input.",
+        "Build a new plan of that checkpoint.",
+    ),
+    ErrorCode(
+        "plan-not-refittable",
+        "A plan was to be given other weights, and was not built to be.",
+        "Build it again with --refittable on a GPU.",
+    ),
+    ErrorCode(
+        "plan-not-refitted",
+        "TensorRT cannot give a plan other weights; nothing was written.",
+        "Read its reason in the message, and build a new plan of the checkpoint.",
+    ),
+    ErrorCode(
         "plan-not-built",
         "TensorRT cannot build the plan.",
         "Read its reason in the message; less memory is needed with a smaller --max-atoms and --max-batch.",

@@ -56,6 +56,7 @@ def build_plan(
     targets: Sequence[str] = (),
     max_atoms: int = DEFAULT_MAX_ATOMS,
     max_batch: int = DEFAULT_MAX_BATCH,
+    refittable: bool = False,
 ) -> Manifest:
     """Build a plan from an ONNX engine, and write its manifest beside it.
 
@@ -66,6 +67,7 @@ def build_plan(
         targets: for TensorRT-RTX, which needs no GPU: compute capabilities such as ``sm89``; empty: all that it knows.
         max_atoms: of the largest crystal.
         max_batch: crystals in a batch of small ones.
+        refittable: whether its weights may be changed later, for which a GPU must be there, and which costs speed.
 
     Returns:
         The manifest.
@@ -88,6 +90,7 @@ def build_plan(
             " checkpoint with --solver graph",
         )
     driver = find_driver()
+    require_refit(driver, refittable=refittable)
     builder = PlanBuilder(backend, driver)
     compute_capabilities = builder.targets(targets)
     network = builder.parse(model)
@@ -100,7 +103,13 @@ def build_plan(
     n_mesh = 1 if mesh is None else mesh.most_points
     with heartbeat(f"building {output.name} with {backend} {builder.version}"):
         content, cache = builder.build(
-            network, profile, compute_capabilities, n_slots, n_mesh=n_mesh, timings=_bytes_of(timings(output))
+            network,
+            profile,
+            compute_capabilities,
+            n_slots,
+            n_mesh=n_mesh,
+            timings=_bytes_of(timings(output)),
+            refittable=refittable,
         )
     manifest = dataclasses.replace(
         manifest,
@@ -115,7 +124,7 @@ def build_plan(
             timing_cache_sha256=hashlib.sha256(cache).hexdigest() if cache is not None else None,
         ),
     )
-    _write(output, content, manifest, cache)
+    write_plan(output, content, manifest, cache)
     for bucket in manifest.profile.buckets:
         if bucket.scratch_bytes is not None:
             atoms, crystals = f"{bucket.min_atoms} to {bucket.max_atoms}", f"{bucket.min_batch} to {bucket.max_batch}"
@@ -124,7 +133,20 @@ def build_plan(
     return manifest
 
 
-def _write(output: Path, content: bytes, manifest: Manifest, cache: bytes | None) -> None:
+def require_refit(driver: Driver | NoDriver, *, refittable: bool) -> None:
+    """Refuse to build a plan to be refitted without a GPU, which TensorRT-RTX 1.7 tries, and fails.
+
+    Raises:
+        ExportError: ``device-unavailable``.
+    """
+    if refittable and isinstance(driver, NoDriver):
+        raise ExportError(
+            "device-unavailable",
+            f"a plan to be refitted is built on a GPU, and {driver.reason}; build it there, or without --refittable",
+        )
+
+
+def write_plan(output: Path, content: bytes, manifest: Manifest, cache: bytes | None) -> None:
     """Write a plan, its manifest beside it, and what its build measured, if anything was kept."""
     output.parent.mkdir(parents=True, exist_ok=True)
     with replaced(output, "wb") as plan, replaced(sidecar(output)) as beside:
@@ -135,13 +157,14 @@ def _write(output: Path, content: bytes, manifest: Manifest, cache: bytes | None
             file.write(cache)
 
 
-def prepare(output: Path, *, backend: PlanBackend, targets: Sequence[str] = ()) -> None:
+def prepare(output: Path, *, backend: PlanBackend, targets: Sequence[str] = (), refittable: bool = False) -> None:
     """Find out before a long export, not after it, that no plan can be built or written.
 
     Raises:
         MissingPackageError, OutputError, UsageError, ExportError: as `build_plan`.
     """
     check_file(output, overwrite=True)
+    require_refit(find_driver(), refittable=refittable)
     PlanBuilder(backend, find_driver()).targets(targets)
 
 
@@ -283,7 +306,15 @@ class PlanBuilder:
         return any("D" in _free(tensor) for tensor in inputs)
 
     def build(
-        self, network: Any, profile: Profile, targets: dict[str, Any], n_slots: int, *, n_mesh: int = 1, timings: bytes = b""
+        self,
+        network: Any,
+        profile: Profile,
+        targets: dict[str, Any],
+        n_slots: int,
+        *,
+        n_mesh: int = 1,
+        timings: bytes = b"",
+        refittable: bool = False,
     ) -> tuple[bytes, bytes | None]:
         """Build a serialised engine with one optimisation profile per bucket.
 
@@ -294,6 +325,7 @@ class PlanBuilder:
             n_slots: the number of neighbours it shall be fastest at.
             n_mesh: points of the largest mesh.
             timings: the timing cache of an earlier build, for TensorRT.
+            refittable: whether its weights may be changed later.
 
         Returns:
             The plan, and the timing cache, which TensorRT-RTX has none of.
@@ -308,6 +340,8 @@ class PlanBuilder:
             for index, value in enumerate(targets.values()):
                 config.set_compute_capability(value, index)
             config.set_flag(self.trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # else no run can become a CUDA graph
+        if refittable:
+            config.set_flag(self.trt.BuilderFlag.REFIT)
         cache = self._timing_cache(config, timings) if self.backend == "tensorrt" else None
         serialized = self.builder.build_serialized_network(network, config)
         if serialized is None:

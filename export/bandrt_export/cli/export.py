@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -24,7 +25,7 @@ from bandrt_train.weights import SHIPPED_CHECKPOINTS
 if TYPE_CHECKING:
     from bandrt.engine.plan.tensorrt import PlanBackend
 
-PLAN_OPTIONS = ("--backend", "--target", "--max-atoms", "--max-batch")
+PLAN_OPTIONS = ("--backend", "--target", "--max-atoms", "--max-batch", "--refittable")
 
 
 class _Choices(NamedTuple):
@@ -39,6 +40,7 @@ class _Choices(NamedTuple):
     targets: tuple[str, ...]
     max_atoms: int | None
     max_batch: int | None
+    refittable: bool
     conventions: Conventions | None
 
 
@@ -51,6 +53,11 @@ class _Choices(NamedTuple):
     " JSON, and the engine itself.",
 )  # fmt: skip
 @click.option("--python", metavar="PYTHON", help="For --triton: the interpreter with bandrt on the server; this one by default.")
+@click.option(
+    "--trtexec", is_flag=True,
+    help="In place of -o: print the line by which trtexec of TensorRT builds a plan of the ONNX engine CKPT, with the shapes of all"
+    " inputs.",
+)  # fmt: skip
 @options.overwrite("Replace the engine, or the models in the repository, if they are there already.")
 @click.option(
     "--precision", type=click.Choice(["fp32", "fp16"]),
@@ -82,6 +89,11 @@ class _Choices(NamedTuple):
 )  # fmt: skip
 @click.option("--max-atoms", type=click.IntRange(1), help="For a plan: atoms of the largest crystal.")
 @click.option("--max-batch", type=click.IntRange(1), help="For a plan: crystals in a batch.")
+@click.option("--refittable", is_flag=True, help="For a plan: its weights may be changed later with --refit; needs a GPU.")
+@click.option(
+    "--refit", type=options.PATH, metavar="PLAN",
+    help="Write this plan with the weights of CKPT, of the same shape, in place of building one; needs a GPU.",
+)  # fmt: skip
 @conventions_options
 @options.quiet()
 def command(
@@ -89,6 +101,7 @@ def command(
     out: Path | None,
     triton: Path | None,
     python: str | None,
+    trtexec: bool,
     overwrite: bool,
     precision: Precision | None,
     solver: Solver | None,
@@ -99,6 +112,8 @@ def command(
     targets: tuple[str, ...],
     max_atoms: int | None,
     max_batch: int | None,
+    refittable: bool,
+    refit: Path | None,
     conventions: Conventions | None,
     quiet: bool,
 ) -> None:
@@ -116,21 +131,44 @@ def command(
       bandrt export run/checkpoint.pt -o model.onnx
       bandrt export shipped -o model.plan --backend tensorrt-rtx
       bandrt export shipped --triton models
+      bandrt export model.onnx --trtexec
+      bandrt export run/checkpoint.pt --refit old.plan -o new.plan
 
     Exit codes: 0 written, 1 stopped by an error, such as an engine that differs too much, 2 wrong usage.
     """
-    if (out is None) == (triton is None):
-        raise click.UsageError("name the engine to write with -o, or a model repository with --triton")
+    if (out is not None) + (triton is not None) + trtexec != 1:
+        raise click.UsageError("name the engine to write with -o, or a model repository with --triton, or --trtexec")
     if python is not None and triton is None:
         raise click.UsageError("--python is for --triton")
+    if refit is not None and (out is None or out.suffix.lower() != PLAN_SUFFIX):
+        raise click.UsageError("--refit writes a plan: name it *.plan with -o")
     require_model(source)
-    choices = _Choices(precision, solver, hand_over, bands, limit_ev, backend, targets, max_atoms, max_batch, conventions)
-    if triton is not None:
+    choices = _Choices(
+        precision, solver, hand_over, bands, limit_ev, backend, targets, max_atoms, max_batch, refittable, conventions
+    )
+    if trtexec:
+        _print_trtexec(source, choices)
+    elif triton is not None:
         _to_triton(source, triton, choices, python=python, overwrite=overwrite, quiet=quiet)
     elif out is not None:
         for path in {ONNX_SUFFIX: (out,), PLAN_SUFFIX: (out, sidecar(out))}.get(out.suffix.lower(), ()):
             check_file(path, overwrite=overwrite)
-        say_done(describe(_to_engine(source, out, choices, quiet=quiet), out))
+        make = _to_engine if refit is None else partial(_refitted, plan=refit)
+        made = make(source, out, choices, quiet=quiet)
+        say_done(describe(made, out))
+
+
+def _print_trtexec(source: Path, choices: _Choices) -> None:
+    """Print the line for an engine that is there already, such as one that ships."""
+    sizes = {"max_atoms": choices.max_atoms, "max_batch": choices.max_batch}
+    if any(choices._replace(max_atoms=None, max_batch=None)):
+        raise click.UsageError("--trtexec is of an engine as it is; only --max-atoms and --max-batch go with it")
+    engine = {path: SHIPPED_ENGINES[name] for name, path in SHIPPED_CHECKPOINTS.items()}.get(source, source)
+    if engine.suffix.lower() != ONNX_SUFFIX:
+        raise click.UsageError(f"--trtexec: {engine.name} is no ONNX engine; export it first, and give the ONNX engine")
+    from bandrt_export.trtexec import trtexec
+
+    say_done(trtexec(engine, **sizes))
 
 
 def _to_triton(source: Path, out: Path, choices: _Choices, *, python: str | None, overwrite: bool, quiet: bool) -> None:
@@ -158,7 +196,8 @@ def _to_engine(source: Path, out: Path, choices: _Choices, *, quiet: bool) -> Ma
     _log_progress(quiet)
     kind = out.suffix.lower()
     if kind == ONNX_SUFFIX:
-        for name, value in zip(PLAN_OPTIONS, (choices.backend, choices.targets, choices.max_atoms, choices.max_batch), strict=True):
+        given = (choices.backend, choices.targets, choices.max_atoms, choices.max_batch, choices.refittable)
+        for name, value in zip(PLAN_OPTIONS, given, strict=True):
             if value:
                 raise click.UsageError(f"{name} is for plans; {out.name} is none")
         if source.suffix.lower() == ONNX_SUFFIX:
@@ -169,6 +208,33 @@ def _to_engine(source: Path, out: Path, choices: _Choices, *, quiet: bool) -> Ma
     return _export_plan(source, out, choices, quiet=quiet)
 
 
+def _refitted(source: Path, out: Path, choices: _Choices, *, plan: Path, quiet: bool) -> Manifest:
+    """Write a plan with other weights; what else is to be chosen, the plan has."""
+    if any(choices._replace(limit_ev=None, conventions=None)):
+        raise click.UsageError("--refit takes over all that the plan has; leave out options of how an engine is made")
+    from bandrt_export import refit
+
+    _log_progress(quiet)
+    manifest = refit.prepare(plan, out)
+    if source.suffix.lower() == ONNX_SUFFIX:
+        return refit.refit(plan, source, out)
+    with scratch_folder() as folder:
+        model = folder / f"{out.stem}{ONNX_SUFFIX}"
+        _export_onnx(source, model, choices._replace(**_taken_over(manifest)), quiet=quiet)
+        return refit.refit(plan, model, out)
+
+
+def _taken_over(manifest: Manifest) -> dict[str, Any]:
+    """Choices by which a checkpoint becomes an engine like that of a plan."""
+    learned = manifest.solver is not None
+    return {
+        "precision": manifest.precision,
+        "solver": manifest.solver,
+        "hand_over": "none" if manifest.hand_over is None else manifest.hand_over.engine,
+        "bands": manifest.bands.n_bands if learned else None,
+    }
+
+
 def _export_plan(source: Path, out: Path, choices: _Choices, *, quiet: bool) -> Manifest:
     if choices.solver == "lapack":
         raise click.UsageError("a plan holds its solver itself; leave out --solver lapack")
@@ -177,14 +243,15 @@ def _export_plan(source: Path, out: Path, choices: _Choices, *, quiet: bool) -> 
     from bandrt_export import plan
 
     sizes = {"max_atoms": choices.max_atoms or plan.DEFAULT_MAX_ATOMS, "max_batch": choices.max_batch or plan.DEFAULT_MAX_BATCH}
-    plan.prepare(out, backend=choices.backend, targets=choices.targets)
+    refittable = choices.refittable
+    plan.prepare(out, backend=choices.backend, targets=choices.targets, refittable=refittable)
     if source.suffix.lower() == ONNX_SUFFIX:
         _require_as_it_is(source, choices)
-        return plan.build_plan(source, out, backend=choices.backend, targets=choices.targets, **sizes)
+        return plan.build_plan(source, out, backend=choices.backend, targets=choices.targets, refittable=refittable, **sizes)
     with scratch_folder() as folder:
         model = folder / f"{out.stem}{ONNX_SUFFIX}"
         _export_onnx(source, model, choices, default_solver="graph", quiet=quiet)
-        return plan.build_plan(model, out, backend=choices.backend, targets=choices.targets, **sizes)
+        return plan.build_plan(model, out, backend=choices.backend, targets=choices.targets, refittable=refittable, **sizes)
 
 
 def _export_onnx(source: Path, out: Path, choices: _Choices, *, default_solver: Solver = "lapack", quiet: bool) -> Manifest:

@@ -62,7 +62,7 @@ from bandrt.sources.tables import STRUCTURE_COLUMN
     "--bands", type=click.IntRange(BandRule().n_bands, MAX_BANDS), metavar="N",
     help="Bands to predict, an even number, half of them below the Fermi level; 6 by default, more with the engine accurate alone.",
 )  # fmt: skip
-@options.device(f"{options.DEVICES}; by default the CPU, for a plan the first GPU.")
+@options.device(f"{options.DEVICES}, or several GPUs, cuda:0,cuda:1; by default the CPU, for a plan the first GPU.")
 @click.option("--batch-size", type=click.IntRange(1), help="Crystals per run of the model; what suits the device by default.")
 @options.threads()
 @options.no_hand_over("Let the engine itself predict crystals that it would leave to another one.")

@@ -6,6 +6,7 @@
 - `plan`: `open` checks and opens plans, `session` runs them, `lane` is the way of one batch over the GPU, `shapes` and `pool` say
   what it is padded to and where it lies. All of that stands on `device`, a protocol; behind it are `cuda_device`, the only module
   that calls CUDA, and `tensorrt`, the only one that calls TensorRT. `file` reads the manifest without either.
+- `several` deals batches out to sessions on several GPUs.
 - `null` is the engine without inference, a manifest alone.
 - `calibration_file` is the calibration beside an engine, of either kind.
 - `memory` halves batches that do not fit, for any session; `cuda_driver` finds GPUs without a CUDA package, `cuda_wheels` says
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -85,8 +87,8 @@ def open_session(
 
     Args:
         path: ``*.onnx`` or ``*.plan``, or a ``*.manifest`` without a model.
-        device: ``cpu``, ``cuda`` or ``cuda:N``, for ONNX files also ``tensorrt:N`` and ``nv-tensorrt-rtx:N``; None takes
-            `default_device`. It is used or refused, never replaced.
+        device: ``cpu``, ``cuda`` or ``cuda:N``, for ONNX files also ``tensorrt:N`` and ``nv-tensorrt-rtx:N``, or several GPUs by
+            commas, which share batches; None takes `default_device`. It is used or refused, never replaced.
         threads: CPU threads of one run; None takes every core this process may use.
         exact: compute every k-point, as a check of the model wants it, where large crystals are interpolated otherwise.
         bands: how many are given, around the Fermi level; None takes as many as the manifest says.
@@ -96,8 +98,15 @@ def open_session(
         UsageError: ``unknown-device``.
         ArgumentError: ``bad-argument`` for a number of bands that no engine gives.
     """
+    from bandrt.engine.several import SeveralSessions, parse_devices
+
     device = default_device(path) if device is None else device
     suffix = _suffix(path)
+    if len(devices := parse_devices(device)) > 1:
+        with ExitStack() as opened:
+            sessions = [opened.enter_context(open_session(path, device=one, threads=threads, bands=bands)) for one in devices]
+            opened.pop_all()
+        return SeveralSessions(sessions)
     if suffix == PLAN_SUFFIX:
         from bandrt.engine.plan.open import open_plan
 

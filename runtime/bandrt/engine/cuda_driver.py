@@ -78,14 +78,17 @@ def find_driver(load: Callable[[str], Any] = ctypes.CDLL) -> Driver | NoDriver:
 def gpu_record(device: str) -> dict[str, str | float | None] | None:
     """What results say of the GPU that they are from: its name, target, MIG profile, memory, and its driver; None for the CPU.
 
+    Of several GPUs these are of the first, and ``others`` has the names of the others.
+
     Args:
-        device: of an open session, ``cpu``, or what runs it on a GPU and the number of that: ``cuda:N``.
+        device: of an open session: ``cpu``, what runs it on a GPU and the number of that, ``cuda:N``, or several by commas.
     """
-    kind, _, index = device.partition(":")
-    driver = find_driver() if kind != "cpu" else None
+    driver = None if device == "cpu" else find_driver()
     if not isinstance(driver, Driver):
         return None
-    return dataclasses.asdict(driver.gpus[int(index)]) | {"driver": driver.release, "cuda": driver.cuda}
+    first, *others = (driver.gpus[int(one.partition(":")[2])] for one in device.split(","))
+    record = dataclasses.asdict(first) | {"driver": driver.release, "cuda": driver.cuda}
+    return record | ({"others": ", ".join(gpu.name for gpu in others)} if others else {})
 
 
 def require_gpu(index: int, *, purpose: str, instead: str, named: bool = True) -> Gpu:

@@ -100,8 +100,10 @@ class Session(Protocol):
 class Compiling(Protocol):
     """A session that compiles something now and then, which takes seconds."""
 
-    compiling: str | None
-    """For what, while it does, for people: ``64 crystals of 16 atoms``."""
+    @property
+    def compiling(self) -> str | None:
+        """For what, while it does, for people: ``64 crystals of 16 atoms``."""
+        ...
 
 
 def run_in_turn(run: Callable[[Inputs], Outputs], batches: Iterable[Inputs]) -> Iterator[Outputs | OutOfMemoryError]:

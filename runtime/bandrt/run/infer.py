@@ -56,8 +56,9 @@ class InferOptions:
 
     Attributes:
         engine: the model file.
-        device: ``cpu``, ``cuda`` or ``cuda:N``, for ONNX files also ``tensorrt:N`` and ``nv-tensorrt-rtx:N``; None takes the CPU
-            for an ONNX file, for a plan a GPU: the first, which is said where there are several.
+        device: ``cpu``, ``cuda`` or ``cuda:N``, for ONNX files also ``tensorrt:N`` and ``nv-tensorrt-rtx:N``, or several GPUs by
+            commas, ``cuda:0,cuda:1``; None takes the CPU for an ONNX file, for a plan a GPU: the first, which is said where there
+            are several.
         threads: CPU threads of the engine; None takes every core.
         bands: how many are predicted, around the Fermi level; None takes as many as the engine says: six.
         workers: processes that read and featurise; None takes what keeps the device fed, 0 works in this process, where a crystal

@@ -22,6 +22,7 @@ from bandrt.batch import Batcher
 from bandrt.cores import available_cores
 from bandrt.crystal import Crystal
 from bandrt.engine.session import Compiling
+from bandrt.engine.several import n_devices
 from bandrt.errors import InputError
 from bandrt.features import CHUNK, Features
 from bandrt.outcomes import outcome_of
@@ -48,7 +49,7 @@ CHUNKS_PER_WORKER = 3
 ADVICE = "what was predicted is kept: go on with --resume"
 """What to do when a worker died."""
 BATCHES_IN_FLIGHT = 2
-"""Batches that wait for the engine; it may answer the first of two only when it has both."""
+"""Batches that wait for each device of the engine; it may answer the first of two only when it has both."""
 TICK_SECONDS = 1.0
 """Between two times that progress is told while the engine is waited for."""
 STOP_SECONDS = 1.0
@@ -286,7 +287,7 @@ class _Run:
         if len(done) == len(batch):
             return
         self._in_flight.append((runner.submit(self._featurized(batch)), done))
-        self._collect(BATCHES_IN_FLIGHT)
+        self._collect(BATCHES_IN_FLIGHT * n_devices(self._engine.session.device))
 
     def _featurized(self, batch: _Members) -> list[tuple[Ticket, Features]]:
         """The members of a batch, of which those that are done are featurised once more: energies depend on the company."""

@@ -1,0 +1,397 @@
+"""The stages of the check of a GPU; each fills a report of its own, which is saved whenever something was found.
+
+Speeds are warm: every stream is run once before it is timed, so that nothing is compiled, captured or allocated in what is timed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import gpu_batches
+import gpu_layer
+import gpu_roofline
+import numpy as np
+from gpu_batches import Streams, Wanted
+
+from bandrt.bands.band_structure import gaps, in_order
+from bandrt.contract import BAND_ENERGIES
+from bandrt.engine import SHIPPED_ENGINES, open_session, read_manifest
+from bandrt.engine.cuda_driver import Driver, find_driver
+from bandrt.engine.plan.file import RTX_TARGETS
+from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs, Session
+from bandrt.engine.shapes import most_crystals
+from bandrt.errors import BandrtError, MissingPackageError
+from bandrt.files import file_sha256, replaced
+from bandrt.machine.versions import package_versions, processor
+from bandrt.manifest import Manifest
+
+PACKAGES = (
+    *("bandrt", "numpy", "gemmi", "moyopy", "torch", "triton", "torch_geometric", "onnx", "onnxscript", "onnxruntime"),
+    *("onnxruntime-gpu", "cuda-core", "cuda-bindings", "cupy-cuda13x", "tensorrt", "tensorrt-rtx-cu13"),
+)
+STREAMS = (Wanted(2, 256, 8), Wanted(8, 128, 8), Wanted(20, 64, 8), Wanted(64, 32, 4))
+"""Of the first engine: 3,712 crystals."""
+ACCURATE_STREAMS = (Wanted(2, 64, 2), Wanted(8, 32, 2), Wanted(20, 8, 2))
+"""Of learned Hamiltonians, whose crystals take a hundred times as long."""
+DRY_STREAMS = (Wanted(2, 2, 2), Wanted(8, 1, 2))
+REPEATS, DRY_REPEATS = 20, 1
+COPIED_BYTES = 256 << 20
+END_TO_END, DRY_END_TO_END = 20_000, 4
+"""Crystals of the whole run."""
+LIMITS_EV = {"fp32": {"max": 1e-3}, "fp16": {"mean": 5e-3, "gap": 20e-3}, "bf16": {"mean": 50e-3}}
+"""What energies and gaps may differ by on another device."""
+CANNOT = ("device-unavailable", "missing-package", "plan-target", "plan-version")
+"""Codes that say what this machine lacks."""
+COUNTS, STATE = "counts.json", "state.json"
+
+Json = dict[str, Any]
+
+
+class SkipError(Exception):
+    """A step cannot be taken here; the message says why."""
+
+
+@dataclasses.dataclass
+class Check:
+    """What the stages share: choices, and what lies in a folder.
+
+    Attributes:
+        engines: ONNX engines; streams are of the first.
+        plans: that are built already.
+        folder: of prepared streams, counts and engines, and of all that is made on the way.
+        dry: small, on the CPU, which stands in for the GPU.
+        table: crystals to take in the place of those of the checkout.
+        report: what the stage has found.
+        out: where that is saved.
+    """
+
+    engines: list[Path]
+    plans: list[Path]
+    folder: Path
+    dry: bool = False
+    table: Path | None = None
+    report: Json = dataclasses.field(default_factory=dict)
+    out: Path | None = None
+
+    @property
+    def repeats(self) -> int:
+        return DRY_REPEATS if self.dry else REPEATS
+
+    @property
+    def device(self) -> str:
+        return "cpu" if self.dry else "cuda:0"
+
+    @property
+    def gpu(self) -> str:
+        driver = find_driver()
+        return driver.gpus[0].name if isinstance(driver, Driver) else ""
+
+    def driver(self) -> Driver:
+        driver = find_driver()
+        if self.dry or not isinstance(driver, Driver):
+            raise SkipError("dry run" if self.dry else driver.reason)  # type: ignore[union-attr]
+        return driver
+
+    def save(self) -> None:
+        """Write what there is, so that nothing is lost to a limit of time or a crash."""
+        if self.out is not None:
+            with replaced(self.out) as file:
+                file.write(json.dumps(self.report, default=str))
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[Json]:
+        """A part of the report that may fail by itself; it is saved when it ends."""
+        found: Json = {}
+        self.report[name] = found
+        try:
+            yield found
+            found.setdefault("status", "done")
+        except Exception as error:  # one part that breaks must not take the others with it
+            found |= why_not(error)
+        finally:
+            self.save()
+
+    def streams(self, kind: str = "") -> Streams:
+        """The streams of the first engine, or of a kind such as ``accurate``."""
+        path = self.folder / f"streams{kind}.npz"
+        if not path.exists():
+            raise SkipError(f"there is no {path.name}; the stage batches makes it")
+        return gpu_batches.load(path)
+
+    def expected(self, kind: str = "") -> dict[int, np.ndarray]:
+        """Band energies of the first batch of each stream on the CPU, eV."""
+        path = self.folder / f"expected{kind}.npz"
+        if not path.exists():
+            return {}
+        with np.load(path) as arrays:
+            return {int(atoms): arrays[atoms] for atoms in arrays.files}
+
+
+def why_not(error: Exception) -> Json:
+    """Why there is nothing: this machine lacks something, or it went wrong."""
+    lacking = isinstance(error, SkipError | MissingPackageError | ImportError)
+    if lacking or (isinstance(error, BandrtError) and error.code in CANNOT):
+        return {"status": "skipped", "reason": str(error)}
+    kind = error.code if isinstance(error, BandrtError) else type(error).__name__
+    return {"status": "failed", "error": f"{kind}: {error}", "where": traceback.format_exc(limit=-3).splitlines()}
+
+
+def failed(found: Any) -> bool:
+    """Whether any step within has failed."""
+    if not isinstance(found, dict):
+        return False
+    return found.get("status") in ("failed", "timed out", "crashed") or any(map(failed, found.values()))
+
+
+def environment(check: Check) -> None:
+    driver = find_driver()
+    check.report |= {
+        "dry": check.dry,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": processor(),
+        "driver": dataclasses.asdict(driver),
+        "gpu": check.gpu,
+        "packages": package_versions(PACKAGES),
+        "engines": {
+            path.name: {"precision": read_manifest(path).precision, "sha256": file_sha256(path)}
+            for path in [*check.engines, *check.plans]
+        },
+    }
+
+
+def batches(check: Check) -> None:
+    """Make the streams that everything runs on, unless they were prepared, and what the CPU says of them."""
+    first = check.engines[0]
+    wanted = DRY_STREAMS if check.dry else STREAMS
+    with check.part("streams") as found:
+        found |= _streams(check, "", first, wanted)
+    with check.part("accurate") as found:
+        found |= _streams(check, "-accurate", SHIPPED_ENGINES["accurate"], DRY_STREAMS[:1] if check.dry else ACCURATE_STREAMS)
+
+
+def _streams(check: Check, kind: str, engine: Path, wanted: Iterable[Wanted]) -> Json:
+    path, manifest = check.folder / f"streams{kind}.npz", read_manifest(engine)
+    source = f"prepared: {path.name}"
+    if not path.exists():
+        try:
+            pool = gpu_batches.Pool(gpu_batches.real_crystals(check.table, labels=not check.dry), manifest)
+            made, source = {one.atoms: pool.stream(one) for one in wanted}, str(check.table or "labels and examples")
+        except ImportError as error:
+            source = f"random numbers ({error})"
+            slots = manifest.recipe.graph.n_neighbors or 32
+            made = {one.atoms: gpu_batches.random_stream(manifest, one, slots=slots) for one in wanted}
+        gpu_batches.save(path, {atoms: stream for atoms, stream in made.items() if stream})
+    streams = check.streams(kind)
+    report = {"source": source, "streams": {atoms: described(stream) for atoms, stream in streams.items()}}
+    if not (check.folder / f"expected{kind}.npz").exists() and manifest.precision == "fp32":
+        try:
+            with open_session(engine, device="cpu") as session:
+                energies = {str(atoms): session.run(stream[0])[BAND_ENERGIES] for atoms, stream in streams.items()}
+        except MissingPackageError as error:
+            return report | {"expected": str(error)}
+        np.savez_compressed(check.folder / f"expected{kind}.npz", **energies)  # type: ignore[arg-type]
+    return report
+
+
+def described(stream: list[Inputs]) -> Json:
+    masks = [batch["atom_mask"] for batch in stream]
+    crystals = sum(len(mask) for mask in masks)
+    rows = (zip(one["neighbor_distance"], one["atomic_numbers"], strict=True) for one in stream)
+    different = {(distances.tobytes(), numbers.tobytes()) for batch in rows for distances, numbers in batch}
+    atoms = sum(float(mask.sum()) for mask in masks) / crystals
+    return {"batches": len(stream), "batch": len(masks[0]), "crystals": crystals, "distinct": len(different), "atoms_each": atoms}
+
+
+def cuda_layer(check: Check) -> None:
+    check.driver()
+    check.report |= gpu_layer.check_layer(COPIED_BYTES)
+
+
+def roofline(check: Check) -> None:
+    """What the first engine costs a crystal, and how many a second that allows."""
+    check.report["engine"], path = check.engines[0].name, check.folder / COUNTS
+    sha256, stored = file_sha256(check.engines[0]), json.loads(path.read_text()) if path.exists() else {}
+    precision = read_manifest(check.engines[0]).precision
+    for atoms, stream in list(check.streams().items())[: 1 if check.dry else None]:
+        with check.part(str(atoms)) as found:
+            batch, crystals = stream[0], len(stream[0]["kpoints"])
+            key = f"{sha256}/{atoms}x{crystals}"
+            if key not in stored:
+                counts, said = gpu_roofline.count(check.engines[0], batch)
+                stored[key] = {"counts": dataclasses.asdict(counts), "said": said}
+                path.write_text(json.dumps(stored), encoding="utf-8")
+            counts = gpu_roofline.Counts(**stored[key]["counts"])
+            found["said"] = stored[key]["said"]
+            for name, peak in _peaks(check).items():
+                found[name] = gpu_roofline.roofline(counts, peak, precision=precision, atoms=atoms, crystals=crystals)
+                print(f"  {name}: {found[name]['arithmetic']}", flush=True)
+
+
+def _peaks(check: Check) -> dict[str, gpu_roofline.Peak]:
+    """Of this GPU as published, and as measured; of the GPUs with an estimate where there is none."""
+    known = gpu_roofline.known_gpu(check.gpu)
+    peaks = {name: peak for name, peak in gpu_roofline.PEAKS.items() if known in (None, name)}
+    measured = check.folder / "rates.json"
+    if not check.dry and measured.exists() and "memory_tb_per_s" in (found := json.loads(measured.read_text())):
+        tflops = found["tflops"]
+        peaks["measured"] = gpu_roofline.Peak(found["memory_tb_per_s"] * 1e12, tflops["fp32"] * 1e12, tflops["fp16"] * 1e12)
+    return peaks
+
+
+def onnxruntime_cuda(check: Check) -> None:
+    for path in check.engines:
+        session_on(check, path.name, path)
+
+
+def tensorrt_plans(check: Check) -> None:
+    """Build a plan from every engine here, and run those and the ready ones."""
+    driver = check.driver()
+    for path in check.engines:
+        with check.part(f"build {path.name}") as found:
+            plan = built(check, path, driver.gpus[0].target, found, STREAMS)
+            session_on(check, plan.name, plan)
+    for path in check.plans:
+        session_on(check, path.name, path)
+
+
+def built(check: Check, model: Path, target: str, found: Json, streams: Iterable[Wanted]) -> Path:
+    """Build a plan for this GPU: TensorRT-RTX where it has the target, else TensorRT."""
+    from bandrt_export.plan import build_plan
+
+    plan, rtx = check.folder / f"{model.stem}.plan", target in RTX_TARGETS
+    most, atoms = max(one.batch_size for one in streams), max(one.atoms for one in streams)
+    started = perf_counter()
+    backend, targets = ("tensorrt-rtx", [target]) if rtx else ("tensorrt", [])
+    build_plan(model, plan, backend=backend, targets=targets, max_batch=most, max_atoms=atoms)  # type: ignore[arg-type]
+    found |= {"backend": backend, "build_s": perf_counter() - started, "bytes": plan.stat().st_size}
+    return plan
+
+
+def session_on(check: Check, name: str, path: Path, kind: str = "") -> None:
+    """Parity and speed of one engine on the device; two parts of the report for each stream."""
+    with check.part(name) as found:
+        if not check.dry:
+            check.driver()
+        with open_session(path, device=check.device) as session:
+            found |= {"backend": session.manifest.backend.name, "precision": session.manifest.precision, "device": session.device}
+            found["streams"] = streams = {}
+            expected = check.expected(kind)
+            for atoms, stream in check.streams(kind).items():
+                streams[atoms] = outcome(on_stream, check, session, atoms, stream, expected.get(atoms))
+                check.save()
+
+
+def outcome(step: Callable[..., Json], *arguments: Any) -> Json:
+    """What a step found, or why there is nothing."""
+    try:
+        return {"status": "done"} | step(*arguments)
+    except Exception as error:  # see `Check.part`
+        return why_not(error)
+
+
+def on_stream(check: Check, session: Session, atoms: int, stream: list[Inputs], expected: np.ndarray | None) -> Json:
+    """Parity with the CPU, latency of single runs and warm throughput of a stream."""
+    if not fits(session, stream[0]):
+        raise SkipError("larger than the plan takes")
+    manifest, report = session.manifest, {}
+    alone = energies(session.run(stream[0]))
+    [streamed] = session.run_many(stream[:1])
+    if (between := float(np.nanmax(np.abs(energies(streamed) - alone), initial=0.0))) > LIMITS_EV["fp32"]["max"]:
+        raise AssertionError(f"streamed and single runs differ by {between:.2e} eV")
+    if expected is not None:
+        report["parity_ev"] = apart(alone, expected, manifest, manifest.precision)
+    taken = timed(lambda: session.run(stream[0]), check.repeats)
+    report |= {f"p{p}_ms": float(1e3 * np.percentile(taken, p)) for p in (50, 90, 99)}
+
+    def whole() -> None:
+        for outputs in session.run_many(stream):
+            energies(outputs)
+
+    estimated = session.manifest.checkpoint_sha256 == read_manifest(SHIPPED_ENGINES["fast"]).checkpoint_sha256
+    return report | throughput(whole, sum(len(one["kpoints"]) for one in stream), check, atoms if estimated else None)
+
+
+def apart(found: np.ndarray, expected: np.ndarray, manifest: Manifest, precision: str) -> Json:
+    """How far energies are from those of the CPU, eV: of crystals that are metals to both or to none, how many are not, and gaps.
+
+    Raises:
+        AssertionError: further than they may be.
+    """
+    whole = np.isfinite(found).all(axis=(1, 2)) & np.isfinite(expected).all(axis=(1, 2))
+    if not whole.any():
+        raise AssertionError("no crystal has finite energies on both sides")
+    (gap, metal), (gap_expected, was_metal) = (gaps(in_order(one[whole]), manifest.bands) for one in (found, expected))
+    same = metal == was_metal
+    difference = np.abs(found - expected)[whole][same]
+    report: Json = {
+        "max": float(difference.max(initial=0.0)),
+        "mean": float(difference.mean()) if difference.size else 0.0,
+        "gap": float(np.abs(gap - gap_expected)[same & ~metal].max(initial=0.0)),
+        "metal_flips": int((~same).sum()),
+        "crystals": len(found),
+        "not_finite": int((~whole).sum()),
+        "limits": LIMITS_EV[precision],
+    }
+    if any(report[name] > limit for name, limit in LIMITS_EV[precision].items()) or report["metal_flips"] * 10 > len(found):
+        raise AssertionError(f"beyond the limits: {report}")
+    return report
+
+
+def warm(run: Callable[[Inputs], Any], stream: list[Inputs], check: Check, atoms: int | None) -> Json:
+    """Throughput of batches one after another."""
+
+    def whole() -> None:
+        for batch in stream:
+            run(batch)
+
+    return throughput(whole, sum(len(one["kpoints"]) for one in stream), check, atoms)
+
+
+def throughput(whole: Callable[[], Any], crystals: int, check: Check, atoms: int | None) -> Json:
+    """Crystals per second of the fastest of several passes, after two that are not counted.
+
+    Args:
+        whole: one pass.
+        crystals: in it.
+        check: says how often.
+        atoms: of a crystal, where a result is one of the engine whose speed was estimated: on which side of that it falls.
+    """
+    taken = timed(whole, max(1, check.repeats // 4))
+    report: Json = {"crystals": crystals, "passes": len(taken), "crystals_per_s": crystals / taken[0]}
+    if atoms is not None and (side := gpu_roofline.side(report["crystals_per_s"], check.gpu, atoms)):
+        report["estimate"] = side
+    return report
+
+
+def timed(run: Callable[[], Any], repeats: int) -> list[float]:
+    """Seconds of each run, the fastest first, after two that are not counted, where shapes are compiled and a graph is captured."""
+    taken = []
+    for _ in range(2 + repeats):
+        started = perf_counter()
+        run()
+        taken.append(perf_counter() - started)
+    return sorted(taken[2:])
+
+
+def fits(session: Session, batch: Inputs) -> bool:
+    """Whether an engine takes a batch."""
+    most = most_crystals(session.manifest, batch["neighbor_index"].shape[1])
+    return most is None or len(batch["kpoints"]) <= most
+
+
+def energies(outputs: Outputs | OutOfMemoryError) -> np.ndarray:
+    """Band energies, eV; a batch without memory is an error here."""
+    if isinstance(outputs, OutOfMemoryError):
+        raise outputs
+    return outputs[BAND_ENERGIES]
