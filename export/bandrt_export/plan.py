@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bandrt.arguments import check_choice
-from bandrt.batch import MAX_PADDED_ATOMS
+from bandrt.batch import most_together
 from bandrt.contract import TENSORS
 from bandrt.engine.cuda_driver import Driver, NoDriver, find_driver
 from bandrt.engine.cuda_wheels import cuda_of, too_old
@@ -35,9 +35,20 @@ if TYPE_CHECKING:
     from onnx import GraphProto
 
 DEFAULT_MAX_ATOMS = 128
-DEFAULT_MAX_BATCH = 64
-ATOM_BUCKETS = (16, 64, 256, 1024)
-"""Largest crystals of the optimisation profiles, as far as a plan reaches; a fourfold range costs little speed."""
+DEFAULT_MAX_BATCH = 256
+ATOM_BUCKETS = (8, 16, 32, 64, 128, 256, 512, 1024)
+"""Largest crystals of the optimisation profiles, as far as a plan reaches. TensorRT reserves what the largest batch of the largest
+crystals would need, and bounds what depends on both ends of a range by both: with twofold ranges that is near what batches take."""
+ALONE_BUCKETS = (16, 64, 256, 1024)
+"""The same of crystals alone, which take little memory."""
+ATOMS_AT_ONCE = 2560
+"""Atoms, padding included, of the largest batch of the largest crystals of a profile, so that it computes in less than 1.5 GB:
+`fast` takes 0.5 MB an atom."""
+ATOMS_AT_ONCE_OF_HAMILTONIANS = 1024
+"""The same of learned Hamiltonians, of which each pair of atoms holds 81 numbers for each member."""
+CRYSTALS_OF_HAMILTONIANS = 16
+"""In a batch, at most. Their k-points are thousands of matrices, of which some are solved at once, while TensorRT-RTX 1.7 reserves
+scratch for all of them, 25 kB each, and asks for memory of the machine that builds by the square of their number."""
 OLDEST_FP32_TARGET = 80
 """TensorRT-RTX 1.7 has no fp32 products for compute capability 7.5, and every model has some."""
 SLOTS_FACTOR = 4
@@ -95,7 +106,10 @@ def build_plan(
     compute_capabilities = builder.targets(targets)
     network = builder.parse(model)
     check_precision(builder.products(network), model, manifest.precision)
-    profile = profile_of(max_atoms, max_batch, alone=manifest.variant != "hamiltonian")
+    is_hamiltonian = manifest.variant == "hamiltonian"
+    at_once = ATOMS_AT_ONCE_OF_HAMILTONIANS if is_hamiltonian else ATOMS_AT_ONCE
+    max_batch = min(max_batch, CRYSTALS_OF_HAMILTONIANS) if is_hamiltonian else max_batch
+    profile = profile_of(max_atoms, max_batch, alone=not is_hamiltonian, atoms_at_once=at_once)
     graph, mesh = manifest.recipe.graph, manifest.recipe.mesh
     n_slots = graph.n_neighbors if graph.rule == "nearest" else USUAL_BONDS
     if builder.takes_any_slots(network):
@@ -168,27 +182,32 @@ def prepare(output: Path, *, backend: PlanBackend, targets: Sequence[str] = (), 
     PlanBuilder(backend, find_driver()).targets(targets)
 
 
-def profile_of(max_atoms: int, max_batch: int, *, alone: bool = True) -> Profile:
-    """Divide all sizes into buckets by atoms. A batch holds as many crystals as the pipeline ever puts together of such a size.
+def profile_of(max_atoms: int, max_batch: int, *, alone: bool = True, atoms_at_once: int = ATOMS_AT_ONCE) -> Profile:
+    """Divide all sizes into buckets by atoms. A batch holds no more crystals than the pipeline puts together of such a size.
 
     Args:
         max_atoms: of the largest crystal.
         max_batch: crystals in a batch.
         alone: whether single crystals have buckets of their own. The k-points of a learned Hamiltonian are a batch already, and
             plans are as large, and take as long to build, as they have buckets.
+        atoms_at_once: in a batch of the largest crystals of a bucket, unless that is one.
     """
-    edges = [0, *(edge for edge in ATOM_BUCKETS if edge < max_atoms), max_atoms]
     buckets: list[Bucket] = []
-    for below, largest in pairwise(edges):
-        smallest = below + 1
-        most = max(1, min(max_batch, MAX_PADDED_ATOMS // smallest))
+    if alone:
+        buckets += [Bucket(smallest, largest, 1, 1) for smallest, largest in _ranges(ALONE_BUCKETS, max_atoms)]
+    for smallest, largest in _ranges(ATOM_BUCKETS, max_atoms):
+        most = max(1, min(max_batch, most_together(smallest), atoms_at_once // largest))
         if not alone:
             buckets.append(Bucket(smallest, largest, 1, most))
-            continue
-        buckets.append(Bucket(smallest, largest, 1, 1))
-        if most > 1:
+        elif most > 1:
             buckets.append(Bucket(smallest, largest, 2, most))
-    return Profile(max_atoms=max_atoms, max_batch=max_batch, buckets=tuple(buckets))
+    return Profile(max_atoms=max_atoms, max_batch=max_batch, buckets=tuple(sorted(buckets, key=lambda one: one.min_atoms)))
+
+
+def _ranges(edges: Sequence[int], max_atoms: int) -> list[tuple[int, int]]:
+    """Ranges of atoms, ends included, up to the largest crystal."""
+    ends = [0, *(edge for edge in edges if edge < max_atoms), max_atoms]
+    return [(below + 1, largest) for below, largest in pairwise(ends)]
 
 
 def with_scratch(buckets: Sequence[Bucket], found: Sequence[int]) -> tuple[Bucket, ...]:
@@ -332,6 +351,7 @@ class PlanBuilder:
         """
         config = self.builder.create_builder_config()
         config.clear_flag(self.trt.BuilderFlag.TF32)
+        config.max_aux_streams = 0  # what runs side by side holds memory side by side, more than twice of it
         for bucket in profile.buckets:
             slots = (1, n_slots, profile.max_slots or n_slots)
             config.add_optimization_profile(self._profile(network, bucket, slots, n_mesh))

@@ -20,7 +20,6 @@ from bandrt.engine.plan.file import sidecar
 from bandrt.errors import OutputInTheWayError, UsageError
 from bandrt.files import check_folder, temporary_beside
 from bandrt.manifest import Manifest
-from bandrt.predict import GPU_BATCH_SIZE
 
 CRYSTALS: Final = "bandrt"
 """The model that takes texts."""
@@ -30,6 +29,8 @@ CONFIG: Final = "config.pbtxt"
 """What every model has."""
 QUEUE_MICROSECONDS: Final = 5_000
 """How long a crystal waits for others that go through the engine with it."""
+BATCH_SIZE: Final = 64
+"""Crystals that the server puts together at most, of any size, where the engine sets no limit."""
 TIMEOUT_S: Final = 60
 """After how many seconds a crystal is given up, and the process that predicted it is replaced."""
 _TYPES: Final = {"int32": "TYPE_INT32", "float32": "TYPE_FP32", "bool": "TYPE_BOOL"}
@@ -97,7 +98,7 @@ def crystals_config(manifest: Manifest, engine: str, python: str) -> str:
     parameters = {"engine": engine, "python": python, "threads": "", "timeout": str(TIMEOUT_S)}
     return _written(
         'backend: "python"',
-        f"max_batch_size: {manifest.profile.max_batch or GPU_BATCH_SIZE}",
+        f"max_batch_size: {manifest.profile.max_batch or BATCH_SIZE}",
         _tensors("input", ['name: "cif" data_type: TYPE_STRING dims: [ 1 ]']),
         _tensors("output", ['name: "json" data_type: TYPE_STRING dims: [ 1 ]']),
         f"dynamic_batching {{ max_queue_delay_microseconds: {QUEUE_MICROSECONDS} }}",
@@ -124,7 +125,7 @@ def arrays_config(manifest: Manifest, model: str) -> str:
     return _written(
         'backend: "tensorrt"' if is_plan else 'backend: "onnxruntime"',
         f'default_model_filename: "{model}"',
-        f"max_batch_size: {(manifest.profile.max_batch or GPU_BATCH_SIZE) if is_batched else 0}",
+        f"max_batch_size: {(manifest.profile.max_batch or BATCH_SIZE) if is_batched else 0}",
         _tensors("input", [_tensor(one, one.shape(sizes), is_batched) for one in inputs]),
         _tensors("output", [_tensor(one, one.shape(sizes), is_batched) for one in outputs]),
         *(["dynamic_batching { }"] if is_batched else []),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
+from collections.abc import Callable, Sequence, Sized
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
@@ -144,18 +144,27 @@ class Batcher(Generic[Key, Member]):
     never share one, and those of either make the batches that they would make without the others.
     """
 
-    def __init__(self, max_batch: int, *, max_padded_atoms: int = MAX_PADDED_ATOMS, max_held: int | None = None) -> None:
+    def __init__(
+        self,
+        max_batch: int,
+        *,
+        max_padded_atoms: int = MAX_PADDED_ATOMS,
+        max_held: int | None = None,
+        holds: Callable[[int, bool], int | None] = lambda size, lane: None,
+    ) -> None:
         """Start with nothing held.
 
         Args:
             max_batch: crystals in a batch at most.
             max_padded_atoms: atoms in a batch at most, padding included; a larger crystal goes alone.
             max_held: crystals of a lane that may wait; by default `HELD_BATCHES` full batches.
+            holds: how many crystals of a size, padding included, what runs the batches of a lane takes at once; None: any number.
         """
         if max_batch < 1:
             raise ValueError(f"a batch of {max_batch} crystals is empty; at least 1 is needed")
         self._max_batch = max_batch
         self._max_padded_atoms = max_padded_atoms
+        self._holds = holds
         self._max_held = HELD_BATCHES * max_batch if max_held is None else max_held
         self._buckets: dict[tuple[bool, int], list[tuple[Key, Member]]] = {}  # by lane and size
         self._held = {False: 0, True: 0}
@@ -166,12 +175,17 @@ class Batcher(Generic[Key, Member]):
         bucket = self._buckets.setdefault((lane, size), [])
         bucket.append((key, member))
         self._held[lane] += 1
-        if len(bucket) >= min(self._max_batch, most_together(size, self._max_padded_atoms)):
+        if len(bucket) >= self._full(size, lane):
             return [self._release((lane, size))]
         if self._held[lane] > self._max_held:
             of_lane = [place for place in self._buckets if place[0] is lane]
             return [self._release(max(of_lane, key=lambda place: (len(self._buckets[place]), place[1])))]
         return []
+
+    def _full(self, size: int, lane: bool) -> int:
+        holds = self._holds(size, lane)
+        full = min(self._max_batch, most_together(size, self._max_padded_atoms))
+        return full if holds is None else max(1, min(full, holds))
 
     def flush(self) -> list[list[tuple[Key, Member]]]:
         """Give what is still held, lane by lane, small crystals first."""

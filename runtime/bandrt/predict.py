@@ -28,6 +28,7 @@ from bandrt.domain import warnings as domain_warnings
 from bandrt.engine import DEFAULT_ENGINE, has_checksum, open_session, shipped_path
 from bandrt.engine.memory import CrystalOutputs, Evaluator
 from bandrt.engine.session import MAX_THREADS, Session
+from bandrt.engine.shapes import holds
 from bandrt.errors import BandrtError, EngineError, InputError, UsageError
 from bandrt.features import Features, Many, featurize_cell
 from bandrt.files import file_sha256, path_of
@@ -43,8 +44,8 @@ from bandrt.routes import Route, other_device, other_engine, taken_over, unavail
 from bandrt.spectra.crystal_hamiltonian import CrystalHamiltonian, hamiltonian_of
 from bandrt.symmetry.standard_cell import standardize
 
-CPU_BATCH_PER_CORE, GPU_BATCH_SIZE = 4, 64
-"""Crystals per run: a CPU core takes a slice of a few at a time; a GPU wants many."""
+CPU_BATCH_PER_CORE, GPU_BATCH_SIZE = 4, 256
+"""Crystals per run: a CPU core takes a slice of a few at a time; a GPU wants many, of small cells."""
 BATCHES_AHEAD = 4
 """`Engine.predict` looks this many batches ahead for crystals of one size."""
 
@@ -146,7 +147,7 @@ class Engine:
         numbered = enumerate(items)
         while ahead := list(islice(numbered, BATCHES_AHEAD * batch_size)):
             results: dict[int, Result] = {}
-            batcher: Batcher[Ticket, Features] = Batcher(batch_size)
+            batcher: Batcher[Ticket, Features] = Batcher(batch_size, holds=self.holds)
             batches: list[list[tuple[Ticket, Features]]] = []
             crystals = [outcome_of(partial(crystal_of, item, name=found_at(item) or called(item, order))) for order, item in ahead]
             tickets = [
@@ -257,6 +258,14 @@ class Engine:
                     yield [taken_over(result, self.manifest) for result in results]
             else:
                 yield from self._run_own(share)
+
+    def manifest_of(self, away: bool) -> Manifest:
+        """The manifest of the engine that predicts crystals which take the other route, or those that do not."""
+        return self.hands_over_to.manifest if away and self.hands_over_to is not None else self.manifest
+
+    def holds(self, size: int, away: bool) -> int | None:
+        """How many crystals of a size, padding included, are predicted at once at most; None: any number."""
+        return holds(self.manifest_of(away), size)
 
     def _leaves(self, batch: Sequence[tuple[Ticket, Features]]) -> bool:
         """Whether the other engine predicts a batch."""

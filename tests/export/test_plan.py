@@ -7,8 +7,9 @@ import os
 import sys
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -18,22 +19,39 @@ from click.testing import CliRunner
 import bandrt_export.onnx
 import bandrt_export.output
 import bandrt_export.plan
-from bandrt.batch import MAX_PADDED_ATOMS
+from bandrt.batch import MAX_PADDED_ATOMS, Batcher, bucket_size
 from bandrt.engine import SHIPPED_ENGINES, read_manifest
 from bandrt.engine.cuda_driver import Driver, Gpu, NoDriver
 from bandrt.engine.onnx.file import with_checksum
 from bandrt.engine.plan.file import sidecar
+from bandrt.engine.shapes import holds
 from bandrt.errors import MissingPackageError, UsageError
 from bandrt.files import file_sha256
 from bandrt.manifest import METADATA_KEY, Backend, Bucket, Profile
 from bandrt_export.cli.export import command
 from bandrt_export.errors import ExportError
 from bandrt_export.output import heartbeat
-from bandrt_export.plan import PlanBackend, PlanBuilder, build_plan, profile_of, with_scratch
+from bandrt_export.plan import (
+    ATOMS_AT_ONCE,
+    ATOMS_AT_ONCE_OF_HAMILTONIANS,
+    PlanBackend,
+    PlanBuilder,
+    build_plan,
+    profile_of,
+    with_scratch,
+)
 from bandrt_train.weights import SHIPPED_CHECKPOINTS
 
 NO_DRIVER = NoDriver("this machine has no NVIDIA driver (libcuda.so.1 is not there)")
+MOST_SCRATCH_BYTES = 1.5e9
+"""Of the GPU, in any profile of a plan of default sizes."""
 H200 = Driver(cuda="13.0", gpus=(Gpu("NVIDIA H200", "sm90", 141.0),))
+
+
+class WithAtoms(NamedTuple):
+    """Something of so many atoms."""
+
+    atomic_numbers: range
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +84,9 @@ def test_a_plan_is_built_in_both_precisions_and_its_manifest_reads_back(
     buckets = manifest.profile.buckets
     assert all(bucket.scratch_bytes is not None and bucket.scratch_bytes > 1e5 for bucket in buckets)
     assert replace(manifest.profile, buckets=tuple(replace(bucket, scratch_bytes=None) for bucket in buckets)) == Profile(
-        24, 4, buckets=(Bucket(1, 16, 1, 1), Bucket(1, 16, 2, 4), Bucket(17, 24, 1, 1), Bucket(17, 24, 2, 4))
+        24, 4, buckets=(Bucket(1, 16, 1, 1), Bucket(1, 8, 2, 4), Bucket(9, 16, 2, 4), Bucket(17, 24, 1, 1), Bucket(17, 24, 2, 4))
     )
-    assert caplog.text.count("scratch for ") == 4
+    assert caplog.text.count("scratch for ") == 5
     assert replace(manifest, backend=source.backend, profile=source.profile) == source
     products = {"fp32": "0 of 25 matrix products in fp16", "fp16": "20 of 25 matrix products in fp16"}[precision]
     assert f"{precision}, strongly typed: {products}" in caplog.text
@@ -240,7 +258,7 @@ def test_a_build_that_fails_says_why_and_leaves_the_old_plan(
 ) -> None:
     output = tmp_path / "model.plan"
     output.write_bytes(b"the old one")
-    monkeypatch.setattr(bandrt_export.plan, "profile_of", lambda max_atoms, max_batch, *, alone: Profile(8, 1))
+    monkeypatch.setattr(bandrt_export.plan, "profile_of", lambda max_atoms, max_batch, *, alone, atoms_at_once: Profile(8, 1))
     with pytest.raises(ExportError, match="no optimization profile has been defined") as caught:
         build_plan(exported.engine, output, backend="tensorrt-rtx", targets=["sm89"])
     assert caught.value.code == "plan-not-built"
@@ -268,12 +286,40 @@ def test_a_build_says_that_it_is_alive(monkeypatch: pytest.MonkeyPatch, caplog: 
 @pytest.mark.parametrize(("max_atoms", "max_batch"), [(1, 1), (16, 64), (17, 2), (128, 64), (512, 256), (5000, 8)])
 def test_the_buckets_hold_every_batch_that_the_pipeline_makes(max_atoms: int, max_batch: int, alone: bool) -> None:
     profile = profile_of(max_atoms, max_batch, alone=alone)
+    manifest = replace(read_manifest(SHIPPED_ENGINES["fast"]), profile=profile)
     rng = np.random.default_rng(0)
     for n_atoms in {1, max_atoms, *map(int, rng.integers(1, max_atoms + 1, 50))}:
-        for batch in {1, max(1, min(max_batch, MAX_PADDED_ATOMS // n_atoms))}:
+        size = bucket_size(n_atoms)
+        made = Batcher[int, WithAtoms](max_batch, holds=lambda size, lane: holds(manifest, size))
+        full = next(len(batch) for place in range(2 * max_batch) for batch in made.add(place, WithAtoms(range(n_atoms))))
+        assert full <= max(1, MAX_PADDED_ATOMS // size)
+        for batch in {1, full}:
             fitting = [b for b in profile.buckets if b.min_atoms <= n_atoms <= b.max_atoms and b.min_batch <= batch <= b.max_batch]
             assert len(fitting) == 1
     assert max(bucket.max_atoms for bucket in profile.buckets) == max_atoms
+
+
+@pytest.mark.parametrize(("alone", "at_once"), [(True, ATOMS_AT_ONCE), (False, ATOMS_AT_ONCE_OF_HAMILTONIANS)])
+def test_no_profile_reserves_memory_for_more_atoms_than_fit(alone: bool, at_once: int) -> None:
+    buckets = profile_of(512, 256, alone=alone, atoms_at_once=at_once).buckets
+    assert all(bucket.max_atoms * bucket.max_batch <= at_once for bucket in buckets)
+    assert max(bucket.max_batch for bucket in buckets if bucket.max_atoms <= 8) == 256
+    for n_atoms in (9, 17, 33, 65):  # a full batch of the smallest of a range has half as many atoms at least
+        most = max(bucket.max_batch for bucket in buckets if bucket.min_atoms <= n_atoms <= bucket.max_atoms)
+        assert n_atoms * most > at_once / 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("atoms", [16, 128])
+def test_the_shipped_engine_computes_in_less_than_a_gigabyte_and_a_half(
+    rtx: Any, atoms: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    largest = [one for one in profile_of(128, 256).buckets if one.max_atoms == atoms and one.max_batch > 1]
+    monkeypatch.setattr(bandrt_export.plan, "profile_of", lambda *sizes, **choices: Profile(128, 256, buckets=tuple(largest)))
+    build = partial(build_plan, backend="tensorrt-rtx", targets=["sm89"])
+    [bucket] = build(SHIPPED_ENGINES["fast"], tmp_path / "model.plan").profile.buckets
+    assert bucket.scratch_bytes is not None
+    assert 1e8 < bucket.scratch_bytes < MOST_SCRATCH_BYTES
 
 
 @pytest.mark.parametrize(

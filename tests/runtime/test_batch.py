@@ -174,6 +174,13 @@ def test_large_crystals_make_small_batches() -> None:
     assert [len(batch) for batch in batcher.add(6, made_up(150))] == [1]
 
 
+def test_a_batch_is_full_with_what_an_engine_holds_of_its_lane() -> None:
+    batcher: Batcher[int, Features] = Batcher(64, holds=lambda size, lane: None if lane else 12 // size)
+    assert [len(batch) for key in range(8) for batch in batcher.add(key, made_up(3))] == [4, 4]
+    assert [len(batch) for batch in batcher.add(8, made_up(13))] == [1]  # more than it holds: whoever runs it says so
+    assert [batch for key in range(8) for batch in batcher.add(key, made_up(3), lane=True)] == []
+
+
 def test_the_fullest_bucket_leaves_when_too_many_crystals_wait() -> None:
     batcher: Batcher[int, Features] = Batcher(64, max_held=3)
     assert [batcher.add(key, made_up(n)) for key, n in enumerate((1, 30, 30))] == [[], [], []]

@@ -8,7 +8,7 @@ each atom; the angles of the orbitals are sums of products with constants.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -135,17 +135,18 @@ class DenseHamiltonian(nn.Module):
         angles = self.angles(neighbor_direction.flatten(0, 2))
         n_slots = neighbor_index.shape[2]
         said = [member(numbers, pairs, angles, n_slots) for member in self.members]
-        hoppings, on_site, flat_levels = (torch.stack(parts) for parts in zip(*said, strict=True))
+        hoppings, on_site, flat_levels = zip(*said, strict=True)
+        hopping = _mean(hoppings)
         square, shape = (N_ORBITALS, N_ORBITALS), atomic_numbers.shape
-        nowhere = NOWHERE * torch.eye(N_ORBITALS, device=on_site.device)
-        present = atom_mask.to(on_site.dtype)
-        own = torch.unflatten(torch.unflatten(on_site.mean(dim=0), 1, square), 0, shape)  # (B, N, 9, 9)
+        nowhere = NOWHERE * torch.eye(N_ORBITALS, device=hopping.device)
+        present = atom_mask.to(hopping.dtype)
+        own = torch.unflatten(torch.unflatten(_mean(on_site), 1, square), 0, shape)  # (B, N, 9, 9)
         has_flat_level = F.embedding(numbers, self.has_flat_level) > 0.0  # never so of padding, whose number is 0
         electrons = torch.unflatten(F.embedding(numbers, self.n_electrons).squeeze(1), 0, shape) * present
         return HamiltonianTensors(
-            hoppings=torch.unflatten(torch.unflatten(hoppings.mean(dim=0), 1, square), 0, neighbor_index.shape),
+            hoppings=torch.unflatten(torch.unflatten(hopping, 1, square), 0, neighbor_index.shape),
             on_site=torch.where(atom_mask[:, :, None, None], own, nowhere),
-            flat_levels=torch.unflatten(torch.where(has_flat_level, flat_levels.mean(dim=0), NOWHERE), 0, shape),
+            flat_levels=torch.unflatten(torch.where(has_flat_level, _mean(flat_levels), NOWHERE), 0, shape),
             electrons=electrons.sum(dim=1),
             uncertainty_ev=self.expected_error(hoppings, on_site, present, n_slots),
         )
@@ -162,12 +163,12 @@ class DenseHamiltonian(nn.Module):
         taper = 0.5 * (1.0 + torch.cos(math.pi * outside)) * neighbor_mask.to(outside.dtype)
         return DensePairs(neighbor.flatten(), neighbor_distance.flatten(), bond.flatten(), taper.flatten())
 
-    def expected_error(self, hoppings: Tensor, on_site: Tensor, present: Tensor, n_slots: int) -> Tensor:
+    def expected_error(self, hoppings: Sequence[Tensor], on_site: Sequence[Tensor], present: Tensor, n_slots: int) -> Tensor:
         """What to expect of how far members are apart; see `bandrt_train.model.hamiltonian.ensemble.disagreement`.
 
         Args:
-            hoppings: (n_members, B * N * D, 81) eV.
-            on_site: (n_members, B * N, 81) eV.
+            hoppings: (B * N * D, 81) eV of each member.
+            on_site: (B * N, 81) eV of each.
             present: (B, N), 1 for an atom and 0 for padding.
             n_slots: D.
 
@@ -176,9 +177,9 @@ class DenseHamiltonian(nn.Module):
         """
         if self.rule is None:
             return present.sum(dim=1) * math.nan
-        apart, own = hoppings - hoppings.mean(dim=0), on_site - on_site.mean(dim=0)
-        of_pairs = torch.unflatten((apart * apart).sum(dim=2), 1, (-1, n_slots)).sum(dim=2)  # (n_members, B * N)
-        squares = torch.unflatten(of_pairs + (own * own).sum(dim=2), 1, present.shape) * present
+        pairs, atoms = _squares(hoppings), _squares(on_site)  # (n_members, B * N * D) and (n_members, B * N)
+        of_pairs = torch.unflatten(pairs, 1, (-1, n_slots)).sum(dim=2)  # (n_members, B * N)
+        squares = torch.unflatten(of_pairs + atoms, 1, present.shape) * present
         of_crystal = squares.sum(dim=2)  # (n_members, B)
         n_orbitals = N_ORBITALS * present.sum(dim=1).clamp(min=1.0)
         return self.rule.floor_ev + self.rule.slope * torch.sqrt(of_crystal / n_orbitals).mean(dim=0)
@@ -274,6 +275,17 @@ class Angles(nn.Module):
             F.pad(delta, (FIRST_D, 0, FIRST_D, 0)),
         )
         return torch.stack([part.flatten(1) for part in parts], dim=1)
+
+
+def _mean(parts: Sequence[Tensor]) -> Tensor:
+    """The mean of what members say. They are not stacked, which would hold all of it twice."""
+    return sum(parts[1:], parts[0]) / len(parts)
+
+
+def _squares(parts: Sequence[Tensor]) -> Tensor:
+    """How far each member's blocks, (n, 81), are from the mean, squared and added up: (n_members, n)."""
+    mean = _mean(parts)
+    return torch.stack([((part - mean) ** 2).sum(dim=1) for part in parts])
 
 
 def _heard(message: Message, nodes: Tensor, pairs: DensePairs, basis: Tensor, weight: Tensor) -> Tensor:

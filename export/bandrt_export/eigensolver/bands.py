@@ -6,7 +6,7 @@ where a batch has none of it. How many matrices are solved at once, `bandrt.hami
 
 from __future__ import annotations
 
-from bandrt.hamiltonian.trips import HELD, SHARED_CUTS
+from bandrt.hamiltonian.trips import HELD, PHASES_PER_PAIR, SHARED_CUTS
 from bandrt_export.eigensolver.bloch import Blocks, Inversions, hermitian, symmetric
 from bandrt_export.eigensolver.graph import INT, Value, concat, counted, loop
 from bandrt_export.eigensolver.multisection import eigenvalues
@@ -38,8 +38,8 @@ def bands(
     """
     n_crystals, n_kpoints = kpoints.size(0), kpoints.size(1)
     n_matrices = n_crystals * n_kpoints
-    n_rows = shared.values.size(1) * shared.n_orbitals
-    each = n_rows * n_rows * 2 + SHARED_CUTS * n_wanted
+    n_atoms, o = shared.values.size(1), shared.n_orbitals
+    each = n_atoms * n_atoms * (2 * o**2 + PHASES_PER_PAIR) + SHARED_CUTS * n_wanted
     flat = (
         flat_levels.reshape(0, -1).transpose(1, 0).unsqueeze(2)
     )  # (n, B, 1), transposed here: within, TensorRT-RTX 1.7 does not build it

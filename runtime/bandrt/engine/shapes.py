@@ -7,7 +7,7 @@ the profile that holds them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
@@ -64,6 +64,31 @@ def most_crystals(manifest: Manifest, n_atoms: int) -> int | None:
     if not profile.buckets:
         return profile.max_batch
     return max((bucket.max_batch for bucket in profile.buckets if bucket.min_atoms <= n_atoms <= bucket.max_atoms), default=0)
+
+
+def holds(manifest: Manifest, size: int) -> int | None:
+    """As `most_crystals`, of a number of atoms that was rounded up, maybe beyond the largest crystal of the engine."""
+    largest = manifest.profile.max_atoms
+    return most_crystals(manifest, size if largest is None else min(size, largest))
+
+
+def padded_atoms(manifest: Manifest, crystals: Sequence[tuple[int, bool]]) -> int:
+    """Atoms, padding included, that an engine computes a batch with.
+
+    Args:
+        manifest: of the engine.
+        crystals: of each the number of atoms, and whether a centre of inversion is known of it.
+    """
+    kinds: tuple[bool | None, ...] = (True, False) if uses_centres(manifest) else (None,)
+    total = 0
+    for kind in kinds:
+        atoms = [n for n, centred in crystals if kind is None or centred is kind]
+        together = (most_crystals(manifest, max(atoms)) if atoms else None) or max(1, len(atoms))
+        for start in range(0, len(atoms), together):
+            piece = atoms[start : start + together]
+            fixed = bool(manifest.profile.buckets)
+            total += choose_shape(manifest, len(piece), max(piece), 1).padded_atoms if fixed else len(piece) * max(piece)
+    return total
 
 
 def choose_shape(manifest: Manifest, crystals: int, atoms: int, slots: int, mesh: int = 0, centred: int = 0) -> BatchShape:

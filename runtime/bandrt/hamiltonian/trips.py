@@ -6,11 +6,14 @@ from bandrt.contract import N_ORBITALS
 from bandrt.hamiltonian.filling import KEPT
 
 HELD = 2**24
-"""Numbers that the matrices of one trip and the cuts of their levels may have together, 64 MiB, if that is a matrix at least.
+"""Numbers that the matrices of one trip, the phases that they are made of and the cuts of their levels may have together, 64 MiB,
+if that is a matrix at least.
 
 It depends on the atoms alone and not on the batch, since TensorRT plans for the largest of all factors of a profile at once, and
 ends where a tensor could have more than 2^31 bytes.
 """
+PHASES_PER_PAIR = 200
+"""Cosine and sine of each slot where an atom has some fifty neighbours, and once more beside the product that takes them."""
 SHARED_CUTS = 255
 """Of the interval in which all levels of a matrix are looked for first."""
 BYTES_PER_PAIR, BYTES_PER_ATOM, BYTES_PER_MATRIX = 2_600, 16_000, 31_000
@@ -19,8 +22,8 @@ of all pairs; the blocks of its crystal; and each cut beside each level. Measure
 
 
 def numbers_of(n_rows: int) -> int:
-    """What a matrix and the cuts of its levels hold, in numbers: complex elements, and each cut beside each level."""
-    return 2 * n_rows**2 + SHARED_CUTS * 2 * KEPT
+    """What a matrix takes at once, in numbers: complex elements, phases of all pairs of atoms, and each cut beside each level."""
+    return 2 * n_rows**2 + PHASES_PER_PAIR * (n_rows // N_ORBITALS) ** 2 + SHARED_CUTS * 2 * KEPT
 
 
 def matrices_at_once(n_atoms: int, n_matrices: int) -> int:

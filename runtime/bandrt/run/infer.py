@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from bandrt.results.writer import Store
 from bandrt.routes import other_engine
 from bandrt.run.choices import differences
 from bandrt.run.interrupt import Interrupt, Interrupted
+from bandrt.run.padding import padding_of
 from bandrt.run.pipeline import TIMEOUT_SECONDS, RunReport, default_max_atoms, default_workers, run
 from bandrt.run.shard import WHOLE, Shard
 from bandrt.run.workers import MAX_WORKERS, require_main_guard
@@ -44,6 +45,8 @@ from bandrt.sources.tables import STRUCTURE_COLUMN
 
 MERGE = "merge"
 """What ``run.json`` says of the runs that a folder was merged from."""
+MOST_SIZED = 30_000
+"""Inputs that a dry run reads to find out how much of the batches is padding: half a minute on two cores."""
 _RECORDED_PACKAGES = (
     *("numpy", "gemmi", "moyopy", "onnxruntime", "onnxruntime-gpu", "onnxruntime-ep-nv-tensorrt-rtx-cu13"),
     *("cuda-core", "tensorrt", "tensorrt-rtx-cu13"),
@@ -278,8 +281,18 @@ def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, o
     workers = _workers(options, device)
     given = _options_record(options, device, rule, workers=workers, batch_size=batch_size)
     _require_same(out, before, {"engine": chosen, "options": given})
+    sources = filter(options.shard.has, _found(inputs, out, options, RunReport()))
+    padding = padding_of(
+        islice(sources, MOST_SIZED),
+        manifest,
+        None if other is None else read_manifest(other),
+        batch_size=batch_size,
+        max_atoms=options.max_atoms or default_max_atoms(device),
+        workers=workers,
+        timeout=options.timeout,
+    )
     return {
-        "inputs": sum(options.shard.has(source) for source in _found(inputs, out, options, RunReport())),
+        "inputs": padding.inputs + sum(1 for _ in sources),
         **({"shard": str(options.shard)} if options.shard != WHOLE else {}),
         "out": str(out),
         "mode": options.mode,
@@ -291,6 +304,7 @@ def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, o
         "device": device,
         "workers": workers,
         "batch_size": batch_size,
+        "padding": padding.ratio,
     }
 
 
@@ -394,6 +408,7 @@ def report_values(report: RunReport) -> dict[str, Any]:
         },
         "failure_codes": dict(sorted(report.failure_codes.items())),
         "warning_codes": dict(sorted(report.warning_codes.items())),
+        "padding": report.padding.ratio,
         "seconds": {stage: round(seconds, 3) for stage, seconds in report.seconds.items()},
     }
 

@@ -18,21 +18,24 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from bandrt.batch import Batcher
+from bandrt.batch import Batcher, is_centred
 from bandrt.cores import available_cores
 from bandrt.crystal import Crystal
 from bandrt.engine.session import Compiling
 from bandrt.engine.several import n_devices
+from bandrt.engine.shapes import padded_atoms
 from bandrt.errors import InputError
-from bandrt.features import CHUNK, Features
+from bandrt.features import Features
 from bandrt.outcomes import outcome_of
 from bandrt.parcel import Parcel
 from bandrt.predict import Engine, featurize_inputs
 from bandrt.results.prediction import Failure, Result, Ticket
 from bandrt.results.writer import Store
 from bandrt.routes import Route
+from bandrt.run.chunks import Chunk, chunked
 from bandrt.run.engine_thread import Answer, EngineThread
 from bandrt.run.interrupt import Interrupt, Interrupted
+from bandrt.run.padding import Padding
 from bandrt.run.shard import WHOLE, Shard
 from bandrt.run.workers import WorkerDied, WorkerPool
 from bandrt.sources import Source
@@ -42,8 +45,6 @@ TIMEOUT_SECONDS = 20.0
 """For one crystal; the slowest of a hundred thousand takes a tenth of it."""
 MAX_ATOMS_ON_CPU = 600
 """Of the primitive cell of a crystal that is predicted on the CPU unless more is asked for: it takes about 1.1 GB."""
-CHUNK_BYTES = 8 * 1024 * 1024
-"""Of texts that travel to a worker together, unless one alone is larger."""
 CHUNKS_PER_WORKER = 3
 """Chunks in flight for each worker."""
 ADVICE = "what was predicted is kept: go on with --resume"
@@ -60,8 +61,6 @@ CORES_PER_WORKER_ON_CPU = 8
 STAGES = ("read", "featurize", "engine", "write")
 """What the time of a run is spent on; they overlap."""
 
-Chunk = list[tuple[int, Source]]
-"""Sources that are featurised together, each with its place among the inputs."""
 Status = Literal["running", "finished", "interrupted", "stopped"]
 
 
@@ -85,6 +84,7 @@ class RunReport:
         lacking: columns that shall be kept and that no input has had up to now.
         compiling: what the engine compiles something for at present, such as ``64 crystals of 16 atoms``.
         signal: the number of the signal that interrupted it.
+        padding: of the batches of this run.
         seconds: by the names in `STAGES`, and wall, the clock on the wall. Read and featurize add up over the workers, engine
             includes padding and transfers, write is the output folder.
     """
@@ -103,6 +103,7 @@ class RunReport:
     lacking: list[str] = field(default_factory=list)
     compiling: str | None = None
     signal: int | None = None
+    padding: Padding = field(default_factory=Padding)
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*STAGES, "wall"), 0.0))
 
     engine_busy: bool = False
@@ -193,7 +194,7 @@ def run(
         BandrtError: ``worker-died``, or what the engine raises. What was predicted before is in the store.
     """
     with nullcontext(interrupt) if interrupt else Interrupt() as stop:
-        state = _Run(engine, store, report, Batcher(batch_size), stop, on_progress)
+        state = _Run(engine, store, report, Batcher(batch_size, holds=engine.holds), stop, on_progress)
         featurize = partial(_featurize_chunk, route=engine.route, memory_atoms=max_atoms)
         stream = _featurized(_Inputs(sources, shard, store, report), featurize, workers, timeout)
         with EngineThread(engine) as runner, closing(stream):
@@ -286,8 +287,18 @@ class _Run:
         done = frozenset(ticket.order for ticket, one in batch if isinstance(one, _Kept))
         if len(done) == len(batch):
             return
-        self._in_flight.append((runner.submit(self._featurized(batch)), done))
+        members = self._featurized(batch)
+        self._count(members)
+        self._in_flight.append((runner.submit(members), done))
         self._collect(BATCHES_IN_FLIGHT * n_devices(self._engine.session.device))
+
+    def _count(self, members: Sequence[tuple[Ticket, Features]]) -> None:
+        """Count what a batch is padded to."""
+        if not members:
+            return
+        manifest = self._engine.manifest_of(self._engine.route.leaves(members[0][1].crystal))
+        sizes = [(len(one.atomic_numbers), is_centred(one)) for _, one in members]
+        self._report.padding.add(sum(n_atoms for n_atoms, _ in sizes), padded_atoms(manifest, sizes))
 
     def _featurized(self, batch: _Members) -> list[tuple[Ticket, Features]]:
         """The members of a batch, of which those that are done are featurised once more: energies depend on the company."""
@@ -343,7 +354,7 @@ class _Inputs:
     def chunks(self) -> Iterator[list[tuple[int, Source]]]:
         """What is to be done; a chunk may be empty."""
         fresh = self._store.is_empty
-        for inputs in _chunks(self._numbered()):
+        for inputs in chunked(self._numbered()):
             self._report.found += len(inputs)
             todo: list[tuple[int, Source]] = []
             kept: _Members = []
@@ -374,21 +385,6 @@ def _featurized(
     with WorkerPool(workers, ahead=CHUNKS_PER_WORKER, advice=ADVICE, timeout=timeout) as pool:
         for chunk in pool.map(featurize, inputs.chunks(), rescue=partial(_redone, pool, featurize, timeout)):
             yield chunk, inputs.kept.popleft()
-
-
-def _chunks(sources: Iterable[tuple[int, Source]]) -> Iterator[Chunk]:
-    """Sources that are featurised together: up to `CHUNK`, and up to `CHUNK_BYTES` of text."""
-    chunk: Chunk = []
-    size = 0
-    for order, source in sources:
-        own = (len(source.content) if isinstance(source.content, str) else 0) + sum(map(len, source.kept.values()))
-        if chunk and (len(chunk) == CHUNK or size + own > CHUNK_BYTES):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append((order, source))
-        size += own
-    if chunk:
-        yield chunk
 
 
 def _ticket(order: int, source: Source, input_sha256: str) -> Ticket:

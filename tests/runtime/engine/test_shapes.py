@@ -17,9 +17,11 @@ from bandrt.engine.shapes import (
     Layout,
     centred_of,
     choose_shape,
+    holds,
     input_axes,
     mesh_of,
     most_crystals,
+    padded_atoms,
     without_centres,
 )
 from bandrt.errors import EngineError
@@ -94,6 +96,20 @@ def test_of_many_crystals_less_than_a_tenth_is_padding() -> None:
         shapes = [choose_shape(wide, len(batch), max(size for size, _ in batch), 12) for batch in batches]
         assert sum(shape.padded_atoms for shape in shapes) < 1.1 * sum(sizes)
         assert len(set(shapes)) < 80
+
+
+def test_padding_is_counted_as_batches_are_padded() -> None:
+    assert padded_atoms(manifest(), [(3, False)] * 5) == 8 * 3
+    assert padded_atoms(manifest(), [(17, False), (18, False), (20, False)]) == 4 * 20
+    assert padded_atoms(manifest(), [(33, False)] * 25) == 20 * 40 + 8 * 40  # the profile holds 20
+    assert padded_atoms(manifest(Profile()), [(3, False), (5, False)]) == 10  # no profile: what the largest needs
+    centred = dataclasses.replace(manifest(), inputs=(*GRAPH_INPUTS, *INVERSION))
+    assert padded_atoms(centred, [(3, True)] * 3 + [(3, False)] * 2) == 4 * 3 + 2 * 3
+
+
+def test_an_engine_holds_what_is_rounded_up_beyond_its_largest_crystal() -> None:
+    assert [holds(manifest(), size) for size in (8, 20, 80)] == [48, 20, 1]
+    assert holds(manifest(Profile()), 80) is None
 
 
 @pytest.mark.parametrize("size", [(49, 3, 12), (21, 17, 12), (2, 65, 12), (1, 71, 12), (1, 3, 13)])

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bandrt_train.model.config import ConfigError, ModelConfig
-from bandrt_train.model.levels import ABSENT_EV, HIGHEST_EV, LOWEST_EV, SLOTS, AtomicLevels, Filling, atom_table, fill
+from bandrt_train.model.levels import ABSENT_EV, HIGHEST_EV, LOWEST_EV, SLOTS, AtomicLevels, Filling, atom_table, fill, places
 from tests.support.small_models import BLOCH
 
 COLUMNS = [slot.column for slot in SLOTS]
@@ -47,6 +47,16 @@ def by_hand(crystal: list[int], n_levels: int = 12) -> np.ndarray:
 @pytest.mark.parametrize("crystal", [NAH, MGO, SILICON, [79], [1], [92, 8, 8], [22, 8, 8, 56, 8]])
 def test_orbitals_fill_as_in_a_sorted_list(crystal: list[int]) -> None:
     np.testing.assert_allclose(free_atoms(crystal).energies[0], by_hand(crystal), atol=2e-5)
+
+
+def test_orbitals_are_counted_as_if_each_were_compared_with_all_at_once() -> None:
+    rng = torch.Generator().manual_seed(0)
+    energy = torch.randint(-9, 9, (2, 5, len(SLOTS)), generator=rng).float()  # with many ties
+    degeneracy = torch.randint(0, 8, energy.shape, generator=rng).float()
+    level, many = energy.flatten(1), degeneracy.flatten(1)
+    first, end = places(energy, degeneracy)
+    torch.testing.assert_close(first, ((level[:, :, None] > level[:, None]) * many[:, None]).sum(2), rtol=0, atol=0)
+    torch.testing.assert_close(end, ((level[:, :, None] >= level[:, None]) * many[:, None]).sum(2), rtol=0, atol=0)
 
 
 def test_below_the_hydrogen_band_of_sodium_hydride_lies_the_inner_shell_of_sodium() -> None:

@@ -59,6 +59,8 @@ ABSENT_EV = 1e4
 """Energy of orbitals that are not there: above all others."""
 LOWEST_EV, HIGHEST_EV = -90.0, 20.0
 """Where the levels lie that a crystal has too few orbitals for: below the table, and above what it says of empty ones."""
+SLOTS_AT_ONCE = 4
+"""Slots of all atoms that every orbital is compared with together."""
 
 
 class AtomTable(NamedTuple):
@@ -96,6 +98,27 @@ class Filling(NamedTuple):
     """(B, 2 * n_bands, N, n_slots): how much of each level is each orbital; they add up to one, nearly."""
 
 
+def places(energy: Tensor, degeneracy: Tensor) -> tuple[Tensor, Tensor]:
+    """Count orbitals below each, and up to its equals: whole numbers, the same in whichever order they are added.
+
+    Each is compared with all, a few slots of every atom at once, so that a large cell does not need the square of its orbitals.
+
+    Args:
+        energy: (B, N, n_slots).
+        degeneracy: (B, N, n_slots).
+
+    Returns:
+        Two counts, (B, M) each, M = N * n_slots.
+    """
+    level, many = energy.flatten(1).unsqueeze(2), degeneracy.flatten(1).unsqueeze(1)  # (B, M, 1) and (B, 1, M)
+    below, over = list[Tensor](), list[Tensor]()
+    for some, count in zip(energy.split(SLOTS_AT_ONCE, dim=2), degeneracy.split(SLOTS_AT_ONCE, dim=2), strict=True):
+        above = torch.where(level > some.flatten(1).unsqueeze(1), 1.0, 0.0)  # (B, M, N * slots)
+        below.append(torch.matmul(above, count.flatten(1).unsqueeze(2)))  # (B, M, 1)
+        over.append(torch.unflatten(torch.matmul(many, above), 2, some.shape[1:]))  # (B, 1, N, slots)
+    return sum(below[1:], below[0]).squeeze(2), many.sum(dim=2) - torch.cat(over, dim=3).flatten(1)
+
+
 def fill(energy: Tensor, degeneracy: Tensor, electrons: Tensor, n_levels: int) -> Filling:
     """Fill orbitals from below, two electrons each.
 
@@ -106,9 +129,7 @@ def fill(energy: Tensor, degeneracy: Tensor, electrons: Tensor, n_levels: int) -
         n_levels: how many levels are wanted, an even number.
     """
     level, many = energy.flatten(1), degeneracy.flatten(1)  # (B, M)
-    above = torch.where(level.unsqueeze(2) > level.unsqueeze(1), 1.0, 0.0)  # (B, M, M)
-    first = torch.matmul(above, many.unsqueeze(2)).squeeze(2)  # (B, M): orbitals below each
-    end = many.sum(dim=1, keepdim=True) - torch.matmul(many.unsqueeze(1), above).squeeze(1)  # and up to its equals
+    first, end = places(energy, degeneracy)  # (B, M)
     last = torch.floor(0.5 * electrons + 0.5) - 1.0  # (B, 1)
     wanted = (last + torch.arange(1 - n_levels // 2, n_levels // 2 + 1, device=level.device)).unsqueeze(2)  # (B, n_levels, 1)
     begun = torch.where(first.unsqueeze(1) > wanted, 0.0, 1.0)  # (B, n_levels, M)
