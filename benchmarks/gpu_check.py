@@ -150,9 +150,9 @@ def in_process(name: str, state: Path, limit: float) -> Json:
 def run_stage(name: str, state: Path) -> None:
     """Run one stage in this process, and leave its report beside the state."""
     given: Json = json.loads(state.read_text(encoding="utf-8"))
-    paths = {key: [Path(path) for path in given[key]] for key in ("engines", "plans")}
+    engines, plans = ([Path(path) for path in given[key]] for key in ("engines", "plans"))
     table = None if given["table"] is None else Path(given["table"])
-    check = Check(**paths, folder=state.parent, dry=given["dry"], table=table, out=state.with_name(f"{name}.json"))
+    check = Check(engines, plans, folder=state.parent, dry=given["dry"], table=table, out=state.with_name(f"{name}.json"))
     check.report["started"] = datetime.now(UTC).isoformat(timespec="seconds")
     try:
         STAGES[name](check)

@@ -304,7 +304,8 @@ def on_stream(check: Check, session: Session, atoms: int, stream: list[Inputs], 
     """Parity with the CPU, latency of single runs and warm throughput of a stream."""
     if not fits(session, stream[0]):
         raise SkipError("larger than the plan takes")
-    manifest, report = session.manifest, {}
+    manifest = session.manifest
+    report: Json = {}
     alone = energies(session.run(stream[0]))
     [streamed] = session.run_many(stream[:1])
     if (between := float(np.nanmax(np.abs(energies(streamed) - alone), initial=0.0))) > LIMITS_EV["fp32"]["max"]:

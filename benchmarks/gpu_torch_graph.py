@@ -29,6 +29,11 @@ ON_HOST = {
 """Inputs that are read as numbers, by their place."""
 
 
+def there(values: Sequence[Tensor | None]) -> list[Tensor]:
+    """Those of an operator's inputs that are there."""
+    return [value for value in values if value is not None]
+
+
 class TorchGraph:
     """An ONNX file that runs in PyTorch."""
 
@@ -49,7 +54,7 @@ class TorchGraph:
     def captured(self, batch: Inputs) -> Callable[[], dict[str, Tensor]]:
         """Capture a run as a CUDA graph; what is returned starts it again on the same inputs."""
         inputs = self._inputs(batch)
-        side = torch.cuda.Stream()
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):  # copies what stays on the device, and lets libraries start
             self._outputs(inputs)
@@ -79,10 +84,10 @@ class TorchGraph:
             attributes = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
             given = [values[name] if name else None for name in node.input]
             if node.op_type in ("Loop", "Scan"):
-                found = (self._loop if node.op_type == "Loop" else self._scan)(given, attributes, values)
+                outputs: Sequence[Tensor] = (self._loop if node.op_type == "Loop" else self._scan)(given, attributes, values)
             else:
-                found = self._made(node.op_type, given, attributes, len(node.output))
-            values.update(zip(node.output, found, strict=False))
+                outputs = self._made(node.op_type, given, attributes, len(node.output))
+            values.update(zip(node.output, outputs, strict=False))
 
     def _made(self, kind: str, given: list[Tensor | None], attributes: dict[str, Any], n_outputs: int) -> Sequence[Tensor]:
         numbers, names = ON_HOST.get(kind, ()), OPERATIONS
@@ -106,30 +111,30 @@ class TorchGraph:
         return self._moved[key]
 
     def _loop(self, given: list[Tensor | None], attributes: dict[str, Any], outer: Mapping[str, Tensor]) -> list[Tensor]:
-        body, trips, carried = attributes["body"], given[0], given[2:]
+        body, trips, carried = attributes["body"], given[0], there(given[2:])
         assert trips is not None, "a loop without a number of trips"
-        names, kept = [one.name for one in body.input], []
+        names, kept = [one.name for one in body.input], list[list[Tensor]]()
         values: dict[str, Tensor] = dict(outer)
         for trip in range(int(trips)):
             begun = [torch.tensor(trip), torch.tensor(True), *carried]
-            values.update(zip(names, begun, strict=True))  # type: ignore[arg-type]
+            values.update(zip(names, begun, strict=True))
             self._nodes(body.node, values)
             ended = [values[one.name] for one in body.output[1:]]
-            carried = ended[: len(carried)]  # type: ignore[assignment]
+            carried = ended[: len(carried)]
             kept.append(ended[len(carried) :])
         n_kept = len(body.output) - 1 - len(carried)
         nothing = torch.zeros(0, device=self._device)
-        return [*carried, *([nothing] * n_kept if not kept else map(torch.stack, zip(*kept, strict=True)))]  # type: ignore[list-item]
+        return [*carried, *([nothing] * n_kept if not kept else map(torch.stack, zip(*kept, strict=True)))]
 
     def _scan(self, given: list[Tensor | None], attributes: dict[str, Any], outer: Mapping[str, Tensor]) -> list[Tensor]:
         body, n_scanned = attributes["body"], attributes["num_scan_inputs"]
-        carried, scanned = given[:-n_scanned], given[-n_scanned:]
+        carried, scanned = there(given[:-n_scanned]), there(given[-n_scanned:])
         names, values = [one.name for one in body.input], dict(outer)
-        for rows in zip(*scanned, strict=True):  # type: ignore[arg-type]
-            values.update(zip(names, [*carried, *rows], strict=True))  # type: ignore[arg-type]
+        for rows in zip(*scanned, strict=True):
+            values.update(zip(names, [*carried, *rows], strict=True))
             self._nodes(body.node, values)
             carried = [values[one.name] for one in body.output]
-        return carried  # type: ignore[return-value]
+        return carried
 
 
 def numbers_of(value: Tensor) -> list[int]:
@@ -227,7 +232,7 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "Transpose": lambda value, perm: value.permute(*perm),
     "Shape": lambda value, start=0, end=None: torch.tensor(value.shape[start:end], dtype=torch.int64),
     "Range": lambda start, limit, step: torch.arange(int(start), int(limit), int(step)),
-    "Expand": lambda value, shape: value.expand(torch.broadcast_shapes(value.shape, tuple(numbers_of(shape)))),
+    "Expand": lambda value, shape: value.expand(np.broadcast_shapes(tuple(value.shape), tuple(numbers_of(shape)))),
     "Gather": gathered,
     "Reshape": reshaped,
     "Slice": sliced,

@@ -155,7 +155,8 @@ def _in_torch(check: Check, model: Path, found: Json) -> None:
             run: Any = graph.captured(batch) if captured else partial(graph.run, batch)
             taken = timed(lambda run=run: synchronized(torch, run()), 1)  # type: ignore[misc]
             bands[captured][atoms] = run()[BAND_ENERGIES].cpu().numpy()
-            found.setdefault(kind, {})[atoms] = one = {"crystals_per_s": len(batch["kpoints"]) / taken[0]}
+            one: Json = {"crystals_per_s": len(batch["kpoints"]) / taken[0]}
+            found.setdefault(kind, {})[atoms] = one
             check.save()
             if atoms in expected:
                 one["parity_ev"] = apart(bands[captured][atoms], expected[atoms][: len(batch["kpoints"])], manifest, "fp32")

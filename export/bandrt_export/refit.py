@@ -120,7 +120,7 @@ def _gpu(plan: Path) -> Gpu:
 
 def _name(manifest: Manifest) -> PlanBackend:
     name = manifest.backend.name
-    assert name not in ("onnx", "null")  # `manifest_of` has made sure
+    assert name == "tensorrt" or name == "tensorrt-rtx"  # `manifest_of` has made sure
     return name
 
 

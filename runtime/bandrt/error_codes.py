@@ -536,8 +536,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ErrorCode(
         "unknown-device",
         "The name of a device is not one that there is, or a list of devices has the CPU, or a GPU twice.",
-        "Write cpu, cuda or cuda:N, with the number of the GPU for N, for ONNX engines also tensorrt:N or nv-tensorrt-rtx:N, or several"
-        " GPUs by commas: cuda:0,cuda:1.",
+        "Write cpu, cuda or cuda:N, with the number of the GPU for N, for ONNX engines also tensorrt:N or nv-tensorrt-rtx:N, or"
+        " several GPUs by commas: cuda:0,cuda:1.",
     ),
     ErrorCode(
         "missing-package",

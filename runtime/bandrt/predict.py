@@ -345,7 +345,8 @@ def load(
         path: a model file, or the name of an engine that comes with this package: ``fast`` or ``accurate``, where nothing here is
             called so; ``null`` for the one without inference; None opens the accurate one.
         device: ``cpu``, ``cuda`` or ``cuda:N``, for ONNX files also ``tensorrt:N`` and ``nv-tensorrt-rtx:N``, or several GPUs by
-            commas, ``cuda:0,cuda:1``: used or refused, never replaced; None takes the CPU for an ONNX file, the first GPU for a plan.
+            commas, ``cuda:0,cuda:1``: used or refused, never replaced; None takes the CPU for an ONNX file, the first GPU for a
+            plan.
         threads: CPU threads; None takes every core this process may use.
         bands: how many around the Fermi level, half of them below; None takes six. The engine ``accurate`` gives any even number
             from six on, of which a crystal that has fewer gives those it has: gap and metal or not are the same.

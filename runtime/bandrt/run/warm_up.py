@@ -141,7 +141,7 @@ def shapes_of_inputs(sources: Iterator[Source], engine: Engine, batch_size: int)
         batch_size: crystals of a batch, at most.
     """
     session = _Recorder(engine.manifest, engine.session.device)
-    batcher: Batcher[Ticket, Features] = Batcher(batch_size)
+    batcher: Batcher[Ticket, Features] = Batcher(batch_size, holds=engine.holds)
 
     def batches() -> Iterator[Sequence[Features]]:
         numbered = enumerate(sources)

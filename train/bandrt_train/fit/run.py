@@ -35,7 +35,6 @@ from bandrt_train.fit.step import BandFit
 from bandrt_train.model.bandformer import Bandformer, Reference, build_model
 from bandrt_train.model.variants import Config
 
-
 ADDED_LATER = ("node_features.embedding.weight",)
 """Weights that a model to start from may lack: those of `ElementalOneHot` beside those of `Elemental`."""
 

@@ -112,7 +112,7 @@ def places(energy: Tensor, degeneracy: Tensor) -> tuple[Tensor, Tensor]:
     """
     level, many = energy.flatten(1).unsqueeze(2), degeneracy.flatten(1).unsqueeze(1)  # (B, M, 1) and (B, 1, M)
     below, over = list[Tensor](), list[Tensor]()
-    for some, count in zip(energy.split(SLOTS_AT_ONCE, dim=2), degeneracy.split(SLOTS_AT_ONCE, dim=2), strict=True):
+    for some, count in zip(torch.split(energy, SLOTS_AT_ONCE, 2), torch.split(degeneracy, SLOTS_AT_ONCE, 2), strict=True):
         above = torch.where(level > some.flatten(1).unsqueeze(1), 1.0, 0.0)  # (B, M, N * slots)
         below.append(torch.matmul(above, count.flatten(1).unsqueeze(2)))  # (B, M, 1)
         over.append(torch.unflatten(torch.matmul(many, above), 2, some.shape[1:]))  # (B, 1, N, slots)
