@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bandrt.contract import HAMILTONIAN, TENSORS, Dtype, known_sizes, require_names
+from bandrt.contract import TENSORS, Dtype, hamiltonian_given, known_sizes, require_names
 from bandrt.cores import available_cores
 from bandrt.engine.cuda_driver import require_gpu
 from bandrt.engine.cuda_wheels import require_driver
@@ -33,8 +33,8 @@ class OnnxSession:
     """A model run by ONNX Runtime.
 
     The manifest is read and the model's inputs and outputs are compared with it before anything is computed. A CUDA device is
-    used or refused, never replaced by the CPU. A model whose solver is ``lapack`` gives `bandrt.contract.HAMILTONIAN`, of which
-    `bandrt.engine.hamiltonian` makes what its manifest lists; batches of it are run as they are given.
+    used or refused, never replaced by the CPU. A model whose solver is ``lapack`` gives `bandrt.contract.hamiltonian_given`, of
+    which `bandrt.engine.hamiltonian` makes what its manifest lists; batches of it are run as they are given.
     """
 
     def __init__(self, path: Path, *, device: str = "cpu", threads: int | None = None, whole_batches: bool = False) -> None:
@@ -68,7 +68,8 @@ class OnnxSession:
                 f"{path}: its bands are computed with LAPACK, on the CPU alone; run it with --device cpu, take another engine"
                 " (--engine fast), or export it again with --solver graph",
             )
-        self._gives = HAMILTONIAN if on_host else tuple(TENSORS[name] for name in self._manifest.outputs if name in TENSORS)
+        given = tuple(TENSORS[name] for name in self._manifest.outputs if name in TENSORS)
+        self._gives = hamiltonian_given(self._manifest) if on_host else given
         try:
             onnxruntime = load_onnxruntime()
         except ImportError as error:
