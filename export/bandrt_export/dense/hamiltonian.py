@@ -165,9 +165,8 @@ class DenseHamiltonian(nn.Module):
         )
         if not self.config.overlap:
             return found
-        *others, uncertainty = found
         blocks = torch.unflatten(torch.unflatten(overlaps.mean(dim=0), 1, square), 0, neighbor_index.shape)
-        return OverlappingTensors(*others, blocks, uncertainty)
+        return OverlappingTensors(**found._asdict(), overlaps=blocks)
 
     def pairs(self, numbers: Tensor, neighbor_index: Tensor, neighbor_distance: Tensor, neighbor_mask: Tensor) -> DensePairs:
         """Count the neighbours of all crystals, (B, N, D), through the batch."""

@@ -38,7 +38,10 @@ def with_solver(proto: ModelProto, manifest: Manifest) -> ModelProto:
     occupied = occupation(named["electrons"], named["on_site"], named["flat_levels"], N_ORBITALS, HIGHEST_EV, kept_for(rule))
     energies = bands(
         blocks(
-            *(named[name] for name in ("hoppings", "on_site", "neighbor_index", "neighbor_image")),
+            named["hoppings"],
+            named["on_site"],
+            named["neighbor_index"],
+            named["neighbor_image"],
             N_ORBITALS,
             named.get(OVERLAPS[0].name),
         ),

@@ -106,19 +106,17 @@ class BlochSum:
         matrices = self._sum(kpoints, real)
         if self._overlap is None:
             return matrices
-        matrices = self._whole(matrices)
-        product = self._whole(self._overlap._sum(kpoints, real)) @ matrices
-        product += product.conj().transpose(0, 2, 1).copy()
+        product = self._whole(self._overlap._sum(kpoints, real)) @ self._whole(matrices)
         product *= 0.5
         matrices -= product
+        matrices -= product.conj().transpose(0, 2, 1)
         return matrices
 
     def _whole(self, matrices: NDArray[Any]) -> NDArray[Any]:
-        """Matrices (K, n, n), of which the lower triangle is given where there is a centre of inversion, with both."""
-        if self._inversion is None:
-            return matrices
-        rows, columns = np.triu_indices(self.n_orbitals, 1)
-        matrices[:, rows, columns] = matrices[:, columns, rows]
+        """Matrices (K, n, n), with what is left out where there is a centre of inversion: from differences to sums."""
+        if self._inversion is not None:
+            first = self._panels[-1].first_row
+            matrices[:, :first, first:] = matrices[:, first:, :first].transpose(0, 2, 1)
         return matrices
 
     def _sum(self, kpoints: NDArray[np.floating[Any]], real: bool) -> NDArray[Any]:
