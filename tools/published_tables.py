@@ -1,8 +1,8 @@
 """Write every published figure of the shipped engines from what was stored: ``python tools/published_tables.py [--check]``.
 
 ``train/results/*.json`` are reports of ``bandrt train evaluate`` about the engine ``fast``, but for ``accurate-*.json``, which are
-those of ``bandrt train hamiltonian score`` about ``accurate``, ``screening-*.json``, those of ``bandrt train calibrate`` about
-either, and ``ablation.json``, the rows of ``bandrt train compare --json``;
+those of ``bandrt train hamiltonian score`` about ``accurate``, or what was tried with it, ``screening-*.json``, those of ``bandrt
+train calibrate`` about either, and ``ablation.json``, the rows of ``bandrt train compare --json``;
 ``benchmarks/results/*.json`` are what the benchmarks saved. From them come the model cards beside the engines, the tables of
 ``train/RESULTS.md`` and those of the README, so that no two of them can say different things.
 """
@@ -45,6 +45,8 @@ SCREENING = "screening"
 """How reports of `bandrt train calibrate` begin; the name of the engine follows."""
 GAP_BASELINE = "gap-baseline"
 """Gaps of the same crystals by a model that knows gaps alone."""
+TRIES = "accurate-tries"
+"""What was tried with the configuration of the accurate engine, from its members on, beside the same without."""
 CURVE = "learning-curve"
 """Error of the paper's model against the number of crystals that it learns from."""
 PAPER = {"center_mae_ev": 0.072, "dispersion_mae_ev": 0.084, "energy_mae_ev": 0.117, "gap_mae_ev": 0.164}
@@ -87,7 +89,7 @@ def published() -> dict[Path, str]:
     rows = json.loads((RESULTS / "ablation.json").read_text(encoding="utf-8"))
     text = replace_block(results.read_text(encoding="utf-8"), "shipped", "\n\n".join(sections))
     text = replace_block(replace_block(text, "accurate", accurate_sections()), "engine-gaps", gap_section())
-    text = replace_block(text, "curve", curve_table())
+    text = replace_block(replace_block(text, "tries", tries_table()), "curve", curve_table())
     text = replace_block(text, "screening", screening_sections())
     page = replace_block(readme.read_text(encoding="utf-8"), "figures", figures)
     page = replace_block(page, "engines", engines_table(read_scores(HELD_OUT)))
@@ -164,6 +166,20 @@ def gap_section() -> str:
         baseline_line(baseline),
     ]
     return "\n\n".join(parts)
+
+
+def tries_table() -> str:
+    """Differences that tries made to the errors of the accurate engine's configuration, with standard errors over crystals."""
+    report = read_scores(TRIES)
+    fields = {field: title for field, title in ACCURATE.items() if field in report["baseline"]}
+    before, runs = report["baseline"], report["runs"]
+    rows = [("as it was", str(len(before["seeds"])), *(shown(before[field]) for field in fields), "1")]
+    usual = np.mean([run["cpu_s"] for run in runs if run["try"] == "base"])
+    for one in report["tries"]:
+        changes = [f"{mean:+.3f} ± {error:.3f}" for mean, error in (one["difference"][field] for field in fields)]
+        cpu = np.mean([run["cpu_s"] for run in runs if run["try"] == one["name"]])
+        rows.append((one["what"], str(len(one["seeds"])), *changes, f"{cpu / usual:.1f}"))
+    return markdown_table(("", "seeds", *fields.values(), "CPU time of training"), rows)
 
 
 def screening_sections() -> str:

@@ -224,6 +224,18 @@ HAMILTONIAN: Final = (
 ``H(k)[ia, jb] = on_site + sum over neighbours j of i of exp(2 pi i k.R) hoppings``, where R is ``neighbor_image`` and k fractional.
 Its eigenvalues in ascending order, merged with the flat levels, are the bands.
 """
+OVERLAPS: Final = (
+    TensorSpec(
+        "overlaps",
+        ("B", "N", "D", N_ORBITALS, N_ORBITALS),
+        "float32",
+        "",
+        "of the orbitals of the atom (rows) with those of the neighbour in its cell (columns)",
+        0.0,
+    ),
+)
+"""What a model gives besides where its orbitals overlap: ``S(k)`` is its sum as ``H(k)`` is that of the hoppings, without one of an
+atom with itself, and the bands are eigenvalues of ``H - (S H + H S) / 2``."""
 HAMILTONIAN_NAMES: Final = tuple(tensor.name for tensor in HAMILTONIAN)
 TENSORS: Final[Mapping[str, TensorSpec]] = MappingProxyType({tensor.name: tensor for tensor in (*INPUTS, *OUTPUTS)})
 """Inputs and outputs by name."""
@@ -281,6 +293,11 @@ def uses_centres(manifest: Manifest) -> bool:
     return set(INVERSION) <= set(manifest.inputs)
 
 
+def hamiltonian_given(manifest: Manifest) -> tuple[TensorSpec, ...]:
+    """The tensors between network and solver of a model of the variant ``hamiltonian``."""
+    return (*HAMILTONIAN[:-1], *OVERLAPS, HAMILTONIAN[-1]) if manifest.model.get("overlap") else HAMILTONIAN
+
+
 def described(manifest: Manifest, *, name: str) -> dict[str, list[dict[str, Any]]]:
     """The contract of one model as plain JSON values: ``inputs`` and ``outputs``, each with the fields of its `TensorSpec`.
 
@@ -294,5 +311,5 @@ def described(manifest: Manifest, *, name: str) -> dict[str, list[dict[str, Any]
     sizes, tables = known_sizes(manifest), {"inputs": manifest.inputs, "outputs": manifest.outputs}
     found = {what: [TENSORS[tensor] for tensor in tensors] for what, tensors in tables.items()}
     if manifest.solver == "lapack":
-        found["hamiltonian"] = list(HAMILTONIAN)
+        found["hamiltonian"] = list(hamiltonian_given(manifest))
     return {what: [dataclasses.asdict(one) | {"shape": one.shape(sizes)} for one in tensors] for what, tensors in found.items()}

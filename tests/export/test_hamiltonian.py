@@ -39,7 +39,7 @@ from bandrt_train.model.hamiltonian.ensemble import LearnedHamiltonianEnsemble
 from bandrt_train.model.hamiltonian.filling import predict
 from bandrt_train.model.hamiltonian.pairs import find_pairs
 from tests.export.conftest import export_traced
-from tests.support.small_hamiltonians import small_model
+from tests.support.small_hamiltonians import OVERLAPPING, small_model
 
 RULE = EnsembleRule(("first", "second"), floor_ev=0.25, slope=1.5, n_crystals=9)
 DOMAIN = TrainingDomain(n_crystals=9, elements=("Al", "As"), max_atoms=2, functional="PBE")
@@ -119,6 +119,25 @@ def test_sessions_give_the_bands_that_training_predicts(made: Made, features: li
         solids = made.model.real_space([find_pairs(one.crystal) for one in chosen])
     doubts = [float(one.uncertainty) for one in solids if one.uncertainty is not None]
     np.testing.assert_allclose(found["uncertainty_ev"][:3], doubts, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_engines_of_overlapping_orbitals_give_the_bands_that_training_predicts(features: list[Features], tmp_path: Path) -> None:
+    members = [small_model(seed, OVERLAPPING).float() for seed in range(2)]
+    model = LearnedHamiltonianEnsemble(members, RULE).eval()
+    save_hamiltonian(tmp_path / "c.pt", model=model, held_out=HeldOut(), training=DOMAIN)
+    traced = trace(dense_of(model), n_slots=HAMILTONIAN_RECIPE.graph.n_neighbors)
+    for solver in SOLVERS:
+        engine = tmp_path / f"{solver}.onnx"
+        manifest = export_traced(traced, tmp_path / "c.pt", engine, crystals=SMALL, solver=None if solver == "lapack" else solver)
+        assert manifest.parity is not None
+        assert manifest.parity.max_energy_error_ev < TOLERANCE_EV
+        with closing(open_session(engine)) as session:
+            found = session.run(pad(features[1:4], n_atoms=6, batch_size=4))["band_energies"]
+        for row, one in enumerate(features[1:4]):
+            points, kpoints = Mesh(one.mesh_kpoints, one.mesh_weights), one.kpoints.astype(np.float64)
+            expected = predict(model, find_pairs(one.crystal), kpoints, points, smearing_ev=HAMILTONIAN_MESH.smearing)
+            np.testing.assert_allclose(found[row], expected.window(BandRule()), atol=TOLERANCE_EV)
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,7 @@ from bandrt.contract import (
     NOWHERE,
     OUTPUT_NAMES,
     OUTPUTS,
+    OVERLAPS,
     REQUIRED_INPUTS,
     TENSORS,
     TensorSpec,
@@ -124,6 +125,9 @@ def test_what_lies_between_network_and_solver_is_told_as_the_rest_is() -> None:
         assert tensor.meaning
         assert tensor.dims[0] == "B"
         assert all(isinstance(dim, int) or dim in DIMENSIONS for dim in tensor.dims)
+    [overlaps] = OVERLAPS
+    assert overlaps.name not in {*HAMILTONIAN_NAMES, *TENSORS}
+    assert overlaps.dims == HAMILTONIAN[0].dims
     levels = next(one for one in HAMILTONIAN if one.name == "flat_levels")
     assert (levels.padded(SIZES) == NOWHERE).all()
 
@@ -143,6 +147,17 @@ def test_inspect_tells_of_the_hamiltonian_that_the_session_solves(
         contract = json.loads(capsys.readouterr().out)["contract"]
         found = [(one["name"], one["shape"]) for one in contract.get("hamiltonian", ())]
         assert found[:1] == ([("hoppings", ["B", "N", "D", 9, 9])] if solver == "lapack" else [])
+
+
+def test_what_a_model_of_overlapping_orbitals_gives_is_told_too(
+    tiny_engine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = hamiltonian(read_manifest(tiny_engine))
+    engine = rewritten(dataclasses.replace(made, model=made.model | {"overlap": True}), tiny_engine, tmp_path / "engine.onnx")
+    assert run(["inspect", str(engine), "--json"]) == 0
+    contract = json.loads(capsys.readouterr().out)["contract"]
+    given = ("hoppings", "on_site", "flat_levels", "electrons", "overlaps", "uncertainty_ev")
+    assert tuple(one["name"] for one in contract["hamiltonian"]) == given
 
 
 @pytest.mark.parametrize(

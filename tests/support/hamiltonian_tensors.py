@@ -39,6 +39,8 @@ def hamiltonian_tensors(
         "flat_levels": np.full((*shape[:2], len(KIND_OF_FLAT_LEVEL)), NOWHERE, np.float32),
         "electrons": np.array([one.electrons for one in pairs], np.float32),
     }
+    if model.config.overlap:
+        made["overlaps"] = np.zeros((*shape, n, n), np.float32)
     for row, (one, solid) in enumerate(zip(pairs, solids, strict=True)):
         blocks = solid.hoppings.reshape(-1, one.n_atoms, n, one.n_atoms, n).transpose(2, 3).numpy()
         atoms = np.arange(one.n_atoms)
@@ -54,4 +56,7 @@ def hamiltonian_tensors(
         made["neighbor_image"][place] = one.lattice_vectors[one.cell[order]]
         made["neighbor_direction"][place] = one.direction[order]
         made["hoppings"][place] = blocks[one.cell[order], one.centre[order], one.neighbor[order]]
+        if solid.overlaps is not None:
+            overlaps = solid.overlaps.reshape(-1, one.n_atoms, n, one.n_atoms, n).transpose(2, 3).numpy()
+            made["overlaps"][place] = overlaps[one.cell[order], one.centre[order], one.neighbor[order]]
     return made

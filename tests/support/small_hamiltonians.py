@@ -23,6 +23,7 @@ from bandrt_train.model.hamiltonian.model import LearnedHamiltonian, RealSpace
 from bandrt_train.model.hamiltonian.pairs import Pairs, find_pairs
 
 SMALL = HamiltonianConfig(width=12, n_layers=2, n_gaussians=6, dropout=0.0)
+OVERLAPPING = replace(SMALL, overlap=True)
 FCC = np.array([[0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]])
 QUARTERS = np.array([[0.0, 0.0, 0.0], [0.25, 0.25, 0.25]])
 SILICON = Crystal(5.43 * FCC, np.array([14, 14], np.int32), QUARTERS)
@@ -37,10 +38,10 @@ TRICLINIC = Crystal(
 """Nothing about it is symmetric."""
 
 
-def small_model(seed: int = 0) -> LearnedHamiltonian:
+def small_model(seed: int = 0, config: HamiltonianConfig = SMALL) -> LearnedHamiltonian:
     """A model whose network says as much as the textbook that it starts from."""
     torch.manual_seed(seed)
-    model = LearnedHamiltonian(SMALL).double().eval()
+    model = LearnedHamiltonian(config).double().eval()
     with torch.no_grad():
         for last in (model.network.of_pair[-1], model.network.of_atom[-1]):
             assert isinstance(last, torch.nn.Linear)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bandrt.contract import HAMILTONIAN_NAMES, NETWORK_INPUTS, NOWHERE
+from bandrt.contract import NETWORK_INPUTS, NOWHERE
 from bandrt_train.data.recipes import HAMILTONIAN_RECIPE
 from bandrt_train.model.hamiltonian.atoms import FLAT_KINDS, KIND_OF_FLAT_LEVEL, N_ORBITALS, SHELL_OF_ORBITAL, SHELLS, atomic_data
 from bandrt_train.model.hamiltonian.ensemble import HamiltonianModel, LearnedHamiltonianEnsemble
@@ -77,6 +77,18 @@ class HamiltonianTensors(NamedTuple):
     """(B,) eV; of one model alone NaN, for it does not say."""
 
 
+class OverlappingTensors(NamedTuple):
+    """The same where orbitals overlap."""
+
+    hoppings: Tensor
+    on_site: Tensor
+    flat_levels: Tensor
+    electrons: Tensor
+    overlaps: Tensor
+    """(B, N, D, 9, 9)."""
+    uncertainty_ev: Tensor
+
+
 class DenseHamiltonian(nn.Module):
     """One or more trained models of a configuration, with the inputs and outputs of the graph contract, to be run and not trained.
 
@@ -84,7 +96,8 @@ class DenseHamiltonian(nn.Module):
     """
 
     inputs: ClassVar[tuple[str, ...]] = NETWORK_INPUTS
-    outputs: ClassVar[tuple[str, ...]] = HAMILTONIAN_NAMES
+    outputs: tuple[str, ...]
+    """Those of `HamiltonianTensors`, or `OverlappingTensors`."""
     n_kpoints: ClassVar[int] = HAMILTONIAN_RECIPE.kpath.n_kpoints
     parity_limit_ev: ClassVar[float] = 1e-3  # eigenvalues of matrices whose elements are tens of eV
     radius: Tensor
@@ -94,6 +107,7 @@ class DenseHamiltonian(nn.Module):
     def __init__(self, model: HamiltonianModel) -> None:
         super().__init__()
         self.config = model.config
+        self.outputs = (OverlappingTensors if model.config.overlap else HamiltonianTensors)._fields
         self.rule = model.rule if isinstance(model, LearnedHamiltonianEnsemble) else None
         trained = model.alone() if isinstance(model, LearnedHamiltonianEnsemble) else [model]
         self.members = nn.ModuleList(DenseMember(one) for one in trained)
@@ -115,7 +129,7 @@ class DenseHamiltonian(nn.Module):
         neighbor_direction: Tensor,
         mesh_kpoints: Tensor,
         mesh_weights: Tensor,
-    ) -> HamiltonianTensors:
+    ) -> HamiltonianTensors | OverlappingTensors:
         """Make the Hamiltonians of a padded batch.
 
         Args:
@@ -135,7 +149,7 @@ class DenseHamiltonian(nn.Module):
         angles = self.angles(neighbor_direction.flatten(0, 2))
         n_slots = neighbor_index.shape[2]
         said = [member(numbers, pairs, angles, n_slots) for member in self.members]
-        hoppings, on_site, flat_levels = zip(*said, strict=True)
+        hoppings, on_site, flat_levels, overlaps = zip(*said, strict=True)
         hopping = _mean(hoppings)
         square, shape = (N_ORBITALS, N_ORBITALS), atomic_numbers.shape
         nowhere = NOWHERE * torch.eye(N_ORBITALS, device=hopping.device)
@@ -143,13 +157,17 @@ class DenseHamiltonian(nn.Module):
         own = torch.unflatten(torch.unflatten(_mean(on_site), 1, square), 0, shape)  # (B, N, 9, 9)
         has_flat_level = F.embedding(numbers, self.has_flat_level) > 0.0  # never so of padding, whose number is 0
         electrons = torch.unflatten(F.embedding(numbers, self.n_electrons).squeeze(1), 0, shape) * present
-        return HamiltonianTensors(
+        found = HamiltonianTensors(
             hoppings=torch.unflatten(torch.unflatten(hopping, 1, square), 0, neighbor_index.shape),
             on_site=torch.where(atom_mask[:, :, None, None], own, nowhere),
             flat_levels=torch.unflatten(torch.where(has_flat_level, _mean(flat_levels), NOWHERE), 0, shape),
             electrons=electrons.sum(dim=1),
             uncertainty_ev=self.expected_error(hoppings, on_site, present, n_slots),
         )
+        if not self.config.overlap:
+            return found
+        blocks = torch.unflatten(torch.unflatten(_mean(overlaps), 1, square), 0, neighbor_index.shape)
+        return OverlappingTensors(**found._asdict(), overlaps=blocks)
 
     def pairs(self, numbers: Tensor, neighbor_index: Tensor, neighbor_distance: Tensor, neighbor_mask: Tensor) -> DensePairs:
         """Count the neighbours of all crystals, (B, N, D), through the batch."""
@@ -205,7 +223,7 @@ class DenseMember(nn.Module):
         self.register_buffer("shells", F.one_hot(torch.tensor(SHELL_OF_ORBITAL), len(SHELLS)).float().T.contiguous())
         self.register_buffer("flat_kind", F.one_hot(torch.tensor(KIND_OF_FLAT_LEVEL), len(FLAT_KINDS)).float().T.contiguous())
 
-    def forward(self, numbers: Tensor, pairs: DensePairs, angles: Tensor, n_slots: int) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, numbers: Tensor, pairs: DensePairs, angles: Tensor, n_slots: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Make the blocks of a batch.
 
         Args:
@@ -215,7 +233,8 @@ class DenseMember(nn.Module):
             n_slots: D.
 
         Returns:
-            Blocks of pairs (P, 81) and of atoms (A, 81), and flat levels (A, 9), those that there are not among them, in eV.
+            Blocks of pairs (P, 81) and of atoms (A, 81), and flat levels (A, 9), those that there are not among them, in eV;
+            overlaps (P, 81), of orthogonal orbitals (0,).
         """
         network, ratio = self.network, pairs.ratio
         basis = network.basis(pairs.distance, ratio)
@@ -228,9 +247,9 @@ class DenseMember(nn.Module):
         there = network.of_pair(_ends(centre, neighbor, pairs.neighbor, n_slots) + pair)
         back = network.of_pair(_ends(neighbor, centre, pairs.neighbor, n_slots) + pair)
         unit = HBAR2_OVER_M / pairs.bond**2 * pairs.taper
-        scale, own, field = torch.split(there, [N_STRENGTHS, N_STRENGTHS, N_FIELDS], dim=1)
+        scale, own, field, overlap = torch.split(there, network.outputs, dim=1)
         strength = network.strength(scale, own, ratio, unit)
-        scale, own, _ = torch.split(back, [N_STRENGTHS, N_STRENGTHS, N_FIELDS], dim=1)
+        scale, own, _, overlap_back = torch.split(back, network.outputs, dim=1)
         hopping = 0.5 * (strength + torch.matmul(network.strength(scale, own, ratio, unit), self.way_back))
         near = torch.exp(-FIELD_FALL * (ratio - 1.0)) * pairs.taper
         fields = self.blocks(FIELD_EV * field * near[:, None], self.of_fields, angles)
@@ -238,7 +257,11 @@ class DenseMember(nn.Module):
         level = torch.matmul(F.embedding(numbers, network.free_level) * network.level_scale + shift, self.shells)  # (A, 9)
         own_blocks = torch.diag_embed(level).flatten(1) + torch.unflatten(fields, 0, (-1, n_slots)).sum(dim=1)
         flat_levels = F.embedding(numbers, self.flat_level) * self.flat_scale + torch.matmul(flat_shift, self.flat_kind)
-        return self.blocks(hopping, self.of_strengths, angles), own_blocks, flat_levels
+        overlaps = flat_levels.new_zeros(0)
+        if network.usual_overlap is not None:
+            one_way, other_way = (network.overlap(said, ratio, pairs.taper) for said in (overlap, overlap_back))
+            overlaps = self.blocks(0.5 * (one_way + torch.matmul(other_way, self.way_back)), self.of_strengths, angles)
+        return self.blocks(hopping, self.of_strengths, angles), own_blocks, flat_levels, overlaps
 
     def blocks(self, strengths: Tensor, of_projectors: Tensor, angles: Tensor) -> Tensor:
         """Blocks (P, 81) of strengths (P, n), by what each does to a projector, (3, n, 81)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto, ValueInfoProto, checker, helper
 
-from bandrt.contract import BAND_ENERGIES, DIMENSIONS, INVERSION, N_ORBITALS, NOWHERE, TENSORS, uses_centres
+from bandrt.contract import BAND_ENERGIES, DIMENSIONS, INVERSION, N_ORBITALS, NOWHERE, OVERLAPS, TENSORS, uses_centres
 from bandrt.hamiltonian.filling import kept_for
 from bandrt.manifest import Manifest
 from bandrt.recipe import MeshRecipe
@@ -24,7 +24,8 @@ def with_solver(proto: ModelProto, manifest: Manifest) -> ModelProto:
     """Append the solver to a network.
 
     Args:
-        proto: a graph whose outputs are the Hamiltonian tensors of the contract; changed in place. They keep their names, within.
+        proto: a graph whose outputs are the Hamiltonian tensors of the contract, with overlaps where orbitals have them; changed in
+            place. They keep their names, within.
         manifest: of the engine that is made: its inputs and outputs, bands and k-points.
 
     Returns:
@@ -36,7 +37,14 @@ def with_solver(proto: ModelProto, manifest: Manifest) -> ModelProto:
     n_kpoints, rule = manifest.recipe.kpath.n_kpoints, manifest.bands
     occupied = occupation(named["electrons"], named["on_site"], named["flat_levels"], N_ORBITALS, HIGHEST_EV, kept_for(rule))
     energies = bands(
-        blocks(named["hoppings"], named["on_site"], named["neighbor_index"], named["neighbor_image"], N_ORBITALS),
+        blocks(
+            named["hoppings"],
+            named["on_site"],
+            named["neighbor_index"],
+            named["neighbor_image"],
+            N_ORBITALS,
+            named.get(OVERLAPS[0].name),
+        ),
         named["flat_levels"],
         occupied.wanted,
         concat(1, named["kpoints"], named["mesh_kpoints"]),

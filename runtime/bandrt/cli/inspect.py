@@ -9,7 +9,7 @@ import click
 
 from bandrt.calibration import GapCalibration
 from bandrt.cli import options
-from bandrt.contract import HAMILTONIAN, TENSORS, TensorSpec, described, known_sizes, require_names
+from bandrt.contract import TENSORS, TensorSpec, described, hamiltonian_given, known_sizes, require_names
 from bandrt.engine import DEFAULT_ENGINE, read_manifest
 from bandrt.manifest import Bucket, EnsembleRule, HandOver, Manifest, ParityReport, Solver, TrainingDomain
 from bandrt.recipe import GraphRecipe, MeshRecipe
@@ -81,7 +81,7 @@ def _sections(path: Path, manifest: Manifest) -> list[tuple[str, list[tuple[str,
             [
                 *((name, _tensor(TENSORS[name], manifest)) for name in manifest.outputs),
                 *([("solver", _SOLVERS[manifest.solver])] if manifest.solver else []),
-                *([(one.name, _tensor(one, manifest)) for one in HAMILTONIAN[:-1]] if manifest.solver == "lapack" else []),
+                *((one.name, _tensor(one, manifest)) for one in hamiltonian_given(manifest)[:-1] if manifest.solver == "lapack"),
                 *(_ensemble(manifest.ensemble) if manifest.ensemble else []),
                 (
                     "bands",

@@ -6,7 +6,7 @@ atom ``p(i)`` in the cell ``-s_i`` away, ``2 c - f_i = f_p(i) + s_i`` with fract
 with complex conjugation says ``H[p(i) a, p(j) b] = P_a P_b conj(H[i a, j b])``, P the parity of an orbital. So sums
 ``(|i a> + P_a |p(i) a>) / sqrt(2)`` have real elements with each other, and so have differences; between sums and differences they
 are imaginary, and a factor i on the differences makes all of H(k) real symmetric. An atom that lies at a centre is its own
-partner: its s and d are sums, its p differences.
+partner: its s and d are sums, its p differences. Overlaps are changed by the same unitary matrix, and so are products of both.
 """
 
 from __future__ import annotations
@@ -77,6 +77,13 @@ class BlochSum:
         width = len(self._vectors) * N_ORBITALS**2 * self._n_units * 4 * len(self._panels)
         self._step = max(1, PANEL_BYTES // width)
         self._held = [self._terms(panel, 0) for panel in self._panels] if self._step >= self._n_units else None
+        overlaps = hoppings.overlaps
+        self._overlap = None if overlaps is None else BlochSum(overlaps, inversion)
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether orbitals overlap, so that there is a second sum."""
+        return self._overlap is not None
 
     def is_real_at(self, kpoints: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Where among k-points (K, 3) H(k) is real: everywhere, or where k and -k are the same, (K,)."""
@@ -96,6 +103,23 @@ class BlochSum:
             float32 of matrices that are real, complex64 of others; above the diagonal may stand anything.
         """
         real = self.is_real if real is None else real
+        matrices = self._sum(kpoints, real)
+        if self._overlap is None:
+            return matrices
+        product = self._whole(self._overlap._sum(kpoints, real)) @ self._whole(matrices)
+        product *= 0.5
+        matrices -= product
+        matrices -= product.conj().transpose(0, 2, 1)
+        return matrices
+
+    def _whole(self, matrices: NDArray[Any]) -> NDArray[Any]:
+        """Matrices (K, n, n), with what is left out where there is a centre of inversion: from differences to sums."""
+        if self._inversion is not None:
+            first = self._panels[-1].first_row
+            matrices[:, :first, first:] = matrices[:, first:, :first].transpose(0, 2, 1)
+        return matrices
+
+    def _sum(self, kpoints: NDArray[np.floating[Any]], real: bool) -> NDArray[Any]:
         phase = np.pi * (np.asarray(kpoints, np.float64) @ self._vectors.T)
         waves = {False: np.cos(phase).astype(np.float32), True: np.sin(phase).astype(np.float32)}
         out = np.zeros((len(kpoints), self.n_orbitals, self.n_orbitals), np.float32 if real else np.complex64)

@@ -28,7 +28,8 @@ class CellHamiltonian(NamedTuple):
     @property
     def is_finite(self) -> bool:
         """Whether all of it is numbers."""
-        return bool(np.isfinite(self.hoppings.block).all() and np.isfinite(self.flat_levels).all())
+        parts = (self.hoppings.block, self.flat_levels, *([] if self.hoppings.overlap is None else [self.hoppings.overlap]))
+        return all(bool(np.isfinite(part).all()) for part in parts)
 
 
 def cell_hamiltonian(crystal: Mapping[str, NDArray[Any]]) -> CellHamiltonian:
@@ -40,7 +41,13 @@ def cell_hamiltonian(crystal: Mapping[str, NDArray[Any]]) -> CellHamiltonian:
     atoms, mask = crystal["atom_mask"], crystal["neighbor_mask"]
     n_atoms = int(atoms.sum())
     hoppings = hoppings_of(
-        crystal["hoppings"], crystal["on_site"], crystal["neighbor_index"], crystal["neighbor_image"], mask, n_atoms
+        crystal["hoppings"],
+        crystal["on_site"],
+        crystal["neighbor_index"],
+        crystal["neighbor_image"],
+        mask,
+        n_atoms,
+        crystal.get("overlaps"),
     )
     levels = crystal["flat_levels"][atoms].reshape(-1)
     there = ~(levels > 0.5 * NOWHERE)

@@ -34,10 +34,13 @@ class SmoothHamiltonian:
         self.n_orbitals = hoppings.n_orbitals
         self._vectors = self._images @ np.asarray(lattice, np.float64)  # (V, 3) Å
         self._terms = blocks.transpose(0, 1, 3, 2, 4).reshape(len(self._images), -1)
+        overlaps = hoppings.overlaps
+        self._overlap = None if overlaps is None else SmoothHamiltonian(overlaps, lattice)
 
     def at(self, kpoints: NDArray[np.floating[Any]]) -> Complex:
         """H(k), (K, n, n) eV, at fractional k-points (K, 3)."""
-        return self._summed(self._phases(kpoints))
+        found = self._summed(self._phases(kpoints))
+        return found if self._overlap is None else found - _hermitian(self._overlap.at(kpoints) @ found)
 
     def derivatives(self, kpoint: NDArray[np.floating[Any]]) -> tuple[Complex, Complex, Complex]:
         """H, (n, n) eV, and its derivatives by Cartesian k, first (3, n, n) eV Å and second (3, 3, n, n) eV Å², at one k-point."""
@@ -46,10 +49,16 @@ class SmoothHamiltonian:
         first = 1j * vectors.T * phases  # (3, V)
         second = -(vectors.T[:, None] * vectors.T[None]) * phases  # (3, 3, V)
         n = self.n_orbitals
+        here, slope = self._summed(phases[None])[0], self._summed(first)
+        curvature = self._summed(second.reshape(9, -1)).reshape(3, 3, n, n)
+        if self._overlap is None:
+            return here, slope, curvature
+        s, s_slope, s_curvature = self._overlap.derivatives(kpoint)
+        crossed = s_slope[:, None] @ slope[None]
         return (
-            self._summed(phases[None])[0],
-            self._summed(first),
-            self._summed(second.reshape(9, -1)).reshape(3, 3, n, n),
+            here - _hermitian(s @ here),
+            slope - _hermitian(s_slope @ here + s @ slope),
+            curvature - _hermitian(s_curvature @ here + crossed + crossed.swapaxes(0, 1) + s @ curvature),
         )
 
     def _phases(self, kpoints: NDArray[np.floating[Any]]) -> Complex:
@@ -59,4 +68,9 @@ class SmoothHamiltonian:
         """Sums of the terms with factors (F, V), (F, n, n), made exactly Hermitian."""
         n = self.n_orbitals
         found = (factors.real @ self._terms + 1j * (factors.imag @ self._terms)).reshape(-1, n, n)
-        return np.asarray(0.5 * (found + found.conj().transpose(0, 2, 1)))
+        return _hermitian(found)
+
+
+def _hermitian(matrices: Complex) -> Complex:
+    """The mean of matrices (..., n, n) and their adjoints."""
+    return np.asarray(0.5 * (matrices + matrices.conj().swapaxes(-1, -2)))

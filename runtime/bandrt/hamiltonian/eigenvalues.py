@@ -85,7 +85,7 @@ def over_kpoints(
         pool: takes k-points side by side.
         threads: how many of it.
     """
-    threads = max(1, min(threads, MAX_BYTES // peak_bytes(bloch.n_orbitals)))
+    threads = max(1, min(threads, MAX_BYTES // (peak_bytes(bloch.n_orbitals) * (2 if bloch.overlaps else 1))))
     is_real = bloch.is_real_at(points)
     parts: list[tuple[NDArray[np.intp], bool]] = []
     for real in (True, False):

@@ -2,6 +2,9 @@
 
 ``H(k)[i a, j b] = sum over pairs (i, j, R) of exp(2 pi i k R) block[a, b]``, k fractional and R whole: phases are those of cells,
 not of atoms. Blocks are real, and with each pair its way back ``(j, i, -R)`` is there, with the transposed block.
+
+Where orbitals overlap, S(k) is made of overlaps in the same way, and the Hamiltonian between Löwdin's orthogonal orbitals is, to
+first order, ``H - (S H + H S) / 2``: bands are its eigenvalues.
 """
 
 from __future__ import annotations
@@ -28,11 +31,18 @@ class Hoppings(NamedTuple):
     """(E, 3) R, whole: the cell of the neighbour, seen from the centre."""
     block: NDArray[np.float32]
     """(E, 9, 9) eV, rows the orbitals of the centre, columns those of the neighbour."""
+    overlap: NDArray[np.float32] | None = None
+    """(E, 9, 9), likewise, zero of an atom with itself; None where orbitals are orthogonal."""
 
     @property
     def n_orbitals(self) -> int:
         """n, the number of bands."""
         return N_ORBITALS * self.n_atoms
+
+    @property
+    def overlaps(self) -> Hoppings | None:
+        """What S(k) is the sum of, as H(k) is of these blocks."""
+        return None if self.overlap is None else self._replace(block=self.overlap, overlap=None)
 
 
 def hoppings_of(
@@ -42,6 +52,7 @@ def hoppings_of(
     neighbor_image: NDArray[np.integer[Any]],
     neighbor_mask: NDArray[np.bool_],
     n_atoms: int,
+    overlaps: NDArray[np.float32] | None = None,
 ) -> Hoppings:
     """The pairs of one crystal of a padded batch.
 
@@ -52,6 +63,7 @@ def hoppings_of(
         neighbor_image: (N, D, 3), in cell vectors.
         neighbor_mask: (N, D).
         n_atoms: of the crystal; what comes after them is padding.
+        overlaps: (N, D, 9, 9), if orbitals overlap.
     """
     centre, slot = np.nonzero(neighbor_mask[:n_atoms])
     own = np.arange(n_atoms)
@@ -61,4 +73,5 @@ def hoppings_of(
         np.concatenate([own, neighbor_index[centre, slot].astype(np.int64)]),
         np.concatenate([np.zeros((n_atoms, 3), np.int64), neighbor_image[centre, slot].astype(np.int64)]),
         np.concatenate([on_site[:n_atoms], hoppings[centre, slot]]),
+        None if overlaps is None else np.concatenate([np.zeros_like(on_site[:n_atoms]), overlaps[centre, slot]]),
     )

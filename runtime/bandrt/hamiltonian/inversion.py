@@ -50,7 +50,10 @@ def inversion_of(
 
 
 def disagreement(hoppings: Hoppings, inversion: Inversion) -> float:
-    """How far the blocks of a crystal are at most from what inversion makes of their partners, eV; infinite if some have none."""
+    """How far the blocks of a crystal are at most from what inversion makes of their partners, eV; infinite if some have none.
+
+    Overlaps, which have no unit, count as blocks do.
+    """
     partner, image = inversion
     centre, neighbor = partner[hoppings.centre], partner[hoppings.neighbor]
     vectors = image[hoppings.neighbor] - image[hoppings.centre] - hoppings.image
@@ -63,7 +66,8 @@ def disagreement(hoppings: Hoppings, inversion: Inversion) -> float:
     found = order[np.minimum(np.searchsorted(key, inverted, sorter=order), len(key) - 1)]
     if (key[found] != inverted).any():
         return np.inf
-    return float(np.abs(hoppings.block[found] - PARITY[:, None] * hoppings.block * PARITY).max())
+    both = (hoppings.block, *([] if hoppings.overlap is None else [hoppings.overlap]))
+    return max(float(np.abs(blocks[found] - PARITY[:, None] * blocks * PARITY).max()) for blocks in both)
 
 
 def _places(hoppings: Hoppings, vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from bandrt.contract import HAMILTONIAN, HAMILTONIAN_NAMES, NETWORK_INPUTS, NOWHERE, TENSORS
+from bandrt.contract import HAMILTONIAN, HAMILTONIAN_NAMES, NETWORK_INPUTS, NOWHERE, OVERLAPS, TENSORS
 from bandrt.crystal import Crystal
 from bandrt.manifest import EnsembleRule
 from bandrt_export.dense.hamiltonian import DenseHamiltonian
@@ -24,10 +24,11 @@ from bandrt_train.model.hamiltonian.ensemble import HamiltonianModel, LearnedHam
 from bandrt_train.model.hamiltonian.model import LearnedHamiltonian
 from bandrt_train.model.hamiltonian.pairs import REACH, REACH_ANGSTROM, find_pairs
 from tests.support.hamiltonian_tensors import hamiltonian_tensors
-from tests.support.small_hamiltonians import ALUMINIUM, GALLIUM_ARSENIDE, SALT, SILICON, TRICLINIC, small_model
+from tests.support.small_hamiltonians import ALUMINIUM, GALLIUM_ARSENIDE, OVERLAPPING, SALT, SILICON, TRICLINIC, small_model
 from tests.support.small_models import PORTABLE_OPS
 
 Arrays = dict[str, NDArray[Any]]
+Model = Callable[[], LearnedHamiltonian]
 TOLERANCE_EV = 1e-4
 """fp32 rounding of levels some tens of eV deep."""
 SMALL_CRYSTALS = (SILICON, ALUMINIUM, TRICLINIC, SALT, GALLIUM_ARSENIDE)
@@ -42,15 +43,21 @@ def alone() -> LearnedHamiltonian:
 
 
 @cache
+def overlapping() -> LearnedHamiltonian:
+    return small_model(config=OVERLAPPING).float()
+
+
+@cache
 def together() -> LearnedHamiltonianEnsemble:
     return LearnedHamiltonianEnsemble([small_model(seed).float() for seed in range(3)], RULE).eval()
 
 
-def batch_of(crystals: Sequence[Crystal], **least: int) -> tuple[Arrays, Arrays]:
-    """Inputs of several crystals, and the blocks that the trained model makes of them, in the same slots."""
-    made = hamiltonian_tensors(alone(), crystals, **least)
+def batch_of(crystals: Sequence[Crystal], model: LearnedHamiltonian | None = None, **least: int) -> tuple[Arrays, Arrays]:
+    """Inputs of several crystals, and the blocks that a trained model makes of them, in the same slots."""
+    made = hamiltonian_tensors(model or alone(), crystals, **least)
     made |= {name: np.ones((len(crystals), *shape), np.float32) for name, shape in NO_KPOINTS.items()}
-    return {name: made[name] for name in NETWORK_INPUTS}, {name: made[name] for name in HAMILTONIAN_NAMES if name in made}
+    given = (*HAMILTONIAN_NAMES, *(one.name for one in OVERLAPS))
+    return {name: made[name] for name in NETWORK_INPUTS}, {name: made[name] for name in given if name in made}
 
 
 @torch.no_grad()
@@ -65,17 +72,20 @@ def assert_same(found: Arrays, expected: Arrays) -> None:
 
 
 @pytest.mark.parametrize("least", [{}, {"n_atoms": 5, "n_slots": 130}], ids=["as they are", "padded"])
+@pytest.mark.parametrize("model", [alone, overlapping])
 @pytest.mark.parametrize("crystal", SMALL_CRYSTALS, ids=lambda one: one.formula)
-def test_blocks_are_those_of_the_trained_model(crystal: Crystal, least: dict[str, int]) -> None:
-    inputs, expected = batch_of([crystal], **least)
-    assert_same(run(alone(), inputs), expected)
+def test_blocks_are_those_of_the_trained_model(crystal: Crystal, model: Model, least: dict[str, int]) -> None:
+    inputs, expected = batch_of([crystal], model(), **least)
+    assert ("overlaps" in expected) == (model is overlapping)
+    assert_same(run(model(), inputs), expected)
 
 
-def test_real_crystals_of_many_elements_side_by_side() -> None:
+@pytest.mark.parametrize("model", [alone, overlapping])
+def test_real_crystals_of_many_elements_side_by_side(model: Model) -> None:
     crystals = [one for one in packaged_crystals() if one.n_atoms <= 10]
     assert {one.n_atoms for one in crystals} >= {1, 2, 10}
-    inputs, expected = batch_of(crystals)
-    found = run(alone(), inputs)
+    inputs, expected = batch_of(crystals, model())
+    found = run(model(), inputs)
     assert_same(found, expected)
     assert (found["hoppings"][~inputs["neighbor_mask"]] == 0.0).all()
     assert (found["on_site"][~inputs["atom_mask"]] == NOWHERE * np.eye(9, dtype=np.float32)).all()

@@ -237,6 +237,22 @@ def test_what_the_pages_call_unknown_is_not_among_the_held_out_crystals() -> Non
         assert "above ten atoms" in text
 
 
+def test_the_page_of_results_has_what_was_tried_with_the_accurate_engine() -> None:
+    report = stored("accurate-tries")
+    rows = {row[0]: row[1:] for row in block("train/RESULTS.md", "tries")}
+    assert set(rows) == {"", "---", "as it was", *(one["what"] for one in report["tries"])}
+    assert rows["as it was"][2] == f"{report['baseline']['counted_mae_ev']:.3f}"
+    for one in report["tries"]:
+        own = [run["counted_mae_ev"] for run in report["runs"] if run["try"] == one["name"]]
+        before = [
+            [run["counted_mae_ev"] for run in report["runs"] if run["try"] == "base" and run["member"] == seed % 2]
+            for seed in one["seeds"]
+        ]
+        change, error = one["difference"]["counted_mae_ev"]
+        assert change == pytest.approx(sum(own) / len(own) - sum(sum(of) / len(of) for of in before) / len(before), abs=2e-4)
+        assert rows[one["what"]][2] == f"{change:+.3f} ± {error:.3f}"
+
+
 def test_what_is_out_of_date_is_found_and_named(publish: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = ROOT / "README.md"
     monkeypatch.setattr(publish, "published", lambda: {page: page.read_text(encoding="utf-8") + "new\n"})

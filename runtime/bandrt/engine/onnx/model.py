@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bandrt.contract import HAMILTONIAN, TENSORS, Dtype, TensorSpec, known_sizes, require_names
+from bandrt.contract import TENSORS, Dtype, TensorSpec, hamiltonian_given, known_sizes, require_names
 from bandrt.engine.onnx.denormals import SESSION_OPTION, aside
 from bandrt.engine.onnx.library import load_onnxruntime
 from bandrt.errors import EngineError
@@ -31,7 +31,8 @@ def session_options(threads: int) -> Any:
 
 def given_by(manifest: Manifest) -> tuple[TensorSpec, ...]:
     """What a file gives of the contract: a Hamiltonian where LAPACK solves it, else what its manifest lists."""
-    return HAMILTONIAN if manifest.solver == "lapack" else tuple(TENSORS[name] for name in manifest.outputs if name in TENSORS)
+    given = tuple(TENSORS[name] for name in manifest.outputs if name in TENSORS)
+    return hamiltonian_given(manifest) if manifest.solver == "lapack" else given
 
 
 def read_model(path: Path, manifest: Manifest) -> dict[str, tuple[str | int, ...]]:

@@ -24,7 +24,7 @@ class OnnxSession:
     """A model run by ONNX Runtime on the CPU; `bandrt.engine.onnx.gpu` runs it on a GPU.
 
     The manifest is read and the model's inputs and outputs are compared with it before anything is computed. A model whose solver
-    is ``lapack`` gives `bandrt.contract.HAMILTONIAN`, of which `bandrt.engine.hamiltonian` makes what its manifest lists; its
+    is ``lapack`` gives `bandrt.contract.hamiltonian_given`, of which `bandrt.engine.hamiltonian` makes what its manifest lists; its
     batches are run as they are given.
     """
 

@@ -16,17 +16,19 @@ from bandrt.features import featurize_crystal
 from bandrt.hamiltonian import bloch, eigenvalues
 from bandrt.hamiltonian.bands import filled_bands
 from bandrt.hamiltonian.bloch import BlochSum
+from bandrt.hamiltonian.derivatives import SmoothHamiltonian
 from bandrt.hamiltonian.filling import Filled
 from bandrt.hamiltonian.hoppings import Hoppings, hoppings_of
 from bandrt.hamiltonian.inversion import disagreement, inversion_of
 from bandrt.recipe import MeshRecipe
 from bandrt.symmetry.inversion import Inversion
-from bandrt_train.model.hamiltonian.model import bloch_sum
+from bandrt_train.model.hamiltonian.model import LearnedHamiltonian, bloch_sum
 from bandrt_train.model.hamiltonian.pairs import find_pairs
 from tests.support.hamiltonian_tensors import hamiltonian_tensors
 from tests.support.small_hamiltonians import (
     ALUMINIUM,
     GALLIUM_ARSENIDE,
+    OVERLAPPING,
     SALT,
     SILICON,
     TRICLINIC,
@@ -39,7 +41,7 @@ from tests.support.small_hamiltonians import (
 ENERGY_TOLERANCE_EV = 2e-4
 """fp32 rounding of matrices with eigenvalues of some 30 eV."""
 UP, HALVED = np.array([0.0, 0.0, 1.0]), np.array([1.0, 1.0, 0.5])
-MODEL = small_model()
+MODEL, OVERLAPPING_MODEL = small_model(), small_model(config=OVERLAPPING)
 KPOINTS = np.concatenate([np.linspace([0.0, 0.0, 0.0], [0.5, 0.25, 0.5], 9), [[0.13, -0.71, 0.37], [0.5, 0.5, 0.0]]])
 CUPRITE = Crystal(
     4.27 * np.eye(3),
@@ -57,10 +59,10 @@ OTHERS = {"gallium arsenide": GALLIUM_ARSENIDE, "triclinic": TRICLINIC}
 ALL = [pytest.param(one, id=name) for name, one in (CENTRIC | OTHERS).items()]
 
 
-def parts(crystal: Crystal, **size: int) -> tuple[dict[str, Any], Hoppings]:
-    tensors = {name: values[0] for name, values in hamiltonian_tensors(MODEL, [crystal], **size).items()}
+def parts(crystal: Crystal, model: LearnedHamiltonian = MODEL, **size: int) -> tuple[dict[str, Any], Hoppings]:
+    tensors = {name: values[0] for name, values in hamiltonian_tensors(model, [crystal], **size).items()}
     names = ("hoppings", "on_site", "neighbor_index", "neighbor_image", "neighbor_mask")
-    return tensors, hoppings_of(*(tensors[name] for name in names), n_atoms=crystal.n_atoms)
+    return tensors, hoppings_of(*(tensors[name] for name in names), n_atoms=crystal.n_atoms, overlaps=tensors.get("overlaps"))
 
 
 def inversion(tensors: dict[str, Any], hoppings: Hoppings) -> Inversion | None:
@@ -92,6 +94,53 @@ def test_matrices_are_those_of_the_model(crystal: Crystal) -> None:
     found = BlochSum(parts(crystal)[1]).at(KPOINTS)
     assert found.dtype == np.complex64
     np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("crystal", ALL)
+@pytest.mark.parametrize("panel_bytes", [bloch.PANEL_BYTES, 1])
+def test_bands_of_overlapping_orbitals_are_those_of_the_model(
+    crystal: Crystal, panel_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From complex matrices, and from real ones where there is a centre."""
+    monkeypatch.setattr(bloch, "PANEL_BYTES", panel_bytes)
+    tensors, hoppings = parts(crystal, OVERLAPPING_MODEL)
+    expected = bands_of(OVERLAPPING_MODEL, crystal, KPOINTS)
+    centre = inversion(tensors, hoppings)
+    assert (centre is not None) == any(crystal is one for one in CENTRIC.values())
+    flat = tensors["flat_levels"][tensors["flat_levels"] < NOWHERE]
+    for known in (None, centre):
+        found = eigenvalues.eigenvalues(BlochSum(hoppings, known), KPOINTS)
+        whole = np.sort(np.concatenate([found, np.broadcast_to(flat, (len(found), len(flat)))], axis=1), axis=1)
+        np.testing.assert_allclose(whole, expected, atol=ENERGY_TOLERANCE_EV)
+
+
+def test_overlap_matters_to_bands() -> None:
+    _, hoppings = parts(SILICON, OVERLAPPING_MODEL)
+    without = hoppings._replace(overlap=None)
+    apart = eigenvalues.eigenvalues(BlochSum(hoppings), KPOINTS) - eigenvalues.eigenvalues(BlochSum(without), KPOINTS)
+    assert np.abs(apart).max() > 0.1
+
+
+def test_a_centre_that_overlaps_deny_is_none() -> None:
+    tensors, hoppings = parts(SALT, OVERLAPPING_MODEL)
+    assert inversion(tensors, hoppings) is not None
+    assert hoppings.overlap is not None
+    hoppings.overlap[-1, 0, 1] += 0.1
+    assert inversion(tensors, hoppings) is None
+
+
+def test_derivatives_of_overlapping_orbitals_are_those_of_differences() -> None:
+    _, hoppings = parts(TRICLINIC, OVERLAPPING_MODEL)
+    smooth, step, kpoint = SmoothHamiltonian(hoppings, TRICLINIC.lattice), 1e-4, np.array([0.13, -0.21, 0.37])
+    own, first, second = smooth.derivatives(kpoint)
+    np.testing.assert_allclose(own, smooth.at(kpoint[None])[0], atol=1e-9)
+    np.testing.assert_allclose(np.linalg.eigvalsh(own), eigenvalues.eigenvalues(BlochSum(hoppings), kpoint[None])[0], atol=2e-4)
+    to_frac = TRICLINIC.lattice.T / (2.0 * np.pi)  # of a Cartesian wave vector, 1/Å
+    for axis in range(3):
+        way = step * to_frac[axis]
+        before, after = (smooth.derivatives(kpoint + sign * way) for sign in (-1, 1))
+        np.testing.assert_allclose(first[axis], (after[0] - before[0]) / (2.0 * step), atol=1e-4)
+        np.testing.assert_allclose(second[axis], (after[1] - before[1]) / (2.0 * step), atol=1e-3)
 
 
 @pytest.mark.parametrize("crystal", ALL)

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from bandrt.crystal import Crystal
+from bandrt.manifest import EnsembleRule
 from bandrt_train.model.config import ConfigError
 from bandrt_train.model.hamiltonian.atoms import SHELL_OF_ORBITAL, atomic_data
 from bandrt_train.model.hamiltonian.config import HamiltonianConfig
+from bandrt_train.model.hamiltonian.ensemble import LearnedHamiltonianEnsemble
 from bandrt_train.model.hamiltonian.model import LearnedHamiltonian, RealSpace, bands, bloch_sum
 from bandrt_train.model.hamiltonian.network import pair_batch
 from bandrt_train.model.hamiltonian.pairs import find_pairs
@@ -19,6 +21,7 @@ from tests.support.small_hamiltonians import (
     ALUMINIUM,
     FCC,
     GALLIUM_ARSENIDE,
+    OVERLAPPING,
     SALT,
     SILICON,
     SMALL,
@@ -35,9 +38,9 @@ CRYSTALS = {"Si": SILICON, "GaAs": GALLIUM_ARSENIDE, "NaCl": SALT, "Al": ALUMINI
 KPOINTS = np.random.default_rng(3).uniform(-1.0, 1.0, (5, 3))
 
 
-@pytest.fixture(scope="module")
-def model() -> LearnedHamiltonian:
-    return small_model()
+@pytest.fixture(scope="module", params=[SMALL, OVERLAPPING], ids=["orthogonal", "overlapping"])
+def model(request: pytest.FixtureRequest) -> LearnedHamiltonian:
+    return small_model(config=request.param)
 
 
 def real_space(model: LearnedHamiltonian, crystal: Crystal) -> RealSpace:
@@ -58,8 +61,12 @@ def test_the_hamiltonian_is_hermitian_between_cells_and_at_every_k(model: Learne
 def test_bands_are_those_of_numpy_for_a_sum_over_cells_written_out(model: LearnedHamiltonian, name: str) -> None:
     made = real_space(model, CRYSTALS[name])
     for k, energies in zip(KPOINTS, bands_of(model, CRYSTALS[name], KPOINTS), strict=True):
-        terms = [np.exp(2j * np.pi * k @ r) * t for r, t in zip(made.lattice_vectors.numpy(), made.hoppings.numpy(), strict=True)]
-        expected = np.sort([*np.linalg.eigvalsh(np.sum(terms, axis=0)), *made.flat_levels.numpy()])
+        phases = np.exp(2j * np.pi * made.lattice_vectors.numpy() @ k)
+        h = np.einsum("v,vij->ij", phases, made.hoppings.numpy())
+        if made.overlaps is not None:
+            s = np.einsum("v,vij->ij", phases, made.overlaps.numpy())
+            h = h - (s @ h + h @ s) / 2.0
+        expected = np.sort([*np.linalg.eigvalsh(h), *made.flat_levels.numpy()])
         np.testing.assert_allclose(energies, expected, atol=TIGHT)
 
 
@@ -147,6 +154,48 @@ def test_a_chain_of_one_orbital_has_the_band_of_the_textbook() -> None:
     torch.testing.assert_close(bands(chain, k)[:, 0], 0.3 - 1.4 * torch.cos(2 * torch.pi * k[:, 0]))
 
 
+@pytest.mark.parametrize("name", CRYSTALS)
+def test_overlap_is_that_of_a_generalised_eigenproblem_to_first_order(name: str) -> None:
+    made = real_space(small_model(config=OVERLAPPING), CRYSTALS[name])
+    assert made.overlaps is not None
+    phases = np.exp(2j * np.pi * made.lattice_vectors.numpy() @ KPOINTS[0])
+    h, s = (np.einsum("v,vij->ij", phases, terms.numpy()) for terms in (made.hoppings, made.overlaps))
+    errors, effects = [], []
+    for share in (2e-3, 1e-3):
+        lower = np.linalg.inv(np.linalg.cholesky(np.eye(len(s)) + share * s))
+        exact = np.linalg.eigvalsh(lower @ h @ lower.conj().T)
+        found = bands(made._replace(overlaps=share * made.overlaps, flat_levels=torch.zeros(0)), torch.from_numpy(KPOINTS[:1]))
+        errors.append(float(np.abs(found.numpy()[0] - exact).max()))
+        effects.append(float(np.abs(np.linalg.eigvalsh(h) - exact).max()))
+    assert errors[1] < 0.1 * effects[1]
+    assert errors[1] < 0.35 * errors[0]  # what is left falls with the square
+
+
+def test_in_an_overlapping_crystal_orbitals_that_do_not_reach_each_other_hop_by_way_of_a_third() -> None:
+    spacing = 0.7 * 2.3 * 2.0 * float(atomic_data().radius[13])  # twice of which is beyond reach
+    places = np.arange(3)[:, None] * np.array([[spacing / 40.0, 0.0, 0.0]])
+    row = Crystal(40.0 * np.eye(3), np.full(3, 13, np.int32), places)
+    ends = (0, 18)  # s of the first and of the last atom
+    with torch.no_grad():
+        plain, overlapping = (
+            bloch_sum(real_space(small_model(config=config), row), torch.zeros(1, 3).double())[0] for config in (SMALL, OVERLAPPING)
+        )
+    assert plain[ends] == 0.0
+    assert overlapping[ends].abs() > 1e-4
+
+
+def test_members_of_an_ensemble_share_their_overlap() -> None:
+    members = [small_model(seed, OVERLAPPING) for seed in range(2)]
+    ensemble = LearnedHamiltonianEnsemble(members, EnsembleRule(("a", "b"), floor_ev=0.1, slope=1.0, n_crystals=1))
+    with torch.no_grad():
+        [together] = ensemble.real_space([find_pairs(SALT)])
+        alone = [real_space(member, SALT).overlaps for member in members]
+    assert together.overlaps is not None
+    assert alone[0] is not None
+    assert alone[1] is not None
+    torch.testing.assert_close(together.overlaps, (alone[0] + alone[1]) / 2.0)
+
+
 def test_flat_levels_are_bands_that_do_not_move(model: LearnedHamiltonian) -> None:
     made = real_space(model, SALT)  # sodium's 2s and 2p
     energies = bands_of(model, SALT, KPOINTS)
@@ -176,7 +225,7 @@ def test_the_gradient_is_right_where_bands_are_degenerate() -> None:
 
 
 def test_single_precision_is_precise_enough(model: LearnedHamiltonian) -> None:
-    single = small_model().float()
+    single = small_model(config=model.config).float()
     with torch.no_grad():
         [energies] = single([find_pairs(GALLIUM_ARSENIDE)], [torch.from_numpy(KPOINTS).float()])
     np.testing.assert_allclose(energies.numpy(), bands_of(model, GALLIUM_ARSENIDE, KPOINTS), atol=SINGLE)

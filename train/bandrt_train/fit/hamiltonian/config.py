@@ -80,7 +80,7 @@ class KnownGapConfig:
 class HamiltonianFit:
     """A training run."""
 
-    model: HamiltonianConfig = field(default_factory=HamiltonianConfig)
+    model: HamiltonianConfig = field(default_factory=lambda: HamiltonianConfig(overlap=True))
     optimizer: OptimizerConfig = field(
         default_factory=lambda: OptimizerConfig(learning_rate=3e-3, weight_decay=0.05, warmup_epochs=3.0, ema_decay=0.99)
     )

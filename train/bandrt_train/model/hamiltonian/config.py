@@ -31,6 +31,9 @@ class HamiltonianConfig:
     """That a distance is expanded in, twice: in Å, and in sums of covalent radii."""
     dropout: float = 0.1
     """Share of activations dropped in training."""
+    overlap: bool = False
+    """Whether orbitals overlap, to first order, so that an atom also hops to another by way of a third. Models that do not say
+    were trained without."""
 
     def __post_init__(self) -> None:
         check_choices(self)

@@ -42,9 +42,11 @@ class LearnedHamiltonianEnsemble(nn.Module):
 
     def _mean(self, members: Sequence[RealSpace]) -> RealSpace:
         hoppings = torch.stack([one.hoppings for one in members])
+        overlaps = [one.overlaps for one in members if one.overlaps is not None]
         flat_levels = torch.stack([one.flat_levels for one in members]).mean(dim=0)
         expected = self.rule.floor_ev + self.rule.slope * disagreement(hoppings)
-        return RealSpace(hoppings.mean(dim=0), members[0].lattice_vectors, flat_levels, expected)
+        overlap = torch.stack(overlaps).mean(dim=0) if overlaps else None
+        return RealSpace(hoppings.mean(dim=0), members[0].lattice_vectors, flat_levels, overlap, expected)
 
 
 HamiltonianModel = LearnedHamiltonian | LearnedHamiltonianEnsemble

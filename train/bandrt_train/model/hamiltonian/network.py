@@ -37,6 +37,8 @@ OVERLAP = 1.2
 """Width of a Gaussian in steps between them."""
 NEGLIGIBLE = 40.0
 """Exponent of a Gaussian that counts as nothing: numbers that are smaller than 32-bit floats reach without loss are slow."""
+OVERLAP_UNIT = 0.3
+"""Of orbitals at the sum of the covalent radii, by an output of order one."""
 FIRST_OUTPUTS = 0.1
 """By which the first outputs of the network are made smaller than usual."""
 
@@ -84,7 +86,7 @@ def pair_batch(crystals: Sequence[Pairs], *, like: Tensor) -> PairBatch:
 
 
 class Couplings(NamedTuple):
-    """What the network says of a batch of crystals, all in eV."""
+    """What the network says of a batch of crystals, in eV but for the overlap."""
 
     hopping: Tensor
     """(E, 14), see `slater_koster.N_STRENGTHS`; a pair and its way back say the same."""
@@ -94,6 +96,8 @@ class Couplings(NamedTuple):
     """(A, 3) of `atoms.SHELLS`."""
     flat_shift: Tensor
     """(A, 3) of `atoms.FLAT_KINDS`: by how much they lie above those of free atoms."""
+    overlap: Tensor | None = None
+    """(E, 14), ordered as hoppings; None where the configuration has none."""
 
 
 class Message(nn.Module):
@@ -124,6 +128,8 @@ class CouplingNetwork(nn.Module):
     def __init__(self, config: HamiltonianConfig) -> None:
         super().__init__()
         width, n_basis = config.width, 2 * config.n_gaussians
+        self.outputs = [N_STRENGTHS, N_STRENGTHS, N_FIELDS, N_STRENGTHS if config.overlap else 0]
+        """How many numbers of each kind are said of a pair."""
         self.register_buffer("properties", torch.from_numpy(element_table()))
         self.register_buffer("free_level", torch.from_numpy(atomic_data().level).float())
         self.register_buffer("ratios", torch.linspace(*RATIOS, config.n_gaussians))
@@ -136,7 +142,7 @@ class CouplingNetwork(nn.Module):
             nn.Dropout(config.dropout),
             nn.Linear(width, width),
             nn.GELU(),
-            nn.Linear(width, 2 * N_STRENGTHS + N_FIELDS),
+            nn.Linear(width, sum(self.outputs)),
         )
         self.of_atom = nn.Sequential(
             nn.Linear(width, width), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(width, len(SHELLS) + len(FLAT_KINDS))
@@ -147,6 +153,7 @@ class CouplingNetwork(nn.Module):
             last.weight.data *= FIRST_OUTPUTS
         self.eta, self.fall = nn.Parameter(torch.tensor(ETA)), nn.Parameter(torch.tensor(FALL))
         self.level_scale = nn.Parameter(torch.ones(len(SHELLS)))
+        self.usual_overlap = nn.Parameter(torch.zeros(N_STRENGTHS)) if config.overlap else None
 
     def forward(self, pairs: PairBatch) -> Couplings:
         """Run it on a batch of crystals."""
@@ -157,15 +164,16 @@ class CouplingNetwork(nn.Module):
         for message in self.messages:
             nodes = message(nodes, pairs, basis, weight)
         of_pair = self.of_pair(_met(self.centre(nodes), self.neighbor(nodes), self.pair(basis), pairs))
-        scale, own, field = torch.split(of_pair, [N_STRENGTHS, N_STRENGTHS, N_FIELDS], dim=1)
+        scale, own, field, overlap = torch.split(of_pair, self.outputs, dim=1)
         one_way = self.strength(scale, own, ratio, HBAR2_OVER_M / pairs.bond**2 * pairs.taper)
         near = (torch.exp(-FIELD_FALL * (ratio - 1.0)) * pairs.taper)[:, None]
         shift, flat_shift = torch.split(LEVEL_EV * self.of_atom(nodes), [len(SHELLS), len(FLAT_KINDS)], dim=1)
         return Couplings(
-            hopping=0.5 * (one_way + seen_back(one_way.index_select(0, pairs.way_back))),
+            hopping=_both_ways(one_way, pairs),
             field=FIELD_EV * field * near,
             level=self.free_level[pairs.numbers] * self.level_scale + shift,
             flat_shift=flat_shift,
+            overlap=_both_ways(self.overlap(overlap, ratio, pairs.taper), pairs) if self.usual_overlap is not None else None,
         )
 
     def basis(self, distance: Tensor, ratio: Tensor) -> Tensor:
@@ -180,12 +188,26 @@ class CouplingNetwork(nn.Module):
             ratio: (E,) distances in sums of covalent radii.
             unit: (E,) Harrison's unit at that sum, tapered, eV.
         """
-        return (self.eta * (1.0 + scale) + own) * torch.exp(-F.softplus(self.fall) * (ratio[:, None] - 1.0)) * unit[:, None]
+        return (self.eta * (1.0 + scale) + own) * self.fallen(ratio) * unit[:, None]
+
+    def overlap(self, own: Tensor, ratio: Tensor, taper: Tensor) -> Tensor:
+        """Overlaps (E, 14) as called from one end, of what the network says there, (E, 14); the others as in `strength`."""
+        assert self.usual_overlap is not None
+        return OVERLAP_UNIT * (own + self.usual_overlap) * self.fallen(ratio) * taper[:, None]
+
+    def fallen(self, ratio: Tensor) -> Tensor:
+        """How far each strength has fallen, (E, 14), at distances (E,) in sums of covalent radii."""
+        return torch.exp(-F.softplus(self.fall) * (ratio[:, None] - 1.0))
 
 
 def _met(centre: Tensor, neighbor: Tensor, pair: Tensor, pairs: PairBatch) -> Tensor:
     """What both ends, of (A, width) each, and the pairs themselves, (E, width), say together: (E, width)."""
     return centre.index_select(0, pairs.centre) + neighbor.index_select(0, pairs.neighbor) + pair
+
+
+def _both_ways(one_way: Tensor, pairs: PairBatch) -> Tensor:
+    """The mean of what is said (E, 14) of each pair from its two ends."""
+    return 0.5 * (one_way + seen_back(one_way.index_select(0, pairs.way_back)))
 
 
 def _gaussians(values: Tensor, centres: Tensor) -> Tensor:
