@@ -124,7 +124,7 @@ def accurate_sections() -> str:
         folds = read_scores(FOLDS)
         parts += [
             f"### All labels in {len(folds['members'])} folds, {counts(folds['classes'])}",
-            f"{judges_of(folds)} of the same configuration, each scored on the formulas that its fold held out.",
+            f"{judges_of(folds)} each scored on the formulas that its fold held out.",
             class_table(folds["classes"]),
             *beside_lines(folds),
             *direct_lines(folds),
@@ -136,7 +136,8 @@ def accurate_sections() -> str:
 def judges_of(folds: dict[str, Any]) -> str:
     """What was scored on the folds: models alone, or ensembles, which alone say what error they expect."""
     ensembles = any(row["uncertainty_ev"] is not None for row in folds["crystals"])
-    return "Ensembles of two members, made as the one that ships is," if ensembles else "Single models"
+    made = "Ensembles of two members," if ensembles else "Single models,"
+    return f"{made} made as the one that shipped before: orbitals do not overlap, and labels are those that there were. They are"
 
 
 def gap_section() -> str:
@@ -335,7 +336,7 @@ def beside_lines(scores: dict[str, Any]) -> list[str]:
         return []
     own, other = (scores["beside"][name][ALL] for name in ("own", "other"))
     shipped = scores["beside"]["model"] == file_sha256(SHIPPED_CHECKPOINTS["fast"])
-    fast = "the fast engine" if shipped else "the fast engine of that time, which `accurate` had not taught,"
+    fast = "the fast engine" if shipped else "the fast engine of that time"
     return [
         f"On the {own['n_crystals']} of them that {fast} has not learned either, its energy MAE is"
         f" {shown(other['energy_mae_ev'])} eV, theirs {shown(own['energy_mae_ev'])} eV."
