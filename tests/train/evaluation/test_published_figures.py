@@ -238,7 +238,7 @@ def test_what_the_pages_call_unknown_is_not_among_the_held_out_crystals() -> Non
 
 
 def test_the_page_of_results_has_what_was_tried_with_the_accurate_engine() -> None:
-    report = stored("accurate-tries")
+    report = stored("tries")
     rows = {row[0]: row[1:] for row in block("train/RESULTS.md", "tries")}
     assert set(rows) == {"", "---", "as it was", *(one["what"] for one in report["tries"])}
     assert rows["as it was"][2] == f"{report['baseline']['counted_mae_ev']:.3f}"
