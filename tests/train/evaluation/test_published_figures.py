@@ -165,10 +165,10 @@ def test_what_the_page_says_of_direct_or_indirect_is_so() -> None:
     own, other = (stored("accurate-held-out")["beside"][name] for name in ("own", "other"))
     assert own["all"]["direct_accuracy"] > own["all"]["indirect_share"] > other["all"]["direct_accuracy"]
     layers = own["layers, chains, molecules"]
-    assert layers["direct_accuracy"] < layers["indirect_share"]
+    assert layers["direct_accuracy"] <= layers["indirect_share"]
     page = (ROOT / "docs" / "how-it-works" / "accuracy.md").read_text(encoding="utf-8")
     assert "`accurate` is better than that guess, `fast` is not" in page
-    assert "For layers it is worse than the guess" in page
+    assert "For layers it is no better than the guess" in page
 
 
 @pytest.mark.skipif("accurate-folds" not in SCORES, reason="no scores of folds are published")
@@ -222,18 +222,19 @@ def test_the_readme_says_by_how_much_the_accurate_engine_is_better() -> None:
     rows = {row[0]: row[1:] for row in block("README.md", "engines")}
     for title, field in (("energy MAE, eV", "energy_mae_ev"), ("gap MAE of non-metals, eV", "gap_mae_ev")):
         assert [cell.split()[0] for cell in rows[title]] == [f"{own[field]:.3f}", f"{other[field]:.3f}"]
-        assert 0.45 < own[field] / other[field] < 0.7, "the README says half to two thirds"
-    assert "Half to two thirds of the error" in (ROOT / "README.md").read_text(encoding="utf-8")
+        assert 0.35 < own[field] / other[field] < 0.5, "the README says less than half"
+    assert "Less than half of the error" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_what_the_pages_call_unknown_is_not_among_the_held_out_crystals() -> None:
+def test_what_the_pages_call_hardly_known_is_rare_among_the_held_out_crystals() -> None:
     scores = stored("accurate-held-out")
-    assert "with V to Ni" not in scores["classes"]
+    assert scores["classes"]["with V to Ni"]["n_crystals"] == 11
     assert max(one["n_atoms"] for one in scores["crystals"]) <= 10
     assert load_hamiltonian(SHIPPED_CHECKPOINTS["accurate"]).training.max_atoms == 10
     for page in ("train/RESULTS.md", "docs/how-it-works/accuracy.md"):
         text = (ROOT / page).read_text(encoding="utf-8")
         assert "V to Ni" in text
+        assert "11 held-out crystals" in text
         assert "above ten atoms" in text
 
 
