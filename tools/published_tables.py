@@ -1,8 +1,8 @@
 """Write every published figure of the shipped engines from what was stored: ``python tools/published_tables.py [--check]``.
 
 ``train/results/*.json`` are reports of ``bandrt train evaluate`` about the engine ``fast``, but for ``accurate-*.json``, which are
-those of ``bandrt train hamiltonian score`` about ``accurate``, ``tries.json``, what was tried with it, ``screening-*.json``, those of
-``bandrt train calibrate`` about either, and ``ablation.json``, the rows of ``bandrt train compare --json``;
+those of ``bandrt train hamiltonian score`` about ``accurate``, ``tries.json``, what was tried with it, ``screening-*.json``, those
+of ``bandrt train calibrate`` about either, and ``ablation.json``, the rows of ``bandrt train compare --json``;
 ``benchmarks/results/*.json`` are what the benchmarks saved. From them come the model cards beside the engines, the tables of
 ``train/RESULTS.md`` and those of the README, so that no two of them can say different things.
 """
