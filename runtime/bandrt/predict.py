@@ -261,10 +261,12 @@ class Engine:
 
     def manifest_of(self, away: bool) -> Manifest:
         """The manifest of the engine that predicts crystals which take the other route, or those that do not."""
+        check_type("away", away, bool)
         return self.hands_over_to.manifest if away and self.hands_over_to is not None else self.manifest
 
     def holds(self, size: int, away: bool) -> int | None:
         """How many crystals of a size, padding included, are predicted at once at most; None: any number."""
+        size = checked_whole("size", size, at_least=1)
         return holds(self.manifest_of(away), size)
 
     def _leaves(self, batch: Sequence[tuple[Ticket, Features]]) -> bool:

@@ -81,7 +81,8 @@ def test_arrays_have_the_types_and_sizes_of_the_contract(fast: Manifest) -> None
 
 def test_a_hamiltonian_that_the_runtime_solves_is_what_its_model_gives() -> None:
     config = triton.arrays_config(read_manifest(SHIPPED_ENGINES["accurate"]), "model.onnx")
-    assert tuple(tensors(config, "output")) == HAMILTONIAN_NAMES
+    *most, uncertainty = HAMILTONIAN_NAMES
+    assert tuple(tensors(config, "output")) == (*most, "overlaps", uncertainty)
 
 
 def test_inputs_of_some_crystals_of_a_batch_cannot_be_batched_by_a_server(fast: Manifest) -> None:

@@ -59,6 +59,8 @@ RIGHT: dict[str, Callable[[], dict[str, Any]]] = {
     "Crystal.checked": lambda: {name: value for name, value in attributes(SALT).items() if name != "notes"},
     "Engine.featurize": lambda: {"item": SALT},
     "Engine.hamiltonian": lambda: {"item": SALT},
+    "Engine.holds": lambda: {"size": 2, "away": False},
+    "Engine.manifest_of": lambda: {"away": False},
     "Engine.predict": lambda: {"items": [SALT]},
     "Engine.save_batch": lambda: {"items": [SALT], "folder": "nowhere"},
     "Failure": lambda: {"id": "a", "path": "", "stage": "read", "code": "no-atoms", "message": ""},

@@ -374,7 +374,7 @@ def test_tensorrt_rtx_builds_it_without_a_gpu(rtx: Any, tmp_path: Path, caplog: 
     print(f"{plan.stat().st_size / 1e6:.1f} MB in {perf_counter() - start:.0f} s")
     assert built.profile.max_slots == MOST_BONDS
     small, large = built.profile.buckets  # single crystals have none of their own: their k-points are a batch
-    assert (small.min_batch, small.max_batch, small.max_atoms, large.max_atoms) == (1, 64, 8, 16)
+    assert (small.min_batch, small.max_batch, small.max_atoms, large.max_atoms) == (1, 16, 8, 16)
     for bucket in (small, large):
         assert bucket.scratch_bytes is not None
         assert 64 * 2**20 < bucket.scratch_bytes < 1.5e9

@@ -176,7 +176,7 @@ def test_numbers_that_are_not_finite_are_shown_not_hidden(engine: Path, threads:
 
 
 def test_a_gpu_is_refused_and_what_to_do_is_said(engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bandrt.engine.onnx.session.require_gpu", lambda *args, **more: None)
+    monkeypatch.setattr("bandrt.engine.onnx.gpu.require_gpu", lambda *args, **more: None)
     with pytest.raises(EngineError, match="--solver graph") as refused:
         open_session(engine, device="cuda")
     assert refused.value.code == "device-unavailable"

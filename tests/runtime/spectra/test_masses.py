@@ -26,7 +26,7 @@ GALLIUM_NITRIDE = Crystal.checked(
 
 
 def differences(
-    hamiltonian: CrystalHamiltonian, edge: BandExtremum, direction: tuple[float, float, float], step: float = 4e-3
+    hamiltonian: CrystalHamiltonian, edge: BandExtremum, direction: tuple[float, float, float], step: float = 6e-3
 ) -> list[float]:
     """Masses of the bands of an edge along a direction, by second differences of eigenvalues, heaviest last."""
     way = step * np.array(direction) @ np.linalg.inv(hamiltonian.crystal.reciprocal)

@@ -111,7 +111,8 @@ def places(energy: Tensor, degeneracy: Tensor) -> tuple[Tensor, Tensor]:
         Two counts, (B, M) each, M = N * n_slots.
     """
     level, many = energy.flatten(1).unsqueeze(2), degeneracy.flatten(1).unsqueeze(1)  # (B, M, 1) and (B, 1, M)
-    below, over = list[Tensor](), list[Tensor]()
+    below: list[Tensor] = []
+    over: list[Tensor] = []
     for some, count in zip(torch.split(energy, SLOTS_AT_ONCE, 2), torch.split(degeneracy, SLOTS_AT_ONCE, 2), strict=True):
         above = torch.where(level > some.flatten(1).unsqueeze(1), 1.0, 0.0)  # (B, M, N * slots)
         below.append(torch.matmul(above, count.flatten(1).unsqueeze(2)))  # (B, M, 1)
