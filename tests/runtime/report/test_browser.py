@@ -291,12 +291,8 @@ def test_a_narrow_screen_shows_all_of_it(browser: Any, page: Path) -> None:
 
 
 def test_wanted_crystals_stand_first(browser: Any, page: Path, tmp_path: Path) -> None:
-    bandrt.write_report(
-        page.parent / "out",
-        tmp_path / "page.html",
-        criteria=Criteria(gap=(2.0, 3.0), where="id == oxide or id == brass or id == salt-9 or id == salt-10"),
-        top=1,
-    )
+    criteria = Criteria(gap=(2.0, 3.0), where="id == oxide or id == brass or id == salt-9 or id == salt-10")
+    bandrt.write_report(page.parent / "out", tmp_path / "page.html", criteria=criteria, top=1)
     with opened_in(browser, tmp_path / "page.html", WIDE) as one:
         assert one.tab.get_by_role("columnheader", name="p_match").get_attribute("aria-sort") == "descending"
         texts = one.find("#crystals tbody tr td:nth-child(2)").all_inner_texts()
