@@ -47,8 +47,8 @@ ATOMS_AT_ONCE = 2560
 ATOMS_AT_ONCE_OF_HAMILTONIANS = 1024
 """The same of learned Hamiltonians, of which each pair of atoms holds 81 numbers for each member."""
 CRYSTALS_OF_HAMILTONIANS = 16
-"""In a batch, at most. Their k-points are thousands of matrices, of which some are solved at once, while TensorRT-RTX 1.7 reserves
-scratch for all of them, 25 kB each, and asks for memory of the machine that builds by the square of their number."""
+"""In a batch, at most. Their k-points are thousands of matrices, of which some are solved at once; TensorRT-RTX 1.7 asks for memory
+of the machine that builds by the square of their number, and reserves more scratch for 64 crystals than for 16."""
 OLDEST_FP32_TARGET = 80
 """TensorRT-RTX 1.7 has no fp32 products for compute capability 7.5, and every model has some."""
 SLOTS_FACTOR = 4
