@@ -28,6 +28,7 @@ from bandrt.engine.plan.tensorrt import PlanBackend, import_backend, made, make_
 from bandrt.errors import UsageError
 from bandrt.files import check_file, replaced
 from bandrt.manifest import Backend, Bucket, Manifest, Precision, Profile
+from bandrt.recipe import GraphRecipe
 from bandrt_export.errors import ExportError
 from bandrt_export.output import heartbeat
 
@@ -49,6 +50,8 @@ ATOMS_AT_ONCE_OF_HAMILTONIANS = 1024
 CRYSTALS_OF_HAMILTONIANS = 16
 """In a batch, at most. Their k-points are thousands of matrices, of which some are solved at once; TensorRT-RTX 1.7 asks for memory
 of the machine that builds by the square of their number, and reserves more scratch for 64 crystals than for 16."""
+Range = tuple[int, int, int]
+"""Least, usual and largest size."""
 OLDEST_FP32_TARGET = 80
 """TensorRT-RTX 1.7 has no fp32 products for compute capability 7.5, and every model has some."""
 SLOTS_FACTOR = 4
@@ -111,9 +114,9 @@ def build_plan(
     max_batch = min(max_batch, CRYSTALS_OF_HAMILTONIANS) if is_hamiltonian else max_batch
     profile = profile_of(max_atoms, max_batch, alone=not is_hamiltonian, atoms_at_once=at_once)
     graph, mesh = manifest.recipe.graph, manifest.recipe.mesh
-    n_slots = graph.n_neighbors if graph.rule == "nearest" else USUAL_BONDS
+    n_slots, most_slots = slots_of(graph)
     if builder.takes_any_slots(network):
-        profile = dataclasses.replace(profile, max_slots=SLOTS_FACTOR * n_slots if graph.rule == "nearest" else MOST_BONDS)
+        profile = dataclasses.replace(profile, max_slots=most_slots)
     n_mesh = 1 if mesh is None else mesh.most_points
     with heartbeat(f"building {output.name} with {backend} {builder.version}"):
         content, cache = builder.build(
@@ -178,8 +181,9 @@ def prepare(output: Path, *, backend: PlanBackend, targets: Sequence[str] = (), 
         MissingPackageError, OutputError, UsageError, ExportError: as `build_plan`.
     """
     check_file(output, overwrite=True)
-    require_refit(find_driver(), refittable=refittable)
-    PlanBuilder(backend, find_driver()).targets(targets)
+    driver = find_driver()
+    require_refit(driver, refittable=refittable)
+    PlanBuilder(backend, driver).targets(targets)
 
 
 def profile_of(max_atoms: int, max_batch: int, *, alone: bool = True, atoms_at_once: int = ATOMS_AT_ONCE) -> Profile:
@@ -208,6 +212,24 @@ def _ranges(edges: Sequence[int], max_atoms: int) -> list[tuple[int, int]]:
     """Ranges of atoms, ends included, up to the largest crystal."""
     ends = [0, *(edge for edge in edges if edge < max_atoms), max_atoms]
     return [(below + 1, largest) for below, largest in pairwise(ends)]
+
+
+def slots_of(graph: GraphRecipe) -> tuple[int, int]:
+    """How many neighbour slots a plan shall be fastest at, and how many it takes where their number is free."""
+    if graph.rule == "nearest":
+        return graph.n_neighbors, SLOTS_FACTOR * graph.n_neighbors
+    return USUAL_BONDS, MOST_BONDS
+
+
+def ranges_of(bucket: Bucket, slots: Range, n_mesh: int) -> dict[str, Range]:
+    """Least, usual and largest size of each free dimension of the contract, by its symbol, in the profile of a bucket."""
+    return {
+        "B": (bucket.min_batch, bucket.max_batch, bucket.max_batch),
+        "C": (0, bucket.max_batch, bucket.max_batch),
+        "N": (bucket.min_atoms, bucket.max_atoms, bucket.max_atoms),
+        "D": slots,
+        "M": (1, n_mesh, n_mesh),
+    }
 
 
 def with_scratch(buckets: Sequence[Bucket], found: Sequence[int]) -> tuple[Bucket, ...]:
@@ -378,14 +400,8 @@ class PlanBuilder:
             config.set_timing_cache(cache, False)
         return cache
 
-    def _profile(self, network: Any, bucket: Bucket, slots: tuple[int, int, int], n_mesh: int) -> Any:
-        ranges = {
-            "B": (bucket.min_batch, bucket.max_batch, bucket.max_batch),
-            "C": (0, bucket.max_batch, bucket.max_batch),
-            "N": (bucket.min_atoms, bucket.max_atoms, bucket.max_atoms),
-            "D": slots,
-            "M": (1, n_mesh, n_mesh),
-        }
+    def _profile(self, network: Any, bucket: Bucket, slots: Range, n_mesh: int) -> Any:
+        ranges = ranges_of(bucket, slots, n_mesh)
         profile = self.builder.create_optimization_profile()
         for tensor in (network.get_input(index) for index in range(network.num_inputs)):
             axes = [(size,) * 3 if dim is None else ranges[dim] for size, dim in zip(tensor.shape, _free(tensor), strict=True)]

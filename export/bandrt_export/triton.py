@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from bandrt.contract import INVERSION, TENSORS, TensorSpec, hamiltonian_given, known_sizes
+from bandrt.contract import INVERSION, TENSORS, TensorSpec, given_by, known_sizes
 from bandrt.engine import PLAN_SUFFIX, read_manifest
 from bandrt.engine.calibration_file import calibration_path
 from bandrt.engine.plan.file import sidecar
@@ -117,7 +117,7 @@ def arrays_config(manifest: Manifest, model: str) -> str:
         manifest: of the engine.
         model: the name of the model file.
     """
-    outputs = hamiltonian_given(manifest) if manifest.solver == "lapack" else tuple(TENSORS[name] for name in manifest.outputs)
+    outputs = given_by(manifest)
     inputs, sizes = [TENSORS[name] for name in manifest.inputs], known_sizes(manifest)
     is_batched = not set(INVERSION) & set(manifest.inputs)
     is_plan = model.endswith(PLAN_SUFFIX)

@@ -7,23 +7,19 @@ manifest, so that this runtime does not take it.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
 
 from bandrt.batch import most_together
 from bandrt.contract import TENSORS, Axes, known_sizes
 from bandrt.engine.onnx.file import manifest_of
-from bandrt.manifest import Manifest
+from bandrt.manifest import Bucket, Manifest
 from bandrt_export.errors import ExportError
-from bandrt_export.plan import MOST_BONDS, SLOTS_FACTOR, USUAL_BONDS
+from bandrt_export.plan import ranges_of, slots_of
 
 MAX_ATOMS = 32
 """Of the largest crystal unless it is said; TensorRT reserves memory for the largest batch of these."""
 FLAGS = ("--stronglyTyped", "--noTF32", "--skipInference")
 """Precision is the one that stands in the graph, fp32 is not rounded to TF32, and nothing is run."""
-
-Range = tuple[int, int, int]
-"""Least, usual and most."""
 
 
 def trtexec(model: Path, *, max_atoms: int | None = None, max_batch: int | None = None) -> str:
@@ -53,17 +49,10 @@ def trtexec(model: Path, *, max_atoms: int | None = None, max_batch: int | None 
 
 def shapes_of(manifest: Manifest, *, max_atoms: int, max_batch: int) -> dict[str, tuple[Axes, Axes, Axes]]:
     """Least, usual and largest shape of each input of an engine."""
-    recipe, known = manifest.recipe, known_sizes(manifest)
-    nearest, n_mesh = recipe.graph.rule == "nearest", 1 if recipe.mesh is None else recipe.mesh.most_points
-    usual, most = (recipe.graph.n_neighbors, SLOTS_FACTOR * recipe.graph.n_neighbors) if nearest else (USUAL_BONDS, MOST_BONDS)
-    ranges: Mapping[str, Range] = {
-        "B": (1, max_batch, max_batch),
-        "C": (0, max_batch, max_batch),
-        "N": (1, max_atoms, max_atoms),
-        "D": (1, usual, most),
-        "M": (1, n_mesh, n_mesh),
-        **{symbol: (size, size, size) for symbol, size in known.items()},
-    }
+    recipe = manifest.recipe
+    n_mesh = 1 if recipe.mesh is None else recipe.mesh.most_points
+    free = ranges_of(Bucket(1, max_atoms, 1, max_batch), (1, *slots_of(recipe.graph)), n_mesh)
+    ranges = free | {symbol: (size, size, size) for symbol, size in known_sizes(manifest).items()}
     found: dict[str, tuple[Axes, Axes, Axes]] = {}
     for name in manifest.inputs:
         least, often, largest = (

@@ -298,6 +298,13 @@ def hamiltonian_given(manifest: Manifest) -> tuple[TensorSpec, ...]:
     return (*HAMILTONIAN[:-1], *OVERLAPS, HAMILTONIAN[-1]) if manifest.model.get("overlap") else HAMILTONIAN
 
 
+def given_by(manifest: Manifest) -> tuple[TensorSpec, ...]:
+    """What the file of an engine gives: a Hamiltonian where LAPACK solves it, else what its manifest lists."""
+    if manifest.solver == "lapack":
+        return hamiltonian_given(manifest)
+    return tuple(TENSORS[name] for name in manifest.outputs if name in TENSORS)
+
+
 def described(manifest: Manifest, *, name: str) -> dict[str, list[dict[str, Any]]]:
     """The contract of one model as plain JSON values: ``inputs`` and ``outputs``, each with the fields of its `TensorSpec`.
 

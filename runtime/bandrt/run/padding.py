@@ -44,10 +44,10 @@ class Padding:
     padded_atoms: int = 0
     inputs: int = 0
 
-    def add(self, atoms: int, padded: int) -> None:
-        """Count a batch."""
-        self.atoms += atoms
-        self.padded_atoms += padded
+    def add(self, manifest: Manifest, crystals: Sequence[tuple[int, bool]]) -> None:
+        """Count a batch, given as in `bandrt.engine.shapes.padded_atoms`."""
+        self.atoms += sum(n_atoms for n_atoms, _ in crystals)
+        self.padded_atoms += padded_atoms(manifest, crystals)
 
     @property
     def ratio(self) -> float | None:
@@ -92,8 +92,7 @@ def padding_of(
 
     def count(batches: Sequence[Sequence[tuple[None, _Sized]]]) -> None:
         for batch in batches:
-            sizes = [(len(one.atomic_numbers), one.is_centred) for _, one in batch]
-            padding.add(sum(n_atoms for n_atoms, _ in sizes), padded_atoms(manifests[batch[0][1].lane], sizes))
+            padding.add(manifests[batch[0][1].lane], [(len(one.atomic_numbers), one.is_centred) for _, one in batch])
 
     def numbered() -> Iterator[tuple[int, Source]]:
         for order, source in enumerate(sources):

@@ -23,7 +23,6 @@ from bandrt.cores import available_cores
 from bandrt.crystal import Crystal
 from bandrt.engine.session import Compiling
 from bandrt.engine.several import n_devices
-from bandrt.engine.shapes import padded_atoms
 from bandrt.errors import InputError
 from bandrt.features import Features
 from bandrt.outcomes import outcome_of
@@ -297,8 +296,7 @@ class _Run:
         if not members:
             return
         manifest = self._engine.manifest_of(self._engine.route.leaves(members[0][1].crystal))
-        sizes = [(len(one.atomic_numbers), is_centred(one)) for _, one in members]
-        self._report.padding.add(sum(n_atoms for n_atoms, _ in sizes), padded_atoms(manifest, sizes))
+        self._report.padding.add(manifest, [(len(one.atomic_numbers), is_centred(one)) for _, one in members])
 
     def _featurized(self, batch: _Members) -> list[tuple[Ticket, Features]]:
         """The members of a batch, of which those that are done are featurised once more: energies depend on the company."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,12 +16,13 @@ from bandrt.engine.plan.session import PlanSession
 from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs, parse_device, run_in_turn
 from bandrt.engine.shapes import BatchShape, centred_of, choose_shape, mesh_of, most_crystals, shape_of
 from bandrt.errors import UsageError
-from bandrt.features import CHUNK, Features
+from bandrt.features import Features
 from bandrt.files import check_file, paths_of
 from bandrt.manifest import Manifest
 from bandrt.outcomes import outcome_of
 from bandrt.predict import Engine, default_batch_size, featurize_inputs, load
 from bandrt.results.prediction import Ticket
+from bandrt.run.chunks import chunked
 from bandrt.sources import Source, find
 
 
@@ -144,8 +144,7 @@ def shapes_of_inputs(sources: Iterator[Source], engine: Engine, batch_size: int)
     batcher: Batcher[Ticket, Features] = Batcher(batch_size, holds=engine.holds)
 
     def batches() -> Iterator[Sequence[Features]]:
-        numbered = enumerate(sources)
-        while chunk := list(islice(numbered, CHUNK)):
+        for chunk in chunked(enumerate(sources)):
             tickets = [Ticket(order, source.id, source.path) for order, source in chunk]
             done = featurize_inputs(tickets, [outcome_of(source.read) for _, source in chunk], engine.route)
             for ticket, one in done.features:

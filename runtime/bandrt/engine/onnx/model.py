@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bandrt.contract import TENSORS, Dtype, TensorSpec, hamiltonian_given, known_sizes, require_names
+from bandrt.contract import TENSORS, Dtype, given_by, known_sizes, require_names
 from bandrt.engine.onnx.denormals import SESSION_OPTION, aside
 from bandrt.engine.onnx.library import load_onnxruntime
 from bandrt.errors import EngineError
@@ -27,12 +27,6 @@ def session_options(threads: int) -> Any:
     options.enable_mem_pattern = False  # plans memory per shape, and shapes here change from batch to batch
     options.add_session_config_entry(*SESSION_OPTION)
     return options
-
-
-def given_by(manifest: Manifest) -> tuple[TensorSpec, ...]:
-    """What a file gives of the contract: a Hamiltonian where LAPACK solves it, else what its manifest lists."""
-    given = tuple(TENSORS[name] for name in manifest.outputs if name in TENSORS)
-    return hamiltonian_given(manifest) if manifest.solver == "lapack" else given
 
 
 def read_model(path: Path, manifest: Manifest) -> dict[str, tuple[str | int, ...]]:

@@ -8,11 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from bandrt.contract import given_by
 from bandrt.cores import available_cores
 from bandrt.engine.onnx.denormals import aside, flushed
 from bandrt.engine.onnx.file import manifest_of
 from bandrt.engine.onnx.library import load_onnxruntime
-from bandrt.engine.onnx.model import compare_with_manifest, first_line, given_by, session_options, unreadable
+from bandrt.engine.onnx.model import compare_with_manifest, first_line, session_options, unreadable
 from bandrt.engine.onnx.slices import SlicedRunner, peak_of
 from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs, run_in_turn, tells_of_memory
 from bandrt.engine.shapes import shape_of
