@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.contract import DIMENSIONS, HAMILTONIAN, INVERSION, N_ORBITALS, NOWHERE, TENSORS, TensorSpec
+from bandrt.contract import DIMENSIONS, HAMILTONIAN, INVERSION, N_ORBITALS, NOWHERE, TENSORS, TensorSpec, hamiltonian_given
 from bandrt.hamiltonian.hoppings import hoppings_of
 from bandrt.hamiltonian.inversion import inversion_of
 from bandrt.manifest import BandRule, Manifest
@@ -26,37 +27,38 @@ GIVEN = "given_"
 SOLVER_INPUTS = ("neighbor_index", "kpoints", "neighbor_image", "mesh_kpoints", "mesh_weights")
 
 
-def manifest_of(n_kpoints: int, bands: BandRule | None = None, *, centred: bool = False) -> Manifest:
-    """The manifest of an engine that is fed a Hamiltonian, and centres of inversion if it is said."""
+def manifest_of(n_kpoints: int, bands: BandRule | None = None, *, centred: bool = False, overlap: bool = False) -> Manifest:
+    """The manifest of an engine that is fed a Hamiltonian; centres of inversion and overlaps of orbitals, too, if it is said."""
     kpath = KpathRecipe(n_kpoints=n_kpoints)
-    return Manifest(
+    made = Manifest(
         variant="hamiltonian",
         solver="graph",
-        model={},
+        model={"overlap": overlap},
         checkpoint_sha256="0" * 64,
         recipe=Recipe(graph=GraphRecipe(rule="bonds"), kpath=kpath, mesh=MeshRecipe()),
         bands=BandRule() if bands is None else bands,
-        inputs=(*SOLVER_INPUTS, *(INVERSION if centred else ()), *(GIVEN + one.name for one in HAMILTONIAN)),
+        inputs=(*SOLVER_INPUTS, *(INVERSION if centred else ())),
         outputs=("band_energies", "uncertainty_ev"),
     )
+    return replace(made, inputs=(*made.inputs, *(GIVEN + one.name for one in hamiltonian_given(made))))
 
 
-def network() -> ModelProto:
-    """A graph that gives the Hamiltonian that it is fed."""
+def network(tensors: Sequence[TensorSpec] = HAMILTONIAN) -> ModelProto:
+    """A graph that gives the Hamiltonian that it is fed, in these tensors."""
     from onnx import helper
 
     def declared(tensor: TensorSpec, name: str) -> Any:
         shape = [dim if isinstance(dim, int) else DIMENSIONS[dim].name for dim in tensor.dims]
         return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)), shape)
 
-    nodes = [helper.make_node("Identity", [GIVEN + one.name], [one.name]) for one in HAMILTONIAN]
-    inputs = [declared(one, GIVEN + one.name) for one in HAMILTONIAN]
-    graph = helper.make_graph(nodes, "network", inputs, [declared(one, one.name) for one in HAMILTONIAN])
+    nodes = [helper.make_node("Identity", [GIVEN + one.name], [one.name]) for one in tensors]
+    inputs = [declared(one, GIVEN + one.name) for one in tensors]
+    graph = helper.make_graph(nodes, "network", inputs, [declared(one, one.name) for one in tensors])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
-def network_of_the_contract() -> ModelProto:
-    """A network with the inputs of an engine, that is none."""
+def network_of_the_contract(tensors: Sequence[TensorSpec] = HAMILTONIAN) -> ModelProto:
+    """A network with the inputs of an engine, that is none, which gives these tensors."""
     from onnx import TensorProto, helper
 
     from bandrt_export.eigensolver.graph import FLOAT, Graph
@@ -65,13 +67,14 @@ def network_of_the_contract() -> ModelProto:
     numbers, distance = graph.value("atomic_numbers", int(TensorProto.INT32)).cast(FLOAT), graph.value("neighbor_distance")
     given = {
         "hoppings": distance.unsqueeze(3, 4) * graph.constant(np.ones((9, 9))),
+        "overlaps": distance.unsqueeze(3, 4) * graph.constant(np.full((9, 9), 0.1)),
         "on_site": numbers.unsqueeze(2, 3) * graph.constant(np.eye(9)),
         "flat_levels": numbers.unsqueeze(2) * graph.constant(np.ones(9)),
         "electrons": numbers.sum(1, keepdims=False),
         "uncertainty_ev": distance.sum(1, 2, keepdims=False),
     }
-    proto = network()
-    graph.nodes.extend(helper.make_node("Identity", [value.name], [name]) for name, value in given.items())
+    proto = network(tensors)
+    graph.nodes.extend(helper.make_node("Identity", [given[one.name].name], [one.name]) for one in tensors)
     for kept, values in ((proto.graph.node, graph.nodes), (proto.graph.initializer, graph.constants.tensors.values())):
         del kept[:]
         kept.extend(values)

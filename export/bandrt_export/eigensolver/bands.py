@@ -6,7 +6,7 @@ where a batch has none of it. How many matrices are solved at once, `bandrt.hami
 
 from __future__ import annotations
 
-from bandrt.hamiltonian.trips import HELD, PHASES_PER_PAIR, SHARED_CUTS
+from bandrt.hamiltonian.trips import HELD, MOST_MATRICES, PHASES_PER_PAIR, SHARED_CUTS
 from bandrt_export.eigensolver.bloch import Blocks, Inversions, hermitian, symmetric
 from bandrt_export.eigensolver.graph import INT, Value, concat, counted, loop
 from bandrt_export.eigensolver.multisection import eigenvalues
@@ -48,7 +48,7 @@ def bands(
     def solved(first: Value, end: Value, known: Inversions | None) -> Value:
         """Bands of matrices from one to before another, (end - first, n_wanted)."""
         count = end - first
-        most = (kpoints.graph.constant([HELD], INT) / each).most(1).least(n_matrices)
+        most = (kpoints.graph.constant([HELD], INT) / each).most(1).least(MOST_MATRICES).least(n_matrices)
         places, last = counted(most), end - 1
 
         def some(trip: Value) -> tuple[list[Value], list[Value]]:

@@ -104,7 +104,9 @@ def open_session(
     suffix = _suffix(path)
     if len(devices := parse_devices(device)) > 1:
         with ExitStack() as opened:
-            sessions = [opened.enter_context(open_session(path, device=one, threads=threads, bands=bands)) for one in devices]
+            sessions = [
+                opened.enter_context(open_session(path, device=one, threads=threads, exact=exact, bands=bands)) for one in devices
+            ]
             opened.pop_all()
         return SeveralSessions(sessions)
     if suffix == PLAN_SUFFIX:

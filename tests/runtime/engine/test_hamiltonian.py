@@ -119,6 +119,20 @@ def test_large_crystals_are_interpolated_unless_a_check_of_the_model_wants_them_
     assert float(apart.mean()) < 0.01
 
 
+def test_several_gpus_compute_as_exactly_as_one(engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bandrt.engine.onnx.open.open_onnx", lambda path, **_: OnnxSession(path, threads=1))  # there are no GPUs
+    batch = tiny_batch([LAYERS], KPOINTS, MESH)
+    batch["kpoints"] = np.linspace([0, 0, 0], [0.5, 0.5, 0], N_KPOINTS, dtype=np.float32)[None]
+    found = {}
+    for device in ("cuda:0", "cuda:0,cuda:1"):
+        for exact in (False, True):
+            with open_session(engine, device=device, threads=1, exact=exact) as session:
+                found[device, exact] = session.run(batch)["band_energies"]
+    for exact in (False, True):
+        np.testing.assert_array_equal(found["cuda:0", exact], found["cuda:0,cuda:1", exact])
+    assert not np.array_equal(found["cuda:0", False], found["cuda:0", True])
+
+
 def test_a_crystal_has_the_same_bands_alone_and_beside_others(engine: Path) -> None:
     with open_session(engine, threads=2) as session:
         beside = session.run(tiny_batch([LAYERS, CENTRED, CROOKED], KPOINTS, MESH))["band_energies"]
