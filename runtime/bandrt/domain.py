@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from bandrt.crystal import Crystal
 from bandrt.elements import SYMBOLS
@@ -24,6 +24,8 @@ not trained on: the energies of 11 of them err 1.52 times what it expects on ave
 graphite, with 5.3 eV; the medians are 0.87 and 0.76). Packed crystals all: with vacuum around the pieces, nothing was measured."""
 NOTHING_EXPECTED = frozenset({"isolated-atom", "close-atoms"})
 """Warnings of crystals of which no error can be expected."""
+OF_READING = frozenset({"damaged-file", "moments-dropped", "symmetry-not-stated", "assumed-setting"})
+"""Warnings of how a crystal was read, which a cell that was stored can no longer tell."""
 NO_INFERENCE = "no-inference"
 """The warning of every prediction of the engine ``null``."""
 
@@ -77,6 +79,11 @@ def little_known(training: TrainingDomain, max_atomic_number: int) -> tuple[str,
     seen = training.elements or SYMBOLS
     numbers = range(1, max_atomic_number + 1)
     return tuple(SYMBOLS[z] for z in numbers if z in OPEN_D_SHELL or SYMBOLS[z] not in seen)
+
+
+def of_reading(codes: Iterable[str]) -> tuple[str, ...]:
+    """Those of some warnings that say how a crystal was read: the notes of the crystal that it was."""
+    return tuple(code for code in codes if code.partition(":")[0] in OF_READING)
 
 
 def handed_over(engine: str) -> str:

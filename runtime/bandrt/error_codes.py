@@ -126,13 +126,13 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "several-frames",
-        "An extended XYZ file with several frames was given where one crystal is wanted.",
+        "An extended XYZ or XSF file with several frames was given where one crystal is wanted.",
         "Give the file itself to bandrt infer, which reads every frame, or choose a frame with ASE first.",
     ),
     ErrorCode(
         "several-structures",
-        "A JSON file with a list of crystals, or a .res file with several, was given where one crystal is wanted.",
-        "Give a JSON file itself to bandrt infer, which reads every one, or take one out of the list first; split a .res file.",
+        "A JSON file with a list of crystals, or a .res file or POSCAR with several, was given where one crystal is wanted.",
+        "Give a JSON file itself to bandrt infer, which reads every one, or take one out of the list first; split the others.",
     ),
     ErrorCode(
         "cif-syntax",

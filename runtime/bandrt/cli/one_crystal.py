@@ -13,6 +13,7 @@ import bandrt
 from bandrt.bands.figures import FIGURE_FORMATS, check_style, require_matplotlib, save_figure, styled
 from bandrt.cli import options, say_done
 from bandrt.cli.options import Command
+from bandrt.domain import of_reading
 from bandrt.errors import UsageError
 from bandrt.files import check_file, replaced
 from bandrt.quoting import printable, shortened
@@ -77,7 +78,7 @@ def _crystal(source: Path, id: str | None) -> tuple[Any, str]:
             raise UsageError("which-crystal", f"{source}: {len(chosen)} crystals are called so; give the id of one")
         with undamaged():
             [found] = [one for one in read_part(chosen[0].part) if one.id == chosen[0].id]
-        return found.crystal, found.id
+        return found.crystal.with_notes(of_reading(found.warnings)), found.id
     if id is None:
         return source, source.name
     several = list(find(source))

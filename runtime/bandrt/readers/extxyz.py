@@ -89,7 +89,7 @@ def info(frame: str) -> dict[str, str]:
     Raises:
         InputError: ``extxyz-syntax`` for a key that is there twice with two values.
     """
-    return _entries(frame.splitlines()[1], "frame")
+    return _entries(lines_of(frame)[1], "frame")
 
 
 def _crystal_of_frame(comment: str, rows: list[str], name: str) -> Crystal:

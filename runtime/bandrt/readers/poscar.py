@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from itertools import dropwhile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +61,8 @@ def read_poscar(text: str, *, name: str = "crystal") -> Crystal:
         name: what to call it in an error, usually the file.
 
     Raises:
-        InputError: ``empty-file``, ``poscar-syntax``, ``unknown-species``, ``species-mismatch``, or what `Crystal.checked` raises.
+        InputError: ``empty-file``, ``poscar-syntax``, ``several-structures``, ``unknown-species``, ``species-mismatch``, or what
+            `Crystal.checked` raises.
     """
     check_not_empty(text, name=name)
     lines = _Lines(text, name)
@@ -79,6 +81,7 @@ def read_poscar(text: str, *, name: str = "crystal") -> Crystal:
     first = lines.number
     positions = np.array([lines.floats(f"position of atom {atom + 1} of {sum(counts)}", 3) for atom in range(sum(counts))])
     _check_end(lines, sum(counts))
+    _check_single(lines)
     behind = _symbols_behind(lines.lines[first : lines.number], selective=selective)
     species = [_atomic_number(symbol, name) for symbol in symbols] or _species_of_vasp4(comment, counts, behind, name)
     numbers = np.repeat(species, counts)
@@ -94,6 +97,36 @@ def _check_end(lines: _Lines, n_atoms: int) -> None:
     if n_atoms and len(following) >= 3 and all(math.isfinite(_number(token)) for token in following[:3]):
         lines.number += 1
         raise lines.error(f"the numbers of atoms add up to {n_atoms}, and here is one position more")
+
+
+def _check_single(lines: _Lines) -> None:
+    """Refuse a file in which another crystal, or another step of an XDATCAR, follows the first.
+
+    Raises:
+        InputError: ``several-structures``.
+    """
+    following = list(dropwhile(lambda line: not line.strip(), lines.lines[lines.number :]))
+    if not following:
+        return
+    if not following[0].lower().startswith("direct configuration="):
+        try:
+            _read_head(_Lines("\n".join(following), lines.name))
+        except InputError:
+            return  # velocities and the like
+    raise InputError("several-structures", f"{lines.name}: another crystal follows the first; write each to a file of its own")
+
+
+def _read_head(lines: _Lines) -> None:
+    """Go over what stands before the positions.
+
+    Raises:
+        InputError: it is not there.
+    """
+    lines.next("comment")
+    _scale_factors(lines)
+    for axis in "abc":
+        lines.floats(f"lattice vector {axis}", 3)
+    _species_lines(lines)
 
 
 def _scale_factors(lines: _Lines) -> list[float]:

@@ -35,14 +35,14 @@ def read_xsf(text: str, *, name: str = "crystal") -> Crystal:
         keyword = row[0].upper()
         if keyword in _NOT_PERIODIC:
             raise InputError("not-periodic", f"{name}: {keyword} is not periodic along three axes")
-        if keyword == "ANIMSTEPS" and row[1:] != ["1"]:
-            raise InputError("several-frames", f"{name}: an animation; write one file for each of its steps")
+        if (keyword == "ANIMSTEPS" and row[1:] != ["1"]) or (keyword == "PRIMCOORD" and atoms is not None):
+            raise InputError("several-frames", f"{name}: several structures, or an animation; write one file for each")
         try:
             if keyword == "DIM-GROUP" and next(rows)[0] != "3":
                 raise InputError("not-periodic", f"{name}: DIM-GROUP says that it is not periodic along three axes")
             if keyword == "PRIMVEC" and lattice is None:
                 lattice = np.array([_numbers(rows) for _ in "abc"])
-            elif keyword == "PRIMCOORD" and atoms is None:
+            elif keyword == "PRIMCOORD":
                 n_atoms = whole_number(next(rows)[0], "the number of atoms", name=name)
                 check_n_atoms(n_atoms, name=name)
                 atoms = [next(rows) for _ in range(n_atoms)]

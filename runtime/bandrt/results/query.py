@@ -3,8 +3,9 @@
 A query is comparisons joined by ``and`` and ``or``, of which ``and`` binds closer, with parentheses. A comparison is a column, one
 of ``== != < <= > >=``, and a value: a number, ``true`` or ``false``, a text in quotes or a bare word, or ``none``. Texts are equal
 as they stand. Of a column of words, such as ``warnings``, ``==`` asks whether the word, or the part of it before a colon, is among
-them. A value that is missing, such as the band edges of a metal, is ``none``, and satisfies no other comparison. Columns that were
-kept of the inputs are cells: a number where the cell is one and is compared with one, else a text. A column may stand in quotes.
+them. A value that is missing, such as the band edges of a metal, or that is nan, is ``none``, and satisfies no other comparison.
+Columns that were kept of the inputs are cells: a number where the cell is one and is compared with one, else a text. A column may
+stand in quotes.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ class Comparison:
     def matches(self, row: ColumnValues) -> bool:
         """Whether a crystal satisfies it."""
         found = row[self.column]
+        if isinstance(found, float) and math.isnan(found):
+            found = None
         if self.value is None:
             return (found is None or found == ()) == (self.sign == "==")
         if found is None:
@@ -222,19 +225,18 @@ def _value(column: str, kind: ColumnKind, token: _Token) -> Value:
         if word.lower() in _TRUTHS:
             return _TRUTHS[word.lower()]
         raise QueryError("query-value", f"{column} is true or false, not {quoted(word)}")
-    try:
-        number = float(word)
-    except ValueError:
-        raise QueryError("query-value", f"{column} is a number, and {quoted(word)} is none") from None
-    if math.isnan(number):
+    if word.lower() == "nan":
         raise QueryError("query-value", f"{column}: nothing is smaller, larger or equal to nan; a missing value is none")
+    number = _number(word)
+    if number is None:
+        raise QueryError("query-value", f"{column} is a number, and {quoted(word)} is none")
     return number
 
 
 def _number(text: str) -> float | None:
-    """The number that a text is; None for any other text, and for nan."""
+    """The number that a text is; None for any other text, such as 1_2, which is twelve to Python, and for nan."""
     try:
-        number = float(text)
+        number = math.nan if "_" in text else float(text)
     except ValueError:
         return None
     return None if math.isnan(number) else number

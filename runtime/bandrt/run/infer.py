@@ -40,6 +40,7 @@ from bandrt.run.workers import MAX_WORKERS, require_main_guard
 from bandrt.sources import Source, count, find, find_piped
 from bandrt.sources.headers import check_keep
 from bandrt.sources.kept import checked_keep
+from bandrt.sources.source import Listed
 from bandrt.sources.standard_input import STANDARD_INPUT, Piped
 from bandrt.sources.tables import STRUCTURE_COLUMN
 
@@ -117,7 +118,7 @@ class InferOptions:
 
 
 def infer(
-    paths: Path | str | Iterable[Path | str] | Piped,
+    paths: Path | str | Iterable[Path | str] | Piped | Listed,
     out: Path | str,
     options: InferOptions,
     *,
@@ -126,7 +127,7 @@ def infer(
     """Predict every crystal that is found and write the results.
 
     Args:
-        paths: files, folders, tables and archives, one or many; or the text of crystals that was piped in.
+        paths: files, folders, tables and archives, one or many; or the text of crystals that was piped in, or sources.
         out: the output folder.
         options: choices of this run.
         on_progress: called with the report as the run goes on.
@@ -167,7 +168,7 @@ def _opened(options: InferOptions) -> Engine:
 
 
 def _infer(
-    inputs: Sequence[Path] | Piped,
+    inputs: Sequence[Path] | Piped | Listed,
     sources: Iterator[Source],
     out: Path,
     engine: Engine,
@@ -200,7 +201,9 @@ def _infer(
         try:
             report.take_totals(store)
             store.write_run(record | report_values(report))
-            if not isinstance(inputs, Piped) and before.get("status") != "finished":  # else it would take as long as all the rest
+            if (
+                not isinstance(inputs, Piped | Listed) and before.get("status") != "finished"
+            ):  # else it would take as long as all the rest
                 report.expected = count(inputs, skip=[out], structure_column=options.structure_column)
             run(
                 sources,
@@ -211,7 +214,7 @@ def _infer(
                 report=report,
                 timeout=options.timeout,
                 max_atoms=options.max_atoms or default_max_atoms(device),
-                searched=[] if isinstance(inputs, Piped) else inputs,
+                searched=[] if isinstance(inputs, Piped | Listed) else inputs,
                 shard=options.shard,
                 interrupt=interrupt,
                 on_progress=on_progress,
@@ -312,13 +315,15 @@ def _workers(options: InferOptions, device: str) -> int:
     return default_workers(device) if options.workers is None else options.workers
 
 
-def _inputs(paths: Path | str | Iterable[Path | str] | Piped) -> list[Path] | Piped:
-    return paths if isinstance(paths, Piped) else paths_of(paths)
+def _inputs(paths: Path | str | Iterable[Path | str] | Piped | Listed) -> list[Path] | Piped | Listed:
+    return paths if isinstance(paths, Piped | Listed) else paths_of(paths)
 
 
-def _found(inputs: Sequence[Path] | Piped, out: Path, options: InferOptions, report: RunReport) -> Iterator[Source]:
+def _found(inputs: Sequence[Path] | Piped | Listed, out: Path, options: InferOptions, report: RunReport) -> Iterator[Source]:
     """The sources of the inputs, results aside; that there is one at all, and may be one with each column, is known at once."""
     column, keep = options.structure_column, options.keep
+    if isinstance(inputs, Listed):
+        return _with_columns(iter(inputs.sources), keep, report)
     if isinstance(inputs, Piped):
         sources = find_piped(inputs, structure_column=column, keep=keep)
     else:
@@ -339,13 +344,19 @@ def _with_columns(sources: Iterator[Source], keep: Sequence[str], report: RunRep
 
 
 def _record(
-    inputs: Sequence[Path] | Piped, engine: Engine, options: InferOptions, *, workers: int, batch_size: int, started: datetime
+    inputs: Sequence[Path] | Piped | Listed,
+    engine: Engine,
+    options: InferOptions,
+    *,
+    workers: int,
+    batch_size: int,
+    started: datetime,
 ) -> dict[str, Any]:
     manifest = engine.manifest
     return {
         "bandrt_version": __version__,
         "started": started.isoformat(timespec="seconds"),
-        "inputs": [str(path) for path in ((STANDARD_INPUT,) if isinstance(inputs, Piped) else inputs)],
+        "inputs": _said(inputs),
         "engine": {
             "path": str(engine.path),
             "sha256": engine.sha256,
@@ -361,6 +372,13 @@ def _record(
         "recipe": dataclasses.asdict(manifest.recipe),
         "versions": {"python": platform.python_version()} | _versions(),
     }
+
+
+def _said(inputs: Sequence[Path] | Piped | Listed) -> list[str]:
+    """Where the crystals are from."""
+    if isinstance(inputs, Listed):
+        return [inputs.name]
+    return [str(path) for path in ((STANDARD_INPUT,) if isinstance(inputs, Piped) else inputs)]
 
 
 def _options_record(options: InferOptions, device: str, rule: BandRule, *, workers: int, batch_size: int) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
+from bandrt.domain import of_reading
 from bandrt.errors import OutputError, UsageError
 from bandrt.results.store import read_run
 from bandrt.run.infer import InferOptions, infer
@@ -14,7 +14,7 @@ from bandrt.screening.cif import cif_text
 from bandrt.screening.criteria import Criteria
 from bandrt.screening.crystals import crystals_of
 from bandrt.screening.shortlist import screen
-from bandrt.sources.standard_input import Piped
+from bandrt.sources.source import Listed, Source
 
 
 def refined_folder(folder: Path) -> Path:
@@ -33,7 +33,8 @@ def refine(
 ) -> RunReport:
     """Predict the most promising crystals of a folder with another engine, into a folder of results of their own.
 
-    Their cells are those that the folder holds, standard and primitive, and they are called as there.
+    Their cells are those that the folder holds, standard and primitive, and they are called as there; warnings of how they
+    were read stay theirs.
 
     Args:
         folder: results of the first engine.
@@ -61,8 +62,8 @@ def refine(
     shortlist = screen(folder, criteria, top=top)
     if not len(shortlist):
         raise OutputError("no-predictions", f"{folder}: no crystal is what is wanted as far as it is known; nothing is refined")
-    rows = (
-        json.dumps({"id": row["id"], "cif": cif_text(crystal, name=row["id"])}, ensure_ascii=False)
+    sources = tuple(
+        Source(row["id"], f"{folder}:{row['id']}", "cif", cif_text(crystal, name=row["id"]), notes=of_reading(row["warnings"]))
         for row, crystal in zip(shortlist, crystals_of(shortlist), strict=True)
     )
-    return infer(Piped("jsonl", "\n".join(rows) + "\n"), out, options, on_progress=on_progress)
+    return infer(Listed(str(folder), sources), out, options, on_progress=on_progress)

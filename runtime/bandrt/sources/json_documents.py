@@ -72,6 +72,7 @@ def entries(text: IO[str]) -> Iterator[Entry]:
     reader = _Reader(text)
     if reader.peek() == "[":
         yield from (Entry(row_id(value), value) for value in reader.elements())
+        reader.end()
         return
     if reader.peek() != "{":
         return
@@ -84,6 +85,7 @@ def entries(text: IO[str]) -> Iterator[Entry]:
             beside[key] = reader.value()
     if not is_document(beside) and beside and all(is_document(value) for value in beside.values()):
         yield from (Entry(name, value) for name, value in beside.items())
+    reader.end()
 
 
 def _of_table(value: Any, place: int, beside: Mapping[str, Any]) -> Entry:
@@ -132,6 +134,17 @@ class _Reader:
             yield str(self.value())
             if self.peek() != "}":
                 self._expect(",")
+        self._expect("}")
+
+    def end(self) -> None:
+        """Nothing may follow.
+
+        Raises:
+            InputError: ``json-syntax``.
+        """
+        if found := self.peek():
+            advice = "write one list of all crystals, or a line for each of a .jsonl file"
+            raise InputError("json-syntax", f"{found!r} follows the end of the document, which is not read on; {advice}")
 
     def value(self) -> Any:
         """The value that comes next; the colon after a key is passed over."""

@@ -74,6 +74,19 @@ class Source:
         return crystal.with_notes((*crystal.notes, *self.notes)) if self.notes else crystal
 
 
+@dataclass(frozen=True)
+class Listed:
+    """Sources that a program hands over, where others give paths to find them at.
+
+    Attributes:
+        name: where they are from, for the record of a run.
+        sources: at least one; ids are unique.
+    """
+
+    name: str
+    sources: tuple[Source, ...]
+
+
 def text_sha256(text: str) -> str:
     """Checksum of a text in UTF-8, in hexadecimal: of a plain file, that of its bytes."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

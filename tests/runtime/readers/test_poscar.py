@@ -70,6 +70,35 @@ def written(crystal: Crystal, *, cartesian: bool, scale: str, selective: bool, v
     return "\n".join(lines) + "\n"
 
 
+@pytest.mark.parametrize(
+    "following",
+    [
+        DIRECT,
+        f"\n{DIRECT}",
+        DIRECT.replace("Ti O\n", ""),
+        "Direct configuration=     2\n 0.1 0.0 0.0\n 0.3 0.3 0.0\n 0.7 0.7 0.0\n",
+    ],
+)
+def test_another_crystal_behind_the_first_is_not_passed_over(following: str) -> None:
+    assert code_of(DIRECT + following) == "several-structures"
+
+
+@pytest.mark.parametrize(
+    "following",
+    [
+        "\n" + "0.1 0.2 0.3\n" * 3,
+        "Cartesian\n" + "1 2 3\n" * 3,
+        "\n" + "1 2 3\n" * 3 + "\n 1\n 0.5\n" + "0.1 0.2 0.3\n" * 9,
+        "Lattice velocities and vectors\n 1\n"
+        + "0.0 0.0 0.0\n" * 3
+        + "4.6 0.0 0.0\n0.0 4.6 0.0\n0.0 0.0 2.95\n\n"
+        + "0.1 0.2 0.3\n" * 3,
+    ],
+)
+def test_velocities_are_no_other_crystal(following: str) -> None:
+    assert same(read_poscar(DIRECT + following), read_poscar(DIRECT))
+
+
 @st.composite
 def crystals(draw: st.DrawFn) -> Crystal:
     """Atoms on a coarse grid of a sheared cell, grouped by species."""

@@ -43,6 +43,7 @@ def test_a_structure_is_read() -> None:
         ("CRYSTAL", "SLAB", "not-periodic"),
         ("CRYSTAL", "DIM-GROUP\n2 1", "not-periodic"),
         ("CRYSTAL", "ANIMSTEPS 3\nCRYSTAL", "several-frames"),
+        (TEXT, TEXT * 2, "several-frames"),
         ("PRIMVEC", "VECTORS", "xsf-syntax"),
         ("PRIMCOORD", "CONVCOORD", "xsf-syntax"),
         ("2 1\n", "20 1\n", "xsf-syntax"),

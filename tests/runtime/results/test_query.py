@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -64,6 +65,9 @@ def test_a_query_chooses_what_satisfies_it(query: str, salt: bool, iron: bool) -
         ("gap != 1", "high", True),
         ("gap == high", "high", True),
         ("gap == nan", "nan", True),
+        ("gap == 12", "1_2", False),
+        ("gap == 1_2", "12", False),
+        ("gap == 1_2", "1_2", True),
         ("gap == none", None, True),
         ("gap == none", "0", False),
         ("gap > -9", None, False),
@@ -72,6 +76,19 @@ def test_a_query_chooses_what_satisfies_it(query: str, salt: bool, iron: bool) -
 )
 def test_a_cell_is_a_number_where_it_is_compared_with_one(query: str, cell: str | None, matches: bool) -> None:
     assert parse_query(query, {**KINDS, "gap": "cell"}).matches({**SALT, "gap": cell}) == matches
+
+
+@pytest.mark.parametrize(
+    ("query", "matches"),
+    [
+        ("uncertainty_ev == none", True),
+        ("uncertainty_ev != none", False),
+        ("uncertainty_ev != 0.3", False),
+        ("uncertainty_ev < 0.3", False),
+    ],
+)
+def test_an_error_that_cannot_be_expected_is_missing(query: str, matches: bool) -> None:
+    assert parse_query(query, KINDS).matches({**SALT, "uncertainty_ev": math.nan}) == matches
 
 
 @pytest.mark.parametrize("query", ["gap > high", "gap < '1'", "gap >= none"])
@@ -103,6 +120,7 @@ def test_a_cell_is_smaller_or_larger_than_numbers_only(query: str) -> None:
         ("formula < B", "query-value"),
         ("vbm_ev < none", "query-value"),
         ("band_gap_ev > nan", "query-value"),
+        ("band_gap_ev > 1_0", "query-value"),
         ("n_atoms != 'NaN'", "query-value"),
     ],
 )

@@ -186,6 +186,15 @@ def test_a_bad_entry_costs_only_itself_and_a_cut_file_what_follows(tmp_path: Pat
         assert code_of(source) in ("empty-file", "json-syntax")
 
 
+@pytest.mark.parametrize("layout", MANY)
+def test_a_second_document_in_a_file_is_not_passed_over(layout: str, tmp_path: Path) -> None:
+    text = json.dumps(MANY[layout])
+    (tmp_path / "many.json").write_text(f"{text}\n{text}\n")
+    assert [code_of(source) for source in find(tmp_path / "many.json")] == ["ok", "ok", "json-syntax"]
+    (tmp_path / "many.json").write_text(f"{text}\n \n")
+    assert [code_of(source) for source in find(tmp_path / "many.json")] == ["ok", "ok"]
+
+
 def code_of(source: Source) -> str:
     found = outcome_of(source.read)
     if not isinstance(found, InputError):

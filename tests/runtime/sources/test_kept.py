@@ -97,6 +97,13 @@ def test_files_of_ase_give_key_value_pairs_and_info(tmp_path: Path) -> None:
     assert kept(tmp_path / "t.traj", "phase", "energy") == [{"phase": "α", "energy": "-1.5"}]
 
 
+def test_no_sign_but_the_end_of_a_line_ends_the_comment_of_a_frame(tmp_path: Path) -> None:
+    """The ellipsis of an old code page is a new line to Python."""
+    comment = 'Lattice="3.3 0 0 0 3.3 0 0 0 3.3" note="so\x85far" phase=alpha'
+    (tmp_path / "t.xyz").write_text(f"1\n{comment}\nPo 0 0 0\n", encoding="utf-8")
+    assert kept(tmp_path / "t.xyz", "phase") == [{"phase": "alpha"}]
+
+
 def test_frames_give_keys_of_their_comment_lines_and_archives_what_is_in_them(tmp_path: Path) -> None:
     frame = '1\nLattice="3 0 0 0 3 0 0 0 3" energy=-1.50 phase="a b"\nPo 0 0 0\n'
     assert kept(written(tmp_path / "t.xyz", frame * 2), "energy", "phase") == [{"energy": "-1.50", "phase": "a b"}] * 2
