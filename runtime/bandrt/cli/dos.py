@@ -76,9 +76,7 @@ def command(
     look = {"style": style, "dpi": dpi, "width": width, "height": height}
     kind, shown = one_crystal.checked_out(out, overwrite=overwrite, look=look), one_crystal.energies(window)
     found, name = one_crystal.hamiltonian(source, id, engine, threads, no_hand_over=no_hand_over)
-    dos = density_of_states(found, mesh=mesh or None, density=density, window=shown or WINDOW_EV, step=step)
-    if smearing is not None:
-        dos = dos.smeared(smearing)
+    dos = density_of_states(found, mesh=mesh or None, density=density, window=shown or WINDOW_EV, step=step, smearing=smearing)
     one_crystal.write(
         out, kind, document=dos.as_dict, table=lambda: dos_table(dos),
         figure=lambda: draw_dos(dos, by=by, window=shown, name=name, width=width, height=height), style=style, dpi=dpi,
@@ -97,6 +95,7 @@ def _lines(dos: DensityOfStates) -> list[str]:
         for name, edge in (("valence maximum", dos.vbm), ("conduction minimum", dos.cbm), ("direct gap", dos.direct_gap)):
             facts[name] = f"{edge.energy:.3f} eV at ({', '.join(f'{f:.4g}' for f in edge.frac_kpoint)})"
     else:
-        facts["Fermi level"] = f"{dos.efermi:.3f} eV, {dos.at_efermi:.2f} states/eV there"
+        there = "outside the window" if dos.at_efermi is None else f"{dos.at_efermi:.2f} states/eV there"
+        facts["Fermi level"] = f"{dos.efermi:.3f} eV, {there}"
         facts["cross it"] = ", ".join(str(one.band) for one in dos.crossing) or "none"
     return [f"{name}: {value}" for name, value in facts.items()]

@@ -121,9 +121,13 @@ class DensityOfStates:
         return self.below + np.cumsum(self.total) * self.spacing
 
     @property
-    def at_efermi(self) -> float:
-        """States/eV at the Fermi level; 0 in a gap."""
-        return float(np.interp(self.efermi, self.energies, self.total)) if self.is_metal else 0.0
+    def at_efermi(self) -> float | None:
+        """States/eV at the Fermi level; 0 in a gap, None of a metal whose level lies outside `energies`."""
+        if not self.is_metal:
+            return 0.0
+        if not self.energies[0] <= self.efermi <= self.energies[-1]:
+            return None
+        return float(np.interp(self.efermi, self.energies, self.total))
 
     def of_atoms(self, atoms: Sequence[int]) -> Floats:
         """What the orbitals of some atoms have of it, (M,) states/eV."""
@@ -140,21 +144,34 @@ class DensityOfStates:
         return {key: self._summed([(o.element, SHELLS[o.l]) == key for o in self.orbitals]) for key in keys}
 
     def smeared(self, sigma: float) -> DensityOfStates:
-        """The same, spread by a Gaussian of this standard deviation in eV; what is spread out of the window is lost.
+        """The same, spread by a Gaussian of this standard deviation in eV.
+
+        What is spread below the window counts as `below`, what is spread above it is lost, and nothing comes in from outside of it,
+        which `density_of_states` sees to.
 
         Raises:
             ArgumentError: ``bad-argument`` for no width.
         """
         sigma = checked_number("sigma", sigma, above=0.0, at_most=MOST_EV)
-        reach = max(1, int(np.ceil(5.0 * sigma / self.spacing)))
+        reach = _reach(sigma, self.spacing)
         kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * self.spacing / sigma) ** 2)
         kernel /= kernel.sum()
 
         def spread(values: NDArray[np.floating[Any]]) -> Floats:
-            return np.convolve(values.astype(np.float64), kernel, mode="full")[reach : reach + len(values)]
+            return np.convolve(values.astype(np.float64), kernel, mode="full")
 
-        projected = np.stack([spread(column) for column in self.projected.T], axis=1)
-        return replace(self, total=spread(self.total), projected=projected)
+        inside, total = slice(reach, reach + len(self.energies)), spread(self.total)
+        below = self.below + float(total[:reach].sum()) * self.spacing
+        projected = np.stack([spread(column)[inside] for column in self.projected.T], axis=1)
+        return replace(self, total=total[inside], projected=projected, below=below)
+
+    def _without_ends(self, n: int) -> DensityOfStates:
+        """The same without the first n intervals and the last n."""
+        if n == 0:
+            return self
+        below = self.below + float(self.total[:n].sum()) * self.spacing
+        energies, total, projected = self.energies[n:-n], self.total[n:-n], self.projected[n:-n]
+        return replace(self, energies=energies, total=total, projected=projected, below=below)
 
     def moment(self, order: int, low: float, high: float) -> float:
         """The mean of a power of the energy, eV^order, over the states between two energies."""
@@ -209,6 +226,7 @@ def density_of_states(
     density: float = DENSITY,
     window: tuple[float, float] = WINDOW_EV,
     step: float = STEP_EV,
+    smearing: float | None = None,
 ) -> DensityOfStates:
     """Integrate the states of a crystal over its Brillouin zone by linear tetrahedra.
 
@@ -218,13 +236,20 @@ def density_of_states(
         density: without `mesh`: k-points per 1/Å³ of reciprocal space.
         window: eV, from and to where.
         step: eV between two energies.
+        smearing: eV, standard deviation of a Gaussian that spreads states, also those outside of the window; None for none.
 
     Raises:
         ArgumentError: ``bad-argument``.
         InputError: ``non-finite-energies``.
     """
     check_kind("hamiltonian", hamiltonian, CrystalHamiltonian)
-    levels = _levels(window, step)
+    levels, beside = _levels(window, step), 0
+    if smearing is not None:
+        smearing = checked_number("smearing", smearing, above=0.0, at_most=MOST_EV)
+        beside, width = _reach(smearing, step), float(levels[1] - levels[0])
+        if len(levels) + 2 * beside > MOST_STEPS:
+            raise not_allowed("smearing", smearing, f"at most {MOST_STEPS} steps of {step:g} eV, with those outside of the window")
+        levels = levels[0] + width * np.arange(-beside, len(levels) + beside)
     sizes = mesh_sizes(hamiltonian.cell, density) if mesh is None else checked_sizes(mesh)
     held = math.prod(sizes) // 2 * hamiltonian.n_bands * hamiltonian.n_orbitals
     if held > MAX_WEIGHTS:
@@ -241,7 +266,7 @@ def density_of_states(
         parts += _at_all(below, points.weights, weights[:, band], len(levels))
     width = levels[1] - levels[0]
     facts = _facts(hamiltonian, energies, points.frac_kpoints, zone)
-    return DensityOfStates(
+    found = DensityOfStates(
         energies=0.5 * (levels[1:] + levels[:-1]),
         total=SPINS * np.diff(counted) / width,
         projected=SPINS * np.diff(parts, axis=0) / width,
@@ -255,6 +280,12 @@ def density_of_states(
         uncertainty_ev=hamiltonian.uncertainty_ev,
         **facts,
     )
+    return found if smearing is None else found.smeared(smearing)._without_ends(beside)
+
+
+def _reach(sigma: float, spacing: float) -> int:
+    """Steps to either side that a Gaussian spreads states over."""
+    return max(1, math.ceil(5.0 * sigma / spacing))
 
 
 def of_stars(states: States, every: ZoneMesh, points: ZoneMesh) -> tuple[Floats, NDArray[np.float32]]:

@@ -15,6 +15,7 @@ from bandrt.files import require_there
 from bandrt.kpaths.path import KPath
 from bandrt.limits import MAX_KPOINTS, MAX_KPOINTS_BYTES
 from bandrt.quoting import quoted
+from bandrt.readers.text import real_number
 from bandrt.symmetry.standard_cell import StandardCell
 
 Floats = NDArray[np.float64]
@@ -84,7 +85,7 @@ def read_kpoints(path: Path) -> Floats:
 
 def _number(word: str) -> float:
     above, slash, below = word.partition("/")
-    return float(above) / float(below) if slash else float(above)
+    return real_number(above) / real_number(below) if slash else real_number(above)
 
 
 def _of_json(text: str, path: Path) -> Floats:

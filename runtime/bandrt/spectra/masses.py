@@ -93,8 +93,9 @@ class BandExtremum:
     @property
     def dos_mass(self) -> float | None:
         """Of a single band in one valley: the cubic root of the product of masses; None where several meet, or it is a saddle."""
-        determinant = 0.0 if self.inverse_mass is None else float(np.linalg.det(self.inverse_mass))
-        return determinant ** (-1 / 3) if determinant > 0.0 else None
+        if self.inverse_mass is None or not np.linalg.eigvalsh(self.inverse_mass).min() > 0.0:
+            return None
+        return float(np.linalg.det(self.inverse_mass) ** (-1 / 3))
 
     def as_dict(self) -> dict[str, Any]:
         """Everything but the masses as plain JSON values."""

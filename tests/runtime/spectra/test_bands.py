@@ -160,6 +160,7 @@ def test_k_points_are_read_from_lines_and_from_json(tmp_path: Path) -> None:
     ("name", "text"),
     [
         ("k.txt", "0 0\n"), ("k.txt", "0 0 x\n"), ("k.txt", "0 0 1/0\n"), ("k.txt", "# none\n"), ("k.txt", "0 0 nan\n"),
+        ("k.txt", "0 0 1_0\n"),
         ("k.txt", "0 0 0 X\n"), ("k.txt", "0 0 0 1 1\n"), ("k.txt", "0 0 0 ! X\n"), ("k.json", "[[0, 0, 0, 1]]"),
         ("k.json", "{}"), ("k.json", "[1, 2]"), ("k.json", "["), ("k.json", "[]"),
     ],

@@ -114,7 +114,30 @@ def test_the_fermi_level_of_a_metal_is_that_of_smeared_states(alloy: CrystalHami
     assert [one.band for one in dos.crossing]
     for one in dos.crossing:
         assert one.lowest < dos.efermi < one.highest
+    assert dos.at_efermi is not None
     assert dos.at_efermi > 0.1
+
+
+def test_smearing_brings_states_from_outside_of_the_window() -> None:
+    hamiltonian = cubic_hamiltonian(electrons=3.0)
+    wide, narrow = (
+        density_of_states(hamiltonian, mesh=(8, 8, 8), window=window, step=0.05, smearing=0.3)
+        for window in ((LEVEL_EV - 15.0, LEVEL_EV + 15.0), (LEVEL_EV - 1.0, LEVEL_EV + 1.0))
+    )
+    first = int(np.argmin(np.abs(wide.energies - narrow.energies[0])))
+    same = slice(first, first + len(narrow.energies))
+    np.testing.assert_allclose(narrow.energies, wide.energies[same], atol=1e-9)
+    np.testing.assert_allclose(narrow.total, wide.total[same], rtol=1e-6)
+    np.testing.assert_allclose(narrow.projected, wide.projected[same], atol=1e-6)
+    np.testing.assert_allclose(narrow.integrated, wide.integrated[same], rtol=1e-6)
+
+
+@pytest.mark.parametrize("window", [(1.0, 6.0), (-6.0, -1.0)])
+def test_states_at_a_fermi_level_outside_the_window_are_not_told(alloy: CrystalHamiltonian, window: tuple[float, float]) -> None:
+    dos = density_of_states(alloy, mesh=(6, 6, 4), window=window, step=0.1)
+    assert dos.is_metal
+    assert dos.at_efermi is None
+    assert dos.summary()["states_at_efermi"] is None
 
 
 def test_a_half_full_band_is_a_metal_with_its_level_in_the_middle() -> None:

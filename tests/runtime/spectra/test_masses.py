@@ -51,6 +51,13 @@ def test_a_cubic_band_has_the_mass_of_its_cosine(a: float) -> None:
     assert [mass.mass for mass in hole.masses] == [None, None, None]  # a flat level
 
 
+def test_where_a_band_bends_both_ways_there_is_no_mass_of_its_density() -> None:
+    """Two negative masses have a positive product."""
+    for bends, mass in (((4.0, 1.0, 2.0), 0.5), ((4.0, -1.0, 2.0), None), ((4.0, -1.0, -2.0), None)):
+        edge = BandExtremum("electron", 0.0, (0.0, 0.0, 0.0), None, (1,), 1, np.diag(bends), ())
+        assert edge.dos_mass == (None if mass is None else pytest.approx(mass))
+
+
 def test_the_electron_of_magnesia_is_light_and_isotropic(magnesia: CrystalHamiltonian) -> None:
     hole, electron = band_edges(magnesia)
     found = [mass.mass for mass in electron.masses]
