@@ -136,7 +136,7 @@ def elements_of(formula: str) -> frozenset[str]:
 
 def _ends(text: str, number: Callable[[str], _N], said: str) -> tuple[_N | None, _N | None]:
     low, colon, high = text.strip().partition(":")
-    if not colon or not (low or high):
+    if not colon or not (low or high) or "_" in text:  # to Python, 1_0 is ten
         raise _bad(text, said)
     try:
         return (number(low) if low else None), (number(high) if high else None)

@@ -11,6 +11,7 @@ from typing import IO, Any, NamedTuple
 
 from bandrt.errors import InputError
 from bandrt.limits import MAX_CRYSTAL_BYTES, too_large
+from bandrt.quoting import quoted
 from bandrt.readers.documents import is_document
 from bandrt.sources.kept import kept_of
 from bandrt.sources.kinds import stem_of
@@ -77,14 +78,18 @@ def entries(text: IO[str]) -> Iterator[Entry]:
     if reader.peek() != "{":
         return
     beside: dict[str, Any] = {}
+    repeated = ""
     for key in reader.members():
         if key == "data" and reader.peek() == "[":
             for place, value in enumerate(reader.elements()):
                 yield _of_table(value, place, beside)
         else:
+            repeated = key if key in beside else repeated
             beside[key] = reader.value()
     if not is_document(beside) and beside and all(is_document(value) for value in beside.values()):
         yield from (Entry(name, value) for name, value in beside.items())
+        if repeated:
+            raise InputError("json-syntax", f"{quoted(repeated)} is there more than once, of which the last was taken")
     reader.end()
 
 

@@ -108,6 +108,17 @@ def test_a_density_of_states_becomes_a_document_a_table_and_a_figure(results: Pa
     assert json.loads(capsys.readouterr().out)["efermi_ev"] == document["efermi"]
 
 
+def test_of_a_stored_crystal_it_is_told_too_how_it_was_read(tmp_path: Path, capsys: Captured) -> None:
+    cell = [f"_cell_length_{axis} 2.98" for axis in "abc"] + [f"_cell_angle_{angle} 60" for angle in ("alpha", "beta", "gamma")]
+    sites = ["loop_", "_atom_site_label", *(f"_atom_site_fract_{axis}" for axis in "xyz"), "Mg 0 0 0", "O 0.5 0.5 0.5"]
+    (tmp_path / "x.cif").write_text("\n".join(["data_x", *cell, *sites, ""]))
+    assert run(["infer", str(tmp_path / "x.cif"), "-o", str(tmp_path / "out"), "--engine", "null", "-q", "--workers", "0"]) == 0
+    capsys.readouterr()
+    for source in ([str(tmp_path / "x.cif")], [str(tmp_path / "out"), "x"]):
+        assert run(["dos", *source, "--mesh", "2", "2", "2", "--json"]) == 0
+        assert "symmetry-not-stated" in json.loads(capsys.readouterr().out)["warnings"]
+
+
 def test_a_table_of_crystals_gives_the_one_that_is_named(tmp_path: Path, rock_salt: object, capsys: Captured) -> None:
     pytest.importorskip("onnxruntime")
     table = tmp_path / "table.csv"

@@ -19,7 +19,7 @@ def test_a_gap_has_two_ends_of_which_one_may_be_left_out(text: str, expected: tu
     assert parse_gap(text) == expected
 
 
-@pytest.mark.parametrize("text", ["1.6:1.0", "-1:2", "1", ":", "", "a:b", "nan:2", "1:inf:3", "1:2000"])
+@pytest.mark.parametrize("text", ["1.6:1.0", "-1:2", "1", ":", "", "a:b", "nan:2", "1:inf:3", "1:2000", "1_0:20"])
 def test_what_is_no_gap_is_refused_with_what_is(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_gap(text)
@@ -41,7 +41,7 @@ def test_what_is_no_element_is_refused(text: str) -> None:
     assert caught.value.code == "bad-criterion"
 
 
-@pytest.mark.parametrize("text", ["0", "231", "230:1", "Fm-3m", "1.5", ":"])
+@pytest.mark.parametrize("text", ["0", "231", "230:1", "Fm-3m", "1.5", ":", "2_2"])
 def test_what_is_no_space_group_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="1 to 230") as caught:
         parse_space_groups(text)

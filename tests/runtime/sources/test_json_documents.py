@@ -195,6 +195,12 @@ def test_a_second_document_in_a_file_is_not_passed_over(layout: str, tmp_path: P
     assert [code_of(source) for source in find(tmp_path / "many.json")] == ["ok", "ok"]
 
 
+def test_a_second_crystal_of_one_key_is_not_passed_over(tmp_path: Path) -> None:
+    one = json.dumps(pymatgen_dict())
+    (tmp_path / "many.json").write_text(f'{{"a": {one}, "b": {one}, "a": {one}}}')
+    assert [code_of(source) for source in find(tmp_path / "many.json")] == ["ok", "ok", "json-syntax"]
+
+
 def code_of(source: Source) -> str:
     found = outcome_of(source.read)
     if not isinstance(found, InputError):
