@@ -136,8 +136,8 @@ def accurate_sections() -> str:
 def judges_of(folds: dict[str, Any]) -> str:
     """What was scored on the folds: models alone, or ensembles, which alone say what error they expect."""
     ensembles = any(row["uncertainty_ev"] is not None for row in folds["crystals"])
-    made = "Ensembles of two members," if ensembles else "Single models,"
-    return f"{made} made as the one that shipped before: orbitals do not overlap, and labels are those that there were. They are"
+    made, n_folds = "Ensembles of two members," if ensembles else "Single models,", len(folds["members"])
+    return f"{made} made as the one that ships, of {n_folds - 1} of {n_folds} parts of the labels. They are"
 
 
 def gap_section() -> str:
