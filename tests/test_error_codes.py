@@ -29,7 +29,7 @@ from bandrt.features import featurize_many
 from bandrt.graph.bonded_network import network_warnings
 from bandrt.manifest import TrainingDomain
 from bandrt.outcomes import only
-from bandrt.readers import read_cif
+from bandrt.readers import read_cif, read_extxyz
 from bandrt.sources import find
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -349,6 +349,7 @@ _CELL = (
 )
 _SITE = "loop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nMn1 0 0 0\n"
 _MOMENT = "loop_\n_atom_site_moment.label\n_atom_site_moment.crystalaxis_x\nMn1 4.0\n"
+CHARGED = '2\nLattice="4 0 0 0 4 0 0 0 4" charge=1\nCs 0 0 0\nCl 2 2 2\n'
 NOTED_CIFS = (_CELL + _SITE + _MOMENT, _CELL + "_space_group_IT_number 3\n" + _SITE)
 
 
@@ -362,7 +363,7 @@ def test_every_warning_is_documented_and_given(tmp_path: Path) -> None:
     pairs = [Crystal.checked(15.0 * np.eye(3), [1, 1], [[0, 0, 0], [0, 0, apart / 15.0]]) for apart in (0.4, 0.74, 7.0)]
     found = [only(featurize_many([one])) for one in (*carbon, *pairs)]
     said += [warning for codes in network_warnings([one.crystal for one in found], found) for warning in codes]
-    said += [note for text in NOTED_CIFS for note in read_cif(text).notes]
+    said += [*(note for text in NOTED_CIFS for note in read_cif(text).notes), *read_extxyz(CHARGED).notes]
     (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(f"{json.dumps({'cif': _CELL + _SITE})}\n".encode())[:-8])
     said += next(find(tmp_path)).read().notes
     assert {warning.partition(":")[0] for warning in said} == set(WARNINGS)

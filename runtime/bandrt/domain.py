@@ -24,7 +24,7 @@ not trained on: the energies of 11 of them err 1.52 times what it expects on ave
 graphite, with 5.3 eV; the medians are 0.87 and 0.76). Packed crystals all: with vacuum around the pieces, nothing was measured."""
 NOTHING_EXPECTED = frozenset({"isolated-atom", "close-atoms"})
 """Warnings of crystals of which no error can be expected."""
-OF_READING = frozenset({"damaged-file", "moments-dropped", "symmetry-not-stated", "assumed-setting"})
+OF_READING = frozenset({"damaged-file", "moments-dropped", "charge-dropped", "symmetry-not-stated", "assumed-setting"})
 """Warnings of how a crystal was read, which a cell that was stored can no longer tell."""
 NO_INFERENCE = "no-inference"
 """The warning of every prediction of the engine ``null``."""

@@ -812,8 +812,16 @@ WARNINGS: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "moments-dropped",
-        "A magnetic CIF gives magnetic moments, of the sites that the warning names; they were dropped.",
+        "The file or object gives magnetic moments, of the sites that the warning names by their labels or by element and place, or"
+        " of the cell; they were dropped.",
         "The bands are those of the crystal without magnetic order. If the order matters, compute them with spin.",
+    ),
+    ErrorCode(
+        "charge-dropped",
+        "The file or object gives a net charge of the cell, which the warning names, or oxidation states or charges of atoms that"
+        " add up to it; the crystal was computed as neutral.",
+        "The bands are those of the neutral crystal. If it is charged, compute them with the charge; if it is not, see whether an"
+        " atom is missing or an oxidation state is wrong.",
     ),
     ErrorCode(
         "symmetry-not-stated",

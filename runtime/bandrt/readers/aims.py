@@ -7,6 +7,8 @@ import numpy as np
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.readers.cartesian import fractional
+from bandrt.readers.charges import charges_of_atoms
+from bandrt.readers.moments import moments_of_sites
 from bandrt.readers.occupancies import number_of
 from bandrt.readers.species import unknown_species
 from bandrt.readers.text import check_not_empty, lines_of, real_number
@@ -16,7 +18,7 @@ _OTHER_PARTICLES = {"empty", "multipole", "pseudocore"}
 
 
 def read_aims(text: str, *, name: str = "crystal") -> Crystal:
-    """Read the geometry of a calculation with FHI-aims; moments, constraints and velocities are ignored.
+    """Read the geometry of a calculation with FHI-aims; constraints and velocities are ignored, moments and charges but for a note.
 
     Args:
         text: the whole file.
@@ -28,6 +30,8 @@ def read_aims(text: str, *, name: str = "crystal") -> Crystal:
     check_not_empty(text, name=name)
     vectors: list[list[float]] = []
     atoms: list[tuple[str, bool, list[float]]] = []
+    moments: dict[int, str] = {}
+    charges: dict[int, str] = {}
     for number, line in enumerate(lines_of(text), start=1):
         keyword, *words = line.split("#")[0].split() or [""]
         try:
@@ -35,6 +39,10 @@ def read_aims(text: str, *, name: str = "crystal") -> Crystal:
                 vectors.append([real_number(word) for word in words[:3]])
             elif keyword in ("atom", "atom_frac"):
                 atoms.append((words[3], keyword == "atom_frac", [real_number(word) for word in words[:3]]))
+            elif keyword == "initial_moment":  # of the atom above it
+                moments[len(atoms) - 1] = "".join(words[:1])
+            elif keyword == "initial_charge":
+                charges[len(atoms) - 1] = "".join(words[:1])
         except (ValueError, IndexError):
             raise InputError("aims-syntax", f"{name}: line {number}: {line.strip()[:60]!r} cannot be read") from None
         if keyword in _OTHER_PARTICLES:
@@ -50,4 +58,6 @@ def read_aims(text: str, *, name: str = "crystal") -> Crystal:
     positions = np.array([position for _, _, position in atoms]).reshape(len(atoms), 3)
     is_frac = np.array([frac for _, frac, _ in atoms], dtype=np.bool_)[:, None]
     coords = np.where(is_frac, positions, fractional(np.where(is_frac, 0.0, positions), lattice, name=name))
-    return Crystal.checked(lattice, numbers, coords, name=name)
+    crystal = Crystal.checked(lattice, numbers, coords, name=name)
+    of_sites = moments_of_sites(numbers, [[moments.get(place) for place in range(len(atoms))]])
+    return crystal.with_notes((*of_sites, *charges_of_atoms(None, charges.values())))

@@ -11,7 +11,7 @@ from bandrt.errors import InputError
 from bandrt.limits import MAX_ATOMS, check_n_atoms
 from bandrt.readers.cif_cell import cell_of, check_volume, lattice_of
 from bandrt.readers.cif_composition import amounts_of, check_composition
-from bandrt.readers.cif_moments import moments_dropped
+from bandrt.readers.cif_moments import moments_of_cif
 from bandrt.readers.cif_multiplicities import check_multiplicities
 from bandrt.readers.cif_plain import plain_cif
 from bandrt.readers.cif_sites import Sites, site_columns, sites_of
@@ -68,7 +68,7 @@ def read_cif(text: str, *, name: str = "crystal") -> Crystal:
     crystal = _expanded(formula, units, statements or [NO_SYMMETRY], lattice, sites, name)
     _check_doubt(sites, formula)
     unstated = () if statements or (units and amounts_of(formula)) else ("symmetry-not-stated",)
-    return crystal.with_notes((*crystal.notes, *(moments_dropped(block) if "mom" in small else ()), *unstated))
+    return crystal.with_notes((*crystal.notes, *(moments_of_cif(block) if "mom" in small else ()), *unstated))
 
 
 def _check_size(operations: Operations, sites: Sites, lattice: NDArray[np.float64], name: str) -> None:

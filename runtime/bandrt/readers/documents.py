@@ -13,6 +13,8 @@ from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.quoting import quoted
 from bandrt.readers.cartesian import fractional
+from bandrt.readers.charges import charge_dropped
+from bandrt.readers.moments import moments_of_properties
 from bandrt.readers.occupancies import one_element
 from bandrt.readers.species import unknown_species
 from bandrt.readers.text import check_not_empty
@@ -104,7 +106,22 @@ def _of_pymatgen(document: Mapping[str, Any], name: str) -> Crystal:
     crystal = Crystal.checked(matrix, numbers, coords, name=name)
     _check_lengths(crystal.lattice, [lattice.get(axis) for axis in "abc"], name)
     _check_positions(crystal, [site.get("xyz") for site in sites], name)
-    return crystal
+    species = [kind for site in sites for kind in site["species"]]
+    states = [state for kind in species if isinstance(state := kind.get("oxidation_state"), int | float)]
+    moments = moments_of_properties(numbers, [_properties(site) for site in sites], [_spin(site) for site in sites])
+    return crystal.with_notes((*moments, *charge_dropped(document.get("charge"), states)))
+
+
+def _properties(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The properties of a site or species, of which some have none."""
+    properties = said.get("properties")
+    return properties if isinstance(properties, Mapping) else {}
+
+
+def _spin(site: Mapping[str, Any]) -> Any:
+    """That of the species on a site, which older versions have among its properties; None if it has none."""
+    spins = (value for kind in site["species"] for value in (kind.get("spin"), _properties(kind).get("spin")))
+    return next((spin for spin in spins if spin is not None), None)
 
 
 def _of_jarvis(document: Mapping[str, Any], name: str) -> Crystal:

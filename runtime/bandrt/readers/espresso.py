@@ -16,6 +16,8 @@ from bandrt.elements import ATOMIC_NUMBERS, HYDROGEN_ISOTOPES, SYMBOLS
 from bandrt.errors import InputError
 from bandrt.readers.bravais_lattices import BravaisParameters, lattice_vectors
 from bandrt.readers.cartesian import fractional
+from bandrt.readers.charges import charge_dropped
+from bandrt.readers.moments import moments_of_sites
 from bandrt.readers.species import species_number, unknown_species
 from bandrt.readers.text import check_not_empty, lines_of, real_number
 
@@ -38,6 +40,11 @@ _OPERATIONS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
 }
+_MAGNETIZATION = re.compile(r"starting_magnetization(?:\(\s*(\d{1,9})\s*\))?")
+_REPEATED = re.compile(r"(\d{1,4})\*(.+)")
+"""What Fortran takes for several values, ``2*0.5``."""
+_NOT_MAGNETISED = (None, 0.0, -1.0, -10000.0)
+"""Values of ``tot_magnetization``: the negative ones are how old and new versions say that it is not given."""
 _CELL_KEYS = ("a", "b", "c", "cosab", "cosac", "cosbc")
 
 
@@ -76,7 +83,50 @@ def read_espresso(text: str, *, name: str = "crystal") -> Crystal:
         coords = _fractional(positions, unit or "alat", alat, lattice, system, name)
     except (ValueError, LookupError, OverflowError, ZeroDivisionError, RecursionError) as error:
         raise InputError("espresso-syntax", f"{name}: {error}") from None
-    return Crystal.checked(lattice, [numbers[row[0]] for row in rows], coords, name=name)
+    crystal = Crystal.checked(lattice, [numbers[row[0]] for row in rows], coords, name=name)
+    return crystal.with_notes((*_moments(system, numbers, [row[0] for row in rows]), *charge_dropped(_value(system, "tot_charge"))))
+
+
+def _moments(system: Mapping[str, str], numbers: Mapping[str, int], labels: list[str]) -> tuple[str, ...]:
+    """The warning for atoms whose kind is magnetised at first, or for a cell that is computed with spin without saying where.
+
+    ``noncolin`` alone is no moment: spin-orbit coupling asks for it in crystals that are not magnetic.
+
+    Args:
+        system: values of &SYSTEM.
+        numbers: atomic number of each label of ATOMIC_SPECIES, in their order.
+        labels: of the atoms.
+    """
+    begun = _starting_magnetizations(system)
+    by_label = {label: begun.get(kind, 0.0) for kind, label in enumerate(numbers, start=1)}
+    of_cell = _value(system, "tot_magnetization") not in _NOT_MAGNETISED
+    with_spin = _value(system, "nspin") == 2.0 and (of_cell or not begun)
+    some = [1.0 if by_label[label] else 0.0 for label in labels]  # a fraction of the valence electrons, however small
+    return moments_of_sites([numbers[label] for label in labels], [some], total=1.0 if with_spin else 0.0)
+
+
+def _starting_magnetizations(system: Mapping[str, str]) -> dict[int, float]:
+    """Those that are numbers, by the kind of atom, counted from 1; several behind one ``=`` are those of the kinds that follow."""
+    found: dict[int, float] = {}
+    for key, written in system.items():
+        if not (match := _MAGNETIZATION.fullmatch(key)):
+            continue
+        kind = int(match[1] or 1)
+        for word in written.split():
+            repeated = _REPEATED.fullmatch(word)
+            count, value = (int(repeated[1]), repeated[2]) if repeated else (1, word)
+            for _ in range(count):
+                found[kind] = _value({key: value}, key) or 0.0
+                kind += 1
+    return found
+
+
+def _value(system: Mapping[str, str], key: str) -> float | None:
+    """The number under a key; None if it is not there, or no number."""
+    try:
+        return _number(system[key])
+    except (KeyError, ValueError):
+        return None
 
 
 def _bare(line: str) -> str:

@@ -14,6 +14,8 @@ from bandrt.elements import ATOMIC_NUMBERS, HYDROGEN_ISOTOPES
 from bandrt.errors import InputError
 from bandrt.limits import check_n_atoms, whole_number
 from bandrt.readers.cartesian import fractional
+from bandrt.readers.charges import CHARGE_COLUMN, CHARGE_NAMES, charges_of_atoms
+from bandrt.readers.moments import MOMENT_NAMES, moments_of_sites
 from bandrt.readers.occupancies import OCCUPANCY_COLUMNS, OCCUPANCY_NAMES, check_column, check_kinds
 from bandrt.readers.species import unknown_species
 from bandrt.readers.text import check_not_empty, lines_of, real_number
@@ -116,7 +118,25 @@ def _crystal_of_frame(comment: str, rows: list[str], name: str) -> Crystal:
     except (ValueError, KeyError) as error:
         raise InputError("extxyz-syntax", f"{name}: Lattice, Properties or an atom cannot be read: {error}") from None
     _check_occupancy(entries, name)
-    return Crystal.checked(lattice, numbers, fractional(cartesian, lattice, name=name), name=name)
+    crystal = Crystal.checked(lattice, numbers, fractional(cartesian, lattice, name=name), name=name)
+    return crystal.with_notes(_notes(entries, columns, table, numbers))
+
+
+def _notes(
+    entries: Mapping[str, str], columns: Mapping[str, tuple[int, int]], table: list[list[str]], numbers: list[int]
+) -> tuple[str, ...]:
+    """Warnings of moments and a charge, which the comment line and columns may give."""
+    titles = {title.lower(): title for title in columns}
+    said = {key.lower(): value for key, value in entries.items()}
+
+    def values_of(title: str) -> list[list[str]] | None:
+        first, count = columns[titles[title]] if title in titles else (0, 0)
+        return [row[first : first + count] for row in table] if count else None
+
+    moments = moments_of_sites(numbers, map(values_of, MOMENT_NAMES), total=said.get("magmom"))
+    charge = next((said[key] for key in CHARGE_NAMES if key in said), None)
+    charges = values_of(CHARGE_COLUMN)
+    return (*moments, *charges_of_atoms(charge, charges and [value for value, *_ in charges]))
 
 
 def _entries(comment: str, name: str) -> dict[str, str]:

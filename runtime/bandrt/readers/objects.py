@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,8 @@ from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.quoting import quoted, with_article
 from bandrt.readers.cartesian import fractional
+from bandrt.readers.charges import CHARGE_COLUMN, CHARGE_NAMES, charge_dropped, charges_of_atoms
+from bandrt.readers.moments import MOMENT_NAMES, moments_of_properties, moments_of_sites
 from bandrt.readers.occupancies import OCCUPANCY_COLUMNS, OCCUPANCY_NAMES, check_column, check_kinds, one_element
 from bandrt.readers.species import unknown_species
 
@@ -71,14 +75,20 @@ def crystal_of_pymatgen(structure: Any, *, name: str = "crystal") -> Crystal:
     pbc = getattr(structure.lattice, "pbc", (True,))
     if not all(pbc):
         raise InputError("not-periodic", f"{name}: periodic along {tuple(pbc)}; all three directions are needed")
-    numbers = []
+    numbers, spins, states = [], [], list[float]()
     for index, site in enumerate(structure.sites):
         species = [(str(getattr(kind, "symbol", kind)), float(amount)) for kind, amount in site.species.items()]
         place = f"site {index + 1} ({site.label})"
         numbers.append(one_element(species, name=name, site=place))
         if not numbers[-1]:
             raise unknown_species(species[0][0], name=name, site=place)
-    return Crystal.checked(structure.lattice.matrix, numbers, [site.frac_coords for site in structure.sites], name=name)
+        spins.append(next((spin for kind in site.species if (spin := getattr(kind, "spin", None)) is not None), None))
+        states += [float(getattr(kind, "oxi_state", None) or 0.0) * float(amount) for kind, amount in site.species.items()]
+    crystal = Crystal.checked(structure.lattice.matrix, numbers, [site.frac_coords for site in structure.sites], name=name)
+    properties = [getattr(site, "properties", None) or {} for site in structure.sites]
+    stated = getattr(structure, "_charge", None)  # its `charge` warns where this is not the sum of the oxidation states
+    charge = charge_dropped(math.fsum(states) if stated is None else stated, states)
+    return crystal.with_notes((*moments_of_properties(numbers, properties, spins), *charge))
 
 
 def crystal_of_ase(atoms: Any, *, name: str = "crystal") -> Crystal:
@@ -97,4 +107,17 @@ def crystal_of_ase(atoms: Any, *, name: str = "crystal") -> Crystal:
         pbc = tuple(bool(flag) for flag in np.broadcast_to(atoms.pbc, (3,)))
         raise InputError("not-periodic", f"{name}: periodic along {pbc}; set pbc=True if it is a crystal")
     lattice = np.asarray(atoms.cell, dtype=np.float64)
-    return Crystal.checked(lattice, atoms.get_atomic_numbers(), fractional(atoms.get_positions(), lattice, name=name), name=name)
+    numbers = atoms.get_atomic_numbers()
+    crystal = Crystal.checked(lattice, numbers, fractional(atoms.get_positions(), lattice, name=name), name=name)
+    return crystal.with_notes(_notes_of_ase(atoms, numbers.tolist()))
+
+
+def _notes_of_ase(atoms: Any, numbers: list[int]) -> tuple[str, ...]:
+    """Warnings of moments and a charge, which are among the arrays, the ``info`` and what a calculator has found."""
+    found = getattr(getattr(atoms, "calc", None), "results", None)
+    results: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+    arrays, said = getattr(atoms, "arrays", {}), getattr(atoms, "info", {})
+    columns = (results.get("magmoms"), *(arrays.get(key) for key in MOMENT_NAMES))
+    moments = moments_of_sites(numbers, columns, total=results.get("magmom"))
+    charge = next((said[key] for key in CHARGE_NAMES if key in said), None)
+    return (*moments, *charges_of_atoms(charge, arrays.get(CHARGE_COLUMN)))

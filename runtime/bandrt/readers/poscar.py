@@ -20,6 +20,8 @@ from bandrt.readers.text import check_not_empty, lines_of, real_number
 
 _FLAGS = frozenset({"t", "f", ".t.", ".f.", "true", "false", ".true.", ".false."})
 """Selective dynamics, in lower case: whether an atom may move along an axis. They are never fluorine or tritium."""
+_OF_LATTICE = "lattice velocities"
+"""What a block begins with, in lower case, that has lattice vectors as another crystal has."""
 _ROW_SYMBOL = re.compile(r"([A-Z][a-z]?)(?:\d*[+-]|\d+)?")
 """What may follow a position: `Ti`, a label `Ti1`, an ion `Ti4+`."""
 
@@ -30,10 +32,12 @@ class _Lines:
     def __init__(self, text: str, name: str) -> None:
         self.lines = lines_of(text)
         self.number = 0
+        self.ended = False
         self.name = name
 
     def next(self, what: str) -> str:
         if self.number >= len(self.lines):
+            self.ended = True
             raise self.error(f"the file ends before the {what}; it may be cut short")
         self.number += 1
         return self.lines[self.number - 1]
@@ -106,14 +110,27 @@ def _check_single(lines: _Lines) -> None:
         InputError: ``several-structures``.
     """
     following = list(dropwhile(lambda line: not line.strip(), lines.lines[lines.number :]))
-    if not following:
+    if not following or following[0].strip().lower().startswith(_OF_LATTICE):
         return
     if not following[0].lower().startswith("direct configuration="):
+        head = _Lines("\n".join(following).rstrip(), lines.name)
         try:
-            _read_head(_Lines("\n".join(following), lines.name))
+            _read_head(head)
         except InputError:
-            return  # velocities and the like
+            if not _is_cut_short(head):
+                return  # velocities and the like
     raise InputError("several-structures", f"{lines.name}: another crystal follows the first; write each to a file of its own")
+
+
+def _is_cut_short(head: _Lines) -> bool:
+    """Whether what was gone over as the head of a crystal is one whose end is missing: all its lines fit, a vector among them.
+
+    Velocities are numbers from their first line on, or have no number alone in their second.
+    """
+    if not head.ended or len(head.lines) < 3:
+        return False
+    is_named = not all(math.isfinite(_number(token)) for token in head.lines[0].split())
+    return is_named and len(head.lines[1].split()) == 1
 
 
 def _read_head(lines: _Lines) -> None:
@@ -170,6 +187,7 @@ def _species_lines(lines: _Lines) -> tuple[list[str], list[int]]:
         raise lines.error(f"{len(symbols)} species ({' '.join(symbols)}) but {len(tokens)} numbers of atoms")
     counts = [whole_number(token, "a number of atoms", name=f"{lines.name}: line {lines.number}") for token in tokens]
     if sum(counts) > len(lines.lines):
+        lines.ended = True
         raise lines.error(f"{sum(counts)} atoms are announced, the file has {len(lines.lines)} lines; it may be cut short")
     check_n_atoms(sum(counts), name=lines.name)
     return symbols, counts

@@ -15,6 +15,7 @@ from bandrt.crystal import Crystal, cofactors
 from bandrt.elements import SYMBOLS
 from bandrt.errors import InputError
 from bandrt.readers.cif_symmetry import IDENTITY, SPECIAL_POSITION_TOLERANCE, Operations, expand, fits_cell, parse_operations
+from bandrt.readers.moments import WHOLE_CELL, is_moment, moments_dropped
 from bandrt.readers.occupancies import number_of
 from bandrt.readers.species import is_full, label_number, partial_occupancy, unknown_species
 from bandrt.readers.text import check_not_empty, lines_of, real_number
@@ -59,6 +60,7 @@ class _Content:
         unit: atoms of each symbol in the cell; empty if the file does not say.
         free: the free variables, the overall scale first.
         atoms: rows of the sites, each with its name first.
+        title: the words behind TITL.
     """
 
     cell: list[float] = field(default_factory=list)
@@ -68,6 +70,7 @@ class _Content:
     unit: list[float] = field(default_factory=list)
     free: list[float] = field(default_factory=list)
     atoms: list[list[str]] = field(default_factory=list)
+    title: list[str] = field(default_factory=list)
 
 
 def is_res(text: str) -> bool:
@@ -104,7 +107,19 @@ def read_res(text: str, *, name: str = "crystal") -> Crystal:
     numbers = np.array([number_of(content.symbols[kind]) for kind in kinds], dtype=np.int32)
     all_numbers, all_coords = expand(operations, numbers, coords, lattice) if len(operations.rotations) > 1 else (numbers, coords)
     _check_unit(content, all_numbers, name)
-    return Crystal.checked(lattice, all_numbers, all_coords, name=name)
+    return Crystal.checked(lattice, all_numbers, all_coords, name=name).with_notes(_moments(content))
+
+
+def _moments(content: _Content) -> tuple[str, ...]:
+    """The warning for the spin of the cell that AIRSS writes into its title, and of atoms, where SHELX has displacements.
+
+    The title: name, pressure, volume, enthalpy, spin, sum of the absolute spins, number of atoms, (space group), n - times found.
+    """
+    title = content.title
+    if title[8:10] != ["n", "-"] or not any(map(is_moment, title[4:6])):
+        return ()
+    labels = [f"{atom[0]}{place}" for place, atom in enumerate(content.atoms, start=1) if any(map(is_moment, atom[6:7]))]
+    return moments_dropped(labels or [WHOLE_CELL])
 
 
 def _instructions(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
@@ -145,7 +160,9 @@ def _content(text: str, name: str) -> _Content:
         try:
             if command in _REFUSED:
                 raise InputError("res-syntax", f"{place}: {command} {_REFUSED[command]}")
-            if command == "CELL" and not content.cell:
+            if command == "TITL":
+                content.title = rest
+            elif command == "CELL" and not content.cell:
                 content.cell = [real_number(word) for word in rest[1:]]
             elif command == "LATT" and content.lattice_type is None:
                 content.lattice_type = int(rest[0])

@@ -161,7 +161,7 @@ def _marked(file: FoundFile, candidates: Iterator[Candidate]) -> Iterator[Candid
     """Crystals of one file, with a warning where the file is compressed and damaged: each was unpacked before that was seen."""
     is_packed = file.kind == "archive" or bare_name(file.path.name) != file.path.name
     if is_packed and file.kind in ("archive", "table", "frames", "document") and is_damaged(file.path):
-        return (replace(candidate, source=replace(candidate.source, notes=(DAMAGED,))) for candidate in candidates)
+        return (replace(one, source=replace(one.source, notes=(*one.source.notes, DAMAGED))) for one in candidates)
     return candidates
 
 

@@ -39,7 +39,7 @@ def configurations(path: Path, label: str, keep: Sequence[str] = ()) -> Iterator
                 "coords": crystal.frac_coords.tolist(),
                 "elements": list(crystal.symbols),
             }
-            yield row_candidate(name, place, f"{label}:{number}", ("json", json.dumps(document)), kept)
+            yield row_candidate(name, place, f"{label}:{number}", ("json", json.dumps(document)), kept, crystal.notes)
             last = str(number)
     except MissingPackageError as error:
         yield refused(stem, str(path), error.code, error.message)

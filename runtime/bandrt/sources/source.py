@@ -27,7 +27,7 @@ class Source:
         format: how its text is written.
         content: the file; or the text, of a table row, frame or archive member; or why there is none.
         kept: what columns of its table say that were asked for, as text by column; a column that the table lacks is not there.
-        notes: warnings of what is doubtful about where the text was found, e.g. ``damaged-file``; the crystal has them, too.
+        notes: warnings of what the text does not tell, e.g. ``damaged-file`` of where it was found; the crystal has them, too.
     """
 
     id: str
@@ -115,11 +115,16 @@ def refused(source_id: str, path: str, code: str, reason: str, kept: dict[str, s
 
 
 def row_candidate(
-    source_id: str, path: str, fallback_id: str, written: tuple[Format, str] | InputError, kept: dict[str, str] | InputError
+    source_id: str,
+    path: str,
+    fallback_id: str,
+    written: tuple[Format, str] | InputError,
+    kept: dict[str, str] | InputError,
+    notes: tuple[str, ...] = (),
 ) -> Candidate:
     """The crystal of a row or entry, which is refused if it has none, or what shall be kept of it is no good."""
     if isinstance(written, InputError):
         return refused(source_id, path, written.code, written.message, None if isinstance(kept, InputError) else kept)
     if isinstance(kept, InputError):
         return refused(source_id, path, kept.code, kept.message)
-    return Candidate(Source(source_id, path, *written, kept), fallback_id)
+    return Candidate(Source(source_id, path, *written, kept, notes), fallback_id)

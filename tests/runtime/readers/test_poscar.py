@@ -77,6 +77,8 @@ def written(crystal: Crystal, *, cartesian: bool, scale: str, selective: bool, v
         f"\n{DIRECT}",
         DIRECT.replace("Ti O\n", ""),
         "Direct configuration=     2\n 0.1 0.0 0.0\n 0.3 0.3 0.0\n 0.7 0.7 0.0\n",
+        *("\n".join(DIRECT.splitlines()[:n]) + "\n\n" for n in (3, 4, 5, 6)),
+        DIRECT.replace("1 2", "10 20"),
     ],
 )
 def test_another_crystal_behind_the_first_is_not_passed_over(following: str) -> None:
@@ -88,6 +90,12 @@ def test_another_crystal_behind_the_first_is_not_passed_over(following: str) -> 
     [
         "\n" + "0.1 0.2 0.3\n" * 3,
         "Cartesian\n" + "1 2 3\n" * 3,
+        "remark\n",
+        "remark\n1.0\n",
+        "\nCartesian\n" + "1 2 3\n" * 2,
+        "\n0.1 0.2 0.3\n",
+        "Lattice velocities and vectors\n 1\n 0 0 0\n 0 0 0\n",
+        "Lattice velocities and vectors\n 1\n" + "0 0 0\n" * 3 + "4 0 0\n0 4 0\n0 0 4\n",
         "\n" + "1 2 3\n" * 3 + "\n 1\n 0.5\n" + "0.1 0.2 0.3\n" * 9,
         "Lattice velocities and vectors\n 1\n"
         + "0.0 0.0 0.0\n" * 3

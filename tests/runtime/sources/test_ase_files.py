@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 import zipfile
 from pathlib import Path
@@ -55,6 +56,27 @@ def test_every_configuration_is_a_crystal_or_a_reason(tmp_path: Path, kind: str)
     assert [one.formula for one in outcomes if not isinstance(one, InputError)] == ["CsCl"] * 2
     assert not isinstance(outcomes[1], InputError)
     assert np.allclose(outcomes[1].lattice, 4.3 * np.eye(3))
+
+
+@pytest.mark.parametrize("kind", ["traj", "db"])
+def test_moments_and_a_charge_are_told(tmp_path: Path, kind: str) -> None:
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    charged = atoms(magmoms=[2.0, 0.0], charges=[1.0, 0.0])
+    demagnetised = atoms(4.2, magmoms=[2.0, 0.0])
+    demagnetised.calc = SinglePointCalculator(demagnetised, energy=-1.0, magmoms=[0.0, 0.0])
+    if kind == "traj":
+        from ase.io import write
+
+        write(tmp_path / "run.traj", [charged, demagnetised])
+    else:
+        from ase.db import connect
+
+        with connect(tmp_path / "run.db") as database:
+            database.write(charged)
+            database.write(demagnetised)
+    notes = [pickle.loads(pickle.dumps(source)).read().notes for source in find(tmp_path)]
+    assert notes == [("moments-dropped:Cs1", "charge-dropped:+1"), ()]
 
 
 @pytest.mark.parametrize("kind", ["traj", "db"])
