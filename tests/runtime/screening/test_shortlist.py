@@ -211,6 +211,7 @@ def test_an_engine_without_skill_says_so(results: Path, make_engine: Callable[..
 
 
 def test_a_hundred_thousand_crystals_take_less_than_three_seconds_of_a_core(results: Path, tmp_path: Path) -> None:
+    """Or, on a slower core, less than twelve times what Python's own reader of such tables takes."""
     folder = tmp_path / "out"
     (folder / "parts").mkdir(parents=True)
     shutil.copy(results / "run.json", folder)
@@ -219,12 +220,16 @@ def test_a_hundred_thousand_crystals_take_less_than_three_seconds_of_a_core(resu
     places = generator.integers(len(lines), size=100_000)
     rows = (f"m-{number},{lines[place].partition(',')[2]}" for number, place in enumerate(places))
     (folder / "summary.csv").write_text("\n".join([header, *rows]) + "\n")
+    start = time.process_time()
+    with open(folder / "summary.csv", newline="") as file:
+        assert sum(1 for _ in csv.DictReader(file)) == 100_000
+    reading = time.process_time() - start
     wanted, times = Criteria(gap=(1.0, 1.6), exclude=("Pb",), where="n_atoms < 10"), [time.process_time()]
     found: Shortlist = bandrt.screen(folder, wanted, top=200)
     times.append(time.process_time())
     whole = bandrt.screen(folder, wanted)
     times.append(time.process_time())
-    assert min(np.diff(times)) < 3.0  # of both, since neighbours on a shared processor make either slower
+    assert min(np.diff(times)) < max(3.0, 12.0 * reading)  # of both, since neighbours on a shared processor make either slower
     assert len(found) == 200
     assert found.all_hits is not None
     assert math.isclose(found.all_hits.expected, sum(row["p_match"] for row in whole), rel_tol=1e-6)
