@@ -127,7 +127,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ErrorCode(
         "several-frames",
         "An extended XYZ or XSF file with several frames was given where one crystal is wanted.",
-        "Give the file itself to bandrt infer, which reads every frame, or choose a frame with ASE first.",
+        "Give an extended XYZ file itself to bandrt infer, which reads every frame, or choose a frame with ASE first; split an"
+        " XSF file.",
     ),
     ErrorCode(
         "several-structures",

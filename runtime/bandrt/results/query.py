@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 from bandrt.errors import UsageError
 from bandrt.quoting import quoted, shortened
+from bandrt.readers.text import real_number
 
 ColumnKind = Literal["number", "truth", "text", "words", "cell"]
 """What a column holds."""
@@ -236,7 +237,7 @@ def _value(column: str, kind: ColumnKind, token: _Token) -> Value:
 def _number(text: str) -> float | None:
     """The number that a text is; None for any other text, such as 1_2, which is twelve to Python, and for nan."""
     try:
-        number = math.nan if "_" in text else float(text)
+        number = real_number(text)
     except ValueError:
         return None
     return None if math.isnan(number) else number

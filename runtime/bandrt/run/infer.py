@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from bandrt import __version__
 from bandrt.arguments import check_choices, check_kind, check_text, checked_whole, not_allowed
@@ -117,6 +117,10 @@ class InferOptions:
             raise not_allowed("timeout", self.timeout, "a number of seconds above 0")
 
 
+Inputs: TypeAlias = list[Path] | Piped | Listed
+"""Where a run looks for crystals, or what was handed to it in the place of paths."""
+
+
 def infer(
     paths: Path | str | Iterable[Path | str] | Piped | Listed,
     out: Path | str,
@@ -168,7 +172,7 @@ def _opened(options: InferOptions) -> Engine:
 
 
 def _infer(
-    inputs: Sequence[Path] | Piped | Listed,
+    inputs: Inputs,
     sources: Iterator[Source],
     out: Path,
     engine: Engine,
@@ -201,10 +205,9 @@ def _infer(
         try:
             report.take_totals(store)
             store.write_run(record | report_values(report))
-            if (
-                not isinstance(inputs, Piped | Listed) and before.get("status") != "finished"
-            ):  # else it would take as long as all the rest
-                report.expected = count(inputs, skip=[out], structure_column=options.structure_column)
+            searched = [] if isinstance(inputs, Piped | Listed) else inputs
+            if searched and before.get("status") != "finished":  # else it would take as long as all the rest
+                report.expected = count(searched, skip=[out], structure_column=options.structure_column)
             run(
                 sources,
                 engine,
@@ -214,7 +217,7 @@ def _infer(
                 report=report,
                 timeout=options.timeout,
                 max_atoms=options.max_atoms or default_max_atoms(device),
-                searched=[] if isinstance(inputs, Piped | Listed) else inputs,
+                searched=searched,
                 shard=options.shard,
                 interrupt=interrupt,
                 on_progress=on_progress,
@@ -315,11 +318,11 @@ def _workers(options: InferOptions, device: str) -> int:
     return default_workers(device) if options.workers is None else options.workers
 
 
-def _inputs(paths: Path | str | Iterable[Path | str] | Piped | Listed) -> list[Path] | Piped | Listed:
+def _inputs(paths: Path | str | Iterable[Path | str] | Piped | Listed) -> Inputs:
     return paths if isinstance(paths, Piped | Listed) else paths_of(paths)
 
 
-def _found(inputs: Sequence[Path] | Piped | Listed, out: Path, options: InferOptions, report: RunReport) -> Iterator[Source]:
+def _found(inputs: Inputs, out: Path, options: InferOptions, report: RunReport) -> Iterator[Source]:
     """The sources of the inputs, results aside; that there is one at all, and may be one with each column, is known at once."""
     column, keep = options.structure_column, options.keep
     if isinstance(inputs, Listed):
@@ -344,13 +347,7 @@ def _with_columns(sources: Iterator[Source], keep: Sequence[str], report: RunRep
 
 
 def _record(
-    inputs: Sequence[Path] | Piped | Listed,
-    engine: Engine,
-    options: InferOptions,
-    *,
-    workers: int,
-    batch_size: int,
-    started: datetime,
+    inputs: Inputs, engine: Engine, options: InferOptions, *, workers: int, batch_size: int, started: datetime
 ) -> dict[str, Any]:
     manifest = engine.manifest
     return {
@@ -374,7 +371,7 @@ def _record(
     }
 
 
-def _said(inputs: Sequence[Path] | Piped | Listed) -> list[str]:
+def _said(inputs: Inputs) -> list[str]:
     """Where the crystals are from."""
     if isinstance(inputs, Listed):
         return [inputs.name]

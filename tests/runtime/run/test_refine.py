@@ -80,30 +80,13 @@ def test_a_ranking_takes_the_second_engine_s_word_for_them_and_leaves_no_crystal
     assert len(kept) == len(after)
 
 
-SALT = """data_salt
-{}
-_cell_length_a {a}
-_cell_length_b {a}
-_cell_length_c {a}
-_cell_angle_alpha 90
-_cell_angle_beta 90
-_cell_angle_gamma 90
-loop_
-_atom_site_label
-_atom_site_type_symbol
-_atom_site_fract_x
-_atom_site_fract_y
-_atom_site_fract_z
-Cs Cs 0 0 0
-Cl Cl 0.5 0.5 0.5
-"""
-
-
-def test_ids_and_warnings_of_reading_are_those_of_the_first_engine(engines: tuple[Path, Path], tmp_path: Path) -> None:
+def test_ids_and_warnings_of_reading_are_those_of_the_first_engine(
+    engines: tuple[Path, Path], rock_salt: Callable[..., str], tmp_path: Path
+) -> None:
     """Ids that a blank tells apart are two; a cell that was stored no longer tells that its symmetry was not stated."""
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / " salt.cif").write_text(SALT.format("", a=3.9))
-    (tmp_path / "in" / "salt.cif").write_text(SALT.format("_space_group_name_H-M_alt 'P m -3 m'", a=4.4))
+    (tmp_path / "in" / " salt.cif").write_text(rock_salt(a=3.9).replace("_symmetry_space_group_name_H-M 'P 1'\n", ""))
+    (tmp_path / "in" / "salt.cif").write_text(rock_salt(a=4.4))
     first, second = tmp_path / "out", tmp_path / "again"
     infer(tmp_path / "in", first, InferOptions(engine=engines[0], threads=1, workers=0))
     refine(first, Criteria(gap=(0.0, 1000.0)), second, InferOptions(engine=engines[1], threads=1, workers=0), top=2)
