@@ -17,7 +17,7 @@ from bandrt.engine import read_manifest
 from bandrt.errors import UsageError
 from bandrt.files import path_of, paths_of
 from bandrt.results.query import Query, parse_query
-from bandrt.results.summary import COLUMNS, UNCERTAINTY_COLUMN, text_of
+from bandrt.results.summary import COLUMNS, KINDS, UNCERTAINTY_COLUMN, text_of
 from bandrt.screening.calibrations import calibration_of
 from bandrt.screening.criteria import Criteria
 from bandrt.screening.features import Floats, PredictedGaps
@@ -69,6 +69,11 @@ class Shortlist:
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         return iter(self.rows)
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Those of its columns that were kept of the inputs."""
+        return tuple(name for name in self.columns if name not in (P_MATCH, OUT, *KINDS))
 
     def __repr__(self) -> str:
         expected = "" if self.hits is None else f", {self.hits.expected:.1f} hits expected ({self.hits.low} to {self.hits.high})"
