@@ -103,6 +103,7 @@ def _named(table: SummaryTable, ids: Sequence[str], criteria: Criteria, top: int
         raise ArgumentError(
             "bad-argument", "crystals are named, so nothing is ranked: leave out either their ids or what is wanted"
         )
+    table.require_predicted()
     query = None if criteria.where is None else query_of(criteria.where, table.folder)
     found = tuple(one.id for one in choose(table.folder, ids, query))
     left_out = f", the first {top}" if len(found) > top else ""
