@@ -11,8 +11,9 @@ import pytest
 from bandrt import limits
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
-from bandrt.limits import MAX_ATOMS, MAX_FRACTION, MAX_VECTOR, BoundedLines, whole_number
+from bandrt.limits import MAX_ATOMS, MAX_FRACTION, MAX_VECTOR, BoundedLines
 from bandrt.readers import parse
+from bandrt.readers.text import whole_number
 from bandrt.sources import find
 
 CUBE = 4.0 * np.eye(3)

@@ -119,6 +119,7 @@ def test_every_lattice_type_makes_the_crystal_that_a_cif_makes(symbol: str, latt
         (AIRSS, "90.0 90.0 90.0", "10.0 90.0 120.0", "bad-lattice"),
         (AIRSS, "LATT -1\n", "", "bad-symmetry"),
         (AIRSS, "LATT -1", "LATT 8", "bad-symmetry"),
+        (AIRSS, "LATT -1", "LATT -0_1", "res-syntax"),
         (AIRSS, "LATT -1", "LATT -1\nLATT 1", "res-syntax"),
         (AIRSS, "LATT -1", "LATT -1\nSYMM Y,Z,X", "bad-symmetry"),
         (AIRSS, "LATT -1", "LATT -1\nSYMM -X,-Y", "bad-symmetry"),
