@@ -95,7 +95,7 @@ def _compiled(
 
 def _model_of(engine: Path, manifest: Manifest) -> tuple[Any, str]:
     """The model of an engine: with the shipped weights where it was made of them, else with random ones."""
-    from bandrt.manifest import from_mapping
+    from bandrt.typed_values import from_mapping
     from bandrt_train.checkpoint import load_checkpoint
     from bandrt_train.model.bandformer import build_model
     from bandrt_train.model.config import ModelConfig

@@ -28,6 +28,7 @@ from gpu_stages import (
 from bandrt.contract import BAND_ENERGIES
 from bandrt.crystal import Crystal
 from bandrt.engine import SHIPPED_ENGINES, open_session, read_manifest
+from bandrt.engine.plan.session import PlanSession
 
 GRAPH_ENGINE = "accurate-graph.onnx"
 CAPTURED_APART_EV = 1e-5
@@ -124,13 +125,14 @@ def plan_captured_or_not(check: Check, plan: Path, found: Json) -> None:
     for captured in (True, False):
         kind = "captured" if captured else "not captured"
         with open_session(plan, device=check.device) as session:
-            session._plan.is_capturable = captured  # type: ignore[attr-defined]  # nothing public turns graphs off
+            assert isinstance(session, PlanSession), "a plan is opened as one"
+            if not captured:
+                session.give_up_capture()
             bands[captured], found[kind] = {}, {}
             for atoms, stream in check.streams(ACCURATE).items():
                 taken = timed(partial(session.run, stream[0]), 1 if check.dry else 5)
                 bands[captured][atoms] = energies(session.run(stream[0]))
-                lanes = [lane for program in session._programs.values() for lane in program._lanes]  # type: ignore[attr-defined]
-                if any(lane._graph is not None for lane in lanes) is not captured:
+                if (session.n_captured > 0) is not captured:
                     raise AssertionError(f"{kind}, yet {'none' if captured else 'one'} of its lanes has a CUDA graph")
                 found[kind][atoms] = {"crystals_per_s": len(stream[0]["kpoints"]) / taken[0]}
                 check.save()

@@ -34,6 +34,7 @@ ROOMS = {
             "files",
             "nested",
             "parcel",
+            "typed_values",
         ),
         *("recipe", "overlaps", "crystal", "calibration", "manifest", "contract"),
         *("readers", "sources", "items", "symmetry", "graph", "kpaths", "features", "batch"),

@@ -31,6 +31,7 @@ from bandrt.manifest import TrainingDomain
 from bandrt.outcomes import only
 from bandrt.readers import read_cif, read_extxyz
 from bandrt.sources import find
+from tests.support.cif_texts import WITHOUT_SYMBOL, cif_cell, cif_sites
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {
@@ -343,11 +344,8 @@ def test_errors_of_every_class_survive_pickling(path: Path) -> None:
         assert (copy.code, copy.message, copy.exit_code, str(copy)) == (error.code, error.message, exit_code(name), str(error))
 
 
-_CELL = (
-    "data_x\n_cell_length_a 5\n_cell_length_b 6\n_cell_length_c 7\n"
-    "_cell_angle_alpha 90\n_cell_angle_beta 90\n_cell_angle_gamma 90\n"
-)
-_SITE = "loop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nMn1 0 0 0\n"
+_CELL = "data_x\n" + cif_cell(5, 6, 7)
+_SITE = cif_sites("Mn1 0 0 0", columns=WITHOUT_SYMBOL)
 _MOMENT = "loop_\n_atom_site_moment.label\n_atom_site_moment.crystalaxis_x\nMn1 4.0\n"
 CHARGED = '2\nLattice="4 0 0 0 4 0 0 0 4" charge=1\nCs 0 0 0\nCl 2 2 2\n'
 NOTED_CIFS = (_CELL + _SITE + _MOMENT, _CELL + "_space_group_IT_number 3\n" + _SITE)

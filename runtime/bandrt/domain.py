@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from bandrt.crystal import Crystal
 from bandrt.elements import SYMBOLS
@@ -84,6 +84,14 @@ def little_known(training: TrainingDomain, max_atomic_number: int) -> tuple[str,
 def of_reading(codes: Iterable[str]) -> tuple[str, ...]:
     """Those of some warnings that say how a crystal was read: the notes of the crystal that it was."""
     return tuple(code for code in codes if code.partition(":")[0] in OF_READING)
+
+
+def with_reading(codes: Sequence[str], notes: Iterable[str]) -> tuple[str, ...]:
+    """Warnings of a prediction, of which those of how the crystal was read are these notes."""
+    others = [code for code in codes if code.partition(":")[0] not in OF_READING]
+    of_bonds = (place for place, code in enumerate(others) if code.partition(":")[0] in NETWORK_CODES | NOTHING_EXPECTED)
+    place = next(of_bonds, len(others))  # what a crystal has of itself: notes first
+    return (*others[:place], *notes, *others[place:])
 
 
 def handed_over(engine: str) -> str:

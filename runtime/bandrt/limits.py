@@ -37,24 +37,6 @@ MAX_DIGITS: Final = 12
 """Digits of a whole number: no count of atoms has more, and Python refuses to read thousands of them."""
 
 
-def whole_number(written: str, what: str, *, name: str) -> int:
-    """Read a number of something, of decimal digits.
-
-    Args:
-        written: the digits.
-        what: is counted, for the error.
-        name: what to call the input.
-
-    Raises:
-        InputError: ``number-too-large``.
-        ValueError: they are no digits.
-    """
-    digits = written.strip().lstrip("0")
-    if len(digits) > MAX_DIGITS and digits.isdecimal():
-        raise InputError("number-too-large", f"{name}: {what} has {len(digits)} digits, {digits[:12]}...; at most {MAX_DIGITS}")
-    return int(digits or written.strip()[-1:])  # Python counts zeros, too
-
-
 def check_n_atoms(n_atoms: int, *, name: str) -> None:
     """Refuse more atoms than any cell has.
 

@@ -20,6 +20,7 @@ from bandrt.engine.plan.file import sidecar
 from bandrt.files import file_sha256
 from bandrt.manifest import METADATA_KEY, Backend, BandRule, Bucket, Manifest, Profile, TrainingDomain
 from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe
+from tests.support.cif_texts import WITH_OCCUPANCY, cif_cell, cif_sites
 from tests.support.simulated_gpu import SimulatedDevice
 from tests.support.simulated_tensorrt import simulated_tensorrt
 
@@ -120,24 +121,11 @@ def tiny_engine(make_engine: MakeEngine) -> Path:
     return make_engine()
 
 
-ROCK_SALT_CIF = """data_rock_salt
-_symmetry_space_group_name_H-M 'P 1'
-_cell_length_a {a}
-_cell_length_b {a}
-_cell_length_c {a}
-_cell_angle_alpha 60
-_cell_angle_beta 60
-_cell_angle_gamma 60
-loop_
-_atom_site_label
-_atom_site_type_symbol
-_atom_site_fract_x
-_atom_site_fract_y
-_atom_site_fract_z
-_atom_site_occupancy
-A1 {first} 0 0 0 1
-B1 {second} 0.5 0.5 0.5 {occupancy}
-"""
+ROCK_SALT_CIF = (
+    "data_rock_salt\n_symmetry_space_group_name_H-M 'P 1'\n"
+    + cif_cell("{a}", angles=(60, 60, 60))
+    + cif_sites("A1 {first} 0 0 0 1", "B1 {second} 0.5 0.5 0.5 {occupancy}", columns=WITH_OCCUPANCY)
+)
 
 
 @pytest.fixture(scope="session")

@@ -10,24 +10,9 @@ import bandrt
 from bandrt.cli import run
 from bandrt.files import from_home
 from bandrt.sources import find
+from tests.support.cif_texts import cif_cell, cif_sites
 
-SALT = """data_NaCl
-_symmetry_space_group_name_H-M 'F m -3 m'
-_cell_length_a 5.69
-_cell_length_b 5.69
-_cell_length_c 5.69
-_cell_angle_alpha 90
-_cell_angle_beta 90
-_cell_angle_gamma 90
-loop_
-_atom_site_label
-_atom_site_type_symbol
-_atom_site_fract_x
-_atom_site_fract_y
-_atom_site_fract_z
-Na Na 0 0 0
-Cl Cl 0.5 0.5 0.5
-"""
+SALT = "data_NaCl\n_symmetry_space_group_name_H-M 'F m -3 m'\n" + cif_cell("5.69") + cif_sites("Na Na 0 0 0", "Cl Cl 0.5 0.5 0.5")
 
 
 @pytest.fixture

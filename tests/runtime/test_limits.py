@@ -11,18 +11,20 @@ import pytest
 from bandrt import limits
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
-from bandrt.limits import MAX_ATOMS, MAX_FRACTION, MAX_VECTOR, BoundedLines, whole_number
+from bandrt.limits import MAX_ATOMS, MAX_FRACTION, MAX_VECTOR, BoundedLines
 from bandrt.readers import parse
+from bandrt.readers.text import whole_number
 from bandrt.sources import find
+from tests.support.cif_texts import cif_cell, cif_sites
 
 CUBE = 4.0 * np.eye(3)
 POSCAR = "GaAs\n{scale}\n0 2.8 2.8\n2.8 0 2.8\n2.8 2.8 0\nGa As\n{counts}\nDirect\n0 0 0\n{x} 0.25 0.25\n"
 XYZ = '{n}\nLattice="{a} 0 0 0 4 0 0 0 4" Properties={species}:1:pos:R:3 pbc="T T T"\n{z} 0 0 0\n'
 CIF = (
-    "data_a\n_cell_length_a {a}\n_cell_length_b 4\n_cell_length_c 4\n"
-    "_cell_angle_alpha 90\n_cell_angle_beta 90\n_cell_angle_gamma 90\n_symmetry_space_group_name_H-M 'P 1'\n"
-    "loop_\n_atom_site_type_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n"
-    "Si {x} 0 0\n"
+    "data_a\n"
+    + cif_cell("{a}", 4, 4)
+    + "_symmetry_space_group_name_H-M 'P 1'\n"
+    + cif_sites("Si {x} 0 0", columns=("type_symbol", "fract_x", "fract_y", "fract_z"))
 )
 
 

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from bandrt.errors import BandrtError, UsageError
 from bandrt.files import file_sha256, replaced
-from bandrt.manifest import BandRule, EnsembleRule, TrainingDomain, from_mapping, parsed
+from bandrt.manifest import BandRule, EnsembleRule, TrainingDomain
 from bandrt.recipe import Recipe
+from bandrt.typed_values import from_mapping, parsed
 from bandrt_train.description import FORMAT_VERSION, KIND, require_there, require_version
 from bandrt_train.description import CheckpointError as CheckpointError  # which it raises
 from bandrt_train.model.bandformer import build_model

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from bandrt.engine import names_there_are
 from bandrt.errors import BandrtError, reason_of
-from bandrt.manifest import TrainingDomain, from_mapping, parsed
+from bandrt.manifest import TrainingDomain
+from bandrt.typed_values import from_mapping, parsed
 
 KIND = "bandrt checkpoint"
 FORMAT_VERSION = 1

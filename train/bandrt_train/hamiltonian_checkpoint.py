@@ -17,8 +17,9 @@ from torch import Tensor
 
 from bandrt.errors import BandrtError
 from bandrt.files import file_sha256
-from bandrt.manifest import BandRule, EnsembleRule, TrainingDomain, from_mapping, parsed
+from bandrt.manifest import BandRule, EnsembleRule, TrainingDomain
 from bandrt.recipe import Recipe
+from bandrt.typed_values import from_mapping, parsed
 from bandrt_train.checkpoint import (
     Checkpoint,
     CheckpointError,

@@ -1,5 +1,6 @@
 """Band documents: pymatgen `BandStructureSymmLine` JSON, read as plain JSON. pymatgen itself is not needed.
 
+Energies are in eV, k-points fractional, and there is a Fermi level: no document names a unit.
 Beside pymatgen's own keys these are read where a document has them:
     ``id`` or ``material_id``, ``method``, ``is_metal_label``, ``band_gap_ev``,
     ``n_occupied``           the highest band that holds electrons in an insulator, counted from 1,
@@ -121,11 +122,11 @@ def parse_document(source: DocumentText) -> BandDocument:
 
 
 def _document(values: dict[str, Any], source: DocumentText) -> BandDocument:
-    frac_kpoints = np.array(values["kpoints"], dtype=np.float64)
-    energies = np.array([values["bands"][spin] for spin in sorted(values["bands"], reverse=True)], dtype=np.float64)
+    frac_kpoints = _numbers(values["kpoints"], "kpoints")
+    energies = _numbers([values["bands"][spin] for spin in sorted(values["bands"], reverse=True)], "bands")
     if frac_kpoints.ndim != 2 or frac_kpoints.shape[1] != 3 or energies.ndim != 3 or energies.shape[2] != len(frac_kpoints):
         raise ValueError(f"kpoints {frac_kpoints.shape} and bands {energies.shape} do not belong together")
-    efermi = float(values["efermi"])
+    efermi = float(_numbers(values["efermi"], "efermi", shape=()))
     if not (np.isfinite(frac_kpoints).all() and np.isfinite(energies).all() and np.isfinite(efermi)):
         raise ValueError("a k-point, an energy or the Fermi level is not a finite number")
     if np.abs(frac_kpoints).max() > MAX_KPOINT:
@@ -149,7 +150,7 @@ def _document(values: dict[str, Any], source: DocumentText) -> BandDocument:
     return BandDocument(
         id=str(values.get("id") or values.get("material_id") or source.id),
         crystal=crystal_of_document(structure, name=source.name) if structure else None,
-        reciprocal=np.array(values["lattice_rec"]["matrix"], dtype=np.float64).reshape(3, 3),
+        reciprocal=_numbers(values["lattice_rec"]["matrix"], "lattice_rec").reshape(3, 3),
         frac_kpoints=frac_kpoints,
         energies=energies,
         efermi=efermi,
@@ -163,6 +164,14 @@ def _document(values: dict[str, Any], source: DocumentText) -> BandDocument:
         trusted_below=math.inf if trusted is None else float(trusted),
         weight=weight,
     )
+
+
+def _numbers(value: object, name: str, *, shape: tuple[int, ...] | None = None) -> NDArray[np.float64]:
+    """Numbers of JSON; NumPy would take texts and truths for some, too."""
+    found = np.array(value)
+    if found.dtype.kind not in "iuf" or (shape is not None and found.shape != shape):
+        raise ValueError(f"{name}: not a number, or not one in each place")
+    return found.astype(np.float64)
 
 
 def _labels(frac_kpoints: NDArray[np.float64], points: dict[str, Any]) -> tuple[str | None, ...]:

@@ -9,8 +9,9 @@ from pathlib import Path
 from bandrt.calibration import GapCalibration
 from bandrt.errors import ManifestError
 from bandrt.files import replaced
-from bandrt.manifest import Manifest, from_mapping, parsed
+from bandrt.manifest import Manifest
 from bandrt.quoting import with_article
+from bandrt.typed_values import from_mapping, parsed
 
 
 def calibration_path(engine: Path) -> Path:

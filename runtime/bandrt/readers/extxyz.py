@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from bandrt.crystal import Crystal
 from bandrt.elements import ATOMIC_NUMBERS, HYDROGEN_ISOTOPES
 from bandrt.errors import InputError
-from bandrt.limits import check_n_atoms, whole_number
+from bandrt.limits import check_n_atoms
 from bandrt.readers.cartesian import fractional
 from bandrt.readers.charges import CHARGE_COLUMN, CHARGE_NAMES, charges_of_atoms
 from bandrt.readers.moments import MOMENT_NAMES, moments_of_sites
 from bandrt.readers.occupancies import OCCUPANCY_COLUMNS, OCCUPANCY_NAMES, check_column, check_kinds
 from bandrt.readers.species import unknown_species
-from bandrt.readers.text import check_not_empty, lines_of, real_number
+from bandrt.readers.text import check_not_empty, integer, lines_of, real_number, whole_number
 
 _KEY = r'"(?:[^"\\]|\\.)*"|[^\s="]+'
 _VALUE = r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|\{[^}]*\}|\[(?:[^\[\]]|\[[^\[\]]*\])*\]|[^\s"]\S*'
@@ -204,8 +204,8 @@ def _columns(properties: str) -> dict[str, tuple[int, int]]:
     for title, count in zip(fields[::3], fields[2::3], strict=True):
         if title in columns:
             raise ValueError(f"{title} is there twice")
-        columns[title] = first, int(count)
-        first += int(count)
+        columns[title] = first, integer(count)
+        first += integer(count)
     for title in ("species", "pos", "Z"):
         spellings = [other for other in columns if other.lower() == title.lower() and not (title == "Z" and "species" in columns)]
         if title not in columns and len(spellings) == 1:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from bandrt.crystal import Crystal
 from bandrt.elements import ATOMIC_NUMBERS, HYDROGEN_ISOTOPES, SYMBOLS
 from bandrt.errors import InputError
-from bandrt.limits import check_n_atoms, whole_number
+from bandrt.limits import check_n_atoms
 from bandrt.readers.cartesian import fractional
 from bandrt.readers.species import unknown_species
-from bandrt.readers.text import check_not_empty, lines_of, real_number
+from bandrt.readers.text import check_not_empty, lines_of, real_number, whole_number
 
 _FLAGS = frozenset({"t", "f", ".t.", ".f.", "true", "false", ".true.", ".false."})
 """Selective dynamics, in lower case: whether an atom may move along an axis. They are never fluorine or tritium."""

@@ -18,7 +18,7 @@ from bandrt.readers.cif_symmetry import IDENTITY, SPECIAL_POSITION_TOLERANCE, Op
 from bandrt.readers.moments import WHOLE_CELL, is_moment, moments_dropped
 from bandrt.readers.occupancies import number_of
 from bandrt.readers.species import is_full, label_number, partial_occupancy, unknown_species
-from bandrt.readers.text import check_not_empty, lines_of, real_number
+from bandrt.readers.text import check_not_empty, integer, lines_of, real_number
 
 _CENTRINGS = {
     1: (),
@@ -165,7 +165,7 @@ def _content(text: str, name: str) -> _Content:
             elif command == "CELL" and not content.cell:
                 content.cell = [real_number(word) for word in rest[1:]]
             elif command == "LATT" and content.lattice_type is None:
-                content.lattice_type = int(rest[0])
+                content.lattice_type = integer(rest[0])
             elif command == "SYMM":
                 content.triplets.append("".join(rest))
             elif command == "SFAC":

@@ -17,7 +17,7 @@ from typing import IO, Any, Protocol
 
 from bandrt.errors import InputError
 from bandrt.files import SPECIAL, absent, is_special
-from bandrt.limits import MAX_CRYSTAL_BYTES, too_large
+from bandrt.limits import MAX_CRYSTAL_BYTES, MAX_DIGITS, too_large
 from bandrt.readers.zstandard import open_zstandard
 
 PACKINGS = (".gz", ".bz2", ".xz", ".zst")
@@ -95,9 +95,40 @@ def real_number(written: str) -> float:
     Raises:
         ValueError: it is none.
     """
+    return float(_without_underscore(written))
+
+
+def integer(written: str) -> int:
+    """A whole number as programs write it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return int(_without_underscore(written))
+
+
+def whole_number(written: str, what: str, *, name: str) -> int:
+    """Read a number of something, of decimal digits.
+
+    Args:
+        written: the digits.
+        what: is counted, for the error.
+        name: what to call the input.
+
+    Raises:
+        InputError: ``number-too-large``.
+        ValueError: they are no digits.
+    """
+    digits = written.strip().lstrip("0")
+    if len(digits) > MAX_DIGITS and digits.isdecimal():
+        raise InputError("number-too-large", f"{name}: {what} has {len(digits)} digits, {digits[:12]}...; at most {MAX_DIGITS}")
+    return integer(digits or written.strip()[-1:])  # Python counts zeros, too
+
+
+def _without_underscore(written: str) -> str:
     if "_" in written:
         raise ValueError(f"{written[:40]!r} is no number")
-    return float(written)
+    return written
 
 
 def limited(stream: ByteStream, *, name: str) -> bytes:

@@ -8,11 +8,11 @@ import numpy as np
 
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
-from bandrt.limits import check_n_atoms, whole_number
+from bandrt.limits import check_n_atoms
 from bandrt.readers.cartesian import fractional
 from bandrt.readers.occupancies import number_of
 from bandrt.readers.species import unknown_species
-from bandrt.readers.text import check_not_empty, lines_of, real_number
+from bandrt.readers.text import check_not_empty, lines_of, real_number, whole_number
 
 _NOT_PERIODIC = {"MOLECULE", "ATOMS", "POLYMER", "SLAB"}
 

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from bandrt.errors import ArgumentError
 from bandrt.results.choice import choose, query_of
-from bandrt.results.query import parse_query
 from bandrt.screening.calibrations import calibration_of
 from bandrt.screening.criteria import Criteria
 from bandrt.screening.hits import ExpectedHits
-from bandrt.screening.shortlist import P_MATCH, probability_of_match, screen
+from bandrt.screening.shortlist import P_MATCH, predicted_to_match, queries_of, ranked
 from bandrt.screening.table import SummaryTable
 
 
@@ -53,12 +52,13 @@ def chosen(
         return _named(table, ids, criteria, top)
     if len(table) == 0:
         return Chosen((), ("no crystal was predicted",))
+    queries = queries_of([table], criteria)
     if as_predicted or not criteria.is_of_label:
-        found = screen(table.folder, criteria, top=top, as_predicted=True)
+        found = predicted_to_match([table], queries, criteria, top)
         which = "predicted to be what is wanted" if criteria.is_of_label else ""
         first = _joined(f"the first {_crystals(len(found))}", in_words(criteria), which)
         return Chosen(tuple(row["id"] for row in found), (first,))
-    found = screen(table.folder, criteria, top=top, engine=engine)
+    found, [p_match] = ranked([table], queries, [calibration_of(table.folder, engine)], criteria, top)
     p = np.array([row[P_MATCH] for row in found])
     said = [f"the {_crystals(len(p))} most likely to be what is wanted: {in_words(criteria)}"]
     if found.hits is not None and found.all_hits is not None:
@@ -67,7 +67,7 @@ def chosen(
         said.append(f"of all {known} that are considered, {_expected(found.all_hits)}")
     if found.counts.unknown:
         said.append(f"{found.counts.unknown} have no probability: of close or isolated atoms nothing can be expected")
-    return Chosen(tuple(row["id"] for row in found), (*said, *found.notes), _probabilities(table, criteria, engine))
+    return Chosen(tuple(row["id"] for row in found), (*said, *found.notes), p_match)
 
 
 def in_words(criteria: Criteria) -> str:
@@ -103,14 +103,8 @@ def _named(table: SummaryTable, ids: Sequence[str], criteria: Criteria, top: int
         raise ArgumentError(
             "bad-argument", "crystals are named, so nothing is ranked: leave out either their ids or what is wanted"
         )
+    table.require_predicted()
     query = None if criteria.where is None else query_of(criteria.where, table.folder)
     found = tuple(one.id for one in choose(table.folder, ids, query))
     left_out = f", the first {top}" if len(found) > top else ""
     return Chosen(found[:top], (f"{_crystals(len(found))} asked for{left_out}",))
-
-
-def _probabilities(table: SummaryTable, criteria: Criteria, engine: Path | None) -> NDArray[np.float64]:
-    """(n,): of all crystals of a run, those aside that are not considered."""
-    query = None if criteria.where is None else parse_query(criteria.where, table.kinds)
-    p = probability_of_match(calibration_of(table.folder, engine), table.predicted, criteria, name=str(table.folder))
-    return np.where(table.considered(criteria, query), p, np.nan)

@@ -30,7 +30,7 @@ import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,7 @@ from bandrt.crystal import Crystal
 from bandrt.errors import ArgumentError, InputError
 from bandrt.files import replaced
 from bandrt.manifest import BandRule
-from bandrt.results.prediction import Prediction, Ticket
+from bandrt.results.prediction import Prediction
 from bandrt.results.summary import UNCERTAINTY_COLUMN
 from bandrt.results.texts import as_objects, packed, unpacked
 
@@ -76,6 +76,17 @@ class PartVersionError(Exception):
     """A part is of a format that this bandrt does not read."""
 
 
+class Restated(NamedTuple):
+    """What a prediction says of its input that may be otherwise when its text is the same."""
+
+    path: str
+    """Where it is read."""
+    kept: Mapping[str, str]
+    """Columns of it that are carried through, as text by name."""
+    warnings: tuple[str, ...]
+    """All of the prediction, of which those of how the crystal was read may have changed."""
+
+
 def write_part(path: Path, arrays: Arrays, frame: BandRule, *, engine_sha256: str) -> None:
     """Write what `stacked` has made of predictions, under a temporary name, then put the file in place.
 
@@ -95,14 +106,14 @@ def write_part(path: Path, arrays: Arrays, frame: BandRule, *, engine_sha256: st
         np.savez(file, allow_pickle=False, **_with_packed_texts(arrays), **scalars)
 
 
-def revise_part(path: Path, rows: NDArray[np.intp], orders: NDArray[np.int64], restated: Mapping[int, Ticket]) -> None:
+def revise_part(path: Path, rows: NDArray[np.intp], orders: NDArray[np.int64], restated: Mapping[int, Restated]) -> None:
     """Put in the place of a part one with some of its crystals.
 
     Args:
         path: the part, of the present format.
         rows: (m,) which of its crystals, in the order that they shall have; without any, the part is deleted.
         orders: (m,) their places among the inputs of the run.
-        restated: inputs of some, by their row in the part, whose paths or kept columns are others now.
+        restated: what some say otherwise of their inputs now, by their row in the part.
 
     Raises:
         BadPartError, UnreadablePartError: it cannot be read.
@@ -111,10 +122,11 @@ def revise_part(path: Path, rows: NDArray[np.intp], orders: NDArray[np.int64], r
         path.unlink()
         return
     arrays = part_arrays(path)
-    for row, ticket in restated.items():
-        arrays["path"][row] = ticket.path
-        if ticket.kept:
-            arrays[_KEPT][row] = _json(dict(ticket.kept))
+    for row, (place, kept, warnings) in restated.items():
+        arrays["path"][row] = place
+        arrays["warnings"][row] = ";".join(warnings)
+        if kept:
+            arrays[_KEPT][row] = _json(kept)
     revised = taken(arrays, rows) | {"input_order": orders}
     with replaced(path, "wb") as file:
         np.savez(file, allow_pickle=False, **_with_packed_texts(revised))

@@ -18,7 +18,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +27,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from bandrt.bands.frame import frame_of
-from bandrt.domain import is_handed_over
+from bandrt.domain import is_handed_over, of_reading, with_reading
 from bandrt.errors import OutputError, OutputInTheWayError
 from bandrt.files import clear, remove_leftovers, replaced
 from bandrt.manifest import BandRule
@@ -37,6 +37,7 @@ from bandrt.results.part_rows import kept_of, rows_of
 from bandrt.results.parts import (
     FORMAT_VERSION,
     BadPartError,
+    Restated,
     frame_in,
     part_arrays,
     revise_part,
@@ -60,7 +61,7 @@ from bandrt.results.store import (
     undamaged,
     unlost,
 )
-from bandrt.results.summary import COLUMNS, cell_of, kept_cells, summary_header, text_of
+from bandrt.results.summary import COLUMNS, cell_of, kept_cells, summary_header, text_of, written
 from bandrt.sources.tables import csv_rows
 
 PART_CRYSTALS = 512
@@ -134,7 +135,7 @@ class Store:
         self._pending_since = 0.0
         self._next_part = 0
         self._finished = False
-        self._restated: dict[int, Ticket] = {}  # of kept predictions whose path or kept columns are new, by the row of the summary
+        self._restated: dict[int, Restated] = {}  # what kept predictions say otherwise of their inputs, by the row of the summary
         self._moved: dict[int, Failure] = {}  # kept failures that say another place now, by the row of the failures
         self._unsorted_parts: set[int] = set()  # whose inputs have other places or paths now
         self._saved_parts: set[int] = set()  # that were set aside
@@ -168,22 +169,31 @@ class Store:
         """Whether earlier runs left no result."""
         return not (len(self._summary.rows) or len(self._failures.rows))
 
-    def kept(self, ticket: Ticket) -> Kept | None:
+    def kept(self, ticket: Ticket, notes_now: Callable[[Sequence[str]], Sequence[str]] = tuple) -> Kept | None:
         """The result that an earlier run has of just this input, by its name, place and content; None: it is to be done.
 
         A file that has moved to another folder under its own name is the same input, and so is a row of which only other columns
-        have changed, whose new values are taken over. A failure of the prediction itself is tried again, since it depends on the
-        memory there was.
+        have changed, whose new values are taken over; and so is one of which only the warnings of how it was read are others, as
+        when a damaged archive is whole again. A failure of the prediction itself is tried again, since it depends on the memory
+        there was.
+
+        Args:
+            ticket: the input.
+            notes_now: from the notes that a prediction of it has of how it was read, those that it has now.
         """
         row = self._summary.earlier(ticket.id)
         if row is not None and self._summary.is_of(row, ticket.input_sha256):
             cells = _csv_values(self._summary.line(row))
             path, kept = text_of(cells[_PATH]), cells[len(cells) - len(self._keep) :]
             if _file_name(path) == _file_name(_as_written(ticket.path)):
-                changed = path != _as_written(ticket.path) or kept != kept_cells(dict(ticket.kept), self._keep)
-                self._meet(row, ticket, changed=changed)
+                warnings = _warnings(cells)
+                notes = of_reading(warnings)
+                now = warnings if (new := tuple(notes_now(notes))) == notes else with_reading(warnings, new)
+                if (path, kept, warnings) != (_as_written(ticket.path), kept_cells(dict(ticket.kept), self._keep), now):
+                    self._restate(row, Restated(ticket.path, dict(ticket.kept), now))
+                self._meet(row, ticket)
                 self._forget_failure(ticket.id)
-                return Kept(int(self._summary.rows["n_atoms"][row]), is_handed_over(_warning_codes(cells)))
+                return Kept(int(self._summary.rows["n_atoms"][row]), is_handed_over(warnings))
         row = self._failures.earlier(ticket.id)
         if row is not None and self._failures.is_of(row, ticket.input_sha256):
             failure = failure_of(self._failures.line(row))
@@ -362,7 +372,7 @@ class Store:
             for place, (cells, id, input_sha256, order, n_atoms) in enumerate(told):
                 line = _csv_line(cells)
                 self._summary.remember(id, input_sha256, line, order=order, part=number, place=place, n_atoms=n_atoms)
-                self.warning_codes.update(_warning_codes(cells))
+                self.warning_codes.update(_codes(_warnings(cells)))
                 yield line
 
     def _require_bands(self, frame: BandRule) -> None:
@@ -383,11 +393,19 @@ class Store:
             self._failures.remember(failure.id, failure.input_sha256 if of_this_engine else "", line, order=order)
             yield line
 
-    def _meet(self, row: int, ticket: Ticket, *, changed: bool) -> None:
+    def _restate(self, row: int, restated: Restated) -> None:
+        self.warning_codes -= Counter(_codes(self._warnings_of(row)))
+        self.warning_codes.update(_codes(restated.warnings))
+        self._restated[row] = restated
+        self._unsorted_parts.add(int(self._summary.rows["part"][row]))
+
+    def _warnings_of(self, row: int) -> tuple[str, ...]:
+        restated = self._restated.get(row)
+        return _warnings(_csv_values(self._summary.line(row))) if restated is None else restated.warnings
+
+    def _meet(self, row: int, ticket: Ticket) -> None:
         rows = self._summary.rows
-        if changed:
-            self._restated[row] = ticket
-        if changed or rows["order"][row] != ticket.order:
+        if rows["order"][row] != ticket.order:
             self._unsorted_parts.add(int(rows["part"][row]))
         rows["order"][row] = ticket.order
         rows["met"][row] = True
@@ -417,7 +435,7 @@ class Store:
         table = self._summary.rows
         for row in rows:
             table["gone"][row] = True
-            self.warning_codes -= Counter(_warning_codes(_csv_values(self._summary.line(row))))
+            self.warning_codes -= Counter(_codes(self._warnings_of(row)))
         self.n_predicted -= len(rows)
         self.n_set_aside += len(rows) if set_aside else 0
         for number in sorted({int(table["part"][row]) for row in rows}):
@@ -483,9 +501,9 @@ class Store:
         self._unsorted_parts.update(int(number) for number in np.unique(rows["part"][others]))
 
     def _restated_line(self, row: int) -> bytes:
-        cells, ticket = _csv_values(self._summary.line(row)), self._restated[row]
-        cells[_PATH] = cell_of(ticket.path)
-        cells[len(cells) - len(self._keep) :] = kept_cells(dict(ticket.kept), self._keep)
+        cells, (path, kept, warnings) = _csv_values(self._summary.line(row)), self._restated[row]
+        cells[_PATH], cells[_WARNINGS] = cell_of(path), written(warnings)
+        cells[len(cells) - len(self._keep) :] = kept_cells(kept, self._keep)
         return _csv_line(cells)
 
 
@@ -525,10 +543,13 @@ def _csv_values(line: bytes) -> list[str]:
     return next(csv_rows(io.StringIO(line.decode("utf-8"), newline="")))
 
 
-def _warning_codes(cells: Sequence[str]) -> frozenset[str]:
-    """Codes of the warnings in a row of the summary."""
-    warnings = cells[_WARNINGS]
-    return frozenset(warning.partition(":")[0] for warning in warnings.split(";")) if warnings else frozenset()
+def _warnings(cells: Sequence[str]) -> tuple[str, ...]:
+    """The warnings in a row of the summary."""
+    return tuple(cells[_WARNINGS].split(";")) if cells[_WARNINGS] else ()
+
+
+def _codes(warnings: Sequence[str]) -> frozenset[str]:
+    return frozenset(warning.partition(":")[0] for warning in warnings)
 
 
 def _short(engine_sha256: str) -> str:

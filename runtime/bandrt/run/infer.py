@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-import platform
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,18 +15,15 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from bandrt import __version__
 from bandrt.arguments import check_choices, check_kind, check_text, checked_whole, not_allowed
 from bandrt.contract import UNCERTAINTY
 from bandrt.engine import DEFAULT_ENGINE, chosen_bands, default_device, read_manifest
-from bandrt.engine.cuda_driver import gpu_record
 from bandrt.engine.session import MAX_THREADS
 from bandrt.errors import OutputError, OutputInTheWayError, UsageError
 from bandrt.files import file_sha256, path_of, paths_of
-from bandrt.machine.versions import package_versions
 from bandrt.manifest import MAX_BANDS, BandRule
 from bandrt.predict import Engine, EngineWarning, default_batch_size, load, unverified
-from bandrt.results.store import Mode, check_store, read_run
+from bandrt.results.store import Mode, check_store
 from bandrt.results.summary import RESERVED
 from bandrt.results.writer import Store
 from bandrt.routes import other_engine
@@ -35,6 +31,7 @@ from bandrt.run.choices import differences
 from bandrt.run.interrupt import Interrupt, Interrupted
 from bandrt.run.padding import padding_of
 from bandrt.run.pipeline import TIMEOUT_SECONDS, RunReport, default_max_atoms, default_workers, run
+from bandrt.run.record import MERGE, earlier_record, recorded_batch_size, report_values, run_record
 from bandrt.run.shard import WHOLE, Shard
 from bandrt.run.workers import MAX_WORKERS, require_main_guard
 from bandrt.sources import Source, count, find, find_piped
@@ -44,14 +41,8 @@ from bandrt.sources.source import Listed
 from bandrt.sources.standard_input import STANDARD_INPUT, Piped
 from bandrt.sources.tables import STRUCTURE_COLUMN
 
-MERGE = "merge"
-"""What ``run.json`` says of the runs that a folder was merged from."""
 MOST_SIZED = 30_000
 """Inputs that a dry run reads to find out how much of the batches is padding: half a minute on two cores."""
-_RECORDED_PACKAGES = (
-    *("numpy", "gemmi", "moyopy", "onnxruntime", "onnxruntime-gpu", "onnxruntime-ep-nv-tensorrt-rtx-cu13"),
-    *("cuda-core", "tensorrt", "tensorrt-rtx-cu13"),
-)
 
 
 @dataclass(frozen=True)
@@ -183,10 +174,11 @@ def _infer(
 ) -> None:
     device = engine.session.device
     workers = _workers(options, device)
-    before = _earlier_record(out) if options.mode == "resume" else {}
-    batch_size = options.batch_size or _recorded_batch_size(before) or default_batch_size(device)
+    before = earlier_record(out) if options.mode == "resume" else {}
+    batch_size = options.batch_size or recorded_batch_size(before) or default_batch_size(device)
     started, clock = datetime.now(UTC), time.perf_counter()
-    record = _record(inputs, engine, options, workers=workers, batch_size=batch_size, started=started)
+    chosen = _options_record(options, device, engine.manifest.bands, workers=workers, batch_size=batch_size)
+    record = run_record(engine, inputs=_said(inputs), options=chosen, started=started)
     if MERGE in before:
         record[MERGE] = before[MERGE]
     _require_same(out, before, record)
@@ -241,20 +233,6 @@ def _write_end(store: Store, record: dict[str, Any], report: RunReport, clock: f
     store.write_run(record | report_values(report))
 
 
-def _earlier_record(out: Path) -> dict[str, Any]:
-    """What ``run.json`` says of the run that is gone on with; nothing if there is none, or it cannot be understood."""
-    try:
-        return read_run(out)
-    except OutputError:
-        return {}  # it is written anew, and each result says of which engine it is
-
-
-def _recorded_batch_size(before: Mapping[str, Any]) -> int | None:
-    options = before.get("options")
-    size = options.get("batch_size") if isinstance(options, Mapping) else None
-    return size if isinstance(size, int) and size > 0 else None
-
-
 def _require_same(out: Path, before: Mapping[str, Any], record: Mapping[str, Any]) -> None:
     """Refuse to go on with what was begun with other choices that decide the numbers, the columns or the inputs.
 
@@ -280,8 +258,8 @@ def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, o
     rule = chosen_bands(manifest, options.bands, path=options.engine)
     device = default_device(options.engine) if options.device is None else options.device
     left, other = manifest.hand_over, other_engine(options.engine, manifest) if options.hand_over else None
-    before = _earlier_record(out) if options.mode == "resume" else {}
-    batch_size = options.batch_size or _recorded_batch_size(before) or default_batch_size(device)
+    before = earlier_record(out) if options.mode == "resume" else {}
+    batch_size = options.batch_size or recorded_batch_size(before) or default_batch_size(device)
     named = "none" if other is None else {"path": str(other), "sha256": file_sha256(other)}
     chosen = {"path": str(options.engine), "sha256": file_sha256(options.engine), "hand_over": named}
     workers = _workers(options, device)
@@ -346,31 +324,6 @@ def _with_columns(sources: Iterator[Source], keep: Sequence[str], report: RunRep
         yield dataclasses.replace(source, kept={name: source.kept.get(name, "") for name in keep})
 
 
-def _record(
-    inputs: Inputs, engine: Engine, options: InferOptions, *, workers: int, batch_size: int, started: datetime
-) -> dict[str, Any]:
-    manifest = engine.manifest
-    return {
-        "bandrt_version": __version__,
-        "started": started.isoformat(timespec="seconds"),
-        "inputs": _said(inputs),
-        "engine": {
-            "path": str(engine.path),
-            "sha256": engine.sha256,
-            "checkpoint_sha256": manifest.checkpoint_sha256,
-            "variant": manifest.variant,
-            "precision": manifest.precision,
-            "backend": manifest.backend.name,
-            "has_checksum": engine.has_checksum,
-            "hand_over": _other_record(engine),
-        },
-        "gpu": gpu_record(engine.session.device),
-        "options": _options_record(options, engine.session.device, manifest.bands, workers=workers, batch_size=batch_size),
-        "recipe": dataclasses.asdict(manifest.recipe),
-        "versions": {"python": platform.python_version()} | _versions(),
-    }
-
-
 def _said(inputs: Inputs) -> list[str]:
     """Where the crystals are from."""
     if isinstance(inputs, Listed):
@@ -394,39 +347,3 @@ def _options_record(options: InferOptions, device: str, rule: BandRule, *, worke
         "keep": list(options.keep),
         "shard": str(options.shard),
     }
-
-
-def _other_record(engine: Engine) -> dict[str, Any] | str:
-    """The engine that crystals are handed over to; ``none`` where they are not."""
-    rule, other = engine.manifest.hand_over, engine.hands_over_to
-    if rule is None or other is None:
-        return "none"
-    return {"name": rule.engine, "path": str(other.path), "sha256": other.sha256, "device": other.session.device} | {
-        "checkpoint_sha256": other.manifest.checkpoint_sha256,
-        "elements": list(rule.elements),
-    }
-
-
-def report_values(report: RunReport) -> dict[str, Any]:
-    """A report as plain JSON values."""
-    return {
-        "status": report.status,
-        "counts": {
-            "found": report.found,
-            "elsewhere": report.elsewhere,
-            "skipped": report.skipped,
-            "predicted": report.predicted,
-            "failed": report.failed,
-            "total_predicted": report.total_predicted,
-            "total_failed": report.total_failed,
-            "set_aside": report.set_aside,
-        },
-        "failure_codes": dict(sorted(report.failure_codes.items())),
-        "warning_codes": dict(sorted(report.warning_codes.items())),
-        "padding": report.padding.ratio,
-        "seconds": {stage: round(seconds, 3) for stage, seconds in report.seconds.items()},
-    }
-
-
-def _versions() -> dict[str, str]:
-    return {name: found for name, found in package_versions(_RECORDED_PACKAGES).items() if found}

@@ -358,7 +358,7 @@ class _Inputs:
             kept: _Members = []
             for order, source in inputs:
                 ticket = _ticket(order, source, "" if fresh else source.checked()[0])
-                found = None if fresh else self._store.kept(ticket)
+                found = None if fresh else self._store.kept(ticket, source.notes_now)
                 if found is None:
                     todo.append((order, source))
                     continue

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from bandrt.crystal import Crystal
 from bandrt.domain import of_reading
 from bandrt.errors import OutputError, UsageError
 from bandrt.results.store import read_run
@@ -34,13 +37,13 @@ def refine(
     """Predict the most promising crystals of a folder with another engine, into a folder of results of their own.
 
     Their cells are those that the folder holds, standard and primitive, and they are called as there; warnings of how they
-    were read stay theirs.
+    were read stay theirs, and so do columns that were kept of their inputs.
 
     Args:
         folder: results of the first engine.
         criteria: what is wanted of the label.
         out: folder for the results of the second.
-        options: of the second run.
+        options: of the second run; ``keep`` names those of the columns kept by the first that it keeps, none all of them.
         top: how many crystals, at most.
         on_progress: called with the report as the run goes on.
 
@@ -63,7 +66,19 @@ def refine(
     if not len(shortlist):
         raise OutputError("no-predictions", f"{folder}: no crystal is what is wanted as far as it is known; nothing is refined")
     sources = tuple(
-        Source(row["id"], f"{folder}:{row['id']}", "cif", cif_text(crystal, name=row["id"]), notes=of_reading(row["warnings"]))
-        for row, crystal in zip(shortlist, crystals_of(shortlist), strict=True)
+        _source(folder, row, crystal, shortlist.kept) for row, crystal in zip(shortlist, crystals_of(shortlist), strict=True)
     )
+    options = replace(options, keep=options.keep or shortlist.kept)
     return infer(Listed(str(folder), sources), out, options, on_progress=on_progress)
+
+
+def _source(folder: Path, row: Mapping[str, Any], crystal: Crystal, keep: Sequence[str]) -> Source:
+    """A crystal of the first run as an input of the second."""
+    return Source(
+        row["id"],
+        f"{folder}:{row['id']}",
+        "cif",
+        cif_text(crystal, name=row["id"]),
+        kept={name: row[name] or "" for name in keep},
+        notes=of_reading(row["warnings"]),
+    )

@@ -12,6 +12,7 @@ from bandrt.arguments import check_type, checked_number, checked_whole, not_allo
 from bandrt.elements import ATOMIC_NUMBERS
 from bandrt.errors import UsageError
 from bandrt.quoting import quoted
+from bandrt.readers.text import integer, real_number
 
 MAX_GAP_EV = 1000.0
 N_SPACE_GROUPS = 230
@@ -94,7 +95,7 @@ def parse_gap(text: str) -> tuple[float, float]:
     Raises:
         UsageError: ``bad-criterion``.
     """
-    low, high = _ends(text, float, "a gap is LO:HI in eV, such as 1.0:1.6, 1: or :0.5")
+    low, high = _ends(text, real_number, "a gap is LO:HI in eV, such as 1.0:1.6, 1: or :0.5")
     return _accepted(text, lambda: _checked_gap((0.0 if low is None else low, math.inf if high is None else high)))
 
 
@@ -121,7 +122,7 @@ def parse_space_groups(text: str) -> tuple[tuple[int, int], ...]:
     found = []
     for one in text.split(","):
         said = "space groups are numbers from 1 to 230, or ranges, such as 216,225 or 195:230"
-        low, high = _ends(one if ":" in one else f"{one}:{one}", int, said)
+        low, high = _ends(one if ":" in one else f"{one}:{one}", integer, said)
         pair = (1 if low is None else low, N_SPACE_GROUPS if high is None else high)
         if not 1 <= pair[0] <= pair[1] <= N_SPACE_GROUPS:
             raise _bad(text, said)
@@ -136,7 +137,7 @@ def elements_of(formula: str) -> frozenset[str]:
 
 def _ends(text: str, number: Callable[[str], _N], said: str) -> tuple[_N | None, _N | None]:
     low, colon, high = text.strip().partition(":")
-    if not colon or not (low or high) or "_" in text:  # to Python, 1_0 is ten
+    if not colon or not (low or high):
         raise _bad(text, said)
     try:
         return (number(low) if low else None), (number(high) if high else None)

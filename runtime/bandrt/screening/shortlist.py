@@ -17,7 +17,7 @@ from bandrt.engine import read_manifest
 from bandrt.errors import UsageError
 from bandrt.files import path_of, paths_of
 from bandrt.results.query import Query, parse_query
-from bandrt.results.summary import COLUMNS, UNCERTAINTY_COLUMN, text_of
+from bandrt.results.summary import COLUMNS, KINDS, UNCERTAINTY_COLUMN, text_of
 from bandrt.screening.calibrations import calibration_of
 from bandrt.screening.criteria import Criteria
 from bandrt.screening.features import Floats, PredictedGaps
@@ -70,9 +70,22 @@ class Shortlist:
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         return iter(self.rows)
 
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Those of its columns that were kept of the inputs."""
+        return tuple(name for name in self.columns if name not in (P_MATCH, OUT, *KINDS))
+
     def __repr__(self) -> str:
         expected = "" if self.hits is None else f", {self.hits.expected:.1f} hits expected ({self.hits.low} to {self.hits.high})"
         return f"Shortlist({len(self)} of {self.counts.considered} crystals{expected})"
+
+
+class Ranking(NamedTuple):
+    """Crystals by the probability that their labels are what is wanted."""
+
+    shortlist: Shortlist
+    p_match: list[Floats]
+    """Of each table (n,), of each of its crystals the probability, nan where there is none; those not considered have none."""
 
 
 def screen(
@@ -117,16 +130,26 @@ def screen(
     tables = [read_summary(path) for path in paths]
     if refined is not None:
         tables = in_place(tables, read_summary(path_of(refined, what="refined")))
-    for table in tables:
-        table.require_predicted()
-    queries = [None if criteria.where is None else parse_query(criteria.where, table.kinds) for table in tables]
+    queries = queries_of(tables, criteria)
     if as_predicted:
-        return _as_predicted(tables, queries, criteria, top)
+        return predicted_to_match(tables, queries, criteria, top)
     named = None if engine is None else path_of(engine, what="engine")
     found = partial(calibration_of, read=cache(read_manifest))  # folders of one engine are often many
     calibrations = [found(path, named) for path in paths]
     calibrations += [found(table.folder) for table in tables[len(paths) :]]
-    return _ranked(tables, queries, calibrations, criteria, top)
+    return ranked(tables, queries, calibrations, criteria, top).shortlist
+
+
+def queries_of(tables: Sequence[SummaryTable], criteria: Criteria) -> list[Query | None]:
+    """What `Criteria.where` asks of each table; None where it asks nothing.
+
+    Raises:
+        UsageError: ``null-engine``, ``query-syntax``, ``query-column`` or ``query-value``.
+        OutputError: ``summary-damaged``.
+    """
+    for table in tables:
+        table.require_predicted()
+    return [None if criteria.where is None else parse_query(criteria.where, table.kinds) for table in tables]
 
 
 def probability_of_match(calibration: GapCalibration, predicted: PredictedGaps, criteria: Criteria, *, name: str) -> Floats:
@@ -157,19 +180,34 @@ def log_odds_error(calibration: GapCalibration, criteria: Criteria) -> float:
     return math.hypot(of_gap, calibration.direct.log_odds_error)
 
 
-def _ranked(
+def ranked(
     tables: Sequence[SummaryTable],
     queries: Sequence[Query | None],
     calibrations: Sequence[GapCalibration],
     criteria: Criteria,
     top: int | None,
-) -> Shortlist:
+) -> Ranking:
+    """Rank the crystals of some tables by the probability that their labels are what is wanted.
+
+    Args:
+        tables: of each run.
+        queries: of each table, see `queries_of`.
+        calibrations: of the engine of each.
+        criteria: what is wanted.
+        top: how many the shortlist has, at most; None: all that were considered.
+
+    Raises:
+        UsageError: ``no-calibration`` where direct or indirect is wanted and a calibration says nothing of it.
+        OutputError: ``summary-damaged``.
+    """
     places, ids, p_match, unknown = list[tuple[int, int]](), list[str](), list[Floats](), 0
+    of_tables: list[Floats] = []
     for number, (table, query, calibration) in enumerate(zip(tables, queries, calibrations, strict=True)):
         considered = table.considered(criteria, query)
         p = np.round(probability_of_match(calibration, table.predicted, criteria, name=str(table.folder)), DECIMALS)
         unknown += int((considered & np.isnan(p)).sum())
-        rows = np.flatnonzero(considered & ~np.isnan(p))
+        of_tables.append(np.where(considered, p, np.nan))
+        rows = np.flatnonzero(~np.isnan(of_tables[-1]))
         p_match.append(p[rows])
         places += [(number, row) for row in rows.tolist()]
         ids += [text_of(table.columns["id"][row]) for row in rows.tolist()]
@@ -177,7 +215,7 @@ def _ranked(
     order = np.lexsort((np.array(ids, dtype=np.str_), -all_p))[:top]
     spread = max(one.dispersion for one in calibrations), max(log_odds_error(one, criteria) for one in calibrations)
     counts, columns = _counts(tables, len(all_p) + unknown, unknown), ("id", P_MATCH, *_columns(tables))
-    return Shortlist(
+    shortlist = Shortlist(
         rows=[_row(tables, columns, *places[place], p=float(all_p[place])) for place in order.tolist()],
         columns=columns,
         hits=expected_hits(all_p[order], *spread),
@@ -185,11 +223,17 @@ def _ranked(
         counts=counts,
         notes=_notes(tables, calibrations, criteria),
     )
+    return Ranking(shortlist, of_tables)
 
 
-def _as_predicted(
+def predicted_to_match(
     tables: Sequence[SummaryTable], queries: Sequence[Query | None], criteria: Criteria, top: int | None
 ) -> Shortlist:
+    """Those crystals of some tables that are predicted to be what is wanted, in their order; arguments as for `ranked`.
+
+    Raises:
+        OutputError: ``summary-damaged``.
+    """
     considered = [table.considered(criteria, query) for table, query in zip(tables, queries, strict=True)]
     places = [
         (number, row)

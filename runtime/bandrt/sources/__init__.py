@@ -27,15 +27,13 @@ from bandrt.sources.kept import checked_keep
 from bandrt.sources.kinds import stem_of
 from bandrt.sources.packed import is_damaged
 from bandrt.sources.parquet import parquet_rows
-from bandrt.sources.source import Candidate, Source, refused
+from bandrt.sources.source import DAMAGED, Candidate, Source, refused
 from bandrt.sources.standard_input import STANDARD_INPUT, Piped, piped_candidates
 from bandrt.sources.tables import STRUCTURE_COLUMN, csv_row_count, rows, trajectory
 from bandrt.sources.unique import SharedStrings, UniqueIds
 
 __all__ = ["Source", "count", "find", "find_piped", "left_out"]
 
-DAMAGED = "damaged-file"
-"""The warning of crystals from a compressed file that cannot be read to its end."""
 COUNTED_BYTES = 2**27
 """Of tables, trajectories and archives, that are read once more to know how many crystals they hold; it takes seconds."""
 

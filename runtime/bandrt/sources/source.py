@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,9 @@ from bandrt.outcomes import outcome_of, typed
 from bandrt.quoting import quoted, shortened
 from bandrt.readers import Format, parse
 from bandrt.readers.text import read_file
+
+DAMAGED = "damaged-file"
+"""The warning of crystals from a compressed file that cannot be read to its end."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,16 @@ class Source:
         if isinstance(text, InputError):
             return text_sha256(f"{text.code}: {text.message}"), partial(_raise, text)
         return text_sha256(text), partial(self._parsed, text)
+
+    def notes_now(self, before: Sequence[str]) -> Sequence[str]:
+        """The notes of the crystal, which had some when it was read before, of the same text.
+
+        It is read again only where these are of the text, or of what the text does not tell and may no longer be so.
+        """
+        if [note for note in before if note != DAMAGED] == [note for note in self.notes if note != DAMAGED]:
+            return self.notes
+        crystal = outcome_of(self.read)
+        return before if isinstance(crystal, InputError) else crystal.notes
 
     def _parsed(self, text: str) -> Crystal:
         crystal = parse(text, self.format, name=self.path)

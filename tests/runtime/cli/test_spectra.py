@@ -13,6 +13,7 @@ import bandrt
 from bandrt.bands.figures import CREATOR
 from bandrt.cli import run
 from bandrt.spectra.bands import bands_along
+from tests.support.cif_texts import WITHOUT_SYMBOL, cif_cell, cif_sites
 
 Captured = pytest.CaptureFixture[str]
 
@@ -109,9 +110,8 @@ def test_a_density_of_states_becomes_a_document_a_table_and_a_figure(results: Pa
 
 
 def test_of_a_stored_crystal_it_is_told_too_how_it_was_read(tmp_path: Path, capsys: Captured) -> None:
-    cell = [f"_cell_length_{axis} 2.98" for axis in "abc"] + [f"_cell_angle_{angle} 60" for angle in ("alpha", "beta", "gamma")]
-    sites = ["loop_", "_atom_site_label", *(f"_atom_site_fract_{axis}" for axis in "xyz"), "Mg 0 0 0", "O 0.5 0.5 0.5"]
-    (tmp_path / "x.cif").write_text("\n".join(["data_x", *cell, *sites, ""]))
+    sites = cif_sites("Mg 0 0 0", "O 0.5 0.5 0.5", columns=WITHOUT_SYMBOL)
+    (tmp_path / "x.cif").write_text("data_x\n" + cif_cell("2.98", angles=(60, 60, 60)) + sites)
     assert run(["infer", str(tmp_path / "x.cif"), "-o", str(tmp_path / "out"), "--engine", "null", "-q", "--workers", "0"]) == 0
     capsys.readouterr()
     for source in ([str(tmp_path / "x.cif")], [str(tmp_path / "out"), "x"]):

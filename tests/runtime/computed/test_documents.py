@@ -96,6 +96,26 @@ def test_kpoints_in_another_unit_are_refused_before_lines_are_looked_up(label_te
     assert caught.value.code == "malformed"
 
 
+@pytest.mark.parametrize("change", [{"efermi": "0.1_9"}, {"efermi": "0.19"}, {"efermi": True}, {"efermi": [5.0]}])
+def test_a_fermi_level_that_is_no_number_is_refused(change: dict[str, Any], label_texts: list[DocumentText]) -> None:
+    """Nor is one made up where there is none."""
+    for document in (without(label_texts[0].text, **change), without(label_texts[0].text, "efermi")):
+        with pytest.raises(InputError, match="efermi") as caught:
+            parse_document(document)
+        assert caught.value.code == "malformed"
+
+
+@pytest.mark.parametrize("wrong", ["1_0", "1.0", None])
+@pytest.mark.parametrize("name", ["bands", "kpoints"])
+def test_energies_and_kpoints_are_numbers(name: str, wrong: object, label_texts: list[DocumentText]) -> None:
+    values = json.loads(label_texts[0].text)[name]
+    rows = values["1"] if name == "bands" else values
+    rows[0] = [wrong] * len(rows[0])
+    with pytest.raises(InputError, match="number") as caught:
+        parse_document(without(label_texts[0].text, **{name: values}))
+    assert caught.value.code == "malformed"
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "17", '{"lattice": {}, "sites": []}', "[" * 100_000])
 def test_text_that_is_no_band_structure_is_malformed(text: str) -> None:
     with pytest.raises(InputError) as caught:

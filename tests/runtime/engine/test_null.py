@@ -80,6 +80,7 @@ def test_a_run_is_resumed_with_it_and_with_no_other(results: Path, capsys: pytes
         ["report", "{}", "-o", "{}.html"],
         ["refine", "{}", "--gap", "0:1", "--engine", "fast"],
         ["refine", "{}", "--gap", "0:1", "--engine", "null"],
+        ["report", "{}", "Si*", "-o", "{}.html"],
         ["infer", "examples/crystals", "-o", "{}-more", "--engine", "null", "--refine", "3", "--gap", "0:1"],
     ],
 )

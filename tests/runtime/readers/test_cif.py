@@ -13,64 +13,31 @@ from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.readers import read_cif, to_crystal
 from bandrt.readers.space_groups import named_settings
+from tests.support.cif_texts import WITH_OCCUPANCY, WITHOUT_SYMBOL, cif_cell, cif_sites
 
 COORDINATE_TOLERANCE = 1e-9
 """Fractional: a value that was read, not computed."""
 
-SALT = """data_NaCl
-_cell_length_a 5.64
-_cell_length_b 5.64
-_cell_length_c 5.64
-_cell_angle_alpha 90
-_cell_angle_beta 90
-_cell_angle_gamma 90
-_symmetry_space_group_name_H-M 'F m -3 m'
-_chemical_formula_sum 'Na1 Cl1'
-_cell_formula_units_Z 4
-loop_
-_atom_site_label
-_atom_site_type_symbol
-_atom_site_fract_x
-_atom_site_fract_y
-_atom_site_fract_z
-_atom_site_occupancy
-Na1 Na+ 0 0 0 1
-Cl1 Cl- 0.5 0.5 0.5 1
-"""
+SALT = (
+    "data_NaCl\n"
+    + cif_cell("5.64")
+    + "_symmetry_space_group_name_H-M 'F m -3 m'\n_chemical_formula_sum 'Na1 Cl1'\n_cell_formula_units_Z 4\n"
+    + cif_sites("Na1 Na+ 0 0 0 1", "Cl1 Cl- 0.5 0.5 0.5 1", columns=WITH_OCCUPANCY)
+)
 
-HEXAGONAL = """data_MoS2
-_cell_length_a 3.19(1)
-_cell_length_b 3.19(1)
-_cell_length_c 13.38
-_cell_angle_alpha 90
-_cell_angle_beta 90
-_cell_angle_gamma 120
-_symmetry_Int_Tables_number 194
-loop_
-_atom_site_label
-_atom_site_fract_x
-_atom_site_fract_y
-_atom_site_fract_z
-Mo1 0.3333 0.6667(2) 0.25
-S1 0.3333 0.6667 0.621
-"""
+HEXAGONAL = (
+    "data_MoS2\n"
+    + cif_cell("3.19(1)", c="13.38", angles=(90, 90, 120))
+    + "_symmetry_Int_Tables_number 194\n"
+    + cif_sites("Mo1 0.3333 0.6667(2) 0.25", "S1 0.3333 0.6667 0.621", columns=WITHOUT_SYMBOL)
+)
 
-MONOCLINIC = """data_KCl
-_cell_length_a 6.1
-_cell_length_b 7.4
-_cell_length_c 8.1
-_cell_angle_alpha 90
-_cell_angle_beta 98
-_cell_angle_gamma 90
-_space_group_name_H-M_alt NAME
-loop_
-_atom_site_label
-_atom_site_fract_x
-_atom_site_fract_y
-_atom_site_fract_z
-K1 0.12 0.23 0.32
-Cl1 0.61 0.27 0.18
-"""
+MONOCLINIC = (
+    "data_KCl\n"
+    + cif_cell("6.1", "7.4", "8.1", angles=(90, 98, 90))
+    + "_space_group_name_H-M_alt NAME\n"
+    + cif_sites("K1 0.12 0.23 0.32", "Cl1 0.61 0.27 0.18", columns=WITHOUT_SYMBOL)
+)
 
 
 def code_of(text: str) -> str:

@@ -9,31 +9,20 @@ import pytest
 import bandrt
 from bandrt.readers import format_of, read_cif, to_crystal
 from bandrt.sources import find
+from tests.support.cif_texts import cif_cell, cif_sites
 
-MAGNETIC = """data_MnO
-_cell_length_a 4.4
-_cell_length_b 4.4
-_cell_length_c 4.4
-_cell_angle_alpha 90
-_cell_angle_beta 90
-_cell_angle_gamma 90
-_space_group_magn.number_BNS "1.1"
+MAGNETIC = (
+    "data_MnO\n"
+    + cif_cell("4.4")
+    + """_space_group_magn.number_BNS "1.1"
 _space_group_magn.name_BNS "P 1"
 loop_
 _space_group_symop_magn_operation.id
 _space_group_symop_magn_operation.xyz
 1 x,y,z,+1
-loop_
-_atom_site_label
-_atom_site_type_symbol
-_atom_site_fract_x
-_atom_site_fract_y
-_atom_site_fract_z
-Mn1 Mn 0 0 0
-Mn2 Mn 0.5 0.5 0
-O1 O 0.5 0 0
-O2 O 0 0.5 0
-loop_
+"""
+    + cif_sites("Mn1 Mn 0 0 0", "Mn2 Mn 0.5 0.5 0", "O1 O 0.5 0 0", "O2 O 0 0.5 0")
+    + """loop_
 _atom_site_moment.label
 _atom_site_moment.crystalaxis_x
 _atom_site_moment.crystalaxis_y
@@ -43,6 +32,7 @@ Mn1 0.0 0.0 4.6(1) 0,0,mz
 Mn2 0.0 0.0 -4.6 0,0,mz
 O1 0 0 0.0 0,0,0
 """
+)
 
 
 def test_dropped_moments_are_named() -> None:

@@ -6,20 +6,15 @@ import pytest
 
 from bandrt.errors import InputError
 from bandrt.readers import read_cif
+from tests.support.cif_texts import COLUMNS, cif_cell, cif_sites
 
-CELL = (
-    "data_x\n"
-    + "".join(f"_cell_length_{x} 5.43\n" for x in "abc")
-    + "".join(f"_cell_angle_{x} 90\n" for x in ("alpha", "beta", "gamma"))
-)
-COLUMNS = "loop_\n" + "".join(
-    f"_atom_site_{x}\n" for x in ("label", "type_symbol", "symmetry_multiplicity", "fract_x", "fract_y", "fract_z")
-)
+CELL = "data_x\n" + cif_cell("5.43")
+LOOP = cif_sites(columns=(*COLUMNS[:2], "symmetry_multiplicity", *COLUMNS[2:]))
 
 
 def salt(sodium: object, chlorine: object, symmetry: str = "'F m -3 m'") -> str:
     name = f"_space_group_name_H-M_alt {symmetry}\n"
-    return CELL + name + COLUMNS + f"Na1 Na {sodium} 0 0 0\nCl1 Cl {chlorine} 0.5 0.5 0.5\n"
+    return CELL + name + LOOP + f"Na1 Na {sodium} 0 0 0\nCl1 Cl {chlorine} 0.5 0.5 0.5\n"
 
 
 def code_of(text: str) -> str:
@@ -49,10 +44,10 @@ def test_a_symmetry_that_was_lost_is_noticed() -> None:
 
 def test_all_atoms_may_carry_the_multiplicity_of_their_site() -> None:
     rows = "Na1 Na 2 0 0 0\nNa2 Na 2 0.5 0.5 0\nCl1 Cl 2 0.5 0.5 0.5\nCl2 Cl 2 0 0 0.5\n"
-    assert read_cif(CELL + "_space_group_name_H-M_alt 'P 1'\n" + COLUMNS + rows).n_atoms == 4
+    assert read_cif(CELL + "_space_group_name_H-M_alt 'P 1'\n" + LOOP + rows).n_atoms == 4
 
 
 def test_a_multiplicity_tells_one_origin_from_the_other() -> None:
-    diamond = CELL + "_space_group_name_H-M_alt 'F d -3 m'\n" + COLUMNS + "Si1 Si MANY 0.125 0.125 0.125\n"
+    diamond = CELL + "_space_group_name_H-M_alt 'F d -3 m'\n" + LOOP + "Si1 Si MANY 0.125 0.125 0.125\n"
     assert code_of(diamond.replace("MANY", "?")) == "ambiguous-symmetry"
     assert read_cif(diamond.replace("MANY", "8")).n_atoms == 8

@@ -8,21 +8,13 @@ import pytest
 from bandrt.errors import InputError
 from bandrt.readers import read_cif
 from bandrt.readers.species import label_number, species_number
+from tests.support.cif_texts import WITH_OCCUPANCY, cif_cell, cif_sites
 
-CELL = """data_x
-_cell_length_a 4.1
-_cell_length_b 4.2
-_cell_length_c 4.3
-_cell_angle_alpha 90
-_cell_angle_beta 90
-_cell_angle_gamma 90
-_space_group_IT_number 1
-"""
-COLUMNS = ("label", "type_symbol", "fract_x", "fract_y", "fract_z", "occupancy")
+CELL = "data_x\n" + cif_cell("4.1", "4.2", "4.3") + "_space_group_IT_number 1\n"
 
 
-def cif(*rows: str, columns: tuple[str, ...] = COLUMNS, more: str = "") -> str:
-    return CELL + more + "loop_\n" + "".join(f"_atom_site_{column}\n" for column in columns) + "\n".join(rows) + "\n"
+def cif(*rows: str, columns: tuple[str, ...] = WITH_OCCUPANCY, more: str = "") -> str:
+    return CELL + more + cif_sites(*rows, columns=columns)
 
 
 def code_of(text: str) -> str:
@@ -114,7 +106,7 @@ def test_the_number_of_a_label_does_not_count_atoms() -> None:
 
 
 def test_a_fullerene_as_a_label_alone_is_no_carbon_atom() -> None:
-    columns = tuple(column for column in COLUMNS if column != "type_symbol")
+    columns = tuple(column for column in WITH_OCCUPANCY if column != "type_symbol")
     assert code_of(cif("C60 0 0 0 1", columns=columns)) == "unknown-species"
     assert read_cif(cif("C60 0 0 0 1", "C59 0.5 0 0 1", columns=columns)).n_atoms == 2
 
@@ -148,14 +140,14 @@ def test_the_first_unfilled_site_is_named() -> None:
 
 
 def test_alternatives_of_large_molecules_are_refused() -> None:
-    columns = (*COLUMNS, "label_alt_id")
+    columns = (*WITH_OCCUPANCY, "label_alt_id")
     rows = ("K1 K 0 0 0 1 .", "Br1 Br 0.5 0.5 0.5 . A", "Br2 Br 0.5 0.5 0.6 . B")
     assert code_of(cif(*rows, columns=columns)) == "partial-occupancy"
     assert read_cif(cif("K1 K 0 0 0 1 .", "Br1 Br 0.5 0.5 0.5 1 ?", columns=columns)).n_atoms == 2
 
 
 def test_dummies_may_have_no_coordinates() -> None:
-    columns = (*COLUMNS, "calc_flag")
+    columns = (*WITH_OCCUPANCY, "calc_flag")
     assert read_cif(cif("K1 K 0 0 0 1 d", "Cg C ? ? ? 1 dum", "X1 X . . . . Dum", columns=columns)).formula == "K"
 
 
@@ -176,7 +168,7 @@ def test_what_is_no_number_is_no_coordinate(value: str) -> None:
 
 @pytest.mark.parametrize("column", ["occupancy", "calc_flag", "disorder_group", "label_alt_id", "symmetry_multiplicity"])
 def test_what_stands_apart_from_the_positions_is_not_passed_over(column: str) -> None:
-    text = cif("K1 K 0 0 0", columns=COLUMNS[:-1])
+    text = cif("K1 K 0 0 0", columns=WITH_OCCUPANCY[:-1])
     assert read_cif(text).formula == "K"
     assert code_of(text + f"loop_\n_atom_site_{column}\n0.5\n") == "cif-incomplete"
     assert code_of(text + f"_atom_site.{column} 0.5\n") == "cif-incomplete"

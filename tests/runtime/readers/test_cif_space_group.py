@@ -11,22 +11,13 @@ from bandrt.errors import InputError
 from bandrt.readers import read_cif
 from bandrt.readers.cif_symmetry_words import check_words, crystal_system, schoenflies_number
 from bandrt.readers.space_groups import setting_operations
+from tests.support.cif_texts import cif_cell, cif_sites
 
-SITES = """loop_
-_atom_site_label
-_atom_site_type_symbol
-_atom_site_fract_x
-_atom_site_fract_y
-_atom_site_fract_z
-K1 K 0.11 0.17 0.08
-Br1 Br 0.36 0.12 0.31
-"""
+SITES = cif_sites("K1 K 0.11 0.17 0.08", "Br1 Br 0.36 0.12 0.31")
 
 
 def cell(a: float, b: float, c: float, alpha: float = 90, beta: float = 90, gamma: float = 90) -> str:
-    lengths = "".join(f"_cell_length_{axis} {length}\n" for axis, length in zip("abc", (a, b, c), strict=True))
-    angles = zip(("alpha", "beta", "gamma"), (alpha, beta, gamma), strict=True)
-    return "data_x\n" + lengths + "".join(f"_cell_angle_{axis} {angle}\n" for axis, angle in angles)
+    return "data_x\n" + cif_cell(a, b, c, angles=(alpha, beta, gamma))
 
 
 ORTHOGONAL, UNIQUE_B, UNIQUE_C = cell(9.1, 10.4, 11.2), cell(9.1, 10.4, 11.2, beta=98), cell(9.1, 10.4, 11.2, gamma=98)

@@ -9,24 +9,11 @@ from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.readers import read_cif
 from bandrt.readers.cif2 import as_cif1
+from tests.support.cif_texts import cif_cell, cif_sites
 
-CELL = """_cell_length_a 6.6
-_cell_length_b 6.6
-_cell_length_c 6.6
-_cell_angle_alpha 90
-_cell_angle_beta 90
-_cell_angle_gamma 90
-"""
+CELL = cif_cell("6.6")
 
-SITES = """loop_
-_atom_site_label
-_atom_site_type_symbol
-_atom_site_fract_x
-_atom_site_fract_y
-_atom_site_fract_z
-K1 K 0 0 0
-Br1 Br 0.5 0.5 0.5
-"""
+SITES = cif_sites("K1 K 0 0 0", "Br1 Br 0.5 0.5 0.5")
 
 NAME = "_space_group_name_H-M_alt 'F m -3 m'\n"
 SALT = "data_KBr\n" + CELL + NAME + SITES

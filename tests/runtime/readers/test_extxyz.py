@@ -63,6 +63,7 @@ def test_columns_are_found_by_their_names() -> None:
         FRAME.replace("species:S:1:pos:R:3", "forces:R:3:Z:I:1:pos:R:3").replace("Cs 0", "1 1 1 55 0").replace("Cl 2", "1 1 1 17 2")
     )
     assert read_extxyz(text).symbols == ("Cs", "Cl")
+    assert code_of(text.replace("1 1 1 17", "1 1 1 1_7")) == "extxyz-syntax"
 
 
 @pytest.mark.parametrize(
@@ -79,6 +80,7 @@ def test_columns_are_found_by_their_names() -> None:
         ("0.5 0 4", "0 4 0", "bad-lattice"),
         ("pos:R:3", "place:R:3", "extxyz-syntax"),
         ("pos:R:3", "pos:R", "extxyz-syntax"),
+        ("pos:R:3", "pos:R:0_3", "extxyz-syntax"),
         ("Cl", "X", "unknown-species"),
         ('pbc="T T T"', 'pbc="T T"', "extxyz-syntax"),
         ('pbc="T T T"', "pbc=F", "not-periodic"),

@@ -19,6 +19,7 @@ import pytest
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.readers import FORMATS, Format, format_of, parse, to_crystal
+from tests.support.cif_texts import WITH_OCCUPANCY, cif_cell, cif_sites
 
 POSITION_TOLERANCE = 1e-4
 """Å: pymatgen keeps the first of the images on a special position, we their mean; files have 6 to 8 digits."""
@@ -147,25 +148,12 @@ def test_isotopes_of_hydrogen_in_objects_are_hydrogen(isotope: str) -> None:
         assert to_crystal(structure).symbols == ("Li", "H")
 
 
-MIXED = """data_x
-_cell_length_a 6.6
-_cell_length_b 6.6
-_cell_length_c 6.6
-_cell_angle_alpha 90
-_cell_angle_beta 90
-_cell_angle_gamma 90
-_symmetry_space_group_name_H-M 'F m -3 m'
-_symmetry_Int_Tables_number 225
-loop_
-_atom_site_label
-_atom_site_type_symbol
-_atom_site_fract_x
-_atom_site_fract_y
-_atom_site_fract_z
-_atom_site_occupancy
-Na1 Na 0 0 0 1
-I1 I 0.5 0.5 0.5 OCCUPANCY
-"""
+MIXED = (
+    "data_x\n"
+    + cif_cell("6.6")
+    + "_symmetry_space_group_name_H-M 'F m -3 m'\n_symmetry_Int_Tables_number 225\n"
+    + cif_sites("Na1 Na 0 0 0 1", "I1 I 0.5 0.5 0.5 OCCUPANCY", columns=WITH_OCCUPANCY)
+)
 
 
 @pytest.mark.parametrize("occupancy", ["0.6", "0.6\nBr1 Br 0.5 0.5 0.5 0.4", "1.0"], ids=["vacancies", "two elements", "full"])

@@ -11,6 +11,7 @@ import pytest
 
 from bandrt.errors import InputError
 from bandrt.readers import format_of, read_cif, read_res, to_crystal
+from tests.support.cif_texts import WITHOUT_SYMBOL, cif_cell, cif_sites
 
 AIRSS = """TITL NaCl-12 0.01 44.8 -1280.5 0.0 0.0 2 (Fm-3m) n - 3
 REM in /home/someone = here
@@ -92,10 +93,9 @@ def test_every_lattice_type_makes_the_crystal_that_a_cif_makes(symbol: str, latt
         listed = halves
     symm = "".join(f"SYMM {triplet}\n" for triplet in listed if triplet != "x,y,z")
     res = f"TITL x\nCELL 0.7 {' '.join(map(str, cell))}\nLATT {latt}\n{symm}SFAC C Si\nC1 1 0.11 0.07 0.13 11.0\nEND\n"
-    names = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
-    cif = "data_x\n" + "".join(f"_cell_{name} {value}\n" for name, value in zip(names, cell, strict=True))
+    cif = "data_x\n" + cif_cell(*cell[:3], angles=cell[3:])
     cif += "loop_\n_space_group_symop_operation_xyz\n" + "".join(f"'{op.triplet()}'\n" for op in group)
-    cif += "loop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nC1 0.11 0.07 0.13\n"
+    cif += cif_sites("C1 0.11 0.07 0.13", columns=WITHOUT_SYMBOL)
     ours, other = read_res(res), read_cif(cif)
     assert ours.n_atoms == other.n_atoms == len(list(group))
     assert np.allclose(ours.lattice, other.lattice, atol=1e-9)
@@ -119,6 +119,7 @@ def test_every_lattice_type_makes_the_crystal_that_a_cif_makes(symbol: str, latt
         (AIRSS, "90.0 90.0 90.0", "10.0 90.0 120.0", "bad-lattice"),
         (AIRSS, "LATT -1\n", "", "bad-symmetry"),
         (AIRSS, "LATT -1", "LATT 8", "bad-symmetry"),
+        (AIRSS, "LATT -1", "LATT -0_1", "res-syntax"),
         (AIRSS, "LATT -1", "LATT -1\nLATT 1", "res-syntax"),
         (AIRSS, "LATT -1", "LATT -1\nSYMM Y,Z,X", "bad-symmetry"),
         (AIRSS, "LATT -1", "LATT -1\nSYMM -X,-Y", "bad-symmetry"),

@@ -16,6 +16,7 @@ from bandrt.cli import run
 from bandrt.errors import BandrtError
 from bandrt.report.write import WrittenReport
 from bandrt.results.store import check_store
+from bandrt.screening import shortlist
 from bandrt.screening.criteria import Criteria
 from tests.support.small_runs import small_run
 
@@ -81,6 +82,23 @@ def test_crystals_are_drawn_that_are_asked_for(
     written = bandrt.write_report(out, tmp_path / "page.html", **given)
     assert written == WrittenReport(7, 3, len(drawn), (tmp_path / "page.html").stat().st_size)
     assert carried(tmp_path / "page.html", "data-table")["drawn"] == drawn
+
+
+def test_a_summary_is_read_once_and_a_probability_computed_once(
+    out: Path, tmp_path: Path, carried: Carried, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, computed = Path.read_bytes, shortlist.probability_of_gap
+    files: list[str] = []
+    calls: list[int] = []
+    monkeypatch.setattr(Path, "read_bytes", lambda path: [files.append(path.name), read(path)][1])
+    monkeypatch.setattr(shortlist, "probability_of_gap", lambda *given: [calls.append(1), computed(*given)][1])
+    bandrt.write_report(out, tmp_path / "page.html", criteria=Criteria(gap=(1.0, 3.0), where="warnings != magnetic"))
+    assert (files.count("summary.csv"), len(calls)) == (1, 1)
+    [column] = [one for one in carried(tmp_path / "page.html", "data-table")["columns"] if one["name"] == "p_match"]
+    ids = carried(tmp_path / "page.html", "data-table")["columns"][0]["values"]
+    ranked = {row["id"]: row["p_match"] for row in bandrt.screen(out, Criteria(gap=(1.0, 3.0), where="warnings != magnetic"))}
+    assert {id: p for id, p in zip(ids, column["values"], strict=True) if p is not None} == ranked
+    assert 0 < len(ranked) < len(ids)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from bandrt.results.parts import (
     BadPartError,
     PartVersionError,
+    Restated,
     part_arrays,
     part_ids,
     part_orders,
@@ -18,7 +19,6 @@ from bandrt.results.parts import (
     read_part,
     revise_part,
 )
-from bandrt.results.prediction import Ticket
 from bandrt.results.texts import packed, unpacked
 from tests.support.predicted_crystals import CUBIC, predicted, write_predictions
 
@@ -52,10 +52,11 @@ def test_a_long_id_costs_itself_alone(tmp_path: Path) -> None:
 
 def test_revised_parts_keep_their_texts(tmp_path: Path) -> None:
     part = written(tmp_path, NAMES, kept={"phase": "α"})
-    moved = Ticket(7, LONG, "elsewhere", kept=(("phase", "β"),))
+    moved = Restated("elsewhere", {"phase": "β"}, ("layered", "damaged-file"))
     revise_part(part, np.array([4, 1]), np.array([0, 7]), {1: moved})
     assert [(p.id, p.path) for p in read_part(part)] == [(NAMES[4], f"in/{NAMES[4]}"), (LONG, "elsewhere")]
     assert [p.kept for p in read_part(part)] == [{"phase": "α"}, {"phase": "β"}]
+    assert [p.warnings for p in read_part(part)] == [(NAMES[4],), ("layered", "damaged-file")]
     assert part_orders(part) == [0, 7]
 
 

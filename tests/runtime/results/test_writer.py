@@ -120,6 +120,28 @@ def test_a_resumed_run_writes_the_numbers_of_a_fresh_one_to_the_last_digit(tmp_p
     assert contents(tmp_path) == fresh
 
 
+def test_warnings_of_how_a_crystal_was_read_change_in_their_place_without_a_new_prediction(tmp_path: Path) -> None:
+    given = ticket(0, "a", "1")
+    with opened(tmp_path, "new") as store:
+        codes = ("magnetic:Fe", "damaged-file", "close-atoms:Cl-Cs")
+        store.add(given, dataclasses.replace(prediction(given), warnings=codes))
+        store.finish([Path("in")])
+    for notes in (("symmetry-not-stated", "damaged-file"), (), ("moments-dropped:Cl1",)):
+        with opened(tmp_path) as store:
+            assert store.kept(given, lambda _, notes=notes: notes) is not None
+            assert store.warning_codes == dict.fromkeys(("magnetic", *(n.partition(":")[0] for n in notes), "close-atoms"), 1)
+            store.finish([Path("in")])
+        [one] = read(tmp_path)
+        assert one.warnings == ("magnetic:Fe", *notes, "close-atoms:Cl-Cs")
+        assert ";".join(one.warnings) in (tmp_path / "summary.csv").read_text()
+    with opened(tmp_path) as store:
+        assert store.kept(given, lambda _: ()) is not None
+        store.add(given, prediction(given))  # again, beside others of its batch
+        store.finish([Path("in")])
+        assert not store.warning_codes
+    assert not (tmp_path / "set-aside").exists()
+
+
 def test_what_is_no_longer_true_is_set_aside_and_counted(tmp_path: Path) -> None:
     run(tmp_path, "a1 b2 c3", mode="new")
     whole = (tmp_path / "parts" / "part-00000.npz").read_bytes()

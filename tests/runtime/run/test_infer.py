@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import errno
+import gzip
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from bandrt.errors import OutputError
 from bandrt.files import file_sha256
 from bandrt.results import writer as writer_module
 from bandrt.results.parts import part_arrays
-from bandrt.results.store import read, read_errors
+from bandrt.results.store import Mode, read, read_errors
 from bandrt.run.infer import InferOptions, dry_run, infer
 from bandrt.run.interrupt import Interrupted
 from bandrt.run.pipeline import RunReport
@@ -91,6 +92,58 @@ def test_a_file_that_changes_changes_nothing_but_its_own_bands(
     infer(folder, fresh, InferOptions(engine=tiny_engine, batch_size=4))
     assert (summary(out), read_errors(out)) == (summary(fresh), read_errors(fresh))
     assert [p.id for p in read(out)] == [p.id for p in read(fresh)]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_what_a_damaged_file_made_doubtful_is_so_as_long_as_it_is_damaged(
+    tiny_engine: Path, tmp_path: Path, rock_salt: Salt, batch_size: int
+) -> None:
+    """The text of each row is the same, so nothing is predicted again; what is doubtful about it otherwise stays so."""
+    unstated = "_symmetry_space_group_name_H-M 'P 1'\n"
+    salts = [rock_salt(), rock_salt().replace(unstated, ""), rock_salt(a=8.0), rock_salt(a=8.0, first="Cs").replace(unstated, "")]
+    table, out = tmp_path / "t.jsonl.gz", tmp_path / "out"
+
+    def write(cifs: Sequence[str], *, damaged: bool) -> None:
+        packed = bytearray(gzip.compress("".join(json.dumps({"cif": cif}) + "\n" for cif in cifs).encode()))
+        packed[-6] ^= damaged  # of the checksum
+        table.write_bytes(packed)
+
+    for number, damaged in enumerate((False, True, False, True, True)):
+        more = [rock_salt(a=4.2)] if number == 4 else []
+        write([*salts, *more], damaged=damaged)
+        mode: Mode = "resume" if number else "new"
+        report = infer(table, out, InferOptions(engine=tiny_engine, batch_size=batch_size, mode=mode))
+        fresh = infer(table, tmp_path / f"fresh-{number}", InferOptions(engine=tiny_engine, batch_size=batch_size))
+        assert (report.predicted, report.skipped) == ((len(more), 4) if number else (4, 0))
+        assert (report.total_failed, report.warning_codes) == (fresh.total_failed, fresh.warning_codes)
+        assert summary(out) == summary(tmp_path / f"fresh-{number}")
+        found = [one.warnings for one in read(out)]
+        assert found == [one.warnings for one in read(tmp_path / f"fresh-{number}")]
+        assert all(("damaged-file" in codes) == damaged for codes in found)
+    assert "symmetry-not-stated" in found[1]
+    assert {code.partition(":")[0] for code in found[3]} == {
+        "unseen-element",
+        "symmetry-not-stated",
+        "damaged-file",
+        "isolated-atom",
+    }
+
+
+def test_what_a_database_says_of_moments_now_is_told(tiny_engine: Path, tmp_path: Path) -> None:
+    """The crystal is the same with them and without them."""
+    ase_db, atoms = pytest.importorskip("ase.db"), pytest.importorskip("ase.build").bulk("NaCl", "rocksalt", a=5.6)
+    said = []
+    for number, moments in enumerate(([0.0, 0.0], [1.0, 0.0], [0.0, 0.0])):
+        (tmp_path / "salts.db").unlink(missing_ok=True)
+        atoms.set_initial_magnetic_moments(moments)
+        with ase_db.connect(tmp_path / "salts.db") as database:
+            database.write(atoms)
+        mode: Mode = "resume" if number else "new"
+        report = infer(tmp_path / "salts.db", tmp_path / "out", InferOptions(engine=tiny_engine, mode=mode))
+        assert report.predicted == (0 if number else 1)
+        said.append([one.warnings for one in read(tmp_path / "out")])
+    assert said[0] == said[2] != said[1]
+    assert "moments-dropped:Na1" in said[1][0]
 
 
 def test_a_run_is_not_gone_on_with_by_other_choices(tiny_engine: Path, tmp_path: Path, folder: Path) -> None:

@@ -15,23 +15,9 @@ from bandrt.run.infer import InferOptions, dry_run, infer
 from bandrt.run.padding import Padding, padding_of
 from bandrt.sources import Source
 from bandrt.sources.textbook import TEXTBOOK, cif
+from tests.support.cif_texts import WITHOUT_SYMBOL, cif_cell, cif_sites
 
-SUPERCELL = """data_s
-_cell_length_a 4.2
-_cell_length_b 4.2
-_cell_length_c 4.2
-_cell_angle_alpha 90
-_cell_angle_beta 90
-_cell_angle_gamma 90
-loop_
-_atom_site_label
-_atom_site_fract_x
-_atom_site_fract_y
-_atom_site_fract_z
-Mg 0 0 0
-O 0.1 0.2 0.3
-H 0.6 0.7 0.1
-"""
+SUPERCELL = "data_s\n" + cif_cell("4.2") + cif_sites("Mg 0 0 0", "O 0.1 0.2 0.3", "H 0.6 0.7 0.1", columns=WITHOUT_SYMBOL)
 
 
 GAAS = next(cif(one) for one in TEXTBOOK if one.name == "GaAs")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +80,38 @@ def test_a_ranking_takes_the_second_engine_s_word_for_them_and_leaves_no_crystal
     assert any(abs(row["p_match"] - earlier[row["id"]]["p_match"]) > 0.1 for row in again)
     kept = bandrt.screen(results, Criteria(gap=(1.0, 2.5), where="phase != 'none'"), refined=refined)
     assert len(kept) == len(after)
+
+
+def test_columns_that_were_kept_stand_in_the_refined_results_too(
+    engines: tuple[Path, Path], rock_salt: Callable[..., str], tmp_path: Path
+) -> None:
+    """Word for word, whatever a spreadsheet would make of them, and empty where the first run has them empty."""
+    phases = {"a": "=1+1", "b": "'quoted', \"twice\"", "c": "", "d": "a;b"}
+    with (tmp_path / "table.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["id", "cif", "measured gap", "phase"])
+        table.writerows([name, rock_salt(a=3.9 + 0.1 * n), str(n), phase] for n, (name, phase) in enumerate(phases.items()))
+    first, second = tmp_path / "out", tmp_path / "again"
+    keep = ["phase", "measured gap"]
+    infer(tmp_path / "table.csv", first, InferOptions(engine=engines[0], threads=1, workers=0, keep=keep))
+    wanted, options = Criteria(gap=(0.0, 1000.0)), InferOptions(engine=engines[1], threads=1, workers=0)
+    assert refine(first, wanted, second, options, top=4).lacking == []
+    before, after = ({one.id: one.kept for one in bandrt.read(folder)} for folder in (first, second))
+    assert after == before
+    assert {id: kept["phase"] for id, kept in after.items()} == phases
+    texts = [(folder / "summary.csv").read_text() for folder in (first, second)]
+    rows = [{row["id"]: row for row in csv.DictReader(io.StringIO(text))} for text in texts]
+    assert list(rows[1]["a"])[-2:] == list(rows[0]["a"])[-2:] == keep
+    assert all(rows[1][id][name] == rows[0][id][name] for id in phases for name in keep)
+    report = refine(first, wanted, second, replace(options, mode="resume"), top=4)
+    assert (report.skipped, report.predicted) == (4, 0)
+
+
+def test_columns_of_several_of_the_kept_ones_may_be_asked_for(engines: tuple[Path, Path], results: Path, tmp_path: Path) -> None:
+    options = InferOptions(engine=engines[1], threads=1, workers=0, keep=["elsewhere", "phase"])
+    assert refine(results, WANTED, tmp_path / "again", options, top=1).lacking == ["elsewhere"]
+    [one] = bandrt.read(tmp_path / "again")
+    assert one.kept == {"elsewhere": "", "phase": f"phase of {one.id}"}
 
 
 def test_ids_and_warnings_of_reading_are_those_of_the_first_engine(

@@ -24,11 +24,10 @@ from bandrt.sources import Source, count, find, left_out
 from bandrt.sources.folders import RESULTS
 from bandrt.sources.tables import rows
 from bandrt.sources.unique import SeenStrings
+from tests.support.cif_texts import WITHOUT_SYMBOL, cif_cell, cif_sites
 
 POSCAR = "Cu\n1.0\n0 1.8 1.8\n1.8 0 1.8\n1.8 1.8 0\nCu\n1\nDirect\n0 0 0\n"
-CIF = "data_Cu\n" + "".join(f"_cell_length_{axis} 2.55\n" for axis in "abc")
-CIF += "".join(f"_cell_angle_{angle} 60\n" for angle in ("alpha", "beta", "gamma"))
-CIF += "loop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nCu1 0 0 0\n"
+CIF = "data_Cu\n" + cif_cell("2.55", angles=(60, 60, 60)) + cif_sites("Cu1 0 0 0", columns=WITHOUT_SYMBOL)
 FRAME = '1\nLattice="0 1.8 1.8 1.8 0 1.8 1.8 1.8 0" Properties=species:S:1:pos:R:3\nCu 0 0 0\n'
 MEMORY_FOR_A_TABLE = 3 * 2**20
 """Bytes above the start while a table of 60 MB is read: a few rows and buffers, and 8 bytes for each id."""

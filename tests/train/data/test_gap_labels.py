@@ -63,7 +63,9 @@ def test_an_entry_knows_its_gap_and_no_band(built: Dataset, examples: Path) -> N
         assert entry.split == RECIPE.splits.split(features.crystal.hill_formula)
 
 
-@pytest.mark.parametrize(("gap", "code"), [("-0.1", "malformed"), ("nan", "malformed"), ("wide", "malformed")])
+@pytest.mark.parametrize(
+    ("gap", "code"), [("-0.1", "malformed"), ("nan", "malformed"), ("wide", "malformed"), ("1_0", "malformed")]
+)
 def test_a_row_that_can_not_be_used_is_refused_and_the_next_one_kept(
     gap: str, code: str, rows: list[dict[str, str]], tmp_path: Path
 ) -> None:

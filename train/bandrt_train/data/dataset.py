@@ -38,8 +38,9 @@ from bandrt.crystal import Crystal
 from bandrt.errors import InputError, NotFoundError, reason_of
 from bandrt.features import Features
 from bandrt.kpaths.path import KPath
-from bandrt.manifest import BandRule, from_mapping
+from bandrt.manifest import BandRule
 from bandrt.recipe import Recipe
+from bandrt.typed_values import from_mapping
 from bandrt_train.data.targets import MappingReport, Targets
 
 FORMAT_VERSION = 2

@@ -23,6 +23,7 @@ from bandrt.computed.documents import DocumentText
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.readers import read_cif
+from bandrt.readers.text import real_number
 from bandrt.sources.tables import csv_records
 from bandrt_train.data.dataset import Split, SplitRule
 from bandrt_train.data.targets import MappingReport, Targets
@@ -91,7 +92,7 @@ def parse_gap(source: DocumentText) -> GapLabel:
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        return real_number(text)
     except ValueError:
         return math.nan
 

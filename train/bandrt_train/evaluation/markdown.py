@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from bandrt.manifest import from_mapping
+from bandrt.typed_values import from_mapping
 from bandrt_train.evaluation.judgement import MODEL
 from bandrt_train.evaluation.metrics import Evaluation
 from bandrt_train.evaluation.report import LISTED_CRYSTALS

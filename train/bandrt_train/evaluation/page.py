@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
-from bandrt.manifest import from_mapping
+from bandrt.typed_values import from_mapping
 from bandrt_train.evaluation import plots
 from bandrt_train.evaluation.judgement import MODEL, Judgement
 from bandrt_train.evaluation.markdown import WITH_INTERVALS

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from bandrt.arguments import check_choices
 from bandrt.errors import BandrtError, ManifestError
 from bandrt.files import require_there
-from bandrt.manifest import from_mapping
+from bandrt.typed_values import from_mapping
 from bandrt_train.model.config import ModelConfig
 from bandrt_train.model.variants import Config, read_model_config
 

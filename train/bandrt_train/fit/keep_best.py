@@ -13,7 +13,8 @@ import numpy as np
 from lightning.pytorch.callbacks import Callback
 
 from bandrt.files import unfinished
-from bandrt.manifest import BandRule, TrainingDomain, from_mapping
+from bandrt.manifest import BandRule, TrainingDomain
+from bandrt.typed_values import from_mapping
 from bandrt_train.checkpoint import load_checkpoint, save_checkpoint
 from bandrt_train.data.dataset import Dataset
 from bandrt_train.evaluation.metrics import Evaluation, choose_metal_tolerance, evaluate

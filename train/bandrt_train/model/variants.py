@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from bandrt.manifest import from_mapping
+from bandrt.typed_values import from_mapping
 from bandrt_train.model.config import ConfigError, ModelConfig, OwnVariant
 from bandrt_train.model.released.config import ReleasedConfig
 

@@ -263,6 +263,9 @@ class OnnxPlan:
         """ONNX Runtime captures in a mode in which no other thread may ask CUDA for anything."""
         return self._graphs
 
+    def give_up_capture(self) -> None:
+        """Nothing is captured but by ONNX Runtime itself."""
+
     def tensors(self) -> dict[str, tuple[bool, str]]:
         """See `bandrt.engine.plan.runnable.Runnable`; the model was compared with its manifest when it was opened."""
         names = (*self._manifest.inputs, *self._manifest.outputs)

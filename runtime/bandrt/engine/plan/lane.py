@@ -85,6 +85,11 @@ class Lane:
             self.close()
             raise
 
+    @property
+    def is_captured(self) -> bool:
+        """Whether its work is a CUDA graph."""
+        return self._graph is not None
+
     def start(self, arrays: Inputs, crystals: int, streams: Streams) -> Flight:
         """Send a batch on its way; the lane must be free.
 

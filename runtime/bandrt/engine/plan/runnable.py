@@ -51,6 +51,9 @@ class Runnable(Protocol):
     def runs_alone(self) -> bool:
         """Whether no other thread may wait for the GPU while one sends work: a capture may forbid it to the whole process."""
 
+    def give_up_capture(self) -> None:
+        """Let none of its contexts be captured from now on."""
+
     def tensors(self) -> dict[str, tuple[bool, str]]:
         """Inputs and outputs by name: whether it is an input, and its type as NumPy calls it."""
 

@@ -69,6 +69,11 @@ class Program:
         """What is on its way."""
         return [lane.flight for lane in self._lanes if lane.flight is not None]
 
+    @property
+    def n_captured(self) -> int:
+        """Lanes whose work is a CUDA graph."""
+        return sum(lane.is_captured for lane in self._lanes)
+
     def close(self) -> None:
         """Give everything back; it must be idle."""
         for lane in self._lanes:
@@ -172,6 +177,18 @@ class PlanSession:
     def kernels(self) -> Kernels | None:
         """What is compiled and kept; None where the plan compiles nothing when it runs."""
         return self._kernels
+
+    @property
+    def n_captured(self) -> int:
+        """How often the plan is captured as a CUDA graph: once for every batch of a shape that was on its way at once."""
+        with self._lock:
+            return sum(program.n_captured for program in self._programs.values())
+
+    def give_up_capture(self) -> None:
+        """Run kernel by kernel what is not captured yet: slower, and as right."""
+        with self._lock:
+            if self._plan is not None:
+                self._plan.give_up_capture()
 
     def prepare(self, shape: BatchShape) -> bool:
         """Make everything ready that batches of a shape need: kernels, and the captured graph.

@@ -125,7 +125,7 @@ class Plan:
         self._trt = trt
         self._backend = backend
         self._problems: list[str] = []
-        self.is_capturable = True
+        self._is_capturable = True
         self._logger = make_logger(trt, self._problems)
         self._runtime = self._given(made(lambda: trt.Runtime(self._logger), "Runtime", self._problems), "start")
         if backend == "tensorrt-rtx":
@@ -141,6 +141,10 @@ class Plan:
     def n_profiles(self) -> int:
         """Optimisation profiles."""
         return int(self._engine.num_optimization_profiles)
+
+    def give_up_capture(self) -> None:
+        """Let no context of the plan be captured from now on."""
+        self._is_capturable = False
 
     def tensors(self) -> dict[str, tuple[bool, str]]:
         """Inputs and outputs by name: whether it is an input, and its type as NumPy calls it."""
@@ -253,11 +257,11 @@ class PlanContext:
     def can_be_captured(self, stream: Stream) -> bool:
         """Whether its work can become a graph; full TensorRT does not say, and there it can but for a few layers."""
         asked = getattr(self._context, "is_stream_capturable", None)
-        return self._plan.is_capturable and (asked is None or bool(asked(stream.handle)))
+        return self._plan._is_capturable and (asked is None or bool(asked(stream.handle)))
 
     def give_up_capture(self) -> None:
         """Remember that no context of the plan can be captured."""
-        self._plan.is_capturable = False
+        self._plan.give_up_capture()
 
     def enqueue(self, stream: Stream) -> None:
         """Put one run on a stream."""

@@ -192,6 +192,21 @@ def test_a_plan_without_capture_runs_step_by_step(machine: Any, monkeypatch: pyt
     assert (machine.gpu.captures, machine.gpu.launches) == (0, 0)
 
 
+def test_a_session_says_how_much_is_captured_and_can_do_without(machine: Any) -> None:
+    batches = [random_batch(4, 5, seed) for seed in range(2)]
+    with open_session(machine.plan) as session:
+        assert session.n_captured == 0
+        assert_equal([session.run(batch) for batch in batches], expected(machine, batches))
+        assert session.n_captured == 1
+        session.give_up_capture()
+        assert_equal(list(session.run_many(MIXED)), expected(machine, MIXED))
+        assert (session.n_captured, machine.gpu.captures) == (1, 1), "what was captured before stays so"
+    with open_session(machine.plan) as session:
+        session.give_up_capture()
+        assert_equal(list(session.run_many(MIXED)), expected(machine, MIXED))
+        assert (session.n_captured, machine.gpu.captures) == (0, 1)
+
+
 def test_a_capture_that_fails_is_said_and_costs_no_result(
     machine: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -74,7 +74,7 @@ def read_screening(path: Path) -> dict[str, Any]:
 
 def crystals_of(values: dict[str, Any]) -> Calibrated:
     """The calibration and the crystals that a file holds."""
-    from bandrt.manifest import from_mapping
+    from bandrt.typed_values import from_mapping
 
     gaps = {split: HeldOut.from_columns(values[f"gaps of {split}"]) for split in (FITTED, TESTED)}
     direct = None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bandrt.arguments import checked_number, checked_whole
 from bandrt.errors import ManifestError
-from bandrt.manifest import from_mapping
+from bandrt.typed_values import from_mapping
 from bandrt_train.data.dataset import SplitRule
 from bandrt_train.data.hamiltonian.bands import BandChoice
 from bandrt_train.fit.config import FitError, OptimizerConfig, toml_values
