@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.arguments import check_kind, checked_number, not_allowed
+from bandrt.arguments import check_kind, checked_items, checked_number, not_allowed
 from bandrt.crystal import Crystal
 from bandrt.hamiltonian.filling import is_odd
 from bandrt.manifest import ZERO_GAP_EV
@@ -315,7 +315,8 @@ def of_stars(states: States, every: ZoneMesh, points: ZoneMesh) -> tuple[Floats,
 
 def _levels(window: tuple[float, float], step: float) -> Floats:
     """Ends of the intervals, (M + 1,)."""
-    low, high = (checked_number("each of window", value, at_least=-MOST_EV, at_most=MOST_EV) for value in window)
+    ends = checked_items("window", window, 2, "two energies in eV, the lower first")
+    low, high = (checked_number("each of window", value, at_least=-MOST_EV, at_most=MOST_EV) for value in ends)
     step = checked_number("step", step, at_least=LEAST_STEP_EV, at_most=MOST_EV)
     n = round((high - low) / step) + 1
     if not 2 <= n <= MOST_STEPS:

@@ -218,7 +218,21 @@ def test_pymatgen_reads_the_document(dos: DensityOfStates) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"mesh": (0, 1, 1)}, {"mesh": "8"}, {"density": -1}, {"window": (3.0, -3.0)}, {"step": 0.0}, {"window": (0.0, float("nan"))}],
+    [
+        {"mesh": (0, 1, 1)},
+        {"mesh": "8"},
+        {"mesh": 8},
+        {"mesh": ((8, 8), 8)},
+        {"mesh": {8, 9, 10}},
+        {"density": -1},
+        {"window": (3.0, -3.0)},
+        {"window": (3.0,)},
+        {"window": (-3.0, 0.0, 3.0)},
+        {"window": None},
+        {"window": "58"},
+        {"step": 0.0},
+        {"window": (0.0, float("nan"))},
+    ],
 )
 def test_what_makes_no_density_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ArgumentError) as caught:
