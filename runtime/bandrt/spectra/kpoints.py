@@ -46,8 +46,9 @@ class KLines:
 def read_kpoints(path: Path) -> Floats:
     """Read fractional k-points, (K, 3): a line each, of three numbers and maybe a weight, or a list in JSON (``*.json``).
 
-    Empty lines, and what follows a ``#``, are passed over; numbers may be parted by commas, and be fractions such as ``1/3``. A
-    weight changes nothing of bands.
+    Empty lines, and what follows a ``#``, are passed over; numbers are parted by blanks or all of them by commas, and may be
+    fractions such as ``1/3``. A weight changes nothing of bands. Lines that are numbered, 1 2 3, are refused: the number of the
+    line would be taken for a coordinate.
 
     Raises:
         NotFoundError: ``file-not-found``.
@@ -64,23 +65,28 @@ def read_kpoints(path: Path) -> Floats:
         raise BandrtError("bad-kpoints", f"{path}: is larger than {MAX_KPOINTS_BYTES // 2**20} MiB, too much for k-points")
     if path.suffix.lower() == ".json":
         return _of_json(text, path)
-    points = []
+    points: list[list[float]] = []
     for number, line in enumerate(text.splitlines(), start=1):
-        words = line.partition("#")[0].replace(",", " ").split()
-        if not words:
+        said = line.partition("#")[0].strip()
+        if not said:
             continue
+        words = said.removesuffix(",").split(",", 5) if "," in said else said.split(maxsplit=5)
         try:
-            numbers = [_number(word) for word in words[:5]]
+            numbers = [_number(word) for word in words]
         except (ValueError, ZeroDivisionError):
             numbers = []
-        if len(numbers) not in (3, 4) or not np.isfinite(numbers).all():
+        if len(numbers) not in (3, 4) or not np.isfinite(numbers).all() or min(numbers[3:], default=0.0) < 0.0:
             raise BandrtError(
                 "bad-kpoints", f"{path}: line {number} is {quoted(line)}; a k-point is three numbers, with or without a weight"
             )
-        points.append(numbers[:3])
+        points.append(numbers)
         if len(points) > MAX_KPOINTS:
             break
-    return _checked(points, path)
+    if len(points) > 1 and all(len(one) == 4 and one[0] == count for count, one in enumerate(points, start=1)):
+        raise BandrtError(
+            "bad-kpoints", f"{path}: its lines are numbered in the first column; a k-point comes first, a weight last"
+        )
+    return _checked([one[:3] for one in points], path)
 
 
 def _number(word: str) -> float:
