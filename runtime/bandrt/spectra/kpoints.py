@@ -24,6 +24,8 @@ POINTS_PER_ANGSTROM = 60.0
 LEAST_STEPS = 10
 """Of a segment."""
 _SAME_PLACE = 1e-6
+_STYLE, _FRACTIONAL = "generation_style", "Reciprocal"
+"""What a ``Kpoints`` of pymatgen calls a list of fractional k-points; the other styles are sizes of a mesh, and ends of lines."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +99,9 @@ def _number(word: str) -> float:
 def _of_json(text: str, path: Path) -> Floats:
     try:
         found = json.loads(text)
-        found = found["kpoints"] if isinstance(found, dict) else found
+        if isinstance(found, dict):
+            is_mesh = found.get(_STYLE, _FRACTIONAL) != _FRACTIONAL
+            found = None if is_mesh else found["kpoints"]
         points = np.array(found, np.float64)
     except (ValueError, TypeError, KeyError, RecursionError):
         points = np.zeros(0)

@@ -154,6 +154,8 @@ def test_k_points_are_read_from_lines_and_from_json(tmp_path: Path) -> None:
     assert read_kpoints(text) == pytest.approx(np.array([[0, 0, 0], [1 / 3, 1 / 3, 0], [-0.5, 0, 0.5]]))
     assert read_kpoints(listed).tolist() == [[0, 0, 0], [0.25, 0, 0]]
     assert read_kpoints(named).tolist() == [[0, 0, 0.5]]
+    named.write_text('{"generation_style": "Reciprocal", "kpoints": [[0, 0, 0.25]]}', encoding="utf-8")
+    assert read_kpoints(named).tolist() == [[0, 0, 0.25]]
 
 
 @pytest.mark.parametrize(
@@ -163,6 +165,7 @@ def test_k_points_are_read_from_lines_and_from_json(tmp_path: Path) -> None:
         ("k.txt", "0 0 1_0\n"), ("k.txt", "0,5 0 0\n"), ("k.txt", "0 0 0, 5\n"), ("k.txt", "0,,0 0\n"), ("k.txt", ",0 0 0\n"),
         ("k.txt", "1 0 0 0\n2 0.5 0 0\n3 0.5 0.5 0\n"), ("k.txt", "0 0 0 -1\n"),
         ("k.txt", "0 0 0 X\n"), ("k.txt", "0 0 0 1 1\n"), ("k.txt", "0 0 0 ! X\n"), ("k.json", "[[0, 0, 0, 1]]"),
+        ("k.json", '{"generation_style": "Gamma", "kpoints": [[4, 4, 4]]}'),
         ("k.json", "{}"), ("k.json", "[1, 2]"), ("k.json", "["), ("k.json", "[]"),
     ],
 )  # fmt: skip
