@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.arguments import check_kind, checked_items, checked_number, not_allowed
+from bandrt.bands.band_structure import DEGENERACY_EV
 from bandrt.crystal import Crystal
 from bandrt.hamiltonian.filling import is_odd
 from bandrt.manifest import ZERO_GAP_EV
@@ -292,7 +293,8 @@ def of_stars(states: States, every: ZoneMesh, points: ZoneMesh) -> tuple[Floats,
     """Energies (P, n_bands) at points that symmetry leaves of a mesh, and weights (P, n_bands, n_orbitals), means of their stars.
 
     Symmetry keeps energies and takes an orbital of an atom to others, of other atoms: so orbitals need every point, of which time
-    reversal alone leaves one of two.
+    reversal alone leaves one of two. States of one energy are any mixture of each other: each gets the mean of their weights, or
+    atoms and orbitals that symmetry does not tell apart would have other densities.
 
     Args:
         states: at all points of `every`.
@@ -310,7 +312,13 @@ def of_stars(states: States, every: ZoneMesh, points: ZoneMesh) -> tuple[Floats,
     starts = np.searchsorted(star[order], np.arange(len(points.weights)))
     for point, chosen in enumerate(np.split(order, starts[1:])):
         weights[point] = np.tensordot(share[chosen], states.weights[chosen], 1)
-    return np.asarray(states.energies[of_point]), weights
+    energies: Floats = np.asarray(states.energies[of_point])
+    for point in np.flatnonzero((np.diff(energies, axis=1) <= DEGENERACY_EV).any(axis=1)).tolist():
+        firsts = np.flatnonzero(np.diff(energies[point], prepend=-np.inf) > DEGENERACY_EV)
+        counts = np.diff(firsts, append=energies.shape[1])
+        means = np.add.reduceat(weights[point], firsts, axis=0) / counts[:, None].astype(np.float32)
+        weights[point] = np.repeat(means, counts, axis=0)
+    return energies, weights
 
 
 def _levels(window: tuple[float, float], step: float) -> Floats:

@@ -68,6 +68,16 @@ def test_it_agrees_with_counting_states(alloy: CrystalHamiltonian) -> None:
     assert dos.total == pytest.approx(counted, abs=0.03 * counted.max())
 
 
+def test_how_states_of_one_energy_are_mixed_decides_nothing(magnesia: CrystalHamiltonian) -> None:
+    dos = density_of_states(magnesia, mesh=(6, 6, 6), window=(-8.0, 12.0), step=0.1)
+    for shell, names in (("p", ("px", "py", "pz")), ("d", ("dxy", "dyz", "dxz")), ("d", ("dx2", "dz2"))):
+        for atom in (0, 1):
+            alike = [c for c, orbital in enumerate(dos.orbitals) if orbital.atom == atom and orbital.name in names]
+            for column in alike[1:]:
+                error = np.abs(dos.projected[:, column] - dos.projected[:, alike[0]]).max()
+                assert error < 1e-4 * dos.projected[:, alike].max(), (shell, atom)
+
+
 def test_orbitals_of_one_shell_are_alike_in_a_cubic_crystal(dos: DensityOfStates) -> None:
     of_oxygen = [column for column, orbital in enumerate(dos.orbitals) if orbital.element == "O" and orbital.l == 1]
     for column in of_oxygen[1:]:
