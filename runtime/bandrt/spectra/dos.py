@@ -18,6 +18,7 @@ from bandrt.manifest import ZERO_GAP_EV
 from bandrt.quoting import shortened
 from bandrt.spectra.crystal_hamiltonian import SHELLS, CrystalHamiltonian, Orbital, States
 from bandrt.spectra.documents import complete_dos_document
+from bandrt.spectra.kpoints import place
 from bandrt.spectra.mesh import DENSITY, ZoneMesh, checked_sizes, mesh_sizes, zone_mesh
 from bandrt.spectra.pymatgen import complete_dos
 from bandrt.spectra.tetrahedra import BandBelow, Tetrahedra, band_below, fermi_level, tetrahedra
@@ -350,9 +351,9 @@ def _facts(hamiltonian: CrystalHamiltonian, energies: Floats, kpoints: Floats, z
     is_metal = hamiltonian.is_metal or overlap  # of a coarse mesh, the engine's own may know better
     if not is_metal:
         apart = bottom - top
-        vbm = Edge(float(top.max()), _place(kpoints, int(top.argmax())))
-        cbm = Edge(float(bottom.min()), _place(kpoints, int(bottom.argmin())))
-        direct = Edge(float(apart.min()), _place(kpoints, int(apart.argmin())))
+        vbm = Edge(float(top.max()), place(kpoints[int(top.argmax())]))
+        cbm = Edge(float(bottom.min()), place(kpoints[int(bottom.argmin())]))
+        direct = Edge(float(apart.min()), place(kpoints[int(apart.argmin())]))
         return {
             "efermi": 0.5 * (vbm.energy + cbm.energy), "is_metal": False, "vbm": vbm, "cbm": cbm, "direct_gap": direct,
             "crossing": (),
@@ -364,8 +365,3 @@ def _facts(hamiltonian: CrystalHamiltonian, energies: Floats, kpoints: Floats, z
         for band in np.flatnonzero((lowest < level) & (highest > level)).tolist()
     )
     return {"efermi": level, "is_metal": True, "vbm": None, "cbm": None, "direct_gap": None, "crossing": crossing}
-
-
-def _place(kpoints: Floats, index: int) -> tuple[float, float, float]:
-    a, b, c = (float(value) for value in kpoints[index])
-    return a, b, c

@@ -117,6 +117,12 @@ def _checked(points: Any, path: Path) -> Floats:
     return np.array(points, np.float64)
 
 
+def place(vector: Floats) -> tuple[float, float, float]:
+    """Three coordinates as they are told: without rounding noise, and without the sign of a zero."""
+    a, b, c = (float(round(value, 10)) + 0.0 for value in vector)
+    return a, b, c
+
+
 def lines_between(
     lines: list[list[str]], kpath: KPath, cell: StandardCell, *, spacing: float = 1.0 / POINTS_PER_ANGSTROM
 ) -> KLines:

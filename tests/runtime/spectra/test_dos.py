@@ -15,6 +15,7 @@ from bandrt.manifest import ZERO_GAP_EV
 from bandrt.spectra.bands import bands_at
 from bandrt.spectra.crystal_hamiltonian import CrystalHamiltonian
 from bandrt.spectra.dos import DensityOfStates, density_of_states
+from bandrt.spectra.kpoints import place
 from bandrt.spectra.masses import band_edges
 from bandrt.spectra.mesh import zone_mesh
 from tests.support.pencil_hamiltonians import FLAT_EV, HOPPING_EV, LEVEL_EV, cubic_band, cubic_hamiltonian
@@ -248,6 +249,11 @@ def test_what_makes_no_density_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ArgumentError) as caught:
         density_of_states(cubic_hamiltonian(), **wrong)  # type: ignore[arg-type]
     assert caught.value.code == "bad-argument"
+
+
+def test_where_an_edge_is_is_told_without_rounding_noise() -> None:
+    assert str(place(np.array([0.5, -1.693e-17, 1 / 3]))) == "(0.5, 0.0, 0.3333333333)"
+    assert str(place(np.array([-0.0, 1e-17, -0.25]))) == "(0.0, 0.0, -0.25)"
 
 
 def test_it_says_what_it_is(dos: DensityOfStates) -> None:
