@@ -7,7 +7,7 @@ import math
 import numbers
 import operator
 import types
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
@@ -189,16 +189,31 @@ def checked_whole(what: str, value: Any, *, at_least: int, at_most: int | None =
 
 
 def checked_number(what: str, value: Any, *, above: float | None = None, at_least: float = -math.inf, at_most: float) -> float:
-    """Give back a finite number as a plain ``float``.
+    """Give back a finite number, of Python or NumPy, as a plain ``float``.
 
     Raises:
         ArgumentError: ``bad-argument`` for one out of range, or no number.
     """
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not (is_number and _is_finite(value) and value >= at_least and value <= at_most and (above is None or value > above)):
         lowest = f"{at_least:g}" if above is None else f"more than {above:g}"
         raise not_allowed(what, value, f"a number, {lowest} to {at_most:g}")
     return float(value)
+
+
+def checked_items(what: str, value: Any, n: int, allowed: str) -> tuple[Any, ...]:
+    """Give back the items of a tuple, list or array that has so many.
+
+    Raises:
+        ArgumentError: ``bad-argument`` for another number, or what has no order.
+    """
+    try:
+        items = () if isinstance(value, str | bytes | Mapping | Set) else tuple(value)
+    except TypeError:
+        items = ()
+    if len(items) != n:
+        raise not_allowed(what, value, allowed)
+    return items
 
 
 def not_allowed(what: str, value: object, allowed: str) -> ArgumentError:

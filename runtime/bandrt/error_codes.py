@@ -282,7 +282,7 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ErrorCode(
         "timed-out",
         "A crystal was given up because reading and featurising it did not end in time.",
-        "Reduce it to its primitive cell, or give it more time with --timeout.",
+        "Reduce it to its primitive cell, or give it more time with --timeout, and --retry-failed to go on with a run.",
     ),
     ErrorCode(
         "crashed",
@@ -323,7 +323,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ErrorCode(
         "too-many-atoms",
         "A cell has more than 10,000 atoms as it is written, or its primitive cell has more than the engine or the memory takes.",
-        "Reduce the cell to its primitive one; for a plan, export the engine again with a larger --max-atoms.",
+        "Reduce the cell to its primitive one, or give the --max-atoms that the message names, with --retry-failed to go on with a"
+        " run; for a plan, export the engine again with a larger --max-atoms.",
     ),
     ErrorCode(
         "too-many-neighbors",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import mmap
 import os
@@ -19,6 +20,8 @@ CRASH_LOG = "bandrt-error.log"
 """Where the traceback of a bug is written, in the output folder if there is one."""
 
 
+FULL = frozenset(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
+"""Why a write fails though the file could be opened."""
 UNFINISHED_BYTES = 1 << 16
 
 
@@ -84,8 +87,10 @@ def replaced(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-        except BaseException:
+        except BaseException as error:
             temporary.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+                error.filename = str(path)  # a write that fails does not say of which file
             raise
 
 

@@ -73,6 +73,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "mode of a store": (lambda: Store(Path("nosuch"), engine_sha256="", mode="append"), "mode is 'append'"),
     "mode of a run": (lambda: InferOptions(mode="append"), "mode is 'append'"),
     "workers": (lambda: InferOptions(workers=-1), "workers is -1, allowed: a whole number, 0 to 1024"),
+    "a timeout of yes": (lambda: InferOptions(timeout=True), "timeout is True, allowed: a number of seconds above 0"),
     "timeout": (lambda: InferOptions(timeout=0), "timeout is 0, allowed: a number of seconds above 0"),
     "no column": (lambda: InferOptions(structure_column=""), "structure_column is '', allowed: a str, not empty"),
     "no column to find": (lambda: find("a.csv", structure_column=""), "structure_column is '', allowed: a str, not empty"),
@@ -127,6 +128,20 @@ def test_what_is_not_allowed_is_refused_with_what_is(case: str) -> None:
     assert isinstance(caught.value, BandrtError)
     assert isinstance(caught.value, ValueError), "what Python calls it"
     assert pickle.loads(pickle.dumps(caught.value)).message == caught.value.message
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16, np.int64, np.uint8])
+def test_numbers_of_numpy_are_numbers(kind: type) -> None:
+    assert SymmetryRecipe(symprec=kind(1)).symprec == 1.0
+    assert bandrt.Criteria(gap=(kind(1), kind(2))).gap == (1.0, 2.0)
+    assert bandrt.Criteria(gap=np.array([1, 2], kind)).gap == (1.0, 2.0)  # type: ignore[arg-type]
+    assert type(InferOptions(timeout=kind(7)).timeout) is float
+
+
+@pytest.mark.parametrize("value", [np.True_, np.float32("nan"), np.complex64(1), np.array(1.0), "1"])
+def test_what_numpy_has_beside_numbers_is_none(value: object) -> None:
+    with pytest.raises(ArgumentError, match="symprec is"):
+        SymmetryRecipe(symprec=value)  # type: ignore[arg-type]
 
 
 def test_the_value_found_is_told_in_short() -> None:

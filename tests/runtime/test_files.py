@@ -91,6 +91,19 @@ def test_a_file_whose_writing_fails_stays_as_it_was(tmp_path: Path) -> None:
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("x", "before")]
 
 
+def test_what_a_disk_has_no_room_for_is_named(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # a file system answers alike when it is full
+        with pytest.raises(OSError, match="File too large") as caught, replaced(tmp_path / "x", "wb") as file:
+            file.write(bytes(100_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.filename == str(tmp_path / "x")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_link_that_was_planted_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("secrets.token_hex", lambda n_bytes: "guessed")
     (tmp_path / "theirs").write_text("kept")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bandrt.arguments import check_choice, check_kind, checked_whole, not_allowed
 from bandrt.bands.on_path import BandEdge, Energies
+from bandrt.bands.visits import direct_gaps
 from bandrt.crystal import Crystal
 from bandrt.manifest import ZERO_GAP_EV, BandRule
 from bandrt.quoting import shortened
@@ -142,8 +143,8 @@ class BandStructure:
 
     @property
     def direct_gap(self) -> float:
-        """Smallest vertical distance between the halves in eV, 0 for a metal."""
-        return 0.0 if self.is_metal else float(self._vertical_gaps.min())
+        """Smallest distance between the halves at one k-point in eV, over all its visits; 0 for a metal."""
+        return 0.0 if self.is_metal else _extremes(self).direct_gap
 
     @property
     def vbm(self) -> BandEdge | None:
@@ -288,8 +289,9 @@ class BandStructure:
         return self._conduction_bottom - self._valence_top  # (n_kpoints,)
 
     def _edge(self, energy: float, kpoint_index: int) -> BandEdge:
-        if self.is_direct:  # the walk passes its corners more than once: show both edges at the same visit
-            kpoint_index = int(self._vertical_gaps.argmin())
+        vertical = self._vertical_gaps
+        if float(vertical.min()) - self.band_gap <= DEGENERACY_EV:  # of several visits of a corner, show both edges at the same one
+            kpoint_index = int(vertical.argmin())
         named = np.flatnonzero(self.label_indices == kpoint_index)
         a, b, c = (float(f) for f in self.frac_kpoints[kpoint_index])
         return BandEdge(energy, kpoint_index, (a, b, c), self.labels[named[0]] if len(named) else None)
@@ -304,6 +306,7 @@ class _Extremes(NamedTuple):
     """(n_kpoints,): the highest of the lower bands at each k-point."""
     conduction_bottom: NDArray[np.float64]
     """(n_kpoints,): the lowest of the upper bands at each k-point."""
+    direct_gap: float
 
 
 @lru_cache(maxsize=1)
@@ -312,4 +315,4 @@ def _extremes(bands: BandStructure) -> _Extremes:
     gap, metal = gaps(bands.energies, bands.rule)
     top = np.asarray(bands.energies[: bands.rule.n_valence].max(axis=0), np.float64)
     bottom = np.asarray(bands.energies[bands.rule.n_valence :].min(axis=0), np.float64)
-    return _Extremes(float(gap), bool(metal), top, bottom)
+    return _Extremes(float(gap), bool(metal), top, bottom, float(direct_gaps(bands.frac_kpoints, top, bottom)))

@@ -171,7 +171,7 @@ def command(
     interrupted = report.status == "interrupted"
     left = [] if interrupted or isinstance(inputs, Piped) else _left_out(inputs, out)
     with suppress(OSError, ValueError):  # nobody reads it: the results are there all the same
-        for line in [*run_lines(report, out), *left]:
+        for line in [*run_lines(report, out, can_retry=True), *left]:
             click.echo(line, err=True)
     if as_json:
         say_done(json.dumps({"out": str(out)} | report_values(report), indent=1))

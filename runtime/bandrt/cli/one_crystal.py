@@ -19,7 +19,7 @@ from bandrt.files import check_file, replaced
 from bandrt.quoting import printable, shortened
 from bandrt.results.choice import choose
 from bandrt.results.parts import read_part
-from bandrt.results.store import check_no_record, undamaged
+from bandrt.results.store import PARTS, check_no_record, undamaged
 from bandrt.sources import find
 from bandrt.spectra.crystal_hamiltonian import CrystalHamiltonian
 
@@ -72,7 +72,11 @@ def hamiltonian(
 def _crystal(source: Path, id: str | None) -> tuple[Any, str]:
     if source.is_dir():
         if id is None:
-            raise UsageError("which-crystal", f"{source}: is a folder of results; give the id of a crystal in it, too")
+            is_results = (source / PARTS).is_dir()
+            mend = "is a folder of results; give the id of a crystal in it, too"
+            raise UsageError(
+                "which-crystal", f"{source}: {mend if is_results else 'is a folder, but none of results; name a file in it'}"
+            )
         chosen = choose(source, [id])
         if len(chosen) > 1:
             raise UsageError("which-crystal", f"{source}: {len(chosen)} crystals are called so; give the id of one")

@@ -24,8 +24,14 @@ def show_run(progress: Progress, report: RunReport) -> None:
     progress.show(done, report.expected, rate, before=report.skipped + report.elsewhere)
 
 
-def run_lines(report: RunReport, out: Path) -> list[str]:
-    """What became of a run, for people."""
+def run_lines(report: RunReport, out: Path, *, can_retry: bool = False) -> list[str]:
+    """What became of a run, for people.
+
+    Args:
+        report: of the run.
+        out: its output folder.
+        can_retry: whether its command can be told to try failures of earlier runs again.
+    """
     if report.status == "interrupted":
         lines = [f"interrupted after {report.predicted} predictions; go on with --resume"]
     else:
@@ -33,6 +39,8 @@ def run_lines(report: RunReport, out: Path) -> list[str]:
         lines = [f"{report.total_predicted} predicted, {report.total_failed} failed ({see})"]
     if report.skipped:
         lines.append(f"{report.skipped} input{'s were' if report.skipped > 1 else ' was'} done by earlier runs")
+    if can_retry and (before := report.total_failed - report.failed):
+        lines.append(f"{before} of the failures {'are' if before > 1 else 'is'} of earlier runs; --retry-failed tries again")
     if report.set_aside:
         lines.append(
             f"{report.set_aside} earlier predictions, of inputs that have changed or are gone, are in {out / SET_ASIDE} now"

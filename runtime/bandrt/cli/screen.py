@@ -86,10 +86,10 @@ def _said(shortlist: Shortlist) -> list[str]:
         lines.append(f"{counts.unknown} of these have no probability: of close or isolated atoms nothing can be expected")
     lines += shortlist.notes
     if hits is None or all_hits is None:
-        return [*lines, f"{len(shortlist)} are predicted to be what is wanted; no probabilities"]
-    known = counts.considered - counts.unknown
-    if known > len(shortlist):
-        lines.append(f"of all {known}, {all_hits.expected:.0f} expected ({all_hits.low} to {all_hits.high})")
+        given = f", the first {len(shortlist)} of them given" if len(shortlist) < counts.listed else ""
+        return [*lines, f"{counts.listed} are predicted to be what is wanted{given}; no probabilities"]
+    if counts.listed > len(shortlist):
+        lines.append(f"of all {counts.listed}, {all_hits.expected:.0f} expected ({all_hits.low} to {all_hits.high})")
     return [*lines, f"of these {len(shortlist)}, {hits.expected:.0f} expected ({hits.low} to {hits.high})"]
 
 

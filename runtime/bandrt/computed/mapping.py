@@ -2,7 +2,8 @@
 
 Two k-points have the same energies when a rotation of the crystal, a reciprocal lattice vector or time reversal takes one to the
 other. A wanted k-point is found when one of its images lies on a straight run of computed k-points; its energies are then
-interpolated between the two computed neighbours in that run. Nothing is ever continued past the end of a run, or across a corner.
+interpolated between the two computed neighbours in that run, unless another image lies at a computed k-point. Nothing is ever
+continued past the end of a run, or across a corner.
 """
 
 from __future__ import annotations
@@ -152,7 +153,8 @@ def map_kpoints(
     best = np.full(len(wanted), np.inf)
     np.minimum.at(best, k, distance)
     keep = np.flatnonzero(distance <= best[k] + EQUALLY_CLOSE)
-    keep = keep[np.lexsort((right[keep], left[keep], run[keep], k[keep]))]
+    is_between = np.minimum(weight, 1.0 - weight) > ON_POINT
+    keep = keep[np.lexsort((right[keep], left[keep], run[keep], is_between[keep], k[keep]))]
     chosen_k, position = np.unique(k[keep], return_index=True)
     chosen = keep[position]
     zeros = np.zeros(len(wanted), dtype=np.intp)

@@ -63,8 +63,7 @@ def chosen(
     said = [f"the {_crystals(len(p))} most likely to be what is wanted: {in_words(criteria)}"]
     if found.hits is not None and found.all_hits is not None:
         said.append(f"{_expected(found.hits)} of these {len(p)} are expected to be what is wanted, by their labels")
-        known = found.counts.considered - found.counts.unknown
-        said.append(f"of all {known} that are considered, {_expected(found.all_hits)}")
+        said.append(f"of all {found.counts.listed} that are considered, {_expected(found.all_hits)}")
     if found.counts.unknown:
         said.append(f"{found.counts.unknown} have no probability: of close or isolated atoms nothing can be expected")
     return Chosen(tuple(row["id"] for row in found), (*said, *found.notes), p_match)

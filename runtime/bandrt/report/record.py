@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import Any
 
+from bandrt.results.store import unfinished
+
 Facts = list[tuple[str, str]]
 """Names and values, for people."""
 _MOST_INPUTS = 20
@@ -17,14 +19,13 @@ _WHOLE = "1/1"
 def headline(record: Mapping[str, Any]) -> str:
     """By what, when and where a run was made, and whether its end is missing, in one line; of what is not recorded, nothing."""
     engine, gpu = _of(record, "engine"), record.get("gpu")
-    status = _words(record.get("status"))
     name = _engine_name(engine)
     made = [
         f"engine {name}" if name else "",
         _words(gpu.get("name")) if isinstance(gpu, Mapping) else _words(_of(record, "options").get("device")),
         _words(record.get("started")).replace("T", " ").replace("+00:00", " UTC"),
         f"bandrt {version}" if (version := _words(record.get("bandrt_version"))) else "",
-        f"not finished ({status}): more crystals may follow" if status not in ("", "finished") else "",
+        unfinished(record),
     ]
     return ", ".join(filter(None, made)) or "its run.json is not there: nothing is known of how it was made"
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.bands.band_structure import DEGENERACY_EV, gaps
+from bandrt.bands.visits import direct_gaps
 from bandrt.crystal import MIN_VOLUME_PER_ATOM, formula_of
 from bandrt.elements import MAX_ATOMIC_NUMBER
 from bandrt.limits import MAX_ATOMS, MAX_FRACTION, MAX_VECTOR, MAX_VOLUME_PER_ATOM
@@ -47,7 +48,8 @@ def part_rows(arrays: Arrays, frame: BandRule, keep: Sequence[str]) -> list[list
     gap, is_metal = gaps(energies, frame)
     top = energies[:, : frame.n_valence].max(axis=1).astype(np.float64)  # (n, n_kpoints)
     bottom = energies[:, frame.n_valence :].min(axis=1).astype(np.float64)
-    direct_gap = np.where(is_metal, 0.0, (bottom - top).min(axis=1))
+    has_gap, direct_gap = np.flatnonzero(~is_metal), np.zeros(len(gap))
+    direct_gap[has_gap] = direct_gaps(arrays["frac_kpoints"][has_gap], top[has_gap], bottom[has_gap])
     is_direct = ~is_metal & (direct_gap - gap <= DEGENERACY_EV)
     cells = [arrays["atomic_numbers"][start:end] for start, end in itertools.pairwise(arrays["atom_offsets"].tolist())]
     columns: list[list[str]] = [

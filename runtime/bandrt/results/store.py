@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from heapq import heappop, heappush
@@ -22,7 +22,7 @@ from bandrt.arguments import check_choice, check_kind
 from bandrt.bands.band_structure import BandStructure
 from bandrt.errors import OutputError, OutputInTheWayError
 from bandrt.files import CRASH_LOG, check_cleared, check_folder, first_foreign, path_of, paths_of
-from bandrt.quoting import quoted
+from bandrt.quoting import quoted, shortened
 from bandrt.results.derived import is_derived
 from bandrt.results.parts import (
     BadPartError,
@@ -176,6 +176,18 @@ def read_run(folder: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise OutputError("run-damaged", f"{path}: is no record of a run; run again with --resume")
     return values
+
+
+def unfinished(record: Mapping[str, Any]) -> str:
+    """That a run has not finished, in words; empty of one that has, or of which it is not recorded.
+
+    Args:
+        record: from `read_run`.
+    """
+    status = record.get("status")
+    if status is None or status == "finished":
+        return ""
+    return f"not finished ({shortened(str(status), 40)}): more crystals may follow"
 
 
 def read_errors(folder: Path) -> list[Failure]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import numbers
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -104,8 +105,10 @@ class InferOptions:
         ):  # fmt: skip
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, checked_whole(name, getattr(self, name), at_least=least, at_most=most))
-        if not isinstance(self.timeout, int | float) or not 0 < self.timeout < math.inf:
+        is_number = isinstance(self.timeout, numbers.Real) and not isinstance(self.timeout, bool)
+        if not is_number or not 0 < self.timeout < math.inf:
             raise not_allowed("timeout", self.timeout, "a number of seconds above 0")
+        object.__setattr__(self, "timeout", float(self.timeout))
 
 
 Inputs: TypeAlias = list[Path] | Piped | Listed

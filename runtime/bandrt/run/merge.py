@@ -203,14 +203,22 @@ def _write(
             status = "finished" if report.is_whole else "interrupted"
             totals = _totals(runs, report, store.failure_codes, store.warning_codes, status)
             store.write_run(record | report_values(totals))
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):  # what went wrong is what has to be told
             shutil.rmtree(out / PARTS)
             for name in (SUMMARY, ERRORS, RUN):
                 (out / name).unlink(missing_ok=True)
             if not was_there:
                 out.rmdir()
+        if isinstance(error, OutputError) and error.code == "output-unwritable":
+            raise OutputError(error.code, f"{out}: cannot be written ({_why(error)}); what was merged is deleted again") from error
         raise
+
+
+def _why(error: OutputError) -> str:
+    """What the system said, of which a run tells that one can go on with it."""
+    cause = error.__cause__
+    return str(cause.strerror or cause) if isinstance(cause, OSError) else error.message
 
 
 def _predictions(runs: Sequence[Run], rows: Rows) -> Iterator[tuple[Ticket, Prediction]]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from bandrt.arguments import check_type, checked_number, checked_whole, not_allowed
+from bandrt.arguments import check_type, checked_items, checked_number, checked_whole, not_allowed
 from bandrt.elements import ATOMIC_NUMBERS
 from bandrt.errors import UsageError
 from bandrt.quoting import quoted
@@ -84,9 +84,8 @@ def _checked_gap(gap: object) -> tuple[float, float]:
 
 
 def _pair(what: str, given: object) -> tuple[object, object]:
-    if not isinstance(given, tuple | list) or len(given) != 2:
-        raise not_allowed(what, given, "two numbers, the smallest and the largest")
-    return given[0], given[1]
+    low, high = checked_items(what, given, 2, "two numbers, the smallest and the largest")
+    return low, high
 
 
 def parse_gap(text: str) -> tuple[float, float]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +18,9 @@ from bandrt.calibration import GapCalibration
 from bandrt.engine import read_manifest
 from bandrt.errors import UsageError
 from bandrt.files import path_of, paths_of
+from bandrt.quoting import shortened
 from bandrt.results.query import Query, parse_query
+from bandrt.results.store import read_run, unfinished
 from bandrt.results.summary import COLUMNS, KINDS, UNCERTAINTY_COLUMN, text_of
 from bandrt.screening.calibrations import calibration_of
 from bandrt.screening.criteria import Criteria
@@ -41,6 +45,8 @@ class Counts(NamedTuple):
     """Predictions that are what is wanted as far as it is known of them."""
     unknown: int
     """Considered ones of which no error can be expected, which have no probability and are in no list."""
+    listed: int
+    """Crystals of the list as it would be without `top`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +60,7 @@ class Shortlist:
         hits: how many of these will be hits; None where there are no probabilities.
         all_hits: the same of all that were considered.
         counts: what became of the crystals of all folders.
-        notes: what has to be known of the probabilities, for people.
+        notes: what has to be known of the list and its probabilities, for people.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -100,7 +106,7 @@ def screen(
     """Rank predicted crystals by the probability that their labels are what is wanted.
 
     Args:
-        folders: output folders of `bandrt infer`, one or many.
+        folders: output folders of `bandrt infer`, one or many; one that is named twice counts once.
         criteria: what is wanted.
         top: how many to give, at most; None: all that were considered.
         refined: results of `bandrt refine` of some of these crystals, which stand in the place of the first ones.
@@ -127,6 +133,7 @@ def screen(
             "nothing is wanted of the label that could have a probability: give a gap (--gap), or --direct or --indirect; to choose"
             " by what is predicted alone, add --as-predicted",
         )
+    paths = _each_once(paths)
     tables = [read_summary(path) for path in paths]
     if refined is not None:
         tables = in_place(tables, read_summary(path_of(refined, what="refined")))
@@ -150,6 +157,14 @@ def queries_of(tables: Sequence[SummaryTable], criteria: Criteria) -> list[Query
     for table in tables:
         table.require_predicted()
     return [None if criteria.where is None else parse_query(criteria.where, table.kinds) for table in tables]
+
+
+def _each_once(paths: Iterable[Path]) -> list[Path]:
+    """Folders without those that were named before, be it by another path."""
+    first: dict[str, Path] = {}
+    for path in paths:
+        first.setdefault(os.path.realpath(path), path)
+    return list(first.values())
 
 
 def probability_of_match(calibration: GapCalibration, predicted: PredictedGaps, criteria: Criteria, *, name: str) -> Floats:
@@ -214,14 +229,14 @@ def ranked(
     all_p = np.concatenate(p_match)
     order = np.lexsort((np.array(ids, dtype=np.str_), -all_p))[:top]
     spread = max(one.dispersion for one in calibrations), max(log_odds_error(one, criteria) for one in calibrations)
-    counts, columns = _counts(tables, len(all_p) + unknown, unknown), ("id", P_MATCH, *_columns(tables))
+    counts, columns = _counts(tables, len(all_p) + unknown, unknown, len(all_p)), ("id", P_MATCH, *_columns(tables))
     shortlist = Shortlist(
         rows=[_row(tables, columns, *places[place], p=float(all_p[place])) for place in order.tolist()],
         columns=columns,
         hits=expected_hits(all_p[order], *spread),
         all_hits=expected_hits(all_p, *spread),
         counts=counts,
-        notes=_notes(tables, calibrations, criteria),
+        notes=(*_notes_of_folders(tables), *_notes(tables, calibrations, criteria)),
     )
     return Ranking(shortlist, of_tables)
 
@@ -240,12 +255,14 @@ def predicted_to_match(
         for number, (table, one) in enumerate(zip(tables, considered, strict=True))
         for row in np.flatnonzero(one & table.as_predicted(criteria)).tolist()
     ]
-    counts, columns = _counts(tables, sum(int(one.sum()) for one in considered), 0), ("id", *_columns(tables))
-    return Shortlist([_row(tables, columns, *place) for place in places[:top]], columns, None, None, counts)
+    counts = _counts(tables, sum(int(one.sum()) for one in considered), 0, len(places))
+    columns = ("id", *_columns(tables))
+    rows = [_row(tables, columns, *place) for place in places[:top]]
+    return Shortlist(rows, columns, None, None, counts, _notes_of_folders(tables))
 
 
-def _counts(tables: Sequence[SummaryTable], considered: int, unknown: int) -> Counts:
-    return Counts(sum(map(len, tables)), sum(table.n_failed for table in tables), considered, unknown)
+def _counts(tables: Sequence[SummaryTable], considered: int, unknown: int, listed: int) -> Counts:
+    return Counts(sum(map(len, tables)), sum(table.n_failed for table in tables), considered, unknown, listed)
 
 
 def _columns(tables: Sequence[SummaryTable]) -> tuple[str, ...]:
@@ -259,6 +276,20 @@ def _row(
 ) -> dict[str, Any]:
     own = {P_MATCH: p, OUT: str(tables[number].folder)}
     return {name: own[name] if name in own else tables[number].value(name, row) for name in columns}
+
+
+def _notes_of_folders(tables: Sequence[SummaryTable]) -> tuple[str, ...]:
+    """Which runs have not finished, and how many crystals several of them have."""
+    notes = [f"{table.folder}: {said}" for table in tables if (said := unfinished(read_run(table.folder)))]
+    held = Counter(key for table in tables for key in set(zip(table.columns["id"], table.columns["formula"], strict=True)))
+    several = [text_of(id) for (id, _), times in held.items() if times > 1] if len(tables) > 1 else []
+    if several:
+        are, count = ("crystals are", "count") if len(several) > 1 else ("crystal is", "counts")
+        notes.append(
+            f"{len(several)} {are} in several of these folders and {count} in each, such as {shortened(min(several), 40)}; name"
+            " results of the same inputs once, and those of bandrt refine with --refined"
+        )
+    return tuple(notes)
 
 
 def _notes(tables: Sequence[SummaryTable], calibrations: Sequence[GapCalibration], criteria: Criteria) -> tuple[str, ...]:

@@ -10,13 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.arguments import check_kind, checked_number, not_allowed
+from bandrt.arguments import check_kind, checked_items, checked_number, not_allowed
+from bandrt.bands.band_structure import DEGENERACY_EV
 from bandrt.crystal import Crystal
 from bandrt.hamiltonian.filling import is_odd
 from bandrt.manifest import ZERO_GAP_EV
 from bandrt.quoting import shortened
 from bandrt.spectra.crystal_hamiltonian import SHELLS, CrystalHamiltonian, Orbital, States
 from bandrt.spectra.documents import complete_dos_document
+from bandrt.spectra.kpoints import place
 from bandrt.spectra.mesh import DENSITY, ZoneMesh, checked_sizes, mesh_sizes, zone_mesh
 from bandrt.spectra.pymatgen import complete_dos
 from bandrt.spectra.tetrahedra import BandBelow, Tetrahedra, band_below, fermi_level, tetrahedra
@@ -292,7 +294,8 @@ def of_stars(states: States, every: ZoneMesh, points: ZoneMesh) -> tuple[Floats,
     """Energies (P, n_bands) at points that symmetry leaves of a mesh, and weights (P, n_bands, n_orbitals), means of their stars.
 
     Symmetry keeps energies and takes an orbital of an atom to others, of other atoms: so orbitals need every point, of which time
-    reversal alone leaves one of two.
+    reversal alone leaves one of two. States of one energy are any mixture of each other: each gets the mean of their weights, or
+    atoms and orbitals that symmetry does not tell apart would have other densities.
 
     Args:
         states: at all points of `every`.
@@ -310,12 +313,19 @@ def of_stars(states: States, every: ZoneMesh, points: ZoneMesh) -> tuple[Floats,
     starts = np.searchsorted(star[order], np.arange(len(points.weights)))
     for point, chosen in enumerate(np.split(order, starts[1:])):
         weights[point] = np.tensordot(share[chosen], states.weights[chosen], 1)
-    return np.asarray(states.energies[of_point]), weights
+    energies: Floats = np.asarray(states.energies[of_point])
+    for point in np.flatnonzero((np.diff(energies, axis=1) <= DEGENERACY_EV).any(axis=1)).tolist():
+        firsts = np.flatnonzero(np.diff(energies[point], prepend=-np.inf) > DEGENERACY_EV)
+        counts = np.diff(firsts, append=energies.shape[1])
+        means = np.add.reduceat(weights[point], firsts, axis=0) / counts[:, None].astype(np.float32)
+        weights[point] = np.repeat(means, counts, axis=0)
+    return energies, weights
 
 
 def _levels(window: tuple[float, float], step: float) -> Floats:
     """Ends of the intervals, (M + 1,)."""
-    low, high = (checked_number("each of window", value, at_least=-MOST_EV, at_most=MOST_EV) for value in window)
+    ends = checked_items("window", window, 2, "two energies in eV, the lower first")
+    low, high = (checked_number("each of window", value, at_least=-MOST_EV, at_most=MOST_EV) for value in ends)
     step = checked_number("step", step, at_least=LEAST_STEP_EV, at_most=MOST_EV)
     n = round((high - low) / step) + 1
     if not 2 <= n <= MOST_STEPS:
@@ -341,9 +351,9 @@ def _facts(hamiltonian: CrystalHamiltonian, energies: Floats, kpoints: Floats, z
     is_metal = hamiltonian.is_metal or overlap  # of a coarse mesh, the engine's own may know better
     if not is_metal:
         apart = bottom - top
-        vbm = Edge(float(top.max()), _place(kpoints, int(top.argmax())))
-        cbm = Edge(float(bottom.min()), _place(kpoints, int(bottom.argmin())))
-        direct = Edge(float(apart.min()), _place(kpoints, int(apart.argmin())))
+        vbm = Edge(float(top.max()), place(kpoints[int(top.argmax())]))
+        cbm = Edge(float(bottom.min()), place(kpoints[int(bottom.argmin())]))
+        direct = Edge(float(apart.min()), place(kpoints[int(apart.argmin())]))
         return {
             "efermi": 0.5 * (vbm.energy + cbm.energy), "is_metal": False, "vbm": vbm, "cbm": cbm, "direct_gap": direct,
             "crossing": (),
@@ -355,8 +365,3 @@ def _facts(hamiltonian: CrystalHamiltonian, energies: Floats, kpoints: Floats, z
         for band in np.flatnonzero((lowest < level) & (highest > level)).tolist()
     )
     return {"efermi": level, "is_metal": True, "vbm": None, "cbm": None, "direct_gap": None, "crossing": crossing}
-
-
-def _place(kpoints: Floats, index: int) -> tuple[float, float, float]:
-    a, b, c = (float(value) for value in kpoints[index])
-    return a, b, c

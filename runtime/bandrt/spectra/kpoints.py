@@ -24,6 +24,8 @@ POINTS_PER_ANGSTROM = 60.0
 LEAST_STEPS = 10
 """Of a segment."""
 _SAME_PLACE = 1e-6
+_STYLE, _FRACTIONAL = "generation_style", "Reciprocal"
+"""What a ``Kpoints`` of pymatgen calls a list of fractional k-points; the other styles are sizes of a mesh, and ends of lines."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +48,9 @@ class KLines:
 def read_kpoints(path: Path) -> Floats:
     """Read fractional k-points, (K, 3): a line each, of three numbers and maybe a weight, or a list in JSON (``*.json``).
 
-    Empty lines, and what follows a ``#``, are passed over; numbers may be parted by commas, and be fractions such as ``1/3``. A
-    weight changes nothing of bands.
+    Empty lines, and what follows a ``#``, are passed over; numbers are parted by blanks or all of them by commas, and may be
+    fractions such as ``1/3``. A weight changes nothing of bands. Lines that are numbered, 1 2 3, are refused: the number of the
+    line would be taken for a coordinate.
 
     Raises:
         NotFoundError: ``file-not-found``.
@@ -64,23 +67,28 @@ def read_kpoints(path: Path) -> Floats:
         raise BandrtError("bad-kpoints", f"{path}: is larger than {MAX_KPOINTS_BYTES // 2**20} MiB, too much for k-points")
     if path.suffix.lower() == ".json":
         return _of_json(text, path)
-    points = []
+    points: list[list[float]] = []
     for number, line in enumerate(text.splitlines(), start=1):
-        words = line.partition("#")[0].replace(",", " ").split()
-        if not words:
+        said = line.partition("#")[0].strip()
+        if not said:
             continue
+        words = said.removesuffix(",").split(",", 5) if "," in said else said.split(maxsplit=5)
         try:
-            numbers = [_number(word) for word in words[:5]]
+            numbers = [_number(word) for word in words]
         except (ValueError, ZeroDivisionError):
             numbers = []
-        if len(numbers) not in (3, 4) or not np.isfinite(numbers).all():
+        if len(numbers) not in (3, 4) or not np.isfinite(numbers).all() or min(numbers[3:], default=0.0) < 0.0:
             raise BandrtError(
                 "bad-kpoints", f"{path}: line {number} is {quoted(line)}; a k-point is three numbers, with or without a weight"
             )
-        points.append(numbers[:3])
+        points.append(numbers)
         if len(points) > MAX_KPOINTS:
             break
-    return _checked(points, path)
+    if len(points) > 1 and all(len(one) == 4 and one[0] == count for count, one in enumerate(points, start=1)):
+        raise BandrtError(
+            "bad-kpoints", f"{path}: its lines are numbered in the first column; a k-point comes first, a weight last"
+        )
+    return _checked([one[:3] for one in points], path)
 
 
 def _number(word: str) -> float:
@@ -91,7 +99,9 @@ def _number(word: str) -> float:
 def _of_json(text: str, path: Path) -> Floats:
     try:
         found = json.loads(text)
-        found = found["kpoints"] if isinstance(found, dict) else found
+        if isinstance(found, dict):
+            is_mesh = found.get(_STYLE, _FRACTIONAL) != _FRACTIONAL
+            found = None if is_mesh else found["kpoints"]
         points = np.array(found, np.float64)
     except (ValueError, TypeError, KeyError, RecursionError):
         points = np.zeros(0)
@@ -105,6 +115,12 @@ def _checked(points: Any, path: Path) -> Floats:
         many = f"more than {MAX_KPOINTS}" if len(points) else "no"
         raise BandrtError("bad-kpoints", f"{path}: holds {many} k-points, 1 to {MAX_KPOINTS} are possible")
     return np.array(points, np.float64)
+
+
+def place(vector: Floats) -> tuple[float, float, float]:
+    """Three coordinates as they are told: without rounding noise, and without the sign of a zero."""
+    a, b, c = (float(round(value, 10)) + 0.0 for value in vector)
+    return a, b, c
 
 
 def lines_between(

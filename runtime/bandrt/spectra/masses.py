@@ -21,6 +21,7 @@ from bandrt.arguments import check_kind
 from bandrt.errors import InputError
 from bandrt.manifest import ZERO_GAP_EV
 from bandrt.spectra.crystal_hamiltonian import CrystalHamiltonian, verdict
+from bandrt.spectra.kpoints import place
 from bandrt.spectra.mesh import mesh_sizes, zone_mesh
 
 Floats = NDArray[np.float64]
@@ -214,10 +215,10 @@ def _snapped(hamiltonian: CrystalHamiltonian, energy: Any, kpoint: Floats, lowes
 
 def _flat_edge(hamiltonian: CrystalHamiltonian, carrier: Carrier, kpoint: Floats, energy: float, band: int) -> BandExtremum:
     """An edge that is a level of an inner shell, which is everywhere."""
-    at = _place(kpoint)
+    at = place(kpoint)
     axes = hamiltonian.cell.conventional / np.linalg.norm(hamiltonian.cell.conventional, axis=1)[:, None]
     names = ("[100]", "[010]", "[001]")
-    masses = tuple(Mass(carrier, None, _place(axis), name, at, None, band, 1) for axis, name in zip(axes, names, strict=True))
+    masses = tuple(Mass(carrier, None, place(axis), name, at, None, band, 1) for axis, name in zip(axes, names, strict=True))
     return BandExtremum(carrier, energy, at, None, (band,), 1, None, masses)
 
 
@@ -235,7 +236,7 @@ def _with_masses(
     bend = 0.5 * np.einsum("ma,ijmn,nb->ijab", states.conj(), second, states) + 0.5 * (through + through.swapaxes(0, 1))
     sign = -1.0 if carrier == "hole" else 1.0
     turns = _little_group(hamiltonian, kpoint)
-    at, n_bands = _place(kpoint), int(meets.sum())
+    at, n_bands = place(kpoint), int(meets.sum())
     lowest_band = band - int(np.flatnonzero(meets).tolist().index(hopping))
     bands = tuple(range(lowest_band, lowest_band + n_bands))
     valleys = len(hamiltonian.cell.rotations) // len(turns)
@@ -246,14 +247,14 @@ def _with_masses(
         tensor = np.asarray((turns @ tensor @ turns.transpose(0, 2, 1)).mean(axis=0))
         for axis in _principal_axes(tensor, hamiltonian.cell.conventional):
             curvature = float(axis @ tensor @ axis)
-            masses.append(Mass(carrier, _mass(curvature), _place(axis), "principal", at, label, band, 1))
+            masses.append(Mass(carrier, _mass(curvature), place(axis), "principal", at, label, band, 1))
     else:
         for name, axis in _directions(hamiltonian.cell.conventional, turns):
             is_linear = np.abs(np.linalg.eigvalsh(np.tensordot(axis, slopes, 1))).max() > LINEAR_EV
             curvatures = np.linalg.eigvalsh(np.einsum("i,j,ijab->ab", axis, axis, bend)) * sign * 2.0 / HBAR2_OVER_M
             for one, curvature in zip(bands, curvatures, strict=True):
                 value = None if is_linear else _mass(float(curvature))
-                masses.append(Mass(carrier, value, _place(axis), name, at, label, one, n_bands))
+                masses.append(Mass(carrier, value, place(axis), name, at, label, one, n_bands))
     return BandExtremum(carrier, float(level - hamiltonian.zero_ev), at, label, bands, valleys, tensor, tuple(masses))
 
 
@@ -295,8 +296,3 @@ def _directions(conventional: Floats, turns: Floats) -> list[tuple[str, Floats]]
         if not any(np.abs(np.abs((turns @ other) @ axis) - 1.0).min() < 1e-6 for _, other in chosen):
             chosen.append((f"[{''.join(str(i) if i >= 0 else f'-{-i}' for i in indices)}]", axis))
     return chosen
-
-
-def _place(vector: Floats) -> tuple[float, float, float]:
-    a, b, c = (float(round(value, 10)) + 0.0 for value in vector)
-    return a, b, c

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.arguments import checked_number, checked_whole, not_allowed
+from bandrt.arguments import checked_items, checked_number, checked_whole, not_allowed
 from bandrt.kpaths.mesh import TIME_REVERSAL, reduced, symmetric_sizes
 from bandrt.symmetry.standard_cell import StandardCell
 
@@ -63,9 +63,8 @@ def checked_sizes(sizes: Sequence[int]) -> tuple[int, int, int]:
     Raises:
         ArgumentError: ``bad-argument`` for what is none, or more than `MAX_POINTS`.
     """
-    if isinstance(sizes, str) or len(sizes) != 3:
-        raise not_allowed("mesh", sizes, "three whole numbers")
-    a, b, c = (checked_whole("each of mesh", size, at_least=1, at_most=MAX_POINTS) for size in sizes)
+    three = checked_items("mesh", sizes, 3, "three whole numbers")
+    a, b, c = (checked_whole("each of mesh", size, at_least=1, at_most=MAX_POINTS) for size in three)
     if a * b * c > MAX_POINTS:
         raise not_allowed("mesh", sizes, f"at most {MAX_POINTS} k-points in all")
     return a, b, c

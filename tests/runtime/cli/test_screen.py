@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -52,7 +53,12 @@ def test_a_file_is_named_and_json_has_everything(out: Path, tmp_path: Path, caps
 
 def test_as_predicted_needs_no_criterion_of_the_label(out: Path, capsys: Captured) -> None:
     assert run(["screen", str(out), "--as-predicted", "--max-atoms", "2"]) == 0
-    assert "are predicted to be what is wanted; no probabilities" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert (every := re.search(r"^([0-9]+) are predicted to be what is wanted; no probabilities$", said, re.MULTILINE))
+    assert run(["screen", str(out), "--as-predicted", "--max-atoms", "2", "--top", "1"]) == 0
+    assert (
+        f"\n{every[1]} are predicted to be what is wanted, the first 1 of them given; no probabilities\n" in capsys.readouterr().err
+    )
 
 
 def test_a_list_without_a_crystal_prints_no_table(out: Path, capsys: Captured) -> None:

@@ -133,6 +133,12 @@ def test_a_table_of_crystals_gives_the_one_that_is_named(tmp_path: Path, rock_sa
     assert "salt, galena" in said
 
 
+def test_a_folder_of_crystals_is_not_called_one_of_results(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "salt.cif").write_text("data_salt")
+    assert run(["bands", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"error [which-crystal]: {tmp_path}: is a folder, but none of results; name a file in it\n"
+
+
 @pytest.mark.parametrize("command", ["bands", "dos"])
 @pytest.mark.parametrize(
     ("more", "code"),

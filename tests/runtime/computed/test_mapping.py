@@ -39,6 +39,15 @@ def test_every_image_of_a_point_on_a_line_is_found_with_its_place() -> None:
         assert place[0, 1] == pytest.approx(0.13, abs=EXACT)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_point_that_was_computed_is_taken_before_one_between_two(turned: bool) -> None:
+    coarse, fine = line((0, 0, 0), (0, 0.5, 0), 6), line((0, 0, 0), (0.5, 0, 0), 11)
+    lines = computed(*((fine, coarse) if turned else (coarse, fine)))  # one line to the symmetry of the cube
+    energies = np.linalg.norm(lines.frac_kpoints, axis=1)[None] ** 2
+    mapping = map_kpoints(np.array([(0, 0, 0.05), (0, 0, 0.1), (0, 0, 0.45)]), lines, CUBIC)
+    assert mapping.interpolate(energies)[0] == pytest.approx([0.05**2, 0.1**2, 0.45**2], abs=EXACT)
+
+
 def test_a_point_off_the_lines_is_not_found() -> None:
     lines = computed(line((0, 0, 0), (0, 0.5, 0), 11))
     mapping = map_kpoints(np.array([(0.1, 0.1, 0.0), (0.0, 0.25, 0.002), (0.0, 0.25, 0.0)]), lines, CUBIC)

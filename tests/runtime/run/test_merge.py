@@ -19,7 +19,7 @@ import pytest
 
 from bandrt import merge
 from bandrt.cli import run as bandrt
-from bandrt.errors import BandrtError
+from bandrt.errors import BandrtError, OutputError
 from bandrt.results.parts import part_arrays, part_ids, part_orders
 from bandrt.results.store import MERGED_PARTS, part_files, read, read_errors
 from bandrt.run import merge as merge_module
@@ -387,6 +387,21 @@ def test_an_interrupted_merge_leaves_nothing(sharded: Callable[[int], list[Path]
             merge(shards, out, on_progress=stop)
     assert list((tmp_path / "empty").iterdir()) == []
     assert not (tmp_path / "none").exists()
+
+
+def test_a_full_disk_leaves_nothing_that_one_could_go_on_with(sharded: Callable[[int], list[Path]], tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    limits, shards = resource.getrlimit(resource.RLIMIT_FSIZE), sharded(2)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))  # a file system answers alike when it is full
+        with pytest.raises(OutputError) as caught:
+            merge(shards, tmp_path / "merged")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.code == "output-unwritable"
+    assert caught.value.message == f"{tmp_path / 'merged'}: cannot be written (File too large); what was merged is deleted again"
+    assert not (tmp_path / "merged").exists()
+    assert merge(shards, tmp_path / "merged").is_whole
 
 
 def test_a_run_that_goes_on_meanwhile_is_noticed(

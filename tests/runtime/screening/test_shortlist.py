@@ -58,7 +58,7 @@ def test_the_expected_number_of_hits_is_the_sum_of_the_probabilities_and_within_
     assert found.hits.expected == pytest.approx(sum(row["p_match"] for row in found), abs=1e-4)
     assert found.hits.low <= found.hits.expected <= found.hits.high <= 10
     assert found.all_hits.expected > found.hits.expected
-    assert found.counts == (42, 1, 42, 0)
+    assert found.counts == (42, 1, 42, 0, 42)
     assert repr(found).startswith("Shortlist(10 of 42 crystals, ")
 
 
@@ -92,6 +92,48 @@ def test_as_predicted_there_are_no_probabilities_and_what_is_predicted_is_chosen
     assert len(bandrt.screen(results, Criteria(gap=(0.0, 0.0)), as_predicted=True)) == sum(one.is_metal for one in bands.values())
 
 
+def test_of_a_list_that_is_cut_it_is_known_how_long_it_would_be(results: Path) -> None:
+    wanted = Criteria(gap=(1.0, 2.5))
+    whole = bandrt.screen(results, wanted, as_predicted=True)
+    assert len(whole) == whole.counts.listed > 2
+    assert bandrt.screen(results, wanted, as_predicted=True, top=2).counts.listed == len(whole)
+    assert bandrt.screen(results, wanted, top=2).counts.listed == 42
+
+
+def test_a_folder_that_is_named_twice_counts_once(results: Path, tmp_path: Path) -> None:
+    (tmp_path / "again").symlink_to(results)
+    once = bandrt.screen(results, WINDOW)
+    for folders in ([results, results], [results, results / ".." / results.name, tmp_path / "again"]):
+        twice = bandrt.screen(folders, WINDOW)
+        assert twice.counts == once.counts
+        assert twice.all_hits == once.all_hits
+        assert list(twice) == list(once)
+        assert not twice.notes
+
+
+def test_a_crystal_that_several_folders_hold_is_told(
+    results: Path, calibrated_engine: Path, tmp_path: Path, rock_salt: Callable[..., str]
+) -> None:
+    again = shutil.copytree(results, tmp_path / "again")
+    [note] = bandrt.screen([results, again], WINDOW).notes
+    assert note.startswith("42 crystals are in several of these folders and count in each, such as ")
+    assert bandrt.screen([results, again], WINDOW, as_predicted=True).notes == (note,)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "MgO_mp-1265.cif").write_text(rock_salt())  # another crystal of that name
+    infer(tmp_path / "in", tmp_path / "out", InferOptions(engine=calibrated_engine, threads=1, workers=0))
+    assert not bandrt.screen([results, tmp_path / "out"], WINDOW).notes
+
+
+def test_that_a_run_has_not_finished_is_told(results: Path, tmp_path: Path) -> None:
+    stopped = shutil.copytree(results, tmp_path / "stopped")
+    record = json.loads((stopped / "run.json").read_text(encoding="utf-8")) | {"status": "interrupted"}
+    (stopped / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    note = f"{stopped}: not finished (interrupted): more crystals may follow"
+    assert bandrt.screen(stopped, WINDOW).notes == (note,)
+    assert bandrt.screen(stopped, WINDOW, as_predicted=True).notes == (note,)
+    assert note in bandrt.screen([results, stopped], WINDOW).notes
+
+
 def test_several_folders_make_one_list(
     results: Path, calibrated_engine: Path, tmp_path: Path, rock_salt: Callable[..., str]
 ) -> None:
@@ -100,7 +142,7 @@ def test_several_folders_make_one_list(
         (tmp_path / "in" / f"salt-{i}.cif").write_text(rock_salt(a=4.0 + 0.2 * i))
     infer(tmp_path / "in", tmp_path / "out", InferOptions(engine=calibrated_engine, threads=1, workers=0))
     found = bandrt.screen([results, tmp_path / "out"], WINDOW)
-    assert found.counts == (45, 1, 45, 0)
+    assert found.counts == (45, 1, 45, 0, 45)
     assert {row["out"] for row in found} == {str(results), str(tmp_path / "out")}
     assert [row["p_match"] for row in found] == sorted((row["p_match"] for row in found), reverse=True)
 
@@ -133,7 +175,7 @@ def test_crystals_of_which_nothing_can_be_expected_are_counted_and_left_out(
     (folder / "run.json").write_text(json.dumps(record))
     found = bandrt.screen(folder, WINDOW)
     assert [row["id"] for row in found] == ["a"]
-    assert found.counts == (2, 0, 2, 1)
+    assert found.counts == (2, 0, 2, 1, 1)
 
 
 def test_without_a_calibration_of_these_weights_and_this_hand_over_there_are_no_probabilities(

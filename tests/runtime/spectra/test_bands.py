@@ -148,20 +148,24 @@ def test_a_table_has_a_row_for_each_k_point(magnesia: CrystalHamiltonian) -> Non
 
 def test_k_points_are_read_from_lines_and_from_json(tmp_path: Path) -> None:
     text, listed, named = tmp_path / "k.txt", tmp_path / "k.json", tmp_path / "n.json"
-    text.write_text("# a mesh\n0 0 0  1.0\n\n1/3, 1/3, 0 # K\n-0.5 0 5e-1\n", encoding="utf-8")
+    text.write_text("# a mesh\n0 0 0  1.0\n\n1/3, 1/3,0, # K\n-0.5\t, 0 , 5e-1,2\n", encoding="utf-8")
     listed.write_text("[[0, 0, 0], [0.25, 0, 0]]", encoding="utf-8")
     named.write_text('{"kpoints": [[0, 0, 0.5]]}', encoding="utf-8")
     assert read_kpoints(text) == pytest.approx(np.array([[0, 0, 0], [1 / 3, 1 / 3, 0], [-0.5, 0, 0.5]]))
     assert read_kpoints(listed).tolist() == [[0, 0, 0], [0.25, 0, 0]]
     assert read_kpoints(named).tolist() == [[0, 0, 0.5]]
+    named.write_text('{"generation_style": "Reciprocal", "kpoints": [[0, 0, 0.25]]}', encoding="utf-8")
+    assert read_kpoints(named).tolist() == [[0, 0, 0.25]]
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
         ("k.txt", "0 0\n"), ("k.txt", "0 0 x\n"), ("k.txt", "0 0 1/0\n"), ("k.txt", "# none\n"), ("k.txt", "0 0 nan\n"),
-        ("k.txt", "0 0 1_0\n"),
+        ("k.txt", "0 0 1_0\n"), ("k.txt", "0,5 0 0\n"), ("k.txt", "0 0 0, 5\n"), ("k.txt", "0,,0 0\n"), ("k.txt", ",0 0 0\n"),
+        ("k.txt", "1 0 0 0\n2 0.5 0 0\n3 0.5 0.5 0\n"), ("k.txt", "0 0 0 -1\n"),
         ("k.txt", "0 0 0 X\n"), ("k.txt", "0 0 0 1 1\n"), ("k.txt", "0 0 0 ! X\n"), ("k.json", "[[0, 0, 0, 1]]"),
+        ("k.json", '{"generation_style": "Gamma", "kpoints": [[4, 4, 4]]}'),
         ("k.json", "{}"), ("k.json", "[1, 2]"), ("k.json", "["), ("k.json", "[]"),
     ],
 )  # fmt: skip

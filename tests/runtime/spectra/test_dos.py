@@ -15,6 +15,7 @@ from bandrt.manifest import ZERO_GAP_EV
 from bandrt.spectra.bands import bands_at
 from bandrt.spectra.crystal_hamiltonian import CrystalHamiltonian
 from bandrt.spectra.dos import DensityOfStates, density_of_states
+from bandrt.spectra.kpoints import place
 from bandrt.spectra.masses import band_edges
 from bandrt.spectra.mesh import zone_mesh
 from tests.support.pencil_hamiltonians import FLAT_EV, HOPPING_EV, LEVEL_EV, cubic_band, cubic_hamiltonian
@@ -66,6 +67,16 @@ def test_it_agrees_with_counting_states(alloy: CrystalHamiltonian) -> None:
     edges = np.append(dos.energies - 0.25, dos.energies[-1] + 0.25)
     counted = np.histogram(alloy.eigenvalues(points), edges)[0] * 2.0 / len(points) / 0.5
     assert dos.total == pytest.approx(counted, abs=0.03 * counted.max())
+
+
+def test_how_states_of_one_energy_are_mixed_decides_nothing(magnesia: CrystalHamiltonian) -> None:
+    dos = density_of_states(magnesia, mesh=(6, 6, 6), window=(-8.0, 12.0), step=0.1)
+    for shell, names in (("p", ("px", "py", "pz")), ("d", ("dxy", "dyz", "dxz")), ("d", ("dx2", "dz2"))):
+        for atom in (0, 1):
+            alike = [c for c, orbital in enumerate(dos.orbitals) if orbital.atom == atom and orbital.name in names]
+            for column in alike[1:]:
+                error = np.abs(dos.projected[:, column] - dos.projected[:, alike[0]]).max()
+                assert error < 1e-4 * dos.projected[:, alike].max(), (shell, atom)
 
 
 def test_orbitals_of_one_shell_are_alike_in_a_cubic_crystal(dos: DensityOfStates) -> None:
@@ -218,12 +229,31 @@ def test_pymatgen_reads_the_document(dos: DensityOfStates) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"mesh": (0, 1, 1)}, {"mesh": "8"}, {"density": -1}, {"window": (3.0, -3.0)}, {"step": 0.0}, {"window": (0.0, float("nan"))}],
+    [
+        {"mesh": (0, 1, 1)},
+        {"mesh": "8"},
+        {"mesh": 8},
+        {"mesh": ((8, 8), 8)},
+        {"mesh": {8, 9, 10}},
+        {"density": -1},
+        {"window": (3.0, -3.0)},
+        {"window": (3.0,)},
+        {"window": (-3.0, 0.0, 3.0)},
+        {"window": None},
+        {"window": "58"},
+        {"step": 0.0},
+        {"window": (0.0, float("nan"))},
+    ],
 )
 def test_what_makes_no_density_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ArgumentError) as caught:
         density_of_states(cubic_hamiltonian(), **wrong)  # type: ignore[arg-type]
     assert caught.value.code == "bad-argument"
+
+
+def test_where_an_edge_is_is_told_without_rounding_noise() -> None:
+    assert str(place(np.array([0.5, -1.693e-17, 1 / 3]))) == "(0.5, 0.0, 0.3333333333)"
+    assert str(place(np.array([-0.0, 1e-17, -0.25]))) == "(0.0, 0.0, -0.25)"
 
 
 def test_it_says_what_it_is(dos: DensityOfStates) -> None:

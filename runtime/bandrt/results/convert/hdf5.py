@@ -42,6 +42,7 @@ def write(file: IO[bytes], parts: Iterable[Sequence[Prediction]], facts: Facts) 
 
     Raises:
         MissingPackageError: h5py is not installed.
+        OSError: the file cannot be written, as on a disk that is full.
     """
     try:
         import h5py
@@ -49,16 +50,56 @@ def write(file: IO[bytes], parts: Iterable[Sequence[Prediction]], facts: Facts) 
         raise MissingPackageError("h5py", "hdf5", "converting to HDF5") from error
 
     text = h5py.string_dtype()
-    with h5py.File(file.name, "w") as target:
-        target.attrs.update(facts)
-        for part in parts:
-            for name, values in _arrays(part, rule_of(facts)).items():
-                rows = values.astype(text) if values.dtype.kind in "UO" else values
-                if name not in target:
-                    _create(target, name, rows)
-                elif name == _OFFSETS:
-                    rows = rows[1:] + target[name][-1]  # the first is where the rows before end
-                _append(target[name], rows)
+    with open(file.name, "r+b", buffering=0) as opened:
+        kept = _Kept(opened)
+        with h5py.File(kept, "w") as target:
+            target.attrs.update(facts)
+            for part in parts:
+                for name, values in _arrays(part, rule_of(facts)).items():
+                    rows = values.astype(text) if values.dtype.kind in "UO" else values
+                    if name not in target:
+                        _create(target, name, rows)
+                    elif name == _OFFSETS:
+                        rows = rows[1:] + target[name][-1]  # the first is where the rows before end
+                    _append(target[name], rows)
+                kept.require_whole()
+        kept.require_whole()
+
+
+class _Kept:
+    """A file in which nothing fails for HDF5, which ends the process where a file cannot be closed; the first error is kept."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._error: OSError | None = None
+        self.seek, self.tell, self.read, self.flush = file.seek, file.tell, file.read, file.flush
+
+    def write(self, data: memoryview) -> int:
+        """Write all of it, until a write has failed."""
+        rest = memoryview(data).cast("B")
+        try:
+            while self._error is None and len(rest):
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self._error = error
+        return len(data)
+
+    def truncate(self, size: int) -> int:
+        """Make it so long, unless it cannot be."""
+        try:
+            return size if self._error else self._file.truncate(size)
+        except OSError as error:
+            self._error = error
+            return size
+
+    def require_whole(self) -> None:
+        """Raise the first error that there was.
+
+        Raises:
+            OSError: something was not written.
+        """
+        if self._error is not None:
+            raise self._error
 
 
 def _arrays(predictions: Sequence[Prediction], frame: BandRule) -> dict[str, NDArray[Any]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -73,3 +75,20 @@ def test_datasets_are_compressed_in_chunks_that_can_grow(file: Any) -> None:
         assert dataset.compression == "gzip"
         assert dataset.maxshape[0] is None
     assert file["energies"].fletcher32
+
+
+FULL_DISK = """
+import resource, sys
+from bandrt.cli import run
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))  # a file system answers alike when it is full
+sys.exit(run(["convert", sys.argv[2], "--to", "hdf5"]))
+"""
+
+
+@pytest.mark.parametrize("size", [0, 1000, 20_000])
+def test_a_full_disk_is_an_error_and_no_crash(out: Path, size: int) -> None:
+    pytest.importorskip("resource")
+    ended = subprocess.run([sys.executable, "-c", FULL_DISK, str(size), str(out)], capture_output=True, text=True, check=False)
+    assert ended.stderr.startswith(f"error [output-unwritable]: {out / 'bands.h5'}: cannot be written (")
+    assert ended.returncode == 1
+    assert not [path.name for path in out.iterdir() if "h5" in path.name]
