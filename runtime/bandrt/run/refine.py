@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -63,6 +64,8 @@ def refine(
             "same-engine", f"{folder}: was predicted with this engine, {options.engine}; give another one with --engine"
         )
     shortlist = screen(folder, criteria, top=top)
+    for note in shortlist.notes:
+        logging.getLogger(__name__).warning(note)
     if not len(shortlist):
         raise OutputError("no-predictions", f"{folder}: no crystal is what is wanted as far as it is known; nothing is refined")
     sources = tuple(

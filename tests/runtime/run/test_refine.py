@@ -65,6 +65,16 @@ def test_the_most_promising_crystals_and_no_others_are_predicted_again(results: 
         np.testing.assert_allclose(bands.energies, first[id].energies, atol=1e-3)  # the engines differ in name alone
 
 
+def test_that_the_first_run_has_not_finished_is_told(
+    engines: tuple[Path, Path], results: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stopped = shutil.copytree(results, tmp_path / "stopped")
+    record = json.loads((stopped / "run.json").read_text(encoding="utf-8")) | {"status": "interrupted"}
+    (stopped / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    refine(stopped, WANTED, tmp_path / "refined", InferOptions(engine=engines[1], threads=1, workers=0), top=1)
+    assert f"{stopped}: not finished (interrupted): more crystals may follow" in caplog.messages
+
+
 def test_a_ranking_takes_the_second_engine_s_word_for_them_and_leaves_no_crystal_out(results: Path, refined: Path) -> None:
     before, after = bandrt.screen(results, WANTED), bandrt.screen(results, WANTED, refined=refined)
     assert sorted(row["id"] for row in after) == sorted(row["id"] for row in before)
