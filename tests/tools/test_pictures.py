@@ -18,10 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize(
     ("name", "draw", "of"),
     [
-        ("predicted-beside-dft", "predicted_beside_dft", "fast"),
-        ("shortlist", "shortlist", "fast"),
-        ("page-of-crystals", "page_of_crystals", "fast"),
-        ("over-dft", "over_dft", "fast"),
+        ("predicted-beside-dft", "predicted_beside_dft", "accurate"),
+        ("shortlist", "shortlist", "accurate"),
+        ("page-of-crystals", "page_of_crystals", "accurate"),
+        ("over-dft", "over_dft", "accurate"),
         ("magnesia", "magnesia", "accurate"),
     ],
 )
