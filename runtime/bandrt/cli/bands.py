@@ -116,9 +116,10 @@ def command(
 def _lines(bands: SampledBands) -> list[str]:
     """What is found, for people."""
     n_bands, n_kpoints = bands.energies.shape
+    flat = one_crystal.flat_levels(bands.n_flat_levels)
     facts = {
         "crystal": f"{bands.crystal.formula}, {bands.space_group_symbol}",
-        "bands": f"{n_bands}, {bands.rule.n_valence} of them filled or nearly so, at {n_kpoints} k-points",
+        "bands": f"{n_bands}, {bands.rule.n_valence} of them filled or nearly so{flat}, at {n_kpoints} k-points",
         "verdict": verdict(bands.is_metal, bands.of_crystal_ev, bands.kpath_gap_ev),
     }
     if bands.is_metal:

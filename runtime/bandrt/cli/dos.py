@@ -88,6 +88,7 @@ def _lines(dos: DensityOfStates) -> list[str]:
     """What is found, for people."""
     facts = {
         "crystal": f"{dos.crystal.formula}, {dos.electrons:g} electrons",
+        "bands": f"{dos.n_bands}{one_crystal.flat_levels(dos.n_flat_levels)}",
         "mesh": " x ".join(map(str, dos.mesh)),
         "verdict": verdict(dos.is_metal, dos.band_gap, dos.kpath_gap_ev),
     }

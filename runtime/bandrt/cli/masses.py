@@ -40,6 +40,10 @@ def command(
     along the principal axes of a single band; where several bands meet, of each of them along directions of the conventional cell.
     They are those at the edge itself: bands that are not parabolic have others a little away from it.
 
+    Masses are in m_e, the mass of the electron. Those of holes are positive where the valence band curves down, those of electrons
+    where the conduction band curves up; a negative one says that the band curves the other way. Directions are Cartesian unit
+    vectors, in the frame of the standard primitive cell.
+
     \b
     Examples:
       bandrt masses MgO.cif
@@ -69,6 +73,7 @@ def _lines(edge: BandExtremum) -> list[str]:
     ]
     for mass in edge.masses:
         x, y, z = mass.direction
-        value = "not parabolic" if mass.mass is None else f"{mass.mass:.3f}"
-        lines.append(f"  {value} along {mass.axis} ({x:.3f}, {y:.3f}, {z:.3f}), band {mass.band}")
+        value = "not parabolic" if mass.mass is None else f"{mass.mass:.3f} m_e"
+        axis = "a principal axis" if mass.axis == "principal" else mass.axis
+        lines.append(f"  {value} along {axis} ({x:.3f}, {y:.3f}, {z:.3f}), band {mass.band}")
     return lines

@@ -171,6 +171,11 @@ def write(
             save_figure(figure(), out, dpi=dpi)
 
 
+def flat_levels(n: int) -> str:
+    """How many of some bands are levels of inner shells, for people, to follow a number of bands; nothing of none."""
+    return f", with {n} flat level{'s' if n > 1 else ''} of inner shells" if n else ""
+
+
 def tell(found: CrystalHamiltonian, summary: Mapping[str, Any], lines: Iterable[str], *, out: Path | None, as_json: bool) -> None:
     """Say what is found, or where it is written, and on standard error why less of it is to be trusted."""
     _warn(found)

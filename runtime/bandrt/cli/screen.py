@@ -74,7 +74,7 @@ def command(
     elif out is not None:
         say_done(options.printed(out))
     elif len(shortlist):
-        say_done(_table(shortlist))
+        say_done(_table(shortlist, with_run=refined is not None))
 
 
 def _said(shortlist: Shortlist) -> list[str]:
@@ -107,15 +107,28 @@ def _values(shortlist: Shortlist) -> dict[str, object]:
     }
 
 
-def _table(shortlist: Shortlist) -> str:
-    """The columns that matter most, laid out for people."""
+def _table(shortlist: Shortlist, *, with_run: bool) -> str:
+    """The columns that matter most, laid out for people; from which folder of results each row is, too, if that is asked for."""
     from bandrt.quoting import shortened
     from bandrt.results.summary import written
 
     columns = [(name, title) for name, title in _SHOWN if name in shortlist.columns]
     rows = [[title for _, title in columns]]
     for row in shortlist:
-        cells = (f"{value:.3f}" if isinstance(value := row[name], float) else written(value) for name, _ in columns)
-        rows.append([shortened(cell, _LONGEST_CELL) for cell in cells])
+        values = (f"{value:.3f}" if isinstance(value := row[name], float) else written(value) for name, _ in columns)
+        rows.append([shortened(value, _LONGEST_CELL) for value in values])
+    if with_run:
+        for cells, run in zip(rows, ["from", *_runs(shortlist)], strict=True):
+            cells.insert(1, shortened(run, _LONGEST_CELL))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _runs(shortlist: Shortlist) -> list[str]:
+    """The folder of results of each row by its name, or by its path where two have one name."""
+    from bandrt.quoting import printable
+
+    folders = [Path(row["out"]) for row in shortlist]
+    names = {folder: folder.name for folder in folders}
+    are_names = len({*names.values()}) == len(names) and all(names.values())
+    return [printable(names[folder] if are_names else str(folder)) for folder in folders]

@@ -49,6 +49,7 @@ class SampledBands:
         shown_crystal: the cell that k-points are told in: the primitive one, or that which the crystal came in.
         warnings: of the Hamiltonian.
         uncertainty_ev: mean absolute error to expect of the energies.
+        n_flat_levels: how many of these bands are levels of inner shells, the same at every k-point.
     """
 
     energies: Floats
@@ -68,6 +69,7 @@ class SampledBands:
     kpath_gap_ev: float | None = None
     warnings: tuple[str, ...] = ()
     uncertainty_ev: float | None = None
+    n_flat_levels: int = 0
 
     def __repr__(self) -> str:
         n_bands, n_kpoints = self.energies.shape
@@ -126,6 +128,7 @@ class SampledBands:
             "formula": self.crystal.formula,
             "space_group": self.space_group,
             "n_bands": len(self.energies),
+            "n_flat_levels": self.n_flat_levels,
             "first_band": self.first_band,
             "n_filled": self.first_band + self.rule.n_valence,
             "n_kpoints": len(self.frac_kpoints),
@@ -235,4 +238,5 @@ def _sampled(hamiltonian: CrystalHamiltonian, lines: KPath | KLines, n_bands: in
         shown_crystal=hamiltonian.original if original_cell else hamiltonian.crystal,
         warnings=hamiltonian.warnings,
         uncertainty_ev=hamiltonian.uncertainty_ev,
+        n_flat_levels=int(np.isin(energies, hamiltonian.flat_levels).sum(axis=1).min()),
     )

@@ -145,6 +145,11 @@ class CrystalHamiltonian:
         return self.n_orbitals + len(self.terms.flat_levels)
 
     @property
+    def flat_levels(self) -> NDArray[np.float64]:
+        """(F,) eV, bands that are the same at every k-point: inner shells, and filled d shells that take no part in bonds."""
+        return self.terms.flat_levels.astype(np.float64) - self.zero_ev
+
+    @property
     def n_filled(self) -> int:
         """Bands that the electrons would fill one after the other, the last perhaps by half."""
         return n_filled(self.electrons)

@@ -77,6 +77,8 @@ class DensityOfStates:
         kpath_gap_ev: that of the engine's path alone, see `CrystalHamiltonian.kpath_gap`.
         warnings: of the Hamiltonian.
         uncertainty_ev: mean absolute error to expect of the energies.
+        n_bands: bands of the crystal.
+        n_flat_levels: how many of them are levels of inner shells, the same at every k-point.
     """
 
     energies: Floats
@@ -96,6 +98,8 @@ class DensityOfStates:
     kpath_gap_ev: float | None = None
     warnings: tuple[str, ...] = ()
     uncertainty_ev: float | None = None
+    n_bands: int = 0
+    n_flat_levels: int = 0
 
     def __repr__(self) -> str:
         mesh = " x ".join(map(str, self.mesh))
@@ -186,6 +190,8 @@ class DensityOfStates:
         return {
             "formula": self.crystal.formula,
             "electrons": self.electrons,
+            "n_bands": self.n_bands,
+            "n_flat_levels": self.n_flat_levels,
             "mesh": list(self.mesh),
             "is_metal": self.is_metal,
             "band_gap_ev": self.band_gap,
@@ -280,6 +286,8 @@ def density_of_states(
         kpath_gap_ev=hamiltonian.kpath_gap,
         warnings=hamiltonian.warnings,
         uncertainty_ev=hamiltonian.uncertainty_ev,
+        n_bands=hamiltonian.n_bands,
+        n_flat_levels=len(hamiltonian.flat_levels),
         **facts,
     )
     return found if smearing is None else found.smeared(smearing)._without_ends(beside)

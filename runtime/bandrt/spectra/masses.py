@@ -41,6 +41,10 @@ SNAP_EV, SNAP_STEP = 2e-4, 0.05
 LINEAR_EV = 0.05
 """eV Å: bands that leave an edge with more of a slope are not parabolic there."""
 SAME_AXIS = 1e-3
+UNITS = {
+    "lattice": "angstrom", "mass": "m_e", "conductivity_mass": "m_e", "dos_mass": "m_e", "inverse_mass": "1/m_e",
+}  # fmt: skip
+"""Of the numbers of a document whose names do not end in theirs; ``m_e`` is the mass of the electron."""
 
 
 class Mass(NamedTuple):
@@ -48,7 +52,8 @@ class Mass(NamedTuple):
 
     carrier: Carrier
     mass: float | None
-    """In masses of the electron, positive for a band that curves as its edge asks; None of a linear or a flat band."""
+    """In masses of the electron, m_e, positive for a band that curves as its edge asks, so for holes at a maximum; negative where
+    the edge is a saddle of that band. None of a linear or a flat band."""
     direction: tuple[float, float, float]
     """Cartesian unit vector, in the frame of the standard primitive cell."""
     axis: str
@@ -156,6 +161,7 @@ def masses_document(hamiltonian: CrystalHamiltonian, edges: tuple[BandExtremum, 
         "formula": hamiltonian.crystal.formula,
         "space_group": hamiltonian.cell.space_group,
         "lattice": hamiltonian.crystal.lattice.tolist(),
+        "units": dict(UNITS),
         "band_gap_ev": edges[1].energy - edges[0].energy,
         "masses": [mass._asdict() for edge in edges for mass in edge.masses],
         "edges": [edge.as_dict() for edge in edges],
@@ -167,7 +173,7 @@ def masses_document(hamiltonian: CrystalHamiltonian, edges: tuple[BandExtremum, 
 def _edge(hamiltonian: CrystalHamiltonian, carrier: Carrier, points: Floats, energies: Floats, step: float) -> BandExtremum:
     band = hamiltonian.n_filled - (carrier == "hole")
     sign = -1.0 if carrier == "hole" else 1.0
-    flat = np.sort(hamiltonian.terms.flat_levels - hamiltonian.zero_ev)
+    flat = np.sort(hamiltonian.flat_levels)
     found = energies[:, band]
     best = int((sign * found).argmin())
     if (np.abs(flat - found[best]) < DEGENERATE_EV).any():

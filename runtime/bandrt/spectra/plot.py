@@ -94,12 +94,14 @@ def plot_dos(
             ax.plot(*line, label=label, linewidth=1.2, zorder=4, **style)
     marked: dict[str, Any] = {"color": colors.ink, "linewidth": 0.8, "linestyle": (0, (5, 4)), "zorder": 2}
     at = (dos.efermi if level is None else level) - shift
-    name, most = "density of states (1/eV)", _HEADROOM * top or 1.0
+    most = _HEADROOM * top or 1.0
     if upright:
         ax.axhline(at, **marked)
-        ax.set(xlim=(0.0, most), ylim=(low, high), xlabel="DOS (1/eV)")
+        ax.set(xlim=(0.0, most), ylim=(low, high))
+        ax.set_xlabel("DOS (1/eV)\nper cell,\nboth spins", fontsize=8)
     else:
         ax.axvline(at, **marked)
+        name = "density of states, both spins\n(1/eV per primitive cell)"
         ax.set(ylim=(0.0, most), xlim=(low, high), ylabel=name, xlabel="energy (eV)")
     ax.tick_params(direction="in", labelsize=9)
     ax.legend(frameon=True, framealpha=0.85, edgecolor="none", fontsize=8, handlelength=1.6, loc="best")

@@ -47,7 +47,7 @@ def test_bands_on_a_path_become_a_document_a_table_and_a_figure(magnesia: str, t
     assert document["bandrt"].keys() == expected.summary().keys()
     rows = list(csv.DictReader(files[1].read_text(encoding="utf-8").splitlines()))
     assert len(rows) == expected.energies.shape[1]
-    assert float(rows[-1]["band_0"]) == pytest.approx(expected.energies[0, -1], abs=1e-5)
+    assert float(rows[-1]["band_0_ev"]) == pytest.approx(expected.energies[0, -1], abs=1e-5)
     files.append(tmp_path / "zone.png")
     assert run(["bands", magnesia, "--path", "GXW", "--zone", "-o", str(files[-1])]) == 0
     for figure in files[2:]:
@@ -89,7 +89,10 @@ def test_what_is_found_is_told_without_a_file(results: Path, capsys: Captured) -
     assert "cross the Fermi level: 1" in said.out
     assert "spin-orbit:Au" in said.err
     assert run(["dos", str(results), "MgO_mp-1265", "--mesh", "4", "4", "4"]) == 0
-    assert "direct gap: 4." in capsys.readouterr().out
+    assert "direct gap: 4." in (said := capsys.readouterr().out)
+    assert "bands: 21, with 3 flat levels of inner shells\n" in said
+    assert run(["bands", str(results), "MgO_mp-1265", "--path", "GX", "--threads", "1"]) == 0
+    assert "bands: 21, 7 of them filled or nearly so, with 3 flat levels of inner shells, at " in capsys.readouterr().out
 
 
 def test_a_density_of_states_becomes_a_document_a_table_and_a_figure(results: Path, tmp_path: Path, capsys: Captured) -> None:
@@ -99,9 +102,10 @@ def test_a_density_of_states_becomes_a_document_a_table_and_a_figure(results: Pa
         assert run(["dos", str(results), "CuAu_mp-522", *mesh, "-o", str(tmp_path / f"dos.{kind}"), "--by", "shell"]) == 0
     document = json.loads((tmp_path / "dos.json").read_text(encoding="utf-8"))
     rows = list(csv.DictReader((tmp_path / "dos.csv").read_text(encoding="utf-8").splitlines()))
-    assert list(rows[0]) == ["energy", "total", "Cu_s", "Cu_p", "Cu_d", "Au_s", "Au_p", "Au_d", "integrated"]
-    assert [float(row["total"]) for row in rows] == pytest.approx(document["densities"]["1"], abs=1e-5)
-    assert (float(rows[0]["energy"]), float(rows[-1]["energy"])) == (-10.0, 10.0)
+    shells = ("Cu_s", "Cu_p", "Cu_d", "Au_s", "Au_p", "Au_d")
+    assert list(rows[0]) == ["energy_ev", "total_per_ev", *(f"{part}_per_ev" for part in shells), "states_below"]
+    assert [float(row["total_per_ev"]) for row in rows] == pytest.approx(document["densities"]["1"], abs=1e-5)
+    assert (float(rows[0]["energy_ev"]), float(rows[-1]["energy_ev"])) == (-10.0, 10.0)
     assert document["bandrt"]["crossing_bands"]
     assert (tmp_path / "dos.png").read_bytes().startswith(b"\x89PNG")
     capsys.readouterr()

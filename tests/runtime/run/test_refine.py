@@ -92,6 +92,27 @@ def test_a_ranking_takes_the_second_engine_s_word_for_them_and_leaves_no_crystal
     assert len(kept) == len(after)
 
 
+def test_a_table_of_two_stages_says_of_which_run_each_row_is(
+    results: Path, refined: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def table(folder: Path, *options: str) -> list[list[str]]:
+        assert run(["screen", str(folder), "--gap", "1.0:2.5", *options]) == 0
+        return [line.split() for line in capsys.readouterr().out.splitlines()]
+
+    def told(folder: Path, again: Path) -> dict[str, str]:
+        header, *rows = table(folder, "--refined", str(again))
+        assert header[:3] == ["id", "from", "formula"]
+        return {row[0]: row[1] for row in rows}
+
+    assert "from" not in table(results)[0]
+    shortlist = bandrt.screen(results, WANTED, refined=refined)
+    assert told(results, refined) == {row["id"]: Path(row["out"]).name for row in shortlist}
+    alike = shutil.copytree(refined, tmp_path / "out")  # of the name that the first folder has
+    said = set(told(results, alike).values())
+    assert len(said) == 2
+    assert all(one.endswith("/out") for one in said)
+
+
 def test_columns_that_were_kept_stand_in_the_refined_results_too(
     engines: tuple[Path, Path], rock_salt: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -140,10 +141,29 @@ def test_pymatgen_reads_other_k_points(alloy: CrystalHamiltonian) -> None:
 def test_a_table_has_a_row_for_each_k_point(magnesia: CrystalHamiltonian) -> None:
     bands = bands_along(magnesia, "GX", n_bands=4)
     header, *rows = [line.rstrip("\n").split(",") for line in bands_table(bands)]
-    assert header == ["k1", "k2", "k3", "distance", "label", "band_5", "band_6", "band_7", "band_8"]
+    numbered = ["band_5_ev", "band_6_ev", "band_7_ev", "band_8_ev"]
+    assert header == ["k1", "k2", "k3", "distance_per_angstrom", "label", *numbered]
+    assert float(rows[-1][3]) == pytest.approx(bands.kpoint_distance[-1], abs=1e-6)
     assert len(rows) == bands.energies.shape[1]
     assert [rows[0][4], rows[-1][4]] == ["Γ", "X"]
     assert [float(cell) for cell in rows[3][5:]] == pytest.approx(bands.energies[:, 3], abs=1e-6)
+
+
+def test_k_points_that_are_no_path_have_no_distance_on_one(magnesia: CrystalHamiltonian) -> None:
+    header, *rows = csv.reader(bands_table(bands_at(magnesia, [[0.0, 0.0, 0.0], [0.5, 0.0, 0.5]])))
+    for row in rows:
+        told = dict(zip(header, row, strict=True))
+        assert (told["distance_per_angstrom"], told["label"]) == ("", "")
+        assert told["band_0_ev"]
+
+
+def test_flat_levels_are_counted_among_the_bands(magnesia: CrystalHamiltonian) -> None:
+    """Magnesium has three, 2p, which are the lowest bands."""
+    assert bands_along(magnesia, "GX").n_flat_levels == 3
+    for n_bands, lowest in ((14, 0), (12, 1), (10, 2), (8, 3)):
+        some = bands_at(magnesia, [[0.1, 0.2, 0.3]], n_bands=n_bands)
+        assert (some.first_band, some.n_flat_levels) == (lowest, 3 - lowest)
+        assert some.summary()["n_flat_levels"] == 3 - lowest
 
 
 def test_k_points_are_read_from_lines_and_from_json(tmp_path: Path) -> None:

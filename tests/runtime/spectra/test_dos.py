@@ -193,6 +193,11 @@ def test_a_cubic_band_has_the_states_of_its_cosines() -> None:
     assert dos.moment(2, 0.0, 12.0) - mean**2 == pytest.approx(6 * HOPPING_EV**2, rel=0.02)  # cut straight between 24 points
 
 
+def test_what_is_flat_is_counted(dos: DensityOfStates) -> None:
+    assert (dos.n_bands, dos.n_flat_levels) == (21, 3)
+    assert dos.summary().items() >= {"n_bands": 21, "n_flat_levels": 3}.items()
+
+
 def test_smearing_keeps_states(dos: DensityOfStates) -> None:
     spread = dos.smeared(0.3)
     assert spread.total.sum() == pytest.approx(dos.total.sum(), rel=1e-6)

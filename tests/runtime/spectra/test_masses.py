@@ -137,6 +137,9 @@ def test_the_document_is_plain_json(magnesia: CrystalHamiltonian) -> None:
         assert mass.keys() == {"carrier", "mass", "direction", "axis", "kpoint", "label", "band", "degeneracy"}
         assert np.linalg.norm(mass["direction"]) == pytest.approx(1.0)
     assert [edge["degeneracy"] for edge in document["edges"]] == [3, 1]
+    assert document["units"]["mass"] == "m_e"
+    masses = {name for name in (*document["masses"][0], *document["edges"][0]) if "mass" in name}
+    assert masses <= document["units"].keys()
     assert document["band_gap_ev"] == pytest.approx(magnesia.band_gap, abs=1e-3)
 
 
@@ -145,7 +148,8 @@ def test_the_command_writes_and_prints_them(examples: Path, tmp_path: Path, caps
     crystal, out = str(examples / "MgO_mp-1265.vasp"), tmp_path / "masses.json"
     assert run(["masses", crystal]) == 0
     assert "electrons: 2." in (said := capsys.readouterr().out)
-    assert "along principal (1.000, 0.000, 0.000), band 7" in said
+    assert "m_e along a principal axis (1.000, 0.000, 0.000), band 7" in said
+    assert sum(" m_e along " in line for line in said.splitlines()) == 12
     assert run(["masses", crystal, "-o", str(out)]) == 0
     assert len(json.loads(out.read_text(encoding="utf-8"))["masses"]) == 12
     capsys.readouterr()

@@ -61,6 +61,9 @@ def test_a_density_is_drawn_with_its_parts(by: str, parts: int, upright: bool, d
     assert energies == pytest.approx(dos.energies)
     assert values == pytest.approx(dos.total)
     assert (ax.get_ylim() if upright else ax.get_xlim()) == pytest.approx(energy_range(dos.band_gap))
+    name = ax.get_xlabel() if upright else ax.get_ylabel()
+    expected = "DOS (1/eV) per cell, both spins" if upright else "density of states, both spins (1/eV per primitive cell)"
+    assert name.replace("\n", " ") == expected
     if by == "element":
         colors = {line.get_label(): line.get_color() for line in ax.lines}
         assert colors["O"] != colors["Mg"]
@@ -93,6 +96,22 @@ def test_no_text_is_cut_off_or_on_another(make: str, name: str, bands: SampledBa
     names = [box for title, box in zip(titles, boxes, strict=True) if title not in figure.axes[0].texts]
     for one, other in pairwise(names):
         assert not one.overlaps(other)
+
+
+@pytest.mark.parametrize(("width", "height"), [(3.0, 3.0), (None, None)])
+def test_what_axes_are_of_is_not_cut_off(
+    width: float | None, height: float | None, bands: SampledBands, dos: DensityOfStates
+) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    for figure in (draw_bands([bands], [dos], width=width, height=height), draw_dos(dos, width=width, height=height)):
+        FigureCanvasAgg(figure).draw()
+        renderer, frame = figure.canvas.get_renderer(), figure.bbox
+        labels = [label for ax in figure.axes for label in (ax.xaxis.label, ax.yaxis.label) if label.get_text()]
+        assert len(labels) == 2
+        for box in (label.get_window_extent(renderer) for label in labels):
+            assert frame.x0 <= box.x0 < box.x1 <= frame.x1
+            assert frame.y0 <= box.y0 < box.y1 <= frame.y1
 
 
 def test_a_short_name_stands_beside_the_title(bands: SampledBands, dos: DensityOfStates) -> None:
