@@ -24,7 +24,7 @@ LETTER, LINE, MARGIN, SIZE = 7.25, 17.0, 14.0, 12.0
 PAPER, INK, TYPED = "#1d2430", "#d7dde6", "#8fd0ff"
 PROGRAMS = {"bandrt": "-m bandrt ", "python": ""}
 """What is called, and what Python is called with for it."""
-SPEED = re.compile("crystals/s")
+SPEED = re.compile("crystals/s|s a crystal")
 PICTURES: dict[str, Sequence[str]] = {
     "screen": (
         "bandrt infer examples/crystals -o quick --engine fast",

@@ -25,6 +25,7 @@ from bandrt.cores import available_cores
 from bandrt.crystal import Crystal
 from bandrt.domain import NO_INFERENCE, expected_error
 from bandrt.domain import warnings as domain_warnings
+from bandrt.elements import SYMBOLS
 from bandrt.engine import DEFAULT_ENGINE, has_checksum, open_session, shipped_path
 from bandrt.engine.memory import CrystalOutputs, Evaluator
 from bandrt.engine.session import MAX_THREADS, Session
@@ -228,10 +229,11 @@ class Engine:
         self._require_open()
         crystal = crystal_of(item, name=name)
         if self.hands_over_to is not None and self.route.leaves(crystal):
+            elements = " ".join(SYMBOLS[z] for z in sorted(self.route.left.intersection(crystal.atomic_numbers.tolist())))
             raise UsageError(
                 "no-hamiltonian",
-                f"{name}: {self.path.stem} leaves such crystals to {self.hands_over_to.path.stem}, which knows six bands alone; to"
-                " see what it would say of them, though it knows little: --no-hand-over, in Python hand_over=False",
+                f"{name}: {self.path.stem} leaves crystals with {elements} to {self.hands_over_to.path.stem}, which knows six bands"
+                " alone; to see what it would say of them, though it knows little: --no-hand-over, in Python hand_over=False",
             )
         cell = standardize(crystal, self.recipe.symmetry, name=name)
         features = featurize_cell(cell, self.recipe, name=name)

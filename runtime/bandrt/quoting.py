@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import reprlib
+from collections.abc import Collection
 
 _UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
 """What a terminal obeys, what ends a line or turns it round, and halves of characters, which no file of text can hold."""
 MOST_CHARACTERS = 100
 """Of one value in a message or a `repr`."""
+LEAST_HELD = 2
+"""Letters of a name that others are looked for by that hold it."""
 MOST_OF_MESSAGE = 1000
 """Characters; what is wrong stands at the beginning of a message, what to do at its end."""
 
@@ -50,6 +53,31 @@ def shortened(text: str, most: int = MOST_CHARACTERS) -> str:
         return text
     tail = (most - 3) * 2 // 5
     return f"{text[: most - 3 - tail]}...{text[len(text) - tail :]}"
+
+
+def nearest(given: str, known: Collection[str], most: int = 1) -> list[str]:
+    """Names that may be meant by one that is none of them: those that begin with it, hold it, or are spelt like it."""
+    from difflib import get_close_matches
+
+    part = given.lower()
+    holding = [name for name in known if part in name.lower()] if len(part) >= LEAST_HELD else []
+    found = sorted(holding, key=lambda name: not name.lower().startswith(part))
+    if len(found) < most:
+        found += [name for name in get_close_matches(given, known, n=most) if name not in found]
+    return found[:most]
+
+
+def did_you_mean(names: Collection[str]) -> str:
+    """``did you mean a, b or c?``; empty without names."""
+    if not names:
+        return ""
+    *others, last = map(shortened, names)
+    return f"did you mean {', '.join(others)}{' or ' if others else ''}{last}?"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 crystal``, ``2 crystals``: a number of things whose plural ends in s."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def with_article(noun: str) -> str:

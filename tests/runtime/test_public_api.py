@@ -264,8 +264,14 @@ def test_whatever_is_given_reprs_are_short_and_on_one_line(of_method: dict[str, 
     ]  # fmt: skip
     lines = [repr(one) for one in shown]
     assert not [line for line in lines if "\n" in line or "array(" in line]
-    assert not [line for one, line in zip(shown, lines, strict=True) if len(line) > MOST_OF_REPR and not isinstance(one, Exception)]
-    assert len(lines[-1]) < MOST_OF_MESSAGE + 50
+    with_message = (Exception, bandrt.Failure)
+    assert not [ln for one, ln in zip(shown, lines, strict=True) if len(ln) > MOST_OF_REPR and not isinstance(one, with_message)]
+    assert max(map(len, lines)) < MOST_OF_MESSAGE + 150
+
+
+def test_a_failure_shows_its_message_to_the_end() -> None:
+    message = f"a.cif: {'412 atoms in the primitive cell, ' * 10}--max-atoms 412 takes it"
+    assert repr(bandrt.Failure("a", "a.cif", "batch", "too-many-atoms", message)) == f"Failure('a', too-many-atoms: {message})"
 
 
 def test_rounding_noise_is_no_energy_and_no_coordinate() -> None:

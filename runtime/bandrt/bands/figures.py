@@ -12,7 +12,7 @@ from warnings import catch_warnings, filterwarnings
 from bandrt.arguments import checked_number, not_allowed
 from bandrt.errors import MissingPackageError, UsageError, reason_of
 from bandrt.files import from_home, replaced
-from bandrt.quoting import quoted
+from bandrt.quoting import did_you_mean, nearest, quoted
 
 FIGURE_FORMATS = ("png", "svg", "pdf")
 CREATOR = "bandrt.bands.plot"
@@ -99,11 +99,8 @@ def _known_style(style: str | Path) -> str | dict[str, Any]:
         return name
     path = Path(from_home(name))
     if not path.is_file():
-        from difflib import get_close_matches
-
-        near = get_close_matches(name, available, n=1)
-        meant = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(a for a in available if a[0] != '_')}"
-        raise UsageError("bad-style", f"style {quoted(name)} is neither one of matplotlib nor a file{meant}")
+        meant = did_you_mean(nearest(name, available)) or f"there are {', '.join(a for a in available if a[0] != '_')}"
+        raise UsageError("bad-style", f"style {quoted(name)} is neither one of matplotlib nor a file; {meant}")
     logger = logging.getLogger("matplotlib")
     level = logger.level
     logger.setLevel(logging.CRITICAL)  # which tells lines that it passes over

@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 
 from bandrt import __version__
 from bandrt.errors import BandrtError, MissingPackageError
-from bandrt.quoting import printable, quoted
+from bandrt.quoting import nearest, printable, quoted
 from bandrt.run.interrupt import EXIT_BY_SIGNAL, Interrupt, Interrupted, exit_code
 
 EXIT_FATAL, EXIT_SOME_FAILED, EXIT_INTERRUPTED = BandrtError.exit_code, 3, exit_code(None)
@@ -75,9 +75,7 @@ class LazyGroup(click.Group):
         """Find the command that is called; of one that there is not, say which is meant."""
         name = args[0]
         if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
-            from difflib import get_close_matches
-
-            near = get_close_matches(name, COMMANDS, n=1)
+            near = nearest(name, COMMANDS)
             meant = f" Did you mean {near[0]}?" if near else ""
             raise click.UsageError(f"No such command {quoted(name)}.{meant}", ctx)
         return super().resolve_command(ctx, args)

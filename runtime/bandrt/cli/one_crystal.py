@@ -16,7 +16,7 @@ from bandrt.cli.options import Command
 from bandrt.domain import of_reading
 from bandrt.errors import UsageError
 from bandrt.files import check_file, replaced
-from bandrt.quoting import printable, shortened
+from bandrt.quoting import did_you_mean, nearest, printable, shortened
 from bandrt.results.choice import choose
 from bandrt.results.parts import read_part
 from bandrt.results.store import PARTS, check_no_record, undamaged
@@ -89,8 +89,9 @@ def _crystal(source: Path, id: str | None) -> tuple[Any, str]:
     for one in several:
         if one.id == id:
             return one, id
-    named = ", ".join(shortened(one.id, 40) for one in several[:MOST_NAMED])
-    raise UsageError("which-crystal", f"{source}: holds no crystal {shortened(id, 80)}; it holds {named}")
+    ids = [one.id for one in several]
+    meant = did_you_mean(nearest(id, ids, 3)) or f"it holds {', '.join(shortened(one, 40) for one in ids[:MOST_NAMED])}"
+    raise UsageError("which-crystal", f"{source}: holds no crystal {shortened(id, 80)}; {meant}")
 
 
 def checked_out(out: Path | None, *, overwrite: bool, look: Mapping[str, object] | None = None) -> str:

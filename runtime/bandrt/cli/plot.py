@@ -29,7 +29,7 @@ from bandrt.results.derived import check_replaced
 from bandrt.results.file_names import file_names
 from bandrt.results.parts import read_part
 from bandrt.results.prediction import Prediction
-from bandrt.results.store import PLOTS, is_store, undamaged
+from bandrt.results.store import PLOTS, existing_parts, is_store, undamaged
 
 UNASKED = 100
 """Crystals that are drawn without `--all`: half a minute."""
@@ -126,6 +126,7 @@ def command(
 
     Exit codes: 0 drawn, 1 stopped by an error, 2 wrong usage.
     """
+    existing_parts(results)
     if not (ids or where is not None or everything):
         raise click.UsageError("which crystals? give their ids, a --where, or --all")
     if dft is not None and is_store(dft):

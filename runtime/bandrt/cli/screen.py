@@ -10,9 +10,11 @@ import click
 
 from bandrt.cli import options, say_done
 from bandrt.cli.criteria import criteria_options
+from bandrt.quoting import counted
 
 if TYPE_CHECKING:
     from bandrt.screening.criteria import Criteria
+    from bandrt.screening.hits import ExpectedHits
     from bandrt.screening.shortlist import Shortlist
 
 TOP = 200
@@ -80,17 +82,34 @@ def command(
 def _said(shortlist: Shortlist) -> list[str]:
     """What to say of a shortlist: what became of all crystals, and how many hits to expect."""
     counts, hits, all_hits = shortlist.counts, shortlist.hits, shortlist.all_hits
-    failed = f", {counts.failed} inputs failed and have none" if counts.failed else ""
-    lines = [f"{counts.predicted} crystals are predicted{failed}; {counts.considered} of them are considered"]
+    failed = f", {counted(counts.failed, 'input')} failed and {_have(counts.failed)} none" if counts.failed else ""
+    predicted = f"{counted(counts.predicted, 'crystal')} {_are(counts.predicted)} predicted{failed}"
+    lines = [f"{predicted}; {counts.considered} of them {_are(counts.considered)} considered"]
     if counts.unknown:
-        lines.append(f"{counts.unknown} of these have no probability: of close or isolated atoms nothing can be expected")
+        lines.append(
+            f"{counts.unknown} of these {_have(counts.unknown)} no probability: of close or isolated atoms nothing can be expected"
+        )
     lines += shortlist.notes
     if hits is None or all_hits is None:
         given = f", the first {len(shortlist)} of them given" if len(shortlist) < counts.listed else ""
-        return [*lines, f"{counts.listed} are predicted to be what is wanted{given}; no probabilities"]
+        return [*lines, f"{counts.listed} {_are(counts.listed)} predicted to be what is wanted{given}; no probabilities"]
     if counts.listed > len(shortlist):
-        lines.append(f"of all {counts.listed}, {all_hits.expected:.0f} expected ({all_hits.low} to {all_hits.high})")
-    return [*lines, f"of these {len(shortlist)}, {hits.expected:.0f} expected ({hits.low} to {hits.high})"]
+        lines.append(f"of all {counts.listed}, {_expected(all_hits)}")
+    return [*lines, f"of these {len(shortlist)}, {_expected(hits)}"]
+
+
+def _expected(hits: ExpectedHits) -> str:
+    from bandrt.screening.hits import INTERVAL
+
+    return f"{counted(round(hits.expected), 'hit')} expected ({100 * INTERVAL:g} %: {hits.low} to {hits.high})"
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _have(number: int) -> str:
+    return "has" if number == 1 else "have"
 
 
 def _values(shortlist: Shortlist) -> dict[str, object]:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from bandrt.errors import BandrtError, EngineError
 from bandrt.files import SPECIAL, is_special
+from bandrt.quoting import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from bandrt.engine.session import Session
@@ -175,11 +176,10 @@ def names_there_are(path: Path) -> str:
     """What to say of a name that is no file, where one of an engine that comes with this package may be meant; else nothing."""
     if path.suffix or len(path.parts) != 1 or os.path.lexists(path):
         return ""
-    from difflib import get_close_matches
-
-    near = get_close_matches(path.name, (*SHIPPED_ENGINES, SHIPPED), n=1)
-    meant = f"did you mean {near[0]}? " if near else ""
-    return f"; {meant}Engines that come with bandrt: {', '.join(SHIPPED_ENGINES)}"
+    if path.name in (*NAMED_ENGINES, SHIPPED):
+        return f"; the engine that comes with bandrt is named by a text, {path.name!r}, and this is a path"
+    meant = did_you_mean(nearest(path.name, (*SHIPPED_ENGINES, SHIPPED)))
+    return f"; {f'{meant} ' if meant else ''}Engines that come with bandrt: {', '.join(SHIPPED_ENGINES)}"
 
 
 def _suffix(path: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bandrt.errors import OutputError
+from bandrt.quoting import counted
 from bandrt.results.parts import part_ids, part_keep, read_part
 from bandrt.results.prediction import Prediction
 from bandrt.results.query import ColumnKind, Query, parse_query
@@ -63,7 +64,7 @@ def choose(folder: Path, names: Sequence[str] = (), query: Query | None = None) 
     candidates = named if names else part_of
     wanted = candidates if query is None else _satisfying(candidates, query)
     if not wanted:
-        of = f" of {len(candidates)} predictions none satisfies the query" if candidates else " holds no predictions"
+        of = f" of {counted(len(candidates), 'prediction')} none satisfies the query" if candidates else " holds no predictions"
         raise OutputError("no-predictions", f"{folder}:{of}")
     return [Chosen(id, path) for id, path in wanted.items()]
 

@@ -9,7 +9,7 @@ from bandrt.arguments import check_fields
 from bandrt.bands.band_structure import BandStructure
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError, Stage
-from bandrt.quoting import one_line, quoted, shortened
+from bandrt.quoting import MOST_OF_MESSAGE, one_line, quoted, shortened
 
 
 class Ticket(NamedTuple):
@@ -118,7 +118,8 @@ class Failure:
         check_fields(self)
 
     def __repr__(self) -> str:
-        return f"Failure({quoted(shortened(self.id, 50))}, {shortened(self.code, 30)}: {shortened(one_line(self.message))})"
+        message = shortened(one_line(self.message), MOST_OF_MESSAGE)  # what to do stands at its end
+        return f"Failure({quoted(shortened(self.id, 50))}, {shortened(self.code, 30)}: {message})"
 
     @classmethod
     def of(cls, error: InputError, ticket: Ticket) -> Failure:

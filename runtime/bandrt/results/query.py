@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from bandrt.errors import UsageError
-from bandrt.quoting import quoted, shortened
+from bandrt.quoting import did_you_mean, nearest, quoted, shortened
 from bandrt.readers.text import real_number
 
 ColumnKind = Literal["number", "truth", "text", "words", "cell"]
@@ -38,6 +38,7 @@ _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
 _TOKEN = re.compile(
     r"""\s*(?:(?P<comparison>==|!=|<=|>=|<|>)|(?P<bracket>[()])|(?P<quoted>"[^"]*"|'[^']*')|(?P<word>[^\s()<>=!"']+))""", re.VERBOSE
 )
+_MISWRITTEN = {"=>": ">=", "=<": "<=", "=": "=="}
 _TRUTHS = {"true": True, "false": False}
 _MAX_DEPTH = 50
 """Parentheses inside each other."""
@@ -135,7 +136,9 @@ def _tokens(text: str) -> list[_Token]:
     while position < end:
         match = _TOKEN.match(text, position)
         if match is None:
-            raise QueryError("query-syntax", f"{quoted(text)}: cannot be understood from {quoted(text[position:].strip())} on")
+            rest = text[position:].strip()
+            written = next((f"; write {right}" for wrong, right in _MISWRITTEN.items() if rest.startswith(wrong)), "")
+            raise QueryError("query-syntax", f"{quoted(text)}: cannot be understood from {quoted(rest)} on{written}")
         assert match.lastgroup is not None
         tokens.append(_Token(match.lastgroup, match[match.lastgroup]))
         position = match.end()
@@ -182,7 +185,9 @@ class _Parser:
     def _comparison(self) -> Comparison:
         column = _unquoted(self._take(("word", "quoted"), "a column"))
         if column not in self._columns:
-            raise QueryError("query-column", f"there is no column {quoted(column)}; there are {_listed(self._columns)}")
+            meant = did_you_mean(nearest(column, self._columns))
+            there = f"{meant} There" if meant else "there"
+            raise QueryError("query-column", f"there is no column {quoted(column)}; {there} are {_listed(self._columns)}")
         sign = self._take(("comparison",), "a comparison (== != < <= > >=)").text
         if self._token.kind not in ("word", "quoted"):
             raise self._misunderstood("a value")

@@ -22,7 +22,7 @@ from bandrt.arguments import check_choice, check_kind
 from bandrt.bands.band_structure import BandStructure
 from bandrt.errors import OutputError, OutputInTheWayError
 from bandrt.files import CRASH_LOG, check_cleared, check_folder, first_foreign, path_of, paths_of
-from bandrt.quoting import quoted, shortened
+from bandrt.quoting import did_you_mean, nearest, quoted, shortened
 from bandrt.results.derived import is_derived
 from bandrt.results.parts import (
     BadPartError,
@@ -111,12 +111,10 @@ def unknown_id(folder: Path, id: str) -> OutputError:
     for failure in read_errors(folder):
         if failure.id == id:
             return OutputError("unknown-id", f"{folder}: {id} has no prediction [{failure.code}]: {failure.message}")
-    from difflib import get_close_matches
-
     known = [known for path in existing_parts(folder) for known in part_ids(path)]
-    near = get_close_matches(id, known, n=3) or known[:3]
-    there = f"there are {len(known)}, such as {', '.join(near)}" if known else "there are none"
-    return OutputError("unknown-id", f"{folder}: no prediction for {quoted(id)}; {there}")
+    there = f"there are {len(known)}, such as {', '.join(map(shortened, known[:3]))}" if known else "there are none"
+    meant = did_you_mean(nearest(id, known, 3))
+    return OutputError("unknown-id", f"{folder}: no prediction for {quoted(id)}; {meant or there}")
 
 
 def existing_parts(folder: Path) -> list[Path]:
@@ -126,8 +124,29 @@ def existing_parts(folder: Path) -> list[Path]:
         OutputError: ``output-not-found``.
     """
     if not os.path.isdir(folder / PARTS):
-        raise OutputError("output-not-found", f"{folder}: is no output folder of bandrt (it has no {PARTS}/)")
+        raise OutputError("output-not-found", f"{folder}: {_why_none(folder)}")
     return part_files(folder)
+
+
+def _why_none(folder: Path) -> str:
+    """Why a path leads to no output folder, and what may be meant."""
+    if os.path.isdir(folder):
+        return f"is no output folder of bandrt (it has no {PARTS}/)"
+    if os.path.lexists(folder):
+        of_results = next((str(one) for one in list(folder.parents)[:2] if os.path.isdir(one / PARTS)), None)
+        meant = (
+            f"did you mean {of_results}?"
+            if of_results
+            else "a crystal is predicted first by bandrt infer, or drawn at once by bandrt bands"
+        )
+        return f"is a file, and no output folder of bandrt; {meant}"
+    try:
+        beside = sorted(os.listdir(folder.parent))
+    except OSError:
+        beside = []
+    near = [one for one in nearest(folder.name, beside, 10) if os.path.isdir(folder.parent / one / PARTS)]
+    meant = did_you_mean([str(folder.with_name(one)) for one in near[:1]])
+    return f"there is no such folder{f'; {meant}' if meant else ''}"
 
 
 @contextmanager

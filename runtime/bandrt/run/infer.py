@@ -18,18 +18,21 @@ from typing import Any, TypeAlias
 
 from bandrt.arguments import check_choices, check_kind, check_text, checked_whole, not_allowed
 from bandrt.contract import UNCERTAINTY
-from bandrt.engine import DEFAULT_ENGINE, chosen_bands, default_device, read_manifest
+from bandrt.engine import DEFAULT_ENGINE, chosen_bands, default_device, read_manifest, shipped_path
 from bandrt.engine.session import MAX_THREADS
 from bandrt.errors import OutputError, OutputInTheWayError, UsageError
 from bandrt.files import file_sha256, path_of, paths_of
 from bandrt.manifest import MAX_BANDS, BandRule
 from bandrt.predict import Engine, EngineWarning, default_batch_size, load, unverified
-from bandrt.results.store import Mode, check_store
+from bandrt.quoting import counted, printable, shortened
+from bandrt.results.parts import part_ids
+from bandrt.results.store import PARTS, Mode, check_store, part_files, read_errors, undamaged
 from bandrt.results.summary import RESERVED
 from bandrt.results.writer import Store
 from bandrt.routes import other_engine
 from bandrt.run.choices import differences
 from bandrt.run.interrupt import Interrupt, Interrupted
+from bandrt.run.large import is_slow, slow_said
 from bandrt.run.padding import padding_of
 from bandrt.run.pipeline import TIMEOUT_SECONDS, RunReport, default_max_atoms, default_workers, run
 from bandrt.run.record import MERGE, earlier_record, recorded_batch_size, report_values, run_record
@@ -51,7 +54,7 @@ class InferOptions:
     """Choices of a run.
 
     Attributes:
-        engine: the model file.
+        engine: the model file; or, as text, the name of an engine that comes with this package.
         device: ``cpu``, ``cuda`` or ``cuda:N``, for ONNX files also ``tensorrt:N`` and ``nv-tensorrt-rtx:N``, or several GPUs by
             commas, ``cuda:0,cuda:1``; None takes the CPU for an ONNX file, for a plan a GPU: the first, which is said where there
             are several.
@@ -98,7 +101,7 @@ class InferOptions:
             raise UsageError(
                 "keep-column", f"--keep {reserved[0]}: results have a column of this name of their own; rename that of the input"
             )
-        object.__setattr__(self, "engine", path_of(self.engine, what="engine"))
+        object.__setattr__(self, "engine", shipped_path(self.engine) or path_of(self.engine, what="engine"))
         for name, least, most in (
             ("threads", 1, MAX_THREADS), ("bands", 2, MAX_BANDS), ("workers", 0, MAX_WORKERS), ("batch_size", 1, None),
             ("max_atoms", 1, None),
@@ -252,11 +255,13 @@ def _require_same(out: Path, before: Mapping[str, Any], record: Mapping[str, Any
 def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, options: InferOptions) -> dict[str, Any]:
     """What `infer` would do, writing nothing and running nothing.
 
+    Where earlier results are in the way of a new run, it says so (``refused``), and what going on with them would do (``resume``).
+
     Raises:
-        BandrtError: as `infer` would before its first prediction.
+        BandrtError: as `infer` would before its first prediction, earlier results in the way apart.
     """
     inputs, out = _inputs(paths), path_of(out, what="out")
-    check_store(out, options.mode)
+    refused = _in_the_way(out, options.mode)
     manifest = read_manifest(options.engine)
     rule = chosen_bands(manifest, options.bands, path=options.engine)
     device = default_device(options.engine) if options.device is None else options.device
@@ -268,6 +273,9 @@ def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, o
     workers = _workers(options, device)
     given = _options_record(options, device, rule, workers=workers, batch_size=batch_size)
     _require_same(out, before, {"engine": chosen, "options": given})
+    earlier: dict[str, Any] = {"refused": refused} if refused else {}
+    if before or refused:
+        earlier["resume"] = _resumed(out, options, {"engine": chosen, "options": given})
     sources = filter(options.shard.has, _found(inputs, out, options, RunReport()))
     padding = padding_of(
         islice(sources, MOST_SIZED),
@@ -278,11 +286,13 @@ def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, o
         workers=workers,
         timeout=options.timeout,
     )
+    name, n_atoms = padding.largest
     return {
         "inputs": padding.inputs + sum(1 for _ in sources),
         **({"shard": str(options.shard)} if options.shard != WHOLE else {}),
         "out": str(out),
         "mode": options.mode,
+        **earlier,
         "engine": str(options.engine),
         "variant": manifest.variant,
         "bands": rule.n_bands,
@@ -292,7 +302,45 @@ def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, o
         "workers": workers,
         "batch_size": batch_size,
         "padding": padding.ratio,
+        **({"slow": slow_said(shortened(printable(name)), n_atoms)} if is_slow(manifest, device, n_atoms) else {}),
     }
+
+
+def _in_the_way(out: Path, mode: Mode) -> str:
+    """Why earlier results are in the way of a run; empty where they are not.
+
+    Raises:
+        BandrtError: nothing at all can be written there.
+    """
+    try:
+        check_store(out, mode)
+    except OutputInTheWayError as error:
+        if error.code != "output-not-empty":
+            raise
+        return error.message
+    return ""
+
+
+def _resumed(out: Path, options: InferOptions, record: Mapping[str, Any]) -> str:
+    """What going on with earlier results would do."""
+    before = earlier_record(out)
+    batch_size = options.batch_size or recorded_batch_size(before) or record["options"]["batch_size"]
+    try:
+        _require_same(out, before, {**record, "options": {**record["options"], "batch_size": batch_size}})
+    except OutputInTheWayError as error:
+        return f"would be refused, too: {error.message}"
+    there = f"{counted(_n_predicted(out), 'prediction')} and {counted(len(read_errors(out)), 'failure')}"
+    kept = "the predictions are kept, and the failures tried again" if options.retry_failed else "they are kept"
+    return f"{there} are there: {kept} where inputs have not changed, and all else is predicted"
+
+
+def _n_predicted(out: Path) -> int:
+    """Predictions in an output folder, damaged parts aside."""
+    found = 0
+    for path in part_files(out) if (out / PARTS).is_dir() else ():
+        with suppress(OutputError), undamaged():
+            found += len(part_ids(path))
+    return found
 
 
 def _workers(options: InferOptions, device: str) -> int:

@@ -38,11 +38,13 @@ class Padding:
         atoms: of the crystals.
         padded_atoms: padding included.
         inputs: that were looked at, whether or not they can be used; counted in a dry run alone.
+        largest: name and atoms of the largest crystal that the engine itself predicts; found in a dry run alone.
     """
 
     atoms: int = 0
     padded_atoms: int = 0
     inputs: int = 0
+    largest: tuple[str, int] = ("", 0)
 
     def add(self, manifest: Manifest, crystals: Sequence[tuple[int, bool]]) -> None:
         """Count a batch, given as in `bandrt.engine.shapes.padded_atoms`."""
@@ -63,6 +65,7 @@ class _Sized(NamedTuple):
     is_centred: bool
     lane: bool
     """Whether the engine hands it over."""
+    id: str
 
 
 def padding_of(
@@ -103,6 +106,8 @@ def padding_of(
     with WorkerPool(workers, ahead=CHUNKS_PER_WORKER, advice=ADVICE, timeout=timeout) as pool:
         for found in pool.map(size, chunked(numbered()), rescue=_given_up):
             for one in found:
+                if not one.lane and len(one.atomic_numbers) > padding.largest[1]:
+                    padding.largest = one.id, len(one.atomic_numbers)
                 count(batcher.add(None, one, lane=one.lane))
     count(batcher.flush())
     return padding
@@ -110,16 +115,16 @@ def padding_of(
 
 def _sized(chunk: Chunk, route: Route, memory_atoms: int | None) -> list[_Sized]:
     """Read some sources and find the sizes of their primitive cells; runs in a worker."""
-    crystals = [outcome_of(source.read) for _, source in watched(chunk)]
-    read = [(one, route.leaves(one)) for one in crystals if isinstance(one, Crystal)]
+    crystals = [(source.id, outcome_of(source.read)) for _, source in watched(chunk)]
+    read = [(one, route.leaves(one), id) for id, one in crystals if isinstance(one, Crystal)]
     found: list[_Sized | None] = [None] * len(read)
     for lane in (False, True):
         way = (route.other or route) if lane else route
-        places = [place for place, (_, away) in enumerate(read) if away is lane]
+        places = [place for place, (_, away, _) in enumerate(read) if away is lane]
         cells = standardize_many([read[place][0] for place in places], way.recipe.symmetry, names=[""] * len(places))
         for place, cell in zip(places, cells, strict=True):
             if not isinstance(cell, InputError) and _fits(cell, way.max_atoms, memory_atoms):
-                found[place] = _Sized(range(cell.crystal.n_atoms), cell.twice_centre is not None, lane)
+                found[place] = _Sized(range(cell.crystal.n_atoms), cell.twice_centre is not None, lane, read[place][2])
     return [one for one in found if one is not None]
 
 

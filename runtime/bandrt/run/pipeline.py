@@ -8,6 +8,7 @@ predicts.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -28,12 +29,14 @@ from bandrt.features import Features
 from bandrt.outcomes import outcome_of
 from bandrt.parcel import Parcel
 from bandrt.predict import Engine, featurize_inputs
+from bandrt.quoting import printable, shortened
 from bandrt.results.prediction import Failure, Result, Ticket
 from bandrt.results.writer import Store
 from bandrt.routes import Route
 from bandrt.run.chunks import Chunk, chunked
 from bandrt.run.engine_thread import Answer, EngineThread
 from bandrt.run.interrupt import Interrupt, Interrupted
+from bandrt.run.large import is_slow, slow_said
 from bandrt.run.padding import Padding
 from bandrt.run.shard import WHOLE, Shard
 from bandrt.run.workers import WorkerDied, WorkerPool
@@ -79,6 +82,7 @@ class RunReport:
         set_aside: predictions of earlier runs that this one no longer counts: their inputs have changed, or are gone.
         total_predicted: predictions in the output folder.
         failure_codes: failures in the output folder by code.
+        first_messages: of the first failure of this run with each code, what it says.
         warning_codes: predictions in the output folder with a warning, by its code.
         lacking: columns that shall be kept and that no input has had up to now.
         compiling: what the engine compiles something for at present, such as ``64 crystals of 16 atoms``.
@@ -98,6 +102,7 @@ class RunReport:
     set_aside: int = 0
     total_predicted: int = 0
     failure_codes: Counter[str] = field(default_factory=Counter)
+    first_messages: dict[str, str] = field(default_factory=dict)
     warning_codes: Counter[str] = field(default_factory=Counter)
     lacking: list[str] = field(default_factory=list)
     compiling: str | None = None
@@ -247,6 +252,7 @@ class _Run:
         self._engine, self._store, self._report, self._batcher, self._stop = engine, store, report, batcher, stop
         self._on_progress = on_progress
         self._started = time.perf_counter()
+        self._told_of_large = False
         self._in_flight: deque[tuple[Future[Answer], frozenset[int]]] = deque()  # with the orders of crystals done before
 
     def take(self, chunk: FeaturizedChunk, kept: _Members, runner: EngineThread) -> None:
@@ -288,6 +294,7 @@ class _Run:
             return
         members = self._featurized(batch)
         self._count(members)
+        self._warn_of_large(members)
         self._in_flight.append((runner.submit(members), done))
         self._collect(BATCHES_IN_FLIGHT * n_devices(self._engine.session.device))
 
@@ -297,6 +304,16 @@ class _Run:
             return
         manifest = self._engine.manifest_of(self._engine.route.leaves(members[0][1].crystal))
         self._report.padding.add(manifest, [(len(one.atomic_numbers), is_centred(one)) for _, one in members])
+
+    def _warn_of_large(self, members: Sequence[tuple[Ticket, Features]]) -> None:
+        """Say once, before the engine is at them, that crystals take minutes."""
+        if self._told_of_large or not members:
+            return
+        ticket, largest = max(members, key=lambda entry: len(entry[1].atomic_numbers))
+        n_atoms, manifest = len(largest.atomic_numbers), self._engine.manifest_of(self._engine.route.leaves(largest.crystal))
+        if is_slow(manifest, self._engine.session.device, n_atoms):
+            logging.getLogger(__name__).warning("%s", slow_said(shortened(printable(ticket.id)), n_atoms))
+            self._told_of_large = True
 
     def _featurized(self, batch: _Members) -> list[tuple[Ticket, Features]]:
         """The members of a batch, of which those that are done are featurised once more: energies depend on the company."""
@@ -331,6 +348,7 @@ class _Run:
         failures = [(ticket, result) for ticket, result in results if isinstance(result, Failure) and ticket.order not in done]
         for ticket, failure in failures:
             self._store.fail(ticket, failure)
+            self._report.first_messages.setdefault(failure.code, failure.message)
         if predictions:
             self._store.add_batch(predictions)
         self._report.failed += len(failures)

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from bandrt.arguments import check_type, checked_items, checked_number, checked_whole, not_allowed
 from bandrt.elements import ATOMIC_NUMBERS
-from bandrt.errors import UsageError
+from bandrt.errors import ArgumentError, UsageError
 from bandrt.quoting import quoted
 from bandrt.readers.text import integer, real_number
 
@@ -80,7 +80,10 @@ def _checked_gap(gap: object) -> tuple[float, float]:
     low = checked_number("the lower end of gap", low, at_least=0.0, at_most=MAX_GAP_EV)
     if high == math.inf:
         return low, math.inf
-    return low, checked_number("the upper end of gap", high, at_least=low, at_most=MAX_GAP_EV)
+    high = checked_number("the upper end of gap", high, at_least=0.0, at_most=MAX_GAP_EV)
+    if high < low:
+        raise ArgumentError("bad-argument", f"the lower end of gap, {low:g} eV, is above the upper one, {high:g} eV")
+    return low, high
 
 
 def _pair(what: str, given: object) -> tuple[object, object]:
@@ -123,6 +126,8 @@ def parse_space_groups(text: str) -> tuple[tuple[int, int], ...]:
         said = "space groups are numbers from 1 to 230, or ranges, such as 216,225 or 195:230"
         low, high = _ends(one if ":" in one else f"{one}:{one}", integer, said)
         pair = (1 if low is None else low, N_SPACE_GROUPS if high is None else high)
+        if 1 <= pair[1] < pair[0] <= N_SPACE_GROUPS:
+            raise _bad(text, f"{pair[0]} is above {pair[1]}; {said}")
         if not 1 <= pair[0] <= pair[1] <= N_SPACE_GROUPS:
             raise _bad(text, said)
         found.append(pair)

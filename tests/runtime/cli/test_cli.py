@@ -31,7 +31,7 @@ def test_seven_files_of_which_three_are_good_give_three_predictions_and_exit_3(
     assert len((out / "summary.csv").read_text().splitlines()) == 4
     errors = [json.loads(line) for line in (out / "errors.jsonl").read_text().splitlines()]
     assert sorted(e["code"] for e in errors) == ["cif-syntax", "empty-file", "not-a-crystal", "partial-occupancy"]
-    assert all(re.search(rf"^ +1  {e['code']}$", captured.err, re.M) for e in errors)
+    assert all(re.search(rf"^ +1  {e['code']}: {re.escape(e['message'])}$", captured.err, re.M) for e in errors)
 
 
 def test_all_good_is_exit_0_and_json_is_on_standard_output(
@@ -113,6 +113,47 @@ def test_a_dry_run_writes_nothing(tiny_engine: Path, mixed_folder: Path, tmp_pat
     assert run([*arguments, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["inputs"] == 7
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_over_earlier_results_says_that_the_run_would_be_refused(
+    tiny_engine: Path, mixed_folder: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["infer", str(mixed_folder), "-o", str(out), "--engine", str(tiny_engine)]
+    assert run(arguments) == 3
+    before = {path: path.read_bytes() for path in out.rglob("*.*")}
+    capsys.readouterr()
+    assert run([*arguments, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    refused = f"{out}: is not empty; add --resume to go on, or --overwrite to start again"
+    assert f"refused: {refused}\n" in said
+    kept = "3 predictions and 4 failures are there: they are kept where inputs have not changed, and all else is predicted"
+    assert f"resume: {kept}\n" in said
+    assert run([*arguments, "--dry-run", "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert (values["refused"], values["resume"]) == (refused, kept)
+    assert run([*arguments, "--dry-run", "--resume", "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert ("refused" in values, values["resume"]) == (False, kept)
+    assert run([*arguments, "--dry-run", "--batch-size", "3", "--json"]) == 0
+    assert "would be refused, too: " in json.loads(capsys.readouterr().out)["resume"]
+    assert run([*arguments, "--dry-run", "--retry-failed", "--json"]) == 0
+    assert "the failures tried again" in json.loads(capsys.readouterr().out)["resume"]
+    assert run([*arguments, "--dry-run", "--overwrite", "--json"]) == 0
+    assert not {"refused", "resume"} & set(json.loads(capsys.readouterr().out))
+    assert {path: path.read_bytes() for path in out.rglob("*.*")} == before
+
+
+def test_the_end_says_why_inputs_failed(tiny_engine: Path, tmp_path: Path, capsys: Captured) -> None:
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("name,cif\nsalt,x\n", encoding="utf-8")
+    arguments = ["infer", str(tmp_path), "-o", str(tmp_path / "out"), "--engine", str(tiny_engine), "--structure-column", "cifs"]
+    assert run(arguments) == 3
+    said = capsys.readouterr().err
+    assert "  2  no-cif-column, such as " in said
+    assert "a.csv: the table has no column `cifs`, only name, cif\n" in said
+    assert run([*arguments, "--resume"]) == 3
+    assert "  2  no-cif-column\n" in capsys.readouterr().err
 
 
 def test_figures_are_drawn_where_they_are_asked_for(

@@ -90,6 +90,13 @@ def test_predicted_bands_are_drawn_over_computed_ones(results: Path, dft: Path, 
     assert "on 1 segment -->" in (tmp_path / "one.svg").read_text(encoding="utf-8")
 
 
+def test_a_file_of_a_crystal_is_no_results_whether_or_not_crystals_are_named(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "a.cif").touch()
+    for more in ([], ["--all"]):
+        assert run(["plot", str(tmp_path / "a.cif"), *more]) == 1
+        assert "a.cif: is a file, and no output folder of bandrt; a crystal is predicted first" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "words"),
     [

@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from bandrt.cli import run
+from bandrt.cli.screen import _said
 from bandrt.engine.calibration_file import calibration_path, write_calibration
 from bandrt.run.infer import InferOptions, infer
+from bandrt.screening.hits import ExpectedHits
+from bandrt.screening.shortlist import Counts, Shortlist
 from tests.support.calibrations import plain_calibration
 
 Captured = pytest.CaptureFixture[str]
@@ -36,9 +39,16 @@ def test_a_table_is_printed_and_what_to_expect_is_said_beside_it(out: Path, caps
     printed, said = capsys.readouterr()
     assert printed.splitlines()[0].split()[:3] == ["id", "formula", "p_match"]
     assert len(printed.splitlines()) == 6
-    assert "12 crystals are predicted, 1 inputs failed and have none; 12 of them are considered" in said
-    assert "of all 12, " in said
-    assert said.splitlines()[-1].startswith("of these 5, ")
+    assert "12 crystals are predicted, 1 input failed and has none; 12 of them are considered" in said
+    of_all, of_these = said.splitlines()[-2:]
+    assert re.fullmatch(r"of all 12, [0-9]+ hits? expected \(95 %: [0-9]+ to [0-9]+\)", of_all)
+    assert re.fullmatch(r"of these 5, [0-9]+ hits? expected \(95 %: [0-9]+ to [0-9]+\)", of_these)
+
+
+def test_one_of_a_kind_is_spoken_of_as_one() -> None:
+    one = Shortlist((), (), ExpectedHits(1.2, 0, 1), ExpectedHits(1.2, 0, 1), Counts(1, 1, 1, 1, 1))
+    assert _said(one)[0] == "1 crystal is predicted, 1 input failed and has none; 1 of them is considered"
+    assert _said(one)[-1] == "of these 0, 1 hit expected (95 %: 0 to 1)"
 
 
 def test_a_file_is_named_and_json_has_everything(out: Path, tmp_path: Path, capsys: Captured) -> None:
@@ -65,7 +75,7 @@ def test_a_list_without_a_crystal_prints_no_table(out: Path, capsys: Captured) -
     assert run(["screen", str(out), "--gap", "1:2", "--elements", "Og"]) == 0
     printed, said = capsys.readouterr()
     assert not printed
-    assert "of these 0, 0 expected (0 to 0)" in said
+    assert "of these 0, 0 hits expected (95 %: 0 to 0)" in said
 
 
 @pytest.mark.parametrize(

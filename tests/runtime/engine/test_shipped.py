@@ -8,6 +8,7 @@ import bandrt
 from bandrt.cli import run
 from bandrt.cli.options import ENGINE
 from bandrt.engine import DEFAULT_ENGINE, SHIPPED_ENGINES, read_manifest, shipped_path
+from bandrt.run.infer import InferOptions
 
 MOST_BYTES = 20e6
 
@@ -60,6 +61,19 @@ def test_a_name_that_is_none_tells_those_that_are(
     for arguments in (["inspect", given], ["infer", "salt.cif", "-o", "out", "--engine", given, "--dry-run"]):
         assert run(arguments) == 1
         assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["fast", "null", "shipped"])
+def test_a_path_is_told_that_a_name_is_a_text(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(bandrt.EngineError) as caught:
+        bandrt.load(Path(name))
+    assert f"is named by a text, '{name}', and this is a path" in caught.value.message
+    assert "did you mean" not in caught.value.message
+
+
+def test_options_of_a_run_take_a_name() -> None:
+    assert InferOptions(engine="fast").engine == SHIPPED_ENGINES["fast"]  # type: ignore[arg-type]
 
 
 def test_a_file_that_is_not_there_is_no_name(tmp_path: Path) -> None:

@@ -131,6 +131,23 @@ def test_what_cannot_be_understood_is_refused(query: str, code: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("is_metal = false", "from '= false' on; write =="),
+        ("n_atoms => 2", "; write >="),
+        ("n_atoms =< 2", "; write <="),
+        ("band_gap > 1", "there is no column 'band_gap'; did you mean band_gap_ev? There are id, "),
+        ("gap > 1", "did you mean band_gap_ev?"),
+        ("quite_another > 1", "there is no column 'quite_another'; there are id, "),
+    ],
+)
+def test_a_likely_mistake_is_told_what_to_write(query: str, said: str) -> None:
+    with pytest.raises(QueryError) as refused:
+        parse_query(query, KINDS)
+    assert said in refused.value.message
+
+
+@pytest.mark.parametrize(
     "query", ["(" * 9000, "band_gap_ev > 1 " + "x" * 9000, "formula < " + "x" * 9000, "n_atoms == " + "y" * 9000]
 )
 def test_a_query_of_any_length_fits_into_its_message(query: str) -> None:

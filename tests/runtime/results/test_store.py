@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,7 @@ def opened(folder: Path, mode: Mode = "new", *, engine: str = ENGINE, retry_fail
     return store
 
 
-def fill(folder: Path, names: str, *, mode: Mode = "new") -> None:
+def fill(folder: Path, names: Sequence[str], *, mode: Mode = "new") -> None:
     with opened(folder, mode) as store:
         for order, name in enumerate(names):
             store.add(Ticket(order, name, ""), prediction(name))
@@ -328,11 +329,46 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     fill(tmp_path, "ab")
     with opened(tmp_path, "resume") as store:
         store.fail(ticket("x", 9), failure("x"))
-    with pytest.raises(OutputError, match="such as a") as caught:
+    with pytest.raises(OutputError, match=r"did you mean a\?") as caught:
         read_one(tmp_path, "aa")
     assert caught.value.code == "unknown-id"
     with pytest.raises(OutputError, match="cut short"):
         read_one(tmp_path, "x")
+    with pytest.raises(OutputError, match=r"there are 2, such as a, b$"):
+        read_one(tmp_path, "quite another")
+
+
+def test_an_id_that_others_begin_with_names_those(tmp_path: Path) -> None:
+    fill(tmp_path, ["Al_mp-1", "ZnO_mp-2133", "ZnO_mp-1986"])
+    for given in ("ZnO", "zno_mp"):
+        with pytest.raises(OutputError, match=r"did you mean ZnO_mp-2133 or ZnO_mp-1986\?$"):
+            read_one(tmp_path, given)
+    with pytest.raises(OutputError, match=r"did you mean ZnO_mp-2133\?$"):
+        read_one(tmp_path, "mp-2133")
+
+
+def test_a_folder_that_is_not_there_names_results_beside_it(tmp_path: Path) -> None:
+    fill(tmp_path / "bands", "a")
+    (tmp_path / "bander").mkdir()
+    for given, said in (
+        ("band", f"there is no such folder; did you mean {tmp_path / 'bands'}?"),
+        ("other", "there is no such folder"),
+    ):
+        with pytest.raises(OutputError) as caught:
+            read_one(tmp_path / given, "a")
+        assert (caught.value.code, caught.value.message) == ("output-not-found", f"{tmp_path / given}: {said}")
+    with pytest.raises(OutputError, match="is no output folder of bandrt"):
+        read_one(tmp_path / "bander", "a")
+
+
+def test_a_file_in_the_place_of_results_is_told_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "a.cif").touch()
+    with pytest.raises(OutputError, match=r"is a file, .* predicted first by bandrt infer, or drawn at once by bandrt bands"):
+        read_one(tmp_path / "a.cif", "a")
+    fill(tmp_path / "bands", "a")
+    for inside in ("summary.csv", "parts/part-00000.npz"):
+        with pytest.raises(OutputError, match=rf"did you mean {tmp_path / 'bands'}\?"):
+            read_one(tmp_path / "bands" / inside, "a")
 
 
 def test_endless_nesting_is_damage_like_any(tmp_path: Path) -> None:

@@ -164,10 +164,12 @@ def test_progress_says_what_is_compiled(capsys: pytest.CaptureFixture[str], monk
     monkeypatch.setattr("bandrt.cli.progress.LOG_SECONDS", -1.0)
     with Progress("crystals") as progress:
         show_run(progress, RunReport(compiling="64 crystals of 16 atoms"))
-        show_run(progress, RunReport())
-    first, second = capsys.readouterr().err.splitlines()
-    assert first.endswith("crystals/s, compiling for 64 crystals of 16 atoms")
-    assert second.endswith("crystals/s")
+        show_run(progress, RunReport(predicted=1, seconds={"wall": 2.0}, compiling="64 crystals of 16 atoms"))
+        show_run(progress, RunReport(predicted=1, seconds={"wall": 2.0}))
+    first, second, third = capsys.readouterr().err.splitlines()
+    assert first.endswith("0 failed, compiling for 64 crystals of 16 atoms")
+    assert second.endswith("0.5 crystals/s, compiling for 64 crystals of 16 atoms")
+    assert third.endswith("0.5 crystals/s")
 
 
 def test_a_run_tells_what_is_compiled_while_it_waits(

@@ -27,6 +27,13 @@ def test_what_is_no_gap_is_refused_with_what_is(text: str) -> None:
     assert caught.value.exit_code == 2
 
 
+def test_ends_in_the_wrong_order_are_called_so() -> None:
+    with pytest.raises(UsageError, match=r"^'2:1': the lower end of gap, 2 eV, is above the upper one, 1 eV$"):
+        parse_gap("2:1")
+    with pytest.raises(UsageError, match=r"^'230:195': 230 is above 195; "):
+        parse_space_groups("230:195")
+
+
 def test_elements_and_space_groups_are_parted_by_commas() -> None:
     assert parse_elements("O, F") == ("O", "F")
     assert parse_space_groups("216,225") == ((216, 216), (225, 225))

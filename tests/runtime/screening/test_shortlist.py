@@ -219,7 +219,7 @@ def test_what_is_wrong_is_refused(results: Path, tmp_path: Path) -> None:
         bandrt.screen(results, Criteria(gap=(0.0, 1.0), where="nosuch > 1"))
     with pytest.raises(ArgumentError, match="folders"):
         bandrt.screen([], WINDOW)
-    with pytest.raises(BandrtError, match="is no output folder") as missing:
+    with pytest.raises(BandrtError, match="there is no such folder") as missing:
         bandrt.screen(tmp_path / "nosuch", WINDOW)
     assert missing.value.code == "output-not-found"
 

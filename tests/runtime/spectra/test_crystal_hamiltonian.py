@@ -178,6 +178,7 @@ def test_of_a_crystal_that_is_handed_over_only_what_is_asked_for_with_that_in_mi
         engine.hamiltonian(item)
     assert caught.value.code == "no-hamiltonian"
     assert "hand_over=False" in caught.value.message
+    assert "accurate leaves crystals with Ni to fast" in caught.value.message
     with bandrt.load("accurate", threads=1, hand_over=False) as engine:
         assert "magnetic:Ni" in engine.hamiltonian(item).warnings
 

@@ -132,7 +132,7 @@ def test_a_truncated_part_and_a_foreign_folder_are_refused(out: Path) -> None:
 
 def test_an_id_without_prediction_is_told_why(out: Path) -> None:
     assert "it is cut short" in refused("unknown-id", out, ids=("a", "d"))
-    assert "such as b/ö" in refused("unknown-id", out, ids=("b/o",))
+    assert "did you mean b/ö?" in refused("unknown-id", out, ids=("b/o",))
 
 
 def test_a_folder_without_predictions_or_with_a_damaged_record_is_refused(out: Path) -> None:
