@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -110,6 +111,18 @@ def test_a_formula_stays_in_its_split_when_the_data_grow() -> None:
     assert shares == pytest.approx({"train": 0.8, "validation": 0.1, "test": 0.1}, abs=0.02)
     assert [rule.split(f) for f in reversed(formulas)] == splits[::-1]
     assert [SplitRule(seed=1).split(f) for f in formulas] != splits
+
+
+def test_the_fingerprint_says_what_is_held_out_and_is_as_it_was_for_the_usual_splits(built: Dataset, tmp_path: Path) -> None:
+    lines = sorted(f"{record['id']}:{record['document_sha256']}" for record in built.records)
+    assert built.header.fingerprint == hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    found = {built.header.fingerprint}
+    for number, rule in enumerate((SplitRule(seed=1), SplitRule(validation=0.2), SplitRule(test=0.2))):
+        writer = DatasetWriter(tmp_path / str(number), dataclasses.replace(built.header.recipe, splits=rule))
+        for entry in built:
+            writer.add(dataclasses.replace(entry, split=rule.split(entry.formula)))
+        found.add(writer.close().header.fingerprint)
+    assert len(found) == 4
 
 
 def test_no_formula_is_in_two_splits(built: Dataset) -> None:

@@ -1,7 +1,7 @@
 """The data set on disk: features and targets of many crystals, in parts that are read one at a time.
 
 A folder holds
-    ``dataset.json``     format version, recipe (featurisation, bands, splits), counts, fingerprint of the labels; written last,
+    ``dataset.json``     format version, recipe (featurisation, bands, splits), counts, fingerprint; written last,
     ``entries.jsonl``    one line per crystal, in order: id, formula, split, space group, path labels, how well it was mapped,
     ``refused.jsonl``    one line per document that could not be used: id, source, stage, code, message,
     ``part-00000.npz``…  so many crystals each, see below,
@@ -24,7 +24,7 @@ import json
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -81,6 +81,20 @@ def share_of(formula: str, seed: int) -> float:
     """A number from 0 up to, not including, 1 by which a reduced formula is dealt: it never changes."""
     digest = hashlib.sha256(f"{seed}:{formula}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def fingerprint_of(labels: Iterable[str], rule: SplitRule) -> str:
+    """What tells whether two data sets have the same labels, and hold out the same of them.
+
+    Args:
+        labels: of each, its id and the checksum of its document.
+        rule: how formulas are dealt. By default it leaves no trace, so that fingerprints from before it did stay what they were.
+    """
+    fingerprint = hashlib.sha256("\n".join(sorted(labels)).encode()).hexdigest()
+    if rule == SplitRule():
+        return fingerprint
+    dealt = f"{fingerprint}:{rule.seed}:{float(rule.validation)}:{float(rule.test)}"
+    return hashlib.sha256(dealt.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -140,7 +154,7 @@ class DatasetHeader:
     counts: dict[str, int] = field(default_factory=dict)
     """Crystals per split."""
     fingerprint: str = ""
-    """SHA-256 over the labels used, whatever order they came in."""
+    """See `fingerprint_of`; whatever order the labels came in."""
     part_size: int = PART_SIZE
     """Crystals in every part but the last."""
     format_version: int = FORMAT_VERSION
