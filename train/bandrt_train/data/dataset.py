@@ -33,7 +33,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.arguments import check_choice, checked_whole
+from bandrt.arguments import check_choice, checked_number, checked_whole, not_allowed
 from bandrt.contract import GRAPH_INPUTS, TENSORS
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError, NotFoundError, reason_of
@@ -68,6 +68,12 @@ class SplitRule:
     seed: int = 0
     validation: float = 0.1
     test: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("validation", "test"):
+            checked_number(name, getattr(self, name), at_least=0.0, at_most=1.0)
+        if self.validation + self.test > 1.0:
+            raise not_allowed("validation and test", f"{self.validation} and {self.test}", "no more than 1 together")
 
     def split(self, formula: str) -> Split:
         """Where every crystal of a reduced formula goes, whatever else is in the data."""
