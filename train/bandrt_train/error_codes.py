@@ -126,8 +126,9 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "dataset-damaged",
-        "A file of a data set is missing or damaged.",
-        "Give the command that made the data set again, with --resume, which keeps what is whole before the damage.",
+        "A file of a data set is missing or damaged, or is not of the same build as the others.",
+        "Give the command that made the data set again, with --resume, which keeps what is whole before the damage, or with"
+        " --overwrite where the message says so.",
     ),
     # checkpoints
     ErrorCode(

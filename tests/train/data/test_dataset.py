@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import hashlib
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,7 @@ from bandrt.errors import InputError, ManifestError, OutputError
 from bandrt.features import featurize_crystal
 from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_train.data.builder import build_dataset, make_entry
-from bandrt_train.data.dataset import SPLITS, Dataset, DatasetRecipe, Entry, SplitRule
+from bandrt_train.data.dataset import SPLITS, Dataset, DatasetRecipe, Entry, Refusal, SplitRule
 from bandrt_train.data.writer import DatasetWriter
 from tests.support.band_documents import read_documents
 
@@ -108,6 +111,18 @@ def test_a_formula_stays_in_its_split_when_the_data_grow() -> None:
     assert shares == pytest.approx({"train": 0.8, "validation": 0.1, "test": 0.1}, abs=0.02)
     assert [rule.split(f) for f in reversed(formulas)] == splits[::-1]
     assert [SplitRule(seed=1).split(f) for f in formulas] != splits
+
+
+def test_the_fingerprint_says_what_is_held_out_and_is_as_it_was_for_the_usual_splits(built: Dataset, tmp_path: Path) -> None:
+    lines = sorted(f"{record['id']}:{record['document_sha256']}" for record in built.records)
+    assert built.header.fingerprint == hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    found = {built.header.fingerprint}
+    for number, rule in enumerate((SplitRule(seed=1), SplitRule(validation=0.2), SplitRule(test=0.2))):
+        writer = DatasetWriter(tmp_path / str(number), dataclasses.replace(built.header.recipe, splits=rule))
+        for entry in built:
+            writer.add(dataclasses.replace(entry, split=rule.split(entry.formula)))
+        found.add(writer.close().header.fingerprint)
+    assert len(found) == 4
 
 
 def test_no_formula_is_in_two_splits(built: Dataset) -> None:
@@ -207,6 +222,72 @@ def test_a_folder_that_is_no_data_set_is_an_error(tmp_path: Path, built: Dataset
     (tmp_path / "dataset.json").write_text(json.dumps({**header, "format_version": 99}), encoding="utf-8")
     with pytest.raises(InputError, match="99"):
         Dataset(tmp_path)
+
+
+@pytest.fixture
+def copied(built: Dataset, tmp_path: Path) -> Path:
+    """The same data set in a folder of its own, to be damaged."""
+    return Path(shutil.copytree(built.folder, tmp_path / "copied"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda lines: lines[:-1], "7 crystals|crystals of the"),
+        (lambda lines: lines[:2] + lines[3:], "crystals of the"),
+        (lambda lines: [*lines[:-1], lines[-1][:40]], "cannot be read"),
+        (lambda lines: [lines[0].replace('"space_group"', '"group"'), *lines[1:]], "no 'space_group'"),
+        (lambda lines: [lines[0].replace('"split": "', '"split": "no '), *lines[1:]], "crystals of the"),
+        (lambda lines: ["[]", *lines[1:]], "cannot be read"),
+    ],
+)
+def test_entries_that_were_lost_or_changed_are_told(copied: Path, damage: Callable[[list[str]], list[str]], said: str) -> None:
+    path = copied / "entries.jsonl"
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    path.write_text("".join(f"{line}\n" for line in damage(lines)), encoding="utf-8")
+    with pytest.raises(InputError, match=said) as caught:
+        Dataset(copied)
+    assert caught.value.code == "dataset-damaged"
+    assert "entries.jsonl" in caught.value.message
+
+
+def test_entries_are_not_joined_with_arrays_of_others(copied: Path, built: Dataset) -> None:
+    path = copied / "entries.jsonl"
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    other = next(i for i, record in enumerate(built.records) if record["formula"] != built.records[0]["formula"])
+    lines[0], lines[other] = lines[other], lines[0]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    with pytest.raises(InputError, match=r"part-00000\.npz: it holds") as caught:
+        Dataset(copied)[0]
+    assert caught.value.code == "dataset-damaged"
+
+
+def test_a_part_with_another_number_of_crystals_is_told(copied: Path, built: Dataset, tmp_path: Path) -> None:
+    writer = DatasetWriter(tmp_path / "fewer", built.header.recipe)
+    for entry in list(built)[:3]:
+        writer.add(entry)
+    writer.close()
+    (copied / "part-00000.npz").write_bytes((tmp_path / "fewer" / "part-00000.npz").read_bytes())
+    with pytest.raises(InputError, match="holds 3 crystals, not 8") as caught:
+        Dataset(copied)[0]
+    assert caught.value.code == "dataset-damaged"
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "{}"])
+def test_a_header_that_is_none_is_no_data_set(copied: Path, text: str) -> None:
+    (copied / "dataset.json").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        Dataset(copied)
+    assert caught.value.code == "not-a-dataset"
+
+
+def test_names_may_hold_what_some_take_for_the_end_of_a_line(built: Dataset, tmp_path: Path) -> None:
+    name = "a\u2028b\x85c"
+    writer = DatasetWriter(tmp_path / "named", built.header.recipe)
+    writer.add(dataclasses.replace(built[0], id=name))
+    writer.refuse(Refusal(name, name, "read", "malformed", name))
+    made = writer.close()
+    assert (made[0].id, made.refusals()[0].message) == (name, name)
 
 
 def test_a_folder_with_something_in_it_is_not_written_to(texts: list[str], tmp_path: Path) -> None:

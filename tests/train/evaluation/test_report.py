@@ -19,7 +19,8 @@ from bandrt.calibration import GapCalibration
 from bandrt.manifest import BandRule, EnsembleRule, Manifest, TrainingDomain
 from bandrt_train.checkpoint import load_checkpoint, save_checkpoint
 from bandrt_train.cli.group import group
-from bandrt_train.data.dataset import Dataset, Refusal
+from bandrt_train.data.dataset import Dataset, Refusal, SplitRule
+from bandrt_train.data.writer import DatasetWriter
 from bandrt_train.evaluation import predictions
 from bandrt_train.evaluation.card import CardError, card
 from bandrt_train.evaluation.errors import EvaluationError
@@ -198,6 +199,29 @@ def test_all_of_an_outside_data_set_is_judged_by_what_the_model_was_trained_on(d
     alone = evaluated(str(model), str(outside.folder), "--split", "all")
     assert "nearest" not in alone.stdout
     assert "formulas of" in alone.stderr
+
+
+def test_a_split_that_the_training_did_not_hold_out_is_told(data: Dataset, model: Path, tmp_path: Path) -> None:
+    assert evaluated(str(model), str(data.folder)).stderr == ""
+    writer = DatasetWriter(tmp_path / "dealt", dataclasses.replace(data.header.recipe, splits=SplitRule(seed=1)))
+    for entry in data:
+        writer.add(entry)
+    writer.close()
+    assert "trained on data not given here" in evaluated(str(model), str(tmp_path / "dealt")).stderr
+
+
+def test_predictions_that_a_model_was_taught_are_among_what_it_was_trained_on(
+    data: Dataset, gaps: Dataset, model: Path, tmp_path: Path
+) -> None:
+    taught = dataset(tmp_path / "taught", [band_entry("NaCl", salt("Na", "Cl"), bands(0.1))])
+    outside = dataset(tmp_path / "outside", [band_entry("NaCl", salt("Na", "Cl"), bands(0.1))])
+    checkpoint = load_checkpoint(model)
+    domain = dataclasses.replace(checkpoint.training, teacher_sha256=taught.header.fingerprint)
+    path = tmp_path / "model.pt"
+    save_checkpoint(path, model=checkpoint.build_model(), config=CONFIG, recipe=RECIPE, bands=checkpoint.bands, training=domain)
+    asked = [str(path), str(outside.folder), "--split", "all", "--training", str(data.folder), "--training", str(gaps.folder)]
+    assert "trained on data not given here" in evaluated(*asked).stderr
+    assert "1 of 1 crystals" in evaluated(*asked, "--training", str(taught.folder)).stderr
 
 
 def test_a_split_without_crystals_or_training_data_of_another_kind_is_refused(data: Dataset, model: Path, tmp_path: Path) -> None:

@@ -150,6 +150,7 @@ def test_data_that_does_not_say_what_was_held_out_are_refused(
 
     assert "holds data" in refused("other-data", members, written("fewer", len(data) - 1))
     splits = dataclasses.replace(data.header.recipe.splits, seed=5)
+    assert "holds data" in refused("other-data", members, written("other shares", len(data), splits=splits))
     assert "splits are" in refused("other-data", members, data, gaps=written("dealt", len(data), splits=splits))
     coarse = written("coarse", len(data), featurization=Recipe(kpath=KpathRecipe(n_kpoints=31)))
     with pytest.raises(EvaluationError) as caught:

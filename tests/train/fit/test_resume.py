@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ from bandrt.cli import EXIT_INTERRUPTED, run
 from bandrt.errors import OutputInTheWayError
 from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.cli.group import group
-from bandrt_train.data.dataset import Dataset
+from bandrt_train.data.dataset import Dataset, DatasetRecipe, SplitRule
+from bandrt_train.data.writer import DatasetWriter
 from bandrt_train.fit.config import FitConfig, GapConfig, TrainerConfig
 from bandrt_train.fit.run import fit
 from bandrt_train.fit.run_folder import RunFolder
@@ -122,6 +124,27 @@ def test_other_data_do_not_go_on_with_a_run_but_another_machine_does(data: Datas
         fit(DROPPING, data, whole, resume=True)
     elsewhere = dataclasses.replace(DROPPING, trainer=TrainerConfig(accelerator="cpu", loader_workers=1))
     assert fit(elsewhere, data, whole, gaps=gaps, resume=True).best_epoch >= 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        (lambda recipe: dataclasses.replace(recipe, splits=SplitRule(1, 0.25, 0.05)), "recipe.splits.seed is 1, was 0"),
+        (lambda recipe: dataclasses.replace(recipe, min_mapped_fraction=0.4), "recipe.min_mapped_fraction is 0.4, was 0.5"),
+    ],
+)
+def test_the_same_labels_in_a_data_set_made_otherwise_do_not_go_on_with_a_run(
+    data: Dataset, tmp_path: Path, changed: Callable[[DatasetRecipe], DatasetRecipe], named: str
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit(CONFIG, data, tmp_path / "run", progress=interrupt_after(1))
+    recipe = changed(data.header.recipe)
+    writer = DatasetWriter(tmp_path / "data", recipe)
+    for entry in data:
+        writer.add(dataclasses.replace(entry, split=recipe.splits.split(entry.formula)))
+    with pytest.raises(OutputInTheWayError, match=named) as caught:
+        fit(CONFIG, writer.close(), tmp_path / "run", resume=True)
+    assert caught.value.code == "other-run"
 
 
 def test_a_damaged_state_is_refused_and_says_what_to_do(data: Dataset, gaps: Dataset, whole: Path, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from bandrt_train.fit.loader import SplitGraphs
 from bandrt_train.fit.run import FitResult, fit
 from bandrt_train.fit.run_folder import Identity, RunFolder
 from bandrt_train.fit.split import training_statistics
+from bandrt_train.model.config import ConfigError
 from tests.support.small_fits import CONFIG, N_KPOINTS, RECIPE, TINY
 
 
@@ -337,6 +338,13 @@ def test_the_shipped_configurations_can_be_read() -> None:
     assert n_kpoints == dict.fromkeys(n_kpoints, 256) | dict.fromkeys(coarse, 32) | {"released": 128}
 
 
+def test_a_run_that_comes_to_nothing_stops_and_says_so(data: Dataset, tmp_path: Path) -> None:
+    wild = dataclasses.replace(CONFIG, optimizer=OptimizerConfig(1e6, warmup_epochs=0.0, gradient_clip=1e6, ema_decay=0.0))
+    with pytest.raises(FitError, match=r"epoch \d: .* lower optimizer\.learning_rate") as caught:
+        fit(wild, data, tmp_path / "run")
+    assert caught.value.code == "diverged"
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
@@ -345,6 +353,19 @@ def test_the_shipped_configurations_can_be_read() -> None:
         ("epochs = 'many'", "epochs"),
         ("epochs = 0", "epochs"),
         ("[gaps]\nbatch_size = 0", "batch_size"),
+        ("[gaps]\nweight = -0.3", "weight"),
+        ("[teacher]\nweight = nan", "weight"),
+        ("[optimizer]\nlearning_rate = -0.001", "learning_rate"),
+        ("[optimizer]\nlearning_rate = inf", "learning_rate"),
+        ("[optimizer]\nweight_decay = -1.0", "weight_decay"),
+        ("[optimizer]\nwarmup_epochs = nan", "warmup_epochs"),
+        ("[optimizer]\ngradient_clip = 0.0", "gradient_clip"),
+        ("[optimizer]\ngradient_clip = -1.0", "gradient_clip"),
+        ("[optimizer]\nema_decay = nan", "ema_decay"),
+        ("[model]\nmax_distance = inf", "max_distance"),
+        ("dispersion_weight = -1.0", "dispersion_weight"),
+        ("dispersion_weight = nan", "dispersion_weight"),
+        ("seed = -1", "seed"),
         ("[trainer]\ngpus = 2", "gpus"),
         ("[trainer]\nprecision = 'fp8'", "bf16-mixed"),
         ("[trainer]\nloader_workers = -1", "loader_workers"),
@@ -353,7 +374,7 @@ def test_the_shipped_configurations_can_be_read() -> None:
 )
 def test_a_configuration_with_a_mistake_is_refused_by_name(text: str, named: str, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(text, encoding="utf-8")
-    with pytest.raises(FitError, match=named) as caught:
+    with pytest.raises((FitError, ConfigError), match=named) as caught:
         read_config(tmp_path / "config.toml")
     assert caught.value.code == "config-invalid"
 

@@ -1,7 +1,7 @@
 """The data set on disk: features and targets of many crystals, in parts that are read one at a time.
 
 A folder holds
-    ``dataset.json``     format version, recipe (featurisation, bands, splits), counts, fingerprint of the labels; written last,
+    ``dataset.json``     format version, recipe (featurisation, bands, splits), counts, fingerprint; written last,
     ``entries.jsonl``    one line per crystal, in order: id, formula, split, space group, path labels, how well it was mapped,
     ``refused.jsonl``    one line per document that could not be used: id, source, stage, code, message,
     ``part-00000.npz``…  so many crystals each, see below,
@@ -23,7 +23,8 @@ import hashlib
 import json
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -32,7 +33,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.arguments import check_choice, checked_whole
+from bandrt.arguments import check_choice, checked_number, checked_whole, not_allowed
 from bandrt.contract import GRAPH_INPUTS, TENSORS
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError, NotFoundError, reason_of
@@ -51,6 +52,11 @@ PARTS_IN_MEMORY = 1024
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
+RECORD_KEYS = tuple(
+    "id formula split space_group space_group_symbol n_atoms path_labels path_label_indices is_metal band_gap_ev mapping method"
+    " document_sha256".split()
+)
+"""What every line of ``entries.jsonl`` says."""
 ATOM_ARRAYS = tuple(name for name in GRAPH_INPUTS if "N" in TENSORS[name].dims and name != "atom_mask")
 """Fields of `Features` with one row per atom, but for the mask, which without padding says nothing."""
 
@@ -62,6 +68,12 @@ class SplitRule:
     seed: int = 0
     validation: float = 0.1
     test: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("validation", "test"):
+            checked_number(name, getattr(self, name), at_least=0.0, at_most=1.0)
+        if self.validation + self.test > 1.0:
+            raise not_allowed("validation and test", f"{self.validation} and {self.test}", "no more than 1 together")
 
     def split(self, formula: str) -> Split:
         """Where every crystal of a reduced formula goes, whatever else is in the data."""
@@ -75,6 +87,20 @@ def share_of(formula: str, seed: int) -> float:
     """A number from 0 up to, not including, 1 by which a reduced formula is dealt: it never changes."""
     digest = hashlib.sha256(f"{seed}:{formula}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def fingerprint_of(labels: Iterable[str], rule: SplitRule) -> str:
+    """What tells whether two data sets have the same labels, and hold out the same of them.
+
+    Args:
+        labels: of each, its id and the checksum of its document.
+        rule: how formulas are dealt. By default it leaves no trace, so that fingerprints from before it did stay what they were.
+    """
+    fingerprint = hashlib.sha256("\n".join(sorted(labels)).encode()).hexdigest()
+    if rule == SplitRule():
+        return fingerprint
+    dealt = f"{fingerprint}:{rule.seed}:{float(rule.validation)}:{float(rule.test)}"
+    return hashlib.sha256(dealt.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -134,7 +160,7 @@ class DatasetHeader:
     counts: dict[str, int] = field(default_factory=dict)
     """Crystals per split."""
     fingerprint: str = ""
-    """SHA-256 over the labels used, whatever order they came in."""
+    """See `fingerprint_of`; whatever order the labels came in."""
     part_size: int = PART_SIZE
     """Crystals in every part but the last."""
     format_version: int = FORMAT_VERSION
@@ -159,7 +185,8 @@ class Dataset:
 
         Raises:
             NotFoundError: ``dataset-not-found``.
-            InputError: ``not-a-dataset`` or ``dataset-version``.
+            InputError: ``not-a-dataset``, ``dataset-version`` or ``dataset-damaged``.
+            ManifestError: ``manifest-invalid`` for a header that says what none says.
             ArgumentError: ``bad-argument`` for fewer than one, or more than there are.
         """
         self.folder = folder
@@ -168,18 +195,19 @@ class Dataset:
             raise NotFoundError("dataset-not-found", f"{folder}: there is no such data set; make one with: bandrt train dataset")
         try:
             values = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-            lines = (folder / "entries.jsonl").read_text(encoding="utf-8").splitlines()
-        except (OSError, ValueError) as error:
+            text = (folder / "entries.jsonl").read_text(encoding="utf-8")
+            version = values["format_version"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 "not-a-dataset", f"{folder}: not a data set ({reason_of(error)}); make one with: bandrt train dataset"
             ) from error
-        if values.get("format_version") != FORMAT_VERSION:
+        if version != FORMAT_VERSION:
             raise InputError(
                 "dataset-version",
-                f"{folder}: data set format {values.get('format_version')!r}, this bandrt reads {FORMAT_VERSION}; build it again",
+                f"{folder}: data set format {version!r}, this bandrt reads {FORMAT_VERSION}; build it again",
             )
         self.header = from_mapping(DatasetHeader, values, name=str(folder / "dataset.json"))
-        self.records: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        self.records = _records(text, self.header, folder / "entries.jsonl")
         self._part = lru_cache(maxsize=PARTS_IN_MEMORY)(self._read_part)
         self._left_out: frozenset[int] = frozenset()
         if n_training is not None:
@@ -198,7 +226,11 @@ class Dataset:
 
     def __getitem__(self, index: int) -> Entry:
         part, row = divmod(range(len(self))[index], self.header.part_size)
-        return _unpack(self.records[index], self._part(part), row, self.header.recipe.featurization)
+        entry = _unpack(self.records[index], self._part(part), row, self.header.recipe.featurization)
+        if entry.formula != (found := entry.features.crystal.hill_formula):
+            path = self.folder / part_name(part)
+            raise _damaged(path, f"it holds {found} where entries.jsonl has {entry.formula}, {entry.id}")
+        return entry
 
     def __iter__(self) -> Iterator[Entry]:
         return (self[i] for i in range(len(self)))
@@ -218,18 +250,50 @@ class Dataset:
 
     def refusals(self) -> list[Refusal]:
         """The documents that could not be used."""
-        text = (self.folder / "refused.jsonl").read_text(encoding="utf-8")
-        return [Refusal(**json.loads(line)) for line in text.splitlines()]
+        with (self.folder / "refused.jsonl").open(encoding="utf-8") as lines:
+            return [Refusal(**json.loads(line)) for line in lines]
 
     def _read_part(self, part: int) -> Mapping[str, NDArray[Any]]:
         path = self.folder / part_name(part)
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return dict(arrays)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise InputError(
-                "dataset-damaged", f"{path}: cannot be read ({reason_of(error)}); build it again with --resume"
-            ) from error
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                arrays = dict(archive)
+            found = len(arrays["atom_offsets"]) - 1
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise _damaged(path, f"cannot be read ({reason_of(error)})", how="--resume") from error
+        wanted = min(self.header.part_size, len(self) - part * self.header.part_size)
+        if found != wanted:
+            raise _damaged(path, f"holds {found} crystals, not {wanted}", how="--resume")
+        return arrays
+
+
+def _damaged(path: Path, problem: str, *, how: Literal["--resume", "--overwrite"] = "--overwrite") -> InputError:
+    """What to raise; to go on is enough where a checksum tells the damage."""
+    return InputError("dataset-damaged", f"{path}: {problem}; build it again with {how}")
+
+
+def _records(text: str, header: DatasetHeader, path: Path) -> list[dict[str, Any]]:
+    """The lines of ``entries.jsonl``, as many of each split as the header says.
+
+    Raises:
+        InputError: ``dataset-damaged``.
+    """
+    try:
+        records = [json.loads(line) for line in text.split("\n")[:-1]]
+        found = Counter(record["split"] for record in records)
+        missing = next((name for record in records for name in RECORD_KEYS if name not in record), None)
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, f"cannot be read ({reason_of(error)})") from error
+    if missing is not None:
+        raise _damaged(path, f"a line says no {missing!r}")
+    for split in SPLITS:
+        if found[split] != header.counts.get(split, 0):
+            raise _damaged(
+                path, f"has {found[split]} crystals of the {split} split, and dataset.json says {header.counts.get(split, 0)}"
+            )
+    if len(records) != header.n_entries:
+        raise _damaged(path, f"has {len(records)} crystals, and dataset.json says {header.n_entries}")
+    return records
 
 
 def _unpack(record: dict[str, Any], arrays: Mapping[str, NDArray[Any]], row: int, recipe: Recipe) -> Entry:

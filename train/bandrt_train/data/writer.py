@@ -35,6 +35,7 @@ from bandrt_train.data.dataset import (
     DatasetRecipe,
     Entry,
     Refusal,
+    fingerprint_of,
     part_name,
 )
 
@@ -167,7 +168,7 @@ class DatasetWriter:
             n_entries=self._n_entries,
             n_refused=self._n_refused,
             counts={split: self._splits[split] for split in SPLITS},
-            fingerprint=hashlib.sha256("\n".join(sorted(self._checksums)).encode()).hexdigest(),
+            fingerprint=fingerprint_of(self._checksums, self.header.recipe.splits),
         )
         with replaced(self.folder / HEADER) as file:
             json.dump(dataclasses.asdict(header), file, ensure_ascii=False, indent=1)

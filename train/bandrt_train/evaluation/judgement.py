@@ -113,7 +113,7 @@ def judge(
     formulas = {teacher.records[i]["formula"] for teacher in teachers for i in teacher.indices("train")}
     seen = np.array([dataset.records[i]["formula"] in formulas for i in indices], dtype=np.bool_) if teachers else None
     domain, given = predictions.model.training, {teacher.header.fingerprint for teacher in teachers}
-    learned = {domain.data_sha256, domain.gaps_sha256} - {""}
+    learned = {domain.data_sha256, domain.gaps_sha256, domain.teacher_sha256} - {""}
     known = bool(learned) and (learned <= given or (split != "all" and dataset.header.fingerprint in learned))
     return Judgement(dataset, split, indices, targets, predictions, predicted, errors, seen, known)
 

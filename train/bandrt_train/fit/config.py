@@ -7,12 +7,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from bandrt.arguments import check_choices
+from bandrt.arguments import check_choices, checked_number, checked_whole, not_allowed
 from bandrt.errors import BandrtError, ManifestError
 from bandrt.files import require_there
 from bandrt.typed_values import from_mapping
 from bandrt_train.model.config import ModelConfig
 from bandrt_train.model.variants import Config, read_model_config
+
+MOST = 1e6
+"""Of rates and weights: more is a slip."""
+MAX_SEED = 2**32 - 1
+"""As NumPy and torch take them."""
 
 
 class FitError(BandrtError):
@@ -34,6 +39,13 @@ class OptimizerConfig:
     ema_decay: float = 0.995
     """The weights that are validated and kept are an exponential moving average of those that are trained, per step."""
 
+    def __post_init__(self) -> None:
+        checked_number("gradient_clip", self.gradient_clip, above=0.0, at_most=MOST)
+        for name in ("learning_rate", "weight_decay", "warmup_epochs"):
+            checked_number(name, getattr(self, name), at_least=0.0, at_most=MOST)
+        if not 0.0 <= self.ema_decay < 1.0:
+            raise not_allowed("ema_decay", self.ema_decay, "from 0 up to, not including, 1")
+
 
 @dataclass(frozen=True)
 class GapConfig:
@@ -44,6 +56,10 @@ class GapConfig:
     batch_size: int = 16
     """Crystals of them per step, drawn anew in every epoch."""
 
+    def __post_init__(self) -> None:
+        checked_number("weight", self.weight, at_least=0.0, at_most=MOST)
+        checked_whole("batch_size", self.batch_size, at_least=1)
+
 
 @dataclass(frozen=True)
 class TeacherConfig:
@@ -53,6 +69,10 @@ class TeacherConfig:
     """Of their loss beside that of the labels: the same loss, in which each counts what its entry says."""
     batch_size: int = 16
     """Crystals of them per step, drawn anew in every epoch."""
+
+    def __post_init__(self) -> None:
+        checked_number("weight", self.weight, at_least=0.0, at_most=MOST)
+        checked_whole("batch_size", self.batch_size, at_least=1)
 
 
 @dataclass(frozen=True)
@@ -104,14 +124,10 @@ class FitConfig:
         for name in ("epochs", "patience", "batch_size"):
             if getattr(self, name) < 1:
                 raise FitError("config-invalid", f"{name} is {getattr(self, name)}, allowed: 1 or more")
-        for name, more in (("gaps", self.gaps), ("teacher", self.teacher)):
-            if more.batch_size < 1:
-                raise FitError("config-invalid", f"{name}.batch_size is {more.batch_size}, allowed: 1 or more")
+        checked_number("dispersion_weight", self.dispersion_weight, at_least=0.0, at_most=MOST)
+        checked_whole("seed", self.seed, at_least=0, at_most=MAX_SEED)
         if self.trainer.loader_workers < 0:
             raise FitError("config-invalid", f"trainer.loader_workers is {self.trainer.loader_workers}, allowed: 0 or more")
-        if not 0.0 <= self.optimizer.ema_decay < 1.0:
-            found = self.optimizer.ema_decay
-            raise FitError("config-invalid", f"optimizer.ema_decay is {found}, allowed: from 0 up to, not including, 1")
 
 
 def toml_values(path: Path) -> dict[str, Any]:

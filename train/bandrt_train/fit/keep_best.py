@@ -97,7 +97,8 @@ class KeepBest(Callback):
         epoch = len(self.rows) + 1
         model = cast(Reference, pl_module.average.module)
         judged = trainer.strategy.broadcast(self._judge(model) if trainer.is_global_zero else None)
-        assert judged is not None
+        if judged is None:
+            raise FitError("diverged", f"epoch {epoch}: predictions are no finite numbers; lower optimizer.learning_rate")
         evaluation, rule = judged
         error = evaluation.total.energy_mae_ev
         assert error is not None
@@ -127,8 +128,11 @@ class KeepBest(Callback):
         if self.finished:
             trainer.should_stop = True
 
-    def _judge(self, model: Reference) -> tuple[Evaluation, BandRule]:
+    def _judge(self, model: Reference) -> tuple[Evaluation, BandRule] | None:
+        """Errors on the validation split, and the rule of metals that is best there; None of predictions that are no numbers."""
         predicted = graph_energies(model, self.graphs)
+        if not np.isfinite(predicted).all():
+            return None
         rule = choose_metal_tolerance(predicted, self.targets, self.recipe.bands)
         return evaluate(predicted, self.targets, rule), rule
 

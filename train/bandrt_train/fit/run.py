@@ -111,6 +111,7 @@ def fit(
     domain = training_domain(dataset, start, gaps, teacher)
     identity = Identity.of(
         config,
+        dataset.header.recipe,
         data_sha256=domain.data_sha256,
         gaps_sha256=gaps.header.fingerprint if gaps else "",
         parent_sha256=domain.parent_sha256,

@@ -18,7 +18,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ import torch
 from bandrt.errors import OutputInTheWayError
 from bandrt.files import check_cleared, check_folder, clear, remove_leftovers, replaced, temporary_beside
 from bandrt.nested import differences
+from bandrt_train.data.dataset import DatasetRecipe
 from bandrt_train.fit.config import FitConfig
 from bandrt_train.fit.hamiltonian.config import HamiltonianFit
 
@@ -51,16 +52,29 @@ class Identity:
     gaps_sha256: str
     parent_sha256: str
     teacher_sha256: str = ""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    """Of the data set, as plain values: what becomes of the documents, and which are held out; empty where there is none."""
 
     @classmethod
-    def of(cls, config: FitConfig, *, data_sha256: str, gaps_sha256: str, parent_sha256: str, teacher_sha256: str = "") -> Identity:
+    def of(
+        cls,
+        config: FitConfig,
+        recipe: DatasetRecipe,
+        *,
+        data_sha256: str,
+        gaps_sha256: str,
+        parent_sha256: str,
+        teacher_sha256: str = "",
+    ) -> Identity:
         """Keep of a configuration what decides the weights."""
         decisive = dataclasses.asdict(config) | {"trainer": {"precision": config.trainer.precision}}
-        return cls(decisive, data_sha256, gaps_sha256, parent_sha256, teacher_sha256)
+        return cls(decisive, data_sha256, gaps_sha256, parent_sha256, teacher_sha256, dataclasses.asdict(recipe))
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
         """What was otherwise when `other`, plain values of an identity, was written."""
         own = json.loads(json.dumps(dataclasses.asdict(self)))
+        if "recipe" not in other:  # of a run that an earlier version began
+            del own["recipe"]
         return [f"{name} is {now!r}, was {before!r}" for name, now, before in differences(own, other)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -102,7 +103,7 @@ class ModelConfig:
         fits = self.variant != "fourier" or self.n_modes <= most
         require(self, "n_modes", fits, f"at most {most} with n_kpoints = {self.n_kpoints}")
         require(self, "n_gaussians", self.n_gaussians >= 2, "2 or more")
-        require(self, "max_distance", self.max_distance > 0, "a positive distance in Å")
+        require(self, "max_distance", 0 < self.max_distance < math.inf, "a positive distance in Å")
         require(self, "dropout", 0 <= self.dropout < 1, "from 0 up to, not including, 1")
         require(self, "d_model", self.d_model % self.n_heads == 0, f"a multiple of n_heads = {self.n_heads}")
         require(self, "d_model", self.d_model % 6 == 0 and self.d_model >= 12, "a multiple of 6, at least 12")

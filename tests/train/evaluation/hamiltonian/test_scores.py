@@ -108,8 +108,21 @@ def test_documents_are_read_once_each_as_far_as_wanted(tmp_path: Path) -> None:
     silicon, salt = (document_text(document_of(small_model(), one, name=name)) for name, one in (("si", SILICON), ("salt", SALT)))
     (tmp_path / "labels.jsonl").write_text("\n".join([silicon, salt, silicon, "{}"]), encoding="utf-8")
     read = list(read_cases([tmp_path], Recipe(), wanted=lambda formula: formula == "Si"))
-    assert [one.id for one in read] == ["si", "labels-4"]
-    assert isinstance(read[1], Refusal)
+    assert [(one.id, getattr(one, "code", None)) for one in read] == [
+        ("si", None),
+        ("si", "duplicate-id"),
+        ("labels-4", "malformed"),
+    ]
+
+
+def test_a_document_that_cannot_be_used_does_not_stand_in_the_way_of_another_of_its_id(tmp_path: Path) -> None:
+    whole = document_of(small_model(), SILICON, name="si")
+    cut = dataclasses.replace(whole, energies=whole.energies[:, :4])
+    (tmp_path / "labels.jsonl").write_text("\n".join(map(document_text, (cut, whole))), encoding="utf-8")
+    first, second = read_cases([tmp_path], Recipe())
+    assert isinstance(first, Refusal)
+    assert isinstance(second, Case)
+    assert first.id == second.id == "si"
 
 
 def test_crystals_belong_to_classes(cases: list[Case]) -> None:

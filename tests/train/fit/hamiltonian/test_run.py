@@ -200,6 +200,13 @@ def test_a_run_that_comes_to_nothing_stops_and_says_so(labels: BandLabels, tmp_p
     assert refused.value.code == "diverged"
 
 
+def test_eigenvalues_that_cannot_be_found_are_a_run_that_came_to_nothing(labels: BandLabels, tmp_path: Path) -> None:
+    wild = OptimizerConfig(1e6, warmup_epochs=0.0, gradient_clip=1e6, ema_decay=0.0)
+    with pytest.raises(FitError) as refused:
+        fit_hamiltonian(dataclasses.replace(CONFIG, optimizer=wild), labels, tmp_path / "run")
+    assert refused.value.code == "diverged"
+
+
 def test_weights_stay_where_a_gradient_is_not_finite(labels: BandLabels) -> None:
     training = Training(CONFIG, divide(labels.bands, (), (), HeldOut(CONFIG.splits)))
     before = training.model.flat_scale.clone()
@@ -223,6 +230,15 @@ def test_the_configuration_in_the_repository_is_what_defaults_say() -> None:
         "[model]\nvariant = 'hamiltonian'\n[bands]\nbelow = 0",
         "[model]\nvariant = 'hamiltonian'\n[gaps]\nbatch_size = 0",
         "[model]\nvariant = 'hamiltonian'\n[tight_binding]\nshare = 2.0",
+        "[model]\nvariant = 'hamiltonian'\n[tight_binding]\nweight = -1.0",
+        "[model]\nvariant = 'hamiltonian'\n[gaps]\nweight = nan",
+        "[model]\nvariant = 'hamiltonian'\n[bands]\nlowest_ev = nan",
+        "[model]\nvariant = 'hamiltonian'\n[bands]\nlowest_ev = 1.0",
+        "[model]\nvariant = 'hamiltonian'\n[splits]\ntest = -0.1",
+        "[model]\nvariant = 'hamiltonian'\n[splits]\ntest = nan",
+        "[model]\nvariant = 'hamiltonian'\n[splits]\nvalidation = 0.6\ntest = 0.6",
+        "[model]\nvariant = 'hamiltonian'\n[optimizer]\ngradient_clip = -1.0",
+        "seed = -1\n[model]\nvariant = 'hamiltonian'",
         "[model",
     ],
 )

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bandrt.arguments import checked_number, checked_whole
+from bandrt.arguments import checked_number, checked_whole, not_allowed
 from bandrt.computed.around_fermi import select_bands
 from bandrt.computed.documents import BandDocument
 from bandrt.computed.lines import document_crystal
@@ -53,6 +53,8 @@ class BandChoice:
         for name in ("below", "above", "inner_below", "inner_above"):
             checked_whole(name, getattr(self, name), at_least=1)
         checked_number("outer_weight", self.outer_weight, at_least=0.0, at_most=1.0)
+        if not self.lowest_ev <= 0.0:
+            raise not_allowed("lowest_ev", self.lowest_ev, "0 eV or less")
 
 
 @dataclass(frozen=True, eq=False)

@@ -243,7 +243,8 @@ def download(
 
 def failed_downloads(folder: Path) -> list[FailedDownload]:
     """What the last download into a folder could not get."""
-    return [FailedDownload(**json.loads(line)) for line in (folder / FAILED).read_text(encoding="utf-8").splitlines()]
+    with (folder / FAILED).open(encoding="utf-8") as lines:
+        return [FailedDownload(**json.loads(line)) for line in lines]
 
 
 def document_path(folder: Path, identifier: str) -> Path:

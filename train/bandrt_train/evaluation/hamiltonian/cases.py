@@ -52,7 +52,7 @@ class Case:
 def read_cases(
     sources: Sequence[Path], recipe: Recipe, *, wanted: Callable[[str], bool] = lambda formula: True
 ) -> Iterator[Case | Refusal]:
-    """Read every document under files and folders, each id once.
+    """Read every document under files and folders; of several with one id the first that can be used is.
 
     Args:
         sources: see `bandrt_train.data.sources.folders`.
@@ -63,17 +63,23 @@ def read_cases(
         NotFoundError: ``file-not-found``.
         InputError: ``no-input``.
     """
-    seen: set[str] = set()
+    used: set[str] = set()
     for source in find_documents(sources):
         identifier = source.id
         try:
             document = source.read().document
             identifier = document.id
-            if identifier not in seen and wanted(document_crystal(document).hill_formula):
-                yield make_case(document, recipe)
+            if not wanted(document_crystal(document).hill_formula):
+                continue
+            if identifier in used:
+                yield Refusal(identifier, source.name, "read", "duplicate-id", f"{source.name}: {identifier} was there already")
+                continue
+            case = make_case(document, recipe)
         except InputError as error:
             yield Refusal(identifier, source.name, error.stage, error.code, error.message)
-        seen.add(identifier)
+            continue
+        used.add(identifier)
+        yield case
 
 
 def usable_cases(

@@ -10,7 +10,7 @@ from bandrt.errors import ManifestError
 from bandrt.typed_values import from_mapping
 from bandrt_train.data.dataset import SplitRule
 from bandrt_train.data.hamiltonian.bands import BandChoice
-from bandrt_train.fit.config import FitError, OptimizerConfig, toml_values
+from bandrt_train.fit.config import MAX_SEED, MOST, FitError, OptimizerConfig, toml_values
 from bandrt_train.model.hamiltonian.config import HamiltonianConfig
 
 
@@ -55,6 +55,7 @@ class TightBindingConfig:
     def __post_init__(self) -> None:
         for name, least in (("epochs", 0), ("n_kpoints", 1), ("max_atoms", 1), ("batch_size", 1)):
             checked_whole(name, getattr(self, name), at_least=least)
+        checked_number("weight", self.weight, at_least=0.0, at_most=MOST)
         checked_number("share", self.share, at_least=0.0, at_most=1.0)
 
 
@@ -74,6 +75,7 @@ class KnownGapConfig:
     def __post_init__(self) -> None:
         for name in ("batch_size", "n_kpoints", "max_atoms"):
             checked_whole(name, getattr(self, name), at_least=1)
+        checked_number("weight", self.weight, at_least=0.0, at_most=MOST)
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class HamiltonianFit:
     def __post_init__(self) -> None:
         checked_whole("epochs", self.epochs, at_least=1)
         checked_whole("batch_size", self.batch_size, at_least=1)
-        checked_number("optimizer.ema_decay", self.optimizer.ema_decay, at_least=0.0, at_most=0.999999)
+        checked_whole("seed", self.seed, at_least=0, at_most=MAX_SEED)
 
 
 def read_hamiltonian_config(path: Path) -> HamiltonianFit:

@@ -107,18 +107,23 @@ def fit_hamiltonian(
             progress(number, row)
     while len(rows) < training.n_epochs:
         done = len(rows)
-        trained = training.epoch(done, lambda share, done=done: steps(done + share))  # type: ignore[misc]
-        rows.append({"epoch": float(done + 1), **trained, **_watched(training, done), **_rate(training)})
+        try:
+            trained = training.epoch(done, lambda share, done=done: steps(done + share))  # type: ignore[misc]
+            rows.append({"epoch": float(done + 1), **trained, **_watched(training, done), **_rate(training)})
+        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # of Hamiltonians that are no numbers
+            raise _diverged(done + 1) from error
         if not all(math.isfinite(value) for value in rows[-1].values()):
-            raise FitError(
-                "diverged", f"epoch {done + 1}: the loss or the error is no finite number; lower optimizer.learning_rate"
-            )
+            raise _diverged(done + 1)
         _save(run, training, rows, held_out, domain)
         progress(len(rows), rows[-1])
     result = HamiltonianResult(run.checkpoint, len(rows), rows[-1].get(WATCHED))
     with replaced(folder / VALIDATION) as file:
         json.dump({"epoch": result.n_epochs, "n_crystals": len(material.validation), WATCHED: result.validation_ev}, file, indent=1)
     return result
+
+
+def _diverged(epoch: int) -> FitError:
+    return FitError("diverged", f"epoch {epoch}: the loss or the error is no finite number; lower optimizer.learning_rate")
 
 
 def training_domain(material: Material) -> TrainingDomain:
