@@ -23,7 +23,8 @@ from bandrt.recipe import GraphRecipe, KpathRecipe, MeshRecipe, Recipe, Symmetry
 from bandrt.results.convert import convert
 from bandrt.results.store import check_store
 from bandrt.results.writer import Store
-from bandrt.run.infer import InferOptions, dry_run, infer
+from bandrt.run.dry_run import dry_run
+from bandrt.run.infer import InferOptions, infer
 from bandrt.sources import Source, count, find
 from tests.runtime.conftest import TINY_MANIFEST
 

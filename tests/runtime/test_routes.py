@@ -24,7 +24,8 @@ from bandrt.results import writer
 from bandrt.results.prediction import Failure, Prediction, Ticket
 from bandrt.results.store import read, read_errors
 from bandrt.routes import other_device, other_engine
-from bandrt.run.infer import InferOptions, dry_run, infer
+from bandrt.run.dry_run import dry_run
+from bandrt.run.infer import InferOptions, infer
 from bandrt.run.pipeline import RunReport
 
 RULE = HandOver(elements=("Fe", "U"), engine="fast")

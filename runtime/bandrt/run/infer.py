@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 import numbers
@@ -12,41 +11,32 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import chain, islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from bandrt.arguments import check_choices, check_kind, check_text, checked_whole, not_allowed
 from bandrt.contract import UNCERTAINTY
-from bandrt.engine import DEFAULT_ENGINE, chosen_bands, default_device, read_manifest, shipped_path
+from bandrt.engine import DEFAULT_ENGINE, shipped_path
 from bandrt.engine.session import MAX_THREADS
 from bandrt.errors import OutputError, OutputInTheWayError, UsageError
-from bandrt.files import file_sha256, path_of, paths_of
+from bandrt.files import path_of
 from bandrt.manifest import MAX_BANDS, BandRule
 from bandrt.predict import Engine, EngineWarning, default_batch_size, load, unverified
-from bandrt.quoting import counted, printable, shortened
-from bandrt.results.parts import part_ids
-from bandrt.results.store import PARTS, Mode, check_store, part_files, read_errors, undamaged
+from bandrt.results.store import Mode, check_store
 from bandrt.results.summary import RESERVED
 from bandrt.results.writer import Store
-from bandrt.routes import other_engine
 from bandrt.run.choices import differences
+from bandrt.run.inputs import Inputs, inputs_of, said_of, sources_of
 from bandrt.run.interrupt import Interrupt, Interrupted
-from bandrt.run.large import is_slow, slow_said
-from bandrt.run.padding import padding_of
 from bandrt.run.pipeline import TIMEOUT_SECONDS, RunReport, default_max_atoms, default_workers, run
 from bandrt.run.record import MERGE, earlier_record, recorded_batch_size, report_values, run_record
 from bandrt.run.shard import WHOLE, Shard
 from bandrt.run.workers import MAX_WORKERS, require_main_guard
-from bandrt.sources import Source, count, find, find_piped
-from bandrt.sources.headers import check_keep
+from bandrt.sources import Source, count
 from bandrt.sources.kept import checked_keep
 from bandrt.sources.source import Listed
-from bandrt.sources.standard_input import STANDARD_INPUT, Piped
+from bandrt.sources.standard_input import Piped
 from bandrt.sources.tables import STRUCTURE_COLUMN
-
-MOST_SIZED = 30_000
-"""Inputs that a dry run reads to find out how much of the batches is padding: half a minute on two cores."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +104,6 @@ class InferOptions:
         object.__setattr__(self, "timeout", float(self.timeout))
 
 
-Inputs: TypeAlias = list[Path] | Piped | Listed
-"""Where a run looks for crystals, or what was handed to it in the place of paths."""
-
-
 def infer(
     paths: Path | str | Iterable[Path | str] | Piped | Listed,
     out: Path | str,
@@ -142,10 +128,10 @@ def infer(
         KeyboardInterrupt: there was a request to stop before anything was written.
     """
     require_main_guard()
-    inputs, out = _inputs(paths), path_of(out, what="out")
+    inputs, out = inputs_of(paths), path_of(out, what="out")
     report = RunReport(lacking=list(options.keep))
     check_store(out, options.mode)
-    sources = _found(inputs, out, options, report)
+    sources = sources_of(inputs, out, structure_column=options.structure_column, keep=options.keep, report=report)
     engine = _opened(options)
     try:
         with Interrupt() as interrupt:
@@ -179,15 +165,15 @@ def _infer(
     on_progress: Callable[[RunReport], None],
 ) -> None:
     device = engine.session.device
-    workers = _workers(options, device)
+    workers = workers_of(options, device)
     before = earlier_record(out) if options.mode == "resume" else {}
     batch_size = options.batch_size or recorded_batch_size(before) or default_batch_size(device)
     started, clock = datetime.now(UTC), time.perf_counter()
-    chosen = _options_record(options, device, engine.manifest.bands, workers=workers, batch_size=batch_size)
-    record = run_record(engine, inputs=_said(inputs), options=chosen, started=started)
+    chosen = options_record(options, device, engine.manifest.bands, workers=workers, batch_size=batch_size)
+    record = run_record(engine, inputs=said_of(inputs), options=chosen, started=started)
     if MERGE in before:
         record[MERGE] = before[MERGE]
-    _require_same(out, before, record)
+    require_same(out, before, record)
     store = Store(
         out,
         engine_sha256=engine.checksums,
@@ -239,7 +225,7 @@ def _write_end(store: Store, record: dict[str, Any], report: RunReport, clock: f
     store.write_run(record | report_values(report))
 
 
-def _require_same(out: Path, before: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+def require_same(out: Path, before: Mapping[str, Any], record: Mapping[str, Any]) -> None:
     """Refuse to go on with what was begun with other choices that decide the numbers, the columns or the inputs.
 
     Raises:
@@ -252,137 +238,12 @@ def _require_same(out: Path, before: Mapping[str, Any], record: Mapping[str, Any
     raise OutputInTheWayError("engine-differs" if different[0].is_of_engine else "options-differ", message)
 
 
-def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, options: InferOptions) -> dict[str, Any]:
-    """What `infer` would do, writing nothing and running nothing.
-
-    Where earlier results are in the way of a new run, it says so (``refused``), and what going on with them would do (``resume``).
-
-    Raises:
-        BandrtError: as `infer` would before its first prediction, earlier results in the way apart.
-    """
-    inputs, out = _inputs(paths), path_of(out, what="out")
-    refused = _in_the_way(out, options.mode)
-    manifest = read_manifest(options.engine)
-    rule = chosen_bands(manifest, options.bands, path=options.engine)
-    device = default_device(options.engine) if options.device is None else options.device
-    left, other = manifest.hand_over, other_engine(options.engine, manifest) if options.hand_over else None
-    before = earlier_record(out) if options.mode == "resume" else {}
-    batch_size = options.batch_size or recorded_batch_size(before) or default_batch_size(device)
-    named = "none" if other is None else {"path": str(other), "sha256": file_sha256(other)}
-    chosen = {"path": str(options.engine), "sha256": file_sha256(options.engine), "hand_over": named}
-    workers = _workers(options, device)
-    given = _options_record(options, device, rule, workers=workers, batch_size=batch_size)
-    _require_same(out, before, {"engine": chosen, "options": given})
-    earlier: dict[str, Any] = {"refused": refused} if refused else {}
-    if before or refused:
-        earlier["resume"] = _resumed(out, options, {"engine": chosen, "options": given})
-    sources = filter(options.shard.has, _found(inputs, out, options, RunReport()))
-    padding = padding_of(
-        islice(sources, MOST_SIZED),
-        manifest,
-        None if other is None else read_manifest(other),
-        batch_size=batch_size,
-        max_atoms=options.max_atoms or default_max_atoms(device),
-        workers=workers,
-        timeout=options.timeout,
-    )
-    name, n_atoms = padding.largest
-    return {
-        "inputs": padding.inputs + sum(1 for _ in sources),
-        **({"shard": str(options.shard)} if options.shard != WHOLE else {}),
-        "out": str(out),
-        "mode": options.mode,
-        **earlier,
-        "engine": str(options.engine),
-        "variant": manifest.variant,
-        "bands": rule.n_bands,
-        "kpath": manifest.recipe.kpath.scheme,
-        **({"hand_over": f"{left.engine} ({' '.join(left.elements)})"} if other is not None and left is not None else {}),
-        "device": device,
-        "workers": workers,
-        "batch_size": batch_size,
-        "padding": padding.ratio,
-        **({"slow": slow_said(shortened(printable(name)), n_atoms)} if is_slow(manifest, device, n_atoms) else {}),
-    }
-
-
-def _in_the_way(out: Path, mode: Mode) -> str:
-    """Why earlier results are in the way of a run; empty where they are not.
-
-    Raises:
-        BandrtError: nothing at all can be written there.
-    """
-    try:
-        check_store(out, mode)
-    except OutputInTheWayError as error:
-        if error.code != "output-not-empty":
-            raise
-        return error.message
-    return ""
-
-
-def _resumed(out: Path, options: InferOptions, record: Mapping[str, Any]) -> str:
-    """What going on with earlier results would do."""
-    before = earlier_record(out)
-    batch_size = options.batch_size or recorded_batch_size(before) or record["options"]["batch_size"]
-    try:
-        _require_same(out, before, {**record, "options": {**record["options"], "batch_size": batch_size}})
-    except OutputInTheWayError as error:
-        return f"would be refused, too: {error.message}"
-    there = f"{counted(_n_predicted(out), 'prediction')} and {counted(len(read_errors(out)), 'failure')}"
-    kept = "the predictions are kept, and the failures tried again" if options.retry_failed else "they are kept"
-    return f"{there} are there: {kept} where inputs have not changed, and all else is predicted"
-
-
-def _n_predicted(out: Path) -> int:
-    """Predictions in an output folder, damaged parts aside."""
-    found = 0
-    for path in part_files(out) if (out / PARTS).is_dir() else ():
-        with suppress(OutputError), undamaged():
-            found += len(part_ids(path))
-    return found
-
-
-def _workers(options: InferOptions, device: str) -> int:
+def workers_of(options: InferOptions, device: str) -> int:
+    """Processes that read and featurise."""
     return default_workers(device) if options.workers is None else options.workers
 
 
-def _inputs(paths: Path | str | Iterable[Path | str] | Piped | Listed) -> Inputs:
-    return paths if isinstance(paths, Piped | Listed) else paths_of(paths)
-
-
-def _found(inputs: Inputs, out: Path, options: InferOptions, report: RunReport) -> Iterator[Source]:
-    """The sources of the inputs, results aside; that there is one at all, and may be one with each column, is known at once."""
-    column, keep = options.structure_column, options.keep
-    if isinstance(inputs, Listed):
-        return _with_columns(iter(inputs.sources), keep, report)
-    if isinstance(inputs, Piped):
-        sources = find_piped(inputs, structure_column=column, keep=keep)
-    else:
-        sources = find(inputs, skip=[out], structure_column=column, keep=keep)
-    first = next(sources)
-    check_keep(inputs, keep, skip=[out])
-    return _with_columns(chain((first,), sources), keep, report)
-
-
-def _with_columns(sources: Iterator[Source], keep: Sequence[str], report: RunReport) -> Iterator[Source]:
-    """Sources that have every column to be kept, empty where the input lacks it; which none has is reported."""
-    if not keep:
-        yield from sources
-        return
-    for source in sources:
-        report.lacking = [name for name in report.lacking if name not in source.kept]
-        yield dataclasses.replace(source, kept={name: source.kept.get(name, "") for name in keep})
-
-
-def _said(inputs: Inputs) -> list[str]:
-    """Where the crystals are from."""
-    if isinstance(inputs, Listed):
-        return [inputs.name]
-    return [str(path) for path in ((STANDARD_INPUT,) if isinstance(inputs, Piped) else inputs)]
-
-
-def _options_record(options: InferOptions, device: str, rule: BandRule, *, workers: int, batch_size: int) -> dict[str, Any]:
+def options_record(options: InferOptions, device: str, rule: BandRule, *, workers: int, batch_size: int) -> dict[str, Any]:
     """Options as they are: what was left open is said."""
     return {
         "device": device,

@@ -15,7 +15,8 @@ from bandrt.engine import SHIPPED_ENGINES
 from bandrt.errors import BandrtError
 from bandrt.results.prediction import Prediction
 from bandrt.results.store import read
-from bandrt.run.infer import InferOptions, dry_run, infer
+from bandrt.run.dry_run import dry_run
+from bandrt.run.infer import InferOptions, infer
 
 pytest.importorskip("onnxruntime")
 ACCURATE = SHIPPED_ENGINES["accurate"]

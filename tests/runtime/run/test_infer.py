@@ -23,7 +23,8 @@ from bandrt.files import file_sha256
 from bandrt.results import writer as writer_module
 from bandrt.results.parts import part_arrays
 from bandrt.results.store import Mode, read, read_errors
-from bandrt.run.infer import InferOptions, dry_run, infer
+from bandrt.run.dry_run import dry_run
+from bandrt.run.infer import InferOptions, infer
 from bandrt.run.interrupt import Interrupted
 from bandrt.run.pipeline import RunReport
 from bandrt.sources.source import text_sha256

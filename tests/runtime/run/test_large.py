@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from bandrt.engine import SHIPPED_ENGINES, read_manifest
-from bandrt.run.infer import InferOptions, dry_run, infer
+from bandrt.run.dry_run import dry_run
+from bandrt.run.infer import InferOptions, infer
 from bandrt.run.large import is_slow
 
 SAID = "has 2 atoms in its primitive cell, and this engine takes minutes for each crystal of more than 1; --engine fast takes"

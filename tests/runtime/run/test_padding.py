@@ -10,8 +10,9 @@ import pytest
 
 from bandrt.engine import SHIPPED_ENGINES, read_manifest
 from bandrt.manifest import Bucket, Manifest, Profile
-from bandrt.run import infer as infer_module
-from bandrt.run.infer import InferOptions, dry_run, infer
+from bandrt.run import dry_run as dry_run_module
+from bandrt.run.dry_run import dry_run
+from bandrt.run.infer import InferOptions, infer
 from bandrt.run.padding import Padding, padding_of
 from bandrt.sources import Source
 from bandrt.sources.textbook import TEXTBOOK, cif
@@ -62,7 +63,7 @@ def test_without_a_crystal_nothing_is_said() -> None:
 
 
 def test_of_many_inputs_the_first_are_read(tiny_engine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(infer_module, "MOST_SIZED", 1)
+    monkeypatch.setattr(dry_run_module, "MOST_SIZED", 1)
     for name in ("a", "b", "c"):
         (tmp_path / f"{name}.cif").write_text("no crystal" if name == "a" else SUPERCELL)
     said = dry_run(tmp_path, tmp_path / "out", InferOptions(engine=tiny_engine))

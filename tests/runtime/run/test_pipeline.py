@@ -18,7 +18,8 @@ from bandrt.errors import BandrtError, EngineError
 from bandrt.predict import Engine, load
 from bandrt.results.store import read, read_errors
 from bandrt.run import pipeline
-from bandrt.run.infer import InferOptions, dry_run, infer
+from bandrt.run.dry_run import dry_run
+from bandrt.run.infer import InferOptions, infer
 from bandrt.run.pipeline import RunReport, default_max_atoms, default_workers
 from tests.support.cubes import Cube, Deadly, Endless, KilledOnce, Noisy, run_all
 

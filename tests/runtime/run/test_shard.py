@@ -12,7 +12,8 @@ import pytest
 
 from bandrt.cli import run as bandrt
 from bandrt.errors import ArgumentError
-from bandrt.run.infer import InferOptions, dry_run
+from bandrt.run.dry_run import dry_run
+from bandrt.run.infer import InferOptions
 from bandrt.run.shard import Shard
 from bandrt.sources import Source, find
 from bandrt.sources.textbook import TEXTBOOK, cif, sources
