@@ -19,6 +19,7 @@ from bandrt_train.checkpoint import save_checkpoint
 from bandrt_train.data.builder import build_dataset
 from bandrt_train.data.dataset import Dataset, DatasetRecipe
 from bandrt_train.evaluation import predictions
+from bandrt_train.evaluation.errors import EvaluationError
 from bandrt_train.evaluation.predictions import predict_entries
 from bandrt_train.model.bandformer import Bandformer, build_model
 from bandrt_train.model.config import ModelConfig
@@ -88,3 +89,22 @@ def test_an_engine_predicts_the_entries_of_a_data_set_as_its_checkpoint_does(
     assert of_checkpoint.uncertainty_ev is None
     assert of_engine.uncertainty_ev is not None
     np.testing.assert_allclose(of_engine.uncertainty_ev, of_engine.energies.std(axis=(1, 2)), rtol=1e-5)
+
+
+def test_a_model_whose_energies_are_no_numbers_is_not_scored(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = build_model(CONFIG)
+    whole = DenseSession(model.eval())
+
+    class Broken(DenseSession):
+        def run(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+            found = whole.run(inputs)
+            found["band_energies"][0, 0, 0] = np.nan
+            return found
+
+    monkeypatch.setattr(predictions, "open_session", lambda path: Broken(model))
+    (tmp_path / "model.onnx").write_bytes(b"an engine")
+    with pytest.raises(EvaluationError, match="for 1 of 5 crystals") as raised:
+        predict_entries(tmp_path / "model.onnx", data, list(data)[:5])
+    assert raised.value.code == "non-finite-energies"

@@ -126,7 +126,8 @@ def predict_entries(path: Path, dataset: Dataset, entries: Iterable[Entry]) -> P
         entries: at least one; read as they are needed.
 
     Raises:
-        EvaluationError: ``recipe-mismatch`` when the data set was featurised in another way than the model needs.
+        EvaluationError: ``recipe-mismatch`` when the data set was featurised in another way than the model needs;
+            ``non-finite-energies`` when the model gives energies of which no mean can be taken.
     """
     if path.suffix.lower() == ONNX_SUFFIX:
         with open_session(path) as session:
@@ -138,15 +139,25 @@ def predict_entries(path: Path, dataset: Dataset, entries: Iterable[Entry]) -> P
         facts = ModelFacts(
             sha256, manifest.checkpoint_sha256, manifest.variant, manifest.bands, manifest.training, manifest.calibration
         )
-        return Predictions(outputs[BAND_ENERGIES], outputs.get(UNCERTAINTY), facts)
+        return Predictions(_finite(outputs[BAND_ENERGIES], path), outputs.get(UNCERTAINTY), facts)
     checkpoint = load_checkpoint(path)
     check_recipe(path, checkpoint.recipe, checkpoint.bands, dataset)
     model = checkpoint.build_model()
     estimates = [estimate(model, [to_data(entry.features) for entry in chunk]) for chunk in chunks(entries)]
     uncertainties = [one.uncertainty_ev for one in estimates if one.uncertainty_ev is not None]
     facts = ModelFacts(checkpoint.sha256, checkpoint.sha256, checkpoint.config.variant, checkpoint.bands, checkpoint.training)
-    energies = np.concatenate([one.energies for one in estimates])
+    energies = _finite(np.concatenate([one.energies for one in estimates]), path)
     return Predictions(energies, np.concatenate(uncertainties) if uncertainties else None, facts)
+
+
+def _finite(energies: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
+    """Energies (n, n_bands, K) of a model, all of them numbers."""
+    bad = np.flatnonzero(~np.isfinite(energies).all(axis=(1, 2)))
+    if len(bad):
+        raise EvaluationError(
+            "non-finite-energies", f"{path}: gives energies that are not finite numbers for {len(bad)} of {len(energies)} crystals"
+        )
+    return energies
 
 
 def chunks(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
