@@ -15,7 +15,7 @@ from bandrt.elements import FORMULA_ORDER, MAX_ATOMIC_NUMBER, SYMBOLS
 from bandrt.errors import InputError
 from bandrt.limits import check_n_atoms, check_numbers, check_volume
 from bandrt.overlaps import overlap_of
-from bandrt.quoting import quoted, shortened
+from bandrt.quoting import counted, quoted, shortened
 
 MIN_VOLUME_PER_ATOM = 0.5
 """Å^3: a cell with less is a wrong unit or a wrong file (metallic hydrogen at 400 GPa has 1.3)."""
@@ -52,7 +52,7 @@ class Crystal:
         _filled(self, lattice=cell, atomic_numbers=numbers, frac_coords=coords)
 
     def __repr__(self) -> str:
-        return f"Crystal({shortened(self.formula)}, {self.n_atoms} atom{'s' if self.n_atoms > 1 else ''}, {self.volume:.1f} Å^3)"
+        return f"Crystal({shortened(self.formula)}, {counted(self.n_atoms, 'atom')}, {self.volume:.1f} Å^3)"
 
     @classmethod
     def unchecked(

@@ -144,7 +144,7 @@ class BandStructure:
     @property
     def direct_gap(self) -> float:
         """Smallest distance between the halves at one k-point in eV, over all its visits; 0 for a metal."""
-        return 0.0 if self.is_metal else _extremes(self).direct_gap
+        return _extremes(self).direct_gap
 
     @property
     def vbm(self) -> BandEdge | None:
@@ -315,4 +315,5 @@ def _extremes(bands: BandStructure) -> _Extremes:
     gap, metal = gaps(bands.energies, bands.rule)
     top = np.asarray(bands.energies[: bands.rule.n_valence].max(axis=0), np.float64)
     bottom = np.asarray(bands.energies[bands.rule.n_valence :].min(axis=0), np.float64)
-    return _Extremes(float(gap), bool(metal), top, bottom, float(direct_gaps(bands.frac_kpoints, top, bottom)))
+    direct_gap = 0.0 if metal else float(direct_gaps(bands.frac_kpoints, top, bottom))
+    return _Extremes(float(gap), bool(metal), top, bottom, direct_gap)

@@ -24,6 +24,7 @@ from bandrt.computed.documents import BandDocument
 from bandrt.computed.lines import computed_lines, document_crystal
 from bandrt.computed.mapping import Lines, map_kpoints
 from bandrt.errors import InputError
+from bandrt.quoting import counted
 from bandrt.symmetry.standard_cell import StandardCell, standardize
 
 SAME_LATTICE = 0.06
@@ -69,8 +70,8 @@ class Comparison:
 
     def __str__(self) -> str:
         n_all = self.n_compared + len(self.alone)
-        of = f"{self.n_compared} of {n_all}" if self.alone else f"{n_all}"
-        return f"mean error {self.error_ev:.2f} eV on {of} segment{'s' if n_all > 1 else ''}"
+        of = f"{self.n_compared} of " if self.alone else ""
+        return f"mean error {self.error_ev:.2f} eV on {of}{counted(n_all, 'segment')}"
 
 
 def same_path(bands: BandsOnPath, predicted: BandsOnPath) -> Reference:

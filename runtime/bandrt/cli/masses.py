@@ -9,6 +9,7 @@ import click
 
 from bandrt.cli import one_crystal, options
 from bandrt.files import replaced
+from bandrt.quoting import counted
 from bandrt.spectra.masses import SEARCH_DENSITY, BandExtremum, band_edges, masses_document
 from bandrt.spectra.mesh import MAX_DENSITY
 
@@ -68,9 +69,7 @@ def _lines(edge: BandExtremum) -> list[str]:
     """What is found of one edge, for people."""
     place = edge.label or f"({', '.join(f'{f:.4g}' for f in edge.kpoint)})"
     valleys = f", {edge.valleys} valleys" if edge.valleys > 1 else ""
-    lines = [
-        f"{edge.carrier}s: {edge.energy:.3f} eV at {place}, {len(edge.bands)} band{'s' if len(edge.bands) > 1 else ''}{valleys}"
-    ]
+    lines = [f"{edge.carrier}s: {edge.energy:.3f} eV at {place}, {counted(len(edge.bands), 'band')}{valleys}"]
     for mass in edge.masses:
         x, y, z = mass.direction
         value = "not parabolic" if mass.mass is None else f"{mass.mass:.3f} m_e"

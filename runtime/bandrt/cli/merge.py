@@ -11,6 +11,7 @@ import click
 
 from bandrt.cli import options, say_done
 from bandrt.cli.progress import Progress
+from bandrt.quoting import counted
 from bandrt.results.store import ERRORS, SUMMARY
 from bandrt.run.merge import MergeReport, merge
 
@@ -47,10 +48,9 @@ def command(results: tuple[Path, ...], out: Path, incomplete: bool, overwrite: b
 
 def _summary(report: MergeReport, out: Path) -> list[str]:
     see = out / (ERRORS if report.n_failed else SUMMARY)
-    runs = f"{report.n_runs} run{'s' if report.n_runs > 1 else ''}"
-    lines = [f"{runs} merged: {report.n_predicted} predicted, {report.n_failed} failed (see {see})"]
+    lines = [f"{counted(report.n_runs, 'run')} merged: {report.n_predicted} predicted, {report.n_failed} failed (see {see})"]
     if n := report.n_repeated:
-        lines.append(f"{n} result{'s' if n > 1 else ''} left out, of inputs that another run has, too")
+        lines.append(f"{counted(n, 'result')} left out, of inputs that another run has, too")
     if not report.is_whole:
         lines.append("some runs have not finished, or shards are missing: go on with all inputs and --resume")
     return lines

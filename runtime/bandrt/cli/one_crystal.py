@@ -16,7 +16,7 @@ from bandrt.cli.options import Command
 from bandrt.domain import of_reading
 from bandrt.errors import UsageError
 from bandrt.files import check_file, replaced
-from bandrt.quoting import did_you_mean, nearest, printable, shortened
+from bandrt.quoting import counted, did_you_mean, nearest, printable, shortened
 from bandrt.results.choice import choose
 from bandrt.results.parts import read_part
 from bandrt.results.store import PARTS, check_no_record, undamaged
@@ -174,7 +174,7 @@ def write(
 
 def flat_levels(n: int) -> str:
     """How many of some bands are levels of inner shells, for people, to follow a number of bands; nothing of none."""
-    return f", with {n} flat level{'s' if n > 1 else ''} of inner shells" if n else ""
+    return f", with {counted(n, 'flat level')} of inner shells" if n else ""
 
 
 def tell(found: CrystalHamiltonian, summary: Mapping[str, Any], lines: Iterable[str], *, out: Path | None, as_json: bool) -> None:

@@ -9,6 +9,7 @@ import click
 from bandrt.cli import options, say_done
 from bandrt.cli.criteria import criteria_options
 from bandrt.cli.progress import Progress
+from bandrt.quoting import counted
 from bandrt.report.write import TOP, write_report
 from bandrt.results.derived import check_replaced
 from bandrt.results.store import REPORT
@@ -66,8 +67,7 @@ def command(
             overwrite=overwrite,
             on_progress=progress.show,
         )
-    n_crystals, n_failed = written.n_crystals, written.n_failed
-    failed = f", {n_failed} failure{'s' if n_failed > 1 else ''}" if n_failed else ""
-    crystals = f"{n_crystals} crystal{'' if n_crystals == 1 else 's'}"
+    crystals = counted(written.n_crystals, "crystal")
+    failed = f", {counted(written.n_failed, 'failure')}" if written.n_failed else ""
     click.echo(f"{crystals}{failed}, {written.n_drawn} with bands; {written.n_bytes / 1e6:.1f} MB", err=True)
     say_done(options.printed(path))

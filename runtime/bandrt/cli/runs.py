@@ -17,8 +17,6 @@ from bandrt.run.pipeline import STAGES, RunReport
 
 MOST_TOLD = 300
 """Letters of a failure that stands for others of its code; all of it is in the file of failures."""
-
-
 SLOW = 0.1
 """Crystals per second, below which it is seconds per crystal that are told."""
 
@@ -63,7 +61,7 @@ def run_lines(report: RunReport, out: Path, *, can_retry: bool = False) -> list[
         lines.append(f"  {count:>{width}}  {code}{told}")
     if report.warning_codes:
         (first, n), *others = _most_first(report.warning_codes)
-        counts = [f"{n} crystal{'s' if n > 1 else ''} with {first}", *(f"{n} with {code}" for code, n in others)]
+        counts = [f"{counted(n, 'crystal')} with {first}", *(f"{n} with {code}" for code, n in others)]
         lines.append(f"warnings: {', '.join(counts)}; see the column warnings in {SUMMARY}")
     if report.status == "finished":
         lines += [f"--keep {name}: in none of the inputs" for name in report.lacking]

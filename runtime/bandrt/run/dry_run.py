@@ -20,7 +20,7 @@ from bandrt.run.infer import InferOptions, options_record, require_same, workers
 from bandrt.run.inputs import inputs_of, sources_of
 from bandrt.run.large import is_slow, slow_said
 from bandrt.run.padding import padding_of
-from bandrt.run.pipeline import default_max_atoms
+from bandrt.run.pipeline import RunReport, default_max_atoms
 from bandrt.run.record import earlier_record, recorded_batch_size
 from bandrt.run.shard import WHOLE
 from bandrt.sources.standard_input import Piped
@@ -43,7 +43,8 @@ def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, o
     rule = chosen_bands(manifest, options.bands, path=options.engine)
     device = default_device(options.engine) if options.device is None else options.device
     left, other = manifest.hand_over, other_engine(options.engine, manifest) if options.hand_over else None
-    before = earlier_record(out) if options.mode == "resume" else {}
+    there = earlier_record(out) if refused or options.mode == "resume" else {}
+    before = there if options.mode == "resume" else {}
     batch_size = options.batch_size or recorded_batch_size(before) or default_batch_size(device)
     named = "none" if other is None else {"path": str(other), "sha256": file_sha256(other)}
     chosen = {"path": str(options.engine), "sha256": file_sha256(options.engine), "hand_over": named}
@@ -52,8 +53,9 @@ def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, o
     require_same(out, before, {"engine": chosen, "options": given})
     earlier: dict[str, Any] = {"refused": refused} if refused else {}
     if before or refused:
-        earlier["resume"] = _resumed(out, options, {"engine": chosen, "options": given})
-    sources = filter(options.shard.has, sources_of(inputs, out, structure_column=options.structure_column, keep=options.keep))
+        earlier["resume"] = _resumed(out, there, options, {"engine": chosen, "options": given})
+    found = sources_of(inputs, out, structure_column=options.structure_column, keep=options.keep, report=RunReport())
+    sources = filter(options.shard.has, found)
     padding = padding_of(
         islice(sources, MOST_SIZED),
         manifest,
@@ -98,9 +100,8 @@ def _in_the_way(out: Path, mode: Mode) -> str:
     return ""
 
 
-def _resumed(out: Path, options: InferOptions, record: Mapping[str, Any]) -> str:
-    """What going on with earlier results would do."""
-    before = earlier_record(out)
+def _resumed(out: Path, before: Mapping[str, Any], options: InferOptions, record: Mapping[str, Any]) -> str:
+    """What going on with earlier results would do, of which ``run.json`` says so."""
     batch_size = options.batch_size or recorded_batch_size(before) or record["options"]["batch_size"]
     try:
         require_same(out, before, {**record, "options": {**record["options"], "batch_size": batch_size}})

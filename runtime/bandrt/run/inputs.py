@@ -24,9 +24,7 @@ def inputs_of(paths: Path | str | Iterable[Path | str] | Piped | Listed) -> Inpu
     return paths if isinstance(paths, Piped | Listed) else paths_of(paths)
 
 
-def sources_of(
-    inputs: Inputs, out: Path, *, structure_column: str, keep: Sequence[str], report: RunReport | None = None
-) -> Iterator[Source]:
+def sources_of(inputs: Inputs, out: Path, *, structure_column: str, keep: Sequence[str], report: RunReport) -> Iterator[Source]:
     """The sources of the inputs; that there is one at all, and may be one with each column, is known at once.
 
     Args:
@@ -39,7 +37,6 @@ def sources_of(
     Raises:
         BandrtError: as `bandrt.sources.find`.
     """
-    report = RunReport() if report is None else report
     if isinstance(inputs, Listed):
         return _with_columns(iter(inputs.sources), keep, report)
     if isinstance(inputs, Piped):

@@ -293,25 +293,20 @@ class _Run:
         if len(done) == len(batch):
             return
         members = self._featurized(batch)
-        self._count(members)
-        self._warn_of_large(members)
+        self._look_at(members)
         self._in_flight.append((runner.submit(members), done))
         self._collect(BATCHES_IN_FLIGHT * n_devices(self._engine.session.device))
 
-    def _count(self, members: Sequence[tuple[Ticket, Features]]) -> None:
-        """Count what a batch is padded to."""
+    def _look_at(self, members: Sequence[tuple[Ticket, Features]]) -> None:
+        """Count what a batch is padded to; say once, before the engine is at one, that its crystals take minutes."""
         if not members:
             return
         manifest = self._engine.manifest_of(self._engine.route.leaves(members[0][1].crystal))
-        self._report.padding.add(manifest, [(len(one.atomic_numbers), is_centred(one)) for _, one in members])
-
-    def _warn_of_large(self, members: Sequence[tuple[Ticket, Features]]) -> None:
-        """Say once, before the engine is at them, that crystals take minutes."""
-        if self._told_of_large or not members:
-            return
-        ticket, largest = max(members, key=lambda entry: len(entry[1].atomic_numbers))
-        n_atoms, manifest = len(largest.atomic_numbers), self._engine.manifest_of(self._engine.route.leaves(largest.crystal))
-        if is_slow(manifest, self._engine.session.device, n_atoms):
+        sizes = [len(one.atomic_numbers) for _, one in members]
+        self._report.padding.add(manifest, [(size, is_centred(one)) for size, (_, one) in zip(sizes, members, strict=True)])
+        n_atoms = max(sizes)
+        if not self._told_of_large and is_slow(manifest, self._engine.session.device, n_atoms):
+            ticket, _ = members[sizes.index(n_atoms)]
             logging.getLogger(__name__).warning("%s", slow_said(shortened(printable(ticket.id)), n_atoms))
             self._told_of_large = True
 

@@ -281,8 +281,10 @@ def _row(
 def _notes_of_folders(tables: Sequence[SummaryTable]) -> tuple[str, ...]:
     """Which runs have not finished, and how many crystals several of them have."""
     notes = [f"{table.folder}: {said}" for table in tables if (said := unfinished(read_run(table.folder)))]
+    if len(tables) < 2:
+        return tuple(notes)
     held = Counter(key for table in tables for key in set(zip(table.columns["id"], table.columns["formula"], strict=True)))
-    several = [text_of(id) for (id, _), times in held.items() if times > 1] if len(tables) > 1 else []
+    several = [text_of(id) for (id, _), times in held.items() if times > 1]
     if several:
         are, count = ("crystals are", "count") if len(several) > 1 else ("crystal is", "counts")
         notes.append(
