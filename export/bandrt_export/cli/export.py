@@ -240,13 +240,15 @@ def _export_plan(source: Path, out: Path, choices: _Choices, *, quiet: bool) -> 
         raise click.UsageError("a plan holds its solver itself; leave out --solver lapack")
     if choices.backend is None:
         raise click.UsageError("a plan needs --backend: tensorrt-rtx (builds without a GPU), or tensorrt (builds on the GPU)")
+    is_made = source.suffix.lower() == ONNX_SUFFIX
+    if is_made:
+        _require_as_it_is(source, choices)
     from bandrt_export import plan
 
     sizes = {"max_atoms": choices.max_atoms or plan.DEFAULT_MAX_ATOMS, "max_batch": choices.max_batch or plan.DEFAULT_MAX_BATCH}
     refittable = choices.refittable
     plan.prepare(out, backend=choices.backend, targets=choices.targets, refittable=refittable)
-    if source.suffix.lower() == ONNX_SUFFIX:
-        _require_as_it_is(source, choices)
+    if is_made:
         return plan.build_plan(source, out, backend=choices.backend, targets=choices.targets, refittable=refittable, **sizes)
     with scratch_folder() as folder:
         model = folder / f"{out.stem}{ONNX_SUFFIX}"
