@@ -1,4 +1,4 @@
-"""Gaps of engines beside a table of gaps, by class of elements: on the formulas that every training of this project holds out.
+"""Gaps of engines beside a table of gaps, by elements and by size: on the formulas that every training of this project holds out.
 
     python tools/engine_gaps.py train/gaps/materials-project.csv.gz ENGINE... --limit 1500 -o gaps.json
 
@@ -30,12 +30,19 @@ ACTINIDES = frozenset(range(89, 104))
 ALONE = " alone"
 """After the name of an engine that predicts what it would leave to another."""
 CLASSES = ("all", "with V to Ni", "with lanthanides", "with actinides", "others")
+SIZES = {"1 to 4 atoms": range(1, 5), "5 to 8 atoms": range(5, 9), "9 to 16 atoms": range(9, 17), "17 to 60 atoms": range(17, 61)}
+"""Of a crystal as the table writes it."""
 
 
 def class_of(numbers: set[int]) -> str:
     """The first class that fits a crystal of these atomic numbers."""
     known = zip(CLASSES[1:4], (OPEN_D_SHELL, LANTHANIDE_ROW, ACTINIDES), strict=True)
     return next((name for name, some in known if numbers & some), CLASSES[4])
+
+
+def size_of(crystal: Crystal) -> str:
+    """The size that a crystal is counted among; larger ones are counted among none."""
+    return next((name for name, sizes in SIZES.items() if crystal.n_atoms in sizes), "larger")
 
 
 def held_out(table: Path, limit: int, most_atoms: int) -> list[tuple[str, Crystal, float]]:
@@ -52,15 +59,15 @@ def gaps_of(engine: bandrt.Engine, crystals: Iterable[Crystal]) -> list[float | 
 
 
 def scores(drawn: list[tuple[str, Crystal, float]], found: list[float | None]) -> dict[str, dict[str, Any]]:
-    """Errors by class."""
+    """Errors by class, and by size."""
     rows = [
-        (class_of(set(crystal.atomic_numbers.tolist())), gap, own)
+        ({"all", class_of(set(crystal.atomic_numbers.tolist())), size_of(crystal)}, gap, own)
         for (_, crystal, gap), own in zip(drawn, found, strict=True)
         if own is not None
     ]
     made = {}
-    for name in CLASSES:
-        pairs = np.array([(gap, own) for of, gap, own in rows if name in ("all", of)]).reshape(-1, 2)
+    for name in (*CLASSES, *SIZES):
+        pairs = np.array([(gap, own) for of, gap, own in rows if name in of]).reshape(-1, 2)
         gap, own = pairs.T
         insulator = gap > 0.0
         if len(pairs):

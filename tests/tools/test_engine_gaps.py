@@ -51,3 +51,10 @@ def test_errors_are_those_of_non_metals_and_failures_count_for_nothing() -> None
     }
     assert "with lanthanides" not in made
     assert made["others"]["gap_mae_ev"] == 0.5
+    assert made["1 to 4 atoms"] == made["all"]
+    assert not set(engine_gaps.SIZES).difference({"1 to 4 atoms"}) & set(made)
+
+
+@pytest.mark.parametrize(("n_atoms", "name"), [(1, "1 to 4 atoms"), (5, "5 to 8 atoms"), (16, "9 to 16 atoms"), (61, "larger")])
+def test_a_crystal_is_counted_among_those_of_its_size(n_atoms: int, name: str) -> None:
+    assert engine_gaps.size_of(crystal(*[14] * n_atoms)) == name

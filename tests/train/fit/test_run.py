@@ -16,8 +16,9 @@ from click.testing import CliRunner
 from bandrt.computed.documents import DocumentText
 from bandrt.elements import SYMBOLS
 from bandrt.errors import ArgumentError, OutputError, OutputInTheWayError
+from bandrt.manifest import BandRule, TrainingDomain
 from bandrt.recipe import KpathRecipe, Recipe
-from bandrt_train.checkpoint import load_checkpoint
+from bandrt_train.checkpoint import Checkpoint, load_checkpoint
 from bandrt_train.cli.group import group
 from bandrt_train.data.builder import build_dataset
 from bandrt_train.data.dataset import Dataset, DatasetRecipe, SplitRule
@@ -27,11 +28,13 @@ from bandrt_train.evaluation.metrics import choose_metal_tolerance, evaluate
 from bandrt_train.evaluation.predictions import predict_entries
 from bandrt_train.fit.config import FitConfig, FitError, GapConfig, OptimizerConfig, TeacherConfig, read_config
 from bandrt_train.fit.loader import SplitGraphs
-from bandrt_train.fit.run import FitResult, fit
+from bandrt_train.fit.run import FitResult, fit, initial_model
 from bandrt_train.fit.run_folder import Identity, RunFolder
 from bandrt_train.fit.split import training_statistics
-from bandrt_train.model.config import ConfigError
+from bandrt_train.model.config import ConfigError, ModelConfig
+from bandrt_train.model.graphs import to_batch
 from tests.support.small_fits import CONFIG, N_KPOINTS, RECIPE, TINY
+from tests.support.small_models import BLOCH, SMALL, bloch_features, perturbed, real_features
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +116,36 @@ def test_elements_that_are_known_by_properties_can_be_given_vectors_of_their_own
     assert learned.state["node_features.embedding.weight"].any()
     with pytest.raises(FitError, match=r"node_features is 'elemental', but 'elemental_one_hot'"):
         fit(by_properties, data, tmp_path / "back", start=learned)
+
+
+@pytest.mark.parametrize(
+    "config", [SMALL, dataclasses.replace(SMALL, variant="fourier", n_modes=8), BLOCH], ids=lambda one: str(one.variant)
+)
+def test_layers_that_are_added_say_nothing_at_first_and_can_learn(config: ModelConfig) -> None:
+    before, features = perturbed(config), bloch_features() if config.variant == "bloch" else real_features()
+    start = Checkpoint(config, Recipe(), BandRule(), TrainingDomain(), {}, before.state_dict(), "0" * 64)
+    wanted = dataclasses.replace(config, encoder_layers=config.encoder_layers + 2, decoder_layers=config.decoder_layers + 1)
+    more, batch = initial_model(wanted, None, start).eval(), to_batch(features[3:9])
+    with torch.no_grad():
+        torch.testing.assert_close(more(batch).energies, before(batch).energies, rtol=0.0, atol=1e-5)
+    more(batch).energies.square().sum().backward()
+    added = {name: one for name, one in more.named_parameters() if name not in start.state}
+    assert len({name.split("layers.")[0] + name.split("layers.")[1][0] for name in added}) == 3
+    silent = [one for name, one in added.items() if name.endswith("weight") and not one.any()]
+    assert len(silent) == 2 * 2 + 3
+    assert all(one.grad is not None and one.grad.any() for one in silent)
+
+
+def test_more_layers_may_be_asked_for_and_not_fewer(data: Dataset, run: FitResult, tmp_path: Path) -> None:
+    parent = load_checkpoint(run.checkpoint)
+    deeper = dataclasses.replace(CONFIG, epochs=1, model=dataclasses.replace(TINY, encoder_layers=2, decoder_layers=2))
+    still = dataclasses.replace(deeper, optimizer=dataclasses.replace(CONFIG.optimizer, learning_rate=0.0))
+    result = fit(still, data, tmp_path / "still", start=parent)
+    assert result.validation.total.energy_mae_ev == pytest.approx(run.validation.total.energy_mae_ev, abs=1e-4)
+    child = load_checkpoint(result.checkpoint)
+    with pytest.raises(FitError, match=r"encoder_layers is 1, but 2; model\.decoder_layers is 1, but 2") as caught:
+        fit(CONFIG, data, tmp_path / "back", start=child)
+    assert caught.value.code == "other-model"
 
 
 def test_weights_learned_on_another_number_of_k_points_can_be_fine_tuned(

@@ -33,10 +33,15 @@ from bandrt_train.fit.run_folder import Identity, LogRow, RunFolder
 from bandrt_train.fit.split import training_domain, training_entries, training_statistics
 from bandrt_train.fit.step import BandFit
 from bandrt_train.model.bandformer import Bandformer, Reference, build_model
+from bandrt_train.model.config import ModelConfig
+from bandrt_train.model.decoder import DecoderLayer
+from bandrt_train.model.encoder import EncoderLayer
 from bandrt_train.model.variants import Config
 
 ADDED_LATER = ("node_features.embedding.weight",)
 """Weights that a model to start from may lack: those of `ElementalOneHot` beside those of `Elemental`."""
+LAYERS = ("encoder_layers", "decoder_layers")
+"""Of which a model may have more than the one that it starts from."""
 
 
 @dataclass(frozen=True)
@@ -234,7 +239,8 @@ def _check_alike(dataset: Dataset, more: Dataset) -> None:
 def _check_start(config: FitConfig, dataset: Dataset, start: Checkpoint) -> None:
     """The weights must fit and mean the same; dropout is free, and so are the k-points where no weight depends on them.
 
-    A model whose atoms start from a table of properties may be given a vector for each element beside it, which starts at zero.
+    A model whose atoms start from a table of properties may be given a vector for each element beside it, which starts at zero. And
+    it may be given more layers, which add nothing at first.
     """
     if start.ensemble is not None:
         members = " or ".join(f"{member[:12]}…" for member in start.ensemble.members)
@@ -253,6 +259,8 @@ def _check_start(config: FitConfig, dataset: Dataset, start: Checkpoint) -> None
     free = {"dropout", "n_kpoints", "kpoint_stride"}
     if (found.get("node_features"), wanted.get("node_features")) == ("elemental", "elemental_one_hot"):
         free.add("node_features")
+    if isinstance(config.model, ModelConfig):
+        free |= {name for name in LAYERS if wanted[name] > found[name]}
     differing = [name for name in wanted if name not in free and wanted[name] != found[name]]
     if differing:
         what = "; ".join(f"model.{name} is {wanted[name]!r}, but {found[name]!r}" for name in differing)
@@ -274,16 +282,33 @@ def initial_model(config: Config, statistics: tuple[Tensor, Tensor, Tensor] | No
     """The model of the checkpoint to go on from, or a fresh one.
 
     A fresh one knows the statistics of the labels, but for ``released``, which has no place for them. What the model of the
-    checkpoint has not, vectors of elements, is as in a fresh one.
+    checkpoint has not, vectors of elements and further layers, is as in a fresh one, and such layers add nothing.
     """
     model = build_model(config)
     if start is not None:
+        new = _silent_layers(model, start.config) if isinstance(model, Bandformer) else {}
         fresh = model.state_dict()
-        new = {name: fresh[name] for name in ADDED_LATER if name in fresh and name not in start.state}
+        new |= {name: fresh[name] for name in ADDED_LATER if name in fresh and name not in start.state}
         model.load_state_dict(start.state | new)
     elif isinstance(model, Bandformer) and statistics is not None:
         model.heads.set_statistics(*statistics)
     return model
+
+
+def _silent_layers(model: Bandformer, before: Config) -> dict[str, Tensor]:
+    """Silence the layers that a model has beyond those of an earlier configuration, and give their weights, by name."""
+    assert isinstance(before, ModelConfig)
+    found: dict[str, Tensor] = {}
+    for name, layers, first in (
+        ("encoder", model.encoder.layers, before.encoder_layers),
+        ("decoder", model.decoder.layers, before.decoder_layers),
+    ):
+        for place in range(first, len(layers)):
+            layer = layers[place]
+            assert isinstance(layer, EncoderLayer | DecoderLayer)
+            layer.silence()
+            found |= {f"{name}.layers.{place}.{key}": value for key, value in layer.state_dict().items()}
+    return found
 
 
 @contextmanager

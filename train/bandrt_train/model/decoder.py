@@ -116,6 +116,13 @@ class DecoderLayer(nn.Module):
         self.feed_forward = FeedForward(config)
         self.dropout = nn.Dropout(config.dropout)
 
+    def silence(self) -> None:
+        """Let it add nothing until it has learned to: what a layer starts from that is put on a trained model."""
+        for last in (self.self_attention.out, self.cross_attention.out, self.feed_forward[-1]):
+            assert isinstance(last, nn.Linear)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+
     def forward(self, sequence: Tensor, memory: Memory) -> Tensor:
         """(B, K, d_model) to (B, K, d_model)."""
         sequence = sequence + self.dropout(self.self_attention(self.self_norm(sequence)))

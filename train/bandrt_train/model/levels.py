@@ -59,7 +59,7 @@ ABSENT_EV = 1e4
 """Energy of orbitals that are not there: above all others."""
 LOWEST_EV, HIGHEST_EV = -90.0, 20.0
 """Where the levels lie that a crystal has too few orbitals for: below the table, and above what it says of empty ones."""
-SLOTS_AT_ONCE = 4
+SLOTS_AT_ONCE = 1
 """Slots of all atoms that every orbital is compared with together."""
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import IO, Any
 
@@ -22,6 +23,9 @@ from bandrt.results.summary import json_values, summary
 _COMPRESSION = 2
 """Files of level 6 are 8 % smaller and take four times as long: more than all the rest of a line."""
 
+_AT_ONCE = 32
+"""Lines that a thread of its own compresses and writes, which holds up no other, while the next are made."""
+
 
 def write(file: IO[bytes], parts: Iterable[Sequence[Prediction]], facts: Facts, *, compressed: bool = True) -> None:
     """Write predictions as lines; equal ones give equal files.
@@ -33,11 +37,24 @@ def write(file: IO[bytes], parts: Iterable[Sequence[Prediction]], facts: Facts, 
         compressed: whether the file is gzipped.
     """
     method = f"{METHOD_BY} {facts.get('bandrt_version', '')}, engine {str(facts['engine_sha256'])[:12]}"
-    with gzip.GzipFile("", "wb", _COMPRESSION, file, mtime=0) if compressed else nullcontext(file) as lines:
+    with (
+        gzip.GzipFile("", "wb", _COMPRESSION, file, mtime=0) if compressed else nullcontext(file) as lines,
+        ThreadPoolExecutor(1, thread_name_prefix="bandrt-lines") as writer,
+    ):
+        written: Future[int] | None = None
         for part in parts:
-            for prediction in part:
-                line = _document(prediction) | {"method": method}
-                lines.write(json.dumps(line, check_circular=False, allow_nan=False).encode() + b"\n")  # a twentieth faster
+            for start in range(0, len(part), _AT_ONCE):
+                text = b"".join(_line(one, method) for one in part[start : start + _AT_ONCE])
+                if written is not None:
+                    written.result()
+                written = writer.submit(lines.write, text)
+        if written is not None:
+            written.result()
+
+
+def _line(prediction: Prediction, method: str) -> bytes:
+    values = _document(prediction) | {"method": method}
+    return json.dumps(values, check_circular=False, allow_nan=False).encode() + b"\n"  # unchecked, a twentieth faster
 
 
 def _document(prediction: Prediction) -> dict[str, Any]:
