@@ -25,6 +25,11 @@ TOP = 2000
 @click.argument("results", metavar="OUT", type=options.PATH)
 @criteria_options
 @click.option("--top", type=click.IntRange(1), default=TOP, show_default=True, metavar="N", help="How many crystals, at most.")
+@click.option(
+    "--as-predicted",
+    is_flag=True,
+    help="Those that are predicted to be what is wanted, in the order of OUT, whatever their probability.",
+)
 @options.out("Folder for the results; OUT-refined by default.")
 @click.option("--engine", default=DEFAULT_ENGINE, type=options.ENGINE, help="What predicts them again; accurate by default.")
 @click.option("--resume", is_flag=True, help="Go on with an earlier run in the folder.")
@@ -37,6 +42,7 @@ def command(
     results: Path,
     criteria: Criteria,
     top: int,
+    as_predicted: bool,
     out: Path | None,
     engine: Path,
     resume: bool,
@@ -55,6 +61,7 @@ def command(
     Examples:
       bandrt refine bands --top 2000 --gap 1.0:1.6
       bandrt screen bands --refined bands-refined --gap 1.0:1.6
+      bandrt refine bands --max-atoms 6 --as-predicted --top 100000
 
     Exit codes: 0 all predicted, 1 stopped by an error, 2 wrong usage, 3 finished but some failed, 130 interrupted (143 by SIGTERM,
     129 by SIGHUP).
@@ -66,5 +73,7 @@ def command(
     choices = InferOptions(engine=engine, device=device, threads=threads, workers=workers, mode=mode)
     folder = refined_folder(results) if out is None else out
     with Progress("crystals", quiet=quiet) as progress:
-        report = refine(results, criteria, folder, choices, top=top, on_progress=partial(show_run, progress))
+        report = refine(
+            results, criteria, folder, choices, top=top, as_predicted=as_predicted, on_progress=partial(show_run, progress)
+        )
     return say_refined(report, folder)

@@ -33,6 +33,7 @@ def refine(
     options: InferOptions,
     *,
     top: int,
+    as_predicted: bool = False,
     on_progress: Callable[[RunReport], None] = lambda report: None,
 ) -> RunReport:
     """Predict the most promising crystals of a folder with another engine, into a folder of results of their own.
@@ -46,6 +47,7 @@ def refine(
         out: folder for the results of the second.
         options: of the second run; ``keep`` names those of the columns kept by the first that it keeps, none all of them.
         top: how many crystals, at most.
+        as_predicted: take those that are predicted to be what is wanted, in the order of the folder, whatever their probability.
         on_progress: called with the report as the run goes on.
 
     Raises:
@@ -63,8 +65,9 @@ def refine(
         raise UsageError(
             "same-engine", f"{folder}: was predicted with this engine, {options.engine}; give another one with --engine"
         )
-    shortlist = screen(folder, criteria, top=top)
-    for note in shortlist.notes:
+    shortlist = screen(folder, criteria, top=top, as_predicted=as_predicted)
+    left = shortlist.counts.listed - len(shortlist) if as_predicted else 0
+    for note in (*shortlist.notes, *([_left_said(folder, left)] if left else [])):
         logging.getLogger(__name__).warning(note)
     if not len(shortlist):
         raise OutputError("no-predictions", f"{folder}: no crystal is what is wanted as far as it is known; nothing is refined")
@@ -73,6 +76,12 @@ def refine(
     )
     options = replace(options, keep=options.keep or shortlist.kept)
     return infer(Listed(str(folder), sources), out, options, on_progress=on_progress)
+
+
+def _left_said(folder: Path, left: int) -> str:
+    """That crystals are what is wanted and are not taken: no probability says that those before them are better."""
+    is_left = "crystal of these is" if left == 1 else "crystals of these are"
+    return f"{folder}: {left:,} more {is_left} not refined: --top takes more"
 
 
 def _source(folder: Path, row: Mapping[str, Any], crystal: Crystal, keep: Sequence[str]) -> Source:

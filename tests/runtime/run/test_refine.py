@@ -65,6 +65,26 @@ def test_the_most_promising_crystals_and_no_others_are_predicted_again(results: 
         np.testing.assert_allclose(bands.energies, first[id].energies, atol=1e-3)  # the engines differ in name alone
 
 
+def test_crystals_of_a_size_can_be_predicted_again_whatever_their_gap(
+    engines: tuple[Path, Path], results: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    small, options = Criteria(max_atoms=5), InferOptions(engine=engines[1], threads=1, workers=0)
+    fitting = [one.id for one in bandrt.read(results) if one.crystal.n_atoms <= 5]
+    assert 3 < len(fitting) < 14
+    with pytest.raises(UsageError, match="--as-predicted") as caught:
+        refine(results, small, tmp_path / "none", options, top=100)
+    assert caught.value.code == "no-criterion"
+    report = refine(results, small, tmp_path / "all", options, top=len(fitting), as_predicted=True)
+    assert report.predicted == len(fitting)
+    assert [one.id for one in bandrt.read(tmp_path / "all")] == fitting
+    assert not caplog.messages
+    refine(results, small, tmp_path / "some", options, top=2, as_predicted=True)
+    assert [one.id for one in bandrt.read(tmp_path / "some")] == fitting[:2]
+    assert caplog.messages == [f"{results}: {len(fitting) - 2} more crystals of these are not refined: --top takes more"]
+    again = bandrt.screen(results, WANTED, refined=tmp_path / "all")
+    assert {row["id"] for row in again if row["out"] == str(tmp_path / "all")} <= set(fitting)
+
+
 def test_that_the_first_run_has_not_finished_is_told(
     engines: tuple[Path, Path], results: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
