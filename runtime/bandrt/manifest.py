@@ -179,6 +179,23 @@ class ParityReport:
 
 
 @dataclass(frozen=True)
+class Splits:
+    """How formulas were dealt to what is learned and what is held out, see `bandrt_train.data.dataset.SplitRule`."""
+
+    seed: int
+    validation: float
+    test: float
+    """Shares of the formulas."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        _check_counts(self, "seed")
+
+    def __str__(self) -> str:
+        return f"seed {self.seed}, {self.validation:g} of the formulas to validate on, {self.test:g} to test on"
+
+
+@dataclass(frozen=True)
 class TrainingDomain:
     """What the model has seen: outside of it, predictions are extrapolations."""
 
@@ -202,6 +219,8 @@ class TrainingDomain:
     those of this training."""
     teacher_sha256: str = ""
     """Fingerprint of those predictions."""
+    splits: Splits | None = None
+    """Of what was learned here; None where it is not said, as by engines of earlier versions, or some other rule was followed."""
     metrics: dict[str, float] = field(default_factory=dict)
     """Errors on held-out crystals, eV unless the name says otherwise, e.g. ``validation/energy_mae``."""
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from bandrt.computed.documents import DocumentText
 from bandrt.elements import SYMBOLS
 from bandrt.errors import ArgumentError, OutputError, OutputInTheWayError
-from bandrt.manifest import BandRule, TrainingDomain
+from bandrt.manifest import BandRule, Splits, TrainingDomain
 from bandrt.recipe import KpathRecipe, Recipe
 from bandrt_train.checkpoint import Checkpoint, load_checkpoint
 from bandrt_train.cli.group import group
@@ -98,6 +98,7 @@ def test_fine_tuning_goes_on_from_the_weights_it_is_given_and_says_so(data: Data
     assert child.training.parent_sha256 == parent.sha256
     assert child.training.pretraining == (parent.training.functional,)
     assert (parent.training.parent_sha256, parent.training.pretraining) == ("", ())
+    assert parent.training.splits == child.training.splits == Splits(0, 0.25, 0.05)
     grandchild = load_checkpoint(fit(still, data, tmp_path / "again", start=child).checkpoint)
     assert grandchild.training.pretraining == (parent.training.functional, child.training.functional)
 
@@ -277,6 +278,19 @@ def test_a_checkpoint_of_another_model_is_not_fine_tuned(data: Dataset, run: Fit
         fit(wider, data, tmp_path / "run", start=load_checkpoint(run.checkpoint))
     assert caught.value.code == "other-model"
     assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_that_may_have_learned_what_is_held_out_here_is_not_fine_tuned(
+    data: Dataset, run: FitResult, tmp_path: Path
+) -> None:
+    parent, still = load_checkpoint(run.checkpoint), dataclasses.replace(CONFIG, epochs=1)
+    dealt = dataclasses.replace(parent, training=dataclasses.replace(parent.training, splits=Splits(1, 0.25, 0.05)))
+    with pytest.raises(FitError, match=r"other splits \(seed 1, 0.25 .*\) than .* \(seed 0, 0.25 .*--seed") as caught:
+        fit(still, data, tmp_path / "run", start=dealt)
+    assert caught.value.code == "other-recipe"
+    assert not (tmp_path / "run").exists()
+    unsaid = dataclasses.replace(parent, training=dataclasses.replace(parent.training, splits=None))
+    assert load_checkpoint(fit(still, data, tmp_path / "run", start=unsaid).checkpoint).training.splits == parent.training.splits
 
 
 def test_training_stops_when_nothing_gets_better(data: Dataset, tmp_path: Path) -> None:

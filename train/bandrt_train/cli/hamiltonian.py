@@ -201,7 +201,7 @@ def score(
         rows,
         score_beside,
         score_table,
-        unseen_by_default,
+        unseen_by,
     )
     from bandrt_train.evaluation.hamiltonian.scores import score as scored_by
     from bandrt_train.hamiltonian_checkpoint import load_hamiltonian
@@ -230,7 +230,7 @@ def score(
     }
     said = [f"{len(scored.cases)} crystals of formulas that were held out, eV:", score_table(values["classes"])]
     said.append(direct_line(values["direct"]))
-    if other is not None and (both := unseen_by_default(scored.cases)).any():
+    if other is not None and (both := unseen_by(other.training, scored.cases)).any():
         ours = part(scored, both)
         theirs: Scored = score_beside(other, ours.cases)
         values["beside"] = {"model": other.sha256, "own": by_class(ours), "other": by_class(theirs)}

@@ -19,6 +19,7 @@ Arrays of a part of C crystals with A atoms in all, D neighbour slots, K k-point
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import zipfile
@@ -39,7 +40,7 @@ from bandrt.crystal import Crystal
 from bandrt.errors import InputError, NotFoundError, reason_of
 from bandrt.features import Features
 from bandrt.kpaths.path import KPath
-from bandrt.manifest import BandRule
+from bandrt.manifest import BandRule, Splits, TrainingDomain
 from bandrt.recipe import Recipe
 from bandrt.typed_values import from_mapping
 from bandrt_train.data.targets import MappingReport, Targets
@@ -74,6 +75,16 @@ class SplitRule:
             checked_number(name, getattr(self, name), at_least=0.0, at_most=1.0)
         if self.validation + self.test > 1.0:
             raise not_allowed("validation and test", f"{self.validation} and {self.test}", "no more than 1 together")
+
+    @classmethod
+    def of(cls, training: TrainingDomain) -> SplitRule:
+        """The rule of what a model was trained on; where it does not say, that of all trainings of this project."""
+        return cls() if training.splits is None else cls(**dataclasses.asdict(training.splits))
+
+    @property
+    def said(self) -> Splits:
+        """The same as a manifest says it."""
+        return Splits(self.seed, float(self.validation), float(self.test))
 
     def split(self, formula: str) -> Split:
         """Where every crystal of a reduced formula goes, whatever else is in the data."""

@@ -98,18 +98,22 @@ def _number(text: str) -> float:
 
 
 def crystals_of_split(
-    sources: Iterable[DocumentText], split: Split, *, max_atoms: int | None = None
+    sources: Iterable[DocumentText],
+    split: Split,
+    *,
+    rule: SplitRule = SplitRule(),  # noqa: B008
+    max_atoms: int | None = None,
 ) -> Iterator[tuple[str, Crystal, float]]:
-    """Ids, crystals and gaps, eV, of the rows that are of a split, by the rule that all trainings of this project have.
+    """Ids, crystals and gaps, eV, of the rows that are of a split.
 
     Rows that cannot be read are passed over.
 
     Args:
         sources: of `find_gaps`.
         split: of formulas.
+        rule: by which they are dealt; by default that of all trainings of this project.
         max_atoms: of a crystal as it is written; None: any.
     """
-    rule = SplitRule()
     for source in sources:
         try:
             crystal, gap, _ = parse_gap(source)

@@ -265,6 +265,14 @@ def _check_start(config: FitConfig, dataset: Dataset, start: Checkpoint) -> None
     if differing:
         what = "; ".join(f"model.{name} is {wanted[name]!r}, but {found[name]!r}" for name in differing)
         raise FitError("other-model", f"{what} in the checkpoint to start from")
+    dealt, before = dataset.header.recipe.splits.said, start.training.splits
+    if before not in (None, dealt):
+        raise FitError(
+            "other-recipe",
+            f"the checkpoint to start from was trained with other splits ({before}) than the data set {dataset.folder} has"
+            f" ({dealt}), so that it may have learned formulas that are held out here; build the data set with its --seed,"
+            " --validation and --test",
+        )
     own, other = dataset.header.recipe.featurization, start.recipe
     for name, here, there in (("graph", own.graph, other.graph), ("frame", own.kpath.frame, other.kpath.frame)):
         if here != there:

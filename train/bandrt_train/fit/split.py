@@ -64,4 +64,5 @@ def training_domain(
         gaps_sha256=gaps.header.fingerprint if gaps else before.gaps_sha256,
         n_taught=max(before.n_taught, teacher.header.counts["train"]) if teacher else before.n_taught,
         teacher_sha256=teacher.header.fingerprint if teacher else before.teacher_sha256,
+        splits=dataset.header.recipe.splits.said,
     )

@@ -18,7 +18,7 @@ from bandrt_train.data.hamiltonian.folds import FoldRule, HeldOut
 from bandrt_train.evaluation.errors import EvaluationError
 from bandrt_train.evaluation.hamiltonian.cases import Case, make_case, read_cases
 from bandrt_train.evaluation.hamiltonian.classes import CLASSES, classes_of
-from bandrt_train.evaluation.hamiltonian.scores import by_class, part, rows, score, score_beside, score_table, unseen_by_default
+from bandrt_train.evaluation.hamiltonian.scores import by_class, part, rows, score, score_beside, score_table, unseen_by
 from bandrt_train.hamiltonian_checkpoint import HamiltonianCheckpoint
 from bandrt_train.weights import SHIPPED_CHECKPOINTS
 from tests.support.small_hamiltonians import (
@@ -165,9 +165,9 @@ def test_a_model_of_six_bands_is_compared_on_the_same_crystals(cases: list[Case]
     assert by_class(scored)["all"]["counted_mae_ev"] is None
 
 
-def test_what_the_usual_splits_hold_out_can_be_picked(cases: list[Case]) -> None:
-    unseen = unseen_by_default(cases)
-    assert unseen.tolist() == [SplitRule().split(case.formula) != "train" for case in cases]
+def test_what_the_splits_of_a_training_hold_out_can_be_picked(cases: list[Case]) -> None:
+    for rule, training in ((SplitRule(), TrainingDomain()), (dealt := SplitRule(1, 0.3, 0.3), TrainingDomain(splits=dealt.said))):
+        assert unseen_by(training, cases).tolist() == [rule.split(case.formula) != "train" for case in cases]
     scored, _ = score([checkpoint(0)], cases)
     chosen = part(scored, np.array([True, False, False, True]))
     assert [case.id for case in chosen.cases] == ["si", "al"]

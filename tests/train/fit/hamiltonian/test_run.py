@@ -148,6 +148,7 @@ def test_a_run_says_what_it_learned_and_what_it_held_out(whole: Path, labels: Ba
     read = load_hamiltonian(whole / "checkpoint.pt")
     learned = [one for one in labels.bands if CONFIG.splits.split(one.formula) == "train"]
     assert read.held_out == HeldOut(CONFIG.splits)
+    assert read.training.splits == CONFIG.splits.said
     assert read.training.n_crystals == len(learned) < len(labels.bands)
     assert (read.training.functional, read.training.pretraining) == ("DFT", ("cheap",))
     assert read.training.n_gaps > 0

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bandrt.errors import InputError
 from bandrt.hamiltonian.filling import KEPT, Filled
+from bandrt.manifest import TrainingDomain
 from bandrt_train.checkpoint import Checkpoint
 from bandrt_train.data.dataset import Refusal, Split, SplitRule
 from bandrt_train.data.recipes import HAMILTONIAN_MESH
@@ -144,9 +145,10 @@ def part(scored: Scored, member: NDArray[np.bool_]) -> Scored:
     return Scored(cases, CrystalErrors(**chosen), scored.counted_ev[member], scored.expected_ev[member])
 
 
-def unseen_by_default(cases: Sequence[Case]) -> NDArray[np.bool_]:
-    """Which crystals are of formulas that the usual splits hold out, (n,): the shipped engine has not learned them."""
-    return np.array([SplitRule().split(case.formula) != "train" for case in cases], dtype=np.bool_)
+def unseen_by(training: TrainingDomain, cases: Sequence[Case]) -> NDArray[np.bool_]:
+    """Which crystals are of formulas that the splits of a training held out, (n,)."""
+    rule = SplitRule.of(training)
+    return np.array([rule.split(case.formula) != "train" for case in cases], dtype=np.bool_)
 
 
 def by_class(scored: Scored) -> dict[str, dict[str, Any]]:

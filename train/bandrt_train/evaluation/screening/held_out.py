@@ -30,7 +30,7 @@ def held_out_gaps(
     Args:
         engine: the engine.
         tables: of gaps.
-        split: of formulas, by the rule that all trainings of this project have.
+        split: of formulas, by the rule of the training of the engine.
         max_atoms: of a crystal as it is written; None: any.
         progress: told how many are predicted, and of how many.
 
@@ -38,7 +38,8 @@ def held_out_gaps(
         EvaluationError: ``empty-split``.
         InputError: ``not-a-gap-table``.
     """
-    found = list(crystals_of_split(find_gaps(*tables), split, max_atoms=max_atoms))
+    rule = SplitRule.of(engine.manifest.training)
+    found = list(crystals_of_split(find_gaps(*tables), split, rule=rule, max_atoms=max_atoms))
     if not found:
         raise EvaluationError("empty-split", f"{', '.join(map(str, tables))}: the {split} split has no crystals")
     return _predicted(engine, found, progress)
@@ -55,7 +56,7 @@ def held_out_directness(engine: Engine, labels: Sequence[Path], refusals: list[R
     Raises:
         NotFoundError, InputError: as `read_cases`.
     """
-    rule, found = SplitRule(), defaultdict[Split, list[tuple[str, Crystal, float]]](list)
+    rule, found = SplitRule.of(engine.manifest.training), defaultdict[Split, list[tuple[str, Crystal, float]]](list)
     for case in usable_cases(labels, engine.recipe, refusals):
         label = edges(case.targets.energies[None], case.targets.mask[None], RULE.n_valence)
         if not case.targets.is_metal and np.abs(label.gap - case.targets.band_gap)[0] <= TRUSTED_EV:

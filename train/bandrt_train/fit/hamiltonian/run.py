@@ -90,7 +90,7 @@ def fit_hamiltonian(
     material = divide(labels.bands, tight_binding.bands, gaps, held_out)
     if not material.labels:
         raise FitError("empty-split", "none of the labels is of a formula to train on; add labels or change the shares")
-    domain = training_domain(material)
+    domain = training_domain(material, held_out)
     identity = Identity(
         {**dataclasses.asdict(config), "held_out": dataclasses.asdict(held_out)},
         f"{labels.sha256} {tight_binding.sha256}".strip(),
@@ -126,8 +126,8 @@ def _diverged(epoch: int) -> FitError:
     return FitError("diverged", f"epoch {epoch}: the loss or the error is no finite number; lower optimizer.learning_rate")
 
 
-def training_domain(material: Material) -> TrainingDomain:
-    """What a model trained on this has seen."""
+def training_domain(material: Material, held_out: HeldOut) -> TrainingDomain:
+    """What a model trained on this, without what was held out, has seen."""
     gaps = material.gaps
     return TrainingDomain(
         n_crystals=len(material.labels),
@@ -140,6 +140,7 @@ def training_domain(material: Material) -> TrainingDomain:
         gap_elements=_elements(gaps),
         gap_max_atoms=max((one.pairs.n_atoms for one in gaps), default=0),
         gaps_sha256=gaps_sha256(gaps),
+        splits=None if held_out.fold else held_out.splits.said,
     )
 
 
