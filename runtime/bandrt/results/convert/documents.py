@@ -41,15 +41,13 @@ def write(file: IO[bytes], parts: Iterable[Sequence[Prediction]], facts: Facts, 
         gzip.GzipFile("", "wb", _COMPRESSION, file, mtime=0) if compressed else nullcontext(file) as lines,
         ThreadPoolExecutor(1, thread_name_prefix="bandrt-lines") as writer,
     ):
-        written: Future[int] | None = None
+        written: Future[int] = writer.submit(lines.write, b"")
         for part in parts:
             for start in range(0, len(part), _AT_ONCE):
                 text = b"".join(_line(one, method) for one in part[start : start + _AT_ONCE])
-                if written is not None:
-                    written.result()
+                written.result()
                 written = writer.submit(lines.write, text)
-        if written is not None:
-            written.result()
+        written.result()
 
 
 def _line(prediction: Prediction, method: str) -> bytes:
