@@ -1,8 +1,9 @@
 """Crystals that nobody has made, for the engine `accurate` to label: ``python tools/varied_crystals.py TABLE... -o OUT.csv.gz``.
 
 Of crystals of the tables (``material_id``, ``cif``) with few atoms, elements are exchanged for others of their column of the
-periodic table, all atoms of an element alike, so that the crystal keeps its symmetry; the cell is scaled with the covalent radii
-and, by chance, a little more. What comes out has ``material_id`` and ``cif``, and is decided by the tables and the seed alone.
+periodic table, or with ``--any`` for any others, all atoms of an element alike, so that the crystal keeps its symmetry; the cell is
+scaled with the covalent radii and, by chance, a little more. What comes out has ``material_id`` and ``cif``, and is decided by the
+tables and the seed alone.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ COLUMNS = (
 )
 """Elements that take each other's place; all have labelled bands."""
 OTHERS = {symbol: column.split() for column in COLUMNS for symbol in column.split()}
+ANY = {symbol: list(OTHERS) for symbol in OTHERS}
 STRETCH = 0.01
 """Standard deviation of a length beyond what radii say."""
 
@@ -57,10 +59,14 @@ STRETCH = 0.01
 @click.option("--max-atoms", default=8, show_default=True)
 @click.option("--every", default=1, show_default=True, help="Take every so many of the crystals that fit.")
 @click.option("--copies", default=1, show_default=True, help="Of each crystal.")
+@click.option("--any", "any_element", is_flag=True, help="Exchange elements for those of any column.")
 @click.option("--seed", default=0, show_default=True)
-def main(tables: tuple[Path, ...], out: Path, min_atoms: int, max_atoms: int, every: int, copies: int, seed: int) -> None:
+def main(
+    tables: tuple[Path, ...], out: Path, min_atoms: int, max_atoms: int, every: int, copies: int, any_element: bool, seed: int
+) -> None:
     """Write the table."""
     radii = {row["symbol"]: float(row["covalent_radius"]) for row in element_properties() if row["covalent_radius"]}
+    others = ANY if any_element else OTHERS
     draw = np.random.default_rng(seed)
     fitting = written = 0
     with replaced(out, "wb") as file, gzip.GzipFile("", fileobj=file, mode="wb", mtime=0) as packed:
@@ -81,20 +87,22 @@ def main(tables: tuple[Path, ...], out: Path, min_atoms: int, max_atoms: int, ev
                     if fitting % every:
                         continue
                     for copy in range(copies):
-                        rows.writerow(
-                            (f"{row['material_id']}-{seed}.{copy}", cif_text(varied(crystal, radii, draw), name=row["material_id"]))
-                        )
+                        try:
+                            made = varied(crystal, others, radii, draw)
+                        except InputError:  # too small a cell
+                            continue
+                        rows.writerow((f"{row['material_id']}-{seed}.{copy}", cif_text(made, name=row["material_id"])))
                         written += 1
         text.flush()
     click.echo(f"{written} crystals")
 
 
-def varied(crystal: Crystal, radii: dict[str, float], draw: np.random.Generator) -> Crystal:
+def varied(crystal: Crystal, others: dict[str, list[str]], radii: dict[str, float], draw: np.random.Generator) -> Crystal:
     """Exchange the elements of a crystal and scale its cell; different elements stay different."""
     before = crystal.symbols
     chosen: dict[str, str] = {}
     for symbol in dict.fromkeys(before):
-        left = [other for other in OTHERS[symbol] if other not in chosen.values()]
+        left = [other for other in others[symbol] if other not in chosen.values()]
         chosen[symbol] = str(draw.choice(left)) if left else symbol
     after = [chosen[symbol] for symbol in before]
     scale = (

@@ -60,7 +60,30 @@ def test_different_elements_stay_different_and_the_cell_goes_with_the_radii() ->
     radii = dict.fromkeys(script.OTHERS, 1.0) | {"Cs": 3.0}
     draw = np.random.default_rng(0)
     for _ in range(50):
-        made = script.varied(crystal, radii, draw)
+        made = script.varied(crystal, script.OTHERS, radii, draw)
         assert len(set(made.symbols)) == 3
         expected = 4.0 * (5 / 3 if "Cs" in made.symbols else 1.0)
         assert made.lattice[0, 0] == pytest.approx(expected, rel=0.06)
+
+
+def test_any_element_takes_the_place_of_any(table: Path, tmp_path: Path) -> None:
+    script = load_script(ROOT / "tools" / "varied_crystals.py")
+    arguments = [str(table), "-o", str(tmp_path / "any.csv.gz"), "--copies", "20", "--any"]
+    CliRunner().invoke(script.main, arguments, catch_exceptions=False)
+    made = [read_cif(row["cif"], name="made") for row in rows_of(tmp_path / "any.csv.gz")]
+    others = [{column for column in script.COLUMNS for symbol in set(one.symbols) if symbol in column.split()} for one in made]
+    assert len(made) == 40
+    assert {one.n_atoms for one in made} == {2}
+    assert all(len(set(one.symbols)) == 2 for one in made)
+    assert len(set().union(*others)) > len(script.COLUMNS) // 2
+
+
+def test_a_cell_that_became_too_small_is_left_out(tmp_path: Path) -> None:
+    script = load_script(ROOT / "tools" / "varied_crystals.py")
+    crystal = Crystal.checked(np.eye(3) * 2.0, [55] * 1 + [37] * 1, [[0, 0, 0], [0.5, 0.5, 0.5]])
+    path = tmp_path / "table.csv.gz"
+    with gzip.open(path, "wt", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows((("material_id", "cif"), ("a", script.cif_text(crystal, name="a"))))
+    arguments = [str(path), "-o", str(tmp_path / "any.csv.gz"), "--copies", "200", "--any"]
+    assert CliRunner().invoke(script.main, arguments, catch_exceptions=False).exit_code == 0
+    assert 0 < len(rows_of(tmp_path / "any.csv.gz")) < 200
