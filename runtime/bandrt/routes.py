@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from bandrt.contract import UNCERTAINTY
 from bandrt.crystal import Crystal
 from bandrt.domain import handed_over
@@ -141,8 +143,9 @@ def unavailable(path: Path, rule: HandOver, why: str) -> EngineError:
 def taken_over(result: Result, manifest: Manifest) -> Result:
     """A result of the other engine as one of the engine that handed the crystal over, with a warning.
 
-    A table of results has one rule of metals, and an error to expect of all or of none: those of the engine that handed over. Bands
-    are those that the other engine has, though more may have been asked for.
+    A table of results has one rule of metals, and an error to expect of all or of none: those of the engine that handed over. What
+    the other engine calls an insulator by its own rule stays one: its zero is put at mid-gap, where no tolerance matters. Bands are
+    those that the other engine has, though more may have been asked for.
 
     Args:
         result: of the other engine.
@@ -150,10 +153,12 @@ def taken_over(result: Result, manifest: Manifest) -> Result:
     """
     if not isinstance(result, Prediction) or manifest.hand_over is None:
         return result
-    rule = dataclasses.replace(result.band_structure.rule, metal_tolerance_ev=manifest.bands.metal_tolerance_ev)
+    bands = result.band_structure
+    rule = dataclasses.replace(bands.rule, metal_tolerance_ev=manifest.bands.metal_tolerance_ev)
+    energies = bands.energies if bands.is_metal else bands.energies - np.float32(bands.efermi)
     return dataclasses.replace(
         result,
-        band_structure=dataclasses.replace(result.band_structure, rule=rule),
+        band_structure=dataclasses.replace(bands, energies=energies, rule=rule),
         warnings=(handed_over(manifest.hand_over.engine), *result.warnings),
         uncertainty_ev=result.uncertainty_ev if UNCERTAINTY in manifest.outputs else None,
     )
