@@ -26,7 +26,7 @@ from bandrt.results.store import read, read_errors
 from bandrt.routes import other_device, other_engine
 from bandrt.run.dry_run import dry_run
 from bandrt.run.infer import InferOptions, infer
-from bandrt.run.pipeline import RunReport
+from bandrt.run.report import RunReport
 
 RULE = HandOver(elements=("Fe", "U"), engine="fast")
 RECIPE = Recipe(graph=GraphRecipe(n_neighbors=12), kpath=KpathRecipe(n_kpoints=256))
