@@ -17,8 +17,9 @@ from bandrt.domain import is_handed_over, little_known
 from bandrt.engine import SHIPPED_ENGINES, read_manifest
 from bandrt.errors import ArgumentError, BandrtError, EngineError, InputError
 from bandrt.features import Features
+from bandrt.loading import load
 from bandrt.manifest import BandRule, HandOver, Manifest, TrainingDomain
-from bandrt.predict import Engine, load
+from bandrt.predict import Engine
 from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe
 from bandrt.results import writer
 from bandrt.results.prediction import Failure, Prediction, Ticket

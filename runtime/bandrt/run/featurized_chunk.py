@@ -10,9 +10,9 @@ from typing import NamedTuple
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.features import Features
+from bandrt.featurized import featurize_inputs
 from bandrt.outcomes import outcome_of
 from bandrt.parcel import Parcel
-from bandrt.predict import featurize_inputs
 from bandrt.results.prediction import Failure, Ticket
 from bandrt.routes import Route
 from bandrt.run.chunks import Chunk

@@ -20,8 +20,9 @@ from bandrt.engine import DEFAULT_ENGINE, shipped_path
 from bandrt.engine.session import MAX_THREADS
 from bandrt.errors import OutputError, OutputInTheWayError, UsageError
 from bandrt.files import path_of
+from bandrt.loading import EngineWarning, load, unverified
 from bandrt.manifest import MAX_BANDS, BandRule
-from bandrt.predict import Engine, EngineWarning, default_batch_size, load, unverified
+from bandrt.predict import Engine, default_batch_size
 from bandrt.results.store import Mode, check_store
 from bandrt.results.summary import RESERVED
 from bandrt.results.writer import Store

@@ -22,8 +22,9 @@ from bandrt.batch import Batcher, is_centred
 from bandrt.engine.session import Compiling
 from bandrt.engine.several import n_devices
 from bandrt.features import Features
+from bandrt.featurized import featurize_inputs
 from bandrt.outcomes import outcome_of
-from bandrt.predict import Engine, featurize_inputs
+from bandrt.predict import Engine
 from bandrt.quoting import printable, shortened
 from bandrt.results.prediction import Failure, Result, Ticket
 from bandrt.results.writer import Store

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from bandrt.errors import BandrtError, EngineError
-from bandrt.predict import Engine, load
+from bandrt.loading import load
+from bandrt.predict import Engine
 from bandrt.results.store import read, read_errors
 from bandrt.run import defaults
 from bandrt.run.defaults import default_max_atoms, default_workers
