@@ -30,11 +30,12 @@ from bandrt.run.choices import differences
 from bandrt.run.defaults import TIMEOUT_SECONDS, default_max_atoms, default_workers
 from bandrt.run.inputs import Inputs, inputs_of, said_of, sources_of
 from bandrt.run.interrupt import Interrupt, Interrupted
+from bandrt.run.main_guard import require_main_guard
 from bandrt.run.pipeline import run
 from bandrt.run.record import MERGE, earlier_record, recorded_batch_size, report_values, run_record
 from bandrt.run.report import RunReport
 from bandrt.run.shard import WHOLE, Shard
-from bandrt.run.workers import MAX_WORKERS, require_main_guard
+from bandrt.run.workers import MAX_WORKERS
 from bandrt.sources import Source, count
 from bandrt.sources.kept import checked_keep
 from bandrt.sources.source import Listed
