@@ -58,7 +58,9 @@ def _warm_run(check: Check, path: Path, table: Path) -> Json:
     import bandrt
     from bandrt.predict import default_batch_size
     from bandrt.results.writer import Store
-    from bandrt.run.pipeline import RunReport, default_workers, run
+    from bandrt.run.defaults import default_workers
+    from bandrt.run.pipeline import run
+    from bandrt.run.report import RunReport
     from bandrt.sources import find
 
     size, workers = default_batch_size(check.device), 0 if check.dry else default_workers(check.device)

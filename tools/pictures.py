@@ -23,7 +23,7 @@ from bandrt.bands.lettering import pretty_formula, tick_texts
 from bandrt.bands.page import draw_page
 from bandrt.bands.reference import onto_path
 from bandrt.computed.by_id import documents_of
-from bandrt.predict import band_structure
+from bandrt.outputs import band_structure
 from bandrt.sources import find
 from bandrt.spectra.bands import bands_along
 from bandrt.spectra.dos import density_of_states

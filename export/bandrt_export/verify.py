@@ -13,10 +13,10 @@ from bandrt.engine import ONNX_SUFFIX, open_session, read_manifest
 from bandrt.engine.session import Session
 from bandrt.errors import BandrtError, InputError, UsageError
 from bandrt.features import Features
+from bandrt.featurized import featurize_inputs
 from bandrt.manifest import BandRule, Manifest, ParityReport
 from bandrt.nested import differences
 from bandrt.outcomes import outcome_of
-from bandrt.predict import featurize_inputs
 from bandrt.recipe import Recipe
 from bandrt.results.prediction import Failure, Ticket
 from bandrt.routes import Route

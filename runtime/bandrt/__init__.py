@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from bandrt.features import Features, featurize, featurize_many
     from bandrt.kpaths import kpath
     from bandrt.kpaths.path import KPath
+    from bandrt.loading import load
     from bandrt.manifest import BandRule, Manifest
-    from bandrt.predict import Engine, load
+    from bandrt.predict import Engine
     from bandrt.recipe import GraphRecipe, KpathRecipe, MeshRecipe, Recipe, SymmetryRecipe
     from bandrt.report.write import WrittenReport, write_report
     from bandrt.results.prediction import Failure, Prediction
@@ -73,7 +74,7 @@ _HOME = {
     "featurize_many": "bandrt.features",
     "find": "bandrt.sources",
     "kpath": "bandrt.kpaths",
-    "load": "bandrt.predict",
+    "load": "bandrt.loading",
     "merge": "bandrt.run.merge",
     "read": "bandrt.results.store",
     "read_one": "bandrt.results.store",

@@ -2,46 +2,36 @@
 
 from __future__ import annotations
 
-import math
 import os
-import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from itertools import groupby, islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self, overload
+from typing import Any, Self, overload
 
-import numpy as np
-
-from bandrt.arguments import check_kind, check_type, checked_whole, not_allowed
-from bandrt.bands.band_structure import BandStructure, in_order
-from bandrt.bands.frame import out_of_frame
-from bandrt.bands.on_path import Energies
+from bandrt.arguments import check_type, checked_whole, not_allowed
 from bandrt.batch import Batcher, save
-from bandrt.contract import BAND_ENERGIES, UNCERTAINTY
 from bandrt.cores import available_cores
-from bandrt.crystal import Crystal
-from bandrt.domain import NO_INFERENCE, expected_error
-from bandrt.domain import warnings as domain_warnings
 from bandrt.elements import SYMBOLS
-from bandrt.engine import DEFAULT_ENGINE, has_checksum, open_session, shipped_path
-from bandrt.engine.memory import CrystalOutputs, Evaluator
-from bandrt.engine.session import MAX_THREADS, Session
+from bandrt.engine import has_checksum
+from bandrt.engine.memory import Evaluator
+from bandrt.engine.session import Session
 from bandrt.engine.shapes import holds
-from bandrt.errors import BandrtError, EngineError, InputError, UsageError
+from bandrt.errors import EngineError, InputError, UsageError
 from bandrt.features import Features, Many, featurize_cell
+from bandrt.featurized import featurize_inputs
 from bandrt.files import file_sha256, path_of
-from bandrt.graph.bonded_network import network_warnings
 from bandrt.items import ItemIds, called, crystal_of, found_at, is_one, items_of, kept_with, one_of
-from bandrt.manifest import BandRule, Manifest
-from bandrt.outcomes import each, only, outcome_of
+from bandrt.manifest import Manifest
+from bandrt.outcomes import only, outcome_of
+from bandrt.outputs import results_of
 from bandrt.quoting import shortened
 from bandrt.readers.text import is_a_folder
 from bandrt.recipe import Recipe
-from bandrt.results.prediction import Failure, Prediction, Result, Ticket
-from bandrt.routes import Route, other_device, other_engine, taken_over, unavailable, within_memory, within_size
+from bandrt.results.prediction import Result, Ticket
+from bandrt.routes import Route, taken_over, within_size
 from bandrt.spectra.crystal_hamiltonian import CrystalHamiltonian, hamiltonian_of
 from bandrt.symmetry.standard_cell import standardize
 
@@ -49,17 +39,6 @@ CPU_BATCH_PER_CORE, GPU_BATCH_SIZE = 4, 256
 """Crystals per run: a CPU core takes a slice of a few at a time; a GPU wants many, of small cells."""
 BATCHES_AHEAD = 4
 """`Engine.predict` looks this many batches ahead for crystals of one size."""
-
-
-class EngineWarning(UserWarning):
-    """An engine can be used, but not be trusted as others can."""
-
-
-class Featurized(NamedTuple):
-    """Inputs that an engine can take, and why the others cannot be used; each list in the order of the inputs."""
-
-    features: list[tuple[Ticket, Features]]
-    failures: list[tuple[Ticket, Failure]]
 
 
 class Engine:
@@ -289,30 +268,7 @@ class Engine:
                 yield [features for _, features in batch]
 
         for rows in self._evaluator.run_many(crystals()):
-            batch = taken.popleft()
-            yield [self._result(*one, row, bands) for one, row, bands in zip(batch, rows, _whole_bands(rows), strict=True)]
-
-    def _result(self, ticket: Ticket, features: Features, row: CrystalOutputs, whole: Energies | None) -> Result:
-        name = ticket.path or ticket.id
-        if isinstance(row, EngineError):
-            return Failure.of(InputError(row.code, f"{name}: {row.message}", stage="predict"), ticket)
-        manifest = self.manifest
-        rule, uncertainty = manifest.bands, float(row[UNCERTAINTY]) if UNCERTAINTY in row else None
-        if whole is None:
-            energies = row[BAND_ENERGIES]  # (n_bands, n_kpoints)
-            if manifest.solver is not None and np.isnan(energies).all():
-                message = f"{name}: the Hamiltonian of this engine has too few bands around the Fermi level"
-                return Failure.of(InputError("too-few-bands", message, stage="predict"), ticket)
-            energies, rule = out_of_frame(energies, rule)
-            whole = in_order(energies) if np.isfinite(energies).all() else None
-        if whole is None or not (uncertainty is None or math.isfinite(uncertainty)):
-            message = f"{name}: the engine gave energies that are not finite numbers"
-            return Failure.of(InputError("non-finite-energies", message, stage="predict"), ticket)
-        bands = band_structure(features, whole, rule)
-        nothing = (NO_INFERENCE,) if manifest.is_null else ()
-        doubts = (*nothing, *domain_warnings(features.crystal, manifest.training), *ticket.warnings)
-        expected = None if uncertainty is None else expected_error(uncertainty, doubts)
-        return Prediction(ticket.id, ticket.path, bands, doubts, expected, ticket.input_sha256, dict(ticket.kept))
+            yield results_of(taken.popleft(), rows, self.manifest)
 
     def close(self) -> None:
         """Free the model, and the one that it hands crystals over to."""
@@ -335,151 +291,6 @@ class Engine:
         self.close()
 
 
-def load(
-    path: str | os.PathLike[str] | None = None,
-    device: str | None = None,
-    *,
-    threads: int | None = None,
-    bands: int | None = None,
-    hand_over: bool = True,
-) -> Engine:
-    """Open an engine.
-
-    Args:
-        path: a model file, or the name of an engine that comes with this package: ``fast`` or ``accurate``, where nothing here is
-            called so; ``null`` for the one without inference; None opens the accurate one.
-        device: ``cpu``, ``cuda`` or ``cuda:N``, for ONNX files also ``tensorrt:N`` and ``nv-tensorrt-rtx:N``, or several GPUs by
-            commas, ``cuda:0,cuda:1``: used or refused, never replaced; None takes the CPU for an ONNX file, the first GPU for a
-            plan.
-        threads: CPU threads; None takes every core this process may use.
-        bands: how many around the Fermi level, half of them below; None takes six. The engine ``accurate`` gives any even number
-            from six on, of which a crystal that has fewer gives those it has: gap and metal or not are the same.
-        hand_over: whether crystals of the elements in `Manifest.hand_over` are predicted by the engine that it names, which is
-            opened, too, on the same device, beside a plan on the CPU; otherwise the model predicts them all itself.
-
-    Raises:
-        ArgumentError: ``bad-argument`` for what is no path, device, or number of threads or bands.
-        EngineError: the model cannot be opened or the device not used; ``bands-fixed`` where it knows no more bands;
-            ``hand-over-unavailable`` where the other engine cannot be had.
-        UsageError: ``unknown-device``.
-        ManifestError: the model carries no manifest, or not one that describes it.
-        MissingPackageError: the backend is not installed.
-    """
-    file = DEFAULT_ENGINE if path is None else shipped_path(path) or path_of(path)
-    if device is not None:
-        check_kind("device", device, str)
-    if threads is not None:
-        threads = checked_whole("threads", threads, at_least=1, at_most=MAX_THREADS)
-    check_kind("hand_over", hand_over, bool)
-    session = open_session(file, device=device, threads=threads, bands=bands)
-    try:
-        other = _opened_other(session, file, device, threads) if hand_over else None
-    except BaseException:
-        session.close()
-        raise
-    engine = Engine(session, file, hands_over_to=other)
-    if not engine.has_checksum:
-        warnings.warn(unverified(file), EngineWarning, stacklevel=2)
-    return engine
-
-
-def _opened_other(session: Session, path: Path, device: str | None, threads: int | None) -> Engine | None:
-    """The engine that an open one hands crystals over to, if there is any.
-
-    Raises:
-        EngineError: ``hand-over-unavailable``.
-    """
-    rule, file = session.manifest.hand_over, other_engine(path, session.manifest)
-    if rule is None or file is None:
-        return None
-    try:
-        return Engine(open_session(file, device=other_device(path, device), threads=threads), file)
-    except BandrtError as error:
-        raise unavailable(path, rule, error.message) from error
-
-
-def unverified(path: Path) -> str:
-    """What to say of an engine without a checksum."""
-    return f"{path}: has no checksum of its weights, as engines of earlier versions; export it again, so that damage is found"
-
-
-def _whole_bands(rows: Sequence[CrystalOutputs]) -> list[Energies | None]:
-    """Bands numbered by energy, (n_bands, n_kpoints), of each crystal of a batch that has all of them; None of the others."""
-    given = [place for place, row in enumerate(rows) if not isinstance(row, EngineError)]
-    found: list[Energies | None] = [None] * len(rows)
-    if not given:
-        return found
-    energies = np.stack([row[BAND_ENERGIES] for row in rows if not isinstance(row, EngineError)])
-    is_whole = np.isfinite(energies).all(axis=(1, 2)).tolist()
-    is_ordered = (
-        np.greater_equal(energies[:, 1:], energies[:, :-1]).all(axis=(1, 2)).tolist()
-    )  # quicker than to order them once more
-    for place, bands, whole, ordered in zip(given, energies, is_whole, is_ordered, strict=True):
-        if whole:
-            found[place] = bands.copy() if ordered else in_order(bands)  # a copy: whoever keeps it does not keep the batch
-    return found
-
-
-def band_structure(features: Features, energies: Energies, rule: BandRule) -> BandStructure:
-    """Put energies, (n_bands, n_kpoints) in eV, on the path of the crystal they were predicted for."""
-    kpath = features.kpath
-    return BandStructure(
-        energies=energies,
-        frac_kpoints=kpath.frac_kpoints,
-        kpoint_distance=kpath.kpoint_distance,
-        labels=kpath.labels,
-        label_indices=kpath.label_indices,
-        crystal=features.crystal,
-        space_group=features.space_group,
-        space_group_symbol=features.space_group_symbol,
-        scheme=kpath.scheme,
-        rule=rule,
-    )
-
-
 def default_batch_size(device: str) -> int:
     """Crystals per run that suit a device."""
     return CPU_BATCH_PER_CORE * available_cores() if device == "cpu" else GPU_BATCH_SIZE
-
-
-def featurize_inputs(
-    tickets: Sequence[Ticket],
-    crystals: Sequence[Crystal | InputError],
-    route: Route,
-    *,
-    memory_atoms: int | None = None,
-) -> Featurized:
-    """Make the features of inputs, refuse those that an engine has no room for, and tell features from failures.
-
-    Tickets of features get the warnings that the crystal deserves whatever the model is.
-
-    Args:
-        tickets: of each input; an error calls it by its path, or else by its id.
-        crystals: of each input, or why it cannot be read.
-        route: how they come to the engine that predicts them.
-        memory_atoms: of the largest for which there shall be memory; None: any.
-    """
-    names = [ticket.path or ticket.id for ticket in tickets]
-    done = Featurized([], [])
-    outcomes = route.featurize(crystals, names=names)
-    for ticket, crystal, outcome, name in zip(tickets, crystals, outcomes, names, strict=True):
-        one = within_memory(outcome, memory_atoms, name=name)
-        if isinstance(crystal, Crystal) and crystal.notes:
-            ticket = ticket._replace(warnings=(*ticket.warnings, *crystal.notes))
-        if isinstance(one, InputError):
-            done.failures.append((ticket, Failure.of(one, ticket)))
-        else:
-            done.features.append((ticket, one))
-    found = [features for _, features in done.features]
-    said = each(found, _network_warnings, "features-failed", "graph") if found else []
-    warned: list[tuple[Ticket, Features]] = []
-    for (ticket, features), codes in zip(done.features, said, strict=True):
-        if isinstance(codes, InputError):
-            done.failures.append((ticket, Failure.of(codes.about(ticket.path or ticket.id), ticket)))
-        else:
-            warned.append((ticket._replace(warnings=(*ticket.warnings, *codes)) if codes else ticket, features))
-    return Featurized(warned, done.failures)
-
-
-def _network_warnings(found: Sequence[Features]) -> Sequence[tuple[str, ...]]:
-    return network_warnings([features.crystal for features in found], found)

@@ -14,7 +14,7 @@ from typing import Any
 from bandrt.arguments import check_kind, check_text, not_allowed
 from bandrt.cores import available_cores
 from bandrt.errors import MissingPackageError
-from bandrt.predict import load
+from bandrt.loading import load
 from bandrt.results.convert.parquet import summary_types
 from bandrt.results.prediction import Failure, Result
 from bandrt.results.summary import summary

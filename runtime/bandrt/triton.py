@@ -18,7 +18,8 @@ import numpy as np
 
 from bandrt.bands.band_structure import BandStructure
 from bandrt.errors import BandrtError
-from bandrt.predict import Engine, load
+from bandrt.loading import load
+from bandrt.predict import Engine
 from bandrt.results.prediction import Failure, Result
 from bandrt.results.summary import json_values, summary
 from bandrt.sources.tables import source_of_text

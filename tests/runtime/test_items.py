@@ -20,7 +20,8 @@ from bandrt.crystal import Crystal
 from bandrt.errors import ArgumentError, InputError
 from bandrt.features import Features
 from bandrt.items import crystal_of, items_of, name_of
-from bandrt.predict import Engine, load
+from bandrt.loading import load
+from bandrt.predict import Engine
 from bandrt.results.prediction import Failure, Prediction
 from bandrt.sources import find
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bandrt import predict, readers, sources
+from bandrt import featurized, load, readers, sources
 from bandrt.crystal import Crystal
 from bandrt.errors import BandrtError, InputError
 from bandrt.features import featurize_many
@@ -151,7 +151,7 @@ def test_warnings_that_cannot_be_made_cost_their_crystal(tiny_engine: Path, monk
             raise IndexError
         return [()] * len(crystals)
 
-    monkeypatch.setattr(predict, "network_warnings", picky)
-    with predict.load(tiny_engine) as engine:
+    monkeypatch.setattr(featurized, "network_warnings", picky)
+    with load(tiny_engine) as engine:
         results = list(engine.predict([SALT, ODD]))
     assert [getattr(result, "code", "") for result in results] == ["features-failed", ""]

@@ -16,8 +16,10 @@ import bandrt
 from bandrt import Crystal, Failure, Prediction
 from bandrt.domain import expected_error, warnings
 from bandrt.errors import EngineError, InputError
+from bandrt.featurized import featurize_inputs
+from bandrt.loading import load
 from bandrt.manifest import Profile, TrainingDomain
-from bandrt.predict import Engine, featurize_inputs, load
+from bandrt.predict import Engine
 from bandrt.recipe import Recipe
 from bandrt.results.prediction import Ticket
 from bandrt.results.summary import COLUMNS

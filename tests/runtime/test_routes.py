@@ -18,8 +18,9 @@ from bandrt.domain import is_handed_over, little_known
 from bandrt.engine import SHIPPED_ENGINES, read_manifest
 from bandrt.errors import ArgumentError, BandrtError, EngineError, InputError
 from bandrt.features import Features
+from bandrt.loading import load
 from bandrt.manifest import BandRule, HandOver, Manifest, TrainingDomain
-from bandrt.predict import Engine, load
+from bandrt.predict import Engine
 from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe
 from bandrt.results import writer
 from bandrt.results.prediction import Failure, Prediction, Ticket
@@ -27,7 +28,7 @@ from bandrt.results.store import read, read_errors
 from bandrt.routes import other_device, other_engine, taken_over
 from bandrt.run.dry_run import dry_run
 from bandrt.run.infer import InferOptions, infer
-from bandrt.run.pipeline import RunReport
+from bandrt.run.report import RunReport
 from tests.support.predicted_crystals import METAL, predicted
 
 RULE = HandOver(elements=("Fe", "U"), engine="fast")

@@ -18,7 +18,8 @@ from bandrt.errors import InputError
 from bandrt.predict import Engine
 from bandrt.results.store import Mode
 from bandrt.results.writer import Store
-from bandrt.run.pipeline import RunReport, run
+from bandrt.run.pipeline import run
+from bandrt.run.report import RunReport
 from bandrt.sources.source import text_sha256
 
 

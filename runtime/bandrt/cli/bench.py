@@ -21,10 +21,11 @@ from bandrt.cli import EXIT_SOME_FAILED, options
 from bandrt.engine import DEFAULT_ENGINE
 from bandrt.engine.cuda_driver import Driver, find_driver, gpu_record
 from bandrt.engine.session import cuda_device
+from bandrt.loading import load
 from bandrt.machine import bench
 from bandrt.machine.doctor import installed_packages
 from bandrt.machine.versions import processor
-from bandrt.predict import Engine, load
+from bandrt.predict import Engine
 from bandrt.sources import find, textbook
 
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}

@@ -21,10 +21,10 @@ from bandrt.engine import DEFAULT_ENGINE, NULL_ENGINE
 from bandrt.manifest import MAX_BANDS, BandRule
 from bandrt.quoting import printable
 from bandrt.results.store import Mode
+from bandrt.run.defaults import TIMEOUT_SECONDS
 from bandrt.run.dry_run import dry_run
 from bandrt.run.infer import InferOptions, infer
 from bandrt.run.interrupt import exit_code
-from bandrt.run.pipeline import TIMEOUT_SECONDS
 from bandrt.run.record import report_values
 from bandrt.run.refine import refine as refine_run
 from bandrt.run.refine import refined_folder

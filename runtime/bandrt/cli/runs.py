@@ -13,7 +13,7 @@ from bandrt.cli.progress import Progress
 from bandrt.quoting import counted, shortened
 from bandrt.results.store import ERRORS, SET_ASIDE, SUMMARY
 from bandrt.run.interrupt import exit_code
-from bandrt.run.pipeline import STAGES, RunReport
+from bandrt.run.report import STAGES, RunReport
 
 MOST_TOLD = 300
 """Letters of a failure that stands for others of its code; all of it is in the file of failures."""

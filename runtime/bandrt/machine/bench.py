@@ -22,9 +22,11 @@ from bandrt.contract import BAND_ENERGIES
 from bandrt.crystal import Crystal
 from bandrt.errors import BandrtError, InputError
 from bandrt.features import Features, featurize_crystal
+from bandrt.featurized import featurize_inputs
 from bandrt.files import scratch_folder
 from bandrt.outcomes import outcome_of
-from bandrt.predict import Engine, band_structure, featurize_inputs
+from bandrt.outputs import band_structure
+from bandrt.predict import Engine
 from bandrt.recipe import Recipe
 from bandrt.results.prediction import Failure, Prediction, Ticket
 from bandrt.results.writer import Store

@@ -16,12 +16,13 @@ from bandrt.quoting import counted, printable, shortened
 from bandrt.results.parts import part_ids
 from bandrt.results.store import PARTS, Mode, check_store, part_files, read_errors, undamaged
 from bandrt.routes import other_engine
+from bandrt.run.defaults import default_max_atoms
 from bandrt.run.infer import InferOptions, options_record, require_same, workers_of
 from bandrt.run.inputs import inputs_of, sources_of
 from bandrt.run.large import is_slow, slow_said
 from bandrt.run.padding import padding_of
-from bandrt.run.pipeline import RunReport, default_max_atoms
 from bandrt.run.record import earlier_record, recorded_batch_size
+from bandrt.run.report import RunReport
 from bandrt.run.shard import WHOLE
 from bandrt.sources.standard_input import Piped
 

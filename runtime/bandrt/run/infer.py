@@ -20,18 +20,22 @@ from bandrt.engine import DEFAULT_ENGINE, shipped_path
 from bandrt.engine.session import MAX_THREADS
 from bandrt.errors import OutputError, OutputInTheWayError, UsageError
 from bandrt.files import path_of
+from bandrt.loading import EngineWarning, load, unverified
 from bandrt.manifest import MAX_BANDS, BandRule
-from bandrt.predict import Engine, EngineWarning, default_batch_size, load, unverified
+from bandrt.predict import Engine, default_batch_size
 from bandrt.results.store import Mode, check_store
 from bandrt.results.summary import RESERVED
 from bandrt.results.writer import Store
 from bandrt.run.choices import differences
+from bandrt.run.defaults import TIMEOUT_SECONDS, default_max_atoms, default_workers
 from bandrt.run.inputs import Inputs, inputs_of, said_of, sources_of
 from bandrt.run.interrupt import Interrupt, Interrupted
-from bandrt.run.pipeline import TIMEOUT_SECONDS, RunReport, default_max_atoms, default_workers, run
+from bandrt.run.main_guard import require_main_guard
+from bandrt.run.pipeline import run
 from bandrt.run.record import MERGE, earlier_record, recorded_batch_size, report_values, run_record
+from bandrt.run.report import RunReport
 from bandrt.run.shard import WHOLE, Shard
-from bandrt.run.workers import MAX_WORKERS, require_main_guard
+from bandrt.run.workers import MAX_WORKERS
 from bandrt.sources import Source, count
 from bandrt.sources.kept import checked_keep
 from bandrt.sources.source import Listed

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from bandrt.files import paths_of
-from bandrt.run.pipeline import RunReport
+from bandrt.run.report import RunReport
 from bandrt.sources import Source, find, find_piped
 from bandrt.sources.headers import check_keep
 from bandrt.sources.source import Listed

@@ -29,8 +29,8 @@ from bandrt.results.prediction import Failure, Prediction, Ticket
 from bandrt.results.store import ERRORS, PARTS, RUN, SUMMARY, check_store, read_errors, undamaged
 from bandrt.results.summary import UNCERTAINTY_COLUMN
 from bandrt.results.writer import Store
-from bandrt.run.pipeline import RunReport
 from bandrt.run.record import MERGE, report_values
+from bandrt.run.report import RunReport
 from bandrt.run.runs import Run, lacking, opened, require_same
 from bandrt.run.shard import WHOLE
 from bandrt.run.sift import ROW, Rows, Sifted, rows_of, sifted

@@ -10,43 +10,35 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from bandrt.batch import Batcher, is_centred
-from bandrt.cores import available_cores
-from bandrt.crystal import Crystal
 from bandrt.engine.session import Compiling
 from bandrt.engine.several import n_devices
-from bandrt.errors import InputError
 from bandrt.features import Features
+from bandrt.featurized import featurize_inputs
 from bandrt.outcomes import outcome_of
-from bandrt.parcel import Parcel
-from bandrt.predict import Engine, featurize_inputs
+from bandrt.predict import Engine
 from bandrt.quoting import printable, shortened
 from bandrt.results.prediction import Failure, Result, Ticket
 from bandrt.results.writer import Store
-from bandrt.routes import Route
 from bandrt.run.chunks import Chunk, chunked
+from bandrt.run.defaults import TIMEOUT_SECONDS
 from bandrt.run.engine_thread import Answer, EngineThread
+from bandrt.run.featurized_chunk import FeaturizedChunk, featurize_chunk, redone, ticket_of
 from bandrt.run.interrupt import Interrupt, Interrupted
 from bandrt.run.large import is_slow, slow_said
-from bandrt.run.padding import Padding
+from bandrt.run.report import RunReport
 from bandrt.run.shard import WHOLE, Shard
-from bandrt.run.workers import WorkerDied, WorkerPool
+from bandrt.run.workers import WorkerPool
 from bandrt.sources import Source
-from bandrt.watch import watched
 
-TIMEOUT_SECONDS = 20.0
-"""For one crystal; the slowest of a hundred thousand takes a tenth of it."""
-MAX_ATOMS_ON_CPU = 600
-"""Of the primitive cell of a crystal that is predicted on the CPU unless more is asked for: it takes about 1.1 GB."""
 CHUNKS_PER_WORKER = 3
 """Chunks in flight for each worker."""
 ADVICE = "what was predicted is kept: go on with --resume"
@@ -57,108 +49,6 @@ TICK_SECONDS = 1.0
 """Between two times that progress is told while the engine is waited for."""
 STOP_SECONDS = 1.0
 """Time for the engine to end the batch that it is at, when a run is asked to stop."""
-CORES_PER_WORKER_ON_CPU = 8
-"""A model on the CPU takes so much longer than featurising that one worker feeds this many cores."""
-
-STAGES = ("read", "featurize", "engine", "write")
-"""What the time of a run is spent on; they overlap."""
-
-Status = Literal["running", "finished", "interrupted", "stopped"]
-
-
-@dataclass
-class RunReport:
-    """What a run did, up to now.
-
-    Attributes:
-        status: ``stopped`` means by an error.
-        expected: inputs there are; None where it takes too long to count the rows of large tables and archives, and where a run
-            that had finished is gone on with, which passes over most.
-        found: inputs met, those skipped included; of a shard, those in it.
-        elsewhere: inputs met that are in other shards.
-        skipped: inputs that an earlier run had dealt with.
-        predicted: predictions of this run.
-        failed: failures of this run.
-        set_aside: predictions of earlier runs that this one no longer counts: their inputs have changed, or are gone.
-        total_predicted: predictions in the output folder.
-        failure_codes: failures in the output folder by code.
-        first_messages: of the first failure of this run with each code, what it says.
-        warning_codes: predictions in the output folder with a warning, by its code.
-        lacking: columns that shall be kept and that no input has had up to now.
-        compiling: what the engine compiles something for at present, such as ``64 crystals of 16 atoms``.
-        signal: the number of the signal that interrupted it.
-        padding: of the batches of this run.
-        seconds: by the names in `STAGES`, and wall, the clock on the wall. Read and featurize add up over the workers, engine
-            includes padding and transfers, write is the output folder.
-    """
-
-    status: Status = "running"
-    expected: int | None = None
-    found: int = 0
-    elsewhere: int = 0
-    skipped: int = 0
-    predicted: int = 0
-    failed: int = 0
-    set_aside: int = 0
-    total_predicted: int = 0
-    failure_codes: Counter[str] = field(default_factory=Counter)
-    first_messages: dict[str, str] = field(default_factory=dict)
-    warning_codes: Counter[str] = field(default_factory=Counter)
-    lacking: list[str] = field(default_factory=list)
-    compiling: str | None = None
-    signal: int | None = None
-    padding: Padding = field(default_factory=Padding)
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*STAGES, "wall"), 0.0))
-
-    engine_busy: bool = False
-    """Whether the engine was left at a batch, and must not be closed yet."""
-
-    def take_totals(self, store: Store) -> None:
-        """Count what is in the output folder."""
-        self.total_predicted, self.set_aside = store.n_predicted, store.n_set_aside
-        self.failure_codes, self.warning_codes = store.failure_codes, store.warning_codes
-
-    @property
-    def total_failed(self) -> int:
-        """Failures in the output folder."""
-        return self.failure_codes.total()
-
-    @property
-    def rate(self) -> float:
-        """Predictions of this run per second."""
-        return self.predicted / self.seconds["wall"] if self.seconds["wall"] else 0.0
-
-
-class FeaturizedChunk(NamedTuple):
-    """What a worker gives back."""
-
-    features: list[tuple[Ticket, Features]]
-    failures: list[tuple[Ticket, Failure]]
-    read_seconds: float
-    featurize_seconds: float
-
-    def __reduce__(self) -> tuple[Callable[..., FeaturizedChunk], tuple[object, ...]]:
-        """Travel as a parcel, which takes a third of the time."""
-        tickets = [ticket for ticket, _ in self.features]
-        return _unpacked, (tickets, Parcel([features for _, features in self.features]), *self[1:])
-
-
-def _unpacked(
-    tickets: Sequence[Ticket], features: Parcel[Features], failures: list[tuple[Ticket, Failure]], *seconds: float
-) -> FeaturizedChunk:
-    """A chunk that has arrived."""
-    return FeaturizedChunk(list(zip(tickets, features, strict=True)), failures, *seconds)
-
-
-def default_max_atoms(device: str) -> int | None:
-    """Atoms of the largest primitive cell that is predicted unless more is asked for; a GPU says itself what it holds."""
-    return MAX_ATOMS_ON_CPU if device == "cpu" else None
-
-
-def default_workers(device: str) -> int:
-    """Worker processes that keep a device fed."""
-    cores = available_cores()
-    return max(1, cores // CORES_PER_WORKER_ON_CPU) if device == "cpu" else cores
 
 
 def run(
@@ -199,7 +89,7 @@ def run(
     """
     with nullcontext(interrupt) if interrupt else Interrupt() as stop:
         state = _Run(engine, store, report, Batcher(batch_size, holds=engine.holds), stop, on_progress)
-        featurize = partial(_featurize_chunk, route=engine.route, memory_atoms=max_atoms)
+        featurize = partial(featurize_chunk, route=engine.route, memory_atoms=max_atoms)
         stream = _featurized(_Inputs(sources, shard, store, report), featurize, workers, timeout)
         with EngineThread(engine) as runner, closing(stream):
             try:
@@ -370,7 +260,7 @@ class _Inputs:
             todo: list[tuple[int, Source]] = []
             kept: _Members = []
             for order, source in inputs:
-                ticket = _ticket(order, source, "" if fresh else source.checked()[0])
+                ticket = ticket_of(order, source, "" if fresh else source.checked()[0])
                 found = None if fresh else self._store.kept(ticket, source.notes_now)
                 if found is None:
                     todo.append((order, source))
@@ -394,72 +284,5 @@ def _featurized(
     inputs: _Inputs, featurize: Callable[[Chunk], FeaturizedChunk], workers: int, timeout: float
 ) -> Generator[tuple[FeaturizedChunk, _Members], None, None]:
     with WorkerPool(workers, ahead=CHUNKS_PER_WORKER, advice=ADVICE, timeout=timeout) as pool:
-        for chunk in pool.map(featurize, inputs.chunks(), rescue=partial(_redone, pool, featurize, timeout)):
+        for chunk in pool.map(featurize, inputs.chunks(), rescue=partial(redone, pool, featurize, timeout)):
             yield chunk, inputs.kept.popleft()
-
-
-def _ticket(order: int, source: Source, input_sha256: str) -> Ticket:
-    return Ticket(order, source.id, source.path, (), input_sha256, tuple(source.kept.items()))
-
-
-def _featurize_chunk(chunk: Chunk, route: Route, memory_atoms: int | None) -> FeaturizedChunk:
-    """Read and featurise some sources; runs in a worker."""
-    if not chunk:
-        return FeaturizedChunk([], [], 0.0, 0.0)
-    started = time.perf_counter()
-    tickets: list[Ticket] = []
-    crystals: list[Crystal | InputError] = []
-    for order, source in watched(chunk):
-        checksum, read = source.checked()
-        tickets.append(_ticket(order, source, checksum))
-        crystals.append(_without_traceback(outcome_of(read)))
-    ready = time.perf_counter()
-    done = featurize_inputs(tickets, crystals, route, memory_atoms=memory_atoms)
-    return FeaturizedChunk(done.features, done.failures, ready - started, time.perf_counter() - ready)
-
-
-def _without_traceback(outcome: Crystal | InputError) -> Crystal | InputError:
-    """An outcome that does not hold on to the text that was read."""
-    if isinstance(outcome, InputError):
-        outcome.__traceback__ = outcome.__cause__ = outcome.__context__ = None
-    return outcome
-
-
-def _redone(
-    pool: WorkerPool, featurize: Callable[[Chunk], FeaturizedChunk], timeout: float, chunk: Chunk, death: WorkerDied
-) -> FeaturizedChunk:
-    """What becomes of a chunk at which a worker died: the crystal it was busy with fails, the others are done again.
-
-    A crystal at which a worker was killed is tried once more, alone: it may have been another that took the memory.
-    """
-    if death.place is None:  # the step was one for the whole chunk
-        alone, others, failed = ([[one] for one in chunk], [], []) if len(chunk) > 1 or not death.timed_out else ([], [], chunk)
-    else:
-        guilty = [chunk[death.place]]
-        others = [chunk[: death.place] + chunk[death.place + 1 :]] if len(chunk) > 1 else []
-        alone, failed = ([], guilty) if death.timed_out else ([guilty], [])
-    parts = [
-        *pool.map(featurize, alone, rescue=partial(_failed, timeout)),
-        *pool.map(featurize, others, rescue=partial(_redone, pool, featurize, timeout)),
-        *([_failed(timeout, failed, death)] if failed else []),
-    ]
-    return FeaturizedChunk(
-        sorted((one for part in parts for one in part.features), key=lambda one: one[0].order),
-        sorted((one for part in parts for one in part.failures), key=lambda one: one[0].order),
-        sum(part.read_seconds for part in parts),
-        sum(part.featurize_seconds for part in parts),
-    )
-
-
-def _failed(timeout: float, chunk: Chunk, death: WorkerDied) -> FeaturizedChunk:
-    """The failures of crystals that workers died at, each alone."""
-    tickets = [_ticket(order, source, source.checked()[0]) for order, source in chunk]
-    return FeaturizedChunk(
-        [], [(ticket, Failure.of(_given_up(ticket.path, timeout, death), ticket)) for ticket in tickets], 0.0, 0.0
-    )
-
-
-def _given_up(path: str, timeout: float, death: WorkerDied) -> InputError:
-    if death.timed_out:
-        return InputError("timed-out", f"{path}: was not read and featurised within {timeout:g} s; --timeout gives more")
-    return InputError("crashed", f"{path}: the process that read and featurised it was killed, by its memory or by a library")

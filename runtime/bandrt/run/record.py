@@ -15,7 +15,7 @@ from bandrt.errors import OutputError
 from bandrt.machine.versions import package_versions
 from bandrt.predict import Engine
 from bandrt.results.store import read_run
-from bandrt.run.pipeline import RunReport
+from bandrt.run.report import RunReport
 
 MERGE = "merge"
 """What ``run.json`` says of the runs that a folder was merged from."""

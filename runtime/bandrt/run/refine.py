@@ -13,7 +13,7 @@ from bandrt.domain import of_reading
 from bandrt.errors import OutputError, UsageError
 from bandrt.results.store import read_run
 from bandrt.run.infer import InferOptions, infer
-from bandrt.run.pipeline import RunReport
+from bandrt.run.report import RunReport
 from bandrt.screening.cif import cif_text
 from bandrt.screening.criteria import Criteria
 from bandrt.screening.crystals import crystals_of

@@ -17,10 +17,12 @@ from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs, parse_devic
 from bandrt.engine.shapes import BatchShape, centred_of, choose_shape, mesh_of, most_crystals, shape_of
 from bandrt.errors import UsageError
 from bandrt.features import Features
+from bandrt.featurized import featurize_inputs
 from bandrt.files import check_file, paths_of
+from bandrt.loading import load
 from bandrt.manifest import Manifest
 from bandrt.outcomes import outcome_of
-from bandrt.predict import Engine, default_batch_size, featurize_inputs, load
+from bandrt.predict import Engine, default_batch_size
 from bandrt.results.prediction import Ticket
 from bandrt.run.chunks import chunked
 from bandrt.sources import Source, find

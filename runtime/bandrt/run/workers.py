@@ -13,19 +13,15 @@ goes on with the others.
 from __future__ import annotations
 
 import atexit
-import io
-import os
 import pickle
 import signal
 import sys
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, MutableSequence
 from concurrent.futures import Future
 from contextlib import suppress
-from functools import partial
-from multiprocessing import current_process, get_context, resource_tracker
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from queue import Empty, SimpleQueue
@@ -34,10 +30,10 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
 from bandrt.errors import BandrtError
-from bandrt.outcomes import LEAVING
 from bandrt.run.interrupt import REQUESTS
-from bandrt.run.parent import die_with_parent
-from bandrt.watch import ALL_OF_THEM, listen
+from bandrt.run.main_guard import lacks_guard, no_main_guard, require_main_guard
+from bandrt.run.worker_process import IDLE, STOP, work
+from bandrt.watch import ALL_OF_THEM
 
 MAX_WORKERS = 1024
 """No machine gains by more processes of one program."""
@@ -45,18 +41,10 @@ SENT_AHEAD = 2
 """Tasks that a worker holds: it goes on with the second while the answer to the first is on its way."""
 GRACE_SECONDS = 1.0
 """Time for a worker to leave by itself once all is done; then it is killed."""
-EXIT_WITHOUT_GUARD = 77
-"""With which a worker ends that was about to start the run that started it."""
-STOP = b""
-"""The message that ends a worker; no pickle is empty."""
-READY = b"ready"
-"""What a worker says first, when it could be started."""
 LONGEST_TICK = 1.0
 """Seconds between two looks at what a worker does."""
 DEATHS_IN_A_ROW = 100
 """Workers that may be killed without a single result between: more is no fault of inputs, and ends the run."""
-IDLE = -2
-"""The place of the crystal that a worker is busy with when it has no task."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -93,12 +81,6 @@ class _Worker(NamedTuple):
     """On their way to it."""
     progress: MutableSequence[int]
     """How often the worker began with something, and the place of the crystal it is busy with."""
-
-
-def require_main_guard() -> None:
-    """End a worker that runs, while it starts, the script that started it: the script has no main guard, and would never end."""
-    if getattr(current_process(), "_inheriting", False):
-        os._exit(EXIT_WITHOUT_GUARD)
 
 
 class WorkerPool:
@@ -206,13 +188,6 @@ class WorkerPool:
     def _fatal(self) -> BandrtError:
         return BandrtError("worker-died", f"a worker process was killed, probably for its memory; {self._advice}")
 
-    @staticmethod
-    def _no_main_guard() -> BandrtError:
-        return BandrtError(
-            "no-main-guard",
-            'worker processes run the script that starts them: put what it does under if __name__ == "__main__":',
-        )
-
     def _serve(self) -> None:
         """Start workers, one after the other, hand them tasks and wait for their end; runs in one thread for each at a time."""
         sent: deque[_Task] = deque()
@@ -254,7 +229,7 @@ class WorkerPool:
             timed_out = True
         except (EOFError, OSError) as error:
             if not ready:
-                raise (self._no_main_guard() if _lacks_guard(worker.process) else self._fatal()) from error
+                raise (no_main_guard() if lacks_guard(worker.process, GRACE_SECONDS) else self._fatal()) from error
             self._deaths += 1
         finally:
             worker.process.kill()
@@ -276,7 +251,7 @@ class WorkerPool:
             signal.pthread_sigmask(signal.SIG_BLOCK, REQUESTS)  # inherited: Ctrl-C spares a worker that is still starting
         ours, theirs = context.Pipe()
         progress: MutableSequence[int] = context.RawArray("q", [0, IDLE])
-        process = context.Process(target=_work, args=(theirs, progress), name="bandrt-worker", daemon=True)
+        process = context.Process(target=work, args=(theirs, progress), name="bandrt-worker", daemon=True)
         process.start()
         theirs.close()
         self._processes.append(process)
@@ -348,11 +323,6 @@ class WorkerPool:
         return worker.connection.recv_bytes()
 
 
-def _lacks_guard(process: BaseProcess) -> bool:
-    process.join(GRACE_SECONDS)
-    return process.exitcode == EXIT_WITHOUT_GUARD
-
-
 def _send(connection: Connection, messages: SimpleQueue[bytes]) -> None:
     """Send messages as they come, until the last of them or the worker's end."""
     with suppress(OSError):
@@ -360,62 +330,3 @@ def _send(connection: Connection, messages: SimpleQueue[bytes]) -> None:
         while message != STOP:
             message = messages.get()
             connection.send_bytes(message)
-
-
-def _work(connection: Connection, progress: MutableSequence[int]) -> None:
-    """Answer tasks until told to stop, or until the parent is gone; the whole life of a worker."""
-    for number in REQUESTS:  # they often reach a whole process group; the parent decides, and its workers end with it
-        signal.signal(number, signal.SIG_IGN)
-    _keep_native_code_silent()
-    messages: SimpleQueue[bytes] = SimpleQueue()
-    Thread(target=_receive, args=(connection, messages), daemon=True).start()
-    die_with_parent()
-    listen(partial(_note, progress))
-    with suppress(ConnectionError):  # the parent died: so does this process
-        connection.send_bytes(READY)
-        while message := messages.get():
-            _note(progress, ALL_OF_THEM)
-            answer = _answer(message)
-            progress[1] = IDLE
-            connection.send_bytes(answer)
-
-
-def _note(progress: MutableSequence[int], place: int) -> None:
-    progress[1] = place
-    progress[0] += 1
-
-
-def _keep_native_code_silent() -> None:
-    """Drop what libraries print when they panic or abort: what became of the crystal is recorded. Python's own messages stay."""
-    try:
-        kept = os.dup(2)
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        sys.stderr = io.TextIOWrapper(io.FileIO(kept, "wb"), errors="backslashreplace", write_through=True)
-    except OSError:
-        pass  # it is closed
-
-
-def _receive(connection: Connection, messages: SimpleQueue[bytes]) -> None:
-    """Take messages as they come, so that the parent never waits to send one; leave at once when no more can come."""
-    try:
-        while True:
-            messages.put(connection.recv_bytes())
-    except (EOFError, OSError):
-        os._exit(1)
-
-
-def _answer(message: bytes) -> bytes:
-    try:
-        function, item = pickle.loads(message)
-        return pickle.dumps((function(item), None))
-    except LEAVING:
-        raise
-    except BaseException as error:
-        error.add_note(f"In a worker process:\n{traceback.format_exc()}")
-        try:
-            answer = pickle.dumps((None, error))
-            pickle.loads(answer)  # an exception may be one that pickles and cannot be made again
-        except Exception:
-            return pickle.dumps((None, RuntimeError("".join(traceback.format_exception(error)))))
-        return answer

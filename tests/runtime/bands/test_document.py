@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from bandrt.bands.band_structure import BandStructure
 from bandrt.bands.document import document
 from bandrt.features import featurize_many
-from bandrt.predict import band_structure as on_path_of
+from bandrt.outputs import band_structure as on_path_of
 from bandrt.recipe import KpathRecipe, Recipe, Scheme
 from tests.runtime.bands.test_band_structure import RULE, band_structure, parabolas, random_energies
 from tests.support.predicted_crystals import with_more_bands

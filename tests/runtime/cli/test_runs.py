@@ -8,7 +8,7 @@ import pytest
 
 from bandrt.cli.progress import Progress
 from bandrt.cli.runs import run_lines, show_run
-from bandrt.run.pipeline import STAGES, RunReport
+from bandrt.run.report import STAGES, RunReport
 
 
 def report(predicted: int, wall: float, **more: object) -> RunReport:

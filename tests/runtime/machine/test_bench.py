@@ -14,6 +14,7 @@ import pytest
 from bandrt.cli import run
 from bandrt.errors import BandrtError, InputError
 from bandrt.features import Features
+from bandrt.loading import load
 from bandrt.machine.bench import (
     MAX_RUNS,
     MIN_RUNS,
@@ -29,7 +30,7 @@ from bandrt.machine.bench import (
     latencies,
     stage_split,
 )
-from bandrt.predict import Engine, load
+from bandrt.predict import Engine
 from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe
 from bandrt.sources import Source, find, textbook
 from bandrt.symmetry.standard_cell import standardize

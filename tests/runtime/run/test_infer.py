@@ -26,7 +26,7 @@ from bandrt.results.store import Mode, read, read_errors
 from bandrt.run.dry_run import dry_run
 from bandrt.run.infer import InferOptions, infer
 from bandrt.run.interrupt import Interrupted
-from bandrt.run.pipeline import RunReport
+from bandrt.run.report import RunReport
 from bandrt.sources.source import text_sha256
 
 Salt = Callable[..., str]

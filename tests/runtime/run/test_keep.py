@@ -18,7 +18,7 @@ from bandrt.results.store import read
 from bandrt.results.summary import RESERVED
 from bandrt.results.writer import Store
 from bandrt.run.infer import InferOptions, infer
-from bandrt.run.pipeline import RunReport
+from bandrt.run.report import RunReport
 
 Salt = Callable[..., str]
 ROWS = [("a", "α", "-1.50"), ("b", "=cmd", ""), ("c", "x\ny", "2"), ("bad", "β", "3")]

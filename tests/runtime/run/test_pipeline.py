@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 
 from bandrt.errors import BandrtError, EngineError
-from bandrt.predict import Engine, load
+from bandrt.loading import load
+from bandrt.predict import Engine
 from bandrt.results.store import read, read_errors
-from bandrt.run import pipeline
+from bandrt.run import defaults
+from bandrt.run.defaults import default_max_atoms, default_workers
 from bandrt.run.dry_run import dry_run
 from bandrt.run.infer import InferOptions, infer
-from bandrt.run.pipeline import RunReport, default_max_atoms, default_workers
+from bandrt.run.report import RunReport
 from tests.support.cubes import Cube, Deadly, Endless, KilledOnce, Noisy, run_all
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -263,7 +265,7 @@ def test_no_input_makes_no_folder(tiny_engine: Path, tmp_path: Path) -> None:
 
 
 def test_a_gpu_gets_a_worker_per_core_and_a_cpu_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "available_cores", lambda: 16)
+    monkeypatch.setattr(defaults, "available_cores", lambda: 16)
     assert (default_workers("cpu"), default_workers("cuda:0")) == (2, 16)
-    monkeypatch.setattr(pipeline, "available_cores", lambda: 2)
+    monkeypatch.setattr(defaults, "available_cores", lambda: 2)
     assert default_workers("cpu") == 1

@@ -24,7 +24,7 @@ from bandrt.errors import OutputError, UsageError
 from bandrt.manifest import Bucket, Profile
 from bandrt.recipe import MeshRecipe
 from bandrt.run.infer import InferOptions, infer
-from bandrt.run.pipeline import RunReport
+from bandrt.run.report import RunReport
 from bandrt.run.warm_up import shapes_up_to, warm_up
 from tests.support.random_batches import random_batch
 from tests.support.simulated_onnxruntime import simulate

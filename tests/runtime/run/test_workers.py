@@ -183,7 +183,7 @@ def test_a_task_of_many_crystals_may_take_longer_than_each_of_them() -> None:
 
 
 def test_workers_that_cannot_be_started_are_an_error_and_no_endless_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bandrt.run.workers._work", tasks.process_id)  # which says nothing, and ends
+    monkeypatch.setattr("bandrt.run.workers.work", tasks.process_id)  # which says nothing, and ends
     with pool_of(2) as pool, pytest.raises(BandrtError) as caught:
         list(pool.map(tasks.slow_for_even, range(10), rescue=lambda number, death: number))
     assert caught.value.code == "worker-died"

@@ -54,7 +54,7 @@ def calibrate(
     check_file(target, overwrite=overwrite)
     if out is not None:
         check_file(out, overwrite=overwrite)
-    from bandrt.predict import load
+    from bandrt.loading import load
     from bandrt_train.data.dataset import Refusal
     from bandrt_train.evaluation.screening.calibrate import calibrate as calibrated
     from bandrt_train.evaluation.screening.report import values_of, write_screening

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bandrt.bands.branches import branches, ticks
 from bandrt.bands.lettering import pretty_formula, pretty_label
-from bandrt.predict import band_structure
+from bandrt.outputs import band_structure
 from bandrt_train.evaluation.breakdown import ELEMENT_ERRORS, by_element, quintiles
 from bandrt_train.evaluation.calibration import calibration
 from bandrt_train.evaluation.judgement import MODEL, NEIGHBOUR, Judgement

@@ -17,8 +17,8 @@ from bandrt.cli import run
 from bandrt.engine import SHIPPED_ENGINES, has_checksum, read_manifest
 from bandrt.engine.onnx.file import CHECKSUM_KEY, with_checksum
 from bandrt.errors import BandrtError, EngineError
+from bandrt.loading import EngineWarning
 from bandrt.manifest import METADATA_KEY
-from bandrt.predict import EngineWarning
 from bandrt.sources.textbook import TEXTBOOK, cif
 
 GAAS = cif(next(one for one in TEXTBOOK if one.name == "GaAs"))

@@ -21,7 +21,7 @@ from bandrt.cli import run
 from bandrt.contract import INPUT_NAMES
 from bandrt.engine import open_session
 from bandrt.engine.cuda_driver import Driver, Gpu, NoDriver
-from bandrt.engine.onnx.gpu import OnnxPlan
+from bandrt.engine.onnx.plan import OnnxPlan
 from bandrt.engine.plan.session import PlanSession
 from bandrt.engine.session import Inputs, OutOfMemoryError, parse_device
 from bandrt.errors import BandrtError, EngineError, UsageError

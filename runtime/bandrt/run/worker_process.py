@@ -1,0 +1,95 @@
+"""The life of a worker, in its own process: it says that it is ready, answers tasks, and tells which crystal it is busy with.
+
+It ends when it is told to, or when the process that started it ends; `bandrt.run.workers` is the other end of its connection.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import signal
+import sys
+import traceback
+from collections.abc import MutableSequence
+from contextlib import suppress
+from functools import partial
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from threading import Thread
+
+from bandrt.outcomes import LEAVING
+from bandrt.run.interrupt import REQUESTS
+from bandrt.run.parent import die_with_parent
+from bandrt.watch import ALL_OF_THEM, listen
+
+STOP = b""
+"""The message that ends a worker; no pickle is empty."""
+READY = b"ready"
+"""What a worker says first, when it could be started."""
+IDLE = -2
+"""The place of the crystal that a worker is busy with when it has no task."""
+
+
+def work(connection: Connection, progress: MutableSequence[int]) -> None:
+    """Answer tasks until told to stop, or until the parent is gone; the whole life of a worker.
+
+    Args:
+        connection: to the parent, which sends tasks and gets an answer to each.
+        progress: shared with the parent: how often the worker began with something, and the place of the crystal it is busy with.
+    """
+    for number in REQUESTS:  # they often reach a whole process group; the parent decides, and its workers end with it
+        signal.signal(number, signal.SIG_IGN)
+    _keep_native_code_silent()
+    messages: SimpleQueue[bytes] = SimpleQueue()
+    Thread(target=_receive, args=(connection, messages), daemon=True).start()
+    die_with_parent()
+    listen(partial(_note, progress))
+    with suppress(ConnectionError):  # the parent died: so does this process
+        connection.send_bytes(READY)
+        while message := messages.get():
+            _note(progress, ALL_OF_THEM)
+            answer = _answer(message)
+            progress[1] = IDLE
+            connection.send_bytes(answer)
+
+
+def _note(progress: MutableSequence[int], place: int) -> None:
+    progress[1] = place
+    progress[0] += 1
+
+
+def _keep_native_code_silent() -> None:
+    """Drop what libraries print when they panic or abort: what became of the crystal is recorded. Python's own messages stay."""
+    try:
+        kept = os.dup(2)
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        sys.stderr = io.TextIOWrapper(io.FileIO(kept, "wb"), errors="backslashreplace", write_through=True)
+    except OSError:
+        pass  # it is closed
+
+
+def _receive(connection: Connection, messages: SimpleQueue[bytes]) -> None:
+    """Take messages as they come, so that the parent never waits to send one; leave at once when no more can come."""
+    try:
+        while True:
+            messages.put(connection.recv_bytes())
+    except (EOFError, OSError):
+        os._exit(1)
+
+
+def _answer(message: bytes) -> bytes:
+    try:
+        function, item = pickle.loads(message)
+        return pickle.dumps((function(item), None))
+    except LEAVING:
+        raise
+    except BaseException as error:
+        error.add_note(f"In a worker process:\n{traceback.format_exc()}")
+        try:
+            answer = pickle.dumps((None, error))
+            pickle.loads(answer)  # an exception may be one that pickles and cannot be made again
+        except Exception:
+            return pickle.dumps((None, RuntimeError("".join(traceback.format_exception(error)))))
+        return answer
