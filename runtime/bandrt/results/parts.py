@@ -38,9 +38,9 @@ from numpy.typing import NDArray
 from bandrt.bands.band_structure import BandStructure
 from bandrt.bands.frame import in_frame, out_of_frame
 from bandrt.crystal import Crystal
-from bandrt.errors import ArgumentError, InputError
 from bandrt.files import replaced
 from bandrt.manifest import BandRule
+from bandrt.results.damage import BadPartError, PartVersionError, UnreadablePartError, sound
 from bandrt.results.prediction import Prediction
 from bandrt.results.summary import UNCERTAINTY_COLUMN
 from bandrt.results.texts import as_objects, packed, unpacked
@@ -62,18 +62,6 @@ _SCALARS = ("n_valence", "metal_tolerance_ev", "engine_sha256", "format_version"
 
 Arrays = dict[str, NDArray[Any]]
 """Arrays of a part by name, texts of any length as objects (n,)."""
-
-
-class BadPartError(Exception):
-    """A part is proven to be truncated or damaged."""
-
-
-class UnreadablePartError(Exception):
-    """A part cannot be read now, and may be whole: no permission, or an error of the disk."""
-
-
-class PartVersionError(Exception):
-    """A part is of a format that this bandrt does not read."""
 
 
 class Restated(NamedTuple):
@@ -217,7 +205,7 @@ def predictions_of(arrays: Arrays, path: Path, frame: BandRule | None = None) ->
     """
     frame = frame_in(arrays, path) if frame is None else frame
     for index in range(len(arrays["id"])):
-        with _sound(path):
+        with sound(path):
             prediction = _prediction(arrays, index, frame)
         yield prediction
 
@@ -228,7 +216,7 @@ def frame_in(arrays: Arrays, path: Path) -> BandRule:
     Raises:
         BadPartError: there is no such rule.
     """
-    with _sound(path):
+    with sound(path):
         return BandRule(arrays["energies"].shape[1], int(arrays["n_valence"]), float(arrays["metal_tolerance_ev"]))
 
 
@@ -280,7 +268,7 @@ def part_crystals(path: Path, ids: Collection[str]) -> dict[str, Crystal]:
     found = {}
     for index, id in enumerate(map(str, arrays["id"])):
         if id in ids:
-            with _sound(path):
+            with sound(path):
                 found[id] = _crystal(arrays, index)
     return found
 
@@ -308,21 +296,6 @@ def part_engine(path: Path) -> str:
 
 _DAMAGE = (OSError, ValueError, KeyError, IndexError, EOFError, NotImplementedError, struct.error, zlib.error, zipfile.BadZipFile)
 """What NumPy and zipfile raise for files that are cut or overwritten."""
-
-
-@contextmanager
-def _sound(path: Path) -> Iterator[None]:
-    """Where values are believed that have the right checksums: no run wrote what is no crystal, rule or scheme.
-
-    Raises:
-        BadPartError: they are none.
-    """
-    try:
-        yield
-    except (ArgumentError, InputError) as error:
-        raise BadPartError(f"{path}: {error.message}") from error
-    except json.JSONDecodeError as error:
-        raise BadPartError(f"{path}: {error}") from error
 
 
 def part_arrays(path: Path) -> Arrays:

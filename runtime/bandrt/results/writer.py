@@ -31,12 +31,12 @@ from bandrt.domain import is_handed_over, of_reading, with_reading
 from bandrt.errors import OutputError, OutputInTheWayError
 from bandrt.files import clear, remove_leftovers, replaced
 from bandrt.manifest import BandRule
+from bandrt.results.damage import BadPartError, undamaged, unlost
 from bandrt.results.lines import Lines
 from bandrt.results.lock import FolderLock
 from bandrt.results.part_rows import kept_of, rows_of
 from bandrt.results.parts import (
     FORMAT_VERSION,
-    BadPartError,
     Restated,
     frame_in,
     part_arrays,
@@ -58,8 +58,6 @@ from bandrt.results.store import (
     part_number,
     read_errors,
     read_run,
-    undamaged,
-    unlost,
 )
 from bandrt.results.summary import COLUMNS, cell_of, kept_cells, summary_header, text_of, written
 from bandrt.sources.tables import csv_rows

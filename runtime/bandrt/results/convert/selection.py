@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bandrt.errors import OutputError, UsageError
+from bandrt.results.damage import undamaged
 from bandrt.results.parts import part_engine, part_ids, read_part
 from bandrt.results.prediction import Prediction
-from bandrt.results.store import existing_parts, undamaged, unknown_id
+from bandrt.results.store import existing_parts, unknown_id
 
 
 class Portion(NamedTuple):
