@@ -31,17 +31,16 @@ from bandrt.domain import is_handed_over, of_reading, with_reading
 from bandrt.errors import OutputError, OutputInTheWayError
 from bandrt.files import clear, remove_leftovers, replaced
 from bandrt.manifest import BandRule
+from bandrt.results.arrays import frame_in, kept_of, stacked
 from bandrt.results.damage import BadPartError, undamaged, unlost
 from bandrt.results.lines import Lines
 from bandrt.results.lock import FolderLock
-from bandrt.results.part_rows import kept_of, rows_of
+from bandrt.results.part_rows import rows_of
 from bandrt.results.parts import (
     FORMAT_VERSION,
     Restated,
-    frame_in,
     part_arrays,
     revise_part,
-    stacked,
     write_part,
 )
 from bandrt.results.prediction import Failure, Prediction, Ticket
