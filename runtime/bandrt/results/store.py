@@ -206,6 +206,11 @@ def part_number(path: Path) -> int:
     return int(path.stem.removeprefix("part-"))
 
 
+def part_path(folder: Path, number: int) -> Path:
+    """Where the part of this number stands in an output folder."""
+    return folder / PARTS / f"part-{number:05d}.npz"
+
+
 def check_store(folder: Path, mode: Mode, *, goes_on: bool = True) -> None:
     """Refuse a folder that a run in this mode may not write to; changes nothing.
 
