@@ -20,7 +20,7 @@ from bandrt.crystal import Crystal
 from bandrt.manifest import BandRule
 from bandrt.results.damage import sound
 from bandrt.results.prediction import Prediction
-from bandrt.results.summary import UNCERTAINTY_COLUMN
+from bandrt.results.summary import UNCERTAINTY_COLUMN, words_of
 from bandrt.results.texts import as_objects
 
 KEPT = "kept"
@@ -172,12 +172,11 @@ def _prediction(arrays: Arrays, index: int, frame: BandRule) -> Prediction:
         scheme=str(arrays["scheme"][index]),  # type: ignore[arg-type]
         rule=rule,
     )
-    codes = str(arrays["warnings"][index])
     return Prediction(
         id=str(arrays["id"][index]),
         path=str(arrays["path"][index]),
         band_structure=bands,
-        warnings=tuple(codes.split(";")) if codes else (),
+        warnings=words_of(str(arrays["warnings"][index])),
         uncertainty_ev=float(arrays[UNCERTAINTY_COLUMN][index]) if UNCERTAINTY_COLUMN in arrays else None,
         input_sha256=str(arrays["input_sha256"][index]),
         kept=json.loads(arrays[KEPT][index]) if KEPT in arrays else {},

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bandrt.bands.frame import frame_of
-from bandrt.domain import is_handed_over, of_reading, with_reading
+from bandrt.domain import codes_of, is_handed_over, of_reading, with_reading
 from bandrt.errors import OutputInTheWayError
 from bandrt.manifest import BandRule
 from bandrt.results.arrays import Arrays, frame_in, kept_of, stacked
@@ -118,7 +118,7 @@ class StoredPredictions:
             for place, (cells, id, input_sha256, order, n_atoms) in enumerate(told):
                 line = line_of(cells)
                 self._summary.remember(id, input_sha256, line, order=order, part=number, place=place, n_atoms=n_atoms)
-                self.warning_codes.update(_codes(warnings_in(cells)))
+                self.warning_codes.update(codes_of(warnings_in(cells)))
                 yield line
 
     def _require_same(self, arrays: Arrays, path: Path) -> None:
@@ -175,8 +175,8 @@ class StoredPredictions:
         return Kept(int(self._summary.rows["n_atoms"][row]), is_handed_over(warnings))
 
     def _restate(self, row: int, restated: Restated) -> None:
-        self.warning_codes -= Counter(_codes(self._warnings_of(row)))
-        self.warning_codes.update(_codes(restated.warnings))
+        self.warning_codes -= Counter(codes_of(self._warnings_of(row)))
+        self.warning_codes.update(codes_of(restated.warnings))
         self._restated[row] = restated
         self._unsorted_parts.add(int(self._summary.rows["part"][row]))
 
@@ -230,7 +230,7 @@ class StoredPredictions:
         table = self._summary.rows
         for row in rows:
             table["gone"][row] = True
-            self.warning_codes -= Counter(_codes(self._warnings_of(row)))
+            self.warning_codes -= Counter(codes_of(self._warnings_of(row)))
         self.n -= len(rows)
         self.n_set_aside += len(rows) if set_aside else 0
         for number in sorted({int(table["part"][row]) for row in rows}):
@@ -303,10 +303,6 @@ def _set_aside(folder: Path, part: Path) -> Path:
     except OSError:  # a file system without links
         shutil.copyfile(part, copy)
     return copy
-
-
-def _codes(warnings: Sequence[str]) -> frozenset[str]:
-    return frozenset(warning.partition(":")[0] for warning in warnings)
 
 
 def _short(engine_sha256: str) -> str:

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 
 from bandrt.results.parts import Restated
-from bandrt.results.summary import COLUMNS, cell_of, kept_cells, text_of, written
+from bandrt.results.summary import COLUMNS, cell_of, kept_cells, text_of, words_of, written
 from bandrt.sources.tables import csv_rows
 
 _PATH, _WARNINGS = COLUMNS.index("path"), COLUMNS.index("warnings")
@@ -32,7 +32,7 @@ def path_in(cells: Sequence[str]) -> str:
 
 def warnings_in(cells: Sequence[str]) -> tuple[str, ...]:
     """The warnings of a row."""
-    return tuple(cells[_WARNINGS].split(";")) if cells[_WARNINGS] else ()
+    return words_of(cells[_WARNINGS])
 
 
 def kept_in(cells: Sequence[str], keep: Sequence[str]) -> list[str]:
