@@ -42,7 +42,7 @@ def expected_error(uncertainty_ev: float, codes: Collection[str]) -> float:
     Returns:
         eV; larger for crystals that are not bonded in three dimensions, nan where nothing can be said.
     """
-    kinds = {code.partition(":")[0] for code in codes}
+    kinds = codes_of(codes)
     if kinds & NOTHING_EXPECTED:
         return math.nan
     return uncertainty_ev * NETWORK_FACTOR if kinds & NETWORK_CODES else uncertainty_ev
@@ -81,6 +81,11 @@ def little_known(training: TrainingDomain, max_atomic_number: int) -> tuple[str,
     return tuple(SYMBOLS[z] for z in numbers if z in OPEN_D_SHELL or SYMBOLS[z] not in seen)
 
 
+def codes_of(warnings: Iterable[str]) -> frozenset[str]:
+    """Warnings without what they are about: ``magnetic`` for ``magnetic:Fe``."""
+    return frozenset(warning.partition(":")[0] for warning in warnings)
+
+
 def of_reading(codes: Iterable[str]) -> tuple[str, ...]:
     """Those of some warnings that say how a crystal was read: the notes of the crystal that it was."""
     return tuple(code for code in codes if code.partition(":")[0] in OF_READING)
@@ -101,4 +106,4 @@ def handed_over(engine: str) -> str:
 
 def is_handed_over(codes: Collection[str]) -> bool:
     """Whether warnings say that another engine than that of the run made a prediction."""
-    return any(code.partition(":")[0] == _HANDED_OVER for code in codes)
+    return _HANDED_OVER in codes_of(codes)

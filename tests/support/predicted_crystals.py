@@ -15,7 +15,8 @@ from bandrt.crystal import Crystal
 from bandrt.features import featurize_crystal
 from bandrt.manifest import BandRule
 from bandrt.recipe import KpathRecipe, Recipe
-from bandrt.results.parts import stacked, write_part
+from bandrt.results.arrays import stacked
+from bandrt.results.parts import write_part
 from bandrt.results.prediction import Failure, Prediction
 from bandrt.results.store import ERRORS, PARTS, RUN
 

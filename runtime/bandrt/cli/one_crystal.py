@@ -18,8 +18,9 @@ from bandrt.errors import UsageError
 from bandrt.files import check_file, replaced
 from bandrt.quoting import counted, did_you_mean, nearest, printable, shortened
 from bandrt.results.choice import choose
+from bandrt.results.damage import undamaged
 from bandrt.results.parts import read_part
-from bandrt.results.store import PARTS, check_no_record, undamaged
+from bandrt.results.store import PARTS, check_no_record
 from bandrt.sources import find
 from bandrt.spectra.crystal_hamiltonian import CrystalHamiltonian
 

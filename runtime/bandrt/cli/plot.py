@@ -25,11 +25,12 @@ from bandrt.errors import UsageError
 from bandrt.files import check_file, check_folder
 from bandrt.quoting import printable, shortened
 from bandrt.results.choice import Chosen, choose, query_of
+from bandrt.results.damage import undamaged
 from bandrt.results.derived import check_replaced
 from bandrt.results.file_names import file_names
 from bandrt.results.parts import read_part
 from bandrt.results.prediction import Prediction
-from bandrt.results.store import PLOTS, existing_parts, is_store, undamaged
+from bandrt.results.store import PLOTS, existing_parts, is_store
 
 UNASKED = 100
 """Crystals that are drawn without `--all`: half a minute."""

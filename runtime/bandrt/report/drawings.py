@@ -13,9 +13,10 @@ from bandrt.bands.band_structure import BandStructure
 from bandrt.bands.branches import branches, edge_places, ticks
 from bandrt.bands.on_path import BandEdge
 from bandrt.errors import OutputError
+from bandrt.results.damage import undamaged
 from bandrt.results.parts import part_predictions
 from bandrt.results.prediction import Prediction
-from bandrt.results.store import existing_parts, undamaged
+from bandrt.results.store import existing_parts
 from bandrt.spectra.zone import zone_edges
 
 UNIT_EV = 1e-4

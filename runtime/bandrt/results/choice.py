@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 from bandrt.errors import OutputError
 from bandrt.quoting import counted
+from bandrt.results.damage import undamaged
 from bandrt.results.parts import part_ids, part_keep, read_part
 from bandrt.results.prediction import Prediction
 from bandrt.results.query import ColumnKind, Query, parse_query
-from bandrt.results.store import existing_parts, undamaged, unknown_id
+from bandrt.results.store import existing_parts, unknown_id
 from bandrt.results.summary import KINDS, summary, text_of
 
 

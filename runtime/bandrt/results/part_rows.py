@@ -7,9 +7,8 @@ which anything is out of the ordinary there are none here: its predictions are m
 from __future__ import annotations
 
 import itertools
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,7 +22,7 @@ from bandrt.elements import MAX_ATOMIC_NUMBER
 from bandrt.limits import MAX_ATOMS, MAX_FRACTION, MAX_VECTOR, MAX_VOLUME_PER_ATOM
 from bandrt.manifest import BandRule
 from bandrt.recipe import Scheme
-from bandrt.results.parts import Arrays, predictions_of
+from bandrt.results.arrays import Arrays, kept_of, predictions_of
 from bandrt.results.summary import UNCERTAINTY_COLUMN, cell_of, kept_cells, summary_row, written
 
 _AT_THE_EDGE = 1e-6
@@ -85,18 +84,6 @@ def rows_of(arrays: Arrays, frame: BandRule, keep: Sequence[str], path: Path) ->
     """
     rows = part_rows(arrays, frame, keep)
     return [summary_row(one, keep) for one in predictions_of(arrays, path, frame)] if rows is None else rows
-
-
-def kept_of(arrays: Arrays) -> list[Mapping[str, str]] | None:
-    """The columns of its input that each crystal of a part carries; None where one of them is none of texts by name."""
-    if "kept" not in arrays:
-        return [{} for _ in arrays["id"]]
-    try:
-        kept = [json.loads(text) for text in arrays["kept"]]
-    except ValueError:
-        return None
-    is_plain = all(isinstance(one, dict) and all(isinstance(value, str) for value in one.values()) for one in kept)
-    return kept if is_plain else None
 
 
 def _edges(energies: NDArray[np.float64], is_metal: NDArray[np.bool_]) -> list[str]:

@@ -27,7 +27,7 @@ import json
 import struct
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
@@ -35,45 +35,34 @@ from typing import IO, Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.bands.band_structure import BandStructure
-from bandrt.bands.frame import in_frame, out_of_frame
 from bandrt.crystal import Crystal
-from bandrt.errors import ArgumentError, InputError
 from bandrt.files import replaced
 from bandrt.manifest import BandRule
+from bandrt.results.arrays import (
+    KEPT,
+    OPTIONAL,
+    PER_ATOM,
+    PER_CRYSTAL,
+    Arrays,
+    crystal_in,
+    frame_in,
+    kept_text,
+    names_per_crystal,
+    predictions_of,
+    taken,
+)
+from bandrt.results.damage import BadPartError, PartVersionError, UnreadablePartError, sound
 from bandrt.results.prediction import Prediction
-from bandrt.results.summary import UNCERTAINTY_COLUMN
-from bandrt.results.texts import as_objects, packed, unpacked
+from bandrt.results.texts import packed, unpacked
 
 FORMAT_VERSION: Final = 3
 READ_VERSIONS: Final = (1, FORMAT_VERSION)
 
-_KEPT = "kept"
-_TEXTS = ("id", "path", "warnings", _KEPT)
+_TEXTS = ("id", "path", "warnings", KEPT)
 _SINCE_3 = ("input_sha256", "input_order")
-_PER_CRYSTAL = (
-    "id", "path", "warnings", "scheme", "space_group", "space_group_symbol",
-    "energies", "frac_kpoints", "kpoint_distance", "labels", "label_indices", "lattice",
-)  # fmt: skip
-_OPTIONAL = (UNCERTAINTY_COLUMN, _KEPT)
-_PER_ATOM = ("atomic_numbers", "frac_coords")
 _SCALARS = ("n_valence", "metal_tolerance_ev", "engine_sha256", "format_version")
-
-
-Arrays = dict[str, NDArray[Any]]
-"""Arrays of a part by name, texts of any length as objects (n,)."""
-
-
-class BadPartError(Exception):
-    """A part is proven to be truncated or damaged."""
-
-
-class UnreadablePartError(Exception):
-    """A part cannot be read now, and may be whole: no permission, or an error of the disk."""
-
-
-class PartVersionError(Exception):
-    """A part is of a format that this bandrt does not read."""
+_DAMAGE = (OSError, ValueError, KeyError, IndexError, EOFError, NotImplementedError, struct.error, zlib.error, zipfile.BadZipFile)
+"""What NumPy and zipfile raise for files that are cut or overwritten."""
 
 
 class Restated(NamedTuple):
@@ -126,71 +115,10 @@ def revise_part(path: Path, rows: NDArray[np.intp], orders: NDArray[np.int64], r
         arrays["path"][row] = place
         arrays["warnings"][row] = ";".join(warnings)
         if kept:
-            arrays[_KEPT][row] = _json(kept)
+            arrays[KEPT][row] = kept_text(kept)
     revised = taken(arrays, rows) | {"input_order": orders}
     with replaced(path, "wb") as file:
         np.savez(file, allow_pickle=False, **_with_packed_texts(revised))
-
-
-def taken(arrays: Arrays, rows: NDArray[np.intp]) -> Arrays:
-    """Some crystals of the arrays of a part, copied.
-
-    Args:
-        arrays: those of a part.
-        rows: (m,) which of its crystals, in the order that they shall have; at least one.
-    """
-    offsets = arrays["atom_offsets"]
-    atoms = np.concatenate([np.arange(offsets[row], offsets[row + 1]) for row in rows])
-    return (
-        arrays
-        | {name: arrays[name][rows] for name in _names_per_crystal(arrays)}
-        | {name: arrays[name][atoms] for name in _PER_ATOM}
-        | {"atom_offsets": np.cumsum([0, *np.diff(offsets)[rows]])}
-    )
-
-
-def stacked(predictions: Sequence[Prediction], frame: BandRule, orders: Sequence[int] | None = None) -> Arrays:
-    """The arrays of a part, scalars apart.
-
-    Args:
-        predictions: at least one; all by the same engine.
-        frame: the bands that were asked for.
-        orders: places among the inputs of the run; by default as they stand here.
-    """
-    bands = [p.band_structure for p in predictions]
-    crystals = [b.crystal for b in bands]
-    n_vertices = max(len(b.labels) for b in bands)
-    label_indices = np.full((len(bands), n_vertices), -1, np.int32)
-    for row, b in zip(label_indices, bands, strict=True):
-        row[: len(b.label_indices)] = b.label_indices
-    arrays: Arrays = {
-        "id": as_objects([p.id for p in predictions]),
-        "path": as_objects([p.path for p in predictions]),
-        "input_sha256": np.array([p.input_sha256 for p in predictions]),
-        "input_order": np.arange(len(predictions)) if orders is None else np.array(orders, np.int64),
-        "warnings": as_objects([";".join(p.warnings) for p in predictions]),
-        "scheme": np.array([b.scheme for b in bands]),
-        "space_group": np.array([b.space_group for b in bands], np.int32),
-        "space_group_symbol": np.array([b.space_group_symbol for b in bands]),
-        "energies": np.stack([in_frame(b, frame) for b in bands]).astype(np.float32),
-        "frac_kpoints": np.stack([b.frac_kpoints for b in bands]),
-        "kpoint_distance": np.stack([b.kpoint_distance for b in bands]),
-        "labels": np.array([[*b.labels, *[""] * (n_vertices - len(b.labels))] for b in bands]),
-        "label_indices": label_indices,
-        "lattice": np.stack([c.lattice for c in crystals]),
-        "atom_offsets": np.cumsum([0, *(c.n_atoms for c in crystals)]),
-        "atomic_numbers": np.concatenate([c.atomic_numbers for c in crystals]),
-        "frac_coords": np.concatenate([c.frac_coords for c in crystals]),
-    }
-    if predictions[0].uncertainty_ev is not None:
-        arrays[UNCERTAINTY_COLUMN] = np.array([p.uncertainty_ev for p in predictions], np.float32)
-    if any(p.kept for p in predictions):
-        arrays[_KEPT] = as_objects([_json(p.kept) for p in predictions])
-    return arrays
-
-
-def _json(kept: Mapping[str, str]) -> str:
-    return json.dumps(kept, ensure_ascii=False)
 
 
 def read_part(path: Path) -> Iterator[Prediction]:
@@ -204,32 +132,14 @@ def read_part(path: Path) -> Iterator[Prediction]:
     yield from predictions_of(part_arrays(path), path)
 
 
-def predictions_of(arrays: Arrays, path: Path, frame: BandRule | None = None) -> Iterator[Prediction]:
-    """The predictions that the arrays of a part hold.
-
-    Args:
-        arrays: of the part.
-        path: it, for messages.
-        frame: the bands that were asked for; None: the arrays say it, as those of a file do.
+def part_arrays(path: Path) -> Arrays:
+    """The arrays of a part, which are verified.
 
     Raises:
-        BadPartError: its values are those of no prediction.
+        BadPartError, UnreadablePartError, PartVersionError: as `read_part`.
     """
-    frame = frame_in(arrays, path) if frame is None else frame
-    for index in range(len(arrays["id"])):
-        with _sound(path):
-            prediction = _prediction(arrays, index, frame)
-        yield prediction
-
-
-def frame_in(arrays: Arrays, path: Path) -> BandRule:
-    """The bands that were asked for, of the arrays of a part.
-
-    Raises:
-        BadPartError: there is no such rule.
-    """
-    with _sound(path):
-        return BandRule(arrays["energies"].shape[1], int(arrays["n_valence"]), float(arrays["metal_tolerance_ev"]))
+    with _damage(path):
+        return _whole_arrays(path, _content(path))
 
 
 def part_frame(path: Path) -> BandRule:
@@ -266,7 +176,7 @@ def part_keep(path: Path) -> tuple[str, ...]:
     Raises:
         BadPartError, UnreadablePartError, PartVersionError: as `read_part`.
     """
-    kept = _some_arrays(path, _KEPT).get(_KEPT)
+    kept = _some_arrays(path, KEPT).get(KEPT)
     return () if kept is None or not len(kept) else tuple(json.loads(kept[0]))
 
 
@@ -276,12 +186,12 @@ def part_crystals(path: Path, ids: Collection[str]) -> dict[str, Crystal]:
     Raises:
         BadPartError, UnreadablePartError, PartVersionError: as `read_part`.
     """
-    arrays = _some_arrays(path, "id", "lattice", "atom_offsets", *_PER_ATOM)
+    arrays = _some_arrays(path, "id", "lattice", "atom_offsets", *PER_ATOM)
     found = {}
     for index, id in enumerate(map(str, arrays["id"])):
         if id in ids:
-            with _sound(path):
-                found[id] = _crystal(arrays, index)
+            with sound(path):
+                found[id] = crystal_in(arrays, index)
     return found
 
 
@@ -306,35 +216,6 @@ def part_engine(path: Path) -> str:
     return str(_some_arrays(path, "engine_sha256")["engine_sha256"])
 
 
-_DAMAGE = (OSError, ValueError, KeyError, IndexError, EOFError, NotImplementedError, struct.error, zlib.error, zipfile.BadZipFile)
-"""What NumPy and zipfile raise for files that are cut or overwritten."""
-
-
-@contextmanager
-def _sound(path: Path) -> Iterator[None]:
-    """Where values are believed that have the right checksums: no run wrote what is no crystal, rule or scheme.
-
-    Raises:
-        BadPartError: they are none.
-    """
-    try:
-        yield
-    except (ArgumentError, InputError) as error:
-        raise BadPartError(f"{path}: {error.message}") from error
-    except json.JSONDecodeError as error:
-        raise BadPartError(f"{path}: {error}") from error
-
-
-def part_arrays(path: Path) -> Arrays:
-    """The arrays of a part, which are verified.
-
-    Raises:
-        BadPartError, UnreadablePartError, PartVersionError: as `read_part`.
-    """
-    with _damage(path):
-        return _whole_arrays(path, _content(path))
-
-
 def _some_arrays(path: Path, *names: str) -> Arrays:
     """Some arrays of a part, without those that its format lacks."""
     try:
@@ -357,7 +238,7 @@ def _loaded(path: Path, file: IO[bytes], names: Collection[str], *, verify: bool
             raise PartVersionError(f"{path}: part format {version}, this bandrt reads {' and '.join(map(str, READ_VERSIONS))}")
         if verify and (damaged := archive.zip.testzip()) is not None:  # checksums before shapes are believed
             raise BadPartError(f"{path}: {damaged} has a wrong checksum")
-        lacking = {*_OPTIONAL, *(_SINCE_3 if version == 1 else ())} - {*archive.files}
+        lacking = {*OPTIONAL, *(_SINCE_3 if version == 1 else ())} - {*archive.files}
         arrays = {name: archive[name] for name in names if name not in lacking}
         for name in _TEXTS:
             if name in arrays:
@@ -382,19 +263,15 @@ def _damage(path: Path) -> Iterator[None]:
 
 
 def _whole_arrays(path: Path, content: bytes) -> Arrays:
-    names = (*_PER_CRYSTAL, *_SINCE_3, *_OPTIONAL, *_PER_ATOM, "atom_offsets", *_SCALARS)
+    names = (*PER_CRYSTAL, *OPTIONAL, *PER_ATOM, "atom_offsets", *_SCALARS)
     arrays = _loaded(path, io.BytesIO(content), names, verify=True)
     n_crystals, offsets = len(arrays["id"]), arrays["atom_offsets"]
     if int(arrays["format_version"]) == 1:
         arrays |= {"input_sha256": np.full(n_crystals, ""), "input_order": np.arange(n_crystals)}
-    lengths = {len(arrays[name]) for name in _names_per_crystal(arrays)} | {len(offsets) - 1}
-    if lengths != {n_crystals} or {len(arrays[name]) for name in _PER_ATOM} != {int(offsets[-1])}:
+    lengths = {len(arrays[name]) for name in names_per_crystal(arrays)} | {len(offsets) - 1}
+    if lengths != {n_crystals} or {len(arrays[name]) for name in PER_ATOM} != {int(offsets[-1])}:
         raise BadPartError(f"{path}: its arrays have different lengths")
     return arrays
-
-
-def _names_per_crystal(arrays: Arrays) -> list[str]:
-    return [*_PER_CRYSTAL, *_SINCE_3, *(name for name in _OPTIONAL if name in arrays)]
 
 
 def _with_packed_texts(arrays: Arrays) -> Arrays:
@@ -404,35 +281,3 @@ def _with_packed_texts(arrays: Arrays) -> Arrays:
         if name in arrays:
             written[name], written[f"{name}_offsets"] = packed(arrays[name].tolist())
     return written
-
-
-def _prediction(arrays: Arrays, index: int, frame: BandRule) -> Prediction:
-    energies, rule = out_of_frame(arrays["energies"][index], frame)
-    n_vertices = int((arrays["label_indices"][index] >= 0).sum())
-    bands = BandStructure(
-        energies=energies,
-        frac_kpoints=arrays["frac_kpoints"][index],
-        kpoint_distance=arrays["kpoint_distance"][index],
-        labels=tuple(str(label) for label in arrays["labels"][index, :n_vertices]),
-        label_indices=arrays["label_indices"][index, :n_vertices].astype(np.int64),
-        crystal=_crystal(arrays, index),
-        space_group=int(arrays["space_group"][index]),
-        space_group_symbol=str(arrays["space_group_symbol"][index]),
-        scheme=str(arrays["scheme"][index]),  # type: ignore[arg-type]
-        rule=rule,
-    )
-    codes = str(arrays["warnings"][index])
-    return Prediction(
-        id=str(arrays["id"][index]),
-        path=str(arrays["path"][index]),
-        band_structure=bands,
-        warnings=tuple(codes.split(";")) if codes else (),
-        uncertainty_ev=float(arrays[UNCERTAINTY_COLUMN][index]) if UNCERTAINTY_COLUMN in arrays else None,
-        input_sha256=str(arrays["input_sha256"][index]),
-        kept=json.loads(arrays[_KEPT][index]) if _KEPT in arrays else {},
-    )
-
-
-def _crystal(arrays: Arrays, index: int) -> Crystal:
-    atoms = slice(*arrays["atom_offsets"][index : index + 2])
-    return Crystal(arrays["lattice"][index], arrays["atomic_numbers"][atoms], arrays["frac_coords"][atoms])

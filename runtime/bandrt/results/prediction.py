@@ -8,6 +8,7 @@ from typing import NamedTuple
 from bandrt.arguments import check_fields
 from bandrt.bands.band_structure import BandStructure
 from bandrt.crystal import Crystal
+from bandrt.domain import codes_of
 from bandrt.errors import InputError, Stage
 from bandrt.quoting import MOST_OF_MESSAGE, one_line, quoted, shortened
 
@@ -64,7 +65,7 @@ class Prediction:
     @property
     def warning_codes(self) -> frozenset[str]:
         """The warnings without what they are about: ``magnetic`` for ``magnetic:Fe``."""
-        return frozenset(warning.partition(":")[0] for warning in self.warnings)
+        return codes_of(self.warnings)
 
     def __repr__(self) -> str:
         more = f", warnings: {shortened(' '.join(self.warnings), 60)}" if self.warnings else ""

@@ -12,7 +12,6 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
 from heapq import heappop, heappush
 from pathlib import Path
@@ -23,15 +22,9 @@ from bandrt.bands.band_structure import BandStructure
 from bandrt.errors import OutputError, OutputInTheWayError
 from bandrt.files import CRASH_LOG, check_cleared, check_folder, first_foreign, path_of, paths_of
 from bandrt.quoting import did_you_mean, nearest, quoted, shortened
+from bandrt.results.damage import undamaged
 from bandrt.results.derived import is_derived
-from bandrt.results.parts import (
-    BadPartError,
-    PartVersionError,
-    UnreadablePartError,
-    part_ids,
-    part_orders,
-    read_part,
-)
+from bandrt.results.parts import part_ids, part_orders, read_part
 from bandrt.results.prediction import Failure, Prediction
 
 PARTS, SUMMARY, ERRORS, RUN, PLOTS, REPORT = "parts", "summary.csv", "errors.jsonl", "run.json", "plots", "report.html"
@@ -149,36 +142,6 @@ def _why_none(folder: Path) -> str:
     return f"there is no such folder{f'; {meant}' if meant else ''}"
 
 
-@contextmanager
-def undamaged() -> Iterator[None]:
-    """Where parts must be whole.
-
-    Raises:
-        OutputError: ``part-damaged``, ``part-unreadable`` or ``part-version``.
-    """
-    try:
-        with unlost():
-            yield
-    except BadPartError as error:
-        raise OutputError("part-damaged", f"{error}; run again with --resume") from error
-
-
-@contextmanager
-def unlost() -> Iterator[None]:
-    """Where parts may be damaged, but must not be taken for damaged when they are not.
-
-    Raises:
-        OutputError: ``part-unreadable`` or ``part-version``.
-        BadPartError: it is proven to be damaged.
-    """
-    try:
-        yield
-    except UnreadablePartError as error:
-        raise OutputError("part-unreadable", f"{error}; it is left as it is: mend that, and try again") from error
-    except PartVersionError as error:
-        raise OutputError("part-version", f"{error}; it is left as it is: update bandrt, or use another folder") from error
-
-
 def read_run(folder: Path) -> dict[str, Any]:
     """Read ``run.json``; nothing where parts were copied without it.
 
@@ -241,6 +204,11 @@ def part_files(folder: Path) -> list[Path]:
 def part_number(path: Path) -> int:
     """The number of a part."""
     return int(path.stem.removeprefix("part-"))
+
+
+def part_path(folder: Path, number: int) -> Path:
+    """Where the part of this number stands in an output folder."""
+    return folder / PARTS / f"part-{number:05d}.npz"
 
 
 def check_store(folder: Path, mode: Mode, *, goes_on: bool = True) -> None:

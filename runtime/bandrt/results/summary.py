@@ -147,6 +147,11 @@ def written(value: str | int | float | tuple[str, ...] | None) -> str:
             return str(value)
 
 
+def words_of(cell: str) -> tuple[str, ...]:
+    """The words of a cell that `written` has made of them."""
+    return tuple(cell.split(";")) if cell else ()
+
+
 def cell_of(text: str) -> str:
     """A text as a cell of a table: spreadsheets compute what begins with one of ``= + - @``, so an apostrophe stands before it."""
     return f"'{text}" if text.startswith(_FIRST) else text

@@ -1,6 +1,7 @@
-"""Texts of any length in NumPy archives without pickles: their UTF-8, one after the other, and where each begins.
+"""Texts as results hold them: as they are read back, and in NumPy archives without pickles.
 
-An array of NumPy's own texts gives every row the width of the longest: one id of 10,000 characters among 512 takes 20 MB.
+There they are UTF-8 of any length, one after the other, beside where each begins: an array of NumPy's own texts gives every row the
+width of the longest, and one id of 10,000 characters among 512 takes 20 MB.
 """
 
 from __future__ import annotations
@@ -44,3 +45,8 @@ def as_objects(texts: Sequence[str]) -> NDArray[np.object_]:
     array = np.empty(len(texts), object)
     array[:] = texts
     return array
+
+
+def as_written(text: str) -> str:
+    """A text as it is read back from a file, where names may hold bytes that are no text."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

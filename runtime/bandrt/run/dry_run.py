@@ -13,8 +13,9 @@ from bandrt.errors import OutputError, OutputInTheWayError
 from bandrt.files import file_sha256, path_of
 from bandrt.predict import default_batch_size
 from bandrt.quoting import counted, printable, shortened
+from bandrt.results.damage import undamaged
 from bandrt.results.parts import part_ids
-from bandrt.results.store import PARTS, Mode, check_store, part_files, read_errors, undamaged
+from bandrt.results.store import PARTS, Mode, check_store, part_files, read_errors
 from bandrt.routes import other_engine
 from bandrt.run.defaults import default_max_atoms
 from bandrt.run.infer import InferOptions, options_record, require_same, workers_of

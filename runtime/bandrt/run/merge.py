@@ -24,9 +24,11 @@ from bandrt import __version__
 from bandrt.arguments import check_fields, check_kind
 from bandrt.errors import ArgumentError, OutputError, OutputInTheWayError, UsageError
 from bandrt.files import path_of, paths_of
-from bandrt.results.parts import FORMAT_VERSION, frame_in, part_arrays, predictions_of, taken
+from bandrt.results.arrays import frame_in, predictions_of, taken
+from bandrt.results.damage import undamaged
+from bandrt.results.parts import FORMAT_VERSION, part_arrays
 from bandrt.results.prediction import Failure, Prediction, Ticket
-from bandrt.results.store import ERRORS, PARTS, RUN, SUMMARY, check_store, read_errors, undamaged
+from bandrt.results.store import ERRORS, PARTS, RUN, SUMMARY, check_store, read_errors
 from bandrt.results.summary import UNCERTAINTY_COLUMN
 from bandrt.results.writer import Store
 from bandrt.run.record import MERGE, report_values

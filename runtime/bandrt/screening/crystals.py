@@ -7,8 +7,9 @@ from pathlib import Path
 
 from bandrt.crystal import Crystal
 from bandrt.errors import OutputError
+from bandrt.results.damage import undamaged
 from bandrt.results.parts import part_crystals
-from bandrt.results.store import existing_parts, undamaged
+from bandrt.results.store import existing_parts
 from bandrt.screening.shortlist import OUT, Shortlist
 
 

@@ -16,7 +16,7 @@ from bandrt.domain import NO_INFERENCE
 from bandrt.errors import OutputError, UsageError
 from bandrt.results.query import ColumnKind, Query, Value, columns_of
 from bandrt.results.store import SUMMARY, existing_parts, read_errors
-from bandrt.results.summary import COLUMNS, KINDS, UNCERTAINTY_COLUMN, text_of
+from bandrt.results.summary import COLUMNS, KINDS, UNCERTAINTY_COLUMN, text_of, words_of
 from bandrt.screening.criteria import Criteria, elements_of
 from bandrt.screening.features import PredictedGaps
 from bandrt.sources.tables import csv_rows
@@ -198,7 +198,7 @@ def _damaged(folder: Path, why: str) -> OutputError:
 def _meant(cell: str, kind: ColumnKind) -> Value | tuple[str, ...]:
     match kind:
         case "words":
-            return tuple(cell.split(";")) if cell else ()
+            return words_of(cell)
         case "cell":
             return text_of(cell) or None
         case _ if not cell:

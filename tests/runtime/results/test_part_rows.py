@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from bandrt.bands.frame import frame_of
-from bandrt.results.part_rows import kept_of, part_rows, rows_of
-from bandrt.results.parts import Arrays, frame_in, part_arrays, predictions_of, stacked
+from bandrt.results.arrays import Arrays, frame_in, kept_of, predictions_of, stacked
+from bandrt.results.part_rows import part_rows, rows_of
+from bandrt.results.parts import part_arrays
 from bandrt.results.prediction import Prediction
 from bandrt.results.summary import summary_row
 from tests.support.predicted_crystals import CUBIC, METAL, TRICLINIC, predicted, with_more_bands, write_predictions

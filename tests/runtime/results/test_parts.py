@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bandrt.results.damage import BadPartError, PartVersionError
 from bandrt.results.parts import (
-    BadPartError,
-    PartVersionError,
     Restated,
     part_arrays,
     part_ids,

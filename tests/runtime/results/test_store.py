@@ -18,7 +18,8 @@ from bandrt.crystal import Crystal
 from bandrt.errors import ArgumentError, OutputError
 from bandrt.manifest import BandRule
 from bandrt.results import writer as store_module
-from bandrt.results.parts import BadPartError, read_part
+from bandrt.results.damage import BadPartError
+from bandrt.results.parts import read_part
 from bandrt.results.prediction import Failure, Prediction, Ticket
 from bandrt.results.store import Mode, read, read_errors, read_one, read_run
 from bandrt.results.summary import COLUMNS

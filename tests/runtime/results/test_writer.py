@@ -236,7 +236,7 @@ def test_tables_are_in_the_order_of_the_inputs_whatever_came_first(tmp_path: Pat
 
 def test_order_costs_fifty_bytes_for_a_crystal(tmp_path: Path) -> None:
     with opened(tmp_path, "new") as store:
-        assert store._summary._rows.itemsize <= 50
+        assert store._predictions._summary._rows.itemsize <= 50
 
 
 def test_parts_are_ordered_by_number_beyond_five_digits(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from bandrt.cli import run as bandrt
 from bandrt.engine.onnx.file import with_checksum
 from bandrt.errors import OutputError
 from bandrt.files import file_sha256
+from bandrt.results import stored_predictions
 from bandrt.results import writer as writer_module
 from bandrt.results.parts import part_arrays
 from bandrt.results.store import Mode, read, read_errors
@@ -202,7 +203,7 @@ def test_a_run_that_is_stopped_says_so_and_counts_what_is_there(
 
     def fill(report: RunReport) -> None:
         if report.total_predicted == 4:
-            monkeypatch.setattr(writer_module, "write_part", full)
+            monkeypatch.setattr(stored_predictions, "write_part", full)
 
     monkeypatch.setattr(writer_module, "PART_CRYSTALS", 4)
     with pytest.raises(OutputError, match="No space left on device") as caught:

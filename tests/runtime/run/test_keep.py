@@ -12,11 +12,11 @@ import pytest
 
 from bandrt.cli import run as bandrt
 from bandrt.errors import UsageError
+from bandrt.results import stored_predictions
 from bandrt.results.choice import choose, query_of
 from bandrt.results.convert import convert
 from bandrt.results.store import read
 from bandrt.results.summary import RESERVED
-from bandrt.results.writer import Store
 from bandrt.run.infer import InferOptions, infer
 from bandrt.run.report import RunReport
 
@@ -201,7 +201,7 @@ def test_a_path_that_a_spreadsheet_would_compute_is_as_it_was_after_a_resumed_ru
         Path("=in", f"{name}.cif").write_text(rock_salt(a=4.0))
     infer(["=in"], "out", InferOptions(engine=tiny_engine, workers=0))
     before = (tmp_path / "out" / "summary.csv").read_bytes()
-    monkeypatch.setattr(Store, "_restated_line", lambda self, row: pytest.fail("nothing has moved"))
+    monkeypatch.setattr(stored_predictions, "restated_line", lambda line, restated, keep: pytest.fail("nothing has moved"))
     assert infer(["=in"], "out", InferOptions(engine=tiny_engine, workers=0, mode="resume")).skipped == 2
     assert (tmp_path / "out" / "summary.csv").read_bytes() == before
     monkeypatch.undo()

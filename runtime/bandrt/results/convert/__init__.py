@@ -17,9 +17,10 @@ from bandrt.errors import OutputError
 from bandrt.files import check_file, replaced
 from bandrt.results.convert.provenance import Facts, provenance
 from bandrt.results.convert.selection import select
+from bandrt.results.damage import undamaged
 from bandrt.results.parts import part_frame
 from bandrt.results.prediction import Prediction
-from bandrt.results.store import check_no_record, read_run, undamaged
+from bandrt.results.store import check_no_record, read_run
 
 OutputFormat = Literal["pymatgen", "hdf5", "parquet"]
 OUTPUT_FORMATS: tuple[OutputFormat, ...] = get_args(OutputFormat)

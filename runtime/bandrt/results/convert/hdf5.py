@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from bandrt.errors import MissingPackageError
 from bandrt.manifest import BandRule
+from bandrt.results.arrays import stacked
 from bandrt.results.convert.provenance import UNITS, Facts, rule_of
-from bandrt.results.parts import stacked
 from bandrt.results.prediction import Prediction
 from bandrt.results.summary import summary
 from bandrt.results.texts import as_objects

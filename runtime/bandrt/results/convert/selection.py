@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bandrt.errors import OutputError, UsageError
+from bandrt.results.damage import undamaged
 from bandrt.results.parts import part_engine, part_ids, read_part
 from bandrt.results.prediction import Prediction
-from bandrt.results.store import existing_parts, undamaged, unknown_id
+from bandrt.results.store import existing_parts, unknown_id
+from bandrt.results.texts import as_written
 
 
 class Portion(NamedTuple):
@@ -88,5 +90,5 @@ def select(folder: Path, ids: Sequence[str] = ()) -> Selection:
 
 def _readable(prediction: Prediction) -> Prediction:
     """The same, its names as ``summary.csv`` writes them: file names may hold bytes that are no text."""
-    id, path = (name.encode("utf-8", "backslashreplace").decode() for name in (prediction.id, prediction.path))
+    id, path = as_written(prediction.id), as_written(prediction.path)
     return prediction if (id, path) == (prediction.id, prediction.path) else dataclasses.replace(prediction, id=id, path=path)

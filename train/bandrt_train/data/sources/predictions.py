@@ -17,9 +17,10 @@ import numpy as np
 from bandrt.computed.documents import BandDocument, Reading
 from bandrt.domain import is_handed_over
 from bandrt.errors import InputError
+from bandrt.results.damage import undamaged
 from bandrt.results.parts import part_ids
 from bandrt.results.prediction import Prediction
-from bandrt.results.store import existing_parts, read, read_run, undamaged
+from bandrt.results.store import existing_parts, read, read_run
 
 SURE_EV = 0.25
 """Predictions that are expected to err by no more than this count in full."""
