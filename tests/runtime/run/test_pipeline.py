@@ -216,7 +216,7 @@ def test_memory_does_not_grow_with_the_number_of_crystals(tiny_engine: Path, tmp
     resource = pytest.importorskip("resource")
     code = (
         "import resource; from pathlib import Path; from tests.support.cubes import Cube, run_all;"
-        "from bandrt.results import writer; from bandrt.predict import load; writer.PART_CRYSTALS = 64;"
+        "from bandrt.results import writer; from bandrt.loading import load; writer.PART_CRYSTALS = 64;"
         "run_all(map(Cube, range({n})), load({engine!r}, threads=1), Path({out!r}));"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
