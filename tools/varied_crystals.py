@@ -68,7 +68,7 @@ def main(
     radii = {row["symbol"]: float(row["covalent_radius"]) for row in element_properties() if row["covalent_radius"]}
     others = ANY if any_element else OTHERS
     draw = np.random.default_rng(seed)
-    fitting = written = 0
+    fitting = written = too_small = 0
     with replaced(out, "wb") as file, gzip.GzipFile("", fileobj=file, mode="wb", mtime=0) as packed:
         text = io.TextIOWrapper(packed, encoding="utf-8", newline="")
         rows = csv.writer(text, lineterminator="\n")
@@ -89,12 +89,13 @@ def main(
                     for copy in range(copies):
                         try:
                             made = varied(crystal, others, radii, draw)
-                        except InputError:  # too small a cell
+                        except InputError:  # hardly any volume for an atom
+                            too_small += 1
                             continue
                         rows.writerow((f"{row['material_id']}-{seed}.{copy}", cif_text(made, name=row["material_id"])))
                         written += 1
         text.flush()
-    click.echo(f"{written} crystals")
+    click.echo(f"{written} crystals{f', {too_small} with too small a cell left out' if too_small else ''}")
 
 
 def varied(crystal: Crystal, others: dict[str, list[str]], radii: dict[str, float], draw: np.random.Generator) -> Crystal:

@@ -144,8 +144,9 @@ def taken_over(result: Result, manifest: Manifest) -> Result:
     """A result of the other engine as one of the engine that handed the crystal over, with a warning.
 
     A table of results has one rule of metals, and an error to expect of all or of none: those of the engine that handed over. What
-    the other engine calls an insulator by its own rule stays one: its zero is put at mid-gap, where no tolerance matters. Bands are
-    those that the other engine has, though more may have been asked for.
+    the other engine calls an insulator by its own rule stays one: its zero is put at mid-gap, where no tolerance matters. A metal
+    whose halves do not overlap stays one as long as the tolerance of the engine that handed over is no larger. Bands are those that
+    the other engine has, though more may have been asked for.
 
     Args:
         result: of the other engine.

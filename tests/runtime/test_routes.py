@@ -76,7 +76,8 @@ def alone(path: Path | str, items: list[Path], **choices: Any) -> dict[str, Pred
 def energies_as_handed_over(one: Prediction) -> Energies:
     """Energies of the engine ``fast`` as they stand in the results of another one."""
     bands = one.band_structure
-    return bands.energies if bands.is_metal else bands.energies - np.float32(bands.efermi)
+    mid_gap = 0.5 * (float(bands.energies[:3].max()) + float(bands.energies[3:].min()))
+    return bands.energies if bands.is_metal else bands.energies - np.float32(mid_gap)
 
 
 def test_each_crystal_is_predicted_by_its_own_engine_to_the_last_bit(handing: Path, folder: Path) -> None:
@@ -108,6 +109,15 @@ def test_an_insulator_stays_one_under_the_tolerance_of_the_engine_that_hands_ove
     assert after.band_gap == pytest.approx(before.band_gap, abs=1e-6)
     assert after.efermi == pytest.approx(0.0, abs=1e-6)
     np.testing.assert_allclose(np.diff(after.energies, axis=0), np.diff(before.energies, axis=0), atol=1e-6)
+
+
+def test_a_metal_stays_one_unless_the_engine_that_hands_over_tolerates_more(handing: Path) -> None:
+    other = predicted("a", METAL, gap=1.0, doped=0.65)  # crosses zero by 0.15 eV
+    for tolerance, is_metal in ((0.01, True), (0.1, True), (0.2, False)):
+        found = taken_over(other, dataclasses.replace(read_manifest(handing), bands=BandRule(metal_tolerance_ev=tolerance)))
+        assert isinstance(found, Prediction)
+        assert found.band_structure.is_metal is is_metal
+        assert found.band_structure.energies.tobytes() == other.band_structure.energies.tobytes()
 
 
 def test_results_keep_their_order_and_failures_their_places(engine: Engine, folder: Path) -> None:
