@@ -81,20 +81,25 @@ def little_known(training: TrainingDomain, max_atomic_number: int) -> tuple[str,
     return tuple(SYMBOLS[z] for z in numbers if z in OPEN_D_SHELL or SYMBOLS[z] not in seen)
 
 
+def code_of(warning: str) -> str:
+    """A warning without what it is about: ``magnetic`` for ``magnetic:Fe``."""
+    return warning.partition(":")[0]
+
+
 def codes_of(warnings: Iterable[str]) -> frozenset[str]:
-    """Warnings without what they are about: ``magnetic`` for ``magnetic:Fe``."""
-    return frozenset(warning.partition(":")[0] for warning in warnings)
+    """The codes of some warnings."""
+    return frozenset(map(code_of, warnings))
 
 
 def of_reading(codes: Iterable[str]) -> tuple[str, ...]:
     """Those of some warnings that say how a crystal was read: the notes of the crystal that it was."""
-    return tuple(code for code in codes if code.partition(":")[0] in OF_READING)
+    return tuple(code for code in codes if code_of(code) in OF_READING)
 
 
 def with_reading(codes: Sequence[str], notes: Iterable[str]) -> tuple[str, ...]:
     """Warnings of a prediction, of which those of how the crystal was read are these notes."""
-    others = [code for code in codes if code.partition(":")[0] not in OF_READING]
-    of_bonds = (place for place, code in enumerate(others) if code.partition(":")[0] in NETWORK_CODES | NOTHING_EXPECTED)
+    others = [code for code in codes if code_of(code) not in OF_READING]
+    of_bonds = (place for place, code in enumerate(others) if code_of(code) in NETWORK_CODES | NOTHING_EXPECTED)
     place = next(of_bonds, len(others))  # what a crystal has of itself: notes first
     return (*others[:place], *notes, *others[place:])
 

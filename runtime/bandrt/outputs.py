@@ -64,9 +64,8 @@ def _whole_bands(rows: Sequence[CrystalOutputs]) -> list[Energies | None]:
         return found
     energies = np.stack([row[BAND_ENERGIES] for row in rows if not isinstance(row, EngineError)])
     is_whole = np.isfinite(energies).all(axis=(1, 2)).tolist()
-    is_ordered = (
-        np.greater_equal(energies[:, 1:], energies[:, :-1]).all(axis=(1, 2)).tolist()
-    )  # quicker than to order them once more
+    # quicker than to order them once more
+    is_ordered = np.greater_equal(energies[:, 1:], energies[:, :-1]).all(axis=(1, 2)).tolist()
     for place, bands, whole, ordered in zip(given, energies, is_whole, is_ordered, strict=True):
         if whole:
             found[place] = bands.copy() if ordered else in_order(bands)  # a copy: whoever keeps it does not keep the batch

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from bandrt.domain import code_of
 from bandrt.error_codes import CODES, WARNINGS, ErrorCode
 from bandrt.results.prediction import Failure
 from bandrt.screening.table import SummaryTable
@@ -40,7 +41,7 @@ def kinds_of_failures(failures: Sequence[Failure]) -> list[Kind]:
 
 def _codes(words: Iterable[str]) -> list[str]:
     """Each code that a crystal has, once."""
-    return list(dict.fromkeys(word.partition(":")[0] for word in words))
+    return list(dict.fromkeys(map(code_of, words)))
 
 
 def _kinds(said: Iterable[tuple[str, str]], meanings: Mapping[str, ErrorCode]) -> list[Kind]:

@@ -103,6 +103,10 @@ class Lines:
             return None
         return int(self._earlier[place])
 
+    def unmet(self) -> NDArray[np.intp]:
+        """The lines about inputs that this run has not met, gone ones apart."""
+        return np.flatnonzero(~self.rows["met"] & ~self.rows["gone"])
+
     def is_of(self, row: int, input_sha256: str) -> bool:
         """Whether a line is about just this input."""
         return bool(self._rows["input"][row] == np.uint64(key_of(input_sha256)))

@@ -16,7 +16,7 @@ import numpy as np
 from bandrt.results.lines import Lines
 from bandrt.results.prediction import Failure, Ticket
 from bandrt.results.store import ERRORS, failure_of
-from bandrt.results.texts import as_written
+from bandrt.results.texts import as_bytes, as_written
 
 
 class StoredFailures:
@@ -97,7 +97,7 @@ class StoredFailures:
 
     def unmet(self) -> Iterator[tuple[int, str]]:
         """Rows and paths of those whose inputs this run has not met."""
-        for row in np.flatnonzero(~self._lines.rows["met"] & ~self._lines.rows["gone"]).tolist():
+        for row in self._lines.unmet().tolist():
             failure = failure_of(self._lines.line(row))
             yield row, "" if failure is None else failure.path
 
@@ -130,4 +130,4 @@ def _line_of(failure: Failure) -> bytes:
         del values["kept"]
     if failure.input_order < 0:
         del values["input_order"]
-    return (json.dumps(values, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+    return as_bytes(json.dumps(values, ensure_ascii=False) + "\n")

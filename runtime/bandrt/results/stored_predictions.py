@@ -254,7 +254,7 @@ class StoredPredictions:
 
     def unmet(self) -> Iterator[tuple[int, str]]:
         """Rows and paths of those whose inputs this run has not met."""
-        for row in np.flatnonzero(~self._summary.rows["met"] & ~self._summary.rows["gone"]).tolist():
+        for row in self._summary.unmet().tolist():
             yield row, path_in(cells_of(self._summary.line(row)))
 
     def number_unmet(self, *, after: int) -> None:
@@ -264,7 +264,7 @@ class StoredPredictions:
             after: the last place that a failure has.
         """
         rows = self._summary.rows
-        others = np.flatnonzero(~rows["met"] & ~rows["gone"])
+        others = self._summary.unmet()
         if not len(others):
             return
         first = 1 + max(int(rows["order"][rows["met"]].max(initial=-1)), after)

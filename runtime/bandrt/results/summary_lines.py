@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from bandrt.results.parts import Restated
 from bandrt.results.summary import COLUMNS, cell_of, kept_cells, text_of, words_of, written
+from bandrt.results.texts import as_bytes
 from bandrt.sources.tables import csv_rows
 
 _PATH, _WARNINGS = COLUMNS.index("path"), COLUMNS.index("warnings")
@@ -17,7 +18,7 @@ def line_of(cells: Sequence[str]) -> bytes:
     """The line of a row, with its end; halves of characters, which UTF-8 has not, become ``\\udcff``."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue().encode("utf-8", "backslashreplace")
+    return as_bytes(text.getvalue())
 
 
 def cells_of(line: bytes) -> list[str]:

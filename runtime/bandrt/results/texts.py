@@ -22,7 +22,7 @@ def packed(texts: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     Returns:
         Their bytes, and offsets (n + 1,): text i is ``offsets[i]:offsets[i + 1]`` of the bytes.
     """
-    encoded = [text.encode("utf-8", "backslashreplace") for text in texts]
+    encoded = [as_bytes(text) for text in texts]
     return np.frombuffer(b"".join(encoded), np.uint8), np.cumsum([0, *map(len, encoded)], dtype=np.int64)
 
 
@@ -47,6 +47,11 @@ def as_objects(texts: Sequence[str]) -> NDArray[np.object_]:
     return array
 
 
+def as_bytes(text: str) -> bytes:
+    """A text as files hold it: halves of characters, which UTF-8 has not, become ``\\udcff``."""
+    return text.encode("utf-8", "backslashreplace")
+
+
 def as_written(text: str) -> str:
     """A text as it is read back from a file, where names may hold bytes that are no text."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return as_bytes(text).decode("utf-8")

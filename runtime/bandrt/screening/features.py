@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.calibration import GapCalibration, LinearForm
+from bandrt.domain import codes_of
+from bandrt.results.summary import words_of
 
 GAP_OFFSET_EV, EXCESS_OFFSET_EV = 0.2, 0.01
 """eV: what is added before logarithms are taken: smaller differences than these say nothing of the label."""
@@ -60,7 +62,7 @@ class PredictedGaps:
     def warned(self, code: str) -> NDArray[np.bool_]:
         """(n,): which crystals have a warning of this code, whatever it is about."""
         texts, place = self._kinds_of_warnings
-        has = np.array([any(one.partition(":")[0] == code for one in text.split(";")) for text in texts.tolist()], np.bool_)
+        has = np.array([code in codes_of(words_of(text)) for text in texts.tolist()], np.bool_)
         return has[place]
 
 

@@ -70,7 +70,7 @@ class SummaryTable:
         Raises:
             UsageError: ``null-engine``.
         """
-        if any(NO_INFERENCE in cell.split(";") for cell in self.columns["warnings"]):
+        if any(NO_INFERENCE in words_of(cell) for cell in self.columns["warnings"]):
             raise UsageError(
                 "null-engine",
                 f"{self.folder}: is of the engine null, which computes nothing: there is nothing to choose or show",
