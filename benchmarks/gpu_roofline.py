@@ -181,7 +181,7 @@ def plan_of(model: Path, batch: Inputs, target: str = "sm89") -> bytes:
     """
     from bandrt.engine.cuda_driver import find_driver
     from bandrt.manifest import Bucket, Profile
-    from bandrt_export.plan import PlanBuilder
+    from bandrt_export.plan.builder import PlanBuilder
 
     crystals, atoms, slots = batch["neighbor_index"].shape
     builder = PlanBuilder("tensorrt-rtx", find_driver())

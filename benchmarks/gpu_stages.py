@@ -267,7 +267,7 @@ def tensorrt_plans(check: Check) -> None:
 
 def built(check: Check, model: Path, target: str, found: Json, streams: Iterable[Wanted]) -> Path:
     """Build a plan for this GPU: TensorRT-RTX where it has the target, else TensorRT."""
-    from bandrt_export.plan import build_plan
+    from bandrt_export.plan.build import build_plan
 
     plan, rtx = check.folder / f"{model.stem}.plan", target in RTX_TARGETS
     most, atoms = max(one.batch_size for one in streams), max(one.atoms for one in streams)

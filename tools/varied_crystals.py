@@ -2,8 +2,9 @@
 
 Of crystals of the tables (``material_id``, ``cif``) with few atoms, elements are exchanged for others of their column of the
 periodic table, or with ``--any`` for any others, all atoms of an element alike, so that the crystal keeps its symmetry; the cell is
-scaled with the covalent radii and, by chance, a little more. What comes out has ``material_id`` and ``cif``, and is decided by the
-tables and the seed alone.
+scaled with the covalent radii and, by chance, a little more. Within a column electrons stay as many, so that most crystals made of
+non-metals (``--non-metals``: ``band_gap_pbe_ev`` above zero) are non-metals, too. What comes out has ``material_id`` and ``cif``,
+and is decided by the tables and the seed alone.
 """
 
 from __future__ import annotations
@@ -59,10 +60,19 @@ STRETCH = 0.01
 @click.option("--max-atoms", default=8, show_default=True)
 @click.option("--every", default=1, show_default=True, help="Take every so many of the crystals that fit.")
 @click.option("--copies", default=1, show_default=True, help="Of each crystal.")
+@click.option("--non-metals", is_flag=True, help="Take crystals that have a gap in their table, no others.")
 @click.option("--any", "any_element", is_flag=True, help="Exchange elements for those of any column.")
 @click.option("--seed", default=0, show_default=True)
 def main(
-    tables: tuple[Path, ...], out: Path, min_atoms: int, max_atoms: int, every: int, copies: int, any_element: bool, seed: int
+    tables: tuple[Path, ...],
+    out: Path,
+    min_atoms: int,
+    max_atoms: int,
+    every: int,
+    copies: int,
+    non_metals: bool,
+    any_element: bool,
+    seed: int,
 ) -> None:
     """Write the table."""
     radii = {row["symbol"]: float(row["covalent_radius"]) for row in element_properties() if row["covalent_radius"]}
@@ -76,6 +86,8 @@ def main(
         for table in tables:
             with gzip.open(table, "rt", encoding="utf-8", newline="") as stream:
                 for row in csv_records(stream)[1]:
+                    if non_metals and not float(row["band_gap_pbe_ev"]) > 0.0:
+                        continue
                     try:
                         crystal = read_cif(row["cif"], name=row["material_id"])
                     except InputError:

@@ -8,7 +8,7 @@ import pytest
 
 from bandrt.errors import ArgumentError
 from bandrt_export.onnx import export_onnx
-from bandrt_export.plan import build_plan
+from bandrt_export.plan.build import build_plan
 
 
 def test_an_unknown_precision_or_backend_is_refused_before_anything_is_read_or_written(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from bandrt_export.dense.ensemble import dense_of
 from bandrt_export.errors import ExportError
 from bandrt_export.onnx import describe, export_onnx, trace, with_hand_over
 from bandrt_export.parity import compare, featurize_all, limits_of, open_exact, packaged_crystals, require
-from bandrt_export.plan import build_plan
+from bandrt_export.plan.build import build_plan
 from bandrt_train.data.hamiltonian.folds import HeldOut
 from bandrt_train.data.recipes import HAMILTONIAN_MESH, HAMILTONIAN_RECIPE
 from bandrt_train.hamiltonian_checkpoint import METAL_TOLERANCE_EV, load_hamiltonian, save_hamiltonian

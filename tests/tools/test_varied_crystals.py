@@ -16,7 +16,8 @@ from bandrt.symmetry.standard_cell import standardize
 from tests.support.scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("AlAs_mp-2172", "NiAl_mp-1487", "GaAs_mp-8883", "MgAl2O4_mp-3536")
+GAPS_EV = {"AlAs_mp-2172": "1.5", "NiAl_mp-1487": "0", "GaAs_mp-8883": "0.0", "MgAl2O4_mp-3536": "5.1"}
+"""Of the table, eV; that of GaAs is set to zero, so that the two that fit differ."""
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -29,8 +30,8 @@ def table(examples: Path, tmp_path: Path) -> Path:
     path = tmp_path / "table.csv.gz"
     with gzip.open(path, "wt", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
-        writer.writerow(("material_id", "cif"))
-        writer.writerows((name, (examples / f"{name}.cif").read_text(encoding="utf-8")) for name in NAMES)
+        writer.writerow(("material_id", "band_gap_pbe_ev", "cif"))
+        writer.writerows((name, GAPS_EV[name], (examples / f"{name}.cif").read_text(encoding="utf-8")) for name in GAPS_EV)
     return path
 
 
@@ -76,6 +77,14 @@ def test_any_element_takes_the_place_of_any(table: Path, tmp_path: Path) -> None
     assert {one.n_atoms for one in made} == {2, 4}
     assert all(len(set(one.symbols)) == 2 for one in made)
     assert len(set().union(*others)) > len(script.COLUMNS) // 2
+
+
+def test_crystals_without_a_gap_in_the_table_are_left_out_where_non_metals_are_wanted(table: Path, tmp_path: Path) -> None:
+    script = load_script(ROOT / "tools" / "varied_crystals.py")
+    arguments = [str(table), "-o", str(tmp_path / "non-metals.csv.gz"), "--copies", "2", "--non-metals", "--max-atoms", "60"]
+    CliRunner().invoke(script.main, arguments, catch_exceptions=False)
+    found = [row["material_id"].rpartition("-")[0] for row in rows_of(tmp_path / "non-metals.csv.gz")]
+    assert found == ["AlAs_mp-2172"] * 2 + ["MgAl2O4_mp-3536"] * 2
 
 
 def test_a_cell_that_became_too_small_is_left_out(tmp_path: Path) -> None:

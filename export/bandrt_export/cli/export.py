@@ -166,7 +166,7 @@ def _print_trtexec(source: Path, choices: _Choices) -> None:
     engine = {path: SHIPPED_ENGINES[name] for name, path in SHIPPED_CHECKPOINTS.items()}.get(source, source)
     if engine.suffix.lower() != ONNX_SUFFIX:
         raise click.UsageError(f"--trtexec: {engine.name} is no ONNX engine; export it first, and give the ONNX engine")
-    from bandrt_export.trtexec import trtexec
+    from bandrt_export.plan.trtexec import trtexec
 
     say_done(trtexec(engine, **sizes))
 
@@ -212,7 +212,7 @@ def _refitted(source: Path, out: Path, choices: _Choices, *, plan: Path, quiet: 
     """Write a plan with other weights; what else is to be chosen, the plan has."""
     if any(choices._replace(limit_ev=None, conventions=None)):
         raise click.UsageError("--refit takes over all that the plan has; leave out options of how an engine is made")
-    from bandrt_export import refit
+    from bandrt_export.plan import refit
 
     _log_progress(quiet)
     manifest = refit.prepare(plan, out)
@@ -243,17 +243,18 @@ def _export_plan(source: Path, out: Path, choices: _Choices, *, quiet: bool) -> 
     is_made = source.suffix.lower() == ONNX_SUFFIX
     if is_made:
         _require_as_it_is(source, choices)
-    from bandrt_export import plan
+    from bandrt_export.plan.build import build_plan, prepare
+    from bandrt_export.plan.profiles import DEFAULT_MAX_ATOMS, DEFAULT_MAX_BATCH
 
-    sizes = {"max_atoms": choices.max_atoms or plan.DEFAULT_MAX_ATOMS, "max_batch": choices.max_batch or plan.DEFAULT_MAX_BATCH}
+    sizes = {"max_atoms": choices.max_atoms or DEFAULT_MAX_ATOMS, "max_batch": choices.max_batch or DEFAULT_MAX_BATCH}
     refittable = choices.refittable
-    plan.prepare(out, backend=choices.backend, targets=choices.targets, refittable=refittable)
+    prepare(out, backend=choices.backend, targets=choices.targets, refittable=refittable)
     if is_made:
-        return plan.build_plan(source, out, backend=choices.backend, targets=choices.targets, refittable=refittable, **sizes)
+        return build_plan(source, out, backend=choices.backend, targets=choices.targets, refittable=refittable, **sizes)
     with scratch_folder() as folder:
         model = folder / f"{out.stem}{ONNX_SUFFIX}"
         _export_onnx(source, model, choices, default_solver="graph", quiet=quiet)
-        return plan.build_plan(model, out, backend=choices.backend, targets=choices.targets, refittable=refittable, **sizes)
+        return build_plan(model, out, backend=choices.backend, targets=choices.targets, refittable=refittable, **sizes)
 
 
 def _export_onnx(source: Path, out: Path, choices: _Choices, *, default_solver: Solver = "lapack", quiet: bool) -> Manifest:

@@ -218,7 +218,7 @@ def test_an_ensemble_is_verified_against_its_checkpoint(made: Made, examples: Pa
 @pytest.mark.slow
 def test_a_plan_of_an_ensemble_is_built(made: Made, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu13 is not installed: pip install 'bandrt[tensorrt-rtx]'")
-    from bandrt_export.plan import build_plan
+    from bandrt_export.plan.build import build_plan
 
     manifest = build_plan(made.half, tmp_path / "model.plan", backend="tensorrt-rtx", targets=["sm89"], max_atoms=8, max_batch=1)
     assert manifest.ensemble == RULE

@@ -22,7 +22,7 @@ from bandrt_export.dense.loops import DenseBonds, DenseLoops, memberships
 from bandrt_export.dense.reading import PooledReading
 from bandrt_export.onnx import trace
 from bandrt_export.parity import HALF_LIMITS
-from bandrt_export.plan import build_plan
+from bandrt_export.plan.build import build_plan
 from bandrt_train.checkpoint import save_checkpoint
 from bandrt_train.model.bandformer import Bandformer, BlochBandformer
 from bandrt_train.model.config import ModelConfig

@@ -30,7 +30,7 @@ from bandrt_export.dense.bandformer import DENSE
 from bandrt_export.dense.released import DenseReleased, analysis_matrix, synthesis_matrix
 from bandrt_export.onnx import export_onnx, trace
 from bandrt_export.parity import HALF_LIMITS
-from bandrt_export.plan import build_plan
+from bandrt_export.plan.build import build_plan
 from bandrt_export.verify import verify
 from bandrt_train.checkpoint import load_checkpoint, save_checkpoint
 from bandrt_train.model.graphs import to_batch

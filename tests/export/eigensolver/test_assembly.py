@@ -33,7 +33,9 @@ from bandrt.recipe import MeshRecipe
 from bandrt.symmetry.inversion import Inversion
 from bandrt_export.eigensolver.assembly import with_solver
 from bandrt_export.errors import ExportError
-from bandrt_export.plan import MOST_BONDS, PlanBuilder, build_plan, check_precision
+from bandrt_export.plan.build import build_plan, check_precision
+from bandrt_export.plan.builder import PlanBuilder
+from bandrt_export.plan.profiles import MOST_BONDS
 from bandrt_train.model.hamiltonian.model import RealSpace, bands
 from bandrt_train.model.hamiltonian.pairs import Pairs, find_pairs
 from tests.support.given_hamiltonians import (

@@ -14,7 +14,7 @@ from bandrt.engine.plan.device import DeviceError
 from bandrt.engine.plan.tensorrt import REMEDIES, invalidity, reason_of
 from bandrt.errors import BandrtError, EngineError
 from bandrt_export.errors import ExportError
-from bandrt_export.plan import PlanBuilder
+from bandrt_export.plan.builder import PlanBuilder
 from tests.support.random_batches import random_batch
 from tests.support.simulated_tensorrt import Diagnostics, SimulatedContext, SimulatedEngine
 

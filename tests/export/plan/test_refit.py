@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 import bandrt_export.onnx
-import bandrt_export.plan
-import bandrt_export.refit
+import bandrt_export.plan.build
+import bandrt_export.plan.refit
 from bandrt.engine import open_session, read_manifest
 from bandrt.engine.cuda_driver import Driver, Gpu, NoDriver
 from bandrt.engine.onnx.file import with_checksum
@@ -24,8 +24,10 @@ from bandrt.manifest import METADATA_KEY, Manifest
 from bandrt_export.cli.export import command
 from bandrt_export.error_codes import CODES
 from bandrt_export.errors import ExportError
-from bandrt_export.plan import PlanBuilder, build_plan, profile_of
-from bandrt_export.refit import refit
+from bandrt_export.plan.build import build_plan
+from bandrt_export.plan.builder import PlanBuilder
+from bandrt_export.plan.profiles import profile_of
+from bandrt_export.plan.refit import refit
 from tests.runtime.conftest import machine, make_engine, tiny_engine  # noqa: F401  # fixtures
 from tests.support.random_batches import random_batch
 from tests.support.simulated_tensorrt import SimulatedEngine
@@ -77,7 +79,7 @@ class OnnxParserRefitter:
 @pytest.fixture
 def gpu(machine: Any, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: F811
     """The simulated machine, whose TensorRT changes weights, and whose plan was built for it."""
-    monkeypatch.setattr(bandrt_export.refit, "find_driver", lambda: DRIVER)
+    monkeypatch.setattr(bandrt_export.plan.refit, "find_driver", lambda: DRIVER)
     machine.trt.Refitter = type("OwnRefitter", (Refitter,), {})
     machine.trt.OnnxParserRefitter = OnnxParserRefitter
     monkeypatch.setattr(SimulatedEngine, "refittable", True, raising=False)
@@ -188,8 +190,8 @@ def test_a_plan_that_was_not_built_for_it_is_refused(
 def test_without_a_gpu_nothing_is_refitted_and_tensorrt_is_not_touched(
     gpu: Any, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bandrt_export.refit, "find_driver", lambda: NO_DRIVER)
-    monkeypatch.setattr(bandrt_export.refit, "import_backend", None)
+    monkeypatch.setattr(bandrt_export.plan.refit, "find_driver", lambda: NO_DRIVER)
+    monkeypatch.setattr(bandrt_export.plan.refit, "import_backend", None)
     error = refused(gpu, other, tmp_path / "new.plan")
     assert error.code == "device-unavailable"
     assert "no NVIDIA driver" in error.message
@@ -198,7 +200,7 @@ def test_without_a_gpu_nothing_is_refitted_and_tensorrt_is_not_touched(
 def test_a_plan_for_another_gpu_and_one_that_was_changed_are_refused(
     gpu: Any, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bandrt_export.refit, "find_driver", lambda: Driver("13.0", (Gpu("NVIDIA H200", "sm90", 141.0),)))
+    monkeypatch.setattr(bandrt_export.plan.refit, "find_driver", lambda: Driver("13.0", (Gpu("NVIDIA H200", "sm90", 141.0),)))
     with pytest.raises(EngineError) as caught:
         refit(gpu.plan, other, tmp_path / "new.plan")
     assert caught.value.code == "plan-target"
@@ -246,7 +248,7 @@ def read_manifest_of(gpu: Any) -> Manifest:
 
 
 def test_a_plan_to_be_refitted_is_not_built_without_a_gpu(gpu: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bandrt_export.plan, "find_driver", lambda: NO_DRIVER)
+    monkeypatch.setattr(bandrt_export.plan.build, "find_driver", lambda: NO_DRIVER)
     with pytest.raises(ExportError, match="without --refittable") as caught:
         build_plan(gpu.engine, tmp_path / "m.plan", backend="tensorrt-rtx", refittable=True)
     assert caught.value.code == "device-unavailable"

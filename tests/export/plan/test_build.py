@@ -18,12 +18,14 @@ from click.testing import CliRunner
 
 import bandrt_export.onnx
 import bandrt_export.output
-import bandrt_export.plan
+import bandrt_export.plan.build
+import bandrt_export.plan.builder
 from bandrt.batch import MAX_PADDED_ATOMS, Batcher, bucket_size
 from bandrt.engine import SHIPPED_ENGINES, read_manifest
 from bandrt.engine.cuda_driver import Driver, Gpu, NoDriver
 from bandrt.engine.onnx.file import with_checksum
 from bandrt.engine.plan.file import sidecar
+from bandrt.engine.plan.tensorrt import PlanBackend
 from bandrt.engine.shapes import holds
 from bandrt.errors import MissingPackageError, UsageError
 from bandrt.files import file_sha256
@@ -31,15 +33,9 @@ from bandrt.manifest import METADATA_KEY, Backend, Bucket, Profile
 from bandrt_export.cli.export import command
 from bandrt_export.errors import ExportError
 from bandrt_export.output import heartbeat
-from bandrt_export.plan import (
-    ATOMS_AT_ONCE,
-    ATOMS_AT_ONCE_OF_HAMILTONIANS,
-    PlanBackend,
-    PlanBuilder,
-    build_plan,
-    profile_of,
-    with_scratch,
-)
+from bandrt_export.plan.build import build_plan
+from bandrt_export.plan.builder import PlanBuilder
+from bandrt_export.plan.profiles import ATOMS_AT_ONCE, ATOMS_AT_ONCE_OF_HAMILTONIANS, profile_of, with_scratch
 from bandrt_train.weights import SHIPPED_CHECKPOINTS
 
 NO_DRIVER = NoDriver("this machine has no NVIDIA driver (libcuda.so.1 is not there)")
@@ -140,7 +136,7 @@ def test_full_tensorrt_goes_the_same_way_on_the_gpu_of_the_machine(
 ) -> None:
     # TensorRT has the same interface, and its library cannot be had without a GPU: RTX stands in for it
     monkeypatch.setitem(sys.modules, "tensorrt", rtx)
-    monkeypatch.setattr(bandrt_export.plan, "find_driver", lambda: H200)
+    monkeypatch.setattr(bandrt_export.plan.build, "find_driver", lambda: H200)
     manifest = build_plan(exported.engine, tmp_path / "model.plan", backend="tensorrt", max_atoms=8, max_batch=1)
     assert (manifest.backend.name, manifest.backend.targets, manifest.backend.cuda) == ("tensorrt", ("sm90",), "13.0")
     kept = tmp_path / "model.plan.timings"
@@ -184,7 +180,7 @@ def test_full_tensorrt_without_a_driver_is_refused_before_it_is_touched(
     exported: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", object())  # anything asked of it would fail
-    monkeypatch.setattr(bandrt_export.plan, "find_driver", lambda: NO_DRIVER)
+    monkeypatch.setattr(bandrt_export.plan.build, "find_driver", lambda: NO_DRIVER)
     message = refused("device-unavailable", exported.engine, tmp_path / "model.plan", "tensorrt")
     assert "no NVIDIA driver" in message
     assert "--backend tensorrt-rtx" in message
@@ -227,7 +223,7 @@ def test_the_gpu_of_the_machine_is_named_where_a_plan_is_not_for_it_or_for_one_o
 
 def test_full_tensorrt_is_not_asked_to_build_by_a_driver_that_is_too_old(rtx: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", rtx)
-    monkeypatch.setattr(bandrt_export.plan, "cuda_of", lambda package: 13)
+    monkeypatch.setattr(bandrt_export.plan.builder, "cuda_of", lambda package: 13)
     with pytest.raises(ExportError, match=r"CUDA 12\.4 and does not run tensorrt of CUDA 13") as caught:
         PlanBuilder("tensorrt", replace(H200, cuda="12.4"))
     assert caught.value.code == "device-unavailable"
@@ -258,7 +254,7 @@ def test_a_build_that_fails_says_why_and_leaves_the_old_plan(
 ) -> None:
     output = tmp_path / "model.plan"
     output.write_bytes(b"the old one")
-    monkeypatch.setattr(bandrt_export.plan, "profile_of", lambda max_atoms, max_batch, *, alone, atoms_at_once: Profile(8, 1))
+    monkeypatch.setattr(bandrt_export.plan.build, "profile_of", lambda max_atoms, max_batch, *, alone, atoms_at_once: Profile(8, 1))
     with pytest.raises(ExportError, match="no optimization profile has been defined") as caught:
         build_plan(exported.engine, output, backend="tensorrt-rtx", targets=["sm89"])
     assert caught.value.code == "plan-not-built"
@@ -316,7 +312,7 @@ def test_the_shipped_engine_computes_in_less_than_a_gigabyte_and_a_half(
     rtx: Any, atoms: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     largest = [one for one in profile_of(128, 256).buckets if one.max_atoms == atoms and one.max_batch > 1]
-    monkeypatch.setattr(bandrt_export.plan, "profile_of", lambda *sizes, **choices: Profile(128, 256, buckets=tuple(largest)))
+    monkeypatch.setattr(bandrt_export.plan.build, "profile_of", lambda *sizes, **choices: Profile(128, 256, buckets=tuple(largest)))
     build = partial(build_plan, backend="tensorrt-rtx", targets=["sm89"])
     [bucket] = build(SHIPPED_ENGINES["fast"], tmp_path / "model.plan").profile.buckets
     assert bucket.scratch_bytes is not None

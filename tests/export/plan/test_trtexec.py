@@ -17,8 +17,9 @@ from bandrt.engine.cuda_driver import NoDriver
 from bandrt.manifest import BandRule
 from bandrt_export.cli.export import command
 from bandrt_export.errors import ExportError
-from bandrt_export.plan import MOST_BONDS, USUAL_BONDS, PlanBuilder
-from bandrt_export.trtexec import shapes_of, trtexec
+from bandrt_export.plan.builder import PlanBuilder
+from bandrt_export.plan.profiles import MOST_BONDS, USUAL_BONDS
+from bandrt_export.plan.trtexec import shapes_of, trtexec
 from tests.support.given_hamiltonians import manifest_of
 
 Shapes = dict[str, dict[str, tuple[int, ...]]]

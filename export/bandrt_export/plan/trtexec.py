@@ -14,7 +14,7 @@ from bandrt.contract import TENSORS, Axes, known_sizes
 from bandrt.engine.onnx.file import manifest_of
 from bandrt.manifest import Bucket, Manifest
 from bandrt_export.errors import ExportError
-from bandrt_export.plan import ranges_of, slots_of
+from bandrt_export.plan.profiles import ranges_of, slots_of
 
 MAX_ATOMS = 32
 """Of the largest crystal unless it is said; TensorRT reserves memory for the largest batch of these."""

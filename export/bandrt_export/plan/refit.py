@@ -29,7 +29,7 @@ from bandrt_export.dense.ensemble import parity_limit_ev
 from bandrt_export.errors import ExportError
 from bandrt_export.output import heartbeat, summary
 from bandrt_export.parity import BATCH_SIZES, EXTRA_ATOMS, compare, featurize_all, limits_of, open_exact, packaged_crystals, require
-from bandrt_export.plan import write_plan
+from bandrt_export.plan.build import write_plan
 
 ALIKE = ("variant", "model", "recipe", "bands", "inputs", "outputs", "precision", "solver")
 """What two manifests have in common whose graphs have weights of the same shapes."""
