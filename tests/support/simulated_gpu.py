@@ -37,6 +37,7 @@ def one_at_a_time(method: Callable[Concatenate[One, P], R]) -> Callable[Concaten
     @wraps(method)
     def locked(self: One, /, *args: P.args, **kwargs: P.kwargs) -> R:
         device = self if isinstance(self, SimulatedDevice) else self.device
+        device.disturbed += device.captured_by not in (None, threading.get_ident())
         with device.lock:
             found: R = method(self, *args, **kwargs)
             return found
@@ -200,6 +201,10 @@ class SimulatedDevice:
     runs: int = 0
     refused: int = 0
     """Allocations for which there was no memory."""
+    captured_by: int | None = None
+    """The thread that captures in a mode in which no other may ask for anything."""
+    disturbed: int = 0
+    """How often another asked nevertheless."""
     broken: str = ""
     lock: threading.RLock = field(default_factory=threading.RLock)
     _current: threading.local = field(default_factory=threading.local)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
 import weakref
 from dataclasses import dataclass, field
+from threading import get_ident
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +18,8 @@ from tests.support.simulated_gpu import SimulatedDevice
 
 CPU = "CPUExecutionProvider"
 RTX = "NvTensorRTRTXExecutionProvider"
+CAPTURE_S = 1e-3
+"""What a capture takes: long enough for other threads to disturb it."""
 REAL = onnxruntime.InferenceSession
 REAL_OPTIONS = onnxruntime.SessionOptions
 
@@ -86,11 +90,12 @@ def simulate(monkeypatch: pytest.MonkeyPatch, gpu: SimulatedDevice) -> Simulated
                 assert not enable_fallback, "it would go on with another provider, and say so on standard output"
                 self._open(asked, sess_options)
             super().__init__(path, sess_options=sess_options, providers=[CPU])
-            self._graphs: dict[str, tuple[int, ...]] = {}
+            self._graphs: dict[tuple[int, str], tuple[int, ...]] = {}
 
         def _open(self, asked: list[tuple[str, dict[str, str]]], options: Any) -> None:
             (name, own), *others = asked
             assert all(isinstance(value, str) for _, values in asked for value in values.values())
+            _refuse_unknown(asked)
             alone = options.entries.get("session.disable_cpu_ep_fallback") == "1"
             runtime.opened.append(Opened(name, own, [other for other, _ in others], dict(options.fixed), alone))
             if alone and (runtime.leaves_nodes or not runtime.starts):
@@ -124,8 +129,13 @@ def simulate(monkeypatch: pytest.MonkeyPatch, gpu: SimulatedDevice) -> Simulated
                 raise RuntimeError("CUDA failure 900: operation not permitted when stream is capturing")
             runtime.ids.append(number)
             addresses = tuple(address for _, _, address in (*binding.inputs.values(), *binding.outputs.values()))
-            runtime.captures += number not in self._graphs
-            assert self._graphs.setdefault(number, addresses) == addresses, "a graph holds other addresses"
+            graph = get_ident(), number  # each thread that sends has graphs of its own
+            if graph not in self._graphs:
+                runtime.captures += 1
+                gpu.captured_by = get_ident()
+                time.sleep(CAPTURE_S)
+                gpu.captured_by = None
+            assert self._graphs.setdefault(graph, addresses) == addresses, "a graph holds other addresses"
 
         def _compute(self, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
             gpu.runs += 1
@@ -151,6 +161,18 @@ def simulate(monkeypatch: pytest.MonkeyPatch, gpu: SimulatedDevice) -> Simulated
     monkeypatch.setitem(sys.modules, "onnxruntime_ep_nv_tensorrt_rtx", SimpleNamespace(get_library_path=lambda: "plugin.so"))
     monkeypatch.setattr("bandrt.engine.onnx.library._registered", set())
     return runtime
+
+
+def _refuse_unknown(asked: list[tuple[str, dict[str, str]]]) -> None:
+    """What the provider of TensorRT in onnxruntime-gpu 1.31 says of options that it does not take."""
+    for name, options in asked:
+        for key, value in options.items() if name == "TensorrtExecutionProvider" else ():
+            if key == "has_user_compute_stream":
+                raise RuntimeError(f"Invalid TensorRT EP option: {key}")
+            if key.endswith("_enable") and value not in ("True", "False"):
+                raise RuntimeError(
+                    f"[ERROR] [TensorRT] The value for the key '{key}' should be 'True' or 'False'. Default is 'False'."
+                )
 
 
 class Binding:

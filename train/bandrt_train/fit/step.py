@@ -39,6 +39,7 @@ class BandFit(lightning.LightningModule):
         self.model = model
         self.average = AveragedModel(self.model, avg_fn=self._averaged, use_buffers=True)
         self.average.requires_grad_(False)
+        self._n_averaged = 0.0
 
     def on_train_batch_start(self, batch: dict[str, list[Batch]], batch_index: int) -> None:
         """Seed what the step draws."""
@@ -72,6 +73,7 @@ class BandFit(lightning.LightningModule):
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Move the average towards the trained weights."""
+        self._n_averaged = float(self.average.n_averaged)  # once a step: a GPU waits for whoever asks
         self.average.update_parameters(self.model)
 
     def configure_optimizers(self) -> Any:
@@ -97,6 +99,6 @@ class BandFit(lightning.LightningModule):
     def _averaged(self, average: Tensor, current: Tensor, n_averaged: Tensor | int) -> Tensor:
         if not average.is_floating_point():
             return current  # a count, of batches
-        n = float(n_averaged)
+        n = self._n_averaged
         decay = min(self.fit_config.optimizer.ema_decay, (1.0 + n) / (10.0 + n))  # early weights are soon forgotten
         return average.lerp(current, 1.0 - decay)

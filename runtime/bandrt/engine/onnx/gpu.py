@@ -22,7 +22,7 @@ from bandrt.engine.plan.cuda_device import CudaDevice
 from bandrt.engine.plan.device import Device, DeviceError
 from bandrt.engine.plan.file import RTX_TARGETS
 from bandrt.engine.plan.lane import Streams
-from bandrt.engine.plan.session import PlanSession
+from bandrt.engine.plan.session import ALONE, PlanSession
 from bandrt.engine.session import parse_device
 from bandrt.errors import EngineError, MissingPackageError
 from bandrt.manifest import Manifest
@@ -63,20 +63,21 @@ def open_on_gpu(path: Path, *, device: str) -> PlanSession:
     missing = _started(provider, index, f"device {device}")
     dims = read_model(path, manifest)
     manifest = dataclasses.replace(manifest, profile=profile_of(manifest, provider))
-    try:
-        on: Device = CudaDevice(index, extra=provider.extra)
-        streams = Streams.of(on)
-    except DeviceError as error:
-        raise EngineError("device-unavailable", f"device {device}: {gpu.name} does not start ({error})") from error
-    opener = Opener(path, manifest, provider, index, gpu, missing, device)
-    plan = OnnxPlan(opener, manifest, dims, streams.compute)
-    session = PlanSession(path, manifest, plan, on, name=f"{kind}:{index}", streams=streams)
-    try:
-        session.prepare(plan.smallest)  # what is missing, such as cuDNN, may be noticed only by a run
-    except EngineError as error:
-        session.close()
-        raise opener.refusal(error) from error
-    return session
+    with ALONE:
+        try:
+            on: Device = CudaDevice(index, extra=provider.extra)
+            streams = Streams.of(on)
+        except DeviceError as error:
+            raise EngineError("device-unavailable", f"device {device}: {gpu.name} does not start ({error})") from error
+        opener = Opener(path, manifest, provider, index, gpu, missing, device)
+        plan = OnnxPlan(opener, manifest, dims, streams.compute)
+        session = PlanSession(path, manifest, plan, on, name=f"{kind}:{index}", streams=streams)
+        try:
+            session.prepare(plan.smallest)  # what is missing, such as cuDNN, may be noticed only by a run
+        except EngineError as error:
+            session.close()
+            raise opener.refusal(error) from error
+        return session
 
 
 def _require_use(provider: Provider, manifest: Manifest, gpu: Gpu, said: str) -> None:
@@ -106,4 +107,4 @@ def _started(provider: Provider, index: int, said: str) -> str:
         return ""
     if provider.name not in load_onnxruntime().get_available_providers():
         raise EngineError("device-unavailable", f"{said}: {provider.absent}, or use cpu")
-    return load_cuda_libraries()
+    return load_cuda_libraries(provider.loads)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from contextlib import redirect_stdout
+from importlib import import_module
 from io import StringIO
 from typing import Any
 
@@ -23,12 +25,21 @@ def load_onnxruntime() -> Any:
     return onnxruntime
 
 
-def load_cuda_libraries() -> str:
-    """Let ONNX Runtime find CUDA and cuDNN among the installed Python packages; what it says of those that are missing."""
+def load_cuda_libraries(modules: Sequence[str] = ()) -> str:
+    """Let ONNX Runtime find CUDA and cuDNN among the installed Python packages; what it says of those that are missing.
+
+    Args:
+        modules: that load further libraries, where they are installed.
+    """
     library = load_onnxruntime()
     said = StringIO()
     with redirect_stdout(said):  # it prints, and our standard output is data
         library.preload_dlls()
+        for name in modules:
+            try:
+                import_module(name)
+            except Exception as error:  # it is not installed, or not for this machine: the provider will say what it lacks
+                logging.getLogger(__name__).info("%s: %s", name, error)
     return said.getvalue().strip().partition("\n")[0]
 
 

@@ -1,10 +1,11 @@
 """An ONNX file on a GPU as what `bandrt.engine.plan.session` runs, in the place of a plan.
 
 Inputs and outputs are memory of that session at fixed addresses, all work is on its stream, and copies of one batch overlap with
-the next. The CUDA provider has a session of ONNX Runtime for every shape: with its sizes fixed no node is left on the CPU, which
-is made sure of, and runs are captured as CUDA graphs. With free sizes ONNX Runtime 1.31 has 30 of the 960 nodes of `fast`, which
-compute shapes, on the CPU and copies one result to the GPU, with which it refuses both. Engines with a solver in the graph have
-loops, and so no CUDA graphs. TensorRT and TensorRT-RTX compile a model once, for a range of shapes.
+the next; they are sent by one thread, since ONNX Runtime keeps captured graphs, handles and workspaces of each thread that sends,
+as long as the session lives. The CUDA provider has a session of ONNX Runtime for every shape: with its sizes fixed no node is left
+on the CPU, which is made sure of, and runs are captured as CUDA graphs. With free sizes ONNX Runtime 1.31 has 30 of the 960 nodes
+of `fast`, which compute shapes, on the CPU and copies one result to the GPU, with which it refuses both. Engines with a solver in
+the graph have loops, and so no CUDA graphs. TensorRT and TensorRT-RTX compile a model once, for a range of shapes.
 
 The counts are those of onnxruntime-gpu over the stub of CUDA that `bandrt.engine.onnx.gpu` speaks of.
 """
@@ -13,8 +14,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -56,6 +59,7 @@ class OnnxPlan:
         self._dims = dims
         self._sessions: WeakValueDictionary[tuple[tuple[str, int], ...], Any] = WeakValueDictionary()
         self._n_contexts = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="bandrt-onnxruntime")
         self._fixed = not opener.provider.compiles and manifest.solver != "graph"
         self._graphs = self._fixed
         self._strict = self._fixed or opener.provider.compiles
@@ -101,6 +105,10 @@ class OnnxPlan:
                 session = self._opener.open(stream, sizes, graph=self._graphs, on_gpu_alone=self._strict)
             self._sessions[key] = session
         return session
+
+    def send(self, run: Callable[[], None]) -> None:
+        """Let the thread of this plan send a run, and wait until it has."""
+        self._thread.submit(lambda given: given.pop()(), [run]).result()  # popped, so that nothing outlives the run in that thread
 
     def give_up_graphs(self, error: Exception) -> bool:
         """After a run that failed: whether it was the capture, and so is worth another try without."""
@@ -210,14 +218,17 @@ class OnnxContext:
     def enqueue(self, stream: Stream) -> None:
         """Put one run on the stream that the session was opened with."""
         try:
-            self._session.run_with_iobinding(self._binding, self._options)
+            self._send()
         except Exception as error:
             if not self._plan.give_up_graphs(error):
                 raise device_error(str(error) or type(error).__name__) from error
             self._session = self._plan.session(self._inputs, self._stream)
             self._bind()
             with _device_errors():
-                self._session.run_with_iobinding(self._binding, self._options)
+                self._send()
+
+    def _send(self) -> None:
+        self._plan.send(partial(self._session.run_with_iobinding, self._binding, self._options))
 
     def _bind(self) -> None:
         with _device_errors():

@@ -1,7 +1,7 @@
 """What of ONNX Runtime runs a model on a GPU: its execution providers, their options and what they need.
 
-Names and meanings of options are those of onnxruntime-gpu 1.31 and onnxruntime-ep-nv-tensorrt-rtx 0.5, whose CUDA provider takes
-ours over a stub of CUDA; none has run on a GPU.
+Names and meanings of options are those of onnxruntime-gpu 1.31 and onnxruntime-ep-nv-tensorrt-rtx 0.5. Over a stub of CUDA the
+CUDA provider takes ours, and that of TensorRT their names and values; none has run on a GPU.
 Source: onnxruntime.ai/docs/execution-providers, nvidia.github.io/TensorRT-RTX-EP-ABI.
 """
 
@@ -56,32 +56,41 @@ class Provider:
     """Whether it compiles the model, for a range of shapes at once; else every shape has a session of its own."""
     beside: tuple[str, ...] = ()
     """Providers that take what it does not."""
+    loads: tuple[str, ...] = ()
+    """Modules that load libraries which it needs and ONNX Runtime does not look for, where they are installed."""
     plugin: bool = False
     """Whether it is a library of its own, in the package ``onnxruntime_ep_nv_tensorrt_rtx``."""
 
 
 def _on_stream(setting: Setting) -> dict[str, str]:
-    return {"device_id": str(setting.index), "has_user_compute_stream": "1", "user_compute_stream": str(setting.stream)}
+    return {"device_id": str(setting.index), "user_compute_stream": str(setting.stream)}
+
+
+_HAS_STREAM = {"has_user_compute_stream": "1"}
+"""The provider of TensorRT knows no such option, and refuses what it does not know."""
 
 
 def _cuda(setting: Setting) -> dict[str, str]:
     """True fp32, and memory no faster than shapes ask for it."""
     own = {"use_tf32": "0", "arena_extend_strategy": "kSameAsRequested", "enable_cuda_graph": str(int(setting.graph))}
-    return _on_stream(setting) | own
+    return _on_stream(setting) | _HAS_STREAM | own
 
 
 def _tensorrt(setting: Setting) -> dict[str, str]:
-    """Precision as in the graph; one engine for all shapes, kept on disk with the timings of its kernels."""
-    found = _on_stream(setting) | _ranges(setting.ranges, "trt") | {"trt_fp16_enable": "0", "trt_cuda_graph_enable": "0"}
+    """Precision as in the graph; one engine for all shapes, kept on disk with the timings of its kernels.
+
+    It takes truths as ``True`` and ``False`` alone.
+    """
+    found = _on_stream(setting) | _ranges(setting.ranges, "trt") | {"trt_fp16_enable": "False", "trt_cuda_graph_enable": "False"}
     if setting.cache is not None:
         for what in ("engine", "timing"):
-            found |= {f"trt_{what}_cache_enable": "1", f"trt_{what}_cache_path": str(setting.cache)}
+            found |= {f"trt_{what}_cache_enable": "True", f"trt_{what}_cache_path": str(setting.cache)}
     return found
 
 
 def _tensorrt_rtx(setting: Setting) -> dict[str, str]:
     """The same; it has no option of its precision, which is that of the graph."""
-    found = _on_stream(setting) | _ranges(setting.ranges, "nv") | {"enable_cuda_graph": "0"}
+    found = _on_stream(setting) | _HAS_STREAM | _ranges(setting.ranges, "nv") | {"enable_cuda_graph": "0"}
     return found if setting.cache is None else found | {"nv_runtime_cache_path": str(setting.cache)}
 
 
@@ -119,6 +128,7 @@ PROVIDERS: Mapping[DeviceKind, Provider] = MappingProxyType(
             _tensorrt,
             compiles=True,
             beside=("CUDAExecutionProvider",),
+            loads=("tensorrt",),
         ),
         "nv-tensorrt-rtx": Provider(
             "nv-tensorrt-rtx",

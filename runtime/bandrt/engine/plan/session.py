@@ -35,6 +35,8 @@ MOST_PROGRAMS = 64
 """Shapes that stay ready; of more than these, the one that was not needed for longest is given up."""
 IN_FLIGHT = 2
 """Batches on the GPU at once: one that computes, one that is copied."""
+ALONE = RLock()
+"""Held by a session whose plan runs alone, whenever it asks CUDA for anything: one of them at a time in this process."""
 
 
 class Program:
@@ -128,8 +130,10 @@ class PlanSession:
         self._kernels = kernels if plan.compiles else None
         self.compiling: str | None = None
         """The shape that is being compiled, which takes seconds, for people; None while nothing is."""
-        self._lock = RLock()
-        """Of programs, pools and lanes; reentrant, since a stream that nobody reads to its end may be collected anywhere."""
+        self._lock = ALONE if plan.runs_alone else RLock()
+        """Of programs, pools and lanes."""
+        self._abandoned: deque[Flight] = deque()
+        """Of streams that nobody read to their end. They may be collected anywhere, so no lock is taken then."""
         self._compare_with_manifest(plan)
 
     @property
@@ -165,11 +169,7 @@ class PlanSession:
             while ahead:
                 yield self._landed(ahead.popleft())
         finally:
-            for flight in ahead:
-                if isinstance(flight, Flight):
-                    flight.wait()
-                    with self._lock:
-                        flight.settle()
+            self._abandoned.extend(flight for flight in ahead if isinstance(flight, Flight))
         if failure is not None:
             raise failure
 
@@ -183,6 +183,11 @@ class PlanSession:
         """How often the plan is captured as a CUDA graph: once for every batch of a shape that was on its way at once."""
         with self._lock:
             return sum(program.n_captured for program in self._programs.values())
+
+    @property
+    def uses_graphs(self) -> bool:
+        """Whether runs are CUDA graphs, captured here or by ONNX Runtime, rather than kernels sent one by one."""
+        return self.n_captured > 0 or (self._plan is not None and self._plan.runs_alone)
 
     def give_up_capture(self) -> None:
         """Run kernel by kernel what is not captured yet: slower, and as right."""
@@ -244,6 +249,7 @@ class PlanSession:
             while True:
                 try:
                     self._device.make_current()
+                    self._settle_abandoned()
                     with self._told(shape):
                         return self._program(shape).free_lane().start(inputs, crystals, self._streams)
                 except OutOfDeviceMemoryError as error:
@@ -253,6 +259,10 @@ class PlanSession:
                 if not self._make_room(shape, again=again):
                     return OutOfMemoryError.of_batch(self._name, crystals, atoms, reason=reason)
                 again = True
+
+    def _settle_abandoned(self) -> None:
+        while self._abandoned:
+            self._abandoned.popleft().settle()
 
     def _landed(self, flight: Flight | OutOfMemoryError) -> Outputs | OutOfMemoryError:
         if isinstance(flight, OutOfMemoryError):

@@ -7,6 +7,7 @@ import inspect
 import json
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,43 @@ def test_cuda_has_a_session_for_every_shape_all_of_it_on_the_gpu_and_captured(ma
     assert runtime.captures == len(set(runtime.ids)) == 5  # two lanes for each shape, one for the smallest
 
 
+def test_threads_that_call_share_what_was_captured(machine: Any, runtime: SimulatedOnnxRuntime) -> None:
+    batch = random_batch(3, 9)
+    with open_session(machine.engine, device="cuda:0") as session:
+        session.run(batch)
+        captures = runtime.captures
+        with ThreadPoolExecutor(4) as pool:
+            for _ in range(3):
+                [one.result() for one in [pool.submit(session.run, batch) for _ in range(4)]]
+    assert runtime.captures - captures <= 4  # one for each lane that four callers may have open, none for a thread
+
+
+def test_no_session_asks_the_gpu_for_anything_while_another_captures(machine: Any, runtime: SimulatedOnnxRuntime) -> None:
+    batches = [random_batch(crystals, atoms) for crystals, atoms in [(3, 9), (4, 10), (8, 6), (2, 17), (2, 30)]]
+
+    def predict(_: int) -> None:
+        with open_session(machine.engine, device="cuda:0") as session:
+            for batch in batches:
+                session.run(batch)
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(predict, range(3)))
+    assert runtime.captures >= 15
+    assert machine.gpu.disturbed == 0
+
+
+def test_a_stream_that_nobody_reads_to_its_end_holds_nothing_up(machine: Any, runtime: SimulatedOnnxRuntime) -> None:
+    batches = [random_batch(3, 9, seed) for seed in range(3)]
+    with open_session(machine.engine, device="cuda:0") as session:
+        stream = session.run_many(batches)
+        next(stream)
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(stream.close).result()  # wherever it is collected
+        for batch, energies in zip(batches, expected(machine, batches), strict=True):
+            np.testing.assert_allclose(session.run(batch)["band_energies"], energies, atol=TOLERANCE_EV, rtol=0)
+        assert runtime.captures <= 3  # of the smallest shape, and two lanes: those of the stream are free again
+
+
 @pytest.mark.parametrize("device", COMPILING)
 def test_a_provider_that_compiles_does_so_once_for_all_shapes(
     machine: Any, runtime: SimulatedOnnxRuntime, tmp_path: Path, device: str
@@ -123,20 +161,33 @@ def test_a_provider_that_compiles_does_so_once_for_all_shapes(
     shapes = [one.options[f"{prefix}_profile_{which}_shapes"].split(",") for which in ("min", "opt", "max")]
     assert all(f"atomic_numbers:{size}" in of for size, of in zip(("1x1", "64x16", "64x128"), shapes, strict=True))
     assert all([entry.partition(":")[0] for entry in of] == list(session.manifest.inputs) for of in shapes)
-    assert one.options["has_user_compute_stream"] == "1"
+    assert one.options["user_compute_stream"] == str(machine.gpu.streams[1].handle)
     [folder] = (tmp_path / "cache" / "bandrt").iterdir()
     assert folder.name.startswith(f"{device}-")
     if device == "tensorrt":
         assert one.provider == "TensorrtExecutionProvider"
         assert one.others == ["CUDAExecutionProvider"]
-        assert one.options["trt_fp16_enable"] == one.options["trt_cuda_graph_enable"] == "0"
-        assert one.options["trt_engine_cache_enable"] == one.options["trt_timing_cache_enable"] == "1"
+        assert one.options["trt_fp16_enable"] == one.options["trt_cuda_graph_enable"] == "False"
+        assert one.options["trt_engine_cache_enable"] == one.options["trt_timing_cache_enable"] == "True"
         assert one.options["trt_engine_cache_path"] == one.options["trt_timing_cache_path"] == str(folder)
     else:
         assert (one.provider, one.others) == (RTX, [])
         assert one.options["enable_cuda_graph"] == "0"
+        assert one.options["has_user_compute_stream"] == "1"
         assert one.options["nv_runtime_cache_path"] == str(folder)
     assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_the_package_of_tensorrt_is_asked_for_its_libraries(
+    machine: Any, runtime: SimulatedOnnxRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: bool
+) -> None:
+    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
+    (tmp_path / "tensorrt.py").write_text("loaded = True\n" if installed else "raise OSError('libnvinfer.so.10')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    open_session(machine.engine, device="tensorrt").close()
+    assert ("tensorrt" in sys.modules) == installed
+    sys.modules.pop("tensorrt", None)
 
 
 def test_what_is_compiled_on_another_gpu_is_kept_apart(
