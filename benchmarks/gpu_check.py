@@ -5,6 +5,9 @@
     python benchmarks/gpu_check.py --engine full.onnx --engine half.onnx --plan half.plan
     python benchmarks/gpu_check.py --prepare folder             on a machine with all packages, for one that lacks some:
     python benchmarks/gpu_check.py --prepared folder
+    python benchmarks/gpu_check.py --work FOLDER --limit 250 --stages layer,rates
+                                                                in several calls, where one may not take long: plans, timings and
+                                                                what one stage measures for another stay in FOLDER
     python benchmarks/gpu_check.py --dry                        small, on the CPU: tests this script, measures nothing
 
 Every stage is a process of its own with a limit of time, so that neither a crash nor a kernel without end costs the others; the
@@ -34,7 +37,7 @@ import gpu_whole
 from gpu_stages import COUNTS, STATE, Check, Json, failed, why_not
 
 from bandrt.engine import SHIPPED_ENGINES
-from bandrt.files import replaced
+from bandrt.files import file_sha256, replaced
 
 RESULTS = Path(__file__).resolve().parent / "results"
 STAGES: dict[str, Callable[[Check], None]] = {
@@ -65,6 +68,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--limit", type=float, default=540.0, show_default=True, help="Seconds for each stage.")
 @click.option("--prepare", type=FOLDER, help="Write what another machine cannot make, and stop.")
 @click.option("--prepared", type=FOLDER, help="What --prepare wrote.")
+@click.option("--work", type=FOLDER, help="Where stages keep what others use, to be used by the next call; nowhere by default.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="JSON to write; benchmarks/results/gpu_check-DATE.json.")
 @click.option("--dry", is_flag=True, help="Small, on the CPU.")
 @click.option("--only", "only", type=click.Choice(list(STAGES)), hidden=True)
@@ -77,6 +81,7 @@ def main(
     limit: float,
     prepare: Path | None,
     prepared: Path | None,
+    work: Path | None,
     out: Path | None,
     dry: bool,
     only: str | None,
@@ -86,18 +91,33 @@ def main(
         run_stage(only, state)
         return
     with tempfile.TemporaryDirectory() as scratch:
-        folder = prepare or Path(scratch)
+        folder = prepare or work or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         check = Check(list(engines) or [SHIPPED_ENGINES["fast"]], list(plans), folder, dry, table)
+        require_same(check)
         if prepare is not None:
             make_ready(check)
             return
         for path in prepared.iterdir() if prepared is not None else ():
             shutil.copy2(path, folder)
+        require_same(check)
         out = out or RESULTS / f"gpu_check-{datetime.now(UTC):%Y-%m-%d}.json"
         found = run_all(check, stages, limit, out)
     click.echo(f"wrote {out}")
     sys.exit(1 if failed(found) else 0)
+
+
+def require_same(check: Check) -> None:
+    """Refuse a folder in which streams, energies or plans of other choices lie.
+
+    Raises:
+        click.UsageError: there are such.
+    """
+    made_for = {"engines": [file_sha256(path) for path in check.engines], "dry": check.dry}
+    path = check.folder / "made-for.json"
+    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != made_for:
+        raise click.UsageError(f"{check.folder}: what lies here was made with other engines; take another folder")
+    path.write_text(json.dumps(made_for), encoding="utf-8")
 
 
 def chosen(given: str) -> list[str]:

@@ -27,6 +27,7 @@ from bandrt.contract import BAND_ENERGIES
 from bandrt.engine import SHIPPED_ENGINES, open_session, read_manifest
 from bandrt.engine.cuda_driver import Driver, find_driver
 from bandrt.engine.plan.file import RTX_TARGETS
+from bandrt.engine.plan.session import PlanSession
 from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs, Session
 from bandrt.engine.shapes import most_crystals
 from bandrt.errors import BandrtError, MissingPackageError
@@ -40,8 +41,8 @@ PACKAGES = (
 )
 STREAMS = (Wanted(2, 256, 8), Wanted(8, 128, 8), Wanted(20, 64, 8), Wanted(64, 32, 4))
 """Of the first engine: 3,712 crystals."""
-ACCURATE_STREAMS = (Wanted(2, 64, 2), Wanted(8, 32, 2), Wanted(20, 8, 2))
-"""Of learned Hamiltonians, whose crystals take a hundred times as long."""
+ACCURATE_STREAMS = (Wanted(2, 16, 8), Wanted(8, 16, 4), Wanted(20, 8, 2))
+"""Of learned Hamiltonians, whose crystals take a hundred times as long; a plan holds no more of them together."""
 DRY_STREAMS = (Wanted(2, 2, 2), Wanted(8, 1, 2))
 REPEATS, DRY_REPEATS = 20, 1
 COPIED_BYTES = 256 << 20
@@ -100,6 +101,10 @@ class Check:
         if self.dry or not isinstance(driver, Driver):
             raise SkipError("dry run" if self.dry else driver.reason)  # type: ignore[union-attr]
         return driver
+
+    def plan_of(self, model: Path) -> Path:
+        """Where the plan of an engine is built."""
+        return self.folder / f"{model.stem}.plan"
 
     def save(self) -> None:
         """Write what there is, so that nothing is lost to a limit of time or a crash."""
@@ -269,7 +274,7 @@ def built(check: Check, model: Path, target: str, found: Json, streams: Iterable
     """Build a plan for this GPU: TensorRT-RTX where it has the target, else TensorRT."""
     from bandrt_export.plan.build import build_plan
 
-    plan, rtx = check.folder / f"{model.stem}.plan", target in RTX_TARGETS
+    plan, rtx = check.plan_of(model), target in RTX_TARGETS
     most, atoms = max(one.batch_size for one in streams), max(one.atoms for one in streams)
     started = perf_counter()
     backend, targets = ("tensorrt-rtx", [target]) if rtx else ("tensorrt", [])
@@ -290,6 +295,8 @@ def session_on(check: Check, name: str, path: Path, kind: str = "") -> None:
             for atoms, stream in check.streams(kind).items():
                 streams[atoms] = outcome(on_stream, check, session, atoms, stream, expected.get(atoms))
                 check.save()
+            if isinstance(session, PlanSession):
+                found["cuda_graphs"] = session.uses_graphs
 
 
 def outcome(step: Callable[..., Json], *arguments: Any) -> Json:

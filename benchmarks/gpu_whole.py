@@ -44,7 +44,7 @@ def end_to_end(check: Check) -> None:
         check.driver()
     table, count = check.folder / "crystals.jsonl", DRY_END_TO_END if check.dry else END_TO_END
     check.report["crystals"] = write_table(table, gpu_batches.real_crystals(check.table, labels=not check.dry), count)
-    for path in [*check.engines, *check.plans, *check.folder.glob("*.plan")]:
+    for path in [*check.engines, *check.plans, *(plan for plan in map(check.plan_of, check.engines) if plan.exists())]:
         with check.part(path.name) as found:
             out = check.folder / f"out-{path.stem}"
             report = infer([table], out, InferOptions(engine=path, device=check.device, mode="overwrite"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -26,6 +27,8 @@ from torch import nn
 from bandrt.engine import SHIPPED_ENGINES, open_session, read_manifest
 from bandrt.engine.cuda_driver import Driver, Gpu
 from bandrt.engine.session import Inputs
+from bandrt.engine.shapes import most_crystals
+from bandrt_export.plan.profiles import ATOMS_AT_ONCE, ATOMS_AT_ONCE_OF_HAMILTONIANS, CRYSTALS_OF_HAMILTONIANS, profile_of
 from tests.support import stand_in_cuda_core
 
 SCRIPT = Path(gpu_check.__file__)
@@ -60,6 +63,34 @@ def test_the_dry_run_goes_the_whole_way_on_the_cpu(tmp_path: Path) -> None:
     assert solver["plan"] == {"status": "skipped", "reason": "dry run"}
     whole = found["run"]["fast.onnx"]
     assert whole["warm"]["predicted"] == whole["with compilation"]["predicted"] == 4
+
+
+def test_what_one_call_leaves_serves_the_next_and_other_engines_are_refused(tmp_path: Path, machine: Any) -> None:
+    work, output = tmp_path / "work", tmp_path / "check.json"
+    arguments = ("--dry", "--work", str(work), "-o", str(output), "--stages", "batches", "--engine")
+    for _ in range(2):
+        done = run_script(*arguments, str(machine.engine))
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(output.read_text(encoding="utf-8"))["batches"]["streams"]["source"] == "prepared: streams.npz"
+    refused = run_script(*arguments, str(SHIPPED_ENGINES["fast"]))
+    assert refused.returncode == 2
+    assert "made with other engines" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("streams", "alone", "at_once", "together"),
+    [
+        (gpu_stages.STREAMS, True, ATOMS_AT_ONCE, 10**6),
+        (gpu_stages.ACCURATE_STREAMS, False, ATOMS_AT_ONCE_OF_HAMILTONIANS, CRYSTALS_OF_HAMILTONIANS),
+    ],
+)
+def test_every_stream_fits_the_plan_that_is_built_for_it(
+    streams: tuple[Wanted, ...], alone: bool, at_once: int, together: int
+) -> None:
+    most, atoms = min(together, max(one.batch_size for one in streams)), max(one.atoms for one in streams)
+    profile = profile_of(atoms, most, alone=alone, atoms_at_once=at_once)
+    manifest = dataclasses.replace(read_manifest(SHIPPED_ENGINES["fast"]), profile=profile)
+    assert all(one.batch_size <= (most_crystals(manifest, one.atoms) or 0) for one in streams)
 
 
 def test_without_gemmi_moyopy_torch_and_onnxruntime_it_says_why_and_goes_on(tmp_path: Path, machine: Any) -> None:
