@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bandrt.errors import BandrtError
 from bandrt.files import file_sha256
-from bandrt.manifest import BandRule, EnsembleRule, TrainingDomain
+from bandrt.manifest import ZERO_GAP_EV, BandRule, EnsembleRule, TrainingDomain
 from bandrt.recipe import Recipe
 from bandrt.typed_values import from_mapping, parsed
 from bandrt_train.checkpoint import (
@@ -37,8 +37,9 @@ from bandrt_train.model.hamiltonian.ensemble import HamiltonianModel, LearnedHam
 from bandrt_train.model.hamiltonian.model import LearnedHamiltonian
 from bandrt_train.model.released.config import Conventions
 
-METAL_TOLERANCE_EV = 0.01
-"""By which a band must cross zero on both sides in an engine's bands: the zero is a Fermi level or mid-gap, so less is rounding."""
+METAL_TOLERANCE_EV = ZERO_GAP_EV
+"""By which a band must cross zero on both sides in an engine's bands, whose zero is a Fermi level or mid-gap. What a band must
+reach below it to be in the lower half of the window: with more, a band between both would be in that half, and cross nothing."""
 
 
 @dataclass(frozen=True)

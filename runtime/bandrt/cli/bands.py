@@ -16,7 +16,7 @@ from bandrt.spectra.crystal_hamiltonian import verdict
 from bandrt.spectra.dos import density_of_states
 from bandrt.spectra.kpoints import read_kpoints
 from bandrt.spectra.mesh import MAX_POINTS
-from bandrt.spectra.plot import draw_bands
+from bandrt.spectra.plot import draw_bands, shown_states
 from bandrt.spectra.tables import bands_table
 from bandrt.spectra.zone import draw_zone
 
@@ -104,7 +104,7 @@ def command(
     def figure() -> Any:
         if zone:
             return draw_zone(bands.crystal, bands)
-        beside = [density_of_states(found)] if with_dos else []
+        beside = [density_of_states(found, window=shown_states(bands, shown, zero))] if with_dos else []
         return draw_bands(
             [bands], beside, names=[name], window=shown, zero=zero, full_walk=path is not None, width=width, height=height
         )

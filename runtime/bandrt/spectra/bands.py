@@ -29,7 +29,8 @@ class SampledBands:
     """Bands of a crystal at some k-points, on the energy scale of the engine's bands.
 
     Gap and edges are those over these k-points, which need not hold the crystal's own; `of_crystal_ev` is its gap. Whether it is a
-    metal is the engine's verdict, unless bands overlap at these k-points.
+    metal is the engine's verdict, unless bands overlap at these k-points; and where they are nearer than the engine found, that is
+    the gap of the crystal.
 
     Attributes:
         energies: (n_bands, K) eV, ascending along the band axis.
@@ -43,7 +44,7 @@ class SampledBands:
         rule: which bands would be filled: the lower `n_valence`.
         first_band: how many lower bands of the Hamiltonian are left out.
         is_metal: by the engine's path and mesh, and these k-points.
-        of_crystal_ev: the gap of the crystal, by the engine's path and mesh; 0 for a metal.
+        of_crystal_ev: the gap of the crystal, by the engine's path and mesh, and these k-points; 0 for a metal.
         kpath_gap_ev: that of the engine's path alone, see `CrystalHamiltonian.kpath_gap`.
         shown_kpoints: (K, 3), fractional in the reciprocal of `shown_crystal`.
         shown_crystal: the cell that k-points are told in: the primitive one, or that which the crystal came in.
@@ -219,7 +220,8 @@ def _sampled(hamiltonian: CrystalHamiltonian, lines: KPath | KLines, n_bands: in
         first, end = max(0, half - each), min(end, half + n_bands - each)
     energies = hamiltonian.eigenvalues(lines.frac_kpoints)[:, first:end]
     top, bottom = energies[:, half - first - 1].max(), energies[:, half - first].min()
-    is_metal = hamiltonian.is_metal or float(bottom - top) <= ZERO_GAP_EV
+    here = float(bottom - top)
+    is_metal = hamiltonian.is_metal or here <= ZERO_GAP_EV
     return SampledBands(
         energies=np.ascontiguousarray(energies.T),
         frac_kpoints=lines.frac_kpoints,
@@ -232,7 +234,7 @@ def _sampled(hamiltonian: CrystalHamiltonian, lines: KPath | KLines, n_bands: in
         rule=BandRule(n_bands=end - first, n_valence=half - first),
         first_band=first,
         is_metal=is_metal,
-        of_crystal_ev=0.0 if is_metal else hamiltonian.band_gap,
+        of_crystal_ev=0.0 if is_metal else min(hamiltonian.band_gap, here),
         kpath_gap_ev=hamiltonian.kpath_gap,
         shown_kpoints=hamiltonian.to_original(lines.frac_kpoints) if original_cell else lines.frac_kpoints,
         shown_crystal=hamiltonian.original if original_cell else hamiltonian.crystal,

@@ -38,6 +38,8 @@ DEGENERATE_EV = 2e-3
 """States as near to an edge belong to it; what symmetry makes equal is so to within rounding of fp32."""
 SNAP_EV, SNAP_STEP = 2e-4, 0.05
 """A labelled point as near, in 1/Å, whose energy is no worse than by so much, is where the extremum is."""
+SYMMETRY_STEP = 1e-3
+"""1/Å: an extremum as near to a line or plane of symmetry lies on it; the search ends within a third of that."""
 LINEAR_EV = 0.05
 """eV Å: bands that leave an edge with more of a slope are not parabolic there."""
 SAME_AXIS = 1e-3
@@ -163,6 +165,7 @@ def masses_document(hamiltonian: CrystalHamiltonian, edges: tuple[BandExtremum, 
         "lattice": hamiltonian.crystal.lattice.tolist(),
         "units": dict(UNITS),
         "band_gap_ev": edges[1].energy - edges[0].energy,
+        "band_gap_of_kpath_ev": hamiltonian.kpath_gap,
         "masses": [mass._asdict() for edge in edges for mass in edge.masses],
         "edges": [edge.as_dict() for edge in edges],
         "uncertainty_ev": hamiltonian.uncertainty_ev,
@@ -208,7 +211,7 @@ def _lowest(energy: Any, start: Floats, step: float, reciprocal: Floats) -> tupl
 
 
 def _snapped(hamiltonian: CrystalHamiltonian, energy: Any, kpoint: Floats, lowest: float) -> tuple[Floats, str | None]:
-    """The labelled point that an extremum lies at, and its label; the k-point itself where it is at none."""
+    """The labelled point that an extremum lies at, and its label; else the point of its line or plane of symmetry, and None."""
     cell, path = hamiltonian.cell, hamiltonian.kpath
     for index, label in zip(path.label_indices, path.labels, strict=True):
         for image in np.unique(np.round(cell.rotations @ path.frac_kpoints[index], 10), axis=0):
@@ -216,7 +219,11 @@ def _snapped(hamiltonian: CrystalHamiltonian, energy: Any, kpoint: Floats, lowes
             near = image - np.round(apart)
             if np.linalg.norm((near - kpoint) @ cell.crystal.reciprocal) < SNAP_STEP and energy(near[None])[0] < lowest + SNAP_EV:
                 return near, label
-    return kpoint, None
+    images = cell.rotations @ kpoint
+    images -= np.round(images - kpoint)
+    same = np.linalg.norm((images - kpoint) @ cell.crystal.reciprocal, axis=1) < SYMMETRY_STEP
+    kept = images[same].mean(axis=0)  # by all rotations that keep the k-point but for what the search has left
+    return (kept if energy(kept[None])[0] < lowest + SNAP_EV else kpoint), None
 
 
 def _flat_edge(hamiltonian: CrystalHamiltonian, carrier: Carrier, kpoint: Floats, energy: float, band: int) -> BandExtremum:

@@ -38,6 +38,19 @@ def energy_range(band_gap: float) -> tuple[float, float]:
     return -0.5 * band_gap - _BEYOND_EV, 0.5 * band_gap + _BEYOND_EV
 
 
+def shown_states(bands: BandsOnPath, window: tuple[float, float] | None, zero: Zero | None) -> tuple[float, float]:
+    """The energies of a crystal that a figure of its bands shows, eV on their own scale: what a density beside them must hold.
+
+    Args:
+        bands: on a path.
+        window: eV from the zero of the figure, from and to where; None: what `draw_bands` takes then.
+        zero: what energies are counted from in the figure.
+    """
+    low, high = window or _shown([bands], zero)
+    shift = 0.0 if zero is None else level_of(bands, zero).energy
+    return low + shift, high + shift
+
+
 def _shown(bands: Sequence[BandsOnPath], zero: Zero | None) -> tuple[float, float]:
     """What of the energies a figure of several crystals shows, eV from its zero."""
     low, high = energy_range(max(one.band_gap for one in bands))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ import pytest
 import bandrt
 from bandrt.bands.figures import CREATOR
 from bandrt.cli import run
-from bandrt.spectra.bands import bands_along
+from bandrt.spectra.bands import SampledBands, bands_along
+from bandrt.spectra.dos import DensityOfStates
+from bandrt.spectra.plot import draw_bands
 from tests.support.cif_texts import WITHOUT_SYMBOL, cif_cell, cif_sites
 
 Captured = pytest.CaptureFixture[str]
@@ -52,6 +55,28 @@ def test_bands_on_a_path_become_a_document_a_table_and_a_figure(magnesia: str, t
     assert run(["bands", magnesia, "--path", "GXW", "--zone", "-o", str(files[-1])]) == 0
     for figure in files[2:]:
         assert CREATOR.encode() in figure.read_bytes()
+
+
+@pytest.mark.parametrize("zero", [(), ("--zero", "vbm")])
+def test_the_density_beside_bands_reaches_as_far_as_they_are_shown(
+    zero: tuple[str, ...], magnesia: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    drawn: list[tuple[SampledBands, DensityOfStates]] = []
+
+    def draw(bands: list[SampledBands], beside: list[DensityOfStates], **choices: Any) -> Any:
+        drawn.append((bands[0], beside[0]))
+        return draw_bands(bands, beside, **choices)
+
+    monkeypatch.setattr("bandrt.cli.bands.draw_bands", draw)
+    given = [magnesia, "--with-dos", "--window=-50:10", *zero, "-o", str(tmp_path / "a.svg"), "--threads", "1"]
+    assert run(["bands", *given]) == 0
+    [(bands, dos)] = drawn
+    assert bands.vbm is not None
+    shift = bands.vbm.energy if zero else 0.0
+    assert dos.energies[0] == pytest.approx(-50 + shift, abs=0.02)
+    assert dos.energies[-1] == pytest.approx(10 + shift, abs=0.02)
+    assert dos.total[dos.energies < -25 + shift].sum() * 0.01 == pytest.approx(6, abs=0.01)  # the 2p shell of magnesium
 
 
 def test_bands_at_k_points_of_a_file_are_those_of_its_lines(magnesia: str, tmp_path: Path, capsys: Captured) -> None:

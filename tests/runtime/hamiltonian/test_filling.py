@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bandrt.bands.band_structure import gaps
+from bandrt.engine import SHIPPED_ENGINES, read_manifest
 from bandrt.errors import InputError
 from bandrt.hamiltonian.filling import KEPT, Filled, fermi_level, fill, is_odd, n_filled
 from bandrt.manifest import BandRule
@@ -41,6 +43,18 @@ def test_bands_that_overlap_off_the_path_make_a_metal() -> None:
     assert filled.is_metal
     assert filled.band_gap == 0.0
     assert filled.energies[KEPT, 0] == pytest.approx(0.5, abs=1e-3)  # E_F lies midway between 2 and 3
+
+
+@pytest.mark.parametrize("overlap", [0.0005, 0.004, 0.008, 0.012, 0.018, 0.03, 0.05])
+def test_an_overlap_however_small_makes_a_metal_of_what_an_engine_gives(overlap: float) -> None:
+    """A window that went up by a band must not show the distance to the next as a gap, where that band is one by itself."""
+    rule = read_manifest(SHIPPED_ENGINES["accurate"]).bands
+    turn = np.cos(np.linspace(-np.pi, np.pi, 4001))
+    valence, conduction = 0.5 * (overlap - 1.0 + turn), 0.5 * (1.0 + turn - overlap)
+    energies = np.stack([valence - 6, valence - 4, valence - 2, valence, conduction, *(conduction + up for up in (3, 5, 7))], 1)
+    filled = fill(energies, energies, np.full(4001, 1 / 4001), 8.0, smearing_ev=0.02)
+    assert filled.is_metal
+    assert gaps(filled.given(rule), rule) == (0.0, True)
 
 
 def test_the_window_is_a_view_on_counted_bands() -> None:

@@ -18,6 +18,7 @@ from bandrt.spectra import kpoints
 from bandrt.spectra.bands import bands_along, bands_at
 from bandrt.spectra.crystal_hamiltonian import CrystalHamiltonian
 from bandrt.spectra.kpoints import read_kpoints
+from bandrt.spectra.masses import band_edges, masses_document
 from bandrt.spectra.tables import bands_table
 from tests.support.pencil_hamiltonians import cubic_band, cubic_hamiltonian
 
@@ -78,6 +79,17 @@ def test_any_k_points_give_all_bands() -> None:
     assert not bands.is_path
     assert bands.rule.n_valence == 1
     assert bands.summary()["n_kpoints"] == 7
+
+
+def test_bands_nearer_than_the_engine_found_say_the_gap_of_the_crystal(accurate: bandrt.Engine, examples: Path) -> None:
+    hamiltonian = accurate.hamiltonian(examples / "K2PdSe2_mp-1069706.cif")
+    edges = band_edges(hamiltonian)
+    nearer, along = bands_at(hamiltonian, [edge.kpoint for edge in edges]), bands_along(hamiltonian)
+    assert nearer.of_crystal_ev == pytest.approx(nearer.band_gap) == pytest.approx(edges[1].energy - edges[0].energy, abs=1e-4)
+    assert nearer.of_crystal_ev < along.of_crystal_ev == hamiltonian.band_gap
+    assert along.of_crystal_ev <= along.band_gap
+    document = masses_document(hamiltonian, edges)
+    assert document["band_gap_ev"] < document["band_gap_of_kpath_ev"]
 
 
 def test_some_bands_are_those_around_half_filling(magnesia: CrystalHamiltonian) -> None:

@@ -124,6 +124,21 @@ def test_an_extremum_between_points_of_the_mesh_is_found(accurate: bandrt.Engine
         assert masses[2] > 2 * masses[0]
 
 
+def test_an_extremum_on_a_line_of_symmetry_has_as_many_valleys_as_images(accurate: bandrt.Engine, examples: Path) -> None:
+    """The search ends beside the line, which is along no axis of it; it must not take the images of one valley for several."""
+    hamiltonian = accurate.hamiltonian(examples / "K2PdSe2_mp-1069706.cif")
+    hole = band_edges(hamiltonian)[0]
+    assert hole.label is None
+    apart: list[np.ndarray] = []
+    for image in hamiltonian.cell.rotations @ np.array(hole.kpoint):
+        ways = [(image - other - np.round(image - other)) @ hamiltonian.crystal.reciprocal for other in apart]
+        if all(np.linalg.norm(way) > 0.01 for way in ways):
+            apart.append(image)
+    assert hole.valleys == len(apart) == 2
+    exact = np.abs(hole.kpoint[0] + np.array(hole.kpoint[1:]) * [1.0, 1.0])
+    assert exact.max() < 1e-9  # the line is (x, -x, -x)
+
+
 def test_a_metal_has_no_edges(alloy: CrystalHamiltonian) -> None:
     with pytest.raises(InputError) as caught:
         band_edges(alloy)
