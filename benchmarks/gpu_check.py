@@ -19,6 +19,7 @@ installed.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -34,10 +35,12 @@ import click
 import gpu_pytorch
 import gpu_stages
 import gpu_whole
-from gpu_stages import COUNTS, STATE, Check, Json, failed, why_not
+from gpu_stages import COUNTS, PACKAGES, STATE, Check, Json, failed, why_not
 
 from bandrt.engine import SHIPPED_ENGINES
+from bandrt.engine.cuda_driver import find_driver
 from bandrt.files import file_sha256, replaced
+from bandrt.machine.versions import package_versions
 
 RESULTS = Path(__file__).resolve().parent / "results"
 STAGES: dict[str, Callable[[Check], None]] = {
@@ -56,6 +59,7 @@ ALWAYS = ("environment", "batches")
 """Stages that others build on."""
 SAME = ("gpu", "driver", "packages", "engines", "dry")
 """What two runs have in common whose stages stand in one JSON."""
+MADE_FOR = "made-for.json"
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -94,30 +98,50 @@ def main(
         folder = prepare or work or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         check = Check(list(engines) or [SHIPPED_ENGINES["fast"]], list(plans), folder, dry, table)
-        require_same(check)
+        made_for = chosen_by(check)
+        wanted = made_for if prepare is not None else made_for | here(check)
+        known = require_same(folder, wanted) | wanted
+        (folder / MADE_FOR).write_text(json.dumps(known), encoding="utf-8")
         if prepare is not None:
             make_ready(check)
             return
-        for path in prepared.iterdir() if prepared is not None else ():
-            shutil.copy2(path, folder)
-        require_same(check)
+        if prepared is not None:
+            require_same(prepared, made_for)
+            for path in prepared.iterdir():
+                if path.name != MADE_FOR:
+                    shutil.copy2(path, folder)
         out = out or RESULTS / f"gpu_check-{datetime.now(UTC):%Y-%m-%d}.json"
         found = run_all(check, stages, limit, out)
     click.echo(f"wrote {out}")
     sys.exit(1 if failed(found) else 0)
 
 
-def require_same(check: Check) -> None:
-    """Refuse a folder in which streams, energies or plans of other choices lie.
+def chosen_by(check: Check) -> Json:
+    """What streams, energies and counts follow from."""
+    table = None if check.table is None else file_sha256(check.table)
+    return {"engines": [file_sha256(path) for path in check.engines], "table": table, "dry": check.dry}
+
+
+def here(check: Check) -> Json:
+    """What plans and measured rates follow from beside that."""
+    packages = package_versions(PACKAGES)
+    return {"gpu": check.gpu, "driver": json_of(dataclasses.asdict(find_driver())), "packages": packages}
+
+
+def require_same(folder: Path, made_for: Json) -> Json:
+    """Refuse a folder in which there is what was made of other choices or on another machine.
+
+    Returns:
+        What is known of what lies there; nothing of a new folder.
 
     Raises:
-        click.UsageError: there are such.
+        click.UsageError: there is such.
     """
-    made_for = {"engines": [file_sha256(path) for path in check.engines], "dry": check.dry}
-    path = check.folder / "made-for.json"
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != made_for:
-        raise click.UsageError(f"{check.folder}: what lies here was made with other engines; take another folder")
-    path.write_text(json.dumps(made_for), encoding="utf-8")
+    path = folder / MADE_FOR
+    before: Json = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if differing := ", ".join(name for name in before if name in made_for and before[name] != made_for[name]):
+        raise click.UsageError(f"{folder}: what lies here was made with another choice of {differing}; take another folder")
+    return before
 
 
 def chosen(given: str) -> list[str]:

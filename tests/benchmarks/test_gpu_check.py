@@ -74,7 +74,15 @@ def test_what_one_call_leaves_serves_the_next_and_other_engines_are_refused(tmp_
     assert json.loads(output.read_text(encoding="utf-8"))["batches"]["streams"]["source"] == "prepared: streams.npz"
     refused = run_script(*arguments, str(SHIPPED_ENGINES["fast"]))
     assert refused.returncode == 2
-    assert "made with other engines" in refused.stderr
+    assert "made with another choice of engines" in refused.stderr
+    prepared = tmp_path / "prepared"
+    prepared.mkdir()
+    (prepared / "made-for.json").write_text(json.dumps({"engines": ["of others"]}))
+    (prepared / "streams.npz").write_bytes(b"of others")
+    before = (work / "streams.npz").read_bytes()
+    refused = run_script(*arguments, str(machine.engine), "--prepared", str(prepared))
+    assert "prepared: what lies here was made with another choice of engines" in refused.stderr
+    assert (work / "streams.npz").read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,11 @@ DEGENERATE_EV = 2e-3
 """States as near to an edge belong to it; what symmetry makes equal is so to within rounding of fp32."""
 SNAP_EV, SNAP_STEP = 2e-4, 0.05
 """A labelled point as near, in 1/Å, whose energy is no worse than by so much, is where the extremum is."""
+NEWTON_STEPS = 10
+FLATTEST = 1e-4
+"""Of the largest curvature: along directions that bend less, nothing is looked for."""
 SYMMETRY_STEP = 1e-3
-"""1/Å: an extremum as near to a line or plane of symmetry lies on it; the search ends within a third of that."""
+"""1/Å: an extremum as near to a line or plane of symmetry lies on it."""
 LINEAR_EV = 0.05
 """eV Å: bands that leave an edge with more of a slope are not parabolic there."""
 SAME_AXIS = 1e-3
@@ -191,6 +194,10 @@ def _edge(hamiltonian: CrystalHamiltonian, carrier: Carrier, points: Floats, ene
     reached = [_lowest(energy, points[start], step, hamiltonian.crystal.reciprocal) for start in starts]
     kpoint, lowest = min(reached, key=lambda one: one[1])
     kpoint, label = _snapped(hamiltonian, energy, kpoint, lowest)
+    if label is None:
+        refined = _refined(hamiltonian, kpoint, hopping)
+        kpoint = refined if energy(refined[None])[0] <= lowest else kpoint
+        kpoint = _symmetric(hamiltonian, energy, kpoint, lowest)
     return _with_masses(hamiltonian, carrier, kpoint, label, band, hopping)
 
 
@@ -211,7 +218,7 @@ def _lowest(energy: Any, start: Floats, step: float, reciprocal: Floats) -> tupl
 
 
 def _snapped(hamiltonian: CrystalHamiltonian, energy: Any, kpoint: Floats, lowest: float) -> tuple[Floats, str | None]:
-    """The labelled point that an extremum lies at, and its label; else the point of its line or plane of symmetry, and None."""
+    """The labelled point that an extremum lies at, and its label; the k-point itself where it is at none."""
     cell, path = hamiltonian.cell, hamiltonian.kpath
     for index, label in zip(path.label_indices, path.labels, strict=True):
         for image in np.unique(np.round(cell.rotations @ path.frac_kpoints[index], 10), axis=0):
@@ -219,11 +226,38 @@ def _snapped(hamiltonian: CrystalHamiltonian, energy: Any, kpoint: Floats, lowes
             near = image - np.round(apart)
             if np.linalg.norm((near - kpoint) @ cell.crystal.reciprocal) < SNAP_STEP and energy(near[None])[0] < lowest + SNAP_EV:
                 return near, label
-    images = cell.rotations @ kpoint
-    images -= np.round(images - kpoint)
-    same = np.linalg.norm((images - kpoint) @ cell.crystal.reciprocal, axis=1) < SYMMETRY_STEP
-    kept = images[same].mean(axis=0)  # by all rotations that keep the k-point but for what the search has left
-    return (kept if energy(kept[None])[0] < lowest + SNAP_EV else kpoint), None
+    return kpoint, None
+
+
+def _symmetric(hamiltonian: CrystalHamiltonian, energy: Any, kpoint: Floats, lowest: float) -> Floats:
+    """The k-point on the line or plane of symmetry that an extremum lies on; the k-point itself where it is on none."""
+    rotations, reciprocal = hamiltonian.cell.rotations, hamiltonian.crystal.reciprocal
+    kept, n_same = kpoint, 1
+    while True:  # the mean of some images is nearer to all of them: their number grows, or it is over
+        images = rotations @ kept
+        images -= np.round(images - kept)
+        same = np.linalg.norm((images - kept) @ reciprocal, axis=1) < SYMMETRY_STEP
+        if same.sum() <= n_same:
+            return kept if energy(kept[None])[0] < lowest + SNAP_EV else kpoint
+        kept, n_same = images[same].mean(axis=0), int(same.sum())
+
+
+def _refined(hamiltonian: CrystalHamiltonian, kpoint: Floats, hopping: int) -> Floats:
+    """The extremum of a single band by Newton's method, from a k-point beside it; that itself where bands meet or it leads away.
+
+    Steps along axes get on slowly in a valley that is much narrower across than along, and lies askew.
+    """
+    reciprocal, here = hamiltonian.crystal.reciprocal, kpoint
+    for _ in range(NEWTON_STEPS):
+        local = _expanded(hamiltonian, here, hopping)
+        if local.meets.sum() > 1:
+            return kpoint
+        slope, bend = local.slopes[:, 0, 0].real, local.bend[:, :, 0, 0].real
+        step = np.linalg.lstsq(2.0 * bend, -slope, rcond=FLATTEST)[0] @ np.linalg.inv(reciprocal)
+        here = here + step
+        if np.linalg.norm((here - kpoint) @ reciprocal) > SNAP_STEP:
+            return kpoint
+    return here
 
 
 def _flat_edge(hamiltonian: CrystalHamiltonian, carrier: Carrier, kpoint: Floats, energy: float, band: int) -> BandExtremum:
@@ -235,18 +269,36 @@ def _flat_edge(hamiltonian: CrystalHamiltonian, carrier: Carrier, kpoint: Floats
     return BandExtremum(carrier, energy, at, None, (band,), 1, None, masses)
 
 
-def _with_masses(
-    hamiltonian: CrystalHamiltonian, carrier: Carrier, kpoint: Floats, label: str | None, band: int, hopping: int
-) -> BandExtremum:
+class _Expansion(NamedTuple):
+    """The states around one at a k-point, to second order in Cartesian k; see the top of this file."""
+
+    level: float
+    """eV, on the scale of the Hamiltonian."""
+    meets: NDArray[np.bool_]
+    """Which of all states, g of them, meet there."""
+    slopes: NDArray[np.complex128]
+    """A, (3, g, g), eV Å."""
+    bend: NDArray[np.complex128]
+    """W, (3, 3, g, g), eV Å²."""
+
+
+def _expanded(hamiltonian: CrystalHamiltonian, kpoint: Floats, hopping: int) -> _Expansion:
     own, first, second = hamiltonian.smooth.derivatives(kpoint)
     energies, vectors = np.linalg.eigh(own)
     level = energies[hopping]
     meets = np.abs(energies - level) < DEGENERATE_EV
     states, others = vectors[:, meets], vectors[:, ~meets]
-    slopes = np.einsum("ma,imn,nb->iab", states.conj(), first, states)  # A, (3, g, g)
+    slopes = np.einsum("ma,imn,nb->iab", states.conj(), first, states)
     to_others = np.einsum("mo,imn,nb->iob", others.conj(), first, states)  # (3, n - g, g)
     through = np.einsum("ioa,o,job->ijab", to_others.conj(), 1.0 / (level - energies[~meets]), to_others)
     bend = 0.5 * np.einsum("ma,ijmn,nb->ijab", states.conj(), second, states) + 0.5 * (through + through.swapaxes(0, 1))
+    return _Expansion(float(level), meets, slopes, bend)
+
+
+def _with_masses(
+    hamiltonian: CrystalHamiltonian, carrier: Carrier, kpoint: Floats, label: str | None, band: int, hopping: int
+) -> BandExtremum:
+    level, meets, slopes, bend = _expanded(hamiltonian, kpoint, hopping)
     sign = -1.0 if carrier == "hole" else 1.0
     turns = _little_group(hamiltonian, kpoint)
     at, n_bands = place(kpoint), int(meets.sum())
@@ -268,7 +320,7 @@ def _with_masses(
             for one, curvature in zip(bands, curvatures, strict=True):
                 value = None if is_linear else _mass(float(curvature))
                 masses.append(Mass(carrier, value, place(axis), name, at, label, one, n_bands))
-    return BandExtremum(carrier, float(level - hamiltonian.zero_ev), at, label, bands, valleys, tensor, tuple(masses))
+    return BandExtremum(carrier, level - hamiltonian.zero_ev, at, label, bands, valleys, tensor, tuple(masses))
 
 
 def _mass(curvature: float) -> float | None:

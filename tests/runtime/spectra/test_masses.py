@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import bandrt
 from bandrt.cli import run
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
+from bandrt.spectra import masses
 from bandrt.spectra.crystal_hamiltonian import CrystalHamiltonian
 from bandrt.spectra.masses import HBAR2_OVER_M, BandExtremum, band_edges, masses_document
 from tests.support.pencil_hamiltonians import HOPPING_EV, LATTICE_CONSTANT, cubic_hamiltonian
@@ -135,8 +138,38 @@ def test_an_extremum_on_a_line_of_symmetry_has_as_many_valleys_as_images(accurat
         if all(np.linalg.norm(way) > 0.01 for way in ways):
             apart.append(image)
     assert hole.valleys == len(apart) == 2
-    exact = np.abs(hole.kpoint[0] + np.array(hole.kpoint[1:]) * [1.0, 1.0])
-    assert exact.max() < 1e-9  # the line is (x, -x, -x)
+    assert np.abs(hole.kpoint[0] + np.array(hole.kpoint[1:])).max() < 1e-9  # the line is (x, -x, -x)
+    steps = 1e-3 * np.concatenate([np.eye(3), -np.eye(3)]) @ np.linalg.inv(hamiltonian.crystal.reciprocal)
+    bands = np.linalg.eigvalsh(hamiltonian.smooth.at(np.array(hole.kpoint) + steps))
+    valence = bands[:, np.abs(bands[0] - hole.energy - hamiltonian.zero_ev).argmin()]
+    assert np.abs(valence[:3] - valence[3:]).max() / 2e-3 < 1e-4  # eV Å: it goes neither up nor down from there
+
+
+def test_the_search_ends_at_the_extremum_of_a_valley_that_lies_askew(accurate: bandrt.Engine) -> None:
+    """Forty times as heavy along as across, and along no axis: steps along axes stop beside it."""
+    hamiltonian = accurate.hamiltonian(MAGNESIA)
+    reciprocal, exact = hamiltonian.crystal.reciprocal, np.array([0.211, 0.087, -0.134])
+    long = np.array([1.0, 0.7, 0.3]) / np.linalg.norm([1.0, 0.7, 0.3])
+    bend = 2.0 * (np.eye(3) - np.outer(long, long)) + 0.05 * np.outer(long, long)
+
+    class Askew:
+        """One band of a quadratic valley, and another far above it."""
+
+        def at(self, kpoints: np.ndarray) -> np.ndarray:
+            way = (kpoints - exact) @ reciprocal
+            found = np.zeros((len(kpoints), 2, 2), complex)
+            found[:, 0, 0], found[:, 1, 1] = np.einsum("ki,ij,kj->k", way, bend, way), 50.0
+            return found
+
+        def derivatives(self, kpoint: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            first, second = np.zeros((3, 2, 2), complex), np.zeros((3, 3, 2, 2), complex)
+            first[:, 0, 0], second[:, :, 0, 0] = 2.0 * bend @ ((kpoint - exact) @ reciprocal), 2.0 * bend
+            return self.at(kpoint[None])[0], first, second
+
+    stand_in: Any = SimpleNamespace(crystal=hamiltonian.crystal, smooth=Askew())
+    beside = exact + 0.02 * np.array([1.0, 0.6, 0.4]) @ np.linalg.inv(reciprocal)
+    refined = masses._refined(stand_in, beside, 0)
+    assert np.linalg.norm((refined - exact) @ reciprocal) < 1e-9
 
 
 def test_a_metal_has_no_edges(alloy: CrystalHamiltonian) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from threading import RLock
 
 from bandrt.engine.cuda_driver import Gpu, require_gpu
 from bandrt.engine.cuda_wheels import require_driver
@@ -22,12 +23,15 @@ from bandrt.engine.plan.cuda_device import CudaDevice
 from bandrt.engine.plan.device import Device, DeviceError
 from bandrt.engine.plan.file import RTX_TARGETS
 from bandrt.engine.plan.lane import Streams
-from bandrt.engine.plan.session import ALONE, PlanSession
+from bandrt.engine.plan.session import PlanSession
 from bandrt.engine.session import parse_device
 from bandrt.errors import EngineError, MissingPackageError
 from bandrt.manifest import Manifest
 
 ON_CPU = "run it on the CPU: --device cpu"
+ALONE = RLock()
+"""Held by every session of ONNX Runtime on a GPU whenever it asks CUDA for anything, waiting included: where it captures, it does
+so in a mode in which no other thread of the process may."""
 
 
 def open_on_gpu(path: Path, *, device: str) -> PlanSession:
@@ -71,7 +75,7 @@ def open_on_gpu(path: Path, *, device: str) -> PlanSession:
             raise EngineError("device-unavailable", f"device {device}: {gpu.name} does not start ({error})") from error
         opener = Opener(path, manifest, provider, index, gpu, missing, device)
         plan = OnnxPlan(opener, manifest, dims, streams.compute)
-        session = PlanSession(path, manifest, plan, on, name=f"{kind}:{index}", streams=streams)
+        session = PlanSession(path, manifest, plan, on, name=f"{kind}:{index}", streams=streams, shared=ALONE)
         try:
             session.prepare(plan.smallest)  # what is missing, such as cuDNN, may be noticed only by a run
         except EngineError as error:

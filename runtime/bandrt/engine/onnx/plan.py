@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -27,6 +26,7 @@ from bandrt.contract import DTYPES, TENSORS, Axes, known_sizes
 from bandrt.engine.onnx.library import load_onnxruntime
 from bandrt.engine.onnx.model import first_line, unreadable
 from bandrt.engine.onnx.opener import Opener
+from bandrt.engine.onnx.sender import Sender
 from bandrt.engine.plan.cuda_device import device_error
 from bandrt.engine.plan.device import DeviceBuffer, Stream
 from bandrt.engine.session import tells_of_memory
@@ -59,7 +59,7 @@ class OnnxPlan:
         self._dims = dims
         self._sessions: WeakValueDictionary[tuple[tuple[str, int], ...], Any] = WeakValueDictionary()
         self._n_contexts = 0
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="bandrt-onnxruntime")
+        self.sender = Sender("bandrt-onnxruntime")
         self._fixed = not opener.provider.compiles and manifest.solver != "graph"
         self._graphs = self._fixed
         self._strict = self._fixed or opener.provider.compiles
@@ -68,8 +68,8 @@ class OnnxPlan:
         self._first = self._open_first(input_axes(manifest, self.smallest), stream)
 
     @property
-    def runs_alone(self) -> bool:
-        """ONNX Runtime captures in a mode in which no other thread may ask CUDA for anything."""
+    def captures_itself(self) -> bool:
+        """See `bandrt.engine.plan.runnable.Runnable`."""
         return self._graphs
 
     def give_up_capture(self) -> None:
@@ -105,10 +105,6 @@ class OnnxPlan:
                 session = self._opener.open(stream, sizes, graph=self._graphs, on_gpu_alone=self._strict)
             self._sessions[key] = session
         return session
-
-    def send(self, run: Callable[[], None]) -> None:
-        """Let the thread of this plan send a run, and wait until it has."""
-        self._thread.submit(lambda given: given.pop()(), [run]).result()  # popped, so that nothing outlives the run in that thread
 
     def give_up_graphs(self, error: Exception) -> bool:
         """After a run that failed: whether it was the capture, and so is worth another try without."""
@@ -228,7 +224,7 @@ class OnnxContext:
                 self._send()
 
     def _send(self) -> None:
-        self._plan.send(partial(self._session.run_with_iobinding, self._binding, self._options))
+        self._plan.sender.send(partial(self._session.run_with_iobinding, self._binding, self._options))
 
     def _bind(self) -> None:
         with _device_errors():

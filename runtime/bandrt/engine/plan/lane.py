@@ -110,7 +110,7 @@ class Lane:
             streams.download.wait(streams.compute.record())
             streams.download.download(self._on_device[1], self._pinned[1], self._outputs.n_bytes)
             self.flight = Flight(self, streams.download.record(), crystals)
-        except DeviceError:  # what has begun must end before the buffers are anyone's
+        except BaseException:  # what has begun must end before the buffers are anyone's, also when an interrupt comes
             with suppress(DeviceError):
                 for stream in (streams.upload, streams.compute, streams.download):
                     stream.record().synchronize()

@@ -48,8 +48,8 @@ class Runnable(Protocol):
         """Whether a new shape is compiled when a context is made for it, and what was compiled can be kept."""
 
     @property
-    def runs_alone(self) -> bool:
-        """Whether no other thread may wait for the GPU while one sends work: a capture may forbid it to the whole process."""
+    def captures_itself(self) -> bool:
+        """Whether its runs become CUDA graphs without anyone's doing."""
 
     def give_up_capture(self) -> None:
         """Let none of its contexts be captured from now on."""

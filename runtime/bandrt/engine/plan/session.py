@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -35,8 +35,6 @@ MOST_PROGRAMS = 64
 """Shapes that stay ready; of more than these, the one that was not needed for longest is given up."""
 IN_FLIGHT = 2
 """Batches on the GPU at once: one that computes, one that is copied."""
-ALONE = RLock()
-"""Held by a session whose plan runs alone, whenever it asks CUDA for anything: one of them at a time in this process."""
 
 
 class Program:
@@ -102,6 +100,7 @@ class PlanSession:
         budget: int | None = None,
         kernels: Kernels | None = None,
         streams: Streams | None = None,
+        shared: Any = None,
     ) -> None:
         """Take a plan that is loaded.
 
@@ -114,6 +113,8 @@ class PlanSession:
             budget: bytes of the device for batches; None: what there is.
             kernels: where what the plan compiles is kept; None: nowhere.
             streams: of the device; None: new ones.
+            shared: a reentrant lock that is held, by this session and others, whenever it asks CUDA for anything, waiting included;
+                None: it has one of its own, and waits without it.
 
         Raises:
             EngineError: ``engine-mismatch`` when the plan is not what its manifest says.
@@ -130,10 +131,11 @@ class PlanSession:
         self._kernels = kernels if plan.compiles else None
         self.compiling: str | None = None
         """The shape that is being compiled, which takes seconds, for people; None while nothing is."""
-        self._lock = ALONE if plan.runs_alone else RLock()
-        """Of programs, pools and lanes."""
+        self._lock = shared or RLock()
+        """Of programs, pools and lanes; reentrant, since a stream that nobody reads to its end may be collected anywhere."""
+        self._waits_alone = shared is not None
         self._abandoned: deque[Flight] = deque()
-        """Of streams that nobody read to their end. They may be collected anywhere, so no lock is taken then."""
+        """Of such streams, where another thread had the lock, which may wait for the very thread that collects."""
         self._compare_with_manifest(plan)
 
     @property
@@ -170,6 +172,11 @@ class PlanSession:
                 yield self._landed(ahead.popleft())
         finally:
             self._abandoned.extend(flight for flight in ahead if isinstance(flight, Flight))
+            if self._abandoned and self._lock.acquire(blocking=False):
+                try:
+                    self._settle_abandoned()
+                finally:
+                    self._lock.release()
         if failure is not None:
             raise failure
 
@@ -187,7 +194,7 @@ class PlanSession:
     @property
     def uses_graphs(self) -> bool:
         """Whether runs are CUDA graphs, captured here or by ONNX Runtime, rather than kernels sent one by one."""
-        return self.n_captured > 0 or (self._plan is not None and self._plan.runs_alone)
+        return self.n_captured > 0 or (self._plan is not None and self._plan.captures_itself)
 
     def give_up_capture(self) -> None:
         """Run kernel by kernel what is not captured yet: slower, and as right."""
@@ -230,6 +237,7 @@ class PlanSession:
                     flight.settle()
                 program.close()
             self._programs.clear()
+            self._abandoned.clear()
             self._plan = None
             self._pools.device.trim()
             self._pools.pinned.trim()
@@ -261,15 +269,17 @@ class PlanSession:
                 again = True
 
     def _settle_abandoned(self) -> None:
-        while self._abandoned:
-            self._abandoned.popleft().settle()
+        while self._abandoned:  # of a closed session they have ended
+            flight = self._abandoned.popleft()
+            if self._plan is not None:
+                flight.settle()
 
     def _landed(self, flight: Flight | OutOfMemoryError) -> Outputs | OutOfMemoryError:
         if isinstance(flight, OutOfMemoryError):
             return flight
         try:
             self._device.make_current()
-            if self._plan is None or not self._plan.runs_alone:
+            if not self._waits_alone:
                 flight.wait()  # without the lock: others may send meanwhile
             with self._lock:
                 outputs = flight.outputs()

@@ -180,8 +180,8 @@ class Plan:
             self._given(context.set_input_shape(name, axes), f"give {name} the shape {axes}")
         return PlanContext(self, context, profile)
 
-    runs_alone = False
-    """We capture in a mode that forbids nothing to other threads."""
+    captures_itself = False
+    """Lanes do, in a mode that forbids nothing to other threads."""
 
     @property
     def compiles(self) -> bool:

@@ -6,7 +6,10 @@ import gc
 import inspect
 import json
 import os
+import signal
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +25,9 @@ from bandrt.cli import run
 from bandrt.contract import INPUT_NAMES
 from bandrt.engine import open_session
 from bandrt.engine.cuda_driver import Driver, Gpu, NoDriver
+from bandrt.engine.onnx.gpu import ALONE
 from bandrt.engine.onnx.plan import OnnxPlan
+from bandrt.engine.onnx.sender import Sender
 from bandrt.engine.plan.session import PlanSession
 from bandrt.engine.session import Inputs, OutOfMemoryError, parse_device
 from bandrt.errors import BandrtError, EngineError, UsageError
@@ -141,11 +146,55 @@ def test_a_stream_that_nobody_reads_to_its_end_holds_nothing_up(machine: Any, ru
     with open_session(machine.engine, device="cuda:0") as session:
         stream = session.run_many(batches)
         next(stream)
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(stream.close).result()  # wherever it is collected
+        with ThreadPoolExecutor(1) as pool, ALONE:  # as where it is collected by the thread that a sender waits for
+            pool.submit(stream.close).result(timeout=60)
         for batch, energies in zip(batches, expected(machine, batches), strict=True):
             np.testing.assert_allclose(session.run(batch)["band_energies"], energies, atol=TOLERANCE_EV, rtol=0)
         assert runtime.captures <= 3  # of the smallest shape, and two lanes: those of the stream are free again
+
+
+def test_a_session_that_is_closed_frees_its_model_whoever_kept_a_stream(machine: Any, runtime: SimulatedOnnxRuntime) -> None:
+    session = open_session(machine.engine, device="cuda:0")
+    stream, late = (session.run_many([random_batch(3, 9, seed) for seed in range(3)]) for _ in range(2))
+    next(stream)
+    next(late)
+    with ThreadPoolExecutor(1) as pool, ALONE:
+        pool.submit(stream.close).result(timeout=60)
+    session.close()
+    late.close()
+    del stream, late
+    gc.collect()
+    assert runtime.alive == 0
+
+
+def test_an_interrupt_waits_for_what_was_sent() -> None:
+    sender, returned = Sender("test"), threading.Event()
+    main = threading.get_ident()
+
+    def call() -> None:
+        signal.pthread_kill(main, signal.SIGINT)
+        time.sleep(0.3)
+        returned.set()
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have told to ignore
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            sender.send(call)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert returned.is_set()
+    with pytest.raises(ZeroDivisionError):
+        sender.send(lambda: [][1 // 0])
+
+
+def test_the_thread_that_sends_ends_with_the_plan() -> None:
+    sender = Sender("sends no more")
+    sender.send(lambda: None)
+    [thread] = [one for one in threading.enumerate() if one.name == "sends no more"]
+    del sender
+    gc.collect()
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("device", COMPILING)
