@@ -35,7 +35,7 @@ NOT_RUN = Counter(
         "needs trained runs": 2,
         "trains for hours": 3,
         "trains for a quarter of an hour": 1,
-        "needs a GPU": 7,
+        "needs a GPU": 8,
         "needs a cluster": 3,
         "needs a container": 2,
         "needs the headers of ONNX Runtime": 1,

@@ -121,8 +121,8 @@ def test_the_gaps_of_both_engines_are_those_of_the_files_that_ship(name: str) ->
     for name in ("with V to Ni", "with actinides"):
         assert alone[name]["gap_mae_ev"] > theirs[name]["gap_mae_ev"], "the page says why they are handed over"
     together = report["engines"]["accurate"]["classes"]
-    for name in ("all", "others"):
-        assert together[name]["gap_mae_ev"] < theirs[name]["gap_mae_ev"]
+    assert together["others"]["gap_mae_ev"] < theirs["others"]["gap_mae_ev"]
+    assert together["all"]["gap_mae_ev"] < theirs["all"]["gap_mae_ev"] + 0.01  # of 400 they are level, the page says
 
 
 def test_the_model_of_gaps_alone_was_tested_on_the_crystals_of_the_engines() -> None:
@@ -237,8 +237,8 @@ def test_the_readme_says_by_how_much_the_accurate_engine_is_better() -> None:
     rows = {row[0]: row[1:] for row in block("README.md", "engines")}
     for title, field in (("energy MAE, eV", "energy_mae_ev"), ("gap MAE of non-metals, eV", "gap_mae_ev")):
         assert [cell.split()[0] for cell in rows[title]] == [f"{own[field]:.3f}", f"{other[field]:.3f}"]
-        assert 0.35 < own[field] / other[field] < 0.5, "the README says less than half"
-    assert "Less than half of the error" in (ROOT / "README.md").read_text(encoding="utf-8")
+        assert 0.45 < own[field] / other[field] < 0.55, "the README says half"
+    assert "Half of the error" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_what_the_pages_call_hardly_known_is_rare_among_the_held_out_crystals() -> None:
