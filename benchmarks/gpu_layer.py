@@ -12,7 +12,8 @@ from bandrt.engine.plan.cuda_device import CudaDevice
 from bandrt.engine.plan.device import OutOfDeviceMemoryError
 
 COPIES = 5
-BEYOND_ALL_MEMORY = 1 << 50
+BEYOND_ALL_MEMORY = 1 << 42
+"""Bytes: more than any GPU has, and fewer than it could address, which may be refused in other words."""
 
 
 def check_layer(n_bytes: int) -> dict[str, Any]:
