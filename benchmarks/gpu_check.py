@@ -19,7 +19,6 @@ installed.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import subprocess
@@ -35,12 +34,10 @@ import click
 import gpu_pytorch
 import gpu_stages
 import gpu_whole
-from gpu_stages import COUNTS, PACKAGES, STATE, Check, Json, failed, why_not
+from gpu_stages import COUNTS, STATE, Check, Json, failed, why_not
 
 from bandrt.engine import SHIPPED_ENGINES
-from bandrt.engine.cuda_driver import find_driver
 from bandrt.files import file_sha256, replaced
-from bandrt.machine.versions import package_versions
 
 RESULTS = Path(__file__).resolve().parent / "results"
 STAGES: dict[str, Callable[[Check], None]] = {
@@ -99,7 +96,7 @@ def main(
         folder.mkdir(parents=True, exist_ok=True)
         check = Check(list(engines) or [SHIPPED_ENGINES["fast"]], list(plans), folder, dry, table)
         made_for = chosen_by(check)
-        wanted = made_for if prepare is not None else made_for | here(check)
+        wanted = made_for if prepare is not None else made_for | json_of(gpu_stages.machine(check))
         known = require_same(folder, wanted) | wanted
         (folder / MADE_FOR).write_text(json.dumps(known), encoding="utf-8")
         if prepare is not None:
@@ -120,12 +117,6 @@ def chosen_by(check: Check) -> Json:
     """What streams, energies and counts follow from."""
     table = None if check.table is None else file_sha256(check.table)
     return {"engines": [file_sha256(path) for path in check.engines], "table": table, "dry": check.dry}
-
-
-def here(check: Check) -> Json:
-    """What plans and measured rates follow from beside that."""
-    packages = package_versions(PACKAGES)
-    return {"gpu": check.gpu, "driver": json_of(dataclasses.asdict(find_driver())), "packages": packages}
 
 
 def require_same(folder: Path, made_for: Json) -> Json:

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from gpu_stages import Check, Json, SkipError, apart, timed, warm
+from gpu_measure import apart, timed, warm
+from gpu_stages import Check, Json, SkipError
 
 from bandrt.contract import TENSORS
 from bandrt.engine import read_manifest

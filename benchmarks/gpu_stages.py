@@ -21,19 +21,17 @@ import gpu_layer
 import gpu_roofline
 import numpy as np
 from gpu_batches import Streams, Wanted
+from gpu_measure import LIMITS_EV, apart, energies, fits, throughput, timed
 
-from bandrt.bands.band_structure import gaps, in_order
 from bandrt.contract import BAND_ENERGIES
 from bandrt.engine import SHIPPED_ENGINES, open_session, read_manifest
 from bandrt.engine.cuda_driver import Driver, find_driver
 from bandrt.engine.plan.file import RTX_TARGETS
 from bandrt.engine.plan.session import PlanSession
-from bandrt.engine.session import Inputs, OutOfMemoryError, Outputs, Session
-from bandrt.engine.shapes import most_crystals
+from bandrt.engine.session import Inputs, Session
 from bandrt.errors import BandrtError, MissingPackageError
 from bandrt.files import file_sha256, replaced
 from bandrt.machine.versions import package_versions, processor
-from bandrt.manifest import Manifest
 
 PACKAGES = (
     *("bandrt", "numpy", "gemmi", "moyopy", "torch", "triton", "torch_geometric", "onnx", "onnxscript", "onnxruntime"),
@@ -48,8 +46,6 @@ REPEATS, DRY_REPEATS = 20, 1
 COPIED_BYTES = 256 << 20
 END_TO_END, DRY_END_TO_END = 20_000, 4
 """Crystals of the whole run."""
-LIMITS_EV = {"fp32": {"max": 1e-3}, "fp16": {"mean": 5e-3, "gap": 20e-3}, "bf16": {"mean": 50e-3}}
-"""What energies and gaps may differ by on another device."""
 CANNOT = ("device-unavailable", "missing-package", "plan-target", "plan-version")
 """Codes that say what this machine lacks."""
 COUNTS, STATE = "counts.json", "state.json"
@@ -157,17 +153,18 @@ def failed(found: Any) -> bool:
     return found.get("status") in ("failed", "timed out", "crashed") or any(map(failed, found.values()))
 
 
+def machine(check: Check) -> Json:
+    """What speeds, and plans that are built, depend on."""
+    return {"driver": dataclasses.asdict(find_driver()), "gpu": check.gpu, "packages": package_versions(PACKAGES)}
+
+
 def environment(check: Check) -> None:
-    driver = find_driver()
-    check.report |= {
+    check.report |= machine(check) | {
         "dry": check.dry,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": processor(),
-        "driver": dataclasses.asdict(driver),
-        "gpu": check.gpu,
-        "packages": package_versions(PACKAGES),
         "engines": {
             path.name: {"precision": read_manifest(path).precision, "sha256": file_sha256(path)}
             for path in [*check.engines, *check.plans]
@@ -328,78 +325,3 @@ def on_stream(check: Check, session: Session, atoms: int, stream: list[Inputs], 
 
     estimated = session.manifest.checkpoint_sha256 == read_manifest(SHIPPED_ENGINES["fast"]).checkpoint_sha256
     return report | throughput(whole, sum(len(one["kpoints"]) for one in stream), check, atoms if estimated else None)
-
-
-def apart(found: np.ndarray, expected: np.ndarray, manifest: Manifest, precision: str) -> Json:
-    """How far energies are from those of the CPU, eV: of crystals that are metals to both or to none, how many are not, and gaps.
-
-    Raises:
-        AssertionError: further than they may be.
-    """
-    whole = np.isfinite(found).all(axis=(1, 2)) & np.isfinite(expected).all(axis=(1, 2))
-    if not whole.any():
-        raise AssertionError("no crystal has finite energies on both sides")
-    (gap, metal), (gap_expected, was_metal) = (gaps(in_order(one[whole]), manifest.bands) for one in (found, expected))
-    same = metal == was_metal
-    difference = np.abs(found - expected)[whole][same]
-    report: Json = {
-        "max": float(difference.max(initial=0.0)),
-        "mean": float(difference.mean()) if difference.size else 0.0,
-        "gap": float(np.abs(gap - gap_expected)[same & ~metal].max(initial=0.0)),
-        "metal_flips": int((~same).sum()),
-        "crystals": len(found),
-        "not_finite": int((~whole).sum()),
-        "limits": LIMITS_EV[precision],
-    }
-    if any(report[name] > limit for name, limit in LIMITS_EV[precision].items()) or report["metal_flips"] * 10 > len(found):
-        raise AssertionError(f"beyond the limits: {report}")
-    return report
-
-
-def warm(run: Callable[[Inputs], Any], stream: list[Inputs], check: Check, atoms: int | None) -> Json:
-    """Throughput of batches one after another."""
-
-    def whole() -> None:
-        for batch in stream:
-            run(batch)
-
-    return throughput(whole, sum(len(one["kpoints"]) for one in stream), check, atoms)
-
-
-def throughput(whole: Callable[[], Any], crystals: int, check: Check, atoms: int | None) -> Json:
-    """Crystals per second of the fastest of several passes, after two that are not counted.
-
-    Args:
-        whole: one pass.
-        crystals: in it.
-        check: says how often.
-        atoms: of a crystal, where a result is one of the engine whose speed was estimated: on which side of that it falls.
-    """
-    taken = timed(whole, max(1, check.repeats // 4))
-    report: Json = {"crystals": crystals, "passes": len(taken), "crystals_per_s": crystals / taken[0]}
-    if atoms is not None and (side := gpu_roofline.side(report["crystals_per_s"], check.gpu, atoms)):
-        report["estimate"] = side
-    return report
-
-
-def timed(run: Callable[[], Any], repeats: int) -> list[float]:
-    """Seconds of each run, the fastest first, after two that are not counted, where shapes are compiled and a graph is captured."""
-    taken = []
-    for _ in range(2 + repeats):
-        started = perf_counter()
-        run()
-        taken.append(perf_counter() - started)
-    return sorted(taken[2:])
-
-
-def fits(session: Session, batch: Inputs) -> bool:
-    """Whether an engine takes a batch."""
-    most = most_crystals(session.manifest, batch["neighbor_index"].shape[1])
-    return most is None or len(batch["kpoints"]) <= most
-
-
-def energies(outputs: Outputs | OutOfMemoryError) -> np.ndarray:
-    """Band energies, eV; a batch without memory is an error here."""
-    if isinstance(outputs, OutOfMemoryError):
-        raise outputs
-    return outputs[BAND_ENERGIES]

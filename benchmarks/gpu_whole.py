@@ -10,20 +10,9 @@ from typing import Any
 
 import gpu_batches
 import numpy as np
+from gpu_measure import LIMITS_EV, apart, energies, timed
 from gpu_pytorch import pytorch_on, synchronized
-from gpu_stages import (
-    ACCURATE_STREAMS,
-    DRY_END_TO_END,
-    END_TO_END,
-    LIMITS_EV,
-    Check,
-    Json,
-    apart,
-    built,
-    energies,
-    session_on,
-    timed,
-)
+from gpu_stages import ACCURATE_STREAMS, DRY_END_TO_END, END_TO_END, Check, Json, built, session_on
 
 from bandrt.contract import BAND_ENERGIES
 from bandrt.crystal import Crystal

@@ -38,7 +38,8 @@ DEGENERATE_EV = 2e-3
 """States as near to an edge belong to it; what symmetry makes equal is so to within rounding of fp32."""
 SNAP_EV, SNAP_STEP = 2e-4, 0.05
 """A labelled point as near, in 1/Å, whose energy is no worse than by so much, is where the extremum is."""
-NEWTON_STEPS = 10
+NEWTON_STEPS, ARRIVED = 10, 1e-9
+"""At most so many steps of Newton's method, none after one as small, in 1/Å."""
 FLATTEST = 1e-4
 """Of the largest curvature: along directions that bend less, nothing is looked for."""
 SYMMETRY_STEP = 1e-3
@@ -231,12 +232,10 @@ def _snapped(hamiltonian: CrystalHamiltonian, energy: Any, kpoint: Floats, lowes
 
 def _symmetric(hamiltonian: CrystalHamiltonian, energy: Any, kpoint: Floats, lowest: float) -> Floats:
     """The k-point on the line or plane of symmetry that an extremum lies on; the k-point itself where it is on none."""
-    rotations, reciprocal = hamiltonian.cell.rotations, hamiltonian.crystal.reciprocal
     kept, n_same = kpoint, 1
     while True:  # the mean of some images is nearer to all of them: their number grows, or it is over
-        images = rotations @ kept
-        images -= np.round(images - kept)
-        same = np.linalg.norm((images - kept) @ reciprocal, axis=1) < SYMMETRY_STEP
+        images = _images(hamiltonian, kept)
+        same = np.linalg.norm((images - kept) @ hamiltonian.crystal.reciprocal, axis=1) < SYMMETRY_STEP
         if same.sum() <= n_same:
             return kept if energy(kept[None])[0] < lowest + SNAP_EV else kpoint
         kept, n_same = images[same].mean(axis=0), int(same.sum())
@@ -247,17 +246,21 @@ def _refined(hamiltonian: CrystalHamiltonian, kpoint: Floats, hopping: int) -> F
 
     Steps along axes get on slowly in a valley that is much narrower across than along, and lies askew.
     """
-    reciprocal, here = hamiltonian.crystal.reciprocal, kpoint
+    to_fractional = np.linalg.inv(hamiltonian.crystal.reciprocal)
+    way = np.zeros(3)  # 1/Å
     for _ in range(NEWTON_STEPS):
+        here = kpoint + way @ to_fractional
         local = _expanded(hamiltonian, here, hopping)
         if local.meets.sum() > 1:
             return kpoint
         slope, bend = local.slopes[:, 0, 0].real, local.bend[:, :, 0, 0].real
-        step = np.linalg.lstsq(2.0 * bend, -slope, rcond=FLATTEST)[0] @ np.linalg.inv(reciprocal)
-        here = here + step
-        if np.linalg.norm((here - kpoint) @ reciprocal) > SNAP_STEP:
+        step = np.linalg.lstsq(2.0 * bend, -slope, rcond=FLATTEST)[0]
+        way += step
+        if np.linalg.norm(way) > SNAP_STEP:
             return kpoint
-    return here
+        if np.linalg.norm(step) < ARRIVED:
+            break
+    return np.asarray(kpoint + way @ to_fractional)
 
 
 def _flat_edge(hamiltonian: CrystalHamiltonian, carrier: Carrier, kpoint: Floats, energy: float, band: int) -> BandExtremum:
@@ -328,11 +331,15 @@ def _mass(curvature: float) -> float | None:
     return 1.0 / curvature if abs(curvature) > 1e-6 else None
 
 
+def _images(hamiltonian: CrystalHamiltonian, kpoint: Floats) -> Floats:
+    """Where the rotations of the Laue group take a k-point, each as near to it as whole reciprocal vectors bring it, (n, 3)."""
+    images = hamiltonian.cell.rotations @ kpoint
+    return np.asarray(images - np.round(images - kpoint))
+
+
 def _little_group(hamiltonian: CrystalHamiltonian, kpoint: Floats) -> Floats:
     """Rotations (n, 3, 3) on Cartesian columns of the Laue group that take a k-point to itself or an equivalent one."""
-    rotations = hamiltonian.cell.rotations
-    moved = rotations @ kpoint - kpoint
-    kept = rotations[np.abs(moved - np.round(moved)).max(axis=1) < 1e-5]
+    kept = hamiltonian.cell.rotations[np.abs(_images(hamiltonian, kpoint) - kpoint).max(axis=1) < 1e-5]
     to_cartesian = hamiltonian.crystal.reciprocal.T
     return np.asarray(to_cartesian @ kept @ np.linalg.inv(to_cartesian))
 

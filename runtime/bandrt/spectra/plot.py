@@ -47,14 +47,14 @@ def shown_states(bands: BandsOnPath, window: tuple[float, float] | None, zero: Z
         zero: what energies are counted from in the figure.
     """
     low, high = window or _shown([bands], zero)
-    shift = 0.0 if zero is None else level_of(bands, zero).energy
+    shift = View(zero=zero).shift(bands)
     return low + shift, high + shift
 
 
 def _shown(bands: Sequence[BandsOnPath], zero: Zero | None) -> tuple[float, float]:
     """What of the energies a figure of several crystals shows, eV from its zero."""
     low, high = energy_range(max(one.band_gap for one in bands))
-    shifts = [0.0 if zero is None else level_of(one, zero).energy for one in bands]
+    shifts = [View(zero=zero).shift(one) for one in bands]
     return low - max(shifts), high - min(shifts)
 
 

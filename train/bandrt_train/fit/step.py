@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as lightning
@@ -37,9 +38,8 @@ class BandFit(lightning.LightningModule):
         self.fit_config = config
         self.n_valence = n_valence
         self.model = model
-        self.average = AveragedModel(self.model, avg_fn=self._averaged, use_buffers=True)
+        self.average = AveragedModel(self.model, multi_avg_fn=self._move_average, use_buffers=True)
         self.average.requires_grad_(False)
-        self._n_averaged = 0.0
 
     def on_train_batch_start(self, batch: dict[str, list[Batch]], batch_index: int) -> None:
         """Seed what the step draws."""
@@ -73,7 +73,6 @@ class BandFit(lightning.LightningModule):
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Move the average towards the trained weights."""
-        self._n_averaged = float(self.average.n_averaged)  # once a step: a GPU waits for whoever asks
         self.average.update_parameters(self.model)
 
     def configure_optimizers(self) -> Any:
@@ -96,9 +95,10 @@ class BandFit(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _averaged(self, average: Tensor, current: Tensor, n_averaged: Tensor | int) -> Tensor:
-        if not average.is_floating_point():
-            return current  # a count, of batches
-        n = self._n_averaged
+    def _move_average(self, averages: Sequence[Tensor], current: Sequence[Tensor], n_averaged: Tensor | int) -> None:
+        """Move averages of one type towards what is trained; their number is asked for once, since a GPU waits for whoever asks."""
+        n = float(n_averaged)
         decay = min(self.fit_config.optimizer.ema_decay, (1.0 + n) / (10.0 + n))  # early weights are soon forgotten
-        return average.lerp(current, 1.0 - decay)
+        for average, trained in zip(averages, current, strict=True):
+            # a count, of batches, has no average
+            average.copy_(average.lerp(trained, 1.0 - decay) if average.is_floating_point() else trained)

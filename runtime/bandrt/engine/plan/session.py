@@ -269,10 +269,8 @@ class PlanSession:
                 again = True
 
     def _settle_abandoned(self) -> None:
-        while self._abandoned:  # of a closed session they have ended
-            flight = self._abandoned.popleft()
-            if self._plan is not None:
-                flight.settle()
+        while self._abandoned:
+            self._abandoned.popleft().settle()  # at once where it has ended, as all have of a closed session
 
     def _landed(self, flight: Flight | OutOfMemoryError) -> Outputs | OutOfMemoryError:
         if isinstance(flight, OutOfMemoryError):

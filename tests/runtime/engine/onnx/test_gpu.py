@@ -6,10 +6,7 @@ import gc
 import inspect
 import json
 import os
-import signal
 import sys
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +24,6 @@ from bandrt.engine import open_session
 from bandrt.engine.cuda_driver import Driver, Gpu, NoDriver
 from bandrt.engine.onnx.gpu import ALONE
 from bandrt.engine.onnx.plan import OnnxPlan
-from bandrt.engine.onnx.sender import Sender
 from bandrt.engine.plan.session import PlanSession
 from bandrt.engine.session import Inputs, OutOfMemoryError, parse_device
 from bandrt.errors import BandrtError, EngineError, UsageError
@@ -165,36 +161,6 @@ def test_a_session_that_is_closed_frees_its_model_whoever_kept_a_stream(machine:
     del stream, late
     gc.collect()
     assert runtime.alive == 0
-
-
-def test_an_interrupt_waits_for_what_was_sent() -> None:
-    sender, returned = Sender("test"), threading.Event()
-    main = threading.get_ident()
-
-    def call() -> None:
-        signal.pthread_kill(main, signal.SIGINT)
-        time.sleep(0.3)
-        returned.set()
-
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have told to ignore
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            sender.send(call)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert returned.is_set()
-    with pytest.raises(ZeroDivisionError):
-        sender.send(lambda: [][1 // 0])
-
-
-def test_the_thread_that_sends_ends_with_the_plan() -> None:
-    sender = Sender("sends no more")
-    sender.send(lambda: None)
-    [thread] = [one for one in threading.enumerate() if one.name == "sends no more"]
-    del sender
-    gc.collect()
-    thread.join(10)
-    assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("device", COMPILING)
