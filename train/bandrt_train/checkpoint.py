@@ -54,6 +54,26 @@ class Checkpoint:
         model.load_state_dict(self.state, strict=True)
         return model.eval()
 
+    def member(self, number: int) -> Checkpoint:
+        """Take one model out of an ensemble: what its own checkpoint held, but for its figures, which an ensemble does not keep.
+
+        Args:
+            number: from 1, in the order in which the ensemble was put together.
+
+        Raises:
+            UsageError: ``member-unknown`` when there is no such member, or the checkpoint is one model.
+        """
+        if self.ensemble is None:
+            raise UsageError(
+                "member-unknown", f"the checkpoint (sha256 {self.sha256[:12]}…) is one model, not an ensemble with members"
+            )
+        members = self.ensemble.members
+        if not 1 <= number <= len(members):
+            raise UsageError("member-unknown", f"the ensemble has members 1 to {len(members)}, and not {number}")
+        own = f"members.{number - 1}."
+        state = {name.removeprefix(own): tensor for name, tensor in self.state.items() if name.startswith(own)}
+        return dataclasses.replace(self, state=state, sha256=members[number - 1], metrics={}, ensemble=None)
+
 
 @dataclass(frozen=True)
 class _Description:

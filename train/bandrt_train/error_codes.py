@@ -194,6 +194,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         " for.",
     ),
     ErrorCode(
+        "member-unknown",
+        "A checkpoint has no such member: it is one model, or an ensemble of fewer.",
+        "Give --member for an ensemble alone, and one of the numbers that the message names.",
+    ),
+    ErrorCode(
         "other-data",
         "Runs, members or data sets that should go together were made of different data.",
         "Use what was trained on one data set, and that data set.",

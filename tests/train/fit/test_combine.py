@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from scipy.optimize import nnls
 
@@ -22,7 +23,6 @@ from bandrt_train.evaluation.errors import EvaluationError
 from bandrt_train.evaluation.metrics import choose_metal_tolerance, evaluate
 from bandrt_train.evaluation.predictions import predict_entries
 from bandrt_train.fit.combine import EnsembleError, EnsembleResult, build_ensemble, fit_rule, nearest_line
-from bandrt_train.fit.config import FitError
 from bandrt_train.fit.run import fit
 from bandrt_train.model.ensemble import Ensemble
 from tests.support.small_fits import CONFIG
@@ -184,10 +184,40 @@ def test_the_lines_of_these_tests_are_of_all_three_kinds() -> None:
 
 
 def test_an_ensemble_is_not_where_a_training_starts(data: Dataset, built: EnsembleResult, tmp_path: Path) -> None:
-    with pytest.raises(FitError, match="start from one of its members") as caught:
+    with pytest.raises(UsageError, match="choose with --member which") as caught:
         fit(CONFIG, data, tmp_path / "run", start=load_checkpoint(built.checkpoint))
     assert caught.value.code == "other-model"
-    assert all(member[:12] in caught.value.message for member in built.ensemble.members)
+
+
+def test_members_come_out_of_an_ensemble_as_they_went_in(members: list[Path], built: EnsembleResult) -> None:
+    ensemble = load_checkpoint(built.checkpoint)
+    for number, path in enumerate(members, start=1):
+        before, after = load_checkpoint(path), ensemble.member(number)
+        assert (after.sha256, after.config, after.recipe, after.ensemble) == (before.sha256, before.config, before.recipe, None)
+        assert after.training.splits == before.training.splits
+        weights = after.build_model().state_dict()
+        assert all(torch.equal(weights[name], tensor) for name, tensor in before.state.items())
+
+
+@pytest.mark.parametrize("number", [0, 3, -1])
+def test_a_member_that_an_ensemble_has_not_is_refused(built: EnsembleResult, number: int) -> None:
+    with pytest.raises(UsageError, match="members 1 to 2") as caught:
+        load_checkpoint(built.checkpoint).member(number)
+    assert caught.value.code == "member-unknown"
+
+
+def test_one_model_has_no_members(members: list[Path]) -> None:
+    with pytest.raises(UsageError, match="is one model") as caught:
+        load_checkpoint(members[0]).member(1)
+    assert caught.value.code == "member-unknown"
+
+
+def test_a_member_is_where_a_training_starts(members: list[Path], data: Dataset, built: EnsembleResult, tmp_path: Path) -> None:
+    once = dataclasses.replace(CONFIG, epochs=1)
+    own = fit(once, data, tmp_path / "own", start=load_checkpoint(members[1])).checkpoint
+    taken = fit(once, data, tmp_path / "taken", start=load_checkpoint(built.checkpoint).member(2)).checkpoint
+    first, second = load_checkpoint(own).state, load_checkpoint(taken).state
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_the_command_line_builds_an_ensemble_and_judges_its_uncertainty(members: list[Path], data: Dataset, tmp_path: Path) -> None:

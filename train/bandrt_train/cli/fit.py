@@ -13,6 +13,7 @@ import click
 
 from bandrt.cli import options, say_done
 from bandrt.files import check_folder
+from bandrt_train.cli.checkpoint_path import CHECKPOINT
 
 EPOCH_BAR = "{percentage:3.0f}%|{bar}| {n:.2f}/{total_fmt} epochs [{elapsed}<{remaining}{postfix}]"
 
@@ -25,9 +26,11 @@ EPOCH_BAR = "{percentage:3.0f}%|{bar}| {n:.2f}/{total_fmt} epochs [{elapsed}<{re
 @click.option(
     "--from",
     "start",
-    type=options.PATH,
-    help="Checkpoint to fine-tune, ours or, for released, one of the authors' code: what that leaves unsaid, the data set says.",
+    type=CHECKPOINT,
+    help="Checkpoint to fine-tune: ours, fast for the one that comes with bandrt, or, for released, one of the authors' code: what"
+    " that leaves unsaid, the data set says.",
 )
+@click.option("--member", type=click.IntRange(1), help="Of an ensemble to fine-tune, such as fast, which of its members.")
 @click.option("--gaps", type=options.PATH, help="Data set of gaps to learn from too.")
 @click.option("--teacher", type=options.PATH, help="Data set of predictions to learn from too, made of a run of bandrt infer.")
 @click.option("--crystals", type=click.IntRange(1), help="Of --data, learn from so many alone; fewer are always among more.")
@@ -42,6 +45,7 @@ def fit(
     out: Path,
     overwrite: bool,
     start: Path | None,
+    member: int | None,
     gaps: Path | None,
     teacher: Path | None,
     crystals: int | None,
@@ -59,9 +63,12 @@ def fit(
     Examples:
       bandrt train fit train/configs/bloch.toml --data data -o run
       bandrt train fit train/configs/bloch.toml --data data --from run/checkpoint.pt -o finished
+      bandrt train fit train/configs/finish-again.toml --data data --from fast --member 1 -o mine-1
 
     Exit codes: 0 trained, 1 stopped by an error, 2 wrong usage, 130 interrupted; then the same command with --resume goes on.
     """
+    if member is not None and start is None:
+        raise click.UsageError("--member says which of an ensemble's models to fine-tune; give the ensemble with --from")
     if overwrite and resume:
         raise click.UsageError("--overwrite starts again, --resume goes on; choose one")
     check_folder(out)
@@ -92,6 +99,8 @@ def fit(
         parent = load_checkpoint_for(start, bands.header.recipe.featurization, settings.model.species_index)
     elif start is not None:
         parent = load_checkpoint(start)
+    if parent is not None and member is not None:
+        parent = parent.member(member)
     known_gaps, predictions = (None if folder is None else Dataset(folder) for folder in (gaps, teacher))
     with ExitStack() as stack:
         board = stack.enter_context(closing(TensorBoardLog(out / TENSORBOARD))) if tensorboard else None

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bandrt.errors import UsageError
 from bandrt.files import replaced
 from bandrt.manifest import BandRule
 from bandrt_train.checkpoint import Checkpoint
@@ -106,6 +107,7 @@ def fit(
         OutputInTheWayError: ``not-resumable`` or ``other-run``.
         FitError: ``empty-split``, ``no-labels``, ``shape-mismatch``, ``recipe-mismatch``, ``other-recipe``, ``other-model``,
             ``config-invalid`` or ``diverged``.
+        UsageError: ``other-model`` for an ensemble to start from.
     """
     _check_data(config, dataset)
     for more in (gaps, teacher):
@@ -243,11 +245,10 @@ def _check_start(config: FitConfig, dataset: Dataset, start: Checkpoint) -> None
     it may be given more layers, which add nothing at first.
     """
     if start.ensemble is not None:
-        members = " or ".join(f"{member[:12]}…" for member in start.ensemble.members)
-        raise FitError(
+        raise UsageError(
             "other-model",
-            "the checkpoint to start from is an ensemble, whose members are trained one by one; start from one of its members,"
-            f" the checkpoint.pt of one of the runs it was made of (sha256 {members}), and make a new ensemble in the end",
+            f"the checkpoint to start from is an ensemble of {len(start.ensemble.members)}, whose members are trained one by one;"
+            " choose with --member which of them to start from, and make a new ensemble in the end",
         )
     wanted, found = dataclasses.asdict(config.model), dataclasses.asdict(start.config)
     if wanted["variant"] != found["variant"]:
