@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bandrt.hamiltonian.filling import HALF
+from bandrt.hamiltonian.filling import HALF, WITHIN_EV
 from bandrt.manifest import ZERO_GAP_EV, BandRule
 from bandrt_export.eigensolver.graph import FLOAT, Value, op
 
@@ -100,9 +100,13 @@ def window(
     top, bottom = _highest_valence(path, kept), _lowest_conduction(path, kept)  # (B, 1)
     mesh_top = _highest_valence(on_mesh.where(mesh, -FAR_EV), kept)
     mesh_bottom = _lowest_conduction(on_mesh.where(mesh, FAR_EV), kept)
-    gap = bottom.least(mesh_bottom) - top.most(mesh_top)
-    is_metal = (occupied.unpaired < -0.5) | (gap <= ZERO_GAP_EV)
-    zero = is_metal.where(fermi, (top + bottom) * 0.5)
+    bottom_of_all, top_of_all = bottom.least(mesh_bottom), top.most(mesh_top)
+    gap = bottom_of_all - top_of_all
+    is_odd = occupied.unpaired < -0.5
+    is_metal = is_odd | (gap <= ZERO_GAP_EV)
+    least = is_odd.where(_lowest_valence(path, kept) + WITHIN_EV, bottom_of_all)
+    most = is_odd.where(top - WITHIN_EV, top_of_all)
+    zero = is_metal.where(fermi.most(least).least(most), (top + bottom) * 0.5)
     bands = path.transpose(0, 2, 1) - zero.unsqueeze(2)  # (B, 2 * kept, K)
     exists = occupied.exists.cast(FLOAT)
     above = energies.graph.constant([places >= kept])
@@ -122,8 +126,13 @@ def _highest_valence(energies: Value, n_kept: int) -> Value:
     return energies.cut(2, n_kept - 1, n_kept).max(1, keepdims=False)
 
 
+def _lowest_valence(energies: Value, n_kept: int) -> Value:
+    """The bottom of that band, (B, 1)."""
+    return energies.cut(2, n_kept - 1, n_kept).min(1, keepdims=False)
+
+
 def _lowest_conduction(energies: Value, n_kept: int) -> Value:
-    """The bottom of the band after it."""
+    """The bottom of the band after it, (B, 1)."""
     return energies.cut(2, n_kept, n_kept + 1).min(1, keepdims=False)
 
 

@@ -19,6 +19,8 @@ KEPT = 12
 """Bands kept up to half filling, and as many above it, where three on each side of the Fermi level are wanted."""
 HALVINGS = 50
 """Of the interval that holds the Fermi level: far below rounding."""
+WITHIN_EV = 2.0 * ZERO_GAP_EV
+"""How far inside a band that is half full the Fermi level lies at least."""
 HALF = 1e-6
 """Electrons: a band is half full, or it is not, but for rounding."""
 
@@ -97,6 +99,9 @@ def fill(
 ) -> Filled:
     """Fill the bands of one crystal.
 
+    The Fermi level of a metal is that of a Fermi function on the mesh, but never beyond where it lies without smearing: in the last
+    band of an odd number of electrons, or in the overlap of the halves of an even one.
+
     Args:
         path: (K, n) eV, ascending, of the k-path.
         mesh: (M, n) eV of a mesh that stands for the whole Brillouin zone.
@@ -116,7 +121,8 @@ def fill(
     gap = float(bottom) - float(top)
     is_metal = is_odd(electrons) or gap <= ZERO_GAP_EV
     if is_metal:
-        zero = fermi_level(mesh, weights, electrons, smearing_ev)
+        least, most = ends_of_last_band(path[:, half - 1]) if is_odd(electrons) else (bottom, top)
+        zero = float(np.clip(fermi_level(mesh, weights, electrons, smearing_ev), least, most))
     else:
         zero = 0.5 * (float(path[:, half - 1].max()) + float(path[:, half].min()))
     kept = max(half, n_bands - half) if kept is None else kept
@@ -124,6 +130,17 @@ def fill(
     first, end = max(0, half - kept), min(n_bands, half + kept)
     energies[first - half + kept : end - half + kept] = (path[:, first:end].astype(np.float64) - zero).T
     return Filled(energies, is_metal, 0.0 if is_metal else gap)
+
+
+def ends_of_last_band(energies: NDArray[np.floating[Any]]) -> tuple[float, float]:
+    """Between which levels a band that is half full must end, eV: well within it, so that it crosses the Fermi level by both.
+
+    Where the band is narrower than the Fermi function is wide, and nearly full or empty, the level of that function lies beyond it.
+
+    Args:
+        energies: (K,) eV, of the band along the path.
+    """
+    return float(energies.min()) + WITHIN_EV, float(energies.max()) - WITHIN_EV
 
 
 def fermi_level(

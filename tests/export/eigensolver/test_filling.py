@@ -87,11 +87,34 @@ def level_of(mesh: NDArray[Any], weights: NDArray[Any], electrons: float) -> flo
     return float(fermi_level(mesh, weights, electrons, SMEARING_EV))
 
 
+def within(level: float, path: NDArray[Any], mesh: NDArray[Any], electrons: float) -> float:
+    """The level, moved to where it lies without smearing: in the overlap of the halves, or in the last band of an odd number."""
+    both = np.concatenate([path, mesh])
+    least, most = both[:, KEPT].min(), both[:, KEPT - 1].max()
+    if electrons % 2:
+        least, most = path[:, KEPT - 1].min() + 0.002, path[:, KEPT - 1].max() - 0.002
+    return float(min(max(level, least), most))
+
+
+@pytest.mark.parametrize("electrons", [35.0, 36.0])
+def test_the_zero_is_where_it_would_be_without_smearing_where_bands_are_narrow(electrons: float) -> None:
+    k = np.linspace(-0.5, 0.5, N_KPOINTS + N_MESH)
+    bands = np.linspace(-8.0, 9.0, 2 * KEPT) + np.zeros((len(k), 1))
+    bands[:, KEPT - 1], bands[:, KEPT] = 0.01 - 0.03 * k**2, -0.01 + 9.0 * k**2
+    path, mesh, weights = bands[::9], np.delete(bands, np.s_[::9], 0), np.full(N_MESH, 1 / N_MESH)
+    smeared = level_of(mesh, weights, 2.0 * KEPT - (36.0 - electrons))
+    level = within(smeared, path, mesh, electrons)
+    assert abs(level - smeared) > 0.02
+    n_nonempty = KEPT + int((path[:, KEPT:].min(axis=0) - level < -0.001).sum())
+    expected = (path - level).T[n_nonempty - N_VALENCE :][:N_BANDS]
+    np.testing.assert_allclose(choose(path, mesh, weights, electrons), expected, atol=TOLERANCE_EV, rtol=0)
+
+
 @pytest.mark.parametrize(("electrons", "gap"), [(36.0, 0.2), (36.0, -1.0), (35.0, 1.0), (35.0, -2.0)])
 @pytest.mark.parametrize("seed", range(4))
 def test_the_zero_of_a_metal_is_the_level_that_the_runtime_finds(seed: int, electrons: float, gap: float) -> None:
     path, mesh, weights = made_up(seed, gap, width=1.5)
-    level = level_of(mesh, weights, 2.0 * KEPT - (36.0 - electrons))
+    level = within(level_of(mesh, weights, 2.0 * KEPT - (36.0 - electrons)), path, mesh, electrons)
     n_nonempty = KEPT + int((path[:, KEPT:].min(axis=0) < level).sum())
     expected = (path - level).T[n_nonempty - N_VALENCE :][:N_BANDS]
     np.testing.assert_allclose(choose(path, mesh, weights, electrons), expected, atol=TOLERANCE_EV, rtol=0)
@@ -110,11 +133,14 @@ def test_the_level_is_found_in_a_gap_of_the_mesh_though_few_electrons_are_left_t
     """The bands overlap on the path alone. In fp32, 36 electrons and 1e-9 are 36."""
     path, mesh, weights = made_up(0, gap, width=0.1)
     path = path.copy()
-    path[0, KEPT - 1 : KEPT + 1] = path[1, KEPT], path[1, KEPT] + 0.5
+    bottom, top = path[1, KEPT], path[1, KEPT - 1]
+    path[0, KEPT - 1 : KEPT + 1] = bottom, bottom + 0.5
+    path[2, KEPT - 1 : KEPT + 1] = top - 0.5, top
     level = level_of(mesh, weights, 2.0 * KEPT)
     assert mesh[:, KEPT - 1].max() + 0.3 < level < mesh[:, KEPT].min() - 0.3
+    assert within(level, path, mesh, 36.0) == level
     found = choose(path, mesh, weights)
-    expected = (path - level).T[KEPT - N_VALENCE :][:N_BANDS]
+    expected = (path - level).T[KEPT + 1 - N_VALENCE :][:N_BANDS]
     np.testing.assert_allclose(found, expected, atol=2e-3, rtol=0)
 
 

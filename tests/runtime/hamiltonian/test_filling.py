@@ -57,6 +57,45 @@ def test_an_overlap_however_small_makes_a_metal_of_what_an_engine_gives(overlap:
     assert gaps(filled.given(rule), rule) == (0.0, True)
 
 
+@pytest.mark.parametrize("width", [0.004, 0.01, 0.05, 0.2])
+@pytest.mark.parametrize("electrons", [3.0, 5.0])
+def test_an_odd_number_of_electrons_makes_a_metal_of_narrow_bands(width: float, electrons: float) -> None:
+    """Of three bands narrower than the Fermi function is wide, five electrons of six leave its level above them all."""
+    rule = read_manifest(SHIPPED_ENGINES["accurate"]).bands
+    turn = 0.5 * width * np.cos(np.linspace(-np.pi, np.pi, 401))
+    centres = (-30.0, -20.0, -12.0, 0.0, 0.0, 0.0, 3.0, 4.0, 5.0)
+    energies = np.stack([centre + turn for centre in centres], 1)
+    filled = fill(energies, energies, np.full(401, 1 / 401), 6.0 + electrons, smearing_ev=0.1)
+    assert filled.is_metal
+    assert gaps(filled.given(rule), rule) == (0.0, True)
+
+
+def test_a_half_full_band_that_is_the_same_everywhere_is_at_the_fermi_level() -> None:
+    energies = np.tile([-9.0, 0.0, 3.0], (5, 1))
+    filled = fill(energies, energies, np.full(5, 0.2), 3.0, smearing_ev=0.1)
+    assert filled.energies[KEPT - 1] == pytest.approx(np.zeros(5), abs=0.003)
+
+
+@pytest.mark.parametrize("heavy", [1.0, 30.0])
+def test_bands_that_touch_do_so_at_the_fermi_level_however_heavy_one_of_them_is(heavy: float) -> None:
+    k = np.linspace(-0.5, 0.5, 101)
+    path = np.stack([-8.0 * k**2 / heavy, 8.0 * k**2], 1)
+    mesh = np.stack([path[::20, 0], path[::20, 1]], 1)
+    filled = fill(path, mesh, np.full(len(mesh), 1 / len(mesh)), 2.0, smearing_ev=0.1)
+    assert filled.is_metal
+    assert filled.energies[KEPT - 1].max() == pytest.approx(0.0, abs=1e-9)
+    assert filled.energies[KEPT].min() == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_fermi_level_of_a_semimetal_lies_where_its_bands_overlap() -> None:
+    k = np.linspace(-0.5, 0.5, 101)
+    path = np.stack([0.02 - 0.4 * k**2, -0.02 + 9.0 * k**2], 1)
+    filled = fill(path, path, np.full(101, 1 / 101), 2.0, smearing_ev=0.1)
+    top, bottom = filled.energies[KEPT - 1].max(), filled.energies[KEPT].min()
+    assert fermi_level(path, np.full(101, 1 / 101), 2.0, 0.1) > 0.03
+    assert bottom < -0.03 < 0.0 <= top
+
+
 def test_the_window_is_a_view_on_counted_bands() -> None:
     energies = np.arange(2.0 * KEPT)[:, None] - KEPT + 0.5
     rule = BandRule()
@@ -82,8 +121,8 @@ def test_every_band_is_kept_where_all_are_wanted() -> None:
     there = ~np.isnan(filled.energies[:, 0])
     np.testing.assert_allclose(filled.energies[there, 0], np.arange(40.0) - 5.5)
     assert (len(filled.energies), int(there.argmax()), filled.n_nonempty) == (2 * 34, 34 - 6, 34)
-    mesh = np.repeat([-1.0, 0.0, 5.0], [5, 1, 34])[None]  # E_F is near 0
-    metal = fill(np.repeat([-0.2, 5.0], [30, 10])[None], mesh, np.ones(1), 11.0, smearing_ev=0.15, kept=None)
+    mesh = np.repeat([-1.0, 0.0, 5.0], [5, 1, 34])[None]  # E_F is 0
+    metal = fill(np.repeat([-0.2, 5.0], [30, 10])[None], mesh, np.ones(1), 12.0, smearing_ev=0.15, kept=None)
     assert metal.n_nonempty == 34 + (30 - 6)  # more bands reach below the Fermi level than are kept otherwise
 
 
