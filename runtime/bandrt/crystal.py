@@ -229,5 +229,22 @@ def cofactors(lattice: NDArray[np.float64]) -> tuple[list[list[float]], float]:
     return [bc, ca, ab], ax * bc[0] + ay * bc[1] + az * bc[2]
 
 
+def metric_difference(metric: NDArray[np.float64], others: NDArray[np.float64]) -> float:
+    """How far scalar products of lattice vectors are from those of others, each as a share of the product of the two lengths.
+
+    Twice the relative difference of a length, and about that of an angle in radians. The longest vector does not decide alone, so
+    that the short ones of a slab or a layer count.
+
+    Args:
+        metric: (3, 3) scalar products, Å^2.
+        others: (..., 3, 3) of others.
+
+    Returns:
+        The largest of all.
+    """
+    lengths = np.sqrt(np.diagonal(metric))
+    return float((np.abs(others - metric) / np.outer(lengths, lengths)).max())
+
+
 def _written(amounts: dict[str, int], order: list[str]) -> str:
     return "".join(s + (str(amounts[s]) if amounts[s] > 1 else "") for s in order)

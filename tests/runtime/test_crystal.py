@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bandrt.crystal import Crystal
+from bandrt.crystal import Crystal, metric_difference
 from bandrt.elements import FORMULA_ORDER, SYMBOLS
 from bandrt.errors import InputError
 
@@ -133,3 +133,17 @@ def test_an_atom_too_close_to_its_own_image_is_refused_in_any_basis(length: floa
         Crystal.checked(lattice, [29], [[0.3, 0.1, 0.7]])
     assert caught.value.code == "overlapping-atoms"
     assert Crystal.checked(lattice * 2.0 / length, [29], [[0.3, 0.1, 0.7]]).n_atoms == 1
+
+
+@pytest.mark.parametrize("height", [3.0, 30.0, 300.0])
+@pytest.mark.parametrize(("stretch", "expected"), [(1.0, 0.0), (1.01, 0.0201), (0.9, 0.19)])
+def test_a_short_vector_counts_beside_a_long_one(height: float, stretch: float, expected: float) -> None:
+    lattice = np.diag([3.0, 3.0, height])
+    other = np.diag([3.0 * stretch, 3.0, height])
+    assert metric_difference(lattice @ lattice.T, other @ other.T) == pytest.approx(expected)
+
+
+def test_an_angle_counts_by_how_far_it_turns() -> None:
+    lattice, other = np.diag([3.0, 4.0, 50.0]), np.diag([3.0, 4.0, 50.0])
+    other[1] = 4.0 * np.sin(0.02), 4.0 * np.cos(0.02), 0.0
+    assert metric_difference(lattice @ lattice.T, np.stack([lattice @ lattice.T, other @ other.T])) == pytest.approx(0.02, rel=1e-3)

@@ -23,12 +23,13 @@ from bandrt.computed.around_fermi import count_nonempty, select_bands
 from bandrt.computed.documents import BandDocument
 from bandrt.computed.lines import computed_lines, document_crystal
 from bandrt.computed.mapping import Lines, map_kpoints
+from bandrt.crystal import metric_difference
 from bandrt.errors import InputError
 from bandrt.quoting import counted
 from bandrt.symmetry.standard_cell import StandardCell, standardize
 
 SAME_LATTICE = 0.06
-"""Relative: scalar products of lattice vectors may differ by so much of the largest: 3 % in a length, as between functionals."""
+"""How far, as `metric_difference` counts, cells may be apart: 3 % in a length, as between functionals."""
 _SAME_KPOINT = 1e-4
 _MOST_NAMED = 8
 
@@ -170,7 +171,7 @@ def _check_crystal(document: BandDocument, cell: StandardCell, predicted: BandsO
         found = f"space group {cell.space_group_symbol}, predicted: {predicted.space_group_symbol}"
     else:
         wanted, metric = own.lattice @ own.lattice.T, other.lattice @ other.lattice.T
-        if np.abs(wanted - metric).max() <= SAME_LATTICE * wanted.max():
+        if metric_difference(wanted, metric) <= SAME_LATTICE:
             return
         lengths = [", ".join(f"{length:.2f}" for length in np.linalg.norm(one.lattice, axis=1)) for one in (other, own)]
         found = f"a primitive cell of {lengths[0]} Å, predicted: {lengths[1]} Å"

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.crystal import Crystal
+from bandrt.crystal import Crystal, metric_difference
 from bandrt.errors import InputError
 from bandrt.readers import to_crystal
 from bandrt.symmetry.standard_cell import standardize
@@ -22,7 +22,7 @@ MARK, BANDS_MARK = "_structure", "_bandstructure"
 SUFFIXES = (f"{MARK}.json", f"{MARK}.json.gz", ".cif", ".vasp")
 """What follows the name of a document, without `BANDS_MARK` at its end, in the name of the file with its structure."""
 SHAPE_TOLERANCE = 0.02
-"""Relative: scalar products of the lattice vectors may differ by so much of the largest (a cell that was relaxed again)."""
+"""How far, as `metric_difference` counts, cells may be apart: 1 % in a length (a cell that was relaxed again)."""
 
 
 def structure_beside(document: Path) -> Path | None:
@@ -48,7 +48,7 @@ def read_structure(file: Path, reciprocal: NDArray[np.float64]) -> Crystal:
     cell = standardize(to_crystal(file), name=str(file))
     lattice = (2.0 * np.pi * np.linalg.inv(reciprocal).T).astype(np.float64)
     wanted, found = lattice @ lattice.T, cell.crystal.lattice @ cell.crystal.lattice.T
-    if np.abs(wanted - found).max() > SHAPE_TOLERANCE * wanted.max():
+    if metric_difference(wanted, found) > SHAPE_TOLERANCE:
         raise InputError("structure-conflict", f"{file}: its standard primitive cell is not the one of the bands beside it")
     bare = Crystal(cell.crystal.lattice, np.array([1], dtype=np.int32), np.zeros((1, 3)))
     n_lattice = len(standardize(bare, name=str(file)).rotations)

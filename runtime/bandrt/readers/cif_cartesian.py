@@ -8,11 +8,12 @@ import numpy as np
 from gemmi import cif
 from numpy.typing import NDArray
 
+from bandrt.crystal import metric_difference
 from bandrt.errors import InputError
 from bandrt.readers.cif_tags import CARTESIAN, COORDINATES, cif_number, cif_numbers, value_of
 
 METRIC_TOLERANCE = 0.01
-"""How far, relative to its largest element, the metric of the cell may differ from that of the matrix."""
+"""How far, as `metric_difference` counts, the cell may differ from that of the matrix."""
 SMALLEST_DETERMINANT = 1e-12
 """1/Å^3, of a matrix that makes fractional coordinates: that of a cell of 10^12 Å^3."""
 _ROWS = range(1, 4)
@@ -52,7 +53,7 @@ def fractional_columns(
         raise InputError("bad-coordinates", f"{name}: the matrix of the Cartesian axes cannot be read")
     metric = lattice @ lattice.T
     to_cartesian = np.linalg.inv(matrix)
-    if np.abs(to_cartesian.T @ to_cartesian - metric).max() > METRIC_TOLERANCE * metric.max():
+    if metric_difference(metric, to_cartesian.T @ to_cartesian) > METRIC_TOLERANCE:
         raise InputError("bad-coordinates", f"{name}: the matrix of the Cartesian axes is not that of the unit cell")
     positions = np.array([cif_numbers(columns[tag]) for tag in CARTESIAN])  # (3, n_sites)
     with np.errstate(over="ignore", invalid="ignore"):

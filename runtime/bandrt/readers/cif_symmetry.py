@@ -10,12 +10,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bandrt.crystal import metric_difference
+
 SPECIAL_POSITION_TOLERANCE = 0.1
 """Å: images of one site nearer than this are one atom on a special position written with few digits (0.33 for 1/3)."""
 SAME_SITE_TOLERANCE = 0.01
 """Å: two rows of one species nearer than this are one atom that the file lists although symmetry makes it."""
 METRIC_TOLERANCE = 0.01
-"""How far, relative to its largest element, an operation may change the cell's metric (cells are written with few digits)."""
+"""How far, as `metric_difference` counts, an operation may change the cell (cells are written with few digits)."""
 ROUNDED_TRANSLATION = 4e-4
 """Fraction of a cell: a translation nearer than this to a multiple of 1/24 or a coarser fraction is that fraction."""
 _TERM = re.compile(r"([+-]?)(\d+(?:\.\d*)?|\.\d+)?(?:/(\d+))?\*?([xyz])?", re.IGNORECASE)
@@ -138,7 +140,7 @@ def fits_cell(operations: Operations, lattice: NDArray[np.float64]) -> bool:
     """Whether the operations leave the metric of the cell as it is."""
     metric = lattice @ lattice.T
     turned = np.einsum("aji,jk,akl->ail", operations.rotations, metric, operations.rotations)
-    return bool(np.abs(turned - metric).max() < METRIC_TOLERANCE * metric.max())
+    return metric_difference(metric, turned) < METRIC_TOLERANCE
 
 
 def expand(

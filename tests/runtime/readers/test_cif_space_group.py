@@ -193,3 +193,30 @@ def test_the_codes_of_a_group_of_three_cell_choices_stay_apart() -> None:
     text = UNIQUE_B + "_space_group_IT_number 14\n_space_group_IT_coordinate_system_code CODE\n" + SITES
     for code, setting in (("b1", "P 1 21/c 1"), ("b2", "P 1 21/n 1"), ("b3", "P 1 21/a 1")):
         assert same(read_cif(text.replace("CODE", code)), read_cif(UNIQUE_B + listed(setting) + SITES))
+
+
+@pytest.mark.parametrize(
+    ("name", "lengths", "angles"),
+    [
+        ("P 6/m m m", (2.46, 2.46, 30.0), (90, 90, 90)),
+        ("P 4/m m m", (3.0, 4.0, 50.0), (90, 90, 90)),
+        ("P 1 21/c 1", (3.0, 4.0, 25.0), (90, 90, 100)),
+        ("P 1 21/c 1", (30.0, 3.0, 4.0), (95, 90, 90)),
+        ("P m m m", (3.0, 3.3, 20.0), (90, 90, 95)),
+        ("P 3 m 1", (3.2, 3.2, 30.0), (90, 90, 110)),
+    ],
+)
+def test_a_group_that_does_not_fit_the_short_axes_of_a_long_cell_is_refused(
+    name: str, lengths: tuple[float, float, float], angles: tuple[float, float, float]
+) -> None:
+    assert not gemmi.UnitCell(*lengths, *angles).is_compatible_with_spacegroup(gemmi.SpaceGroup(name))
+    assert code_of(cell(*lengths, *angles) + f"_symmetry_space_group_name_H-M '{name}'\n" + SITES) == "bad-symmetry"
+
+
+@pytest.mark.parametrize("c", [15.0, 25.0, 60.0])
+@pytest.mark.parametrize("stated", ["_symmetry_space_group_name_H-M 'P 2/m'", "_symmetry_Int_Tables_number 10"])
+def test_an_oblique_layer_in_a_long_cell_has_its_axis_along_it(stated: str, c: float) -> None:
+    oblique = cell(3.0, 4.0, c, gamma=100)
+    crystal = read_cif(oblique + stated + "\n" + SITES)
+    assert same(crystal, read_cif(oblique + listed("P 1 1 2/m") + SITES))
+    assert crystal.notes == ()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from bandrt.computed.documents import DocumentText, parse_document
+from bandrt.computed.structure_beside import read_structure
 from bandrt.errors import InputError
 from bandrt.recipe import KpathRecipe, Recipe
 from bandrt.symmetry.standard_cell import standardize
@@ -98,6 +99,16 @@ def test_a_structure_that_fits_in_several_ways_or_not_at_all_is_refused(
     with pytest.raises(InputError, match=r"mp-1\.vasp: ") as caught:
         source.read()
     assert caught.value.code == code
+
+
+def test_the_short_axes_of_a_long_cell_are_compared_too(tmp_path: Path) -> None:
+    poscar = tmp_path / "slab.vasp"
+    poscar.write_text("slab\n1.0\n3 0 0\n0 3 0\n0 0 30\nPo\n1\nDirect\n0 0 0\n", encoding="utf-8")
+    own = 2.0 * np.pi * np.diag([1 / 3.0, 1 / 3.0, 1 / 30.0])
+    np.testing.assert_allclose(read_structure(poscar, own).lattice, np.diag([3.0, 3.0, 30.0]), atol=1e-9)
+    with pytest.raises(InputError) as caught:
+        read_structure(poscar, 2.0 * np.pi * np.diag([1 / 4.2, 1 / 4.2, 1 / 30.0]))
+    assert caught.value.code == "structure-conflict"
 
 
 def test_a_materials_project_document_and_its_structure_make_an_entry(shared: Path, tmp_path: Path) -> None:
