@@ -161,6 +161,17 @@ def part_ids(path: Path) -> list[str]:
     return [str(name) for name in arrays["id"]]
 
 
+def part_inputs(path: Path) -> dict[str, str]:
+    """Checksums of the texts that the crystals of a part were read from, by their ids; empty ones in a part of format 1.
+
+    Raises:
+        BadPartError, UnreadablePartError, PartVersionError: as `read_part`.
+    """
+    arrays = _some_arrays(path, "id", "input_sha256")
+    ids = list(map(str, arrays["id"]))
+    return dict(zip(ids, map(str, arrays.get("input_sha256", [""] * len(ids))), strict=True))
+
+
 def part_orders(path: Path) -> list[int]:
     """Places of the crystals of a part among the inputs of the run, without reading the rest; of format 1, its own order.
 

@@ -70,6 +70,8 @@ class Comparison:
             among = any(self.value in (word, word.partition(":")[0]) for word in found)
             return among == (self.sign == "==")
         if self.kind == "cell" and isinstance(self.value, float):
+            if found.lower() == "nan":
+                return False
             found = _number(found)
             if found is None:  # a text, which is neither smaller nor larger than a number, nor equal to one
                 return self.sign == "!="
@@ -193,7 +195,8 @@ class _Parser:
             raise self._misunderstood("a value")
         token, kind = self._tokens[self._next], self._columns[column]
         self._next += 1
-        value = None if token == ("word", "none") else _value(column, kind, token)
+        is_none = token.kind == "word" and token.text.lower() == "none"
+        value = None if is_none else _value(column, kind, token)
         if sign not in ("==", "!=") and not isinstance(value, float):
             raise QueryError(
                 "query-value", f"{column} {sign} {shortened(token.text)}: only numbers are smaller or larger; use == or !="

@@ -27,7 +27,8 @@ from bandrt.screening.criteria import Criteria
 from bandrt.screening.features import Floats, PredictedGaps
 from bandrt.screening.hits import ExpectedHits, expected_hits
 from bandrt.screening.probability import probability_of_direct, probability_of_gap, probability_of_metal
-from bandrt.screening.table import SummaryTable, in_place, read_summary
+from bandrt.screening.refined import in_place
+from bandrt.screening.table import SummaryTable, read_summary
 
 P_MATCH, OUT = "p_match", "out"
 """Columns that a shortlist has beside those of ``summary.csv``: the probability, and the folder of results."""
@@ -279,8 +280,9 @@ def _row(
 
 
 def _notes_of_folders(tables: Sequence[SummaryTable]) -> tuple[str, ...]:
-    """Which runs have not finished, and how many crystals several of them have."""
+    """Which runs have not finished, what else there is to say of each, and how many crystals several of them have."""
     notes = [f"{table.folder}: {said}" for table in tables if (said := unfinished(read_run(table.folder)))]
+    notes += [note for table in tables for note in table.notes]
     if len(tables) < 2:
         return tuple(notes)
     held = Counter(key for table in tables for key in set(zip(table.columns["id"], table.columns["formula"], strict=True)))

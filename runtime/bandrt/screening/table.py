@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,26 @@ class SummaryTable:
         folder: the output folder.
         columns: the cells of each column as they stand in ``summary.csv``, by name, in its order; n each.
         n_failed: inputs without a prediction.
+        notes: what has to be known of it, for people.
     """
 
     folder: Path
     columns: Mapping[str, Sequence[str]]
     n_failed: int
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.columns["id"])
+
+    @property
+    def ids(self) -> list[str]:
+        """Of the crystals, as the parts have them."""
+        return list(map(text_of, self.columns["id"]))
+
+    def only(self, chosen: NDArray[np.bool_]) -> SummaryTable:
+        """The same with those crystals alone that are chosen, (n,)."""
+        rows = np.flatnonzero(chosen).tolist()
+        return replace(self, columns={name: [cells[row] for row in rows] for name, cells in self.columns.items()})
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -149,45 +161,6 @@ def read_summary(folder: Path) -> SummaryTable:
         raise _damaged(folder, f"its rows are not all of {len(header)} columns")
     by_column = list(zip(*cells, strict=True)) or [()] * len(header)
     return SummaryTable(folder, dict(zip(map(text_of, header), by_column, strict=True)), len(read_errors(folder)))
-
-
-def in_place(tables: Sequence[SummaryTable], refined: SummaryTable) -> list[SummaryTable]:
-    """Tables in which predictions of another run stand in the place of those of the same crystals; the refined ones come last.
-
-    They are known by their ids, and keep the path and the kept columns of the first run. What has no prediction in the second keeps
-    that of the first.
-
-    Raises:
-        UsageError: ``refined-differs`` for a crystal that none of the tables has, or several have, or of another formula.
-    """
-    places: dict[str, list[tuple[int, int]]] = {}
-    for number, table in enumerate(tables):
-        for row, id in enumerate(table.columns["id"]):
-            places.setdefault(id, []).append((number, row))
-    taken = [places.get(id, []) for id in refined.columns["id"]]
-    for id, formula, found in zip(refined.columns["id"], refined.columns["formula"], taken, strict=True):
-        if len(found) != 1 or tables[found[0][0]].columns["formula"][found[0][1]] != formula:
-            folders = ", ".join(str(table.folder) for table in tables)
-            raise UsageError(
-                "refined-differs",
-                f"{refined.folder}: its {id} ({formula}) is not one crystal of {folders}; name the results it refines",
-            )
-    first = [found[0] for found in taken]
-    kept = dict.fromkeys(name for table in tables for name in ("path", *table.kept))
-    columns = dict(refined.columns) | {
-        name: [tables[number].columns[name][row] if name in tables[number].columns else "" for number, row in first]
-        for name in kept
-    }
-    gone = set(first)
-    left = [
-        SummaryTable(
-            table.folder,
-            {name: [cell for row, cell in enumerate(cells) if (number, row) not in gone] for name, cells in table.columns.items()},
-            table.n_failed,
-        )
-        for number, table in enumerate(tables)
-    ]
-    return [*left, SummaryTable(refined.folder, columns, 0)]
 
 
 def _damaged(folder: Path, why: str) -> OutputError:

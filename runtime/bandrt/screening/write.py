@@ -56,7 +56,7 @@ def write(shortlist: Shortlist, target: Path, *, overwrite: bool = False) -> Non
         shortlist: what is written.
         target: ``*.csv``, ``*.jsonl`` or ``*.parquet``, a row a crystal; or a folder, for ``hits.csv`` and of each crystal a CIF
             of its standard primitive cell.
-        overwrite: replace files that are there.
+        overwrite: replace files that are there; of a folder, an earlier shortlist, whose CIF files are removed.
 
     Raises:
         OutputError: as `check_target`, and ``part-damaged``.
@@ -79,6 +79,7 @@ def _write_folder(shortlist: Shortlist, folder: Path, *, overwrite: bool) -> Non
     for name in names:
         check_file(folder / name, overwrite=overwrite)
     rows, crystals = [], crystals_of(shortlist)
+    earlier = _earlier_files(folder / TABLE) - {*names} if overwrite else set()
     folder.mkdir(parents=True, exist_ok=True)
     for row, name, crystal in zip(shortlist, names, crystals, strict=True):
         with replaced(folder / name) as file:
@@ -86,6 +87,18 @@ def _write_folder(shortlist: Shortlist, folder: Path, *, overwrite: bool) -> Non
         rows.append({**row, FILE: name})
     with replaced(folder / TABLE) as file:
         _write_csv(dataclasses.replace(shortlist, rows=rows, columns=(*shortlist.columns, FILE)), file)
+    for name in earlier:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _earlier_files(table: Path) -> set[str]:
+    """The CIF files that the table of an earlier shortlist names; none where it is none."""
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            names = {row[FILE] for row in csv.DictReader(file)}
+    except (OSError, ValueError, KeyError, csv.Error):
+        return set()
+    return {name for name in names if name and name == Path(name).name and name.endswith(".cif")}
 
 
 def _write_csv(shortlist: Shortlist, file: IO[Any]) -> None:

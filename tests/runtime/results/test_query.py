@@ -61,6 +61,8 @@ def test_a_query_chooses_what_satisfies_it(query: str, salt: bool, iron: bool) -
         ("gap != 1.5", "1.50", False),
         ("gap > 1", "high", False),
         ("gap < 1", "nan", False),
+        ("gap != 1", "nan", False),
+        ("gap != 1", "NaN", False),
         ("gap == 1", "high", False),
         ("gap != 1", "high", True),
         ("gap == high", "high", True),
@@ -89,6 +91,14 @@ def test_a_cell_is_a_number_where_it_is_compared_with_one(query: str, cell: str 
 )
 def test_an_error_that_cannot_be_expected_is_missing(query: str, matches: bool) -> None:
     assert parse_query(query, KINDS).matches({**SALT, "uncertainty_ev": math.nan}) == matches
+
+
+@pytest.mark.parametrize("word", ["none", "None", "NONE"])
+def test_none_is_none_however_it_is_written(word: str) -> None:
+    clean, warned = SALT | {"warnings": ()}, SALT | {"warnings": ("magnetic:Fe",)}
+    for query, wanted in ((f"warnings == {word}", clean), (f"warnings != {word}", warned)):
+        parsed = parse_query(query, KINDS)
+        assert [parsed.matches(row) for row in (clean, warned)] == [wanted is clean, wanted is warned]
 
 
 @pytest.mark.parametrize("query", ["gap > high", "gap < '1'", "gap >= none"])

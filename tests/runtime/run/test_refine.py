@@ -16,10 +16,13 @@ import pytest
 import bandrt
 from bandrt import Criteria
 from bandrt.cli import run
+from bandrt.crystal import Crystal
 from bandrt.engine.calibration_file import calibration_path, write_calibration
 from bandrt.errors import UsageError
+from bandrt.readers import read_cif
 from bandrt.run.infer import InferOptions, infer
 from bandrt.run.refine import refine, refined_folder
+from bandrt.screening.cif import cif_text
 from tests.support.calibrations import plain_calibration
 
 WANTED = Criteria(gap=(1.0, 2.5))
@@ -110,6 +113,50 @@ def test_a_ranking_takes_the_second_engine_s_word_for_them_and_leaves_no_crystal
     assert any(abs(row["p_match"] - earlier[row["id"]]["p_match"]) > 0.1 for row in again)
     kept = bandrt.screen(results, Criteria(gap=(1.0, 2.5), where="phase != 'none'"), refined=refined)
     assert len(kept) == len(after)
+
+
+def moved(results: Path, folder: Path, engine: Path, *, scale: float) -> tuple[Path, str]:
+    """The first stage again, of which one crystal has become another cell of the same formula: its folder, and the id."""
+    with (results.parent / "table.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    chosen = next(row for row in bandrt.screen(results, WANTED, top=TOP))["id"]
+    for row in rows:
+        if row[0] == chosen:
+            crystal = read_cif(row[1])
+            row[1] = cif_text(Crystal(scale * crystal.lattice, crystal.atomic_numbers, crystal.frac_coords), name=chosen)
+    folder.mkdir()
+    with (folder / "table.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    infer(folder / "table.csv", folder / "out", InferOptions(engine=engine, threads=1, workers=0, keep=["phase"]))
+    return folder / "out", chosen
+
+
+def test_results_of_a_cell_that_has_changed_since_do_not_stand_in_for_it(
+    engines: tuple[Path, Path], results: Path, refined: Path, tmp_path: Path
+) -> None:
+    again, changed = moved(results, tmp_path / "moved", engines[0], scale=1.08)
+    shortlist = bandrt.screen(again, WANTED, refined=refined)
+    taken = {row["id"] for row in shortlist if row["out"] == str(refined)}
+    assert taken == {one.id for one in bandrt.read(refined)} - {changed}
+    assert changed in {row["id"] for row in shortlist if row["out"] == str(again)}
+    assert len(shortlist) == len(bandrt.screen(again, WANTED))
+    [note] = shortlist.notes
+    assert note.startswith(f"{refined}: 1 result is of a cell that the first run no longer has, such as {changed}, and not taken")
+    options = InferOptions(engine=engines[1], threads=1, workers=0, mode="resume")
+    kept = shutil.copytree(refined, tmp_path / "refined")
+    refine(again, WANTED, kept, options, top=14)
+    whole = bandrt.screen(again, WANTED, refined=kept)
+    assert not whole.notes
+    assert changed in {row["id"] for row in whole if row["out"] == str(kept)}
+
+
+def test_the_same_inputs_predicted_by_the_second_engine_are_refined_results_too(
+    engines: tuple[Path, Path], results: Path, tmp_path: Path
+) -> None:
+    infer(results.parent / "table.csv", tmp_path / "all", InferOptions(engine=engines[1], threads=1, workers=0))
+    shortlist = bandrt.screen(results, WANTED, refined=tmp_path / "all")
+    assert {row["out"] for row in shortlist} == {str(tmp_path / "all")}
+    assert not shortlist.notes
 
 
 def test_a_table_of_two_stages_says_of_which_run_each_row_is(

@@ -81,6 +81,18 @@ def test_nothing_is_replaced_unasked(shortlist: Shortlist, tmp_path: Path) -> No
         write(shortlist, tmp_path / "folder")
 
 
+def test_a_folder_holds_the_files_of_its_list_alone(results: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "hits"
+    first, second = (bandrt.screen(results, Criteria(gap=gap), top=top) for gap, top in (((1.0, 2.5), 5), ((4.0, 9.0), 2)))
+    write(first, folder)
+    (folder / "mine.cif").write_text("not of a list", encoding="utf-8")
+    write(second, folder, overwrite=True)
+    with (folder / "hits.csv").open(newline="") as file:
+        named = {row["cif_file"] for row in csv.DictReader(file)}
+    assert len(named) == 2
+    assert {path.name for path in folder.glob("*.cif")} == {"mine.cif", *named}
+
+
 def test_a_list_does_not_take_the_place_of_the_summary(shortlist: Shortlist, results: Path) -> None:
     before = (results / "summary.csv").read_bytes()
     with pytest.raises(OutputInTheWayError) as caught:

@@ -47,7 +47,7 @@ class Search {
     if (!column) return `no column ${name}`;
     const compare = SIGNS[sign === '==' ? '=' : sign];
     const wanted = given.toLowerCase();
-    if (wanted === 'none') return (row) => compare(column.values[row] === null ? 0 : 1, 0);
+    if (wanted === 'none') return (row) => compare((column.values[row] ?? []).length === 0, true);
     if (column.kind === 'truth') {
       const truth = ['yes', 'true'].includes(wanted);
       if (!truth && !['no', 'false'].includes(wanted)) return `${column.title} is yes or no`;
@@ -60,7 +60,8 @@ class Search {
     }
     if (sign !== '=' && sign !== '==' && sign !== '!=') return `${column.title} is no number`;
     if (column.kind === 'words') {
-      return (row) => compare(column.values[row].some((word) => [word, word.split(':')[0]].includes(given)), true);
+      const words = (row) => column.values[row].map((word) => word.toLowerCase());
+      return (row) => compare(words(row).some((word) => [word, word.split(':')[0]].includes(wanted)), true);
     }
     return (row) => column.values[row] !== null && compare(column.values[row].toLowerCase(), wanted);
   }
