@@ -111,9 +111,11 @@ def featurize(item: Any, recipe: Recipe = DEFAULT_RECIPE, *, name: str | None = 
         InputError: the one crystal cannot be read or used; its ``code`` and ``stage`` say why and where.
         ArgumentError: ``bad-argument`` for what is neither an item nor many.
     """
-    check_type("name", name, str | None)
+    if name is not None:
+        check_kind("name", name, str)
     if is_one(item):
-        return only(featurize_many([item], recipe, names=[called(item) if name is None else name]))
+        check_kind("recipe", recipe, Recipe)
+        return only(_featurized([item], recipe, [name or called(item)]))
     many = items_of(item, what="item")
     if name is not None:
         raise not_allowed("name", name, "None, for many items; `featurize_many` takes names")
@@ -139,9 +141,15 @@ def featurize_many(
     check_kind("recipe", recipe, Recipe)
     given = list(items_of(items))
     wanted = [None] * len(given) if names is None else _checked_names(names, len(given))
-    known = [name or called(item, order) for order, (item, name) in enumerate(zip(given, wanted, strict=True))]
-    crystals = [outcome_of(partial(crystal_of, item, name=name)) for item, name in zip(given, known, strict=True)]
-    return featurize_crystals(crystals, recipe, names=known)
+    return _featurized(
+        given, recipe, [name or called(item, order) for order, (item, name) in enumerate(zip(given, wanted, strict=True))]
+    )
+
+
+def _featurized(items: list[Any], recipe: Recipe, names: list[str]) -> list[Features | InputError]:
+    """Read items and make their features, or the errors in the place of these."""
+    crystals = [outcome_of(partial(crystal_of, item, name=name)) for item, name in zip(items, names, strict=True)]
+    return featurize_crystals(crystals, recipe, names=names)
 
 
 def _checked_names(names: Any, n_items: int) -> list[str | None]:

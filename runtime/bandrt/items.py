@@ -90,8 +90,10 @@ def found_at(item: Any) -> str:
     """Where an item is read; empty for an object in memory, and for a path that no file has."""
     if isinstance(item, Source):
         return item.path
-    is_path = isinstance(item, os.PathLike) or (isinstance(item, str) and not is_text(item))
-    path = from_home(os.fsdecode(item)) if is_path else ""
+    is_path = not is_text(item) if isinstance(item, str) else isinstance(item, os.PathLike)
+    if not is_path:
+        return ""
+    path = from_home(os.fsdecode(item))
     return "" if any(letter in path for letter in "\0\n\r") else path
 
 

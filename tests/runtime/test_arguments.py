@@ -96,6 +96,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "a path of many": (lambda: bandrt.kpath(["a.cif"]), "item is ['a.cif'], allowed: one item: a path"),
     "a path of nothing": (lambda: bandrt.kpath(None), "item is None, allowed: a path"),
     "an engine of a path": (lambda: bandrt.Engine("model.onnx", Path("model.onnx")), "`bandrt.load` opens an engine"),
+    "a name of one": (lambda: bandrt.featurize(SALT, name=3), "name is 3, allowed: a str"),
     "a name of many": (lambda: bandrt.featurize_many([SALT], names="a"), "names is 'a', allowed: a list"),
     "a name that is none": (lambda: bandrt.featurize_many([SALT], names=[3]), "each of names is 3, allowed: a str"),
     "no bands": (lambda: dataclasses.replace(TINY_MANIFEST, bands=None), "bands is None, allowed: a BandRule"),
