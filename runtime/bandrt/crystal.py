@@ -19,6 +19,7 @@ from bandrt.quoting import counted, quoted, shortened
 
 MIN_VOLUME_PER_ATOM = 0.5
 """Å^3: a cell with less is a wrong unit or a wrong file (metallic hydrogen at 400 GPa has 1.3)."""
+_ELEMENTS = frozenset(range(1, MAX_ATOMIC_NUMBER + 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,10 +212,10 @@ def _whole_numbers(values: Any, name: str) -> NDArray[np.int32]:
         raise InputError(
             "unknown-species", f"{name}: {quoted(numbers.tolist()[0])} is no atomic number; whole numbers are needed, 11 for Na"
         )
-    wrong = numbers[~((numbers >= 1) & (numbers <= MAX_ATOMIC_NUMBER) & (numbers % 1 == 0))]
-    if len(wrong):
-        raise InputError("unknown-species", f"{name}: atomic number {wrong[0]} is not an element (1 to {MAX_ATOMIC_NUMBER})")
-    return numbers.astype(np.int32)
+    if not _ELEMENTS.issuperset(numbers.tolist()):
+        wrong = numbers[~((numbers >= 1) & (numbers <= MAX_ATOMIC_NUMBER) & (numbers % 1 == 0))][0]
+        raise InputError("unknown-species", f"{name}: atomic number {wrong} is not an element (1 to {MAX_ATOMIC_NUMBER})")
+    return numbers.astype(np.int32, copy=False)
 
 
 def cofactors(lattice: NDArray[np.float64]) -> tuple[list[list[float]], float]:

@@ -66,9 +66,9 @@ def check_numbers(lattice: NDArray[np.float64], frac_coords: NDArray[np.float64]
             "lattice-too-large",
             f"{name}: a lattice vector is {longest:.4g} Å long, at most {MAX_VECTOR:g} Å is taken; {WRONG}",
         )
-    if not np.isfinite(frac_coords).all():
-        raise InputError("bad-coordinates", f"{name}: a fractional coordinate is not a finite number")
     largest = float(np.abs(frac_coords).max(initial=0.0))
+    if not math.isfinite(largest):  # neither if one of them is nan
+        raise InputError("bad-coordinates", f"{name}: a fractional coordinate is not a finite number")
     if largest > MAX_FRACTION:
         raise InputError(
             "coordinate-too-large",
