@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal, cofactors
 from bandrt.errors import InputError
-from bandrt.graph.neighbors import Reach, neighbors_within
+from bandrt.graph.neighbors import Reach, joined, neighbors_within
 from bandrt.graph.pairs import find_pairs
 from bandrt.graph.shells import OPEN, SHORT, TIED, choose_slots, doubts
 from bandrt.outcomes import only, outcome_of
@@ -108,22 +109,21 @@ def _graphs_within(
     """Graphs from the neighbours within a radius for each crystal; None where it must grow before they can be judged."""
     if not crystals:
         return []
-    frac = np.concatenate([crystal.frac_coords for crystal in crystals])
+    frac = joined([crystal.frac_coords for crystal in crystals])
     found = neighbors_within(crystals, frac, reaches, self_images=recipe.self_images, min_width=recipe.n_neighbors + 1)
-    n_atoms = np.array([crystal.n_atoms for crystal in crystals])
-    end = n_atoms.cumsum()
-    doubt = np.bitwise_or.reduceat(doubts(found, np.concatenate(orbits) + found.first_row, recipe), end - n_atoms).tolist()
+    ends = accumulate(crystal.n_atoms for crystal in crystals)
+    parts = [slice(end - crystal.n_atoms, end) for crystal, end in zip(crystals, ends, strict=True)]
+    row_doubts = doubts(found, joined(orbits) + found.first_row, recipe)
+    doubt = np.bitwise_or.reduceat(row_doubts, [part.start for part in parts]).tolist()
     must_grow = [own & OPEN and reach.radius < recipe.cutoff + ROUNDING for own, reach in zip(doubt, reaches, strict=True)]
 
     entry = found.entry[:, : recipe.n_neighbors].copy()
     filled = np.ones(entry.shape, dtype=np.bool_)
-    parts = [slice(stop - n, stop) for stop, n in zip(end.tolist(), n_atoms.tolist(), strict=True)]
     for crystal, own_orbits, part, own, grow in zip(crystals, orbits, parts, doubt, must_grow, strict=True):
         if own & (TIED | SHORT) and not grow:
             around = found.entry[part]
-            neighbor, _ = found.atom_and_image(part, around)
             column, filled[part] = choose_slots(
-                found.distance(around), neighbor, found.counts[part], crystal.atomic_numbers, own_orbits, recipe
+                found.distance(around), found.atom(part, around), found.counts[part], crystal.atomic_numbers, own_orbits, recipe
             )
             entry[part] = np.take_along_axis(around, column, axis=1)
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from math import hypot
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
+
+T = TypeVar("T", bound=np.generic)
 
 MAX_DISTANCES = 1 << 21
 """Distances held in memory at once."""
@@ -95,13 +97,16 @@ class Neighbors(NamedTuple):
         """Distances of entries, any shape, Å."""
         return np.sqrt(self.squared.take(entry))
 
+    def atom(self, rows: slice | NDArray[np.int64], entry: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Index of the neighbour within its crystal, of entries (n, m) of n rows."""
+        return self.candidate.take(entry) // self.n_images[rows, None]
+
     def atom_and_image(
         self, rows: slice | NDArray[np.int64], entry: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Index of the neighbour within its crystal, and the position in `images`, of entries (n, m) of n rows."""
-        candidate, n_images = self.candidate.take(entry), self.n_images[rows, None]
-        atom = candidate // n_images
-        return atom, candidate - atom * n_images + self.first_image[rows, None]
+        """The same, and the position in `images`."""
+        atom, image = np.divmod(self.candidate.take(entry), self.n_images[rows, None])
+        return atom, image + self.first_image[rows, None]
 
 
 def neighbors_within(
@@ -124,15 +129,16 @@ def neighbors_within(
         n = crystal.n_atoms
         grid, quadratic = image_grid(*reach.images)
         metric = crystal.lattice @ crystal.lattice.T
-        for flat, squared in pairs_within(reach.radius, metric, axes[:, first_row : first_row + n], quadratic, self_images):
-            flats.append(flat + first_candidate)
+        own_axes = axes[:, first_row : first_row + n]
+        for flat, squared in pairs_within(reach.radius, metric, own_axes, quadratic, self_images, first_candidate):
+            flats.append(flat)
             squares.append(squared)
         grids.append(grid)
         crystal_rows.append((n, len(grid), first_row, first_image))
         first_row += n
         first_image += len(grid)
         first_candidate += n * n * len(grid)
-    flat = np.concatenate(flats)
+    flat = joined(flats)
     squared = np.concatenate([*squares, _NOWHERE])
     row = np.array(crystal_rows).repeat([n for n, *_ in crystal_rows], axis=0)  # (n_rows, 4)
     n_candidates, n_images = row[:, 0] * row[:, 1], row[:, 1]
@@ -152,13 +158,21 @@ def neighbors_within(
     key += (end - counts)[:, None]
     candidate = np.zeros(len(squared), dtype=np.int64)
     np.subtract(flat, (row_end - n_candidates).repeat(counts), out=candidate[:-1])
-    return Neighbors(
-        counts, np.where(filled, key, len(flat)), squared, candidate, n_images, row[:, 2], np.concatenate(grids), row[:, 3]
-    )
+    return Neighbors(counts, np.where(filled, key, len(flat)), squared, candidate, n_images, row[:, 2], joined(grids), row[:, 3])
+
+
+def joined(parts: Sequence[NDArray[T]]) -> NDArray[T]:
+    """Several arrays in one; one alone is taken as it is, not copied."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def pairs_within(
-    radius: float, metric: NDArray[np.float64], axes: NDArray[np.float64], quadratic: NDArray[np.float64], self_images: bool
+    radius: float,
+    metric: NDArray[np.float64],
+    axes: NDArray[np.float64],
+    quadratic: NDArray[np.float64],
+    self_images: bool,
+    first: int = 0,
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
     """Find the pairs of one crystal up to a radius, part by part.
 
@@ -168,6 +182,7 @@ def pairs_within(
         axes: (3, n_atoms) fractional coordinates.
         quadratic: from `image_grid`.
         self_images: whether an image of an atom is its neighbour.
+        first: number of the first candidate.
 
     Yields:
         Candidates that are near enough, ascending, numbered by (centre, neighbour, image), and their squared distances in Å^2.
@@ -190,7 +205,7 @@ def pairs_within(
             squared[start :: n + 1] = np.inf
         squared = squared.reshape(-1)
         flat = (squared <= radius * radius).nonzero()[0]
-        yield flat + start * n * m, squared.take(flat)
+        yield flat + (first + start * n * m), squared.take(flat)
 
 
 @lru_cache(maxsize=64)

@@ -82,7 +82,7 @@ def doubts(found: Neighbors, orbits: NDArray[np.int64], recipe: GraphRecipe) -> 
     entry = found.entry[rows]
     shell = _shells(found.distance(entry), recipe.tie_tolerance)
     edge = shell[:, n_slots - 1, None]
-    orbit = orbits.take(found.atom_and_image(rows, entry)[0] + found.first_row[rows, None])
+    orbit = orbits.take(found.atom(rows, entry) + found.first_row[rows, None])
     mixed = ((orbit != orbit[:, n_slots - 1, None]) & (shell == edge)).any(axis=1)
     doubt[rows[mixed]] |= TIED
     reaches_on = (shell <= edge).sum(axis=1) == found.counts[rows]
@@ -126,7 +126,7 @@ def choose_slots(
 def _shells(distance: NDArray[np.float64], tolerance: float) -> NDArray[np.int64]:
     """Number the shells of each row, (n, width), from 0."""
     shell = np.zeros(distance.shape, dtype=np.int64)
-    np.cumsum(distance[:, 1:] - distance[:, :-1] > tolerance, axis=1, out=shell[:, 1:])
+    (distance[:, 1:] - distance[:, :-1] > tolerance).cumsum(axis=1, out=shell[:, 1:])
     return shell
 
 

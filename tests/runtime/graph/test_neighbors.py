@@ -53,6 +53,7 @@ def test_atom_and_image_say_how_far_a_neighbour_is() -> None:
     frac = np.concatenate([crystal.frac_coords for crystal in crystals])
     lattices = [crystal.lattice for crystal in crystals for _ in range(crystal.n_atoms)]
     atoms, images = found.atom_and_image(slice(None), found.entry)
+    np.testing.assert_array_equal(found.atom(slice(None), found.entry), atoms)
     for row, lattice in enumerate(lattices):
         filled = slice(int(found.counts[row]))
         delta = frac[found.first_row[row] + atoms[row, filled]] - frac[row]
