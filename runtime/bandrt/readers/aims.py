@@ -6,6 +6,7 @@ import numpy as np
 
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
+from bandrt.quoting import quoted
 from bandrt.readers.cartesian import fractional
 from bandrt.readers.charges import charges_of_atoms
 from bandrt.readers.moments import moments_of_sites
@@ -15,6 +16,14 @@ from bandrt.readers.text import check_not_empty, lines_of, real_number
 
 _OTHER_PARTICLES = {"empty", "multipole", "pseudocore"}
 """What is no atom, or only the core of one."""
+_KEYWORDS = frozenset(
+    "lattice_vector atom atom_frac initial_moment initial_charge"
+    " constrain_relaxation constraint_region velocity RT_TDDFT_initial_velocity magnetic_response magnetic_moment nuclear_spin"
+    " isotope calculate_friction esp_constraint homogeneous_field set_vacuum_level verbatim_writeout trust_radius hessian_file"
+    " hessian_block hessian_block_lv hessian_block_lv_atom hessian_block_lv_atoms symmetry_n_params symmetry_params symmetry_lv"
+    " symmetry_frac symmetry_frac_change_threshold rrs_pbc rrs_pbc_lattice_vector".split()
+)
+"""What a line may begin with; beyond the first five nothing is read. Source: the manual of FHI-aims, geometry.in; pyfhiaims."""
 
 
 def read_aims(text: str, *, name: str = "crystal") -> Crystal:
@@ -32,6 +41,7 @@ def read_aims(text: str, *, name: str = "crystal") -> Crystal:
     atoms: list[tuple[str, bool, list[float]]] = []
     moments: dict[int, str] = {}
     charges: dict[int, str] = {}
+    unknown = ""
     for number, line in enumerate(lines_of(text), start=1):
         keyword, *words = line.split("#")[0].split() or [""]
         try:
@@ -47,8 +57,12 @@ def read_aims(text: str, *, name: str = "crystal") -> Crystal:
             raise InputError("aims-syntax", f"{name}: line {number}: {line.strip()[:60]!r} cannot be read") from None
         if keyword in _OTHER_PARTICLES:
             raise InputError("aims-syntax", f"{name}: line {number}: {keyword} is no atom; a crystal of atoms is needed")
+        if keyword and not unknown and keyword not in _KEYWORDS:
+            unknown = f"line {number}: {quoted(keyword)}"
     if not vectors:
         raise InputError("not-periodic", f"{name}: no lattice_vector; a molecule has no bands")
+    if unknown:
+        raise InputError("aims-syntax", f"{name}: {unknown} is no keyword of geometry.in; mend it, or remove the line")
     if len(vectors) != 3 or any(len(vector) != 3 for vector in vectors):
         raise InputError("not-periodic", f"{name}: {len(vectors)} lattice vectors; three of three numbers are needed")
     numbers = [number_of(symbol) for symbol, _, _ in atoms]

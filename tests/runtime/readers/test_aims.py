@@ -46,6 +46,9 @@ def test_it_is_known_by_its_name(name: str, expected: str | None) -> None:
         ("0.5 0.0 4.0", "0.5 x 4.0", "aims-syntax"),
         ("0.0 0.0 0.0 Cs", "0.0 0.0 0.0", "aims-syntax"),
         ("atom 0.0", "empty 0.0", "aims-syntax"),
+        ("atom_frac", "Atom_frac", "aims-syntax"),
+        ("atom_frac", "atom_fract", "aims-syntax"),
+        ("  lattice_vector", "latice_vector", "aims-syntax"),
         ("Cs", "X", "unknown-species"),
         ("atom_frac 0.5 0.5 0.5", "atom_frac 0 0 0.01", "overlapping-atoms"),
     ],
@@ -54,6 +57,11 @@ def test_what_is_wrong_has_a_code(old: str, new: str, code: str) -> None:
     with pytest.raises(InputError, match=r"^geometry\.in: ") as caught:
         read_aims(TEXT.replace(old, new) if code == "not-periodic" else TEXT.replace(old, new, 1), name="geometry.in")
     assert caught.value.code == code
+
+
+def test_what_places_nothing_is_passed_over() -> None:
+    more = "constrain_relaxation .true.\nvelocity 0 0 1\nsymmetry_n_params 1 1 0\nhessian_block_lv_atom 1 1\ntrust_radius 0.2\n"
+    assert read_aims(TEXT + more + "# atom 0 0 0 Br\n\nhomogeneous_field 0 0 0.1\n").symbols == ("Cs", "Cl")
 
 
 @pytest.mark.parametrize("scaled", [True, False])
