@@ -9,6 +9,7 @@ import numpy as np
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.limits import check_n_atoms
+from bandrt.quoting import quoted
 from bandrt.readers.cartesian import fractional
 from bandrt.readers.occupancies import number_of
 from bandrt.readers.species import unknown_species
@@ -31,8 +32,12 @@ def read_xsf(text: str, *, name: str = "crystal") -> Crystal:
     check_not_empty(text, name=name)
     rows = (line.split() for line in lines_of(text) if line.strip() and not line.lstrip().startswith("#"))
     lattice, atoms = None, None
+    behind_atoms = False
     for row in rows:
         keyword = row[0].upper()
+        if behind_atoms and _is_an_atom(row):
+            raise InputError("xsf-syntax", f"{name}: PRIMCOORD has more atoms than it announces: {quoted(' '.join(row))}")
+        behind_atoms = keyword == "PRIMCOORD"
         if keyword in _NOT_PERIODIC:
             raise InputError("not-periodic", f"{name}: {keyword} is not periodic along three axes")
         if (keyword == "ANIMSTEPS" and row[1:] != ["1"]) or (keyword == "PRIMCOORD" and atoms is not None):
@@ -40,8 +45,11 @@ def read_xsf(text: str, *, name: str = "crystal") -> Crystal:
         try:
             if keyword == "DIM-GROUP" and next(rows)[0] != "3":
                 raise InputError("not-periodic", f"{name}: DIM-GROUP says that it is not periodic along three axes")
-            if keyword == "PRIMVEC" and lattice is None:
-                lattice = np.array([_numbers(rows) for _ in "abc"])
+            if keyword == "PRIMVEC":
+                vectors = np.array([_numbers(rows) for _ in "abc"])
+                if lattice is not None and not np.array_equal(vectors, lattice):
+                    raise InputError("several-frames", f"{name}: two PRIMVEC, and not the same; write one file for each structure")
+                lattice = vectors
             elif keyword == "PRIMCOORD":
                 n_atoms = whole_number(next(rows)[0], "the number of atoms", name=name)
                 check_n_atoms(n_atoms, name=name)
@@ -63,3 +71,11 @@ def _numbers(rows: Iterator[list[str]]) -> list[float]:
     if len(values) != 3:
         raise ValueError(f"three numbers are needed, found {len(values)}")
     return values
+
+
+def _is_an_atom(row: list[str]) -> bool:
+    """Whether a row is laid out as that of an atom is: what it is, and three numbers."""
+    try:
+        return len([real_number(value) for value in row[1:4]]) == 3
+    except ValueError:
+        return False
