@@ -10,7 +10,7 @@ from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.limits import MAX_ATOMS, check_n_atoms
 from bandrt.readers.cif_cell import cell_of, check_volume, lattice_of
-from bandrt.readers.cif_composition import amounts_of, check_composition
+from bandrt.readers.cif_composition import check_composition
 from bandrt.readers.cif_moments import moments_of_cif
 from bandrt.readers.cif_multiplicities import check_multiplicities
 from bandrt.readers.cif_plain import plain_cif
@@ -20,6 +20,7 @@ from bandrt.readers.cif_symmetry import IDENTITY, Operations, expand, fits_cell,
 from bandrt.readers.cif_symmetry_words import WORD_PARTS, check_words, symmetry_words
 from bandrt.readers.cif_tags import first_value
 from bandrt.readers.cif_text import structure_block
+from bandrt.readers.formulas import amounts_of
 from bandrt.readers.symmetry_agreement import agree, same_atoms
 
 _FORMULA = ("_chemical_formula_sum", "_chemical_formula.sum")

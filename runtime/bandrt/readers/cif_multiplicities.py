@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 from bandrt.errors import InputError
 from bandrt.readers.cif_sites import Sites, place_of
 from bandrt.readers.cif_symmetry import Operations, multiplicities
-from bandrt.readers.cif_tags import value_of
+from bandrt.readers.cif_tags import whole_of
+
+_LARGEST = 999
+"""No site stands for more atoms, nor has a symmetry of higher order, even in a cell of several primitive ones."""
 
 
 def check_multiplicities(sites: Sites, operations: Operations, lattice: NDArray[np.float64], name: str) -> None:
@@ -25,11 +28,11 @@ def check_multiplicities(sites: Sites, operations: Operations, lattice: NDArray[
     """
     if not sites.multiplicities or set(sites.multiplicities) <= {"1", "?", "."}:
         return
-    said = [value_of(token) for token in sites.multiplicities]
-    known = [site for site, value in enumerate(said) if value.isdecimal() and int(value[:4]) >= 1 and len(value) <= 3]
+    said = [whole_of(token) for token in sites.multiplicities]
+    known = [site for site, count in enumerate(said) if 1 <= count <= _LARGEST]
     if not known:
         return
-    stated = np.array([int(said[site]) for site in known])
+    stated = np.array([said[site] for site in known])
     if not (stated > 1).any() or _lists_all(stated, sites.atomic_numbers[known]):
         return
     found = multiplicities(operations, sites.frac_coords[known], lattice)

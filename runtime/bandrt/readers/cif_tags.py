@@ -31,6 +31,7 @@ MAGNETIC_CENTRING_TAG = re.compile(r"\w*magn\w*(centering|centring)_xyz")
 NAME_TAG = re.compile(r"\w*(h_?m|hermann_?mauguin|group_name|group_symbol|name_short)(_alt|_full|_ref|_extended)?")
 NUMBER_TAG = re.compile(r"\w*(it_number|int_?tables?_(no|num|number)|group_number|group_no)")
 _FRACTION = re.compile(r"([+-]?\d{1,6})/([1-9]\d{0,5})", re.ASCII)
+_BEYOND_ANY_CELL = 1e9
 STRUCTURAL = re.compile(r"_(cell_(length|angle|formula_units)_|atom_site_(?!aniso)|chemical_formula_sum)")
 
 
@@ -77,6 +78,12 @@ def cif_number(token: str) -> float:
         if math.isnan(number) and (fraction := _FRACTION.fullmatch(written)):
             number = int(fraction[1]) / int(fraction[2])
     return number
+
+
+def whole_of(token: str) -> int:
+    """A number of things as files write it, ``4`` or ``4.0``; 0 for what is none, or more than any cell holds."""
+    number = cif_number(token)
+    return int(number) if number.is_integer() and 0.0 < number < _BEYOND_ANY_CELL else 0
 
 
 def cif_numbers(tokens: list[str]) -> list[float]:

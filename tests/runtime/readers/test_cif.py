@@ -592,7 +592,11 @@ def test_what_is_wrong_has_a_code(text: str, code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "formula", ["'Na2 Cl1'", "'Na1 Cl1 H2'", "Na", "'Na0.98 Cl'", "'Na0.5 Cl0.5 H0.1'", f"Na{'9' * 400}", f"Na{'9' * 5000}.5"]
+    "formula",
+    [
+        *("'Na2 Cl1'", "'Na1 Cl1 H2'", "Na", "'Na0.98 Cl'", "'Na0.5 Cl0.5 H0.1'", f"Na{'9' * 400}", f"Na{'9' * 5000}.5"),
+        *("'Na (O Cl)'", "'Na0.90(2) Cl1'", "'(Na0.5K0.5)Cl'", "'Na1 Cl2 2+'", "'Na Cl Hx'"),
+    ],
 )
 def test_atoms_that_contradict_the_formula_are_refused(formula: str) -> None:
     assert code_of(SALT.replace("'Na1 Cl1'", formula)) == "composition-mismatch"
@@ -604,6 +608,11 @@ def test_atoms_that_contradict_the_formula_are_refused(formula: str) -> None:
 )
 def test_formulas_that_say_nothing_against_the_atoms_are_accepted(formula: str) -> None:
     assert read_cif(SALT.replace("'Na1 Cl1'", formula)).n_atoms == 8
+
+
+def test_a_number_of_formula_units_may_be_written_with_decimals() -> None:
+    assert read_cif(SALT.replace("_Z 4", "_Z 4.0")).n_atoms == 8
+    assert code_of(SALT.replace("_Z 4", "_Z 2.0")) == "composition-mismatch"
 
 
 def test_a_file_cut_anywhere_is_never_a_smaller_crystal(examples: Path) -> None:

@@ -51,3 +51,10 @@ def test_a_multiplicity_tells_one_origin_from_the_other() -> None:
     diamond = CELL + "_space_group_name_H-M_alt 'F d -3 m'\n" + LOOP + "Si1 Si MANY 0.125 0.125 0.125\n"
     assert code_of(diamond.replace("MANY", "?")) == "ambiguous-symmetry"
     assert read_cif(diamond.replace("MANY", "8")).n_atoms == 8
+
+
+def test_a_multiplicity_may_be_written_with_decimals() -> None:
+    assert read_cif(salt("4.0", "4.")).n_atoms == 8
+    assert code_of(salt("8.0", "4.0")) == "contradicting-symmetry"
+    assert read_cif(salt("1.0", "1.0")).n_atoms == 8
+    assert read_cif(salt("4.5", "many")).n_atoms == 8
