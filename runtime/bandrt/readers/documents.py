@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
 from bandrt.errors import InputError
 from bandrt.quoting import quoted
 from bandrt.readers.cartesian import fractional
 from bandrt.readers.charges import charge_dropped
+from bandrt.readers.document_agreement import ANGLES, check_cell, check_positions, check_volume
 from bandrt.readers.moments import moments_of_properties
-from bandrt.readers.occupancies import one_element
+from bandrt.readers.occupancies import check_properties, one_element
+from bandrt.readers.optimade import crystal_of_optimade
 from bandrt.readers.species import unknown_species
 from bandrt.readers.text import check_not_empty
 
@@ -23,9 +24,6 @@ INSIDE = ("structure", "atoms", "attributes")
 """Under which keys of a document its crystal is."""
 OWN_KEYS = ("sites", "lattice_mat", "lattice_vectors")
 """By which a crystal of pymatgen, JARVIS and OPTIMADE is known."""
-
-AGREEMENT = 0.01
-"""Å: two ways in which a document says the same may differ by so much, as they are rounded."""
 
 
 def is_document(value: Any) -> bool:
@@ -87,11 +85,11 @@ def crystal_of_document(document: Any, *, name: str = "crystal") -> Crystal:
         if "sites" in crystal
         else ("JARVIS", _of_jarvis)
         if "lattice_mat" in crystal
-        else ("OPTIMADE", _of_optimade)
+        else ("OPTIMADE", crystal_of_optimade)
     )
     try:
         return read(crystal, name)
-    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError("not-a-crystal", f"{name}: not the layout of a structure of {kind}: {error!r}") from None
 
 
@@ -104,10 +102,12 @@ def _of_pymatgen(document: Mapping[str, Any], name: str) -> Crystal:
     numbers = [_site_number(site, index, name) for index, site in enumerate(sites)]
     matrix, coords = lattice["matrix"], [site["abc"] for site in sites]
     crystal = Crystal.checked(matrix, numbers, coords, name=name)
-    _check_lengths(crystal.lattice, [lattice.get(axis) for axis in "abc"], name)
-    _check_positions(crystal, [site.get("xyz") for site in sites], name)
+    check_cell(crystal.lattice, [lattice.get(axis) for axis in "abc"], [lattice.get(angle) for angle in ANGLES], name)
+    check_volume(crystal.volume, lattice.get("volume"), name)
+    check_positions(crystal, [site.get("xyz") for site in sites], name)
     species = [kind for site in sites for kind in site["species"]]
     states = [state for kind in species if isinstance(state := kind.get("oxidation_state"), int | float)]
+    check_properties(map(_properties, sites), name=name)
     moments = moments_of_properties(numbers, [_properties(site) for site in sites], [_spin(site) for site in sites])
     return crystal.with_notes((*moments, *charge_dropped(document.get("charge"), states)))
 
@@ -131,33 +131,8 @@ def _of_jarvis(document: Mapping[str, Any], name: str) -> Crystal:
     if _is_cartesian(document.get("cartesian", False)):
         positions = fractional(positions, lattice, name=name)
     crystal = Crystal.checked(lattice, numbers, positions, name=name)
-    _check_lengths(lattice, document.get("abc") or [], name)
+    check_cell(lattice, document.get("abc") or [], document.get("angles") or [], name)
     return crystal
-
-
-def _of_optimade(document: Mapping[str, Any], name: str) -> Crystal:
-    if list(document.get("dimension_types") or (1, 1, 1)) != [1, 1, 1]:
-        raise InputError(
-            "not-periodic", f"{name}: dimension_types is {document['dimension_types']}; all three directions are needed"
-        )
-    lattice = np.array(document["lattice_vectors"], dtype=np.float64)
-    positions = np.array(document["cartesian_site_positions"], dtype=np.float64).reshape(-1, 3)
-    stated, written = document.get("nsites"), document["species_at_sites"]
-    if stated is not None and stated != len(written):
-        raise _contradiction(f"nsites is {quoted(stated)}, species_at_sites has {len(written)}", name)
-    if "disorder" in (document.get("structure_features") or ()):
-        raise InputError("partial-occupancy", f"{name}: structure_features says that it is disordered; use an ordered supercell")
-    species = {kind["name"]: kind for kind in document["species"]}
-    numbers = []
-    for index, kind in enumerate(written):
-        place, one = f"site {index + 1} ({kind})", species[kind]
-        if any(one.get("nattached") or ()):
-            raise InputError("not-a-crystal", f"{name}: {place} has atoms attached to it whose positions are not given")
-        amounts = zip(one["chemical_symbols"], map(float, one["concentration"]), strict=True)
-        numbers.append(one_element(amounts, name=name, site=place))
-        if not numbers[-1]:
-            raise unknown_species(one["chemical_symbols"][0], name=name, site=place)
-    return Crystal.checked(lattice, numbers, fractional(positions, lattice, name=name), name=name)
 
 
 def _is_cartesian(said: Any) -> bool:
@@ -170,38 +145,6 @@ def _is_cartesian(said: Any) -> bool:
     if str(said).lower() not in words:
         raise ValueError(f"cartesian is {quoted(said)}; true or false is needed")
     return words[str(said).lower()]
-
-
-def _check_lengths(lattice: NDArray[np.float64], stated: Sequence[Any], name: str) -> None:
-    """Refuse lengths of a cell that are not those of its vectors.
-
-    Raises:
-        InputError: ``contradicting-document``.
-    """
-    for axis, vector, length in zip("abc", lattice, stated, strict=False):
-        if length is not None and not abs(float(np.linalg.norm(vector)) - float(length)) <= AGREEMENT:
-            raise _contradiction(f"{axis} is {quoted(length)}, its vector is {np.linalg.norm(vector):.6g} Å long", name)
-
-
-def _check_positions(crystal: Crystal, stated: Sequence[Any], name: str) -> None:
-    """Refuse Cartesian positions that are not the fractional ones, up to lattice translations.
-
-    Raises:
-        InputError: ``contradicting-document``.
-    """
-    given = [place for place, xyz in enumerate(stated) if xyz is not None]
-    if not given:
-        return
-    offset = fractional(np.array([stated[place] for place in given], dtype=np.float64), crystal.lattice, name=name)
-    offset -= crystal.frac_coords[given]
-    apart = np.linalg.norm((offset - np.rint(offset)) @ crystal.lattice, axis=1)
-    wrong = int(apart.argmax())
-    if apart[wrong] > AGREEMENT:
-        raise _contradiction(f"abc and xyz of site {given[wrong] + 1} are {apart[wrong]:.3g} Å apart", name)
-
-
-def _contradiction(found: str, name: str) -> InputError:
-    return InputError("contradicting-document", f"{name}: {found}; mend or remove the one that is wrong")
 
 
 def _number(symbol: str, index: int, name: str) -> int:

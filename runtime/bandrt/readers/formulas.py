@@ -64,7 +64,7 @@ def amounts_of(formula: str) -> dict[int, int]:
 
 
 def contradiction_of(formula: str, found: Mapping[int, int], units: int = 0) -> str:
-    """What is wrong with the atoms of a cell beside a formula: one of a unit, of which the cell holds several, or of the whole cell.
+    """What is wrong with the atoms of a cell beside a formula: one of a unit, of which it holds several, or of the whole cell.
 
     Where amounts cannot be read, the elements that the formula names have to be those of the cell; a phrase says nothing.
 

@@ -14,7 +14,7 @@ from bandrt.quoting import quoted, with_article
 from bandrt.readers.cartesian import fractional
 from bandrt.readers.charges import CHARGE_COLUMN, CHARGE_NAMES, charge_dropped, charges_of_atoms
 from bandrt.readers.moments import MOMENT_NAMES, moments_of_properties, moments_of_sites
-from bandrt.readers.occupancies import OCCUPANCY_COLUMNS, OCCUPANCY_NAMES, check_column, check_kinds, one_element
+from bandrt.readers.occupancies import OCCUPANCY_COLUMNS, OCCUPANCY_NAMES, check_column, check_kinds, check_properties, one_element
 from bandrt.readers.species import unknown_species
 
 
@@ -86,6 +86,7 @@ def crystal_of_pymatgen(structure: Any, *, name: str = "crystal") -> Crystal:
         states += [float(getattr(kind, "oxi_state", None) or 0.0) * float(amount) for kind, amount in site.species.items()]
     crystal = Crystal.checked(structure.lattice.matrix, numbers, [site.frac_coords for site in structure.sites], name=name)
     properties = [getattr(site, "properties", None) or {} for site in structure.sites]
+    check_properties(properties, name=name)
     stated = getattr(structure, "_charge", None)  # its `charge` warns where this is not the sum of the oxidation states
     charge = charge_dropped(math.fsum(states) if stated is None else stated, states)
     return crystal.with_notes((*moments_of_properties(numbers, properties, spins), *charge))

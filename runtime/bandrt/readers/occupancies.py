@@ -70,3 +70,16 @@ def check_column(column: Iterable[Any], *, name: str) -> None:
     for place, value in enumerate(column, start=1):
         if not is_full(float(value)):
             raise partial_occupancy(f"{float(value):g}", name=name, site=f"site {place}")
+
+
+def check_properties(properties: Iterable[Mapping[str, Any]], *, name: str) -> None:
+    """Refuse an occupancy among the properties of the sites, one mapping for each, by which a site is not full.
+
+    Raises:
+        InputError: ``partial-occupancy``.
+        TypeError, ValueError: it is no number.
+    """
+    for place, said in enumerate(properties, start=1):
+        for key, value in said.items():
+            if str(key).lower() in OCCUPANCY_COLUMNS and value is not None and not is_full(float(value)):
+                raise partial_occupancy(f"{float(value):g}", name=name, site=f"site {place}")
