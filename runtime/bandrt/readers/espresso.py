@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from gemmi import Element
 from numpy.typing import NDArray
 
 from bandrt.crystal import Crystal
@@ -33,7 +34,12 @@ _SYSTEM = re.compile(r"^\s*&system\b", re.IGNORECASE | re.MULTILINE)
 _KEY = re.compile(r"([a-z]\w*)\s*(?:\(([^()]*)\))?\s*=", re.IGNORECASE)
 _STRING = re.compile(r"'[^']*'|\"[^\"]*\"")
 _LABEL = re.compile(r"([A-Za-z]{1,2})(?:\d+|[_-].*|[A-Za-z])?")
-_FILE_SYMBOL = re.compile(r"([A-Z][a-z]?)(?=[._-])")
+_FILE_SYMBOL = re.compile(r"(?:\d+[._-]?)?([A-Za-z]{1,2})(?=[._-])", re.ASCII)
+"""Of the name of a pseudopotential without its folders: ``06-C.GGA.fhi.UPF``, ``k_pbe_v1.uspp.F.UPF``."""
+_PREFIX = re.compile(r"(?:nc|us|sr|fr)[._-](?=[A-Za-z]{1,2}[._-])")
+"""How it was made, not strontium or francium."""
+_SAME_MASS, _OTHER_MASS = 0.5, 2.0
+"""Atomic mass units: a mass so near to that of an element is its own, one so far is not."""
 _OPERATIONS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -308,15 +314,16 @@ def _species(cards: Mapping[str, tuple[str, list[list[str]]]], n_kinds: int, nam
     for row in rows:
         if row[0] in numbers:
             raise ValueError(f"ATOMIC_SPECIES has {row[0]} twice")
-        numbers[row[0]] = _element(row[0], row[2] if len(row) > 2 else "", name)
+        numbers[row[0]] = _element(row[0], row[1] if len(row) > 1 else "", row[2] if len(row) > 2 else "", name)
     return numbers
 
 
-def _element(label: str, file_name: str, name: str) -> int:
+def _element(label: str, mass: str, file_name: str, name: str) -> int:
     """Atomic number of ``Fe``, ``FE``, ``Fe1``, ``O_h`` or ``Ou``; where that leaves a choice, the pseudopotential's settles it.
 
     Raises:
-        InputError: ``unknown-species``, or ``species-mismatch`` where the pseudopotential is that of another element.
+        InputError: ``unknown-species``, or ``species-mismatch`` where the pseudopotential, or of two choices the mass, is that of
+            another element.
     """
     match = _LABEL.fullmatch(label)
     letters = match[1] if match else ""
@@ -324,15 +331,33 @@ def _element(label: str, file_name: str, name: str) -> int:
     has_tag = len(letters) == 2 and letters == label  # perhaps: the second letter of Ou tells this oxygen from others
     first = ATOMIC_NUMBERS.get(letters[0].upper(), 0) if has_tag else 0
     candidates = [candidate for candidate in (number, first) if candidate]
-    found = _FILE_SYMBOL.match(file_name)
-    of_file = ATOMIC_NUMBERS.get(found[1], 0) if found else 0
+    of_file = _number_of_file(file_name)
     if of_file in candidates:
         return of_file
     if of_file and candidates:
         raise InputError("species-mismatch", f"{name}: {label} has the pseudopotential {file_name} of {SYMBOLS[of_file]}; mend one")
     if not candidates or (number and not species_number(letters)):  # CO: cobalt, or the carbon of a group
         raise unknown_species(label, name=name, site="ATOMIC_SPECIES")
+    if len(candidates) > 1 and _is_mass_of(mass, *reversed(candidates)):
+        raise InputError("species-mismatch", f"{name}: {label} has the mass {mass} of {SYMBOLS[first]}; mend one of them")
     return candidates[0]
+
+
+def _number_of_file(file_name: str) -> int:
+    """Atomic number that the name of a pseudopotential begins with; 0 if it begins otherwise."""
+    base = _PREFIX.sub("", re.split(r"[/\\]", file_name)[-1], count=1)
+    found = _FILE_SYMBOL.match(base)
+    return ATOMIC_NUMBERS.get(found[1].capitalize(), 0) if found else 0
+
+
+def _is_mass_of(mass: str, number: int, other: int) -> bool:
+    """Whether a mass is that of the first of two elements; many inputs have 1.0 or 0 for all, which is none."""
+    try:
+        written = _number(mass)
+    except ValueError:
+        return False
+    near, far = (abs(written - float(Element(SYMBOLS[one]).weight)) for one in (number, other))
+    return written > _OTHER_MASS and near < _SAME_MASS and far > _OTHER_MASS
 
 
 def _fractional(

@@ -189,6 +189,40 @@ def test_labels_are_elements(label: str, file: str, symbol: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("label", "mass", "file", "symbol"),
+    [
+        ("Na", "39.0983", "k_pbe_v1.uspp.F.UPF", ""),
+        ("Na", "22.99", "K.upf", ""),
+        ("Na", "22.99", "pseudo/19-k.GGA.fhi.UPF", ""),
+        ("Na", "22.99", "C:\\pseudo\\K.UPF", ""),
+        ("Ni", "14.007", "n_pbe_v1.UPF", "N"),
+        ("Cs", "12.011", "06-C.GGA.fhi.UPF", "C"),
+        ("Os", "15.999", "./O.pbe.UPF", "O"),
+        ("Hs", "1.008", "h_pbe.UPF", "H"),
+        ("Na", "22.99", "sr_na.UPF", "Na"),
+        ("Na", "22.99", "11na.pbe.UPF", "Na"),
+        ("Sr", "87.62", "sr_pbe_v1.uspp.F.UPF", "Sr"),
+        ("Na", "1.0", "us-Na.UPF", "Na"),
+        ("Na", "39.0983", "na.upf", "Na"),
+        ("Cs", "12.011", "x.UPF", ""),
+        ("Cs", "1.0", "x.UPF", "Cs"),
+        ("Cs", "0", "x.UPF", "Cs"),
+        ("Cs", "heavy", "x.UPF", "Cs"),
+        ("Cs", "132.9", "x.UPF", "Cs"),
+        ("Hs", "1.0", "x.UPF", "Hs"),
+    ],
+)
+def test_pseudopotentials_and_masses_are_of_the_same_element(label: str, mass: str, file: str, symbol: str) -> None:
+    text = TEXT.replace("Cs  132.9 Cs.pbe.UPF", f"{label} {mass} {file}").replace("Cs 0.0", f"{label} 0.0")
+    if symbol:
+        assert read_espresso(text).symbols[0] == symbol
+        return
+    with pytest.raises(InputError) as caught:
+        read_espresso(text)
+    assert caught.value.code == "species-mismatch"
+
+
+@pytest.mark.parametrize(
     ("old", "new", "code"),
     [
         (TEXT, " ", "empty-file"),
