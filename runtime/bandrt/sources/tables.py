@@ -175,7 +175,7 @@ def structure_of(row: Any, structure_column: str = STRUCTURE_COLUMN) -> Written 
     """The crystal of a row or entry of JSON: what stands under the key, else the row itself if it is, or holds, a structure.
 
     Returns:
-        How it is written, and its text; or ``no-cif-column``.
+        How it is written, and its text; or ``no-cif-column``, or ``empty-file``.
     """
     columns = row if isinstance(row, Mapping) else {structure_column: row}
     named = columns.get(structure_column)
@@ -189,8 +189,10 @@ def structure_of(row: Any, structure_column: str = STRUCTURE_COLUMN) -> Written 
     return InputError("no-cif-column", f"no text under the key `{structure_column}` and no structure here")
 
 
-def _of_text(text: str) -> Written:
-    """How a text of a table is written: JSON begins with a brace, else it is a CIF."""
+def _of_text(text: str) -> Written | InputError:
+    """How a text of a table is written: JSON begins with a brace, else it is a CIF; ``empty-file`` if there is none."""
+    if not text or text.isspace():
+        return InputError("empty-file", "this row has no text where its crystal should be")
     return "json" if text.lstrip()[:1] == "{" else "cif", text
 
 

@@ -91,6 +91,13 @@ def test_a_source_is_read_in_another_process(tmp_path: Path) -> None:
     assert codes(sources) == ["ok", "ok", "empty-file"]
 
 
+def test_an_empty_row_is_no_empty_file(tmp_path: Path) -> None:
+    [source] = find([write(tmp_path / "t.csv", table(["cif"], [[" \n"]]))])
+    with pytest.raises(InputError, match=r"t\.csv:1: this row has no text") as caught:
+        source.read()
+    assert caught.value.code == "empty-file"
+
+
 def test_files_that_share_a_name_are_called_by_their_folders(tmp_path: Path) -> None:
     for name in ("one/POSCAR", "two/POSCAR", "two/Cu.vasp"):
         write(tmp_path / "runs" / name, POSCAR)
