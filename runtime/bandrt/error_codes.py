@@ -190,8 +190,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ErrorCode(
         "species-mismatch",
         "A file names the species of its atoms twice, and not the same: a POSCAR on its line of symbols or comment and behind a"
-        " position.",
-        "Mend the one that is wrong, or take it out.",
+        " position, a CIF by the type and label of a site where no formula decides.",
+        "Mend the one that is wrong, or take it out; in a CIF, state the formula.",
     ),
     ErrorCode(
         "partial-occupancy",

@@ -10,8 +10,10 @@ import numpy as np
 from gemmi import cif
 from numpy.typing import NDArray
 
+from bandrt.elements import SYMBOLS
 from bandrt.errors import InputError
 from bandrt.limits import MAX_FRACTION, WRONG
+from bandrt.quoting import quoted
 from bandrt.readers.cif_cartesian import fractional_columns
 from bandrt.readers.cif_tags import (
     CARTESIAN,
@@ -22,14 +24,15 @@ from bandrt.readers.cif_tags import (
     cif_numbers,
     value_of,
 )
+from bandrt.readers.site_labels import misnamed
 from bandrt.readers.species import is_full, label_number, may_count_atoms, partial_occupancy, species_number, unknown_species
 
 _LABEL, _TYPE, _OCCUPANCY = "_atom_site_label", "_atom_site_type_symbol", "_atom_site_occupancy"
-_MULTIPLICITY = "_atom_site_symmetry_multiplicity"
+_MULTIPLICITY, _HYDROGENS = "_atom_site_symmetry_multiplicity", "_atom_site_attached_hydrogens"
 _GROUP, _ASSEMBLY = "_atom_site_disorder_group", "_atom_site_disorder_assembly"
 _ALTERNATIVES = (_GROUP, "_atom_site_label_alt_id")
 """Which of several alternatives a site belongs to, in the dictionaries of small and of large molecules."""
-_WITH_POSITIONS = (*COORDINATES, _LABEL, _TYPE, _OCCUPANCY, *_ALTERNATIVES, "_atom_site_calc_flag", _MULTIPLICITY)
+_WITH_POSITIONS = (*COORDINATES, _LABEL, _TYPE, _OCCUPANCY, *_ALTERNATIVES, "_atom_site_calc_flag", _MULTIPLICITY, _HYDROGENS)
 """What has to stand in one row with the positions, as it belongs to them by its place only."""
 _SHARED_SITE = 1e-3
 """Fraction of a cell: rows nearer than this are of one site."""
@@ -125,7 +128,7 @@ def sites_of(columns: dict[str, list[str]], name: str) -> Sites:
     _check_hydrogens(columns, labels, name)
     if 0 in numbers:
         numbers = [number or _by_label(written, labels, site, name) for site, number in enumerate(numbers)]
-    doubt = _doubt(written, labels, name)
+    doubt = _doubt(written, labels, numbers, name)
     return Sites(np.array(numbers, dtype=np.int32), coords, labels, columns.get(_MULTIPLICITY, []), doubt)
 
 
@@ -155,14 +158,21 @@ def _by_label(written: list[str], labels: list[str], site: int, name: str) -> in
     return number
 
 
-def _doubt(written: list[str], labels: list[str], name: str) -> InputError | None:
-    """What speaks against a site being one atom: a number that may count the atoms of a group."""
-    if not any(token[-1:].isdigit() for token in set(written)):
-        return None
-    for site, (token, label) in enumerate(zip(written, labels, strict=True)):
-        before = _FULLERENES.get(token)
-        if may_count_atoms(token, label) or (before and before not in labels):
-            return unknown_species(token, name=name, site=place_of(labels, site))
+def _doubt(written: list[str], labels: list[str], numbers: list[int], name: str) -> InputError | None:
+    """What speaks against a site being one atom of its type: a number that may count the atoms of a group, or its label."""
+    if any(token[-1:].isdigit() for token in set(written)):
+        for site, (token, label) in enumerate(zip(written, labels, strict=True)):
+            before = _FULLERENES.get(token)
+            if may_count_atoms(token, label) or (before and before not in labels):
+                return unknown_species(token, name=name, site=place_of(labels, site))
+    held = set(numbers)
+    for site, (label, number) in enumerate(zip(labels, numbers, strict=True)):
+        if label.rstrip("0123456789") != SYMBOLS[number] and (found := misnamed(value_of(label), number, held)):
+            return InputError(
+                "species-mismatch",
+                f"{name}: {place_of(labels, site)} holds {quoted(value_of(written[site]) or SYMBOLS[number])}, but {found}; mend"
+                " one of them, or state the formula, if both are right",
+            )
     return None
 
 
@@ -203,7 +213,7 @@ def _full_rows(
 
 def _check_hydrogens(columns: dict[str, list[str]], labels: list[str], name: str) -> None:
     """Refuse hydrogen atoms that are counted but not placed."""
-    for site, token in enumerate(columns.get("_atom_site_attached_hydrogens", [])):
+    for site, token in enumerate(columns.get(_HYDROGENS, [])):
         if value_of(token) not in ("", "0"):
             message = f"{name}: {place_of(labels, site)} has {token} hydrogen atoms without positions; place them"
             raise InputError("cif-incomplete", message)

@@ -13,7 +13,7 @@ _CHARGED = re.compile(r"([A-Za-z]{1,2})(\d*\.?\d*[+-]|[+-]\d*\.?\d*|\(\d*[+-]\)|
 _ISOTOPE = re.compile(r"(\d{1,3})([A-Z][a-z]?)(?![a-z])", re.ASCII)
 _COUNTED = re.compile(r"[A-Za-z]{1,2}0*([1-9]\d*)", re.ASCII)
 _LABEL = re.compile(r"[A-Za-z]+")
-_SECOND_ELEMENT = re.compile(
+SECOND_ELEMENT = re.compile(
     r"[/,;|&+~:=*\s\\-]\s*([A-Z][a-z]?)(?![a-z])"  # Si/Al1
     r"|[_.(\[{]([A-Z][a-z])(?![a-z])"  # Fe_Ni, Si(Al), but not the A of O1_A nor the N of H(N1)
     r"|(?<=[\d.])([A-Z][a-z])(?![a-z])"  # Al1Cu1
@@ -65,7 +65,7 @@ def label_number(label: str) -> int:
     match = _LABEL.match(label, isotope.start(2) if isotope else 0)
     if match is None or _WATER.match(label):
         return 0
-    if any(second[second.lastindex or 0] in _SYMBOLS for second in _SECOND_ELEMENT.finditer(label, match.end())):
+    if any(second[second.lastindex or 0] in _SYMBOLS for second in SECOND_ELEMENT.finditer(label, match.end())):
         return 0
     number = ATOMIC_NUMBERS.get(match[0], 0)
     return 0 if isotope and not _is_a_mass(int(isotope[1]), number) else number

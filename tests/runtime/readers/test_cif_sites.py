@@ -98,6 +98,60 @@ def test_a_number_that_may_count_atoms_needs_the_formula_to_agree(label: str, sy
     assert code_of(text.replace("loop_", f"_chemical_formula_sum 'Na {symbol}'\nloop_", 1)) == "composition-mismatch"
 
 
+@pytest.mark.parametrize(
+    ("label", "symbol"),
+    [
+        *(("Wat1", "O"), ("H2O", "O"), ("OH1", "O"), ("Oh", "O"), ("O(H)1", "O"), ("O-H", "O"), ("OW1", "O"), ("W1", "O")),
+        *(
+            ("NH4", "N"),
+            ("CO3", "C"),
+            ("SO4", "S"),
+            ("CN", "C"),
+            ("Vac1", "O"),
+            ("(Fe,Ni)1", "Fe"),
+            ("Fe/Ni1", "Ni"),
+            ("FeNi", "Fe"),
+        ),
+        *(("Fe0.5Ni0.5", "Fe"), ("Fe_Ni1", "Fe"), ("Al/Si", "Si"), ("N/O1", "N"), ("Co1", "Fe"), ("Si1", "C"), ("Na", "N")),
+        *(("Co(1)", "Fe2+"), ("Ca1", "C"), ("'Fe Ni'", "Fe")),
+    ],
+)
+def test_a_label_that_says_otherwise_needs_the_formula_to_agree(label: str, symbol: str) -> None:
+    text = cif(f"{label} {symbol} 0 0 0 1")
+    assert code_of(text) == "species-mismatch"
+    element = symbol.rstrip("2+")
+    assert read_cif(text.replace("loop_", f"_chemical_formula_sum {element}\nloop_", 1)).formula == element
+    assert code_of(text.replace("loop_", f"_chemical_formula_sum '{element} H'\nloop_", 1)) == "composition-mismatch"
+
+
+@pytest.mark.parametrize(
+    ("label", "symbol"),
+    [
+        *(("CA", "C"), ("CO", "C"), ("CA1", "C"), ("CB", "C"), ("OD1", "O"), ("NE2", "N"), ("NH1", "N"), ("HG", "H"), ("Ca", "C")),
+        *(("Ho1", "H"), ("M1", "Mg"), ("T1", "Si"), ("B1", "Fe"), ("O1_A", "O"), ("C1B2", "C"), ("FE1", "Fe"), ("Fe1*", "Fe3+")),
+        *(
+            ("W1", "W"),
+            ("Ho1", "Ho"),
+            ("Cn1", "Cn"),
+            ("H(N1)", "H"),
+            ("V1", "V"),
+            ("D1", "H"),
+            ("57Fe1", "Fe"),
+            ("1", "Fe"),
+            ("?", "Fe"),
+        ),
+    ],
+)
+def test_a_label_that_says_nothing_else_is_passed_over(label: str, symbol: str) -> None:
+    assert read_cif(cif(f"{label} {symbol} 0 0 0 1")).n_atoms == 1
+
+
+def test_a_group_whose_atoms_are_listed_is_in_order() -> None:
+    assert read_cif(cif("OH1 O 0 0 0 1", "H1 H 0.2 0 0 1", "CO3 C 0.5 0.5 0.5 1")).n_atoms == 3
+    assert read_cif(cif("O_Si O 0 0 0 1", "Si1 Si 0.5 0.5 0.5 1")).n_atoms == 2
+    assert code_of(cif("Si/Al1 Si 0 0 0 1", "Al2 Al 0.5 0.5 0.5 1")) == "species-mismatch"
+
+
 def test_the_number_of_a_label_does_not_count_atoms() -> None:
     assert read_cif(cif("N3 N3 0 0 0 1", "N4 N4 0.5 0 0 1")).formula == "N"
     assert read_cif(cif("C59 C59 0 0 0 1", "C60 C60 0.5 0 0 1")).formula == "C"
@@ -166,7 +220,9 @@ def test_what_is_no_number_is_no_coordinate(value: str) -> None:
     )
 
 
-@pytest.mark.parametrize("column", ["occupancy", "calc_flag", "disorder_group", "label_alt_id", "symmetry_multiplicity"])
+@pytest.mark.parametrize(
+    "column", ["occupancy", "calc_flag", "disorder_group", "label_alt_id", "symmetry_multiplicity", "attached_hydrogens"]
+)
 def test_what_stands_apart_from_the_positions_is_not_passed_over(column: str) -> None:
     text = cif("K1 K 0 0 0", columns=WITH_OCCUPANCY[:-1])
     assert read_cif(text).formula == "K"
