@@ -233,8 +233,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "contradicting-document",
-        "A document of JSON says one thing twice, and not the same: fractional and Cartesian positions, lengths, angles or volume of"
-        " the cell and its vectors, a number of sites, elements or a formula and the list of sites.",
+        "A document of JSON says one thing twice, and not the same: fractional and Cartesian positions, lengths, angles or volume"
+        " of the cell and its vectors, a number of sites, elements or a formula and the list of sites.",
         "Mend or remove the one that is wrong, or have the program that made the document write it again.",
     ),
     # crystals

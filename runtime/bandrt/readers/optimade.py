@@ -20,13 +20,8 @@ from bandrt.readers.formulas import amounts_of, contradiction_of
 from bandrt.readers.occupancies import number_of, one_element
 from bandrt.readers.species import unknown_species
 
-_FEATURES: Mapping[str, tuple[str, str]] = {
-    "disorder": ("partial-occupancy", "sites that are shared or not full; use an ordered supercell"),
-    "assemblies": ("partial-occupancy", "sites of which only some are there at once; use an ordered supercell"),
-    "implicit_atoms": ("not-a-crystal", "atoms that no site holds"),
-    "site_attachments": ("not-a-crystal", "atoms attached to sites, whose positions are not given"),
-}
-"""What OPTIMADE may say of a structure beside its sites: the code, and what it means."""
+_ALTERNATIVES = ("disorder", "assemblies")
+"""Features of a structure of which sites are shared, not full, or not all there at once."""
 
 
 def crystal_of_optimade(document: Mapping[str, Any], name: str) -> Crystal:
@@ -73,8 +68,9 @@ def _check_features(document: Mapping[str, Any], name: str) -> None:
     if document.get("assemblies"):
         features.insert(0, "assemblies")
     for feature in features:
-        code, meaning = _FEATURES.get(feature, ("not-a-crystal", "which is not known"))
-        raise InputError(code, f"{name}: it has the feature {quoted(feature)}, {meaning}")
+        if feature in _ALTERNATIVES:
+            raise InputError("partial-occupancy", f"{name}: it has the feature {feature}; use an ordered supercell")
+        raise InputError("not-a-crystal", f"{name}: it has the feature {quoted(feature)}, by which its sites are not all of it")
 
 
 def _optimade_species(said: Any, name: str) -> dict[str, Mapping[str, Any]]:
