@@ -194,6 +194,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         " for.",
     ),
     ErrorCode(
+        "member-missing",
+        "A training should start from an ensemble, whose members are trained one by one.",
+        "Say with --member from which.",
+    ),
+    ErrorCode(
         "member-unknown",
         "A checkpoint has no such member: it is one model, or an ensemble of fewer.",
         "Give --member for an ensemble alone, and one of the numbers that the message names.",

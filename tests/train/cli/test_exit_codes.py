@@ -141,7 +141,7 @@ def test_options_that_do_not_fit_are_wrong_usage(names: dict[str, Path], capsys:
     assert refused("export {shipped} -o {out}.onnx --edges from_center", names, capsys) == (2, "conventions-unused")
     assert refused("train download -o {out} --key-file {config}", names, capsys) == (2, "nothing-to-resume")
     assert refused("train fit {config} --data {data} --from fast --member 3 -o {out}", names, capsys) == (2, "member-unknown")
-    assert refused("train fit {config} --data {data} --from fast -o {out}", names, capsys) == (2, "other-model")
+    assert refused("train fit {config} --data {data} --from fast -o {out}", names, capsys) == (2, "member-missing")
 
 
 def test_a_member_without_an_ensemble_is_wrong_usage(names: dict[str, Path], capsys: Captured) -> None:

@@ -186,7 +186,7 @@ def test_the_lines_of_these_tests_are_of_all_three_kinds() -> None:
 def test_an_ensemble_is_not_where_a_training_starts(data: Dataset, built: EnsembleResult, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="choose with --member which") as caught:
         fit(CONFIG, data, tmp_path / "run", start=load_checkpoint(built.checkpoint))
-    assert caught.value.code == "other-model"
+    assert caught.value.code == "member-missing"
 
 
 def test_members_come_out_of_an_ensemble_as_they_went_in(members: list[Path], built: EnsembleResult) -> None:

@@ -107,7 +107,7 @@ def fit(
         OutputInTheWayError: ``not-resumable`` or ``other-run``.
         FitError: ``empty-split``, ``no-labels``, ``shape-mismatch``, ``recipe-mismatch``, ``other-recipe``, ``other-model``,
             ``config-invalid`` or ``diverged``.
-        UsageError: ``other-model`` for an ensemble to start from.
+        UsageError: ``member-missing`` for an ensemble to start from.
     """
     _check_data(config, dataset)
     for more in (gaps, teacher):
@@ -246,7 +246,7 @@ def _check_start(config: FitConfig, dataset: Dataset, start: Checkpoint) -> None
     """
     if start.ensemble is not None:
         raise UsageError(
-            "other-model",
+            "member-missing",
             f"the checkpoint to start from is an ensemble of {len(start.ensemble.members)}, whose members are trained one by one;"
             " choose with --member which of them to start from, and make a new ensemble in the end",
         )
