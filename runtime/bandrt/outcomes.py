@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from bandrt.errors import BandrtError, InputError, Stage
@@ -15,33 +16,26 @@ LEAVING = (KeyboardInterrupt, SystemExit, GeneratorExit)
 """What is no fault of an input, and is never kept from its way."""
 
 
-class typed:
+@contextmanager
+def typed(code: str, *, name: str, stage: Stage = "read") -> Iterator[None]:
     """Whatever goes wrong inside with one input becomes an `InputError`; errors of ours, and interrupts, stay what they are.
 
     A library in Rust panics with a `BaseException`; want of memory and recursion that is too deep are errors of the input, too.
+
+    Args:
+        code: of the error.
+        name: what to call the input.
+        stage: the step that it fails at.
+
+    Raises:
+        InputError: with this code; its message names the class of what was raised.
     """
-
-    def __init__(self, code: str, *, name: str, stage: Stage = "read") -> None:
-        """Say what the error would be.
-
-        Args:
-            code: of the error.
-            name: what to call the input.
-            stage: the step that it fails at.
-        """
-        self._code, self._name, self._stage = code, name, stage
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Leave.
-
-        Raises:
-            InputError: with this code; its message names the class of what was raised.
-        """
-        if error is not None and not isinstance(error, (BandrtError, *LEAVING)):
-            raise InputError(self._code, f"{self._name}: {_told(error)}", stage=self._stage) from error
+    try:
+        yield
+    except (BandrtError, *LEAVING):
+        raise
+    except BaseException as error:
+        raise InputError(code, f"{name}: {_told(error)}", stage=stage) from error
 
 
 def _told(error: BaseException) -> str:
