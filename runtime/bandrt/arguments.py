@@ -9,10 +9,12 @@ import operator
 import types
 from collections.abc import Collection, Mapping, Set
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from bandrt.errors import ArgumentError
 from bandrt.quoting import quoted, with_article
+
+T = TypeVar("T")
 
 
 def check_choice(what: str, value: object, allowed: Any) -> None:
@@ -67,6 +69,13 @@ def check_fields(given: Any, *, may_be_nan: Collection[str] = (), may_be_infinit
         if name in may_be_infinite and isinstance(value, float) and not math.isfinite(value):
             continue
         check_type(name, value, hint)
+
+
+def unchecked(kind: type[T], **fields: Any) -> T:
+    """An object of a dataclass whose fields, all of them, this program has computed or checked: nothing is looked at again."""
+    one = kind.__new__(kind)
+    one.__dict__.update(fields)
+    return one
 
 
 def check_type(what: str, value: object, hint: Any) -> None:

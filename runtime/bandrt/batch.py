@@ -167,25 +167,27 @@ class Batcher(Generic[Key, Member]):
         self._holds = holds
         self._max_held = HELD_BATCHES * max_batch if max_held is None else max_held
         self._buckets: dict[tuple[bool, int], list[tuple[Key, Member]]] = {}  # by lane and size
+        self._fulls: dict[tuple[bool, int], int] = {}  # crystals that fill a batch, by the same
         self._held = {False: 0, True: 0}
 
     def add(self, key: Key, member: Member, *, lane: bool = False) -> list[list[tuple[Key, Member]]]:
         """Take one crystal, and give the batches that are due: none, or one."""
-        size = bucket_size(len(member.atomic_numbers))
-        bucket = self._buckets.setdefault((lane, size), [])
+        place = lane, bucket_size(len(member.atomic_numbers))
+        bucket = self._buckets.setdefault(place, [])
         bucket.append((key, member))
         self._held[lane] += 1
-        if len(bucket) >= self._full(size, lane):
-            return [self._release((lane, size))]
+        if len(bucket) >= (self._fulls.get(place) or self._full(*place)):
+            return [self._release(place)]
         if self._held[lane] > self._max_held:
             of_lane = [place for place in self._buckets if place[0] is lane]
             return [self._release(max(of_lane, key=lambda place: (len(self._buckets[place]), place[1])))]
         return []
 
-    def _full(self, size: int, lane: bool) -> int:
+    def _full(self, lane: bool, size: int) -> int:
         holds = self._holds(size, lane)
         full = min(self._max_batch, most_together(size, self._max_padded_atoms))
-        return full if holds is None else max(1, min(full, holds))
+        self._fulls[lane, size] = full if holds is None else max(1, min(full, holds))
+        return self._fulls[lane, size]
 
     def flush(self) -> list[list[tuple[Key, Member]]]:
         """Give what is still held, lane by lane, small crystals first."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bandrt.arguments import unchecked
 from bandrt.bands.band_structure import BandStructure, in_order
 from bandrt.bands.frame import out_of_frame
 from bandrt.bands.on_path import Energies
@@ -53,7 +54,16 @@ def _result(ticket: Ticket, features: Features, row: CrystalOutputs, whole: Ener
     nothing = (NO_INFERENCE,) if manifest.is_null else ()
     doubts = (*nothing, *domain_warnings(features.crystal, manifest.training), *ticket.warnings)
     expected = None if uncertainty is None else expected_error(uncertainty, doubts)
-    return Prediction(ticket.id, ticket.path, bands, doubts, expected, ticket.input_sha256, dict(ticket.kept))
+    return unchecked(
+        Prediction,
+        id=ticket.id,
+        path=ticket.path,
+        band_structure=bands,
+        warnings=doubts,
+        uncertainty_ev=expected,
+        input_sha256=ticket.input_sha256,
+        kept=dict(ticket.kept),
+    )
 
 
 def _whole_bands(rows: Sequence[CrystalOutputs]) -> list[Energies | None]:
@@ -73,9 +83,10 @@ def _whole_bands(rows: Sequence[CrystalOutputs]) -> list[Energies | None]:
 
 
 def band_structure(features: Features, energies: Energies, rule: BandRule) -> BandStructure:
-    """Put energies, (n_bands, n_kpoints) in eV, on the path of the crystal they were predicted for."""
+    """Put energies, (n_bands, n_kpoints) in eV, finite and in order, on the path of the crystal they were predicted for."""
     kpath = features.kpath
-    return BandStructure(
+    return unchecked(
+        BandStructure,
         energies=energies,
         frac_kpoints=kpath.frac_kpoints,
         kpoint_distance=kpath.kpoint_distance,

@@ -62,7 +62,7 @@ def stacked(predictions: Sequence[Prediction], frame: BandRule, orders: Sequence
         "scheme": np.array([b.scheme for b in bands]),
         "space_group": np.array([b.space_group for b in bands], np.int32),
         "space_group_symbol": np.array([b.space_group_symbol for b in bands]),
-        "energies": np.stack([in_frame(b, frame) for b in bands]).astype(np.float32),
+        "energies": np.stack([in_frame(b, frame) for b in bands], dtype=np.float32),
         "frac_kpoints": np.stack([b.frac_kpoints for b in bands]),
         "kpoint_distance": np.stack([b.kpoint_distance for b in bands]),
         "labels": np.array([[*b.labels, *[""] * (n_vertices - len(b.labels))] for b in bands]),
