@@ -29,21 +29,21 @@ def csv_lines(stream: IO[bytes]) -> int | None:
         None where a quote stands within a field that does not begin with one, where there is a NUL, and where a row is as long as a
         crystal may be.
     """
-    found, length = 0, 0
-    is_inside, is_at_end, last = False, True, _NEWLINE  # of a quoted field; of a row; the byte before
+    found, length = 0, 0  # length: of the row that has begun
+    is_inside, last = 0, _NEWLINE  # of a quoted field, 0 or 1; the byte before
     while block := stream.read(_BLOCK_BYTES):
         codes = np.frombuffer(block, np.uint8)
-        quotes = codes == _QUOTE
-        inside = np.logical_xor.accumulate(quotes) ^ is_inside  # after each byte
-        before = np.concatenate([np.array([last], np.uint8), codes[:-1]])
-        if not _BEFORE_A_FIELD[before[quotes & inside]].all() or not codes.all():
+        quotes = np.flatnonzero(codes == _QUOTE)
+        opening = quotes[is_inside::2]
+        before = np.where(opening > 0, codes[opening - 1], last)
+        if not _BEFORE_A_FIELD[before].all() or b"\0" in block:
             return None
-        ends = ((codes == _NEWLINE) | (codes == _RETURN)) & ~inside
-        found += int((ends & ~np.concatenate([[is_at_end], ends[:-1]])).sum())
-        places = np.flatnonzero(ends)
-        longest = max(length + int(places[0]) + 1, int(np.diff(places).max(initial=0))) if len(places) else length
-        length = len(codes) - 1 - int(places[-1]) if len(places) else length + len(codes)
+        ends = np.flatnonzero((codes == _NEWLINE) | (codes == _RETURN))
+        ends = ends[(np.searchsorted(quotes, ends) + is_inside) % 2 == 0]
+        found += int((np.diff(ends, prepend=-2 if length else -1) > 1).sum())
+        longest = int(np.diff(ends, prepend=-1 - length).max(initial=0))
+        length = len(codes) - 1 - int(ends[-1]) if len(ends) else length + len(codes)
         if max(longest, length) >= MAX_CRYSTAL_BYTES:
             return None
-        is_inside, is_at_end, last = bool(inside[-1]), bool(ends[-1]), int(codes[-1])
-    return found + (not is_at_end)
+        is_inside, last = (is_inside + len(quotes)) % 2, int(codes[-1])
+    return found + bool(length)
