@@ -29,6 +29,8 @@ READY = b"ready"
 """What a worker says first, when it could be started."""
 IDLE = -2
 """The place of the crystal that a worker is busy with when it has no task."""
+PIECE_BYTES = 1 << 17
+"""Of an answer that travel at once: whole, megabytes would be copied in memory that is new each time, which costs more than they do."""
 
 
 def work(connection: Connection, progress: MutableSequence[int]) -> None:
@@ -51,7 +53,28 @@ def work(connection: Connection, progress: MutableSequence[int]) -> None:
             _note(progress, ALL_OF_THEM)
             answer = _answer(message)
             progress[1] = IDLE
-            connection.send_bytes(answer)
+            _send_answer(connection, answer)
+
+
+def _send_answer(connection: Connection, answer: bytes) -> None:
+    connection.send_bytes(len(answer).to_bytes(8, "big"))
+    for start in range(0, len(answer), PIECE_BYTES):
+        connection.send_bytes(answer, start, min(PIECE_BYTES, len(answer) - start))
+
+
+def receive_answer(connection: Connection, room: bytearray) -> memoryview:
+    """What a worker answers, as a view of the room that it is put into, which grows with it; to be released before the next.
+
+    Raises:
+        EOFError, OSError: the worker has ended.
+    """
+    size, end = int.from_bytes(connection.recv_bytes(), "big"), 0
+    room.extend(bytes(max(0, size - len(room))))
+    while end < size:
+        piece = connection.recv_bytes()
+        room[end : end + len(piece)] = piece
+        end += len(piece)
+    return memoryview(room)[:size]
 
 
 def _note(progress: MutableSequence[int], place: int) -> None:

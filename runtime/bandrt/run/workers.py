@@ -32,7 +32,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 from bandrt.errors import BandrtError
 from bandrt.run.interrupt import REQUESTS
 from bandrt.run.main_guard import lacks_guard, no_main_guard, require_main_guard
-from bandrt.run.worker_process import IDLE, STOP, work
+from bandrt.run.worker_process import IDLE, STOP, receive_answer, work
 from bandrt.watch import ALL_OF_THEM
 
 MAX_WORKERS = 1024
@@ -81,6 +81,8 @@ class _Worker(NamedTuple):
     """On their way to it."""
     progress: MutableSequence[int]
     """How often the worker began with something, and the place of the crystal it is busy with."""
+    room: bytearray
+    """For its answers."""
 
 
 class WorkerPool:
@@ -257,7 +259,7 @@ class WorkerPool:
         self._processes.append(process)
         if self._killed.is_set():
             process.kill()
-        return _Worker(process, ours, SimpleQueue(), progress)
+        return _Worker(process, ours, SimpleQueue(), progress, bytearray())
 
     def _next(self, *, wait: bool) -> _Task | None:
         """The next task; None, now and ever after, when there are no more."""
@@ -288,20 +290,20 @@ class WorkerPool:
                     sent.append(new)
                     worker.messages.put(new.message)
             if sent:
-                message = self._answer_of(worker)
-                result = sent.popleft().result
-                self._deaths = 0
-                try:
-                    value, failure = pickle.loads(message)
-                except Exception as error:
-                    result.set_exception(error)
-                    continue
+                with self._answer_of(worker) as message:
+                    result = sent.popleft().result
+                    self._deaths = 0
+                    try:
+                        value, failure = pickle.loads(message)
+                    except Exception as error:
+                        result.set_exception(error)
+                        continue
                 if failure is None:
                     result.set_result(value)
                 else:
                     result.set_exception(failure)
 
-    def _answer_of(self, worker: _Worker) -> bytes:
+    def _answer_of(self, worker: _Worker) -> memoryview:
         """The next answer of a worker.
 
         Time is counted look by look, so that none passes for a worker while both processes are stopped or the machine sleeps.
@@ -310,7 +312,7 @@ class WorkerPool:
             _TimedOut: it does not get on with a crystal.
         """
         if self._timeout is None:
-            return worker.connection.recv_bytes()
+            return receive_answer(worker.connection, worker.room)
         tick = min(LONGEST_TICK, self._timeout / 4)
         seen, waited, before = worker.progress[0], 0.0, time.monotonic()
         while not worker.connection.poll(tick):
@@ -320,7 +322,7 @@ class WorkerPool:
                 seen, waited = worker.progress[0], 0.0
             elif waited > self._timeout:
                 raise _TimedOut
-        return worker.connection.recv_bytes()
+        return receive_answer(worker.connection, worker.room)
 
 
 def _send(connection: Connection, messages: SimpleQueue[bytes]) -> None:
