@@ -14,8 +14,6 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bandrt.arguments import unchecked
-
 T = TypeVar("T")
 
 
@@ -63,8 +61,12 @@ class Parcel(Generic[T]):
         """The objects, equal to those that were packed; as by `pickle`, they are not checked again."""
         if self._kind is None:
             return []
-        rows = zip(*self._columns.values(), strict=True)
-        return [unchecked(self._kind, **dict(zip(self._columns, values, strict=True))) for values in rows]
+        made: list[T] = []
+        for values in zip(*self._columns.values(), strict=True):
+            one = self._kind.__new__(self._kind)
+            one.__dict__.update(zip(self._columns, values, strict=True))
+            made.append(one)
+        return made
 
     def __iter__(self) -> Iterator[T]:
         return iter(self.unpacked())
