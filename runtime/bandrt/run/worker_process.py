@@ -30,7 +30,7 @@ READY = b"ready"
 IDLE = -2
 """The place of the crystal that a worker is busy with when it has no task."""
 PIECE_BYTES = 1 << 17
-"""Of an answer that travel at once: whole, megabytes would be copied in memory that is new each time, which costs more than they do."""
+"""Of an answer that travel at once: whole, it would be copied in memory that is new each time, which costs more than the copy."""
 
 
 def work(connection: Connection, progress: MutableSequence[int]) -> None:

@@ -19,6 +19,7 @@ from threading import Thread
 import pytest
 
 from bandrt.errors import BandrtError, InputError
+from bandrt.run.worker_process import PIECE_BYTES
 from bandrt.run.workers import WorkerDied, WorkerPool
 from tests.support import worker_tasks as tasks
 from tests.support.processes import DEADLINE_SECONDS, LEAVE_SECONDS, descendants, living, needs_proc, state, wait_until
@@ -56,6 +57,12 @@ def pool_of(workers: int) -> WorkerPool:
 def test_results_come_in_the_order_of_the_items(workers: int) -> None:
     with pool_of(workers) as pool:
         assert list(pool.map(tasks.slow_for_even, range(20))) == list(range(20))
+
+
+def test_answers_of_any_length_come_whole_whatever_came_before() -> None:
+    items = [list(range(length)) for length in (3, 4 * PIECE_BYTES, 0, PIECE_BYTES // 2, 5)]
+    with WorkerPool(1, ahead=AHEAD, advice="") as pool:
+        assert list(pool.map(sorted, items)) == items
 
 
 def test_no_worker_is_the_calling_process() -> None:
