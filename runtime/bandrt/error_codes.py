@@ -714,14 +714,19 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Give the permission, or mend the disk, and try again; the file was left as it is.",
     ),
     ErrorCode(
+        "errors-damaged",
+        "The record of the failures, errors.jsonl, has other ones than the run counts, such as one that was copied in part.",
+        "Copy the folder anew, or run the same command again with --resume, which tries again what has no result.",
+    ),
+    ErrorCode(
         "run-damaged",
         "The record of a run, run.json, cannot be read.",
         "Run the same command again with --resume, which writes it anew.",
     ),
     ErrorCode(
         "summary-damaged",
-        "The table of a run, summary.csv, is missing, or is not as bandrt wrote it.",
-        "Run the same command again with --resume, which makes it from the parts.",
+        "The table of a run, summary.csv, is missing, has other predictions than the run counts, or is not as bandrt wrote it.",
+        "If the folder is a copy, copy it anew; else run the same command again with --resume, which makes it from the parts.",
     ),
     ErrorCode(
         "no-main-guard",

@@ -19,10 +19,10 @@ from bandrt.report.expected import Expectation, expectation
 from bandrt.report.kinds import kinds_of_failures, kinds_of_warnings
 from bandrt.report.page import Contents, page_of, require_plotly
 from bandrt.report.record import Facts, headline, run_facts
-from bandrt.results.store import read_errors, read_run
+from bandrt.results.store import read_run
 from bandrt.screening.calibrations import calibration_of, manifests_of
 from bandrt.screening.criteria import Criteria
-from bandrt.screening.table import SummaryTable, read_summary
+from bandrt.screening.table import SummaryTable, read_results
 
 TOP = 100
 """Crystals that are drawn, unless it is said."""
@@ -66,8 +66,8 @@ def write_report(
         on_progress: called with how many crystals are drawn, and of how many.
 
     Raises:
-        OutputError: ``output-not-found``, ``summary-damaged``, ``run-damaged``, ``errors-unreadable``, ``part-damaged``; of the
-            target ``output-exists``, ``output-not-a-file`` or ``output-unwritable``.
+        OutputError: ``output-not-found``, ``summary-damaged``, ``run-damaged``, ``errors-damaged``, ``errors-unreadable``,
+            ``part-damaged``; of the target ``output-exists``, ``output-not-a-file`` or ``output-unwritable``.
         MissingPackageError: plotly is not installed.
         UsageError: as `bandrt.screen`; ``unknown-id`` and ``no-predictions`` are an `OutputError`.
         ArgumentError: ``bad-argument``.
@@ -83,7 +83,7 @@ def write_report(
         raise not_allowed("target", path.name, "a name that ends in .html")
     check_file(path, overwrite=overwrite)
     plotly = require_plotly()
-    table, failures = read_summary(source), read_errors(source)
+    table, failures = read_results(source)
     place = None if engine is None else path_of(engine, what="engine")
     found = chosen(table, ids, criteria, top=top, engine=place, as_predicted=as_predicted)
     predictions = predictions_of(source, frozenset(found.ids))

@@ -162,8 +162,8 @@ class Store:
         """Record an input without a prediction, at once."""
         self._lock.require_there()
         with _writing(self.folder):
+            self._predictions.replace([ticket.id], [failure.input_sha256])  # first: what has both has been predicted since
             self._failures.add(ticket, failure)
-            self._predictions.replace([ticket.id], [failure.input_sha256])
 
     def commit(self) -> None:
         """Write what is pending as a part, in input order, and its lines of the summary."""

@@ -115,7 +115,8 @@ def screen(
         as_predicted: give those that are predicted to be what is wanted, without probabilities, in the order of the folders.
 
     Raises:
-        OutputError: ``output-not-found``, ``summary-damaged``, ``run-damaged``, ``errors-unreadable``.
+        OutputError: ``output-not-found``, ``summary-damaged``, ``run-damaged``, ``errors-damaged``, ``errors-unreadable``; where a
+            run has not finished, ``part-damaged``, ``part-unreadable`` or ``part-version``.
         UsageError: ``no-calibration``, ``null-engine``, ``no-criterion`` where nothing is wanted of the label, ``engine-differs``,
             ``refined-differs``.
         UsageError: ``query-syntax``, ``query-column`` or ``query-value``: `Criteria.where` cannot be understood.

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from bandrt.domain import NO_INFERENCE
 from bandrt.errors import OutputError, UsageError
+from bandrt.results.counted import counted_lines
+from bandrt.results.prediction import Failure
 from bandrt.results.query import ColumnKind, Query, Value, columns_of
-from bandrt.results.store import SUMMARY, existing_parts, read_errors
+from bandrt.results.store import SUMMARY, existing_parts, read_run
 from bandrt.results.summary import COLUMNS, KINDS, UNCERTAINTY_COLUMN, text_of, words_of
 from bandrt.screening.criteria import Criteria, elements_of
 from bandrt.screening.features import PredictedGaps
@@ -143,13 +145,24 @@ class SummaryTable:
 
 
 def read_summary(folder: Path) -> SummaryTable:
-    """Read ``summary.csv`` of an output folder; a line that a killed run left unfinished is passed over.
+    """Read ``summary.csv`` of an output folder: the predictions that count, see `bandrt.results.counted`.
 
     Raises:
-        OutputError: ``output-not-found``; ``summary-damaged`` where there is none, or it is not one.
+        OutputError: as `read_results`.
+    """
+    return read_results(folder)[0]
+
+
+def read_results(folder: Path) -> tuple[SummaryTable, list[Failure]]:
+    """Read ``summary.csv`` and ``errors.jsonl`` of an output folder; a line that a killed run left unfinished is passed over.
+
+    Raises:
+        OutputError: ``output-not-found`` or ``run-damaged``; ``summary-damaged`` where there is none, it is not one, or lines are
+            missing; ``errors-damaged`` or ``errors-unreadable``; where a run has not finished, ``part-damaged``,
+            ``part-unreadable`` or ``part-version``.
     """
     existing_parts(folder)
-    path = folder / SUMMARY
+    path, record = folder / SUMMARY, read_run(folder)
     try:
         finished = b"".join(path.read_bytes().rpartition(b"\n")[:2])
         header, *cells = filter(None, csv_rows(io.StringIO(finished.decode("utf-8"), newline="")))
@@ -159,8 +172,10 @@ def read_summary(folder: Path) -> SummaryTable:
         raise _damaged(folder, f"it has no column {missing[0]}")
     if any(len(row) != len(header) for row in cells):
         raise _damaged(folder, f"its rows are not all of {len(header)} columns")
-    by_column = list(zip(*cells, strict=True)) or [()] * len(header)
-    return SummaryTable(folder, dict(zip(map(text_of, header), by_column, strict=True)), len(read_errors(folder)))
+    place = header.index("id")
+    rows, failures = counted_lines(folder, record, [text_of(row[place]) for row in cells])
+    by_column = list(zip(*(cells[row] for row in rows), strict=True)) or [()] * len(header)
+    return SummaryTable(folder, dict(zip(map(text_of, header), by_column, strict=True)), len(failures)), failures
 
 
 def _damaged(folder: Path, why: str) -> OutputError:

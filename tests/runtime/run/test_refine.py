@@ -236,7 +236,7 @@ def test_what_is_refined_must_be_of_these_results(results: Path, refined: Path, 
     other = tmp_path / "other"
     shutil.copytree(refined, other)
     lines = (other / "summary.csv").read_text().splitlines()
-    (other / "summary.csv").write_text("\n".join([lines[0], f"stranger{lines[1][lines[1].index(',') :]}"]) + "\n")
+    (other / "summary.csv").write_text("\n".join([lines[0], f"stranger{lines[1][lines[1].index(',') :]}", *lines[2:]]) + "\n")
     with pytest.raises(UsageError, match="its stranger") as caught:
         bandrt.screen(results, WANTED, refined=other)
     assert caught.value.code == "refined-differs"

@@ -256,7 +256,9 @@ def test_a_hundred_thousand_crystals_take_less_than_three_seconds_of_a_core(resu
     """Or, on a slower core, less than twelve times what Python's own reader of such tables takes."""
     folder = tmp_path / "out"
     (folder / "parts").mkdir(parents=True)
-    shutil.copy(results / "run.json", folder)
+    record = json.loads((results / "run.json").read_text())
+    record["counts"]["total_predicted"] = 100_000
+    (folder / "run.json").write_text(json.dumps(record))
     header, *lines = (results / "summary.csv").read_text().splitlines()
     generator = np.random.default_rng(0)
     places = generator.integers(len(lines), size=100_000)
