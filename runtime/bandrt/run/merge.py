@@ -25,6 +25,7 @@ from bandrt.arguments import check_fields, check_kind
 from bandrt.errors import ArgumentError, OutputError, OutputInTheWayError, UsageError
 from bandrt.files import path_of, paths_of
 from bandrt.results.arrays import frame_in, predictions_of, taken
+from bandrt.results.counted import require_all_failures
 from bandrt.results.damage import undamaged
 from bandrt.results.parts import FORMAT_VERSION, part_arrays
 from bandrt.results.prediction import Failure, Prediction, Ticket
@@ -36,6 +37,7 @@ from bandrt.run.report import RunReport
 from bandrt.run.runs import Run, lacking, opened, require_same
 from bandrt.run.shard import WHOLE
 from bandrt.run.sift import ROW, Rows, Sifted, rows_of, sifted
+from bandrt.sources.source import reason_sha256
 
 AT_ONCE = 4096
 """Predictions in memory: 60 MB."""
@@ -88,8 +90,8 @@ def merge(
 
     Raises:
         OutputError: ``output-not-found``, ``run-damaged``, ``part-damaged``, ``part-unreadable``, ``part-version``,
-            ``errors-unreadable`` for one of the folders; ``repeated-id`` where different inputs have one id; ``output-unwritable``
-            or ``output-locked``. A folder that was begun is deleted again.
+            ``errors-damaged`` or ``errors-unreadable`` for one of the folders; ``repeated-id`` where different inputs have one id;
+            ``output-unwritable`` or ``output-locked``. A folder that was begun is deleted again.
         OutputInTheWayError: ``engine-differs``, ``options-differ``, ``output-version``, ``output-not-empty``, ``output-foreign`` or
             ``output-not-a-folder``.
         UsageError: ``incomplete-runs``.
@@ -150,6 +152,8 @@ def _rows(runs: Sequence[Run]) -> tuple[Rows, str]:
 
 def _rows_of_run(run: Run, number: int, start: int, engines: dict[str, Path]) -> Iterator[Rows]:
     """The rows of each file of a run, whose places among the inputs begin at `start`; engines that are met are noted."""
+    failures = read_errors(run.folder)
+    failed = {failure.id for failure in failures}  # less what was predicted since
     for part, path in enumerate(run.parts):
         with undamaged():
             arrays = part_arrays(path)
@@ -159,14 +163,23 @@ def _rows_of_run(run: Run, number: int, start: int, engines: dict[str, Path]) ->
                 "output-version", f"{path}: is of format {version}, which does not say of which input each result is; predict again"
             )
         engines.setdefault(str(arrays["engine_sha256"]), path)
-        texts = zip(arrays["id"], arrays["input_sha256"], arrays["path"], strict=True)
+        failed.difference_update(arrays["id"])
+        texts: Iterable[tuple[str, str, str]] = zip(arrays["id"], arrays["input_sha256"], arrays["path"], strict=True)
         yield rows_of(texts, run=number, part=part, orders=start + arrays["input_order"].astype(np.int64))
-    failures = read_errors(run.folder)
+    require_all_failures(run.folder, run.record, len(failed))
     for failure in failures:
         if failure.engine_sha256:
             engines.setdefault(failure.engine_sha256, run.folder / ERRORS)
     orders = np.array([f.input_order if f.input_order >= 0 else place for place, f in enumerate(failures)], np.int64)
-    yield rows_of(((f.id, f.input_sha256, f.path) for f in failures), run=number, part=-1, orders=start + orders)
+    texts = ((f.id, f.input_sha256, f.path) for f in failures)
+    by_path = [_is_known_by_path(failure) for failure in failures]
+    rows = rows_of(texts, run=number, part=-1, orders=start + orders, by_path=by_path)
+    yield rows[np.array([failure.id in failed for failure in failures], bool)]
+
+
+def _is_known_by_path(failure: Failure) -> bool:
+    """Whether the path of a failure tells of which input it is: it has no text that would, or the path is the same everywhere."""
+    return failure.input_sha256 in ("", reason_sha256(failure.code, failure.message)) or os.path.isabs(failure.path)
 
 
 def _write(

@@ -69,7 +69,7 @@ class Source:
         """The checksum of the text, or, where there is none, of the reason; and what reads the crystal from just that text."""
         text = outcome_of(self.text)
         if isinstance(text, InputError):
-            return text_sha256(f"{text.code}: {text.message}"), partial(_raise, text)
+            return reason_sha256(text.code, text.message), partial(_raise, text)
         return text_sha256(text), partial(self._parsed, text)
 
     def notes_now(self, before: Sequence[str]) -> Sequence[str]:
@@ -103,6 +103,11 @@ class Listed:
 def text_sha256(text: str) -> str:
     """Checksum of a text in UTF-8, in hexadecimal: of a plain file, that of its bytes."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def reason_sha256(code: str, message: str) -> str:
+    """Checksum of why there is no text, which stands in the place of that of the text."""
+    return text_sha256(f"{code}: {message}")
 
 
 def _raise(error: InputError) -> Crystal:

@@ -274,6 +274,63 @@ def test_a_prediction_counts_before_a_failure_of_the_same_file(
     assert (tmp_path / "out" / "errors.jsonl").read_bytes() == b""
 
 
+@pytest.mark.parametrize("relative", [True, False])
+def test_a_failure_of_another_text_is_of_the_same_input_only_if_the_path_says_so(
+    tmp_path: Path, options: Callable[..., InferOptions], rock_salt: Salt, monkeypatch: pytest.MonkeyPatch, relative: bool
+) -> None:
+    """Relative paths of runs from two folders may be the same for two files, one of which failed."""
+    for name, text in (("a", "no crystal"), ("b", rock_salt(a=4.2))):
+        home = tmp_path / (name if relative else "")
+        (home / "in").mkdir(parents=True, exist_ok=True)
+        (home / "in" / "salt.cif").write_text(text)
+        monkeypatch.chdir(home)
+        infer(Path("in") if relative else home / "in", tmp_path / f"out-{name}", options())
+    if not relative:
+        report = merge([tmp_path / "out-a", tmp_path / "out-b"], tmp_path / "out")
+        assert (report.n_predicted, report.n_failed, report.n_repeated) == (1, 0, 1)
+        return
+    code, _, message = refusal(lambda: merge([tmp_path / "out-a", tmp_path / "out-b"], tmp_path / "out"))
+    assert (code, message.startswith("salt: is the id of different inputs")) == ("repeated-id", True)
+    assert all(f"in/salt.cif in {tmp_path / f'out-{name}'}" in message for name in "ab")
+
+
+def test_a_file_that_could_not_be_opened_once_is_known_by_its_relative_path(
+    tmp_path: Path, options: Callable[..., InferOptions], rock_salt: Salt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    Path("in/late.cif").symlink_to(tmp_path / "elsewhere")
+    infer(Path("in"), tmp_path / "1", options())
+    (tmp_path / "elsewhere").write_text(rock_salt(a=4.2))
+    infer(Path("in"), tmp_path / "2", options())
+    report = merge([tmp_path / "1", tmp_path / "2"], tmp_path / "out")
+    assert (report.n_predicted, report.n_failed, report.n_repeated) == (1, 0, 1)
+
+
+def test_a_failure_that_a_killed_run_has_predicted_since_counts_no_more(
+    tmp_path: Path, options: Callable[..., InferOptions], rock_salt: Salt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    Path("in/salt.cif").write_text("no crystal")
+    infer(Path("in"), tmp_path / "1", options())
+    lines = (tmp_path / "1" / "errors.jsonl").read_bytes()
+    Path("in/salt.cif").write_text(rock_salt(a=4.2))
+    infer(Path("in"), tmp_path / "1", options(mode="resume"))
+    (tmp_path / "1" / "errors.jsonl").write_bytes(lines)  # as it is until the lines are sorted
+    report = merge(tmp_path / "1", tmp_path / "out")
+    assert (report.n_predicted, report.n_failed) == (1, 0)
+
+
+def test_a_run_whose_failures_are_not_all_there_is_refused(sharded: Callable[[int], list[Path]], tmp_path: Path) -> None:
+    shards = sharded(2)
+    path = shards[1] / "errors.jsonl"
+    path.write_bytes(path.read_bytes().partition(b"\n")[0] + b"\n")
+    code, _, message = refusal(lambda: merge(shards, tmp_path / "out"))
+    assert (code, f"{path}: has 1 failure" in message, "--resume" in message) == ("errors-damaged", True, True)
+    assert not (tmp_path / "out").exists()
+
+
 def test_runs_of_other_inputs_come_one_after_the_other(
     tmp_path: Path, options: Callable[..., InferOptions], rock_salt: Salt
 ) -> None:
