@@ -257,7 +257,7 @@ def test_a_hundred_thousand_crystals_take_less_than_three_seconds_of_a_core(resu
     folder = tmp_path / "out"
     (folder / "parts").mkdir(parents=True)
     record = json.loads((results / "run.json").read_text())
-    record["counts"]["total_predicted"] = 100_000
+    record["counts"] |= {"total_predicted": 100_000, "total_failed": 0}
     (folder / "run.json").write_text(json.dumps(record))
     header, *lines = (results / "summary.csv").read_text().splitlines()
     generator = np.random.default_rng(0)
