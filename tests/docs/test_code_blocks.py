@@ -33,7 +33,7 @@ NOT_RUN = Counter(
         "changes the start files of your shell": 1,
         "takes minutes of a whole machine": 6,
         "needs trained runs": 2,
-        "trains for hours": 3,
+        "trains for hours": 4,
         "trains for a quarter of an hour": 1,
         "needs a GPU": 8,
         "needs a cluster": 3,

@@ -122,7 +122,7 @@ def test_the_gaps_of_both_engines_are_those_of_the_files_that_ship(name: str) ->
         assert alone[name]["gap_mae_ev"] > theirs[name]["gap_mae_ev"], "the page says why they are handed over"
     together = report["engines"]["accurate"]["classes"]
     assert together["others"]["gap_mae_ev"] < theirs["others"]["gap_mae_ev"]
-    assert together["all"]["gap_mae_ev"] < theirs["all"]["gap_mae_ev"] + 0.01  # of 400 they are level, the page says
+    assert together["all"]["gap_mae_ev"] < theirs["all"]["gap_mae_ev"] + 0.02  # of 400 `fast` is a little ahead, the page says
 
 
 def test_the_model_of_gaps_alone_was_tested_on_the_crystals_of_the_engines() -> None:
