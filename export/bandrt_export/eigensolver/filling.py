@@ -104,9 +104,9 @@ def window(
     gap = bottom_of_all - top_of_all
     is_odd = occupied.unpaired < -0.5
     is_metal = is_odd | (gap <= ZERO_GAP_EV)
-    least = is_odd.where(_lowest_valence(path, kept) + WITHIN_EV, bottom_of_all)
-    most = is_odd.where(top - WITHIN_EV, top_of_all)
-    zero = is_metal.where(fermi.most(least).least(most), (top + bottom) * 0.5)
+    low, high = is_odd.where(_lowest_valence(path, kept), bottom_of_all), is_odd.where(top, top_of_all)
+    margin = ((high - low) * 0.5).least(WITHIN_EV)
+    zero = is_metal.where(fermi.most(low + margin).least(high - margin), (top + bottom) * 0.5)
     bands = path.transpose(0, 2, 1) - zero.unsqueeze(2)  # (B, 2 * kept, K)
     exists = occupied.exists.cast(FLOAT)
     above = energies.graph.constant([places >= kept])

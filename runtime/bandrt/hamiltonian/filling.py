@@ -20,7 +20,7 @@ KEPT = 12
 HALVINGS = 50
 """Of the interval that holds the Fermi level: far below rounding."""
 WITHIN_EV = 2.0 * ZERO_GAP_EV
-"""How far inside a band that is half full the Fermi level lies at least."""
+"""How far inside a band that is half full, or an overlap of bands, the Fermi level lies at least."""
 HALF = 1e-6
 """Electrons: a band is half full, or it is not, but for rounding."""
 
@@ -121,7 +121,8 @@ def fill(
     gap = float(bottom) - float(top)
     is_metal = is_odd(electrons) or gap <= ZERO_GAP_EV
     if is_metal:
-        least, most = ends_of_last_band(path[:, half - 1]) if is_odd(electrons) else (bottom, top)
+        last = path[:, half - 1]
+        least, most = within(last.min(), last.max()) if is_odd(electrons) else within(bottom, top)
         zero = float(np.clip(fermi_level(mesh, weights, electrons, smearing_ev), least, most))
     else:
         zero = 0.5 * (float(path[:, half - 1].max()) + float(path[:, half].min()))
@@ -132,15 +133,18 @@ def fill(
     return Filled(energies, is_metal, 0.0 if is_metal else gap)
 
 
-def ends_of_last_band(energies: NDArray[np.floating[Any]]) -> tuple[float, float]:
-    """Between which levels a band that is half full must end, eV: well within it, so that it crosses the Fermi level by both.
+def within(low: float, high: float) -> tuple[float, float]:
+    """Between which levels the Fermi level lies that would lie between two without smearing: `WITHIN_EV` inside, so that bands
+    that reach from one to the other cross it on both sides, or in the middle where there is no such room.
 
-    Where the band is narrower than the Fermi function is wide, and nearly full or empty, the level of that function lies beyond it.
+    Where a band is narrower than the Fermi function is wide, and nearly full or empty, the level of that function lies beyond it.
 
     Args:
-        energies: (K,) eV, of the band along the path.
+        low: eV, the bottom of the band that is half full, or of the upper half of the bands.
+        high: eV, the top of that band, or of the lower half.
     """
-    return float(energies.min()) + WITHIN_EV, float(energies.max()) - WITHIN_EV
+    margin = min(WITHIN_EV, 0.5 * (float(high) - float(low)))
+    return float(low) + margin, float(high) - margin
 
 
 def fermi_level(

@@ -90,10 +90,11 @@ def level_of(mesh: NDArray[Any], weights: NDArray[Any], electrons: float) -> flo
 def within(level: float, path: NDArray[Any], mesh: NDArray[Any], electrons: float) -> float:
     """The level, moved to where it lies without smearing: in the overlap of the halves, or in the last band of an odd number."""
     both = np.concatenate([path, mesh])
-    least, most = both[:, KEPT].min(), both[:, KEPT - 1].max()
+    low, high = both[:, KEPT].min(), both[:, KEPT - 1].max()
     if electrons % 2:
-        least, most = path[:, KEPT - 1].min() + 0.002, path[:, KEPT - 1].max() - 0.002
-    return float(min(max(level, least), most))
+        low, high = path[:, KEPT - 1].min(), path[:, KEPT - 1].max()
+    margin = min(0.002, 0.5 * (high - low))
+    return float(min(max(level, low + margin), high - margin))
 
 
 @pytest.mark.parametrize("electrons", [35.0, 36.0])

@@ -67,10 +67,12 @@ def every_band(crystal: Crystal) -> tuple[np.ndarray, int]:
     if electrons % 2 == 0 and both[:, half].min() > both[:, half - 1].max():
         zero, n_nonempty = 0.5 * (path[:, half - 1].max() + path[:, half].min()), half
     else:
-        least, most = both[:, half].min(), both[:, half - 1].max()
+        low, high = both[:, half].min(), both[:, half - 1].max()
         if electrons % 2:
-            least, most = path[:, half - 1].min() + 0.002, path[:, half - 1].max() - 0.002
-        zero = min(max(fermi_level(mesh, np.full(len(mesh), 1 / len(mesh)), electrons, 0.15), least), most)
+            low, high = path[:, half - 1].min(), path[:, half - 1].max()
+        margin = min(0.002, 0.5 * (high - low))
+        level = fermi_level(mesh, np.full(len(mesh), 1 / len(mesh)), electrons, 0.15)
+        zero = min(max(level, low + margin), high - margin)
         n_nonempty = half + int((path[:, half:].min(axis=0) < zero).sum())
     return (path - zero).T, n_nonempty
 

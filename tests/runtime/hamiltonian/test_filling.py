@@ -57,7 +57,7 @@ def test_an_overlap_however_small_makes_a_metal_of_what_an_engine_gives(overlap:
     assert gaps(filled.given(rule), rule) == (0.0, True)
 
 
-@pytest.mark.parametrize("width", [0.004, 0.01, 0.05, 0.2])
+@pytest.mark.parametrize("width", [0.003, 0.004, 0.01, 0.05, 0.2])
 @pytest.mark.parametrize("electrons", [3.0, 5.0])
 def test_an_odd_number_of_electrons_makes_a_metal_of_narrow_bands(width: float, electrons: float) -> None:
     """Of three bands narrower than the Fermi function is wide, five electrons of six leave its level above them all."""
@@ -121,7 +121,7 @@ def test_every_band_is_kept_where_all_are_wanted() -> None:
     there = ~np.isnan(filled.energies[:, 0])
     np.testing.assert_allclose(filled.energies[there, 0], np.arange(40.0) - 5.5)
     assert (len(filled.energies), int(there.argmax()), filled.n_nonempty) == (2 * 34, 34 - 6, 34)
-    mesh = np.repeat([-1.0, 0.0, 5.0], [5, 1, 34])[None]  # E_F is 0
+    mesh = np.repeat([-1.0, 0.0, 5.0], [5, 1, 34])[None]  # E_F is near 0
     metal = fill(np.repeat([-0.2, 5.0], [30, 10])[None], mesh, np.ones(1), 12.0, smearing_ev=0.15, kept=None)
     assert metal.n_nonempty == 34 + (30 - 6)  # more bands reach below the Fermi level than are kept otherwise
 

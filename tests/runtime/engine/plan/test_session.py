@@ -75,7 +75,7 @@ def test_single_batches_do_too_and_a_shape_is_captured_once(machine: Any, order:
 
 def test_a_plan_takes_the_centres_of_all_crystals_of_a_batch_or_of_none(machine: Any) -> None:
     """This Hamiltonian has no centre, whatever its crystal has, so that bands tell whether one was used."""
-    manifest = replace(manifest_of(32, BandRule(n_bands=2, n_valence=1)), inputs=INPUT_NAMES)
+    manifest = replace(manifest_of(32, BandRule(n_bands=18, n_valence=14)), inputs=INPUT_NAMES)
     proto = with_solver(network_of_the_contract(), manifest)
     planned = replace(read_manifest(machine.plan), profile=replace(PLAN_PROFILE, max_slots=128))
     machine.plan.write_bytes(proto.SerializeToString())
@@ -92,7 +92,7 @@ def test_a_plan_takes_the_centres_of_all_crystals_of_a_batch_or_of_none(machine:
     real, *expected = [run(proto, batch)[0] for batch in fed]
     assert np.abs(real - expected[0]).max() > 10 * SOLVED_TOLERANCE_EV
     for energies, other in zip(found, [real, *expected[1:]], strict=True):
-        np.testing.assert_allclose(energies, other, atol=SOLVED_TOLERANCE_EV, rtol=0)
+        np.testing.assert_allclose(energies, other, atol=3 * SOLVED_TOLERANCE_EV, rtol=0)  # bands are hundreds of eV wide
 
 
 def test_similar_batches_share_one_shape_and_its_graph(machine: Any) -> None:
