@@ -59,9 +59,9 @@ def require_all_predictions(folder: Path, record: Mapping[str, Any], n: int) -> 
     Raises:
         OutputError: ``summary-damaged``.
     """
-    if (total := _total(record, "predicted")) not in (None, n):
-        told = f"{folder / SUMMARY}: has {counted(n, 'prediction')} that count, where {RUN} says {total:,}"
-        raise OutputError("summary-damaged", f"{told}; {_REMEDY}, which makes it from the parts")
+    _require_all(
+        "summary-damaged", folder / SUMMARY, counted(n, "prediction"), n, _total(record, "predicted"), "makes it from the parts"
+    )
 
 
 def require_all_failures(folder: Path, record: Mapping[str, Any], n: int) -> None:
@@ -70,9 +70,15 @@ def require_all_failures(folder: Path, record: Mapping[str, Any], n: int) -> Non
     Raises:
         OutputError: ``errors-damaged``.
     """
-    if (total := _total(record, "failed")) not in (None, n):
-        told = f"{folder / ERRORS}: has {counted(n, 'failure')} that count, where {RUN} says {total:,}"
-        raise OutputError("errors-damaged", f"{told}; {_REMEDY}, which tries again what has no result")
+    _require_all(
+        "errors-damaged", folder / ERRORS, counted(n, "failure"), n, _total(record, "failed"), "tries again what has no result"
+    )
+
+
+def _require_all(code: str, table: Path, found: str, n: int, total: int | None, remedy: str) -> None:
+    """Refuse a table of n results where a finished run counts another number of them."""
+    if total not in (None, n):
+        raise OutputError(code, f"{table}: has {found} that count, where {RUN} says {total:,}; {_REMEDY}, which {remedy}")
 
 
 def _total(record: Mapping[str, Any], of: str) -> int | None:

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from heapq import heappop, heappush
 from pathlib import Path
@@ -19,12 +19,13 @@ from typing import Any, Literal
 
 from bandrt.arguments import check_choice, check_kind
 from bandrt.bands.band_structure import BandStructure
+from bandrt.crystal import Crystal
 from bandrt.errors import OutputError, OutputInTheWayError
 from bandrt.files import CRASH_LOG, check_cleared, check_folder, first_foreign, path_of, paths_of
 from bandrt.quoting import did_you_mean, nearest, quoted, shortened
 from bandrt.results.damage import undamaged
 from bandrt.results.derived import is_derived
-from bandrt.results.parts import part_ids, part_orders, read_part
+from bandrt.results.parts import part_crystals, part_ids, part_orders, read_part
 from bandrt.results.prediction import Failure, Prediction
 
 PARTS, SUMMARY, ERRORS, RUN, PLOTS, REPORT = "parts", "summary.csv", "errors.jsonl", "run.json", "plots", "report.html"
@@ -119,6 +120,19 @@ def existing_parts(folder: Path) -> list[Path]:
     if not os.path.isdir(folder / PARTS):
         raise OutputError("output-not-found", f"{folder}: {_why_none(folder)}")
     return part_files(folder)
+
+
+def stored_crystals(folder: Path, ids: Collection[str]) -> dict[str, Crystal]:
+    """Standard primitive cells of crystals of an output folder, by their ids, without their bands; those alone that are there.
+
+    Raises:
+        OutputError: ``output-not-found``, ``part-damaged``, ``part-unreadable`` or ``part-version``.
+    """
+    found = dict[str, Crystal]()
+    for path in existing_parts(folder):
+        with undamaged():
+            found |= part_crystals(path, ids)
+    return found
 
 
 def _why_none(folder: Path) -> str:

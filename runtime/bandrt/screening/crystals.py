@@ -7,9 +7,7 @@ from pathlib import Path
 
 from bandrt.crystal import Crystal
 from bandrt.errors import OutputError
-from bandrt.results.damage import undamaged
-from bandrt.results.parts import part_crystals
-from bandrt.results.store import existing_parts
+from bandrt.results.store import stored_crystals
 from bandrt.screening.shortlist import OUT, Shortlist
 
 
@@ -22,9 +20,7 @@ def crystals_of(shortlist: Shortlist) -> Sequence[Crystal]:
     found: dict[tuple[str, str], Crystal] = {}
     for out in dict.fromkeys(row[OUT] for row in shortlist):
         ids = {row["id"] for row in shortlist if row[OUT] == out}
-        for part in existing_parts(Path(out)):
-            with undamaged():
-                found |= {(out, id): crystal for id, crystal in part_crystals(part, ids).items()}
+        found |= {(out, id): crystal for id, crystal in stored_crystals(Path(out), ids).items()}
     if lost := next((row for row in shortlist if (row[OUT], row["id"]) not in found), None):
         why = f"no part holds {lost['id']}, which its summary.csv has"
         raise OutputError("part-damaged", f"{lost[OUT]}: {why}; run again with --resume")

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bandrt.crystal import Crystal
 from bandrt.errors import UsageError
 from bandrt.quoting import shortened
 from bandrt.results.damage import undamaged
-from bandrt.results.parts import part_crystals, part_inputs
-from bandrt.results.store import existing_parts
+from bandrt.results.parts import part_inputs
+from bandrt.results.store import existing_parts, stored_crystals
 from bandrt.screening.cif import cif_text
 from bandrt.screening.table import SummaryTable
 from bandrt.sources.source import text_sha256
@@ -66,7 +65,7 @@ def _of_these_cells(tables: Sequence[SummaryTable], refined: SummaryTable) -> Su
     for table in tables:
         own = _inputs(table.folder, left)
         left = {id: input_sha256 for id, input_sha256 in left.items() if own.get(id) != input_sha256}
-        for id, crystal in _crystals(table.folder, left).items():
+        for id, crystal in stored_crystals(table.folder, left).items():
             if text_sha256(cif_text(crystal, name=id)) == left[id]:
                 del left[id]
     if not left:
@@ -85,13 +84,4 @@ def _inputs(folder: Path, ids: Collection[str]) -> dict[str, str]:
     for part in existing_parts(folder):
         with undamaged():
             found |= {id: input_sha256 for id, input_sha256 in part_inputs(part).items() if id in wanted}
-    return found
-
-
-def _crystals(folder: Path, ids: Collection[str]) -> dict[str, Crystal]:
-    """Standard primitive cells of crystals of a folder, by their ids."""
-    found = dict[str, Crystal]()
-    for part in existing_parts(folder):
-        with undamaged():
-            found |= part_crystals(part, ids)
     return found
