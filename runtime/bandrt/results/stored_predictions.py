@@ -198,6 +198,10 @@ class StoredPredictions:
         rows = rows_of(arrays, frame, self._keep, part_path(self._folder, self._next_part))
         return NewPart(self._next_part, tickets, predictions, frame, arrays, [line_of(cells) for cells in rows])
 
+    def replace(self, part: NewPart) -> None:
+        """Take out what earlier runs have of the inputs of a part that is to be written."""
+        self.take_out([p.id for p in part.predictions], [p.input_sha256 for p in part.predictions])
+
     def write(self, part: NewPart) -> None:
         """Write a part; its predictions count from now on."""
         write_part(part_path(self._folder, part.number), part.arrays, part.frame, engine_sha256=self._engine_sha256)
@@ -205,16 +209,15 @@ class StoredPredictions:
         self.n += len(part.predictions)
 
     def enter(self, part: NewPart) -> None:
-        """Write the lines of a part that is there now, and take out what earlier runs have of its inputs."""
+        """Write the lines of a part that is there now."""
         for place, (ticket, prediction, line) in enumerate(zip(part.tickets, part.predictions, part.lines, strict=True)):
             self._summary.remember(
                 prediction.id, prediction.input_sha256, line, order=ticket.order, part=part.number, place=place,
                 n_atoms=prediction.crystal.n_atoms, met=True,
             )  # fmt: skip
         self._summary.write(b"".join(part.lines))
-        self.replace([p.id for p in part.predictions], [p.input_sha256 for p in part.predictions])
 
-    def replace(self, ids: Sequence[str], checksums: Sequence[str]) -> None:
+    def take_out(self, ids: Sequence[str], checksums: Sequence[str]) -> None:
         """Take out what earlier runs predicted for inputs that have new results; what had another content is set aside."""
         found = [
             (row, checksum) for id, checksum in zip(ids, checksums, strict=True) if (row := self._summary.earlier(id)) is not None

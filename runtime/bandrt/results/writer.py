@@ -162,7 +162,7 @@ class Store:
         """Record an input without a prediction, at once."""
         self._lock.require_there()
         with _writing(self.folder):
-            self._predictions.replace([ticket.id], [failure.input_sha256])  # first: what has both has been predicted since
+            self._predictions.take_out([ticket.id], [failure.input_sha256])  # first: what has both has been predicted since
             self._failures.add(ticket, failure)
 
     def commit(self) -> None:
@@ -174,6 +174,7 @@ class Store:
         part = self._predictions.new_part([ticket for ticket, _ in pending], [prediction for _, prediction in pending])
         self._lock.require_there()
         with _writing(self.folder):
+            self._predictions.replace(part)  # first: whenever a run is killed, a reader meets no crystal twice
             self._predictions.write(part)
             for prediction in part.predictions:
                 self._failures.forget(prediction.id)

@@ -9,12 +9,14 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bandrt.errors import OutputError
 from bandrt.results import parts as parts_module
+from bandrt.results import stored_predictions
 from bandrt.results import writer as writer_module
 from bandrt.results.parts import part_arrays, read_part
 from bandrt.results.prediction import Failure, Prediction, Ticket
@@ -271,6 +273,34 @@ def test_a_prediction_that_a_kill_left_twice_counts_once(tmp_path: Path) -> None
         assert store.n_predicted == 2
         assert store.kept(again) is not None
     assert sorted(p.input_sha256 for p in read(tmp_path)) == ["2", "9"]
+
+
+@pytest.mark.parametrize("moment", ["write_part", "_revise"])
+def test_whenever_a_run_is_killed_no_crystal_is_read_twice(moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path, "a1 b2", mode="new")
+
+    class Killed(BaseException):
+        pass
+
+    owner: Any = stored_predictions if moment == "write_part" else stored_predictions.StoredPredictions
+    done = getattr(owner, moment)
+
+    def killed(*given: Any, **named: Any) -> None:
+        done(*given, **named)
+        raise Killed
+
+    monkeypatch.setattr(owner, moment, killed)
+    again = ticket(0, "a", "9")
+    store = opened(tmp_path)
+    store.add(again, prediction(again))
+    with pytest.raises(Killed):
+        store.commit()
+    assert sorted((p.id, p.input_sha256) for p in read(tmp_path))[-1] == ("b", "2")
+    assert [p.id for p in read(tmp_path)].count("a") == (moment == "write_part")
+    store._let_go()
+    monkeypatch.undo()
+    assert run(tmp_path, "a9 b2") == ([] if moment == "write_part" else ["a"])
+    assert [(p.id, p.input_sha256) for p in read(tmp_path)] == [("a", "9"), ("b", "2")]
 
 
 def test_a_part_that_can_not_be_read_now_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
