@@ -381,7 +381,7 @@ def test_the_shipped_configurations_can_be_read() -> None:
     configs = sorted(path for path in folder.glob("*.toml") if path.stem != "hamiltonian")
     assert configs
     n_kpoints = {path.stem: read_config(path).model.n_kpoints for path in configs}
-    coarse = ("tight-binding", "coarse", "taught", "gaps", "longer", "again", "small-cells", "more-crystals")
+    coarse = ("tight-binding", "coarse", "taught", "gaps", "longer", "again", "small-cells", "more-crystals", "elements")
     assert n_kpoints == dict.fromkeys(n_kpoints, 256) | dict.fromkeys(coarse, 32) | {"released": 128}
 
 
