@@ -57,5 +57,6 @@ def cubic_hamiltonian(
         terms=CellHamiltonian(hoppings, levels, np.zeros(len(levels), np.int64), electrons, None),
         zero_ev=0.0,
         is_metal=False,
+        n_nonempty=int(np.ceil(electrons / 2)),
         band_gap=LEVEL_EV - 6.0 * HOPPING_EV - flat_ev,
     )

@@ -56,9 +56,34 @@ def gaps(energies: Energies, rule: BandRule) -> tuple[NDArray[np.float64], NDArr
     top = asked.max(axis=-1).astype(np.float64)  # (..., bands of the window)
     bottom = asked.min(axis=-1).astype(np.float64)
     gap = bottom[..., n_valence:].min(axis=-1) - top[..., :n_valence].max(axis=-1)
-    crosses = ((top > rule.metal_tolerance_ev) & (bottom < -rule.metal_tolerance_ev)).any(axis=-1)
-    metal = crosses | (gap <= ZERO_GAP_EV)
+    metal = crosses(asked, rule.metal_tolerance_ev).any(axis=-1) | (gap <= ZERO_GAP_EV)
     return np.where(metal, 0.0, gap), metal
+
+
+def crosses(energies: Energies, tolerance_ev: float) -> NDArray[np.bool_]:
+    """Which bands reach further than a tolerance beyond zero on both sides, (...).
+
+    Args:
+        energies: (..., n_kpoints), eV.
+        tolerance_ev: of both sides.
+    """
+    return np.asarray((energies.max(axis=-1) > tolerance_ev) & (energies.min(axis=-1) < -tolerance_ev))
+
+
+def level_of_overlap(valence_top: NDArray[np.floating[Any]], conduction_bottom: NDArray[np.floating[Any]]) -> float:
+    """The energy nearest to zero, eV, at which halves overlap that overlap or touch.
+
+    It lies two tolerances inside the overlap, so that the highest valence band crosses it; where the halves only touch, just below
+    that, or just above it if the valence band is flat.
+
+    Args:
+        valence_top: (n_kpoints,) eV.
+        conduction_bottom: (n_kpoints,) eV.
+    """
+    top, bottom = float(valence_top.max()), float(conduction_bottom.min())
+    low, high = bottom + 2 * DEGENERACY_EV, top - 2 * DEGENERACY_EV
+    is_flat = top - float(valence_top.min()) < 4 * DEGENERACY_EV
+    return low if low > high and is_flat else float(np.clip(0.0, low, high))
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,14 +189,12 @@ class BandStructure:
         if not self.is_metal:
             return 0.5 * (top + bottom)
         asked = self.energies[self.rule.window]
-        crossed = (asked.max(axis=1) > DEGENERACY_EV) & (asked.min(axis=1) < -DEGENERACY_EV)
-        if crossed.any():
-            return 0.0
-        # two tolerances inside the overlap the highest valence band crosses the level; where the halves only touch, just below,
-        # or just above if the valence band is flat
-        low, high = bottom + 2 * DEGENERACY_EV, top - 2 * DEGENERACY_EV
-        is_flat = top - float(self._valence_top.min()) < 4 * DEGENERACY_EV
-        return low if low > high and is_flat else float(np.clip(0.0, low, high))
+        return 0.0 if crosses(asked, DEGENERACY_EV).any() else level_of_overlap(self._valence_top, self._conduction_bottom)
+
+    @property
+    def n_nonempty(self) -> int:
+        """How many of the bands are not empty, the lowest ones: those of the valence half."""
+        return self.rule.n_valence
 
     @property
     def band_center(self) -> NDArray[np.float64]:

@@ -42,13 +42,13 @@ class Reference:
 
     Attributes:
         energies: (n_bands, n_kpoints) eV, from their own zero; NaN where they were not computed.
-        n_valence: how many of them are the valence half.
+        n_nonempty: how many of them are not empty: by these, bands of both are counted.
         levels: from which energies can be counted, by what is asked for, on the scale of `energies`.
         left_out: lines that were computed and are not on the path, by their ends.
     """
 
     energies: Floats
-    n_valence: int
+    n_nonempty: int
     levels: dict[Zero | None, Level]
     left_out: tuple[str, ...] = ()
 
@@ -85,7 +85,7 @@ def same_path(bands: BandsOnPath, predicted: BandsOnPath) -> Reference:
     if kpoints.shape != predicted.frac_kpoints.shape or np.abs(predicted.frac_kpoints - kpoints).max() > _SAME_KPOINT:
         raise not_allowed("reference", bands, "bands on the k-points of the others")
     zeros: tuple[Zero | None, ...] = (None, "midgap", "vbm", "efermi")
-    return Reference(np.asarray(bands.energies, np.float64), bands.rule.n_valence, {zero: level(bands, zero) for zero in zeros})
+    return Reference(np.asarray(bands.energies, np.float64), bands.n_nonempty, {zero: level(bands, zero) for zero in zeros})
 
 
 def onto_path(document: BandDocument, predicted: BandsOnPath) -> Reference:
@@ -103,8 +103,8 @@ def onto_path(document: BandDocument, predicted: BandsOnPath) -> Reference:
     cell = standardize(document_crystal(document), name=document.id)
     _check_crystal(document, cell, predicted)
     filled, n_bands = count_nonempty(document), document.energies.shape[1]
-    below = max(1, min(predicted.rule.n_valence, filled))
-    above = max(1, min(len(predicted.energies) - predicted.rule.n_valence, n_bands - filled))
+    below = max(1, min(predicted.n_nonempty, filled))
+    above = max(1, min(len(predicted.energies) - predicted.n_nonempty, n_bands - filled))
     rule = dataclasses.replace(predicted.rule, n_bands=below + above, n_valence=below)
     chosen = select_bands(document, rule)
     lines = computed_lines(document, cell)
@@ -133,7 +133,8 @@ def compared(predicted: BandsOnPath, reference: Reference, drawn: list[Branch], 
         zero: what both are counted from, see `bandrt.bands.view.level`.
 
     Raises:
-        InputError: ``no-common-path`` where the reference has none of the branches whole.
+        InputError: ``no-common-path`` where the reference has none of the branches whole; ``too-few-bands`` where they have no band
+            in common.
     """
     there: NDArray[np.bool_] = np.asarray(np.isfinite(reference.energies).all(axis=0))
     whole = [branch for branch in drawn if there[branch.kpoints].all()]
@@ -142,11 +143,18 @@ def compared(predicted: BandsOnPath, reference: Reference, drawn: list[Branch], 
         raise InputError(
             "no-common-path", f"{predicted.crystal.formula}: of {', '.join(alone[:_MOST_NAMED])} no segment was computed as a whole"
         )
-    below = min(predicted.rule.n_valence, reference.n_valence)
-    above = min(len(predicted.energies) - predicted.rule.n_valence, len(reference.energies) - reference.n_valence)
+    of_predicted, of_reference = (len(energies) for energies in (predicted.energies, reference.energies))
+    below = min(predicted.n_nonempty, reference.n_nonempty)
+    above = min(of_predicted - predicted.n_nonempty, of_reference - reference.n_nonempty)
+    if below + above < 1:
+        raise InputError(
+            "too-few-bands",
+            f"{predicted.crystal.formula}: of {of_predicted} bands the lowest {predicted.n_nonempty} would not be empty, of"
+            f" {of_reference} of the reference {reference.n_nonempty}: they have none in common; ask for more bands",
+        )
     kpoints = np.concatenate([branch.kpoints for branch in whole])
-    first = _around(predicted.energies, predicted.rule.n_valence, below, above)[:, kpoints] - _shift(level(predicted, zero), zero)
-    second = _around(reference.energies, reference.n_valence, below, above)[:, kpoints] - _shift(reference.levels[zero], zero)
+    first = _around(predicted.energies, predicted.n_nonempty, below, above)[:, kpoints] - _shift(level(predicted, zero), zero)
+    second = _around(reference.energies, reference.n_nonempty, below, above)[:, kpoints] - _shift(reference.levels[zero], zero)
     return Comparison(float(np.abs(first - second).mean()), len(whole), alone, reference.left_out)
 
 
@@ -154,8 +162,8 @@ def _shift(at: Level, zero: Zero | None) -> float:
     return 0.0 if zero is None else at.energy
 
 
-def _around(energies: NDArray[np.floating], n_valence: int, below: int, above: int) -> Floats:
-    return energies[n_valence - below : n_valence + above].astype(np.float64)
+def _around(energies: NDArray[np.floating], n_nonempty: int, below: int, above: int) -> Floats:
+    return energies[n_nonempty - below : n_nonempty + above].astype(np.float64)
 
 
 def _check_crystal(document: BandDocument, cell: StandardCell, predicted: BandsOnPath) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandrt.arguments import check_kind, checked_whole
-from bandrt.bands.band_structure import DEGENERACY_EV
+from bandrt.bands.band_structure import DEGENERACY_EV, crosses, level_of_overlap
 from bandrt.bands.on_path import BandEdge, labelled_points
 from bandrt.crystal import Crystal
 from bandrt.kpaths.path import KPath
@@ -42,6 +42,7 @@ class SampledBands:
         space_group: 1 to 230.
         space_group_symbol: e.g. ``Fm-3m``.
         rule: which bands would be filled: the lower `n_valence`.
+        n_nonempty: how many of these bands are not empty on the engine's path; in a metal that may be more of them than these are.
         first_band: how many lower bands of the Hamiltonian are left out.
         is_metal: by the engine's path and mesh, and these k-points.
         of_crystal_ev: the gap of the crystal, by the engine's path and mesh, and these k-points; 0 for a metal.
@@ -62,6 +63,7 @@ class SampledBands:
     space_group: int
     space_group_symbol: str
     rule: BandRule
+    n_nonempty: int
     first_band: int
     is_metal: bool
     of_crystal_ev: float
@@ -84,8 +86,13 @@ class SampledBands:
 
     @property
     def efermi(self) -> float:
-        """The level between filled and empty states, eV: the zero."""
-        return 0.0
+        """The level between filled and empty states, eV: the zero, the engine's own; of a metal in which no band crosses it at
+        these k-points, but the halves overlap at them, the energy nearest to it at which they do."""
+        if not self.is_metal or crosses(self.energies, DEGENERACY_EV).any():
+            return 0.0
+        if float(self._bottom.min() - self._top.max()) <= ZERO_GAP_EV:
+            return level_of_overlap(self._top, self._bottom)
+        return DEGENERACY_EV if np.abs(self._top).max() <= DEGENERACY_EV else 0.0  # a band of one level, half full, is below
 
     @property
     def band_gap(self) -> float:
@@ -115,8 +122,8 @@ class SampledBands:
     @property
     def crossing(self) -> tuple[int, ...]:
         """Bands of a metal on both sides of the Fermi level at these k-points, counted from the lowest of the Hamiltonian."""
-        crosses = (self.energies.min(axis=1) < 0.0) & (self.energies.max(axis=1) > 0.0)
-        return tuple((np.flatnonzero(crosses) + self.first_band).tolist()) if self.is_metal else ()
+        found = np.flatnonzero(crosses(self.energies - self.efermi, 0.0)) + self.first_band
+        return tuple(found.tolist()) if self.is_metal else ()
 
     def labelled_points(self) -> dict[str, Floats]:
         """k-points by their names as pymatgen writes them, in the cell that is shown."""
@@ -232,6 +239,7 @@ def _sampled(hamiltonian: CrystalHamiltonian, lines: KPath | KLines, n_bands: in
         space_group=hamiltonian.cell.space_group,
         space_group_symbol=hamiltonian.cell.space_group_symbol,
         rule=BandRule(n_bands=end - first, n_valence=half - first),
+        n_nonempty=hamiltonian.n_nonempty - first,
         first_band=first,
         is_metal=is_metal,
         of_crystal_ev=0.0 if is_metal else min(hamiltonian.band_gap, here),

@@ -85,6 +85,7 @@ class CrystalHamiltonian:
         terms: hoppings and levels, on the energy scale of the model.
         zero_ev: where the zero lies on that scale.
         is_metal: whether the engine says that it is one, by its path and its own mesh.
+        n_nonempty: how many of its bands are not empty on its path: by these its six bands are chosen.
         band_gap: eV, likewise; 0 for a metal.
         kpath_gap: eV, that of the engine's band structure, which knows the path alone; 0 for a metal. None where it gives none.
         uncertainty_ev: mean absolute error to expect of the energies; None where the engine does not estimate it.
@@ -98,6 +99,7 @@ class CrystalHamiltonian:
     terms: CellHamiltonian
     zero_ev: float
     is_metal: bool
+    n_nonempty: int
     band_gap: float
     kpath_gap: float | None = None
     uncertainty_ev: float | None = None
@@ -285,6 +287,7 @@ def hamiltonian_of(session: Session, original: Crystal, cell: StandardCell, feat
         terms=terms,
         zero_ev=0.0,
         is_metal=filled.is_metal,
+        n_nonempty=n_filled(terms.electrons) + filled.n_nonempty - len(filled.energies) // 2,
         band_gap=filled.band_gap,
         kpath_gap=_kpath_gap(filled, session.manifest.bands),
         uncertainty_ev=None if uncertainty is None else expected_error(uncertainty, doubts),

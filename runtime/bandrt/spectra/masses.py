@@ -30,8 +30,10 @@ HBAR2_OVER_M = 7.619964231
 """eV Å²: hbar² over the mass of the electron."""
 SEARCH_DENSITY = 500.0
 """k-points per 1/Å³ of the mesh on which extrema are looked for."""
-STARTS = 4
-"""The best points of the mesh from which it is gone on."""
+STARTS, CANDIDATES = 4, 64
+"""Points from which it is gone on, no two of them the same by symmetry, and the best ones of which they are chosen."""
+SADDLES = 4
+"""Saddles, less one, at most, from which it is gone on."""
 LAST_STEP = 1e-4
 """1/Å: the search ends at steps as small."""
 DEGENERATE_EV = 2e-3
@@ -191,20 +193,56 @@ def _edge(hamiltonian: CrystalHamiltonian, carrier: Carrier, points: Floats, ene
         """The band in double precision, turned so that its edge is lowest."""
         return np.asarray(sign * np.linalg.eigvalsh(hamiltonian.smooth.at(kpoints))[:, hopping])
 
-    starts = np.argsort(sign * found, kind="stable")[:STARTS]
-    reached = [_lowest(energy, points[start], step, hamiltonian.crystal.reciprocal) for start in starts]
-    kpoint, lowest = min(reached, key=lambda one: one[1])
-    kpoint, label = _snapped(hamiltonian, energy, kpoint, lowest)
-    if label is None:
-        refined = _refined(hamiltonian, kpoint, hopping)
-        kpoint = refined if energy(refined[None])[0] <= lowest else kpoint
-        kpoint = _symmetric(hamiltonian, energy, kpoint, lowest)
-    return _with_masses(hamiltonian, carrier, kpoint, label, band, hopping)
+    reciprocal = hamiltonian.crystal.reciprocal
+    starts = _starts(hamiltonian, points, sign * found, step)
+    kpoint, lowest = min((_lowest(energy, start, step, reciprocal) for start in starts), key=lambda one: one[1])
+    for _ in range(SADDLES):
+        kpoint, label = _snapped(hamiltonian, energy, kpoint, lowest)
+        if label is None:
+            refined = _refined(hamiltonian, kpoint, hopping)
+            kpoint = refined if energy(refined[None])[0] <= lowest else kpoint
+            kpoint = _symmetric(hamiltonian, energy, kpoint, lowest)
+        edge = _with_masses(hamiltonian, carrier, kpoint, label, band, hopping)
+        beyond = _beyond_saddle(energy, edge, kpoint, reciprocal)
+        if beyond is None or beyond[1] > float(energy(kpoint[None])[0]) - SNAP_EV:
+            break
+        kpoint, lowest = beyond
+    return edge
 
 
-def _lowest(energy: Any, start: Floats, step: float, reciprocal: Floats) -> tuple[Floats, float]:
-    """Go downhill from a k-point by steps along the axes, ever smaller ones; where it ends, and the energy there."""
-    axes = np.concatenate([np.eye(3), -np.eye(3)]) @ np.linalg.inv(reciprocal)  # of 1/Å, in fractional coordinates
+def _starts(hamiltonian: CrystalHamiltonian, points: Floats, energies: Floats, step: float) -> list[Floats]:
+    """The lowest points that symmetry does not make of each other or of those beside them."""
+    chosen: list[Floats] = []
+    for point in points[np.argsort(energies, kind="stable")[:CANDIDATES]]:
+        images = hamiltonian.cell.rotations @ point
+        apart = [images - one for one in chosen]
+        away = [np.linalg.norm((one - np.round(one)) @ hamiltonian.crystal.reciprocal, axis=1).min() for one in apart]
+        if min(away, default=np.inf) > step:
+            chosen.append(point)
+        if len(chosen) == STARTS:
+            break
+    return chosen
+
+
+def _beyond_saddle(energy: Any, edge: BandExtremum, kpoint: Floats, reciprocal: Floats) -> tuple[Floats, float] | None:
+    """Where it goes on downhill from a k-point at which a single band bends both ways, and the energy there; None if it does not.
+
+    The principal axes are gone along: valleys that lie askew and are narrow across look like minima along other axes.
+    """
+    if edge.inverse_mass is None:
+        return None
+    curvatures, axes = np.linalg.eigh(edge.inverse_mass)
+    if curvatures[0] > -FLATTEST * np.abs(curvatures).max():
+        return None
+    aside = SNAP_STEP * axes[:, 0] @ np.linalg.inv(reciprocal)
+    ways = [_lowest(energy, kpoint + side * aside, 2.0 * SNAP_STEP, reciprocal, axes.T) for side in (1.0, -1.0)]
+    return min(ways, key=lambda one: one[1])
+
+
+def _lowest(energy: Any, start: Floats, step: float, reciprocal: Floats, along: Floats | None = None) -> tuple[Floats, float]:
+    """Go downhill from a k-point by steps along Cartesian or other axes, ever smaller ones; where it ends, and the energy there."""
+    along = np.eye(3) if along is None else along
+    axes = np.concatenate([along, -along]) @ np.linalg.inv(reciprocal)  # of 1/Å, in fractional coordinates
     here, lowest = start, float(energy(start[None])[0])
     step = 0.5 * step
     while step > LAST_STEP:

@@ -44,7 +44,7 @@ def test_bands_of_both_are_matched_from_the_highest_filled_one() -> None:
     one = computed()
     fewer = dataclasses.replace(one, energies=one.energies[:, 2:6])
     reference = onto_path(fewer, predicted())
-    assert (len(reference.energies), reference.n_valence) == (4, 2)
+    assert (len(reference.energies), reference.n_nonempty) == (4, 2)
     assert compared(predicted(error=0.25), reference, branches(predicted())).error_ev == pytest.approx(0.25, abs=LINEAR_EV)
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import bandrt
+from bandrt.bands.branches import branches
 from bandrt.bands.on_path import segments
+from bandrt.bands.reference import compared, same_path
 from bandrt.crystal import Crystal
-from bandrt.errors import ArgumentError, BandrtError, UsageError
+from bandrt.errors import ArgumentError, BandrtError, InputError, UsageError
 from bandrt.kpaths.spelling import parse_path
 from bandrt.spectra import kpoints
-from bandrt.spectra.bands import bands_along, bands_at
+from bandrt.spectra.bands import SampledBands, bands_along, bands_at
 from bandrt.spectra.crystal_hamiltonian import CrystalHamiltonian
 from bandrt.spectra.kpoints import read_kpoints
 from bandrt.spectra.masses import band_edges, masses_document
@@ -227,3 +231,47 @@ def test_what_is_no_hamiltonian_is_refused() -> None:
 
 def test_it_says_what_it_is(magnesia: CrystalHamiltonian) -> None:
     assert repr(bands_along(magnesia, "GX")).startswith("SampledBands(MgO, 21 bands x ")
+
+
+@pytest.mark.parametrize("name", ["CuAu_mp-522.vasp", "MgO_mp-1265.vasp"])
+def test_the_same_bands_are_compared_with_themselves(name: str, accurate: bandrt.Engine, examples: Path) -> None:
+    """Six bands of a metal are around the highest nonempty one, these are counted from half filling."""
+    all_bands = bands_along(accurate.hamiltonian(examples / name))
+    six = next(iter(accurate.predict([examples / name]))).band_structure
+    assert compared(all_bands, same_path(six, all_bands), branches(all_bands)).error_ev < 1e-4
+    assert compared(six, same_path(all_bands, six), branches(six)).error_ev < 1e-4
+    assert (all_bands.n_nonempty > all_bands.rule.n_valence) == ("CuAu" in name)
+    few = bands_along(accurate.hamiltonian(examples / name), n_bands=2)
+    if "CuAu" in name:
+        with pytest.raises(InputError, match="ask for more bands") as caught:
+            compared(few, dataclasses.replace(same_path(six, few), energies=six.energies[3:], n_nonempty=0), branches(few))
+        assert caught.value.code == "too-few-bands"
+
+
+def overlapping(frac_kpoints: list[list[float]], *, at_ev: float, **changes: Any) -> SampledBands:
+    """Two bands that overlap by 0.2 eV around an energy, at two k-points."""
+    bands = bands_at(cubic_hamiltonian(), frac_kpoints, n_bands=2)
+    energies = np.array([[at_ev - 1.0, at_ev + 0.1], [at_ev - 0.1, at_ev + 1.0]])
+    return dataclasses.replace(bands, **{"energies": energies, "is_metal": True, "of_crystal_ev": 0.0} | changes)
+
+
+def test_the_fermi_level_of_a_metal_at_these_k_points_alone_is_where_its_bands_overlap() -> None:
+    pytest.importorskip("pymatgen")
+    points = [[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]]
+    for at_ev in (-1.5, 2.5):  # the zero, mid-gap of the k-path, lies in none of these bands
+        bands = overlapping(points, at_ev=at_ev)
+        assert at_ev - 0.1 < bands.efermi < at_ev + 0.1
+        assert bands.to_pymatgen().is_metal()
+        assert bands.crossing == (0, 1)
+    across = overlapping(points, at_ev=0.05)
+    assert across.efermi == 0.0
+    apart = overlapping(points, at_ev=0.0, energies=np.array([[-2.0, -1.0], [1.0, 2.0]]))
+    assert apart.efermi == 0.0, "a metal elsewhere"
+    assert apart.crossing == ()
+
+
+def test_a_half_full_band_of_one_level_is_below_its_fermi_level() -> None:
+    pytest.importorskip("pymatgen")
+    flat = overlapping([[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]], at_ev=0.0, energies=np.array([[0.0, 0.0], [5.0, 6.0]]))
+    assert flat.is_metal
+    assert flat.to_pymatgen().get_band_gap()["energy"] == pytest.approx(5.0)

@@ -172,6 +172,47 @@ def test_the_search_ends_at_the_extremum_of_a_valley_that_lies_askew(accurate: b
     assert np.linalg.norm((refined - exact) @ reciprocal) < 1e-9
 
 
+def test_from_a_saddle_it_is_gone_on_along_the_axis_that_leads_down() -> None:
+    """Six hundred times as steep across as along: steps along Cartesian axes stay where they are."""
+    reciprocal = np.array([[2.0, 0.0, 0.0], [0.4, 1.8, 0.0], [0.1, -0.3, 1.5]])
+    axes = np.linalg.qr(np.array([[1.0, 0.7, 0.3], [0.2, -1.0, 0.4], [0.5, 0.1, 1.0]]).T)[0].T
+    saddle, valley = np.array([0.5, 0.0, 0.5]), 0.13  # 1/Å from the saddle
+
+    def energy(kpoints: np.ndarray) -> np.ndarray:
+        along, *across = axes @ reciprocal.T @ (kpoints - saddle).T
+        return -0.1 * along**2 + 0.05 * along**4 / valley**2 + 60.0 * np.square(across).sum(axis=0)
+
+    def edge(curvatures: list[float]) -> BandExtremum:
+        tensor = axes.T @ np.diag(curvatures) @ axes
+        return BandExtremum("electron", 0.0, (0.5, 0.0, 0.5), None, (0,), 1, tensor, ())
+
+    assert masses._lowest(energy, saddle, 0.1, reciprocal)[1] == 0.0
+    found = masses._beyond_saddle(energy, edge([-0.2, 120.0, 120.0]), saddle, reciprocal)
+    assert found is not None
+    assert np.abs(axes @ reciprocal.T @ (found[0] - saddle)) == pytest.approx([valley, 0.0, 0.0], abs=1e-3)
+    assert found[1] == pytest.approx(-0.05 * valley**2, rel=1e-3)
+    assert masses._beyond_saddle(energy, edge([0.2, 120.0, 120.0]), saddle, reciprocal) is None
+
+
+def test_an_edge_beside_a_saddle_at_a_labelled_point_is_found(accurate: bandrt.Engine) -> None:
+    """CaAlSiH: the conduction band of the label is flat from M to L."""
+    places = [[0.0, 0.0, 0.00008], [2 / 3, 1 / 3, 0.54289], [1 / 3, 2 / 3, 0.43411], [2 / 3, 1 / 3, 0.91623]]
+    lattice = [[4.14328, 0.0, 0.0], [-2.07164, 3.58819, 0.0], [0.0, 0.0, 4.69823]]
+    hamiltonian = accurate.hamiltonian(Crystal.checked(lattice, [20, 13, 14, 1], places))
+    electron = band_edges(hamiltonian)[1]
+    away = 0.2 * np.random.default_rng(0).standard_normal((2000, 3)) @ np.linalg.inv(hamiltonian.crystal.reciprocal)
+    beside = hamiltonian.eigenvalues(np.concatenate([electron.kpoint + away, hamiltonian.kpath.frac_kpoints]))
+    assert electron.energy < beside[:, hamiltonian.n_filled].min() + masses.SNAP_EV
+
+
+def test_the_starts_of_a_search_are_not_the_same_by_symmetry(magnesia: CrystalHamiltonian) -> None:
+    points = np.concatenate([magnesia.kpath.frac_kpoints, -magnesia.kpath.frac_kpoints])
+    energies = magnesia.eigenvalues(points)[:, magnesia.n_filled]
+    starts = masses._starts(magnesia, points, energies, 0.1)
+    assert len(starts) == masses.STARTS
+    assert len({round(float(magnesia.eigenvalues(start[None])[0, magnesia.n_filled]), 4) for start in starts}) == len(starts)
+
+
 def test_a_metal_has_no_edges(alloy: CrystalHamiltonian) -> None:
     with pytest.raises(InputError) as caught:
         band_edges(alloy)

@@ -143,7 +143,11 @@ def test_the_error_is_written_over_bands_of_both(bands: SampledBands) -> None:
     assert "mean error 0.25 eV" in ax.get_title(loc="left")
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["DFT", "predicted"]
     fewer = dataclasses.replace(
-        shifted, energies=shifted.energies[4:10], rule=dataclasses.replace(bands.rule, n_bands=6, n_valence=3), first_band=4
+        shifted,
+        energies=shifted.energies[4:10],
+        rule=dataclasses.replace(bands.rule, n_bands=6, n_valence=3),
+        first_band=4,
+        n_nonempty=bands.n_nonempty - 4,
     )
     assert compared(bands, same_path(fewer, bands), branches(bands)).error_ev == pytest.approx(0.25)
 
