@@ -54,8 +54,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "unknown-label",
-        "A path names a k-point that is none of the crystal's.",
-        "Use the labels that the message lists; they are those of the crystal's own k-path.",
+        "A path names a k-point that is none of the crystal's, or may be one of several.",
+        "Use the labels that the message lists, in their case; they are those of the crystal's own k-path.",
     ),
     ErrorCode(
         "bad-path",

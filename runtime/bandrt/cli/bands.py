@@ -27,7 +27,10 @@ from bandrt.spectra.zone import draw_zone
     "--kpoints", metavar="FILE", type=options.PATH,
     help="k-points, a line each, three fractional coordinates, with or without a weight.",
 )  # fmt: skip
-@click.option("--path", metavar="LABELS", help="A path over labels of the crystal's k-path, such as G-X-W or GXW|UL.")
+@click.option(
+    "--path", metavar="LABELS",
+    help="A path over labels of the crystal's k-path, such as G-X-W or GXW|UL; G is Γ, and F and f may be two points.",
+)  # fmt: skip
 @click.option("--original-cell", is_flag=True, help="k-points refer to the cell that is given, not to the standard primitive one.")
 @click.option(
     "--bands", "n_bands", metavar="N", type=click.IntRange(2, MAX_POINTS),
