@@ -48,6 +48,12 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Give the id after the folder or file: that in summary.csv, or one that the message lists.",
     ),
     ErrorCode(
+        "no-original-cell",
+        "The cell that a crystal came in is asked for, but the crystal was named in results, which hold the standard primitive cell"
+        " alone.",
+        "Name the file of the crystal in the place of folder and id, or leave out --original-cell.",
+    ),
+    ErrorCode(
         "bad-kpoints",
         "A file of k-points cannot be read, holds something else, or is larger than 64 MiB or a million k-points.",
         "Write one k-point a line, three fractional coordinates, after which a weight may stand; or a list of them in a *.json.",

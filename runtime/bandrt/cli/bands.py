@@ -31,7 +31,10 @@ from bandrt.spectra.zone import draw_zone
     "--path", metavar="LABELS",
     help="A path over labels of the crystal's k-path, such as G-X-W or GXW|UL; G is Γ, and F and f may be two points.",
 )  # fmt: skip
-@click.option("--original-cell", is_flag=True, help="k-points refer to the cell that is given, not to the standard primitive one.")
+@click.option(
+    "--original-cell", is_flag=True,
+    help="k-points refer to the cell in the file CRYSTAL, not to the standard primitive one, which is all that results hold.",
+)  # fmt: skip
 @click.option(
     "--bands", "n_bands", metavar="N", type=click.IntRange(2, MAX_POINTS),
     help="So many bands around half filling, of an odd number one more above it; all of them by default.",
@@ -98,7 +101,7 @@ def command(
     if original_cell and kind not in ("", "json", "csv"):
         raise click.UsageError("--original-cell says in which cell k-points are told, and a figure tells none; leave it out")
     points = None if kpoints is None else read_kpoints(kpoints)
-    found, name = one_crystal.hamiltonian(source, id, engine, threads, no_hand_over=no_hand_over)
+    found, name = one_crystal.hamiltonian(source, id, engine, threads, no_hand_over=no_hand_over, original_cell=original_cell)
     if points is not None:
         bands = bands_at(found, points, n_bands=n_bands, original_cell=original_cell)
     else:

@@ -20,6 +20,7 @@ from bandrt.quoting import counted, did_you_mean, nearest, printable, shortened
 from bandrt.results.choice import choose
 from bandrt.results.damage import undamaged
 from bandrt.results.parts import read_part
+from bandrt.results.prediction import Prediction
 from bandrt.results.store import PARTS, check_no_record
 from bandrt.sources import find
 from bandrt.spectra.crystal_hamiltonian import CrystalHamiltonian
@@ -57,20 +58,28 @@ def energies_option(of: str) -> Callable[[Command], Command]:
 
 
 def hamiltonian(
-    source: Path, id: str | None, engine: Path, threads: int | None, *, no_hand_over: bool
+    source: Path, id: str | None, engine: Path, threads: int | None, *, no_hand_over: bool, original_cell: bool = False
 ) -> tuple[CrystalHamiltonian, str]:
     """The Hamiltonian of the crystal that is named, and what the crystal is called.
 
+    Args:
+        source: a file, or a folder of results.
+        id: of a crystal in it.
+        engine: the model file.
+        threads: of the engine.
+        no_hand_over: whether it is asked of crystals, too, that it would leave to another engine.
+        original_cell: whether the cell is wanted that the crystal came in.
+
     Raises:
-        UsageError: ``which-crystal``, ``no-hamiltonian``.
+        UsageError: ``which-crystal``, ``no-original-cell``, ``no-hamiltonian``.
         BandrtError: the crystal cannot be read or used, or the engine not opened.
     """
-    item, name = _crystal(source, id)
+    item, name = _crystal(source, id, original_cell=original_cell)
     with bandrt.load(engine, threads=threads, hand_over=not no_hand_over) as opened:
         return opened.hamiltonian(item, name=name), name
 
 
-def _crystal(source: Path, id: str | None) -> tuple[Any, str]:
+def _crystal(source: Path, id: str | None, *, original_cell: bool) -> tuple[Any, str]:
     if source.is_dir():
         if id is None:
             is_results = (source / PARTS).is_dir()
@@ -83,6 +92,8 @@ def _crystal(source: Path, id: str | None) -> tuple[Any, str]:
             raise UsageError("which-crystal", f"{source}: {len(chosen)} crystals are called so; give the id of one")
         with undamaged():
             [found] = [one for one in read_part(chosen[0].part) if one.id == chosen[0].id]
+        if original_cell:
+            raise _no_original_cell(source, found)
         return found.crystal.with_notes(of_reading(found.warnings)), found.id
     if id is None:
         return source, source.name
@@ -93,6 +104,16 @@ def _crystal(source: Path, id: str | None) -> tuple[Any, str]:
     ids = [one.id for one in several]
     meant = did_you_mean(nearest(id, ids, 3)) or f"it holds {', '.join(shortened(one, 40) for one in ids[:MOST_NAMED])}"
     raise UsageError("which-crystal", f"{source}: holds no crystal {shortened(id, 80)}; {meant}")
+
+
+def _no_original_cell(results: Path, found: Prediction) -> UsageError:
+    """The error of a stored crystal of which the cell is asked for that it came in."""
+    file = f"the file that was read, {shortened(found.path, 200)}," if found.path else "a file of the crystal"
+    return UsageError(
+        "no-original-cell",
+        f"{results}: results hold the standard primitive cell of {shortened(found.id, 80)} alone; name {file} in their place, or"
+        " leave out --original-cell",
+    )
 
 
 def checked_out(out: Path | None, *, overwrite: bool, look: Mapping[str, object] | None = None) -> str:

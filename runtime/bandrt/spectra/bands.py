@@ -189,7 +189,7 @@ def bands_along(
         hamiltonian: of the crystal.
         path: labels of its own k-path, such as ``G-X-W|U-L``; None for all of that.
         n_bands: so many around half filling, half of them above it; None for all.
-        original_cell: tell k-points in the cell that the crystal came in.
+        original_cell: tell k-points in the cell that the crystal came in; that of a prediction is a standard primitive one.
 
     Raises:
         UsageError: ``unknown-label``, ``bad-path``.
@@ -212,8 +212,8 @@ def bands_at(
         hamiltonian: of the crystal.
         kpoints: (K, 3), fractional in the reciprocal of the standard primitive cell.
         n_bands: so many around half filling, half of them above it; None for all.
-        original_cell: they are fractional in the reciprocal of the cell that the crystal came in. Of a cell that is not primitive,
-            bands are those of the primitive one, not folded.
+        original_cell: they are fractional in the reciprocal of the cell that the crystal came in; the crystal of a prediction is in
+            a standard primitive one. Of a cell that is not primitive, bands are those of the primitive one, not folded.
     """
     check_kind("hamiltonian", hamiltonian, CrystalHamiltonian)
     points = hamiltonian.to_standard(kpoints) if original_cell else checked_kpoints(kpoints)

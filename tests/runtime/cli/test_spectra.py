@@ -107,6 +107,22 @@ def test_edges_are_told_in_the_cell_that_is_asked_for(tmp_path: Path, capsys: Ca
     assert not np.allclose(*both)
 
 
+def test_results_have_no_cell_that_a_crystal_came_in(results: Path, magnesia: str, tmp_path: Path, capsys: Captured) -> None:
+    points, out = tmp_path / "k.txt", tmp_path / "b.json"
+    points.write_text("0.5 0 0\n0 0.5 0\n", encoding="utf-8")
+    for more in (["--kpoints", str(points)], ["--path", "GX"], []):
+        assert run(["bands", str(results), "MgO_mp-1265", "--original-cell", *more, "-o", str(out)]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(
+            f"error [no-original-cell]: {results}: results hold the standard primitive cell of MgO_mp-1265 alone; "
+        )
+        assert magnesia in said
+    assert not out.exists()
+    assert run(["bands", str(results), "nobody", "--original-cell"]) == 1
+    assert run(["bands", str(results), "--original-cell"]) == 2
+    assert "error [which-crystal]: " in capsys.readouterr().err
+
+
 def test_what_is_found_is_told_without_a_file(results: Path, capsys: Captured) -> None:
     assert run(["bands", str(results), "CuAu_mp-522", "--threads", "1"]) == 0
     said = capsys.readouterr()
