@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 import bandrt
+from bandrt.results.summary import json_values
 
 
 def test_an_isolated_atom_is_predicted_with_an_uncertainty_of_nan() -> None:
@@ -17,3 +18,8 @@ def test_an_isolated_atom_is_predicted_with_an_uncertainty_of_nan() -> None:
     assert "isolated-atom:He" in result.warnings
     assert result.uncertainty_ev is not None
     assert math.isnan(result.uncertainty_ev)
+
+
+def test_what_is_no_finite_number_is_null_in_json() -> None:
+    found = json_values({"uncertainty_ev": math.nan, "band_gap_ev": math.inf, "n_atoms": 2, "warnings": ("layered",)})
+    assert found == {"uncertainty_ev": None, "band_gap_ev": None, "n_atoms": 2, "warnings": ["layered"]}

@@ -155,7 +155,7 @@ def command(
                 "matrix_rate_tflops": yardstick and round(yardstick.flops_per_second / 1e12, 4),
                 "peak_memory_mb": bench.peak_memory_mb(),
             }
-            click.echo(json.dumps(report, indent=1))
+            click.echo(json.dumps(report, indent=1, allow_nan=False))
         else:
             for line in (*_latency_table(rows), *_stage_table(splits)):
                 click.echo(line)

@@ -34,7 +34,8 @@ def command(model: Path, as_json: bool) -> None:
     """
     manifest = read_manifest(model)
     if as_json:
-        click.echo(json.dumps(json.loads(manifest.to_json()) | {"contract": described(manifest, name=str(model))}, indent=1))
+        said = json.loads(manifest.to_json()) | {"contract": described(manifest, name=str(model))}
+        click.echo(json.dumps(said, indent=1, allow_nan=False))
         return
     require_names(manifest, name=str(model))
     for title, rows in _sections(model, manifest):
@@ -123,7 +124,7 @@ def _graph(graph: GraphRecipe) -> str:
 def _tensor(tensor: TensorSpec, manifest: Manifest) -> str:
     """Shape, type and meaning of an array, e.g. ``(B, N) int32: atomic number of each atom; 0 on padding``."""
     unit = f", {tensor.unit}" if tensor.unit else ""
-    padding = "" if tensor.padding is None else f"; {json.dumps(tensor.padding)} on padding"
+    padding = "" if tensor.padding is None else f"; {json.dumps(tensor.padding, allow_nan=False)} on padding"
     return f"{tensor.written(known_sizes(manifest))} {tensor.dtype}: {tensor.meaning}{unit}{padding}"
 
 

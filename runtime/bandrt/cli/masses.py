@@ -60,7 +60,7 @@ def command(
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         with replaced(out) as file:
-            json.dump(document, file, ensure_ascii=False, indent=1)
+            json.dump(document, file, ensure_ascii=False, indent=1, allow_nan=False)
     lines = [line for edge in edges for line in _lines(edge)]
     one_crystal.tell(found, document, lines, out=out, as_json=as_json)
 

@@ -13,7 +13,7 @@ import bandrt
 from bandrt.bands.figures import FIGURE_FORMATS, check_style, require_matplotlib, save_figure, styled
 from bandrt.cli import options, say_done
 from bandrt.cli.options import Command
-from bandrt.domain import of_reading
+from bandrt.domain import NOTHING_EXPECTED, codes_of, of_reading
 from bandrt.errors import UsageError
 from bandrt.files import check_file, replaced
 from bandrt.quoting import counted, did_you_mean, nearest, printable, shortened
@@ -185,7 +185,7 @@ def write(
     out.parent.mkdir(parents=True, exist_ok=True)
     if kind == "json":
         with replaced(out) as file:
-            json.dump(document(), file, ensure_ascii=False)
+            json.dump(document(), file, ensure_ascii=False, allow_nan=False)
     elif kind == "csv":
         with replaced(out) as file:
             file.writelines(table())
@@ -203,7 +203,7 @@ def tell(found: CrystalHamiltonian, summary: Mapping[str, Any], lines: Iterable[
     """Say what is found, or where it is written, and on standard error why less of it is to be trusted."""
     _warn(found)
     if as_json:
-        say_done(json.dumps(summary, ensure_ascii=False, indent=1))
+        say_done(json.dumps(summary, ensure_ascii=False, indent=1, allow_nan=False))
     else:
         say_done("\n".join(lines) if out is None else options.printed(out))
 
@@ -211,5 +211,7 @@ def tell(found: CrystalHamiltonian, summary: Mapping[str, Any], lines: Iterable[
 def _warn(found: CrystalHamiltonian) -> None:
     if found.warnings:
         click.echo(printable(f"warnings: {', '.join(found.warnings)}"), err=True)
-    if found.uncertainty_ev is not None and found.uncertainty_ev == found.uncertainty_ev:
+    if found.uncertainty_ev is not None:
         click.echo(f"energies are {found.uncertainty_ev:.2f} eV off on average, the engine expects", err=True)
+    elif codes_of(found.warnings) & NOTHING_EXPECTED:
+        click.echo("how far energies are off is not known: of close or isolated atoms nothing can be expected", err=True)

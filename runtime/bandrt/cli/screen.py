@@ -72,7 +72,7 @@ def command(
     for line in _said(shortlist):
         click.echo(line, err=True)
     if as_json:
-        say_done(json.dumps(_values(shortlist), ensure_ascii=False, indent=1))
+        say_done(json.dumps(_values(shortlist), ensure_ascii=False, indent=1, allow_nan=False))
     elif out is not None:
         say_done(options.printed(out))
     elif len(shortlist):

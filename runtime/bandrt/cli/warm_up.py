@@ -55,7 +55,7 @@ def command(
 
         found = warm_up(engine, paths, device=device, max_atoms=max_atoms, batch_size=batch_size, on_shape=show)
     if as_json:
-        say_done(json.dumps(dataclasses.asdict(found), indent=1, default=str))
+        say_done(json.dumps(dataclasses.asdict(found), indent=1, default=str, allow_nan=False))
     else:
         say_done("\n".join(_lines(found)))
 

@@ -95,9 +95,9 @@ def summary(prediction: Prediction) -> Summary:
 
 
 def json_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by column as JSON can say them: null for what is no number, a list for several texts."""
+    """Values by column as JSON can say them: null for what is no finite number, a list for several texts."""
     return {
-        name: None if isinstance(value, float) and math.isnan(value) else list(value) if isinstance(value, tuple) else value
+        name: None if isinstance(value, float) and not math.isfinite(value) else list(value) if isinstance(value, tuple) else value
         for name, value in values.items()
     }
 

@@ -109,7 +109,7 @@ def _write_csv(shortlist: Shortlist, file: IO[Any]) -> None:
 
 def _write_jsonl(shortlist: Shortlist, file: IO[Any]) -> None:
     for row in shortlist:
-        file.write(json.dumps(json_values(row), ensure_ascii=False) + "\n")
+        file.write(json.dumps(json_values(row), ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _write_parquet(shortlist: Shortlist, file: IO[Any]) -> None:

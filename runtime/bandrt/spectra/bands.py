@@ -50,7 +50,7 @@ class SampledBands:
         shown_kpoints: (K, 3), fractional in the reciprocal of `shown_crystal`.
         shown_crystal: the cell that k-points are told in: the primitive one, or that which the crystal came in.
         warnings: of the Hamiltonian.
-        uncertainty_ev: mean absolute error to expect of the energies.
+        uncertainty_ev: mean absolute error to expect of the energies; None where there is none.
         n_flat_levels: how many of these bands are levels of inner shells, the same at every k-point.
     """
 

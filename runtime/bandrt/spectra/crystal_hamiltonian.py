@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -88,7 +89,8 @@ class CrystalHamiltonian:
         n_nonempty: how many of its bands are not empty on its path: by these its six bands are chosen.
         band_gap: eV, likewise; 0 for a metal.
         kpath_gap: eV, that of the engine's band structure, which knows the path alone; 0 for a metal. None where it gives none.
-        uncertainty_ev: mean absolute error to expect of the energies; None where the engine does not estimate it.
+        uncertainty_ev: mean absolute error to expect of the energies; None where the engine does not estimate it, or where a
+            warning leaves nothing to expect.
         warnings: why that may be more, as of a prediction.
         threads: CPU threads that are used.
     """
@@ -279,7 +281,7 @@ def hamiltonian_of(session: Session, original: Crystal, cell: StandardCell, feat
         *original.notes,
         *network_warnings([features.crystal], [features])[0],
     )
-    uncertainty = float(row[UNCERTAINTY]) if UNCERTAINTY in row else None
+    expected = expected_error(float(row[UNCERTAINTY]), doubts) if UNCERTAINTY in row else math.nan
     of_model = CrystalHamiltonian(
         original=original,
         cell=cell,
@@ -290,7 +292,7 @@ def hamiltonian_of(session: Session, original: Crystal, cell: StandardCell, feat
         n_nonempty=n_filled(terms.electrons) + filled.n_nonempty - len(filled.energies) // 2,
         band_gap=filled.band_gap,
         kpath_gap=_kpath_gap(filled, session.manifest.bands),
-        uncertainty_ev=None if uncertainty is None else expected_error(uncertainty, doubts),
+        uncertainty_ev=None if math.isnan(expected) else expected,
         warnings=doubts,
         threads=session.threads,
     )

@@ -76,7 +76,7 @@ class DensityOfStates:
         crossing: bands that cross the Fermi level, of a metal.
         kpath_gap_ev: that of the engine's path alone, see `CrystalHamiltonian.kpath_gap`.
         warnings: of the Hamiltonian.
-        uncertainty_ev: mean absolute error to expect of the energies.
+        uncertainty_ev: mean absolute error to expect of the energies; None where there is none.
         n_bands: bands of the crystal.
         n_flat_levels: how many of them are levels of inner shells, the same at every k-point.
     """

@@ -44,6 +44,8 @@ NEWTON_STEPS, ARRIVED = 10, 1e-9
 """At most so many steps of Newton's method, none after one as small, in 1/Å."""
 FLATTEST = 1e-4
 """Of the largest curvature: along directions that bend less, nothing is looked for."""
+FLAT = 1e-6
+"""1/m_e: what curves no more than that is flat, and has no mass."""
 SYMMETRY_STEP = 1e-3
 """1/Å: an extremum as near to a line or plane of symmetry lies on it."""
 LINEAR_EV = 0.05
@@ -101,13 +103,17 @@ class BandExtremum:
 
     @property
     def conductivity_mass(self) -> float | None:
-        """Three over the trace of the inverse mass: what currents see of a single band; None where several meet."""
-        return None if self.inverse_mass is None else float(3.0 / np.trace(self.inverse_mass))
+        """Three over the trace of the inverse mass: what currents see of a single band; None where several meet, or it is flat."""
+        mass = None if self.inverse_mass is None else _mass(float(np.trace(self.inverse_mass)))
+        return None if mass is None else 3.0 * mass
 
     @property
     def dos_mass(self) -> float | None:
-        """Of a single band in one valley: the cubic root of the product of masses; None where several meet, or it is a saddle."""
-        if self.inverse_mass is None or not np.linalg.eigvalsh(self.inverse_mass).min() > 0.0:
+        """Of a single band in one valley: the cubic root of the product of masses.
+
+        None where several meet, or it is a saddle or flat along a direction.
+        """
+        if self.inverse_mass is None or not np.linalg.eigvalsh(self.inverse_mass).min() > FLAT:
             return None
         return float(np.linalg.det(self.inverse_mass) ** (-1 / 3))
 
@@ -366,7 +372,7 @@ def _with_masses(
 
 def _mass(curvature: float) -> float | None:
     """One over a curvature in inverse masses; None of a flat band."""
-    return 1.0 / curvature if abs(curvature) > 1e-6 else None
+    return 1.0 / curvature if abs(curvature) > FLAT else None
 
 
 def _images(hamiltonian: CrystalHamiltonian, kpoint: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any, get_args
 import click
 import pytest
 
+import bandrt.cli
 from bandrt.cli import cli, options, run
 from bandrt.cli.options import NamedPath, Number
 from bandrt.engine.session import MAX_THREADS
@@ -203,6 +205,16 @@ def test_help_of_everything_is_instant_and_of_training_does_not_wait_for_torch()
 
     seconds("train", "--help")
     assert min(seconds("--help") for _ in range(3)) < 0.5  # the promise is 0.15 s; machines that run tests are busy
+
+
+def test_what_commands_say_in_json_is_json() -> None:
+    """Python writes NaN and Infinity where it is not told otherwise."""
+    modules = {path: ast.parse(path.read_text(encoding="utf-8")) for path in Path(bandrt.cli.__file__).parent.glob("*.py")}
+    calls = [(path.name, one) for path, tree in modules.items() for one in ast.walk(tree) if isinstance(one, ast.Call)]
+    dumps = [(name, one) for name, one in calls if ast.unparse(one.func) in ("json.dump", "json.dumps")]
+    assert len(dumps) > 10
+    for name, one in dumps:
+        assert "allow_nan=False" in map(ast.unparse, one.keywords), f"{name}:{one.lineno}"
 
 
 def test_a_path_is_printed_as_it_is_for_programs_and_without_what_a_terminal_obeys(monkeypatch: pytest.MonkeyPatch) -> None:

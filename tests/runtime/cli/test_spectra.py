@@ -107,6 +107,24 @@ def test_edges_are_told_in_the_cell_that_is_asked_for(tmp_path: Path, capsys: Ca
     assert not np.allclose(*both)
 
 
+@pytest.mark.parametrize("command", ["bands", "dos", "masses"])
+def test_what_nobody_knows_is_null_and_said_in_words(command: str, tmp_path: Path, capsys: Captured) -> None:
+    """Atoms of magnesium 14 Å apart: their bands are flat, and how far off they are nothing can be expected."""
+    pytest.importorskip("onnxruntime")
+    crystal, out = tmp_path / "far.vasp", tmp_path / "far.json"
+    crystal.write_text("Mg\n20\n0 .5 .5\n.5 0 .5\n.5 .5 0\nMg\n1\ndirect\n0 0 0\n", encoding="utf-8")
+    more = {"bands": ["--path", "GX"], "dos": ["--mesh", "2", "2", "2"], "masses": ["--density", "100"]}[command]
+    assert run([command, str(crystal), *more, "--threads", "1", "--json", "-o", str(out)]) == 0
+    said = capsys.readouterr()
+    assert "warnings: isolated-atom:Mg" in said.err
+    assert "how far energies are off is not known: of close or isolated atoms nothing can be expected\n" in said.err
+    for text in (said.out, out.read_text(encoding="utf-8")):
+        found = json.loads(text, parse_constant=pytest.fail)
+        found = found.get("bandrt", found)
+        assert found["uncertainty_ev"] is None
+        assert all(edge["conductivity_mass"] is None for edge in found.get("edges", ()))
+
+
 def test_results_have_no_cell_that_a_crystal_came_in(results: Path, magnesia: str, tmp_path: Path, capsys: Captured) -> None:
     points, out = tmp_path / "k.txt", tmp_path / "b.json"
     points.write_text("0.5 0 0\n0 0.5 0\n", encoding="utf-8")

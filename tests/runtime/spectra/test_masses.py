@@ -61,6 +61,18 @@ def test_where_a_band_bends_both_ways_there_is_no_mass_of_its_density() -> None:
         assert edge.dos_mass == (None if mass is None else pytest.approx(mass))
 
 
+def test_a_flat_band_has_no_mass() -> None:
+    """Not an infinite one, and no warning of a division."""
+    for bends in ((0.0, 0.0, 0.0), (2.0, -1.0, -1.0), (1e-7, 2e-7, 3e-7)):
+        edge = BandExtremum("electron", 0.0, (0.0, 0.0, 0.0), None, (1,), 1, np.diag(bends), ())
+        assert edge.conductivity_mass is None
+        assert edge.dos_mass is None
+        json.dumps(edge.as_dict(), allow_nan=False)
+    layer = BandExtremum("electron", 0.0, (0.0, 0.0, 0.0), None, (1,), 1, np.diag([2.0, 2.0, 1e-9]), ())
+    assert layer.conductivity_mass == pytest.approx(0.75)
+    assert layer.dos_mass is None
+
+
 def test_the_electron_of_magnesia_is_light_and_isotropic(magnesia: CrystalHamiltonian) -> None:
     hole, electron = band_edges(magnesia)
     found = [mass.mass for mass in electron.masses]
