@@ -55,7 +55,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "bad-kpoints",
-        "A file of k-points cannot be read, holds something else, or is larger than 64 MiB or a million k-points.",
+        "A file of k-points cannot be read, holds what is something else or may be, such as numbered lines or a mesh, or is larger"
+        " than 64 MiB or a million k-points.",
         "Write one k-point a line, three fractional coordinates, after which a weight may stand; or a list of them in a *.json.",
     ),
     ErrorCode(

@@ -25,7 +25,7 @@ from bandrt.spectra.zone import draw_zone
 @one_crystal.crystal_arguments()
 @click.option(
     "--kpoints", metavar="FILE", type=options.PATH,
-    help="k-points, a line each, three fractional coordinates, with or without a weight.",
+    help="k-points, a line each, three fractional coordinates, with or without a weight, and no number before them.",
 )  # fmt: skip
 @click.option(
     "--path", metavar="LABELS",

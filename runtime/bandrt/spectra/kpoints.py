@@ -49,8 +49,8 @@ def read_kpoints(path: Path) -> Floats:
     """Read fractional k-points, (K, 3): a line each, of three numbers and maybe a weight, or a list in JSON (``*.json``).
 
     Empty lines, and what follows a ``#``, are passed over; numbers are parted by blanks or all of them by commas, and may be
-    fractions such as ``1/3``. A weight changes nothing of bands. Lines that are numbered, 1 2 3, are refused: the number of the
-    line would be taken for a coordinate.
+    fractions such as ``1/3``. A weight changes nothing of bands. What may be something else is refused: lines that are numbered,
+    whose number would be taken for a coordinate, a single line that may be, and a mesh such as ``4 4 4``.
 
     Raises:
         NotFoundError: ``file-not-found``.
@@ -84,11 +84,36 @@ def read_kpoints(path: Path) -> Floats:
         points.append(numbers)
         if len(points) > MAX_KPOINTS:
             break
-    if len(points) > 1 and all(len(one) == 4 and one[0] == count for count, one in enumerate(points, start=1)):
-        raise BandrtError(
-            "bad-kpoints", f"{path}: its lines are numbered in the first column; a k-point comes first, a weight last"
-        )
+    if (why := _something_else(points)) is not None:
+        raise BandrtError("bad-kpoints", f"{path}: {why}")
     return _checked([one[:3] for one in points], path)
+
+
+def _something_else(points: list[list[float]]) -> str | None:
+    """What the numbers of lines are if they are no k-points, or may be none; None of k-points.
+
+    Numbers of lines are whole, each one more than that before it. In a single line any whole number may be one. Γ with a whole
+    weight, ``0 0 0 1``, is Γ also as the line 0 of a k-point, but for a reciprocal vector.
+    """
+    if not points:
+        return None
+    first, whole = points[0], all(number.is_integer() for number in points[0])
+    if len(first) == 3:
+        if whole and min(first) >= 1.0 and max(first) > 1.0:
+            sizes = " ".join(f"{size:g}" for size in first)
+            return f"begins with {sizes}, as a file of a mesh does; list its k-points, or write one that is meant so in a *.json"
+        return None
+    if not (first[0].is_integer() and first[0] >= 0.0):
+        return None
+    if len(points) > 1:
+        if all(len(one) == 4 and one[0] == number for number, one in enumerate(points, start=int(first[0]))):
+            return "its lines are, or may be, numbered in the first column; a k-point comes first, and weights can be left out"
+        return None
+    if not any(first[:3]) and first[3].is_integer():
+        return None
+    return (
+        "its only line may be numbered in the first column, or have a weight in the fourth; write the k-point's three numbers alone"
+    )
 
 
 def _number(word: str) -> float:

@@ -213,6 +213,42 @@ def test_a_file_of_something_else_is_refused(name: str, text: str, tmp_path: Pat
     assert name in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("0 0 0 0\n1 0.5 0 0\n2 0.5 0.5 0\n", "numbered in the first column"),
+        ("0, 0, 0, 0\n\n1, 0.5, 0, 0 # X\n", "numbered in the first column"),
+        ("0.0e+00 0 0 0\n1.0e+00 0.5 0 0\n", "numbered in the first column"),
+        ("17 0 0 0\n18 0.5 0 0\n", "numbered in the first column"),
+        ("0 0 0 1\n1 0 0 1\n", "may be, numbered"),
+        ("1 0 0 0\n", "may be numbered"), ("0 0.5 0 0\n", "may be numbered"), ("0 0 0 0.5\n", "may be numbered"),
+        ("0 0.5 0.5 1\n", "may be numbered"),
+        ("1 0 0 1\n", "may be numbered"), ("3 0.5 0 0\n", "may be numbered"),
+        ("4 4 4\n0 0 0\n", "begins with 4 4 4, as a file of a mesh does"), ("2 2 2\n", "mesh"), ("8 8 1\n0 0 0\n", "mesh"),
+    ],
+)  # fmt: skip
+def test_numbers_that_may_be_something_else_than_k_points_are_refused(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "k.txt").write_text(text, encoding="utf-8")
+    with pytest.raises(BandrtError, match=words) as caught:
+        read_kpoints(tmp_path / "k.txt")
+    assert caught.value.code == "bad-kpoints"
+
+
+@pytest.mark.parametrize(
+    ("text", "points"),
+    [
+        ("0 0 0 1\n", [[0, 0, 0]]), ("0 0 0 48\n", [[0, 0, 0]]), ("0 0 0 0\n", [[0, 0, 0]]),
+        ("1/3 0 0 1\n", [[1 / 3, 0, 0]]), ("0.5 0 0 0\n", [[0.5, 0, 0]]), ("-1 0 0 1\n", [[-1, 0, 0]]),
+        ("0 0 0 1\n0 0.5 0 6\n1 0 0 1\n", [[0, 0, 0], [0, 0.5, 0], [1, 0, 0]]), ("0 0 0 1\n0 0 0 1\n", [[0, 0, 0], [0, 0, 0]]),
+        ("0 0 0\n1 0 0\n2 0 0\n", [[0, 0, 0], [1, 0, 0], [2, 0, 0]]), ("1 1 1\n4 4 4\n", [[1, 1, 1], [4, 4, 4]]),
+        ("2 2 0\n", [[2, 2, 0]]), ("1 0 0\n", [[1, 0, 0]]),
+    ],
+)  # fmt: skip
+def test_what_can_only_be_k_points_is_read_with_and_without_weights(text: str, points: list[list[float]], tmp_path: Path) -> None:
+    (tmp_path / "k.txt").write_text(text, encoding="utf-8")
+    assert read_kpoints(tmp_path / "k.txt").tolist() == points
+
+
 @pytest.mark.parametrize(("limit", "most"), [("MAX_KPOINTS_BYTES", 500), ("MAX_KPOINTS", 20)])
 @pytest.mark.parametrize("ending", ["txt", "json"])
 def test_a_file_of_too_many_is_refused(limit: str, most: int, ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
