@@ -15,7 +15,7 @@ import torch
 from bandrt.files import file_sha256
 from bandrt.manifest import BandRule, TrainingDomain
 from bandrt.recipe import Recipe
-from bandrt_train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from bandrt_train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, weights_sha256
 from bandrt_train.model.bandformer import Bandformer
 from bandrt_train.model.graphs import to_batch
 from tests.support.small_models import RECIPE, SMALL, perturbed, real_features
@@ -41,6 +41,18 @@ def changed(path: Path, **changes: Any) -> Path:
     content = torch.load(path, weights_only=True)
     torch.save(content | changes, path)
     return path
+
+
+def test_weights_are_the_same_to_the_last_bit_or_others() -> None:
+    model = perturbed()
+    digest = weights_sha256(model.state_dict())
+    assert weights_sha256(dict(reversed(model.state_dict().items()))) == digest
+    name, tensor = next((name, one) for name, one in model.state_dict().items() if one.is_floating_point())
+    moved = torch.nextafter(tensor, torch.full_like(tensor, torch.inf))
+    for other in ({name: moved}, {name: tensor.double()}, {name: tensor.unsqueeze(0)}, {"another": tensor}):
+        assert weights_sha256(model.state_dict() | other) != digest
+    number, half = torch.tensor(3), torch.ones(2, dtype=torch.bfloat16)
+    assert weights_sha256({"one": number, "other": half}) != weights_sha256({"one": number, "other": 2 * half})
 
 
 def test_what_is_saved_comes_back(tmp_path: Path) -> None:

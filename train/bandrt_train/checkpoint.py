@@ -7,6 +7,7 @@ A checkpoint is a ``torch.save`` file of one dictionary that holds only strings,
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
@@ -209,6 +210,15 @@ def write_content(target: Path, description: Mapping[str, Any], state: Mapping[s
     with replaced(target, "wb") as stream:
         torch.save(content, stream)
     return file_sha256(target)
+
+
+def weights_sha256(state: Mapping[str, Tensor]) -> str:
+    """What tells whether two models have the same parameters and buffers, to the last bit, whatever else their files say."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def is_hamiltonian(content: Any) -> bool:

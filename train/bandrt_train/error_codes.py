@@ -220,8 +220,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "not-resumable",
-        "A folder holds no state to go on from, or a damaged one.",
-        "Choose another folder. To start over in this one, remove what the message names.",
+        "A folder holds no state to go on from, a damaged one, or no longer the best weights of the run.",
+        "Choose another folder. To start over in this one, remove what the message names, or add --overwrite.",
     ),
     ErrorCode(
         "other-run",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from click.testing import CliRunner
 
 from bandrt.cli import EXIT_INTERRUPTED, run
 from bandrt.errors import OutputInTheWayError
-from bandrt_train.checkpoint import load_checkpoint
+from bandrt_train.checkpoint import load_checkpoint, save_checkpoint
 from bandrt_train.cli.group import group
 from bandrt_train.data.dataset import Dataset, DatasetRecipe, SplitRule
 from bandrt_train.data.writer import DatasetWriter
@@ -61,16 +62,20 @@ def test_an_interrupted_run_goes_on_to_the_same_end(data: Dataset, gaps: Dataset
     assert_same_run(tmp_path / "run", whole)
 
 
-def test_a_run_killed_between_its_best_weights_and_its_last_state_goes_on_to_the_same_end(
-    data: Dataset, gaps: Dataset, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("before", [True, False])
+def test_a_run_killed_around_the_moment_of_its_last_state_goes_on_to_the_same_end(
+    data: Dataset, gaps: Dataset, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
     class Killed(Exception):
         pass
 
     def die(folder: RunFolder, temporary: Path) -> None:
-        if (folder.path / "log.csv").read_text(encoding="utf-8").count("\n") == 4:
+        last = (folder.path / "log.csv").read_text(encoding="utf-8").count("\n") == 4
+        if last and before:
             raise Killed
         committed(folder, temporary)
+        if last:
+            raise Killed
 
     committed = RunFolder.commit
     with monkeypatch.context() as patch:
@@ -160,6 +165,87 @@ def test_a_damaged_state_is_refused_and_says_what_to_do(data: Dataset, gaps: Dat
     (folder / "validation.json").write_text("{}", encoding="utf-8")
     with pytest.raises(OutputInTheWayError, match=r"no last\.ckpt"):
         fit(DROPPING, data, folder, gaps=gaps, resume=True)
+
+
+STILL = dataclasses.replace(CONFIG, optimizer=dataclasses.replace(CONFIG.optimizer, learning_rate=0.0), patience=1)
+"""Its first epoch is the best, and its second the last."""
+
+
+@pytest.fixture(scope="module")
+def still(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("still") / "run"
+    assert fit(STILL, data, folder).best_epoch == 1
+    return folder
+
+
+def copied(folder: Path, target: Path) -> Path:
+    """A run folder to spoil."""
+    return Path(shutil.copytree(folder, target))
+
+
+@pytest.mark.parametrize("spoiled", ["gone", "damaged", "swapped"])
+def test_best_weights_that_are_lost_are_not_said_to_be_there(
+    data: Dataset, still: Path, whole: Path, tmp_path: Path, spoiled: str
+) -> None:
+    folder = copied(still, tmp_path / "run")
+    spoil(folder / "checkpoint.pt", spoiled, whole)
+    with pytest.raises(OutputInTheWayError, match=r"checkpoint\.pt: .* epoch 1, and last\.ckpt has those of epoch 2") as caught:
+        fit(STILL, data, folder, resume=True)
+    assert caught.value.code == "not-resumable"
+
+
+@pytest.mark.parametrize("spoiled", ["gone", "damaged", "swapped"])
+@pytest.mark.parametrize("config", [CONFIG, dataclasses.replace(CONFIG, keep="last")], ids=lambda config: str(config.keep))
+def test_weights_of_the_last_epoch_are_written_again_where_they_are_lost(
+    data: Dataset, whole: Path, tmp_path: Path, config: FitConfig, spoiled: str
+) -> None:
+    config = dataclasses.replace(config, epochs=2)
+    assert fit(config, data, tmp_path / "run").best_epoch == 2
+    folder = copied(tmp_path / "run", tmp_path / "spoiled")
+    spoil(folder / "checkpoint.pt", spoiled, whole)
+    fit(config, data, folder, resume=True)
+    assert_same_run(folder, tmp_path / "run")
+    assert load_checkpoint(folder / "checkpoint.pt").metrics == load_checkpoint(tmp_path / "run" / "checkpoint.pt").metrics
+
+
+def spoil(checkpoint: Path, how: str, other: Path) -> None:
+    """Take a file away, damage it, or put that of another run in its place."""
+    checkpoint.unlink()
+    if how == "damaged":
+        checkpoint.write_bytes(b"garbage")
+    elif how == "swapped":
+        shutil.copy(other / "checkpoint.pt", checkpoint)
+
+
+def test_a_rule_that_gaps_chose_does_not_make_other_weights(data: Dataset, gaps: Dataset, whole: Path, tmp_path: Path) -> None:
+    folder = copied(whole, tmp_path / "run")
+    kept = load_checkpoint(folder / "checkpoint.pt")
+    save_checkpoint(
+        folder / "checkpoint.pt",
+        model=kept.build_model(),
+        config=kept.config,
+        recipe=kept.recipe,
+        bands=dataclasses.replace(kept.bands, metal_tolerance_ev=0.123),
+        training=kept.training,
+        metrics=kept.metrics,
+    )
+    fit(DROPPING, data, folder, gaps=gaps, resume=True)
+    assert load_checkpoint(folder / "checkpoint.pt").bands == kept.bands
+    assert_same_run(folder, whole)
+
+
+def test_a_run_of_an_earlier_version_needs_a_checkpoint_that_can_be_read(data: Dataset, still: Path, tmp_path: Path) -> None:
+    folder = copied(still, tmp_path / "run")
+    content = torch.load(folder / "last.ckpt", weights_only=True)
+    best = json.loads(content["callbacks"]["bandrt"]["best"])
+    del best["weights_sha256"]
+    content["callbacks"]["bandrt"]["best"] = json.dumps(best)
+    torch.save(content, folder / "last.ckpt")
+    assert fit(STILL, data, folder, resume=True).best_epoch == 1
+    (folder / "checkpoint.pt").write_bytes(b"garbage")
+    with pytest.raises(OutputInTheWayError, match="no zip archive") as caught:
+        fit(STILL, data, folder, resume=True)
+    assert caught.value.code == "not-resumable"
 
 
 @pytest.mark.slow

@@ -10,20 +10,25 @@ from typing import Any, NamedTuple, cast
 
 import lightning.pytorch as lightning
 import numpy as np
+import torch
 from lightning.pytorch.callbacks import Callback
 
+from bandrt.errors import OutputInTheWayError
 from bandrt.files import unfinished
 from bandrt.manifest import BandRule, TrainingDomain
 from bandrt.typed_values import from_mapping
-from bandrt_train.checkpoint import load_checkpoint, save_checkpoint
+from bandrt_train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, weights_sha256
 from bandrt_train.data.dataset import Dataset
 from bandrt_train.evaluation.metrics import Evaluation, choose_metal_tolerance, evaluate
 from bandrt_train.evaluation.predictions import graph_energies
 from bandrt_train.fit.config import FitConfig, FitError
 from bandrt_train.fit.loader import SplitGraphs
-from bandrt_train.fit.run_folder import STATE_KEY, LogRow, RunFolder
+from bandrt_train.fit.run_folder import LAST, STATE_KEY, LogRow, RunFolder
 from bandrt_train.fit.step import BandFit
-from bandrt_train.model.bandformer import Reference
+from bandrt_train.model.bandformer import Reference, build_model
+
+AVERAGE = "average.module."
+"""What the names of the averaged weights begin with in ``last.ckpt``."""
 
 OnEpoch = Callable[[int, LogRow], None]
 """Told after every epoch: its number from 1, and its row of the log. A resumed run first tells what was done before."""
@@ -39,6 +44,8 @@ class Best(NamedTuple):
     evaluation: Evaluation
     rule: BandRule
     """With the metal tolerance chosen on the validation split."""
+    weights_sha256: str
+    """See `bandrt_train.checkpoint.weights_sha256`; "" in a run that an earlier version began."""
 
 
 class KeepBest(Callback):
@@ -72,17 +79,47 @@ class KeepBest(Callback):
     def state_dict(self) -> dict[str, Any]:
         """What ``last.ckpt`` holds of this callback, in plain values."""
         assert self.best is not None
-        best = {"epoch": self.best.epoch, "evaluation": self.best.evaluation.as_dict(), "rule": dataclasses.asdict(self.best.rule)}
+        best = {
+            "epoch": self.best.epoch,
+            "evaluation": self.best.evaluation.as_dict(),
+            "rule": dataclasses.asdict(self.best.rule),
+            "weights_sha256": self.best.weights_sha256,
+        }
         return {"identity": json.dumps(dataclasses.asdict(self.folder.identity)), "rows": self.rows, "best": json.dumps(best)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
         best, name = json.loads(state_dict["best"]), str(self.folder.last)
         evaluation = from_mapping(Evaluation, best["evaluation"], name=name)
-        self.rows, self.best = (
-            state_dict["rows"],
-            Best(best["epoch"], evaluation, from_mapping(BandRule, best["rule"], name=name)),
-        )
+        rule = from_mapping(BandRule, best["rule"], name=name)
+        self.rows, self.best = state_dict["rows"], Best(best["epoch"], evaluation, rule, best.get("weights_sha256", ""))
+
+    def require_best(self) -> None:
+        """Make sure that ``checkpoint.pt`` holds the weights to keep; those of the last epoch are written again if it does not.
+
+        It may hold earlier ones of a run that was killed, and be damaged, or gone.
+
+        Raises:
+            OutputInTheWayError: ``not-resumable`` where they are those of an earlier epoch, which are nowhere else.
+        """
+        assert self.best is not None
+        best, path = self.best, self.folder.checkpoint
+        try:
+            if best.weights_sha256 in ("", weights_sha256(load_checkpoint(path).state)):
+                return
+            reason = f"{path}: holds other weights than this run kept"
+        except CheckpointError as error:
+            reason = error.message
+        if best.epoch < len(self.rows):
+            raise OutputInTheWayError(
+                "not-resumable",
+                f"{reason}; the best weights are those of epoch {best.epoch}, and {LAST} has those of epoch {len(self.rows)} alone;"
+                " put the file back, or start again with --overwrite",
+            )
+        model = build_model(self.config.model)
+        state = torch.load(self.folder.last, map_location="cpu", weights_only=True)["state_dict"]
+        model.load_state_dict({name.removeprefix(AVERAGE): one for name, one in state.items() if name.startswith(AVERAGE)})
+        self._save(model, best.evaluation, best.rule)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -106,13 +143,11 @@ class KeepBest(Callback):
             raise FitError("diverged", f"epoch {epoch}: the validation error is {error}; lower optimizer.learning_rate")
         kept = self.config.keep == "last" or self.best is None or error < (self.best.evaluation.total.energy_mae_ev or math.inf)
         if kept:
-            self.best = Best(epoch, evaluation, rule)
+            self.best = Best(epoch, evaluation, rule, weights_sha256(model.state_dict()))
         trained = {name: float(value) for name, value in trainer.callback_metrics.items()}
         rate = {"learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"])}
         self.rows.append({"epoch": float(epoch), **trained, **evaluation.flat("validation"), **rate})
         if trainer.is_global_zero:
-            if kept:
-                self._save(model, evaluation, rule)
             self.folder.write_log(self.rows)
         temporary = trainer.strategy.broadcast(self.folder.temporary())
         with unfinished.noted(temporary):
@@ -124,6 +159,8 @@ class KeepBest(Callback):
                 temporary.unlink(missing_ok=True)
                 raise
         if trainer.is_global_zero:
+            if kept:  # after the state, which has the same weights: there is always one of both to go on from
+                self._save(model, evaluation, rule)
             self.progress(epoch, self.rows[-1])
         if self.finished:
             trainer.should_stop = True
@@ -146,7 +183,7 @@ class KeepBest(Callback):
         everything = np.concatenate([predicted, graph_energies(model, gaps)]), [*self.targets, *known]
         rule = choose_metal_tolerance(*everything, self.recipe.bands)
         evaluation = evaluate(predicted, self.targets, rule)
-        self.best = Best(self.best.epoch, evaluation, rule)
+        self.best = self.best._replace(evaluation=evaluation, rule=rule)
         if rule != kept.bands:
             self._save(model, evaluation, rule)
 

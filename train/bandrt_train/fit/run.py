@@ -144,6 +144,7 @@ def fit(
         if run.last.exists():
             keeper.load_state_dict(run.state())
             if trainer.is_global_zero:
+                keeper.require_best()
                 for epoch, row in enumerate(keeper.rows, 1):
                     progress(epoch, row)
         if not keeper.finished:

@@ -7,8 +7,8 @@
                           are safe to load,
     ``validation.json``   at the end.
 
-Each file is replaced as a whole, and ``last.ckpt`` comes last in every epoch: a run that is killed at any moment goes on from the
-end of an epoch.
+Each file is replaced as a whole, and ``last.ckpt`` says what ``checkpoint.pt`` has to hold and has the weights of the last epoch: a
+run that is killed at any moment goes on from the end of an epoch.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 
 from bandrt.crystal import Crystal
 from bandrt.errors import OutputInTheWayError
+from bandrt.manifest import TrainingDomain
 from bandrt_train.data.dataset import SplitRule
 from bandrt_train.data.hamiltonian.bands import BandChoice, BandLabels, CountedBands, count_bands
 from bandrt_train.data.hamiltonian.folds import FoldRule, HeldOut
@@ -28,7 +30,7 @@ from bandrt_train.fit.hamiltonian.config import (
 from bandrt_train.fit.hamiltonian.run import WATCHED, fit_hamiltonian
 from bandrt_train.fit.hamiltonian.training import Training, divide
 from bandrt_train.fit.run_folder import RunFolder
-from bandrt_train.hamiltonian_checkpoint import load_hamiltonian
+from bandrt_train.hamiltonian_checkpoint import load_hamiltonian, save_hamiltonian
 from bandrt_train.model.config import ConfigError
 from tests.support.small_fits import assert_same_run
 from tests.support.small_hamiltonians import FCC, SMALL, document_of, small_model
@@ -128,6 +130,31 @@ def test_a_run_killed_before_its_last_state_is_written_goes_on_to_the_same_end(
             fit_hamiltonian(CONFIG, labels, tmp_path / "run", tight_binding=cheap, gaps=gaps)
     fit_hamiltonian(CONFIG, labels, tmp_path / "run", tight_binding=cheap, gaps=gaps, resume=True)
     assert_same_run(tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize("content", [None, b"garbage", "swapped"])
+def test_weights_that_are_lost_are_written_again(
+    labels: BandLabels, cheap: BandLabels, gaps: tuple[KnownGap, ...], whole: Path, tmp_path: Path, content: bytes | str | None
+) -> None:
+    folder = Path(shutil.copytree(whole, tmp_path / "run"))
+    checkpoint = folder / "checkpoint.pt"
+    checkpoint.unlink()
+    if isinstance(content, bytes):
+        checkpoint.write_bytes(content)
+    elif content is not None:
+        save_hamiltonian(checkpoint, model=small_model().float(), held_out=HeldOut(), training=TrainingDomain())
+    fit_hamiltonian(CONFIG, labels, folder, tight_binding=cheap, gaps=gaps, resume=True)
+    assert_same_run(folder, whole)
+    found, wanted = (load_hamiltonian(one / "checkpoint.pt") for one in (folder, whole))
+    assert (found.training, found.metrics, found.held_out) == (wanted.training, wanted.metrics, wanted.held_out)
+
+
+def test_weights_that_are_there_stay_as_they_are(
+    labels: BandLabels, cheap: BandLabels, gaps: tuple[KnownGap, ...], whole: Path
+) -> None:
+    before = (whole / "checkpoint.pt").stat().st_mtime_ns
+    fit_hamiltonian(CONFIG, labels, whole, tight_binding=cheap, gaps=gaps, resume=True)
+    assert (whole / "checkpoint.pt").stat().st_mtime_ns == before
 
 
 def test_another_run_is_not_gone_on_with(labels: BandLabels, cheap: BandLabels, gaps: tuple[KnownGap, ...], whole: Path) -> None:

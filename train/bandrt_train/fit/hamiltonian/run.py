@@ -18,6 +18,7 @@ import torch
 from bandrt.elements import SYMBOLS
 from bandrt.files import replaced, unfinished
 from bandrt.manifest import TrainingDomain
+from bandrt_train.checkpoint import CheckpointError, weights_sha256
 from bandrt_train.data.hamiltonian.bands import BandLabels, CountedBands
 from bandrt_train.data.hamiltonian.folds import HeldOut
 from bandrt_train.data.hamiltonian.gaps import KnownGap, gaps_sha256
@@ -28,7 +29,7 @@ from bandrt_train.fit.hamiltonian.training import Material, Training, divide
 from bandrt_train.fit.keep_best import OnEpoch, OnStep
 from bandrt_train.fit.run import silent, silent_steps
 from bandrt_train.fit.run_folder import STATE_KEY, VALIDATION, Identity, LogRow, RunFolder
-from bandrt_train.hamiltonian_checkpoint import save_hamiltonian
+from bandrt_train.hamiltonian_checkpoint import load_hamiltonian, save_hamiltonian
 
 NO_LABELS = BandLabels((), ())
 WATCHED = "validation/counted_mae_ev"
@@ -103,6 +104,8 @@ def fit_hamiltonian(
     if run.last.exists():
         rows = run.state()["rows"]
         training.load_state_dict(torch.load(run.last, weights_only=True)["training"])
+        if not _holds(run.checkpoint, training):  # but what a killed run left, or nothing
+            _save_checkpoint(run, training, rows, held_out, domain)
         for number, row in enumerate(rows, 1):
             progress(number, row)
     while len(rows) < training.n_epochs:
@@ -164,8 +167,15 @@ def _rate(training: Training) -> LogRow:
     return {"learning_rate": float(training.optimizer.param_groups[0]["lr"])}
 
 
-def _save(run: RunFolder, training: Training, rows: list[LogRow], held_out: HeldOut, domain: TrainingDomain) -> None:
-    """Write the checkpoint, the log, and last of all what the next epoch starts from."""
+def _holds(checkpoint: Path, training: Training) -> bool:
+    """Whether a file has the weights that are kept."""
+    try:
+        return weights_sha256(load_hamiltonian(checkpoint).state) == weights_sha256(training.average.state_dict())
+    except CheckpointError:
+        return False
+
+
+def _save_checkpoint(run: RunFolder, training: Training, rows: list[LogRow], held_out: HeldOut, domain: TrainingDomain) -> None:
     metrics = {name: value for name, value in rows[-1].items() if name.startswith("validation/")}
     save_hamiltonian(
         run.checkpoint,
@@ -174,6 +184,11 @@ def _save(run: RunFolder, training: Training, rows: list[LogRow], held_out: Held
         training=dataclasses.replace(domain, metrics=metrics),
         metrics=metrics,
     )
+
+
+def _save(run: RunFolder, training: Training, rows: list[LogRow], held_out: HeldOut, domain: TrainingDomain) -> None:
+    """Write the checkpoint, the log, and last of all what the next epoch starts from."""
+    _save_checkpoint(run, training, rows, held_out, domain)
     run.write_log(rows)
     known = {"identity": json.dumps(dataclasses.asdict(run.identity)), "rows": rows, "best": json.dumps({"epoch": len(rows)})}
     temporary = run.temporary()
