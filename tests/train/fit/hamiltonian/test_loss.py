@@ -79,6 +79,22 @@ def test_the_gap_of_a_labelled_insulator_counts_by_its_weight() -> None:
     assert float(band_loss(TEACHER, [metal], rng(0), LossConfig(gap_weight=0.5), 5).detach()) == pytest.approx(0.0, abs=SINGLE)
 
 
+@pytest.mark.parametrize("crystal", [SALT, ALUMINIUM])
+def test_a_crystal_counts_by_its_weight_and_is_watched_as_ever(crystal: Crystal) -> None:
+    student, label = small_model(seed=5), label_of(crystal)
+    config = LossConfig(gap_weight=0.5)
+
+    def loss(*weights: float) -> float:
+        labels = [dataclasses.replace(label, crystal_weight=weight) for weight in weights]
+        return float(band_loss(student, labels, np.random.default_rng(3), config, 200).detach())
+
+    assert loss(1.0) > 0.0
+    assert loss(0.25) == pytest.approx(0.25 * loss(1.0))
+    assert loss(1.0, 0.5) == pytest.approx(0.75 * loss(1.0), rel=0.1)  # each crystal draws k-points of its own
+    doubtful = dataclasses.replace(label, crystal_weight=0.25)
+    assert watched_errors(student, [doubtful], config) == watched_errors(student, [label], config)
+
+
 def test_edges_of_insulators_are_always_among_the_drawn() -> None:
     rng = np.random.default_rng(2)
     insulator, metal = label_of(SALT), label_of(ALUMINIUM)

@@ -6,11 +6,14 @@ import dataclasses
 import json
 import math
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from bandrt.crystal import Crystal
 from bandrt.errors import OutputInTheWayError
@@ -27,11 +30,13 @@ from bandrt_train.fit.hamiltonian.config import (
     TightBindingConfig,
     read_hamiltonian_config,
 )
+from bandrt_train.fit.hamiltonian.loss import _gap_difference, differences, draw
 from bandrt_train.fit.hamiltonian.run import WATCHED, fit_hamiltonian
 from bandrt_train.fit.hamiltonian.training import Training, divide
 from bandrt_train.fit.run_folder import RunFolder
 from bandrt_train.hamiltonian_checkpoint import load_hamiltonian, save_hamiltonian
 from bandrt_train.model.config import ConfigError
+from bandrt_train.model.hamiltonian.model import LearnedHamiltonian
 from tests.support.small_fits import assert_same_run
 from tests.support.small_hamiltonians import FCC, SMALL, document_of, small_model
 
@@ -201,6 +206,41 @@ def test_gaps_are_learned_of_elements_that_have_labels(labels: BandLabels, gaps:
     chlorides = [one for one in labels.bands if "Cl" in one.formula]
     material = divide(chlorides, (), gaps, HeldOut(SplitRule(0, 0.0, 0.0)))
     assert {one.formula for one in material.gaps} == {one.formula for one in chlorides if not one.is_metal}
+
+
+def test_a_document_that_counts_less_is_learned_less(tmp_path: Path) -> None:
+    document = document_of(small_model(), Crystal(5.2 * FCC, np.array([11, 17], np.int32), np.array([[0.0] * 3, [0.5] * 3])))
+    doubtful, trusted = (count_bands(dataclasses.replace(document, weight=w), BandChoice()) for w in (0.05, 1.0))
+    assert (doubtful.crystal_weight, trusted.crystal_weight) == (0.05, 1.0)
+    assert torch.equal(doubtful.weight, trusted.weight)  # which bands are learned, and watched, stays as it is
+    config = dataclasses.replace(CONFIG, epochs=1, splits=SplitRule(0, 0.0, 0.0))
+    rows: list[dict[str, float]] = []
+    for name, one in (("doubtful", doubtful), ("trusted", trusted)):
+        fit_hamiltonian(config, BandLabels((one,), ()), tmp_path / name, progress=lambda epoch, row: rows.append(row))
+    assert rows[0]["train/loss"] == pytest.approx(0.05 * rows[1]["train/loss"])
+
+
+def test_labels_that_are_trusted_in_full_give_the_weights_that_they_gave_before_documents_had_weights(
+    labels: BandLabels, cheap: BandLabels, gaps: tuple[KnownGap, ...], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unweighted(
+        model: LearnedHamiltonian, found: Sequence[CountedBands], rng: np.random.Generator, config: LossConfig, n_kpoints: int
+    ) -> Tensor:
+        drawn = [draw(one, rng, n_kpoints) for one in found]
+        kpoints = [one.kpoints[torch.from_numpy(points)].to(model.flat_scale) for one, points in zip(found, drawn, strict=True)]
+        losses = []
+        for one, points, bands in zip(found, drawn, model([one.pairs for one in found], kpoints), strict=True):
+            weight, apart = one.weight[torch.from_numpy(points)], differences(one, points, bands, config.smearing_ev)
+            huber = F.huber_loss(apart, torch.zeros_like(apart), reduction="none", delta=config.huber_ev) / config.huber_ev
+            loss = (weight * huber).sum() / weight.sum().clamp(min=1.0)
+            if one.edges:
+                loss = loss + config.gap_weight * _gap_difference(one, bands, config.huber_ev)
+            losses.append(loss)
+        return torch.stack(losses).mean()
+
+    monkeypatch.setattr("bandrt_train.fit.hamiltonian.training.band_loss", unweighted)
+    fit_hamiltonian(CONFIG, labels, tmp_path / "run", tight_binding=cheap, gaps=gaps)
+    assert_same_run(tmp_path / "run", whole)
 
 
 def test_a_model_learns_what_another_says(labels: BandLabels, tmp_path: Path) -> None:

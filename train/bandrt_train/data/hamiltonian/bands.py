@@ -74,6 +74,7 @@ class CountedBands:
         edges: (2,) k-points of the valence maximum and of the conduction minimum; empty for metals.
         method: how the bands were computed.
         document_sha256: checksum of the document.
+        crystal_weight: what the crystal counts in the loss, 1 for a label that is trusted in full.
     """
 
     id: str
@@ -88,6 +89,7 @@ class CountedBands:
     edges: tuple[int, ...]
     method: str = ""
     document_sha256: str = ""
+    crystal_weight: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +175,7 @@ def count_bands(document: BandDocument, choice: BandChoice, *, document_sha256: 
         edges=() if selected.is_metal else (int(last.argmax()), int(following.argmin())),
         method=document.method,
         document_sha256=document_sha256,
+        crystal_weight=document.weight,
     )
 
 

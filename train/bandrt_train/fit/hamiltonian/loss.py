@@ -60,7 +60,7 @@ def differences(label: CountedBands, drawn: Drawn, bands: Tensor, smearing_ev: f
 def band_loss(
     model: LearnedHamiltonian, labels: Sequence[CountedBands], rng: np.random.Generator, config: LossConfig, n_kpoints: int
 ) -> Tensor:
-    """Weighted Huber loss of the bands at k-points that are drawn, mean over crystals."""
+    """Weighted Huber loss of the bands at k-points that are drawn: mean over crystals of the weight of each times its loss."""
     drawn = [draw(label, rng, n_kpoints) for label in labels]
     losses = []
     for label, points, bands in zip(labels, drawn, _bands(model, labels, drawn), strict=True):
@@ -70,7 +70,7 @@ def band_loss(
         loss = (weight * huber).sum() / weight.sum().clamp(min=1.0)
         if config.gap_weight and label.edges:
             loss = loss + config.gap_weight * _gap_difference(label, bands, config.huber_ev)
-        losses.append(loss)
+        losses.append(label.crystal_weight * loss)
     return torch.stack(losses).mean()
 
 
