@@ -225,7 +225,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "other-run",
-        "A run was to be gone on with by another configuration, other data or another starting checkpoint than it was begun with.",
+        "A run was to be gone on with by another configuration, other data or another order of them, or another starting checkpoint"
+        " than it was begun with.",
         "Resume with what the message says it was, or choose another folder.",
     ),
     # ensembles

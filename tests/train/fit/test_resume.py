@@ -124,11 +124,13 @@ def test_another_configuration_does_not_go_on_with_a_run(
     assert caught.value.code == "other-run"
 
 
-def test_other_data_do_not_go_on_with_a_run_but_another_machine_does(data: Dataset, gaps: Dataset, whole: Path) -> None:
+def test_other_data_do_not_go_on_with_a_run_but_another_machine_does(
+    data: Dataset, gaps: Dataset, whole: Path, tmp_path: Path
+) -> None:
     with pytest.raises(OutputInTheWayError, match="gaps_sha256 is ''"):
         fit(DROPPING, data, whole, resume=True)
     elsewhere = dataclasses.replace(DROPPING, trainer=TrainerConfig(accelerator="cpu", loader_workers=1))
-    assert fit(elsewhere, data, whole, gaps=gaps, resume=True).best_epoch >= 1
+    assert fit(elsewhere, data, copied(whole, tmp_path / "run"), gaps=gaps, resume=True).best_epoch >= 1
 
 
 @pytest.mark.parametrize(
@@ -150,6 +152,53 @@ def test_the_same_labels_in_a_data_set_made_otherwise_do_not_go_on_with_a_run(
     with pytest.raises(OutputInTheWayError, match=named) as caught:
         fit(CONFIG, writer.close(), tmp_path / "run", resume=True)
     assert caught.value.code == "other-run"
+
+
+@pytest.fixture(scope="module")
+def begun(data: Dataset, gaps: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of which one epoch is done."""
+    folder = tmp_path_factory.mktemp("begun") / "run"
+    with pytest.raises(KeyboardInterrupt):
+        fit(DROPPING, data, folder, gaps=gaps, progress=interrupt_after(1))
+    return folder
+
+
+def rewritten(dataset: Dataset, folder: Path, *, backwards: bool = False, part_size: int | None = None) -> Dataset:
+    """The same entries in a folder of their own."""
+    writer = DatasetWriter(folder, dataset.header.recipe, part_size=part_size or dataset.header.part_size)
+    for entry in reversed(list(dataset)) if backwards else dataset:
+        writer.add(entry)
+    return writer.close()
+
+
+@pytest.mark.parametrize(("backwards", "part_size"), [(True, None), (False, 5)])
+@pytest.mark.parametrize("of_gaps", [False, True])
+def test_the_same_crystals_in_another_order_do_not_go_on_with_a_run(
+    data: Dataset, gaps: Dataset, begun: Path, tmp_path: Path, of_gaps: bool, backwards: bool, part_size: int | None
+) -> None:
+    dataset = gaps if of_gaps else data
+    other = rewritten(dataset, tmp_path / "other", backwards=backwards, part_size=part_size)
+    assert other.header.fingerprint == dataset.header.fingerprint  # as what is published says
+    sets = {"dataset": data, "gaps": other} if of_gaps else {"dataset": other, "gaps": gaps}
+    with pytest.raises(OutputInTheWayError, match="the same data come in another order") as caught:
+        fit(DROPPING, folder=begun, resume=True, **sets)
+    assert caught.value.code == "other-run"
+
+
+def test_a_copy_of_the_data_goes_on_with_a_run(data: Dataset, gaps: Dataset, begun: Path, whole: Path, tmp_path: Path) -> None:
+    folder = copied(begun, tmp_path / "run")
+    fit(DROPPING, rewritten(data, tmp_path / "copy"), folder, gaps=gaps, resume=True)
+    assert_same_run(folder, whole)
+
+
+def test_a_run_of_an_earlier_version_goes_on_whatever_the_order(data: Dataset, still: Path, tmp_path: Path) -> None:
+    folder = copied(still, tmp_path / "run")
+    content = torch.load(folder / "last.ckpt", weights_only=True)
+    identity = json.loads(content["callbacks"]["bandrt"]["identity"])
+    del identity["order_sha256"]
+    content["callbacks"]["bandrt"]["identity"] = json.dumps(identity)
+    torch.save(content, folder / "last.ckpt")
+    assert fit(STILL, rewritten(data, tmp_path / "other", backwards=True), folder, resume=True).best_epoch == 1
 
 
 def test_a_damaged_state_is_refused_and_says_what_to_do(data: Dataset, gaps: Dataset, whole: Path, tmp_path: Path) -> None:

@@ -235,6 +235,12 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.records)
 
+    @property
+    def order_sha256(self) -> str:
+        """What tells whether entries of one fingerprint stand in the same order, in parts of one size: it decides what is drawn."""
+        order = json.dumps([self.header.part_size, [record["id"] for record in self.records]])
+        return hashlib.sha256(order.encode()).hexdigest()
+
     def __getitem__(self, index: int) -> Entry:
         part, row = divmod(range(len(self))[index], self.header.part_size)
         entry = _unpack(self.records[index], self._part(part), row, self.header.recipe.featurization)

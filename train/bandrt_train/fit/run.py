@@ -123,6 +123,7 @@ def fit(
         gaps_sha256=gaps.header.fingerprint if gaps else "",
         parent_sha256=domain.parent_sha256,
         teacher_sha256=teacher.header.fingerprint if teacher else "",
+        order_sha256=" ".join(one.order_sha256 for one in (dataset, gaps, teacher) if one is not None),
     )
     run = RunFolder(folder, identity)
     keeper = KeepBest(dataset, config, domain, run, progress, steps)

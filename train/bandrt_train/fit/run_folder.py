@@ -54,6 +54,8 @@ class Identity:
     teacher_sha256: str = ""
     recipe: Mapping[str, Any] = field(default_factory=dict)
     """Of the data set, as plain values: what becomes of the documents, and which are held out; empty where there is none."""
+    order_sha256: str = ""
+    """Of the order in which all that is learned is read, by which it is drawn; the checksums above do not depend on it."""
 
     @classmethod
     def of(
@@ -65,17 +67,21 @@ class Identity:
         gaps_sha256: str,
         parent_sha256: str,
         teacher_sha256: str = "",
+        order_sha256: str = "",
     ) -> Identity:
         """Keep of a configuration what decides the weights."""
         decisive = dataclasses.asdict(config) | {"trainer": {"precision": config.trainer.precision}}
-        return cls(decisive, data_sha256, gaps_sha256, parent_sha256, teacher_sha256, dataclasses.asdict(recipe))
+        return cls(decisive, data_sha256, gaps_sha256, parent_sha256, teacher_sha256, dataclasses.asdict(recipe), order_sha256)
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
         """What was otherwise when `other`, plain values of an identity, was written."""
         own = json.loads(json.dumps(dataclasses.asdict(self)))
-        if "recipe" not in other:  # of a run that an earlier version began
-            del own["recipe"]
-        return [f"{name} is {now!r}, was {before!r}" for name, now, before in differences(own, other)]
+        for name in ("recipe", "order_sha256"):
+            if name not in other:  # of a run that an earlier version began
+                del own[name]
+        found = differences(own, other)
+        said = [f"{name} is {now!r}, was {before!r}" for name, now, before in found if name != "order_sha256"]
+        return said if said or not found else ["the same data come in another order, or in parts of another size"]
 
 
 def check_run_folder(path: Path, *, resume: bool, overwrite: bool) -> None:

@@ -176,6 +176,30 @@ def test_another_run_is_not_gone_on_with(labels: BandLabels, cheap: BandLabels, 
     assert refused.value.code == "output-exists"
 
 
+def test_the_same_labels_in_another_order_are_another_run(
+    labels: BandLabels, cheap: BandLabels, gaps: tuple[KnownGap, ...], whole: Path, tmp_path: Path
+) -> None:
+    other = BandLabels(labels.bands[::-1], ())
+    assert other.sha256 == labels.sha256  # as what is published says
+    cheaper = BandLabels(cheap.bands[::-1], ())
+    for found, beside, known in ((other, cheap, gaps), (labels, cheaper, gaps), (labels, cheap, gaps[::-1])):
+        with pytest.raises(OutputInTheWayError, match="the same data come in another order") as refused:
+            fit_hamiltonian(CONFIG, found, whole, tight_binding=beside, gaps=known, resume=True)
+        assert refused.value.code == "other-run"
+    held_out = [one for one in labels.bands if CONFIG.splits.split(one.formula) == "test"]
+    assert held_out
+    moved = BandLabels((*held_out, *(one for one in labels.bands if one not in held_out)), ())
+    fit_hamiltonian(CONFIG, moved, whole, tight_binding=cheap, gaps=gaps, resume=True)  # of these nothing is drawn
+
+    folder = Path(shutil.copytree(whole, tmp_path / "run"))
+    content = torch.load(folder / "last.ckpt", weights_only=True)
+    identity = json.loads(content["callbacks"]["bandrt"]["identity"])
+    del identity["order_sha256"]  # as an earlier version wrote it
+    content["callbacks"]["bandrt"]["identity"] = json.dumps(identity)
+    torch.save(content, folder / "last.ckpt")
+    fit_hamiltonian(CONFIG, other, folder, tight_binding=cheap, gaps=gaps, resume=True)
+
+
 def test_a_run_says_what_it_learned_and_what_it_held_out(whole: Path, labels: BandLabels) -> None:
     read = load_hamiltonian(whole / "checkpoint.pt")
     learned = [one for one in labels.bands if CONFIG.splits.split(one.formula) == "train"]

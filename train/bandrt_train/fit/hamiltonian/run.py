@@ -97,6 +97,7 @@ def fit_hamiltonian(
         f"{labels.sha256} {tight_binding.sha256}".strip(),
         gaps_sha256(tuple(gaps)),
         "",
+        order_sha256=material.order_sha256,
     )
     run, training, rows = RunFolder(folder, identity), Training(config, material), list[LogRow]()
     run.check(resume=resume, overwrite=overwrite)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,6 +35,13 @@ class Material:
     tight_binding: tuple[CountedBands, ...]
     gaps: tuple[KnownGap, ...]
     validation: tuple[CountedBands, ...]
+
+    @property
+    def order_sha256(self) -> str:
+        """What tells whether the same material comes in the same order, which decides what is drawn."""
+        parts = (self.labels, self.tight_binding, self.gaps, self.validation)
+        order = json.dumps([[one.id for one in part] for part in parts])
+        return hashlib.sha256(order.encode()).hexdigest()
 
 
 def divide(
