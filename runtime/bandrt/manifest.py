@@ -196,6 +196,25 @@ class Splits:
 
 
 @dataclass(frozen=True)
+class Fold:
+    """Which formulas one of several trainings held out, see `bandrt_train.data.hamiltonian.folds.FoldRule`."""
+
+    n_folds: int
+    fold: int
+    """From 0."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        checked_whole("n_folds", self.n_folds, at_least=2)
+        checked_whole("fold", self.fold, at_least=0, at_most=self.n_folds - 1)
+        _check_counts(self, "seed")
+
+    def __str__(self) -> str:
+        return f"number {self.fold} of {self.n_folds}, counted from 0, is held out, seed {self.seed}"
+
+
+@dataclass(frozen=True)
 class TrainingDomain:
     """What the model has seen: outside of it, predictions are extrapolations."""
 
@@ -220,7 +239,9 @@ class TrainingDomain:
     teacher_sha256: str = ""
     """Fingerprint of those predictions."""
     splits: Splits | None = None
-    """Of what was learned here; None where it is not said, as by engines of earlier versions, or some other rule was followed."""
+    """Of what was learned here; None where a fold was held out, or it is not said, as by engines of earlier versions."""
+    fold: Fold | None = None
+    """In the place of splits, what was held out; None where splits were."""
     metrics: dict[str, float] = field(default_factory=dict)
     """Errors on held-out crystals, eV unless the name says otherwise, e.g. ``validation/energy_mae``."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from bandrt.manifest import EnsembleRule, TrainingDomain
+from bandrt.manifest import EnsembleRule, Fold, TrainingDomain
 from bandrt_train.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from bandrt_train.data.dataset import SplitRule
 from bandrt_train.data.hamiltonian.folds import FoldRule, HeldOut
@@ -19,7 +20,7 @@ from bandrt_train.weights import SHIPPED_CHECKPOINTS
 from tests.support.small_hamiltonians import SMALL
 
 HELD_OUT = HeldOut(SplitRule(3, 0.2, 0.1), FoldRule(5, 2))
-DOMAIN = TrainingDomain(n_crystals=7, elements=("Na", "Cl"), max_atoms=2)
+DOMAIN = TrainingDomain(n_crystals=7, elements=("Na", "Cl"), max_atoms=2, fold=Fold(5, 2))
 
 
 @pytest.fixture
@@ -43,6 +44,17 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     built = read.build_model()
     assert not built.training
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in built.state_dict().items())
+
+
+def test_files_of_before_folds_were_said_of_the_training_say_them_too(tmp_path: Path) -> None:
+    before = replace(DOMAIN, fold=None)
+    save_hamiltonian(tmp_path / "c.pt", model=LearnedHamiltonian(SMALL), held_out=HELD_OUT, training=before)
+    content = torch.load(tmp_path / "c.pt", weights_only=True)
+    describe(content, '"fold": null, ', "")
+    torch.save(content, tmp_path / "c.pt")
+    assert load_hamiltonian(tmp_path / "c.pt").training == DOMAIN
+    save_hamiltonian(tmp_path / "s.pt", model=LearnedHamiltonian(SMALL), held_out=HeldOut(HELD_OUT.splits), training=before)
+    assert load_hamiltonian(tmp_path / "s.pt").training == before
 
 
 def test_models_of_six_bands_are_not_made_of_it(checkpoint: Path) -> None:

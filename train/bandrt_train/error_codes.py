@@ -60,6 +60,11 @@ CODES: Mapping[str, ErrorCode] = by_code(
         "Take two folds or more, and count them from 0.",
     ),
     ErrorCode(
+        "fold-held-out",
+        "A model that held out a fold, and so learned formulas of every split, was to be judged by what splits hold out.",
+        "Give a model that was trained without --folds.",
+    ),
+    ErrorCode(
         "symmetry-conflict",
         "Bands at k-points that symmetry makes equivalent differ by more than is allowed.",
         "Check that the structure is the one that the bands were computed for, relaxed and with its symmetry kept.",
@@ -184,8 +189,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "other-recipe",
-        "Data sets, or a data set and a checkpoint, that should go together were made by different recipes.",
-        "Build them with the same options.",
+        "Data sets, checkpoints or engines that should go together were made by different recipes, or with different splits.",
+        "Build them with the same options; where an engine hands over to one of other splits, calibrate it with --no-hand-over.",
     ),
     ErrorCode(
         "other-model",

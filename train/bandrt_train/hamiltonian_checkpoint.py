@@ -142,10 +142,11 @@ def load_hamiltonian(path: str | Path) -> HamiltonianCheckpoint:
     except (BandrtError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError("checkpoint-invalid", f"{file}: {error}") from error
     check_state(_shapes(description.model, description.ensemble), state, file)
+    fold = description.held_out.fold
     return HamiltonianCheckpoint(
         description.model,
         description.held_out,
-        description.training,
+        dataclasses.replace(description.training, fold=fold.said if fold else None),  # which files of before do not say there
         description.metrics,
         state,
         file_sha256(file),

@@ -12,6 +12,7 @@ from pymatgen.core import Lattice, Structure
 
 from bandrt.cli import run
 from bandrt.crystal import Crystal
+from bandrt.manifest import Fold
 from bandrt_train.data.hamiltonian.folds import FoldRule
 from bandrt_train.hamiltonian_checkpoint import load_hamiltonian
 from tests.support.small_hamiltonians import FCC, document_of, document_text, small_model
@@ -74,6 +75,7 @@ def test_one_fold_can_be_trained_alone_and_resumed(config: Path, labels: Path, t
     assert fit(config, labels, tmp_path / "run", *options) == 0
     first = load_hamiltonian(tmp_path / "run" / "checkpoint.pt")
     assert first.held_out.fold == FoldRule(3, 1)
+    assert (first.training.splits, first.training.fold) == (None, Fold(3, 1))
     assert fit(config, labels, tmp_path / "run", *options, "--resume") == 0
     assert load_hamiltonian(tmp_path / "run" / "checkpoint.pt").sha256 == first.sha256
     assert fit(config, labels, tmp_path / "run", *options) == 2

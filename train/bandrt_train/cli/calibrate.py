@@ -39,8 +39,8 @@ def calibrate(
     """Fit how far gaps of ENGINE are from labels, and test it: what bandrt screen makes probabilities of.
 
     GAPS are tables of gaps. ENGINE predicts the formulas of their validation split, which it must not have learned, and the
-    calibration is fitted to these; it is tested on the test split. It becomes part of the manifest of ENGINE, whose file stays as
-    it is.
+    calibration is fitted to these; it is tested on the test split. A model that was trained with --folds has no such splits, and is
+    refused. The calibration becomes part of the manifest of ENGINE, whose file stays as it is.
 
     \b
     Example:

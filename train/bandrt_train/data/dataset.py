@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from bandrt.arguments import check_choice, checked_number, checked_whole, not_allowed
 from bandrt.contract import GRAPH_INPUTS, TENSORS
 from bandrt.crystal import Crystal
-from bandrt.errors import InputError, NotFoundError, reason_of
+from bandrt.errors import BandrtError, InputError, NotFoundError, reason_of
 from bandrt.features import Features
 from bandrt.kpaths.path import KPath
 from bandrt.manifest import BandRule, Splits, TrainingDomain
@@ -77,8 +77,22 @@ class SplitRule:
             raise not_allowed("validation and test", f"{self.validation} and {self.test}", "no more than 1 together")
 
     @classmethod
-    def of(cls, training: TrainingDomain) -> SplitRule:
-        """The rule of what a model was trained on; where it does not say, that of all trainings of this project."""
+    def of(cls, training: TrainingDomain, *, name: str = "the model") -> SplitRule:
+        """The rule of what a model was trained on; where it does not say, that of all trainings before they said it.
+
+        Args:
+            training: what it was trained on.
+            name: what to call the model in an error.
+
+        Raises:
+            BandrtError: ``fold-held-out`` where it held out a fold, and so learned what all splits hold out.
+        """
+        if training.fold is not None:
+            raise BandrtError(
+                "fold-held-out",
+                f"{name}: was trained with one of {training.fold.n_folds} folds held out (--folds), not with the splits that are"
+                " needed here, of which it may have learned any formula; give a model that was trained without --folds",
+            )
         return cls() if training.splits is None else cls(**dataclasses.asdict(training.splits))
 
     @property

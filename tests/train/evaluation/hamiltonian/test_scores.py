@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from bandrt.crystal import Crystal
+from bandrt.errors import BandrtError
 from bandrt.hamiltonian.filling import KEPT
-from bandrt.manifest import TrainingDomain
+from bandrt.manifest import Fold, TrainingDomain
 from bandrt.recipe import Recipe
 from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.data.dataset import Refusal, SplitRule
@@ -168,6 +169,9 @@ def test_a_model_of_six_bands_is_compared_on_the_same_crystals(cases: list[Case]
 def test_what_the_splits_of_a_training_hold_out_can_be_picked(cases: list[Case]) -> None:
     for rule, training in ((SplitRule(), TrainingDomain()), (dealt := SplitRule(1, 0.3, 0.3), TrainingDomain(splits=dealt.said))):
         assert unseen_by(training, cases).tolist() == [rule.split(case.formula) != "train" for case in cases]
+    with pytest.raises(BandrtError, match="without --folds") as refused:
+        unseen_by(TrainingDomain(fold=Fold(5, 0)), cases)
+    assert refused.value.code == "fold-held-out"
     scored, _ = score([checkpoint(0)], cases)
     chosen = part(scored, np.array([True, False, False, True]))
     assert [case.id for case in chosen.cases] == ["si", "al"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bandrt.errors import UsageError
+from bandrt.manifest import Fold
 from bandrt_train.data.dataset import Split, SplitRule, share_of
 
 
@@ -23,6 +24,11 @@ class FoldRule:
     def __post_init__(self) -> None:
         if not (self.n_folds >= 2 and 0 <= self.fold < self.n_folds):
             raise UsageError("bad-fold", f"fold {self.fold} of {self.n_folds}: there must be two or more, counted from 0")
+
+    @property
+    def said(self) -> Fold:
+        """The same as a manifest says it."""
+        return Fold(self.n_folds, self.fold, self.seed)
 
     def split(self, formula: str) -> Split:
         """Where every crystal of a reduced formula goes."""

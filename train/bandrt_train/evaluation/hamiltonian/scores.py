@@ -146,7 +146,11 @@ def part(scored: Scored, member: NDArray[np.bool_]) -> Scored:
 
 
 def unseen_by(training: TrainingDomain, cases: Sequence[Case]) -> NDArray[np.bool_]:
-    """Which crystals are of formulas that the splits of a training held out, (n,)."""
+    """Which crystals are of formulas that the splits of a training held out, (n,).
+
+    Raises:
+        BandrtError: ``fold-held-out``.
+    """
     rule = SplitRule.of(training)
     return np.array([rule.split(case.formula) != "train" for case in cases], dtype=np.bool_)
 

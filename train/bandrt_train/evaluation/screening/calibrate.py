@@ -38,6 +38,7 @@ def calibrate(
         InputError: ``not-a-gap-table``, ``no-input``.
         NotFoundError: ``file-not-found``.
         UsageError: ``null-engine``.
+        BandrtError: ``fold-held-out``, or ``other-recipe`` of the engine that it hands crystals over to.
     """
     if engine.manifest.is_null:
         raise UsageError("null-engine", f"{engine.path.name}: this engine computes nothing that could be calibrated")

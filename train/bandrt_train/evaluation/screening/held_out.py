@@ -22,6 +22,26 @@ DECIMALS = 4
 """Of the energies that are kept, eV: a calibration is fitted to what is kept, so that it can be fitted again."""
 
 
+def split_rule(engine: Engine) -> SplitRule:
+    """What an engine has not learned, nor the one that it hands crystals over to.
+
+    Raises:
+        BandrtError: ``fold-held-out``.
+        EvaluationError: ``other-recipe`` where the two hold out different formulas.
+    """
+    rule, other = SplitRule.of(engine.manifest.training, name=engine.path.name), engine.hands_over_to
+    if other is None:
+        return rule
+    theirs = SplitRule.of(other.manifest.training, name=other.path.name)
+    if theirs != rule:
+        raise EvaluationError(
+            "other-recipe",
+            f"{engine.path.name}: was trained with the splits {rule.said}; it hands crystals over to {other.path.name}, which was"
+            f" trained with {theirs.said}, and so may have learned what is held out here; calibrate it with --no-hand-over",
+        )
+    return rule
+
+
 def held_out_gaps(
     engine: Engine, tables: Sequence[Path], split: Split, *, max_atoms: int | None, progress: Callable[[int, int], None]
 ) -> HeldOut:
@@ -37,8 +57,9 @@ def held_out_gaps(
     Raises:
         EvaluationError: ``empty-split``.
         InputError: ``not-a-gap-table``.
+        BandrtError: as `split_rule`.
     """
-    rule = SplitRule.of(engine.manifest.training)
+    rule = split_rule(engine)
     found = list(crystals_of_split(find_gaps(*tables), split, rule=rule, max_atoms=max_atoms))
     if not found:
         raise EvaluationError("empty-split", f"{', '.join(map(str, tables))}: the {split} split has no crystals")
@@ -55,8 +76,9 @@ def held_out_directness(engine: Engine, labels: Sequence[Path], refusals: list[R
 
     Raises:
         NotFoundError, InputError: as `read_cases`.
+        BandrtError: as `split_rule`.
     """
-    rule, found = SplitRule.of(engine.manifest.training), defaultdict[Split, list[tuple[str, Crystal, float]]](list)
+    rule, found = split_rule(engine), defaultdict[Split, list[tuple[str, Crystal, float]]](list)
     for case in usable_cases(labels, engine.recipe, refusals):
         label = edges(case.targets.energies[None], case.targets.mask[None], RULE.n_valence)
         if not case.targets.is_metal and np.abs(label.gap - case.targets.band_gap)[0] <= TRUSTED_EV:

@@ -145,6 +145,7 @@ def training_domain(material: Material, held_out: HeldOut) -> TrainingDomain:
         gap_max_atoms=max((one.pairs.n_atoms for one in gaps), default=0),
         gaps_sha256=gaps_sha256(gaps),
         splits=None if held_out.fold else held_out.splits.said,
+        fold=held_out.fold.said if held_out.fold else None,
     )
 
 
