@@ -111,8 +111,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "build-differs",
-        "A data set was begun with other options, or another version of bandrt, than it is to be gone on with.",
-        "Resume with the options that the message names, or choose another folder.",
+        "A data set was begun with other options, another version of bandrt, or other documents than it is to be gone on with.",
+        "Resume with the options that the message names, or with its own sources, or choose another folder.",
     ),
     ErrorCode(
         "dataset-not-found",

@@ -123,6 +123,48 @@ def test_documents_that_changed_are_built_again_and_those_before_them_kept(
     assert content(tmp_path / "data") == content(whole.folder)
 
 
+@pytest.mark.parametrize("finished", [True, False])
+def test_sources_without_usable_documents_leave_what_is_there(finished: bool, source: Path, tmp_path: Path, whole: Dataset) -> None:
+    folder = whole.folder if finished else tmp_path / "data"
+    if not finished:
+        build_until(12, source, folder)
+    before = content(folder)
+    assert before.keys() >= {"build.json", "entries.jsonl", "part-00000.npz"}
+    source.write_text("{\n", encoding="utf-8")
+    with pytest.raises(InputError, match="nothing was written") as caught:
+        resume(source, folder)
+    assert caught.value.code == "no-input"
+    assert content(folder) == before
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_data_set_is_not_gone_on_with_by_other_documents(
+    finished: bool, lines: list[str], source: Path, tmp_path: Path, whole: Dataset
+) -> None:
+    folder = whole.folder if finished else tmp_path / "data"
+    if not finished:
+        source.write_text("\n".join(lines[:12]) + "\n", encoding="utf-8")
+        build_until(11, source, folder)
+    before = content(folder)
+    source.write_text("".join(json.dumps({**json.loads(lines[0]), "id": f"new-{i}"}) + "\n" for i in range(6)), encoding="utf-8")
+    with pytest.raises(OutputError, match=r"none is in these sources.* --overwrite") as caught:
+        resume(source, folder)
+    assert (caught.value.code, caught.value.exit_code) == ("build-differs", 2)
+    assert content(folder) == before
+
+
+def test_documents_that_all_changed_but_for_their_ids_are_built_again(
+    lines: list[str], source: Path, tmp_path: Path, whole: Dataset
+) -> None:
+    source.write_text("\n".join(lines[:1]) + "\n", encoding="utf-8")
+    build_dataset([source], tmp_path / "data", RECIPE, part_size=PART_SIZE)
+    changed = json.loads(lines[0])
+    source.write_text(json.dumps(changed | {"method": "another"}) + "\n", encoding="utf-8")
+    resume(source, tmp_path / "data")
+    [entry] = Dataset(tmp_path / "data")
+    assert (entry.id, entry.method) == (changed["id"], "another")
+
+
 @pytest.mark.parametrize("victim", ["part-00001.npz", "parts.jsonl", "entries.jsonl", "refused.jsonl", "dataset.json"])
 def test_files_that_were_cut_are_not_believed(victim: str, source: Path, tmp_path: Path, whole: Dataset) -> None:
     shutil.copytree(whole.folder, tmp_path / "data")

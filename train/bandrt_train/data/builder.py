@@ -71,7 +71,7 @@ class BuildOptions(TypedDict, total=False):
     workers: int
     """Processes."""
     resume: bool
-    """Go on in the folder; the result is that of a build from nothing."""
+    """Go on in the folder; the result is that of a build from nothing. What is there stays until a first entry is added to it."""
     overwrite: bool
     """Delete an earlier data set in the folder, once a first entry can take its place."""
     part_size: int
@@ -173,11 +173,13 @@ def build(
         on_progress: told after every one.
 
     Raises:
-        InputError: ``no-input`` if nothing becomes an entry; then no data set is left.
+        InputError: ``no-input`` if nothing becomes an entry; then none is left, and an earlier one stays as it is.
+        OutputInTheWayError: ``build-differs`` if a data set to go on with has none of these documents.
         BandrtError: ``worker-died``, or what `find` and `DatasetWriter` raise.
     """
     writer = DatasetWriter(folder, recipe, part_size=part_size, resume=resume, overwrite=overwrite)
     kept = writer.keep(_key(source) for source in find()) if resume else 0
+    foreign = bool(writer.forgotten) and not any({source.id, source.stamp()} & writer.forgotten for source in find())
     n_refused, first = 0, ""
     with WorkerPool(workers if workers > 1 else 0, ahead=AHEAD, advice=ADVICE) as pool:
         new = pool.map(partial(_make_one, make=make), islice(find(), kept, None))
@@ -189,6 +191,13 @@ def build(
                 n_refused += 1
                 first = first or f"[{made.code}] {made.message}"
             else:
+                if foreign and made.id not in writer.forgotten:
+                    raise OutputInTheWayError(
+                        "build-differs",
+                        f"{folder}: was made of other documents, of which none is in these sources; nothing was deleted; add"
+                        " --overwrite to build it of these, resume with its own sources, or choose another folder",
+                    )
+                foreign = False
                 writer.add(made, key)
             if on_progress is not None:
                 on_progress(BuildReport(n, kept, n_refused, total))

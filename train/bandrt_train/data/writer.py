@@ -94,12 +94,15 @@ class DatasetWriter:
         }
         check_folder(folder)
         self._made = not folder.exists()
-        self._build, self._begun = build, True
+        self._build, self._begun, self._goes_on = build, True, resume
+        self.forgotten: frozenset[str] = frozenset()
+        """Ids and checksums of an earlier build of which nothing is kept, see `keep`."""
         if folder.exists() and any(folder.iterdir()):
             begun = _begun(folder)
             if resume:
                 _require_same(folder, begun, build)
                 self._milestones = [Milestone(**values) for values in _whole_lines(folder / MILESTONES)]
+                self._begun = False  # as below
                 return
             if not overwrite:
                 raise OutputInTheWayError(
@@ -116,6 +119,8 @@ class DatasetWriter:
 
     def keep(self, documents: Iterable[str]) -> int:
         """Keep what an earlier build made of the first documents, and forget what does not belong to them.
+
+        What is forgotten stays on disk until there is something to take its place: a first new entry, or the end of the build.
 
         Args:
             documents: the key of every document there is now, in order, see `add`; read as far as needed.
@@ -144,9 +149,7 @@ class DatasetWriter:
             entry: the crystal.
             document: key of the document it comes from: what must be the same for a resumed build to keep it.
         """
-        if not self._begun:
-            clear(self.folder)
-            self._begin()
+        self._take_place()
         self._count(document)
         self._held.append(entry)
         self._remember(_record(entry))
@@ -161,6 +164,7 @@ class DatasetWriter:
 
     def close(self) -> Dataset:
         """Write what is left and the header, and open the result."""
+        self._take_place()
         if self._n_documents != self._last.documents or not self._milestones:
             self._flush()
         header = dataclasses.replace(
@@ -183,6 +187,16 @@ class DatasetWriter:
                 path.unlink()
         if self._made:
             self.folder.rmdir()
+
+    def _take_place(self) -> None:
+        """Delete what an earlier build left and this one does not keep, before the first that this one writes."""
+        if self._begun:
+            return
+        if self._goes_on:
+            self._go_back()
+        else:
+            clear(self.folder)
+            self._begin()
 
     def _begin(self) -> None:
         """Make the folder, and say what is built in it."""
@@ -233,24 +247,37 @@ class DatasetWriter:
         return path.is_file() and file_sha256(path) == milestone.part_sha256
 
     def _restore(self, milestones: list[Milestone]) -> None:
-        """Go back to the last of `milestones`: the folder holds what they say, and nothing else."""
-        (self.folder / HEADER).unlink(missing_ok=True)
+        """Go on after the last of `milestones`, or from nothing where the lines before it are not whole; nothing is written."""
         last = milestones[-1] if milestones else START
-        entries = list(islice(_whole_lines(self.folder / ENTRIES), last.entries))
-        refused = list(islice(_whole_lines(self.folder / REFUSED), last.refused))
+        entries, refused = self._lines_until(last)
         if (len(entries), len(refused)) != (last.entries, last.refused):
-            milestones, last, entries, refused = [], START, [], []
-        _write_lines(self.folder / MILESTONES, [dataclasses.asdict(milestone) for milestone in milestones])
+            milestones, last, entries = [], START, []
+        for record in entries:
+            self._remember(record)
+        self._milestones, self._digest = milestones, _after(last)
+        self._n_documents, self._n_refused = last.documents, last.refused
+        if last == START:
+            before = _whole_lines(self.folder / ENTRIES)
+            self.forgotten = frozenset(str(record.get(key, "")) for record in before for key in ("id", "document_sha256")) - {""}
+
+    def _go_back(self) -> None:
+        """Make the folder hold what the milestones say, and nothing else."""
+        (self.folder / HEADER).unlink(missing_ok=True)
+        last = self._last
+        entries, refused = self._lines_until(last)
+        _write_lines(self.folder / MILESTONES, [dataclasses.asdict(milestone) for milestone in self._milestones])
         _write_lines(self.folder / ENTRIES, entries)
         _write_lines(self.folder / REFUSED, refused)
         known = {part_name(part) for part in range(-(-last.entries // self.header.part_size))}
         for path in [*self.folder.glob("part-*.npz"), *self.folder.glob(f".*{TEMPORARY_SUFFIX}")]:
             if path.name not in known:
                 path.unlink()
-        for record in entries:
-            self._remember(record)
-        self._milestones, self._digest = milestones, _after(last)
-        self._n_documents, self._n_refused = last.documents, last.refused
+        self._begun = True
+
+    def _lines_until(self, milestone: Milestone) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Of entries and of refusals, as many as there were, or all where fewer are whole."""
+        entries, refused = _whole_lines(self.folder / ENTRIES), _whole_lines(self.folder / REFUSED)
+        return list(islice(entries, milestone.entries)), list(islice(refused, milestone.refused))
 
 
 def _after(milestone: Milestone) -> hashlib._Hash:
