@@ -377,8 +377,13 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "fermi-level-conflict",
-        "The Fermi level of a document contradicts what it says of its occupied bands, or that it is an insulator.",
-        "Correct the Fermi level or the number of occupied bands in the document.",
+        "The Fermi level of a document contradicts what it says of its occupied bands or electrons, or that it is an insulator.",
+        "Correct the Fermi level, or the number of occupied bands or electrons, in the document.",
+    ),
+    ErrorCode(
+        "gap-conflict",
+        "The gap between the bands of a document at its Fermi level is none that the gap which it states can be of.",
+        "Give energies and Fermi level in eV, and that of the same calculation; correct the stated gap, or leave it out.",
     ),
     ErrorCode(
         "no-structure",

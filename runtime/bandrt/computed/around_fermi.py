@@ -19,6 +19,13 @@ FERMI_TOLERANCE = 1e-4
 SPIN_TOLERANCE = 2e-3
 """eV: spin channels that differ by no more are one, computed twice (a spin-polarised run of a crystal without moments)."""
 
+GAP_ROUNDING = 0.01
+"""eV: by no more may the gap over the computed k-points be below a stated one, which is over some of these or over more."""
+GAP_BEYOND_MESH, GAP_BEYOND_MESH_SHARE = 0.5, 0.3
+"""eV, or of the stated gap: by the larger of both it may be above, since a path may miss edges that a mesh has met."""
+HALF_ELECTRON = 0.5
+"""By less may the number of electrons in an insulator differ from two in each nonempty band: it is not always a whole one."""
+
 
 @dataclass(frozen=True, eq=False)
 class SelectedBands:
@@ -52,8 +59,8 @@ def select_bands(document: BandDocument, rule: BandRule) -> SelectedBands:
     Of spin channels that agree the first is taken.
 
     Raises:
-        InputError: ``spin-polarised``, ``too-few-bands``, or ``fermi-level-conflict`` when the document's Fermi level
-            contradicts what it says beside the bands.
+        InputError: ``spin-polarised``, ``too-few-bands``, or ``fermi-level-conflict`` or ``gap-conflict`` when the document's Fermi
+            level or energies contradict what it says beside the bands.
     """
     energies = document.energies[0] - document.efermi
     low, high = energies.min(axis=1), energies.max(axis=1)
@@ -79,7 +86,38 @@ def select_bands(document: BandDocument, rule: BandRule) -> SelectedBands:
         raise InputError(
             "fermi-level-conflict", f"{document.id}: {document.n_occupied} occupied bands, but {n_nonempty} below its Fermi level"
         )
+    if not is_metal and document.n_electrons is not None and abs(document.n_electrons - 2 * n_nonempty) >= HALF_ELECTRON:
+        raise InputError(
+            "fermi-level-conflict",
+            f"{document.id}: {document.n_electrons:g} electrons, but {n_nonempty} bands below its Fermi level, which hold"
+            f" {2 * n_nonempty}",
+        )
     valence, conduction = float(high[n_nonempty - 1]), float(low[n_nonempty])
     zero = 0.0 if is_metal else 0.5 * (valence + conduction)
     gap = 0.0 if is_metal else conduction - valence
+    _check_gap(document, energies, 0.0 if crosses else max(0.0, conduction - valence))
     return SelectedBands(energies[first:end] - zero, document.efermi + zero, first, is_metal, gap)
+
+
+def _check_gap(document: BandDocument, energies: NDArray[np.float64], found: float) -> None:
+    """Compare a gap over the computed k-points with the one that a document states.
+
+    Args:
+        document: what states it, or that there is none.
+        energies: (n_bands, n_kpoints), eV, relative to the Fermi level.
+        found: eV; 0 where a band crosses the Fermi level.
+
+    Raises:
+        InputError: ``gap-conflict``.
+    """
+    stated = 0.0 if document.is_metal else document.band_gap
+    if stated is None:
+        return
+    above = energies > FERMI_TOLERANCE
+    apart = max(found, float(energies[above].min() - energies[~above].max()))  # more where bands touch at one k-point: pymatgen's
+    if apart < stated - GAP_ROUNDING or found > stated + max(GAP_BEYOND_MESH, GAP_BEYOND_MESH_SHARE * stated):
+        raise InputError(
+            "gap-conflict",
+            f"{document.id}: {'called a metal' if document.is_metal else f'a gap of {stated:.3f} eV is stated'}, but bands are"
+            f" {found:.3f} eV apart at its Fermi level; are all energies in eV, and is the Fermi level that of these bands?",
+        )

@@ -39,6 +39,29 @@ def prepared(document: BandDocument, recipe: KpathRecipe = LM) -> tuple[Standard
     return cell, kpath_of(cell, recipe)
 
 
+HARTREE_EV = 27.211386
+SILENT: dict[str, Any] = {"n_electrons": None, "n_occupied": None, "is_metal": None}
+
+
+def in_units_of(document: BandDocument, unit_ev: float) -> dict[str, Any]:
+    """Energies in another unit than they should be in."""
+    return {"energies": document.energies / unit_ev, "efermi": document.efermi / unit_ev}
+
+
+def found_gap(document: BandDocument) -> float:
+    """The gap above the occupied bands, eV."""
+    filled = document.n_occupied or 0
+    return float(document.energies[0, filled].min() - document.energies[0, filled - 1].max())
+
+
+def between_lower_bands(document: BandDocument) -> float | None:
+    """A level in the widest gap below the occupied bands' top that leaves enough of them; None where no gap is 0.1 eV wide."""
+    energies = document.energies[0]
+    gaps = [(float(energies[n].min() - energies[n - 1].max()), n) for n in range(RULE.n_valence, document.n_occupied or 0)]
+    width, n = max(gaps, default=(0.0, 0))
+    return float(energies[n].min()) - width / 2.0 if width > 0.1 else None
+
+
 def targets_of(document: BandDocument, recipe: KpathRecipe = LM) -> Targets:
     cell, kpath = prepared(document, recipe)
     return make_targets(document, cell, kpath, RULE)
@@ -120,15 +143,47 @@ def test_a_materials_project_document_maps_fully_onto_its_own_kind_of_path(share
         (lambda d: {"energies": d.energies[:, -11:], "n_occupied": None}, "too-few-bands"),
         (lambda d: {"n_occupied": d.n_occupied + 1}, "fermi-level-conflict"),
         (lambda d: {"efermi": float(d.energies[0, d.n_occupied].mean())}, "fermi-level-conflict"),
+        (lambda d: {"n_electrons": d.n_electrons + 2.0, "n_occupied": None}, "fermi-level-conflict"),
+        (lambda d: {"n_electrons": d.n_electrons - 1.0}, "fermi-level-conflict"),
+        (lambda d: in_units_of(d, HARTREE_EV), "gap-conflict"),
+        (lambda d: in_units_of(d, HARTREE_EV / 2.0), "gap-conflict"),
+        (lambda d: in_units_of(d, 0.001), "gap-conflict"),
+        (lambda d: in_units_of(d, 0.001) | {"is_metal": True}, "gap-conflict"),
+        (lambda d: {"band_gap": found_gap(d) + 0.02}, "gap-conflict"),
+        (lambda d: {"band_gap": (found_gap(d) - 0.6) / 1.31}, "gap-conflict"),
+        (lambda d: {"efermi": between_lower_bands(d), "n_occupied": None}, "fermi-level-conflict"),
+        (lambda d: {"band_gap": found_gap(d), "efermi": float(d.energies[0, d.n_occupied].mean()), **SILENT}, "gap-conflict"),
     ],
 )
 def test_documents_without_the_bands_wanted_are_refused(
     documents: list[BandDocument], change: Callable[[Any], dict[str, Any]], code: str
 ) -> None:
-    insulator = next(d for d in documents if not d.is_metal)
+    insulator = next(d for d in documents if not d.is_metal and found_gap(d) > 1.0 and between_lower_bands(d) is not None)
     with pytest.raises(InputError, match=insulator.id) as caught:
         select_bands(dataclasses.replace(insulator, **change(insulator)), RULE)
     assert caught.value.code == code
+
+
+def test_stated_gaps_may_be_rounded_or_of_a_mesh(documents: list[BandDocument]) -> None:
+    insulator = next(d for d in documents if not d.is_metal and found_gap(d) > 2.0)
+    gap = found_gap(insulator)
+    for stated in (None, gap + 0.009, gap, gap - 0.49, gap / 1.29):
+        assert select_bands(dataclasses.replace(insulator, band_gap=stated), RULE).band_gap == pytest.approx(gap, abs=1e-9)
+
+
+def test_bands_that_touch_at_one_kpoint_have_the_gap_that_pymatgen_states_of_them(documents: list[BandDocument]) -> None:
+    insulator = next(d for d in documents if not d.is_metal)
+    filled, energies = insulator.n_occupied or 0, insulator.energies.copy()
+    top, bottom = float(energies[0, filled - 1].max()), int(energies[0, filled].argmin())
+    energies[:, filled:] += 0.1 - found_gap(insulator)
+    energies[0, filled, bottom] = top
+    touching = dataclasses.replace(insulator, energies=energies, efermi=top)
+    stated = float(energies[energies > top].min()) - top
+    assert stated > 0.05
+    assert select_bands(dataclasses.replace(touching, band_gap=stated), RULE).band_gap == 0.0
+    with pytest.raises(InputError) as caught:
+        select_bands(dataclasses.replace(touching, band_gap=stated + 0.02), RULE)
+    assert caught.value.code == "gap-conflict"
 
 
 def test_a_spin_polarised_document_is_refused(shared: Path) -> None:
@@ -146,7 +201,7 @@ def test_a_document_without_a_structure_is_refused(documents: list[BandDocument]
 
 
 def test_a_known_metal_whose_path_misses_the_fermi_surface_stays_a_metal(documents: list[BandDocument]) -> None:
-    insulator = next(d for d in documents if not d.is_metal)
+    insulator = next(d for d in documents if not d.is_metal and found_gap(d) < 0.5)
     bands = select_bands(dataclasses.replace(insulator, is_metal=True), RULE)
     assert (bands.is_metal, bands.band_gap) == (True, 0.0)
 

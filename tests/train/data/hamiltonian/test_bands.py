@@ -87,9 +87,13 @@ def test_a_metal_that_does_not_say_how_many_electrons_it_has_is_refused() -> Non
     assert refusal(dataclasses.replace(document_of(MODEL, ALUMINIUM), n_electrons=None)) == "electrons-unknown"
 
 
-@pytest.mark.parametrize("electrons", [7.0, 8.5, 9.0])
-def test_numbers_of_electrons_that_differ_by_no_filled_shells_are_refused(electrons: float) -> None:
-    assert refusal(dataclasses.replace(document_of(MODEL, SILICON), n_electrons=electrons)) == "electron-count-conflict"
+@pytest.mark.parametrize(
+    ("crystal", "electrons", "code"),
+    [(ALUMINIUM, electrons, "electron-count-conflict") for electrons in (2.0, 3.5, 4.0)]  # a metal, whose bands say nothing of it
+    + [(SILICON, electrons, "fermi-level-conflict") for electrons in (6.0, 7.0, 8.5, 9.0)],
+)
+def test_numbers_of_electrons_that_differ_by_no_filled_shells_are_refused(crystal: Crystal, electrons: float, code: str) -> None:
+    assert refusal(dataclasses.replace(document_of(MODEL, crystal), n_electrons=electrons)) == code
 
 
 def test_an_insulator_of_an_odd_number_of_electrons_is_refused() -> None:
@@ -150,7 +154,7 @@ def test_a_folder_is_read_with_each_id_once_and_what_cannot_be_used_is_said(tmp_
     assert [one.id for one in read.bands] == ["si", "large"]
     assert [(one.id, one.code) for one in read.refusals] == [
         ("si", "duplicate-id"),
-        ("odd", "electron-count-conflict"),
+        ("odd", "fermi-level-conflict"),
         ("labels-5", "malformed"),
     ]
     assert [one.id for one in read_bands([tmp_path], BandChoice(), max_atoms=1).bands] == []
