@@ -13,7 +13,7 @@ import torch
 
 from bandrt_train.checkpoint import load_checkpoint
 from bandrt_train.data.dataset import Dataset
-from bandrt_train.fit.config import TrainerConfig, read_config
+from bandrt_train.fit.config import FitError, TrainerConfig, read_config
 from bandrt_train.fit.run import fit
 from tests.support.small_fits import CONFIG, N_KPOINTS
 
@@ -64,3 +64,25 @@ def test_loader_processes_change_nothing(data: Dataset, tmp_path: Path) -> None:
         trainer = TrainerConfig(accelerator="cpu", loader_workers=workers)
         fit(dataclasses.replace(CONFIG, epochs=2, trainer=trainer), data, tmp_path / f"{workers}")
     assert (tmp_path / "0" / "log.csv").read_text(encoding="utf-8") == (tmp_path / "2" / "log.csv").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("trainer", "code", "named"),
+    [
+        (TrainerConfig(accelerator="cup"), "config-invalid", r"trainer\.accelerator is 'cup', allowed: auto, gpu, cpu"),
+        (TrainerConfig(strategy="dpp"), "config-invalid", r"trainer\.strategy is 'dpp'"),
+        (TrainerConfig(accelerator="cpu", strategy="fsdp"), "config-invalid", r"trainer\.strategy is 'fsdp'"),
+        (TrainerConfig(accelerator="cpu", devices=-1), "config-invalid", r"trainer\.devices is -1"),
+        (TrainerConfig(accelerator="gpu"), "device-unavailable", r"trainer\.accelerator is 'gpu'.* set it to 'cpu'"),
+        (TrainerConfig(accelerator="tpu"), "device-unavailable", r"trainer\.accelerator is 'tpu'"),
+    ],
+)
+def test_trainers_that_cannot_be_are_refused_by_the_setting(
+    trainer: TrainerConfig, code: str, named: str, data: Dataset, tmp_path: Path
+) -> None:
+    if code == "device-unavailable" and torch.accelerator.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(FitError, match=named) as refused:
+        fit(dataclasses.replace(CONFIG, trainer=trainer), data, tmp_path / "run")
+    assert refused.value.code == code
+    assert not (tmp_path / "run").exists()

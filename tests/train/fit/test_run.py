@@ -415,7 +415,10 @@ def test_a_run_that_comes_to_nothing_stops_and_says_so(data: Dataset, tmp_path: 
         ("seed = -1", "seed"),
         ("[trainer]\ngpus = 2", "gpus"),
         ("[trainer]\nprecision = 'fp8'", "bf16-mixed"),
-        ("[trainer]\nloader_workers = -1", "loader_workers"),
+        ("[trainer]\nloader_workers = -1", r"trainer\.loader_workers"),
+        ("[trainer]\ndevices = 0", r"trainer\.devices is 0"),
+        ("[trainer]\ndevices = -5", r"trainer\.devices is -5"),
+        ("[trainer]\nnum_nodes = 0", r"trainer\.num_nodes is 0"),
         ("epochs = ", "TOML"),
     ],
 )

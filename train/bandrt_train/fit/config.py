@@ -94,6 +94,12 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        if self.devices != -1 and self.devices < 1:
+            raise FitError("config-invalid", f"trainer.devices is {self.devices}, allowed: 1 or more, or -1 for all there are")
+        if self.num_nodes < 1:
+            raise FitError("config-invalid", f"trainer.num_nodes is {self.num_nodes}, allowed: 1 or more")
+        if self.loader_workers < 0:
+            raise FitError("config-invalid", f"trainer.loader_workers is {self.loader_workers}, allowed: 0 or more")
 
 
 @dataclass(frozen=True)
@@ -126,8 +132,6 @@ class FitConfig:
                 raise FitError("config-invalid", f"{name} is {getattr(self, name)}, allowed: 1 or more")
         checked_number("dispersion_weight", self.dispersion_weight, at_least=0.0, at_most=MOST)
         checked_whole("seed", self.seed, at_least=0, at_most=MAX_SEED)
-        if self.trainer.loader_workers < 0:
-            raise FitError("config-invalid", f"trainer.loader_workers is {self.trainer.loader_workers}, allowed: 0 or more")
 
 
 def toml_values(path: Path) -> dict[str, Any]:

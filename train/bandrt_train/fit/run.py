@@ -18,6 +18,8 @@ from pathlib import Path
 import lightning.pytorch as lightning
 import numpy as np
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.accelerators import AcceleratorRegistry
 from torch import Tensor
 
 from bandrt.errors import UsageError
@@ -27,7 +29,7 @@ from bandrt_train.checkpoint import Checkpoint
 from bandrt_train.data.dataset import Dataset, Split
 from bandrt_train.data.recipes import unmet
 from bandrt_train.evaluation.metrics import Evaluation, evaluate
-from bandrt_train.fit.config import FitConfig, FitError
+from bandrt_train.fit.config import FitConfig, FitError, TrainerConfig
 from bandrt_train.fit.keep_best import KeepBest, OnEpoch, OnStep
 from bandrt_train.fit.loader import BANDS, SplitGraphs, TrainingData, TrainingStream
 from bandrt_train.fit.run_folder import Identity, LogRow, RunFolder
@@ -106,7 +108,7 @@ def fit(
         OutputError: as `check_run_folder`.
         OutputInTheWayError: ``not-resumable`` or ``other-run``.
         FitError: ``empty-split``, ``no-labels``, ``shape-mismatch``, ``recipe-mismatch``, ``other-recipe``, ``other-model``,
-            ``config-invalid`` or ``diverged``.
+            ``config-invalid``, ``device-unavailable`` or ``diverged``.
         UsageError: ``member-missing`` for an ensemble to start from.
     """
     _check_data(config, dataset)
@@ -164,6 +166,43 @@ def fit(
 
 
 def _trainer(config: FitConfig, keeper: KeepBest) -> lightning.Trainer:
+    """Make the trainer that a configuration asks for.
+
+    Raises:
+        FitError: ``device-unavailable``, or ``config-invalid`` for what Lightning does not know or cannot combine.
+    """
+    try:
+        return _lightning_trainer(config, keeper)
+    except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
+        raise _no_trainer(config.trainer, str(error)) from error
+
+
+def _no_trainer(choice: TrainerConfig, reason: str) -> FitError:
+    """Why there is no such trainer, with the setting that is at fault where that can be told."""
+    kinds = ("cuda", "mps") if choice.accelerator == "gpu" else (choice.accelerator,)
+    known = [AcceleratorRegistry[kind]["accelerator"] for kind in kinds if kind in AcceleratorRegistry]
+    if not known and choice.accelerator != "auto":
+        allowed = ", ".join(["auto", "gpu", *sorted(AcceleratorRegistry.available_accelerators())])
+        return FitError("config-invalid", f"trainer.accelerator is {choice.accelerator!r}, allowed: {allowed}")
+    if known and not any(kind.is_available() for kind in known):
+        said = f"trainer.accelerator is {choice.accelerator!r}, and this machine has none that can be used ({reason})"
+        return FitError("device-unavailable", f"{said}; set it to 'cpu' or 'auto'")
+    if choice.accelerator in ("auto", "cpu") and choice.devices == -1 and not torch.accelerator.is_available():
+        return FitError(
+            "config-invalid", f"trainer.devices is -1, and processes on the CPU must be counted ({reason}); set it to 1 or more"
+        )
+    if choice.accelerator != "cpu" and choice.devices > (n_devices := torch.accelerator.device_count()) > 0:
+        return FitError(
+            "device-unavailable", f"trainer.devices is {choice.devices}, this machine has {n_devices}; set it to that or -1"
+        )
+    return FitError(
+        "config-invalid",
+        f"trainer.strategy is {choice.strategy!r}, trainer.accelerator {choice.accelerator!r}, trainer.devices {choice.devices}:"
+        f" {reason}",
+    )
+
+
+def _lightning_trainer(config: FitConfig, keeper: KeepBest) -> lightning.Trainer:
     choice = config.trainer
     return lightning.Trainer(
         accelerator=choice.accelerator,
