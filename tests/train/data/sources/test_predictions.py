@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -59,3 +61,38 @@ def test_a_source_can_be_handed_to_another_process_and_is_known_again(tmp_path: 
     assert pickle.loads(pickle.dumps(first)).stamp() == first.stamp()
     assert first.stamp() != second.stamp()
     assert [source.stamp() for source in find_documents([tmp_path / "out"])] == [first.stamp(), second.stamp()]
+
+
+def test_what_decides_on_an_entry_beside_its_bands_is_part_of_the_stamp(tmp_path: Path) -> None:
+    given = predicted("a", METAL, gap=0.5, doped=0.4, uncertainty=1.0)
+    [source] = find_predictions(write_results(tmp_path / "out", [[given]]))
+    made = source.prediction
+    bands = made.band_structure
+    insulating = dataclasses.replace(bands, rule=dataclasses.replace(bands.rule, metal_tolerance_ev=1.0))
+    assert bands.is_metal
+    assert not insulating.is_metal
+    others = [
+        source._replace(method="bandrt ffffffffffff"),
+        *(
+            source._replace(prediction=dataclasses.replace(made, **change))
+            for change in (
+                {"uncertainty_ev": 2.0},
+                {"uncertainty_ev": None},
+                {"uncertainty_ev": math.nan},
+                {"warnings": ("handed-over:fast",)},
+                {"band_structure": insulating},
+            )
+        ),
+    ]
+    assert len({one.stamp() for one in (source, *others)}) == 1 + len(others)
+    noted = source._replace(prediction=dataclasses.replace(made, warnings=("magnetic:Fe",)))
+    assert noted.stamp() == source.stamp()  # says nothing of the entry
+
+
+def test_a_resumed_data_set_has_the_weights_of_its_run(tmp_path: Path) -> None:
+    folder = tmp_path / "dataset"
+    build_dataset([write_results(tmp_path / "out", [[predicted("a", CUBIC, uncertainty=1.0)]])], folder, DatasetRecipe(RECIPE))
+    shutil.rmtree(tmp_path / "out")
+    run = write_results(tmp_path / "out", [[predicted("a", CUBIC, uncertainty=2.0)]])
+    [entry] = build_dataset([run], folder, DatasetRecipe(RECIPE), resume=True)
+    assert entry.targets.weight == SURE_EV / 2.0

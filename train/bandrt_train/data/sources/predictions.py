@@ -35,9 +35,10 @@ class PredictionSource(NamedTuple):
     method: str
 
     def stamp(self) -> str:
-        """Checksum of its energies and of the crystal they belong to."""
-        bands = self.prediction.band_structure
-        digest = hashlib.sha256(self.id.encode())
+        """Checksum of all that its document says, and of what decides whether there is one."""
+        bands, uncertainty = self.prediction.band_structure, self.prediction.uncertainty_ev
+        said = [self.id, self.method, bool(bands.is_metal), None if uncertainty is None else float(uncertainty)]
+        digest = hashlib.sha256(repr([*said, is_handed_over(self.prediction.warning_codes)]).encode())
         for array in (bands.energies, bands.frac_kpoints, bands.crystal.lattice, bands.crystal.frac_coords):
             digest.update(np.ascontiguousarray(array).tobytes())
         digest.update(bands.crystal.atomic_numbers.tobytes())
