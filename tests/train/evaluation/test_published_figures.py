@@ -237,8 +237,8 @@ def test_the_readme_says_by_how_much_the_accurate_engine_is_better() -> None:
     rows = {row[0]: row[1:] for row in block("README.md", "engines")}
     for title, field in (("energy MAE, eV", "energy_mae_ev"), ("gap MAE of non-metals, eV", "gap_mae_ev")):
         assert [cell.split()[0] for cell in rows[title]] == [f"{own[field]:.3f}", f"{other[field]:.3f}"]
-        assert 0.45 < own[field] / other[field] < 0.55, "the README says half"
-    assert "Half of the error" in (ROOT / "README.md").read_text(encoding="utf-8")
+        assert 0.45 < own[field] / other[field] < 0.6, "the README says a little over half"
+    assert "A little over half of the error" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_what_the_pages_call_hardly_known_is_rare_among_the_held_out_crystals() -> None:
