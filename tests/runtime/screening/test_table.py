@@ -128,7 +128,7 @@ def test_a_failure_is_recorded_when_no_part_holds_the_crystal_any_more(tmp_path:
 
     run(tmp_path, "a1 b2")
     with monkeypatch.context() as patched:
-        patched.setattr(StoredPredictions, "replace", killed)
+        patched.setattr(StoredPredictions, "take_out", killed)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path, "a1 bx")
     assert (sorted(held(tmp_path)), read_errors(tmp_path)) == (["a", "b"], [])
