@@ -10,9 +10,6 @@ nitrogen, so that insulators stay insulators. What comes out has ``material_id``
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -22,14 +19,12 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Lattice, Structure
-from tools.varied_crystals import COLUMNS, OTHERS
+from tools.varied_crystals import COLUMNS, OTHERS, covalent_radii, crystal_table
 
 from bandrt.crystal import Crystal
 from bandrt.elements import ATOMIC_NUMBERS
-from bandrt.files import replaced
 from bandrt.screening.cif import cif_text
 from bandrt_train.data.dataset import SplitRule
-from bandrt_train.tables import element_properties
 
 
 class Prototype(NamedTuple):
@@ -85,13 +80,10 @@ HELD_OUT_COPIES = 8
 @click.option("--seed", default=0, show_default=True)
 def main(out: Path, copies: int, isoelectronic: bool, seed: int) -> None:
     """Write the table."""
-    radii = {row["symbol"]: float(row["covalent_radius"]) for row in element_properties() if row["covalent_radius"]}
+    radii = covalent_radii()
     draw = np.random.default_rng(seed)
     written = 0
-    with replaced(out, "wb") as file, gzip.GzipFile("", fileobj=file, mode="wb", mtime=0) as packed:
-        text = io.TextIOWrapper(packed, encoding="utf-8", newline="")
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(("material_id", "cif"))
+    with crystal_table(out) as write:
         for prototype in PROTOTYPES:
             for symbol in HOSTS:
                 times = copies * (HELD_OUT_COPIES if is_held_out(symbol) else 1)
@@ -99,9 +91,8 @@ def main(out: Path, copies: int, isoelectronic: bool, seed: int) -> None:
                 made += [mixed(prototype, symbol, radii, draw, isoelectronic=isoelectronic) for _ in range(times)]
                 for number, crystal in enumerate(made):
                     name = f"{prototype.name}-{symbol}-{seed}.{number}"
-                    rows.writerow((name, cif_text(crystal, name=name)))
+                    write(name, cif_text(crystal, name=name))
                 written += len(made)
-        text.flush()
     click.echo(f"{written} crystals")
 
 

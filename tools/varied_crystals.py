@@ -12,6 +12,8 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -75,14 +77,11 @@ def main(
     seed: int,
 ) -> None:
     """Write the table."""
-    radii = {row["symbol"]: float(row["covalent_radius"]) for row in element_properties() if row["covalent_radius"]}
+    radii = covalent_radii()
     others = ANY if any_element else OTHERS
     draw = np.random.default_rng(seed)
     fitting = written = too_small = 0
-    with replaced(out, "wb") as file, gzip.GzipFile("", fileobj=file, mode="wb", mtime=0) as packed:
-        text = io.TextIOWrapper(packed, encoding="utf-8", newline="")
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(("material_id", "cif"))
+    with crystal_table(out) as write:
         for table in tables:
             with gzip.open(table, "rt", encoding="utf-8", newline="") as stream:
                 for row in csv_records(stream)[1]:
@@ -104,10 +103,25 @@ def main(
                         except InputError:  # hardly any volume for an atom
                             too_small += 1
                             continue
-                        rows.writerow((f"{row['material_id']}-{seed}.{copy}", cif_text(made, name=row["material_id"])))
+                        write(f"{row['material_id']}-{seed}.{copy}", cif_text(made, name=row["material_id"]))
                         written += 1
-        text.flush()
     click.echo(f"{written} crystals{f', {too_small} with too small a cell left out' if too_small else ''}")
+
+
+def covalent_radii() -> dict[str, float]:
+    """Those of the elements that have one, Å."""
+    return {row["symbol"]: float(row["covalent_radius"]) for row in element_properties() if row["covalent_radius"]}
+
+
+@contextmanager
+def crystal_table(out: Path) -> Iterator[Callable[[str, str], None]]:
+    """A packed table to which crystals are written by ``material_id`` and ``cif``; the same bytes of the same crystals."""
+    with replaced(out, "wb") as file, gzip.GzipFile("", fileobj=file, mode="wb", mtime=0) as packed:
+        text = io.TextIOWrapper(packed, encoding="utf-8", newline="")
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(("material_id", "cif"))
+        yield lambda id, cif: rows.writerow((id, cif))
+        text.flush()
 
 
 def varied(crystal: Crystal, others: dict[str, list[str]], radii: dict[str, float], draw: np.random.Generator) -> Crystal:

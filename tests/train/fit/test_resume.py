@@ -193,11 +193,7 @@ def test_a_copy_of_the_data_goes_on_with_a_run(data: Dataset, gaps: Dataset, beg
 
 def test_a_run_of_an_earlier_version_goes_on_whatever_the_order(data: Dataset, still: Path, tmp_path: Path) -> None:
     folder = copied(still, tmp_path / "run")
-    content = torch.load(folder / "last.ckpt", weights_only=True)
-    identity = json.loads(content["callbacks"]["bandrt"]["identity"])
-    del identity["order_sha256"]
-    content["callbacks"]["bandrt"]["identity"] = json.dumps(identity)
-    torch.save(content, folder / "last.ckpt")
+    leave_out(folder, "identity", "order_sha256")
     assert fit(STILL, rewritten(data, tmp_path / "other", backwards=True), folder, resume=True).best_epoch == 1
 
 
@@ -225,6 +221,15 @@ def still(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("still") / "run"
     assert fit(STILL, data, folder).best_epoch == 1
     return folder
+
+
+def leave_out(folder: Path, part: str, name: str) -> None:
+    """Make the state of a run one of an earlier version, which did not say this."""
+    content = torch.load(folder / "last.ckpt", weights_only=True)
+    said = json.loads(content["callbacks"]["bandrt"][part])
+    del said[name]
+    content["callbacks"]["bandrt"][part] = json.dumps(said)
+    torch.save(content, folder / "last.ckpt")
 
 
 def copied(folder: Path, target: Path) -> Path:
@@ -285,11 +290,7 @@ def test_a_rule_that_gaps_chose_does_not_make_other_weights(data: Dataset, gaps:
 
 def test_a_run_of_an_earlier_version_needs_a_checkpoint_that_can_be_read(data: Dataset, still: Path, tmp_path: Path) -> None:
     folder = copied(still, tmp_path / "run")
-    content = torch.load(folder / "last.ckpt", weights_only=True)
-    best = json.loads(content["callbacks"]["bandrt"]["best"])
-    del best["weights_sha256"]
-    content["callbacks"]["bandrt"]["best"] = json.dumps(best)
-    torch.save(content, folder / "last.ckpt")
+    leave_out(folder, "best", "weights_sha256")
     assert fit(STILL, data, folder, resume=True).best_epoch == 1
     (folder / "checkpoint.pt").write_bytes(b"garbage")
     with pytest.raises(OutputInTheWayError, match="no zip archive") as caught:
