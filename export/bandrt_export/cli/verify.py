@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +55,7 @@ def command(
         found = verify(model, against, paths, device=device, limit_ev=limit_ev, on_progress=progress.show)
     for failure in found.failures:
         click.echo(f"left out [{failure.code}]: {failure.message}", err=True)
-    click.echo(json.dumps(_as_dict(found), indent=1) if as_json else "\n".join(_lines(found, model)))
+    click.echo(options.json_text(_as_dict(found)) if as_json else "\n".join(_lines(found, model)))
     if not found.passed:
         return EXIT_FATAL
     return EXIT_SOME_FAILED if found.failures else 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import json
 import os
 import platform
 import time
@@ -155,7 +154,7 @@ def command(
                 "matrix_rate_tflops": yardstick and round(yardstick.flops_per_second / 1e12, 4),
                 "peak_memory_mb": bench.peak_memory_mb(),
             }
-            click.echo(json.dumps(report, indent=1, allow_nan=False))
+            click.echo(options.json_text(report))
         else:
             for line in (*_latency_table(rows), *_stage_table(splits)):
                 click.echo(line)

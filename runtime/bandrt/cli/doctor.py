@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import click
 
@@ -17,7 +16,7 @@ from bandrt.machine.doctor import Diagnosis, cuda_wheels, examine, installed_pac
 def command(as_json: bool) -> None:
     """Say what this installation can do on this machine, and which command adds what it cannot."""
     diagnosis = examine(find_driver(), installed_packages(), onnx_providers(), cuda_wheels())
-    click.echo(json.dumps(dataclasses.asdict(diagnosis), indent=1, allow_nan=False) if as_json else _for_people(diagnosis))
+    click.echo(options.json_text(dataclasses.asdict(diagnosis)) if as_json else _for_people(diagnosis))
 
 
 def _for_people(diagnosis: Diagnosis) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -165,11 +164,7 @@ def command(
     inputs = _piped(structure_column) if _is_piped(paths) else list(paths)
     if dry:
         said = dry_run(inputs, out, choices)
-        click.echo(
-            json.dumps(said, indent=1, allow_nan=False)
-            if as_json
-            else "\n".join(f"{name}: {value}" for name, value in said.items())
-        )
+        click.echo(options.json_text(said) if as_json else "\n".join(f"{name}: {value}" for name, value in said.items()))
         return 0
     with Progress("crystals", quiet=quiet) as progress:
         report = infer(inputs, out, choices, on_progress=partial(show_run, progress))
@@ -179,7 +174,7 @@ def command(
         for line in [*run_lines(report, out, can_retry=True), *left]:
             click.echo(line, err=True)
     if as_json:
-        say_done(json.dumps({"out": str(out)} | report_values(report), indent=1, allow_nan=False))
+        say_done(options.json_text({"out": str(out)} | report_values(report)))
     if interrupted:
         return exit_code(report.signal)
     code = EXIT_SOME_FAILED if report.total_failed else 0

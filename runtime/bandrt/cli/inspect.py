@@ -35,7 +35,7 @@ def command(model: Path, as_json: bool) -> None:
     manifest = read_manifest(model)
     if as_json:
         said = json.loads(manifest.to_json()) | {"contract": described(manifest, name=str(model))}
-        click.echo(json.dumps(said, indent=1, allow_nan=False))
+        click.echo(options.json_text(said))
         return
     require_names(manifest, name=str(model))
     for title, rows in _sections(model, manifest):

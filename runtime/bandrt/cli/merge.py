@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from contextlib import suppress
 from pathlib import Path
 
@@ -43,7 +42,7 @@ def command(results: tuple[Path, ...], out: Path, incomplete: bool, overwrite: b
         for line in _summary(report, out):
             click.echo(line, err=True)
     said = {"out": str(out)} | dataclasses.asdict(report)
-    say_done(json.dumps(said, indent=1, allow_nan=False) if as_json else options.printed(out))
+    say_done(options.json_text(said) if as_json else options.printed(out))
 
 
 def _summary(report: MergeReport, out: Path) -> list[str]:

@@ -203,7 +203,7 @@ def tell(found: CrystalHamiltonian, summary: Mapping[str, Any], lines: Iterable[
     """Say what is found, or where it is written, and on standard error why less of it is to be trusted."""
     _warn(found)
     if as_json:
-        say_done(json.dumps(summary, ensure_ascii=False, indent=1, allow_nan=False))
+        say_done(options.json_text(summary))
     else:
         say_done("\n".join(lines) if out is None else options.printed(out))
 

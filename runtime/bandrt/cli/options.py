@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import sys
@@ -118,6 +119,11 @@ def quiet() -> Callable[[Command], Command]:
 def as_json(what: str) -> Callable[[Command], Command]:
     """``--json``: for programs, on standard output."""
     return click.option("--json", "as_json", is_flag=True, help=f"Print {what} as JSON on standard output.")
+
+
+def json_text(values: Any) -> str:
+    """What ``--json`` prints: in ASCII, paths as text, and no numbers that JSON does not have (``ValueError``)."""
+    return json.dumps(values, indent=1, default=os.fspath, allow_nan=False)
 
 
 def printed(path: Path) -> str:

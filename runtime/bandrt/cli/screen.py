@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,7 +71,7 @@ def command(
     for line in _said(shortlist):
         click.echo(line, err=True)
     if as_json:
-        say_done(json.dumps(_values(shortlist), ensure_ascii=False, indent=1, allow_nan=False))
+        say_done(options.json_text(_values(shortlist)))
     elif out is not None:
         say_done(options.printed(out))
     elif len(shortlist):

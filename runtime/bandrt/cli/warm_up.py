@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 from pathlib import Path
 
@@ -55,7 +54,7 @@ def command(
 
         found = warm_up(engine, paths, device=device, max_atoms=max_atoms, batch_size=batch_size, on_shape=show)
     if as_json:
-        say_done(json.dumps(dataclasses.asdict(found), indent=1, default=str, allow_nan=False))
+        say_done(options.json_text(dataclasses.asdict(found)))
     else:
         say_done("\n".join(_lines(found)))
 

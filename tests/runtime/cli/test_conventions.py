@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import json
+import math
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +20,8 @@ import click
 import pytest
 
 import bandrt.cli
+import bandrt_export.cli
+import bandrt_train.cli
 from bandrt.cli import cli, options, run
 from bandrt.cli.options import NamedPath, Number
 from bandrt.engine.session import MAX_THREADS
@@ -209,12 +214,23 @@ def test_help_of_everything_is_instant_and_of_training_does_not_wait_for_torch()
 
 def test_what_commands_say_in_json_is_json() -> None:
     """Python writes NaN and Infinity where it is not told otherwise."""
-    modules = {path: ast.parse(path.read_text(encoding="utf-8")) for path in Path(bandrt.cli.__file__).parent.glob("*.py")}
-    calls = [(path.name, one) for path, tree in modules.items() for one in ast.walk(tree) if isinstance(one, ast.Call)]
-    dumps = [(name, one) for name, one in calls if ast.unparse(one.func) in ("json.dump", "json.dumps")]
-    assert len(dumps) > 10
-    for name, one in dumps:
-        assert "allow_nan=False" in map(ast.unparse, one.keywords), f"{name}:{one.lineno}"
+    folders = [Path(package.__file__).parent for package in (bandrt.cli, bandrt_export.cli, bandrt_train.cli)]
+    modules = {path: ast.parse(path.read_text(encoding="utf-8")) for folder in folders for path in folder.glob("*.py")}
+    calls = [(path, one) for path, tree in modules.items() for one in ast.walk(tree) if isinstance(one, ast.Call)]
+    dumps = [(path, one) for path, one in calls if ast.unparse(one.func) in ("json.dump", "json.dumps")]
+    assert {path.stem for path, _ in dumps} >= {"options", "one_crystal", "hamiltonian"}
+    for path, one in dumps:
+        assert "allow_nan=False" in map(ast.unparse, one.keywords), f"{path}:{one.lineno}"
+
+
+def test_json_holds_paths_as_text_and_no_number_that_json_does_not_have() -> None:
+    assert json.loads(options.json_text({"out": Path("é") / "bands", "gap": 1.5})) == {"out": "é/bands", "gap": 1.5}
+    assert options.json_text({"out": os.fsdecode(b"\xff")}).isascii()  # a name that is no text in any encoding
+    for no_number in (math.nan, math.inf):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            options.json_text({"gap": no_number})
+    with pytest.raises(TypeError):
+        options.json_text({"gap": object()})
 
 
 def test_a_path_is_printed_as_it_is_for_programs_and_without_what_a_terminal_obeys(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,7 +79,7 @@ def evaluate(
         write_report(out, values, judgements, page(values, judgements))
     say = click.echo if out is None else say_done
     if as_json:
-        say(json.dumps(values, ensure_ascii=False, indent=1))
+        say(options.json_text(values))
         return
     for one, judgement in zip(values["sets"], judgements, strict=True):
         name = "all" if split == "all" else f"{split} split"
@@ -109,7 +108,7 @@ def compare(runs: tuple[str, ...], as_json: bool) -> None:
 
     named = [run.rpartition("=") for run in runs]
     rows = [row.as_dict() for row in ablation.compare([ablation.training_run(Path(folder), name) for name, _, folder in named])]
-    click.echo(json.dumps(rows, ensure_ascii=False, indent=1) if as_json else ablation.table(rows))
+    click.echo(options.json_text(rows) if as_json else ablation.table(rows))
 
 
 @click.command(short_help="Write the model card of an engine.")

@@ -239,8 +239,8 @@ def score(
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         with replaced(out) as file:
-            json.dump(values, file, ensure_ascii=False, indent=1)
-    click.echo(json.dumps(values, ensure_ascii=False, indent=1) if as_json else "\n".join(said))
+            json.dump(values, file, ensure_ascii=False, indent=1, allow_nan=False)
+    click.echo(options.json_text(values) if as_json else "\n".join(said))
 
 
 @hamiltonian.command(short_help="Put several learned Hamiltonians into one checkpoint.")
