@@ -148,7 +148,7 @@ def command(
                 "options": {"batch": batch_sizes, "threads": threads, "seconds": seconds, "clock": clock},
                 "engines": [_described(name, engine) for name, engine in opened.items()],
                 "crystals": len(crystals.sources),
-                "failures": [{"path": f.path, "code": f.code, "message": f.message} for f in crystals.failures],
+                "failures": bench.described(crystals.failures),
                 "latency": [bench.as_json(row) for row in rows],
                 "stages": [bench.as_json(split) for split in splits],
                 "matrix_rate_tflops": yardstick and round(yardstick.flops_per_second / 1e12, 4),
@@ -160,7 +160,10 @@ def command(
                 click.echo(line)
     for failure in crystals.failures:
         click.echo(f"left out [{failure.code}]: {failure.message}", err=True)
-    return EXIT_SOME_FAILED if crystals.failures else 0
+    without = [failure for split in splits for failure in split.failures]
+    for failure in without:
+        click.echo(f"timed, but has no bands [{failure.code}]: {failure.message}", err=True)
+    return EXIT_SOME_FAILED if crystals.failures or without else 0
 
 
 def _open(path: Path, device: str | None, threads: int | None) -> Engine:

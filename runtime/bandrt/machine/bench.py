@@ -16,19 +16,19 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from bandrt.bands.band_structure import in_order
 from bandrt.batch import alike, pad
-from bandrt.contract import BAND_ENERGIES
+from bandrt.contract import UNCERTAINTY
 from bandrt.crystal import Crystal
+from bandrt.engine.memory import rows_of
 from bandrt.errors import BandrtError, InputError
 from bandrt.features import Features, featurize_crystal
 from bandrt.featurized import featurize_inputs
 from bandrt.files import scratch_folder
 from bandrt.outcomes import outcome_of
-from bandrt.outputs import band_structure
+from bandrt.outputs import results_of
 from bandrt.predict import Engine
 from bandrt.recipe import Recipe
-from bandrt.results.prediction import Failure, Prediction, Ticket
+from bandrt.results.prediction import Failure, Ticket
 from bandrt.results.writer import Store
 from bandrt.routes import Route
 from bandrt.sources import Source
@@ -130,6 +130,7 @@ class StageSplit:
         contender: whose run.
         batch: crystals in a batch at most.
         n_crystals: in all.
+        failures: of those that the engine has no bands for; their time counts.
         seconds: by the names in `STAGES`, those of ``run.json``: pad lays crystals side by side in a batch, which a run counts
             as engine; engine runs the model, transfers to a GPU included; write is the output folder.
         crystals_per_second: end to end.
@@ -140,6 +141,7 @@ class StageSplit:
     n_crystals: int
     seconds: dict[str, float]
     crystals_per_second: float
+    failures: tuple[Failure, ...] = ()
 
 
 class Crystals(NamedTuple):
@@ -275,19 +277,25 @@ def stage_split(engine: Engine, name: str, sources: Sequence[Source], *, batch: 
         for crystal, source in zip(crystals, sources, strict=True)
     ]
     order = sorted(range(len(features)), key=lambda i: len(features[i].atomic_numbers))
-    with scratch_folder() as folder, Store(folder, engine_sha256=engine.sha256) as store:
+    failures: list[Failure] = []
+    uncertainty = UNCERTAINTY in engine.manifest.outputs
+    with scratch_folder() as folder, Store(folder, engine_sha256=engine.sha256, uncertainty=uncertainty) as store:
         for start in range(0, len(order), batch):
             members = order[start : start + batch]
-            padded = timed("pad", pad, [features[i] for i in members])
-            energies = timed("engine", engine.session.run, padded)[BAND_ENERGIES]
-            for i, row in zip(members, in_order(energies), strict=True):
-                ticket = Ticket(i, sources[i].id, sources[i].path)
-                bands = band_structure(features[i], row, engine.manifest.bands)
-                timed("write", store.add, ticket, Prediction(ticket.id, ticket.path, bands))
+            for kind in alike([features[i] for i in members], engine.manifest):
+                together = [members[place] for place in kind]
+                padded = timed("pad", pad, [features[i] for i in together])
+                rows = rows_of(timed("engine", engine.session.run, padded), len(together))
+                tickets = [Ticket(i, sources[i].id, sources[i].path) for i in together]
+                crystals_of = [(ticket, features[ticket.order]) for ticket in tickets]
+                for ticket, result in zip(tickets, results_of(crystals_of, rows, engine.manifest), strict=True):
+                    timed("write", store.fail if isinstance(result, Failure) else store.add, ticket, result)
+                    if isinstance(result, Failure):
+                        failures.append(result)
         timed("write", store.commit)
     total = sum(seconds.values())
     rounded = {stage: round(value, 6) for stage, value in seconds.items()}
-    return StageSplit(name, batch, len(order), rounded, round(len(order) / total, 2))
+    return StageSplit(name, batch, len(order), rounded, round(len(order) / total, 2), tuple(failures))
 
 
 def peak_memory_mb() -> float | None:
@@ -303,5 +311,13 @@ def peak_memory_mb() -> float | None:
 
 
 def as_json(row: LatencyRow | StageSplit) -> dict[str, Any]:
-    """A row of a report as plain JSON values."""
-    return dataclasses.asdict(row)
+    """A row of a report as plain JSON values; failures by path, code and message."""
+    values = dataclasses.asdict(row)
+    if isinstance(row, StageSplit):
+        values["failures"] = described(row.failures)
+    return values
+
+
+def described(failures: Sequence[Failure]) -> list[dict[str, str]]:
+    """Failures as plain JSON values."""
+    return [{"path": one.path, "code": one.code, "message": one.message} for one in failures]

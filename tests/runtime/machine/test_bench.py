@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from bandrt.cli import run
+from bandrt.engine.onnx.session import OnnxSession
 from bandrt.errors import BandrtError, InputError
 from bandrt.features import Features
 from bandrt.loading import load
@@ -162,6 +163,27 @@ def test_a_run_is_split_into_its_stages(small_sources: list[Source], tiny_engine
     assert batches == [3, 1]
     assert split.seconds == {stage: 4.0 if stage == "engine" else 0.0 for stage in STAGES}
     assert split.crystals_per_second == 1.0
+
+
+def test_crystals_without_bands_are_timed_and_told(
+    examples: Path, make_engine: Callable[..., Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As hydrides, of which a Hamiltonian has too few bands: ordinary failures of a run, which end no measurement."""
+
+    def without_bands(session: Any, inputs: Any, run: Callable[..., Any] = OnnxSession.run) -> dict[str, Any]:
+        outputs = run(session, inputs)
+        few = (np.asarray(inputs["atomic_numbers"]) == 14).any(axis=1)  # silicon
+        return outputs | {"band_energies": np.where(few[:, None, None], np.nan, outputs["band_energies"])}
+
+    engine = make_engine(variant="hamiltonian", solver="graph")
+    monkeypatch.setattr(OnnxSession, "run", without_bands)
+    paths = [str(examples / f"{name}.cif") for name in ("SiO2_mp-546794", "GaAs_mp-8883")]
+    assert run(["bench", *paths, "--engine", str(engine), "--batch-size", "2", "--seconds", "0", "--json", "-q"]) == 3
+    said = capsys.readouterr()
+    [stages] = json.loads(said.out)["stages"]
+    assert stages["n_crystals"] == 2
+    assert [(one["code"], Path(one["path"]).stem) for one in stages["failures"]] == [("too-few-bands", "SiO2_mp-546794")]
+    assert "timed, but has no bands [too-few-bands]" in said.err
 
 
 def test_an_engine_is_timed_on_a_padded_batch(small_sources: list[Source], tiny_engine: Path) -> None:
