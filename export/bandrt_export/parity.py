@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -90,6 +91,7 @@ def compare(
     limits: Limits,
     reference: str = PYTORCH,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_no_bands: Callable[[Features], None] = lambda features: None,
 ) -> ParityReport:
     """Measure how far a session's bands are from the reference model's, in batches of several sizes and paddings.
 
@@ -101,20 +103,24 @@ def compare(
         limits: recorded in the report; `require` judges by them.
         reference: what the report calls the reference.
         on_progress: called with how many predictions were compared, and of how many.
+        on_no_bands: called with each crystal that has too few bands on both sides, once; the report does not count it.
     """
     standard = reference_of(model, rule, session.manifest.recipe.mesh)
     done, n_predictions = 0, len(features) * len(_batch_sizes(len(features)))
     worst, total, count, gap_change, flips = 0.0, 0.0, 0, 0.0, 0
     doubt: float | None = None
+    without: dict[int, Features] = {}
     for batch, n_atoms in _batches(features):
         exported = session.run(pad(batch, n_atoms=n_atoms))
         expected = standard.outputs(batch, exported)
         differences = {name: _largest(_apart(exported[name], expected[name])) for name in exported.keys() & expected.keys()}
-        worst = max(worst, *differences.values())
         if UNCERTAINTY in differences:
-            doubt = max(doubt or 0.0, differences[UNCERTAINTY])
+            doubt = max(doubt or 0.0, differences.pop(UNCERTAINTY))
+        worst = max(worst, *differences.values())
         total += float(np.abs(_apart(exported[BAND_ENERGIES], expected[BAND_ENERGIES])).sum())
-        count += exported[BAND_ENERGIES].size
+        in_neither = np.isnan(exported[BAND_ENERGIES]) & np.isnan(expected[BAND_ENERGIES])
+        count += int((~in_neither).sum())
+        without |= {id(one): one for one, nothing in zip(batch, in_neither.all(axis=(1, 2)).tolist(), strict=True) if nothing}
         _, is_metal = gaps(in_order(exported[BAND_ENERGIES]), rule)
         _, was_metal = gaps(in_order(expected[BAND_ENERGIES]), rule)
         moved = np.abs(_apart(_edge_distance(exported[BAND_ENERGIES], rule), _edge_distance(expected[BAND_ENERGIES], rule)))
@@ -122,13 +128,16 @@ def compare(
         flips += int((is_metal != was_metal).sum())
         done += len(batch)
         on_progress(done, n_predictions)
+    for one in without.values():
+        on_no_bands(one)
+    compared = [one for one in features if id(one) not in without]
     return ParityReport(
         reference=reference,
-        n_crystals=len(features),
-        n_atoms=tuple(sorted({len(one.atomic_numbers) for one in features})),
+        n_crystals=len(compared),
+        n_atoms=tuple(sorted({len(one.atomic_numbers) for one in compared})),
         batch_sizes=_batch_sizes(len(features)),
         max_energy_error_ev=worst,
-        mean_energy_error_ev=total / count,
+        mean_energy_error_ev=total / count if count else math.nan,
         max_gap_change_ev=gap_change,
         metal_flips=flips,
         limit_ev=limits.max_energy_ev,
@@ -140,11 +149,14 @@ def compare(
 
 def objection(report: ParityReport) -> str | None:
     """What speaks against taking a model for the one it was made from: the number and the limit, or nothing."""
+    if not report.n_crystals:
+        return "no crystal has as many bands as the model gives, so that nothing was compared"
+    of_doubt = report.limit_ev if report.gap_limit_ev is None else report.gap_limit_ev
     judged = (
         ("energies differ from the reference by up to", report.max_energy_error_ev, report.limit_ev, " (--limit-ev sets another)"),
         ("energies differ from the reference on average by", report.mean_energy_error_ev, report.mean_limit_ev, ""),
         ("gaps differ from the reference by up to", report.max_gap_change_ev, report.gap_limit_ev, ""),
-        ("uncertainties differ from the reference by up to", report.max_uncertainty_change_ev, report.gap_limit_ev, ""),
+        ("uncertainties differ from the reference by up to", report.max_uncertainty_change_ev, of_doubt, ""),
     )
     for what, found, limit, hint in judged:
         if limit is not None and found is not None and not found <= limit:  # also objects to an error that is not a number

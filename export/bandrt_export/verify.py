@@ -104,15 +104,16 @@ def verify(
                 name, here, there = found[0]
                 both = f"{model} and {against} are made for different input"
                 raise ExportError("not-comparable", f"{both}: {what}.{name} is {here} and {there}")
-        features, failures = _featurize(paths, manifest)
+        taken, failures = _featurize(paths, manifest)
         report = compare(
             standard.model,
             session,
-            features,
+            [features for _, features in taken],
             rule=manifest.bands,
             limits=limits_of(manifest.precision, rounding_ev=parity_limit_ev(manifest.variant), limit_ev=limit_ev),
             reference=standard.name,
             on_progress=on_progress,
+            on_no_bands=lambda features: failures.append(_without_bands(taken, features)),
         )
     return Verification(report, manifest, manifest.checkpoint_sha256 == standard.checkpoint_sha256, tuple(failures))
 
@@ -141,17 +142,23 @@ def _checkpoint(path: Path, manifest: Manifest) -> AnyCheckpoint:
     return load_any_checkpoint(path)
 
 
-def _featurize(paths: Sequence[Path], manifest: Manifest) -> tuple[list[Features], list[Failure]]:
+def _featurize(paths: Sequence[Path], manifest: Manifest) -> tuple[list[tuple[Ticket, Features]], list[Failure]]:
     """The crystals that the engine can take, smallest first, and those that it cannot."""
     named = list(_crystals(paths))
     tickets = [Ticket(order, name, path) for order, (name, path, _) in enumerate(named)]
     found = featurize_inputs(tickets, [crystal for *_, crystal in named], Route.to(manifest))
-    features = [one for _, one in found.features]
     failures = [one for _, one in found.failures]
-    if not features:
+    if not found.features:
         first = f", the first: {failures[0].message}" if failures else ""
         raise BandrtError("no-input", f"none of {len(failures)} crystals can be used{first}")
-    return sorted(features, key=lambda one: len(one.atomic_numbers)), failures
+    return sorted(found.features, key=lambda one: len(one[1].atomic_numbers)), failures
+
+
+def _without_bands(taken: Sequence[tuple[Ticket, Features]], features: Features) -> Failure:
+    """Why a crystal was not compared that both sides have too few bands of."""
+    ticket = next(ticket for ticket, one in taken if one is features)
+    message = f"{ticket.path or ticket.id}: neither side has as many bands around the Fermi level as are compared"
+    return Failure.of(InputError("too-few-bands", message, stage="predict"), ticket)
 
 
 def _crystals(paths: Sequence[Path]) -> Iterator[tuple[str, str, Crystal | InputError]]:

@@ -786,6 +786,12 @@ WARNINGS: Mapping[str, ErrorCode] = by_code(
         "Compute the bands with spin-orbit coupling where such shifts matter, as for narrow gaps and topology.",
     ),
     ErrorCode(
+        "odd-electrons",
+        "The primitive cell has an odd number of electrons, so that a band is half full and the crystal without magnetism a metal,"
+        " but the engine, which counts none, gave it a gap.",
+        "Take it for a metal, or compute its bands with spin; `accurate` counts electrons.",
+    ),
+    ErrorCode(
         "handed-over",
         "The engine leaves crystals of some elements to another one, which the warning names, and which made this prediction.",
         "Judge it by the errors of the engine that is named. `bandrt inspect` lists the elements, and --no-hand-over turns it off.",

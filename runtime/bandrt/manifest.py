@@ -163,7 +163,7 @@ class ParityReport:
     mean_limit_ev: float | None = None
     gap_limit_ev: float | None = None
     max_uncertainty_change_ev: float | None = None
-    """None from a model that does not estimate its error; in fp16 held to the limit of the gaps."""
+    """None from a model that does not estimate its error; held to the limit of the energies, in fp16 to that of the gaps."""
 
     def __post_init__(self) -> None:
         # those of a model that fails; an artefact with such a report is never written, nor read

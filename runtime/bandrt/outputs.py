@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from bandrt.arguments import unchecked
-from bandrt.bands.band_structure import BandStructure, in_order
+from bandrt.bands.band_structure import BandStructure, in_order, read_only
 from bandrt.bands.frame import out_of_frame
 from bandrt.bands.on_path import Energies
 from bandrt.contract import BAND_ENERGIES, UNCERTAINTY
-from bandrt.domain import NO_INFERENCE, expected_error
+from bandrt.domain import NO_INFERENCE, expected_error, of_filling
 from bandrt.domain import warnings as domain_warnings
 from bandrt.engine.memory import CrystalOutputs
 from bandrt.errors import EngineError, InputError
@@ -52,7 +52,8 @@ def _result(ticket: Ticket, features: Features, row: CrystalOutputs, whole: Ener
         return Failure.of(InputError("non-finite-energies", message, stage="predict"), ticket)
     bands = band_structure(features, whole, rule)
     nothing = (NO_INFERENCE,) if manifest.is_null else ()
-    doubts = (*nothing, *domain_warnings(features.crystal, manifest.training), *ticket.warnings)
+    unfilled = of_filling(features.crystal, is_metal=bands.is_metal)
+    doubts = (*nothing, *domain_warnings(features.crystal, manifest.training), *ticket.warnings, *unfilled)
     expected = None if uncertainty is None else expected_error(uncertainty, doubts)
     return unchecked(
         Prediction,
@@ -87,7 +88,7 @@ def band_structure(features: Features, energies: Energies, rule: BandRule) -> Ba
     kpath = features.kpath
     return unchecked(
         BandStructure,
-        energies=energies,
+        energies=read_only(energies),
         frac_kpoints=kpath.frac_kpoints,
         kpoint_distance=kpath.kpoint_distance,
         labels=kpath.labels,

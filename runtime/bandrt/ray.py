@@ -81,11 +81,14 @@ class Predictor:
             A table of pyarrow with as many rows, in their order.
 
         Raises:
-            ArgumentError: ``bad-argument``, where a column is missing.
+            ArgumentError: ``bad-argument``, where a column is missing or has another length.
             EngineError: ``engine-failed``.
         """
         names = [_name(value) for value in self._column(batch, self._id_column)]
         texts = self._column(batch, self._structure_column)
+        if len(texts) != len(names):
+            lengths = f"{len(names)} of {self._id_column} and {len(texts)} of {self._structure_column}"
+            raise not_allowed("the columns of a batch", lengths, "as many values in each")
         sources = [
             source_of_text(text, source_id=name, place=name or "a row without id") for name, text in zip(names, texts, strict=True)
         ]

@@ -155,3 +155,32 @@ def test_the_limit_decides(exported: Any) -> None:
     require(replace(report, max_energy_error_ev=LIMIT_EV), name="model.onnx")
     with pytest.raises(ExportError):
         require(replace(report, max_energy_error_ev=1.01 * LIMIT_EV), name="model.onnx")
+
+
+def test_crystals_that_neither_side_has_bands_of_are_told_and_not_counted(exported: Any, session: OnnxSession) -> None:
+    def without(largest: int) -> Altered:
+        def change(inputs: dict[str, NDArray[Any]], outputs: dict[str, NDArray[Any]]) -> None:
+            outputs["band_energies"][inputs["atom_mask"].sum(axis=1) <= largest] = np.nan
+
+        return Altered(session, change)
+
+    features, told = real_features(), []
+    some, nothing = (
+        compare(without(most), without(most), features, rule=BandRule(), limits=LIMITS, on_no_bands=told.append)
+        for most in (1, 1000)
+    )
+    lonely = [one for one in features if len(one.atomic_numbers) == 1]
+    assert 0 < len(lonely) < len(features)
+    assert told[: len(lonely)] == lonely
+    assert (some.n_crystals, some.n_atoms[0], some.mean_energy_error_ev) == (len(features) - len(lonely), 2, 0.0)
+    require(some, name="model.onnx")
+    assert (nothing.n_crystals, len(told)) == (0, len(lonely) + len(features))
+    with pytest.raises(ExportError, match="no crystal has as many bands"):
+        require(nothing, name="model.onnx")
+
+
+def test_a_change_of_the_uncertainty_is_none_of_the_energies_but_is_judged(exported: Any) -> None:
+    within = replace(exported.manifest.parity, max_uncertainty_change_ev=0.5 * LIMIT_EV, limit_ev=LIMIT_EV)
+    require(within, name="model.onnx")
+    with pytest.raises(ExportError, match="uncertainties differ"):
+        require(replace(within, max_uncertainty_change_ev=2.0 * LIMIT_EV), name="model.onnx")

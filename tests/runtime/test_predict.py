@@ -14,7 +14,7 @@ import pytest
 
 import bandrt
 from bandrt import Crystal, Failure, Prediction
-from bandrt.domain import expected_error, warnings
+from bandrt.domain import expected_error, of_filling, warnings
 from bandrt.errors import EngineError, InputError
 from bandrt.featurized import featurize_inputs
 from bandrt.loading import load
@@ -151,8 +151,8 @@ def test_energies_that_are_not_finite_are_a_failure(engine: Engine, monkeypatch:
 def test_an_engine_that_estimates_its_errors_says_so_of_every_crystal(
     engine: Engine, make_engine: Callable[..., Path], tmp_path: Path
 ) -> None:
-    path = make_engine(outputs=("band_energies", "uncertainty_ev"))
-    crystals = [cubic(4.0, [11]), cubic(3.0, [11])]  # six neighbours, and six of the twelve at sqrt(2) a
+    path = make_engine(outputs=("band_energies", "uncertainty_ev"), training=TrainingDomain())
+    crystals = [cubic(4.0, [20]), cubic(3.0, [20])]  # six neighbours, and six of the twelve at sqrt(2) a
     with load(path, threads=1) as estimating:
         results = list(estimating.predict(crystals))
     expected = [(6 * a + 6 * a * 2**0.5) / 12 / 3.0 for a in (4.0, 3.0)]
@@ -173,6 +173,7 @@ def test_an_engine_that_estimates_its_errors_says_so_of_every_crystal(
         (("chain",), 0.75),
         (("molecular", "close-atoms:H-H"), np.nan),
         (("isolated-atom:He",), np.nan),
+        (("odd-electrons",), np.nan),
     ],
 )
 def test_an_uncertainty_shows_what_the_warnings_say(codes: tuple[str, ...], expected: float) -> None:
@@ -180,14 +181,14 @@ def test_an_uncertainty_shows_what_the_warnings_say(codes: tuple[str, ...], expe
 
 
 def test_of_lonely_atoms_no_error_is_expected_and_of_layers_a_larger_one(make_engine: Callable[..., Path], tmp_path: Path) -> None:
-    path = make_engine(outputs=("band_energies", "uncertainty_ev"))
-    layers = Crystal.checked(np.diag([3.0, 3.0, 7.0]), [11], [[0.0, 0.0, 0.0]])
+    path = make_engine(outputs=("band_energies", "uncertainty_ev"), training=TrainingDomain())
+    layers = Crystal.checked(np.diag([3.0, 3.0, 7.0]), [20], [[0.0, 0.0, 0.0]])
     with load(path, threads=1) as estimating:
-        alone, layered = estimating.predict([cubic(6.0, [11]), layers])
+        alone, layered = estimating.predict([cubic(6.0, [20]), layers])
         [row] = estimating._evaluator.run_many([[estimating.featurize(layers)]])
     assert isinstance(alone, Prediction)
     assert isinstance(layered, Prediction)
-    assert alone.warnings == ("isolated-atom:Na",)
+    assert alone.warnings == ("isolated-atom:Ca",)
     assert alone.uncertainty_ev is not None
     assert np.isnan(alone.uncertainty_ev)
     assert layered.warnings == ("layered",)
@@ -293,6 +294,21 @@ def test_warnings_say_what_the_model_has_not_seen() -> None:
         "unseen-element:O", "unseen-element:Pu", "more-atoms:3", "magnetic:Pu", "spin-orbit:Pu",
     )  # fmt: skip
     assert warnings(cubic(7.0, [94]), TrainingDomain()) == ("magnetic:Pu", "spin-orbit:Pu")
+
+
+@pytest.mark.parametrize(
+    ("elements", "is_metal", "expected"),
+    [
+        ([19, 8], False, ("odd-electrons",)),
+        ([19, 8], True, ()),
+        ([12, 8], False, ()),
+        ([19, 19, 8], False, ()),
+        ([28, 17], False, ()),  # NiCl: often magnetic, as another warning says
+        ([68, 9, 9, 9], False, ()),  # ErF3: 4f electrons in the core
+    ],
+)
+def test_a_gap_where_a_band_is_half_full_is_warned_of(elements: list[int], is_metal: bool, expected: tuple[str, ...]) -> None:
+    assert of_filling(cubic(5.0, elements), is_metal=is_metal) == expected
 
 
 def test_warnings_tell_what_was_seen_in_gaps_alone_from_what_was_never_seen() -> None:

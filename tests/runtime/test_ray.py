@@ -53,6 +53,11 @@ def test_a_row_comes_out_for_each_that_goes_in_with_its_own_id(predictor: Predic
     assert all(rows[1][column] is None for column in COLUMNS[1:])
 
 
+def test_columns_of_unequal_length_are_refused(predictor: Predictor, batch: dict[str, Any]) -> None:
+    with pytest.raises(ArgumentError, match="4 of material_id and 3 of cif"):
+        predictor(batch | {"cif": batch["cif"][:3]})
+
+
 def test_a_batch_of_failures_alone_has_columns_of_the_same_types(predictor: Predictor, batch: dict[str, Any]) -> None:
     failed = {name: values[[1, 3]] for name, values in batch.items()}
     assert predictor(failed).schema == predictor(batch).schema

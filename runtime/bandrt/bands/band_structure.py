@@ -92,7 +92,8 @@ class BandStructure:
 
     Attributes:
         energies: (n_bands, n_kpoints), eV, ascending along the band axis; the lower `rule.n_valence` bands are the valence half.
-            Six, three of them valence, unless more were asked for: then those of them that the crystal has.
+            Six, three of them valence, unless more were asked for: then those of them that the crystal has. Read-only: other
+            energies are another band structure, ``dataclasses.replace(bands, energies=...)``.
         frac_kpoints: (n_kpoints, 3) float64, fractional in the reciprocal of `crystal`.
         kpoint_distance: (n_kpoints,) float64, 1/Å, length of the walk up to each point.
         labels: names of the walk's vertices, in walk order.
@@ -145,6 +146,12 @@ class BandStructure:
         indices = self.label_indices.tolist()
         if indices and not 0 <= min(indices) <= max(indices) < n_kpoints:
             raise not_allowed("label_indices", self.label_indices, f"0 to {n_kpoints - 1}")
+        if self.energies.flags.writeable:  # an array of somebody else's
+            object.__setattr__(self, "energies", read_only(self.energies.copy()))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        read_only(self.energies)  # copies and what comes out of a pickle can be written
 
     @property
     def n_bands(self) -> int:
@@ -318,6 +325,12 @@ class BandStructure:
         named = np.flatnonzero(self.label_indices == kpoint_index)
         a, b, c = (float(f) for f in self.frac_kpoints[kpoint_index])
         return BandEdge(energy, kpoint_index, (a, b, c), self.labels[named[0]] if len(named) else None)
+
+
+def read_only(energies: Energies) -> Energies:
+    """Energies, (n_bands, n_kpoints), that nobody changes any more, so that a gap that was told stays that of the bands."""
+    energies.flags.writeable = False
+    return energies
 
 
 class _Extremes(NamedTuple):

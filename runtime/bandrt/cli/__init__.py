@@ -20,7 +20,7 @@ from bandrt.quoting import nearest, printable, quoted
 from bandrt.run.interrupt import EXIT_BY_SIGNAL, Interrupt, Interrupted, exit_code
 
 EXIT_FATAL, EXIT_SOME_FAILED, EXIT_INTERRUPTED = BandrtError.exit_code, 3, exit_code(None)
-REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENAMETOOLONG})
+REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENAMETOOLONG})
 """What the system may answer that is no fault of ours: a full or broken disk, a name that is too long."""
 
 

@@ -44,8 +44,8 @@ NEWTON_STEPS, ARRIVED = 10, 1e-9
 """At most so many steps of Newton's method, none after one as small, in 1/Å."""
 FLATTEST = 1e-4
 """Of the largest curvature: along directions that bend less, nothing is looked for."""
-FLAT = 1e-6
-"""1/m_e: what curves no more than that is flat, and has no mass."""
+FLAT = 1e-3
+"""1/m_e: what curves no more than that, by 4 meV over 1/Å, is flat, and has no mass."""
 SYMMETRY_STEP = 1e-3
 """1/Å: an extremum as near to a line or plane of symmetry lies on it."""
 LINEAR_EV = 0.05

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
+import pickle
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -272,3 +275,16 @@ def test_a_band_structure_is_plain_json() -> None:
         assert again["band_gap"] == bands.band_gap
         assert (again["vbm"] is None) == bands.is_metal
         np.testing.assert_array_equal(again["energies"], bands.energies)
+
+
+def test_energies_cannot_change_under_a_gap_that_was_told() -> None:
+    given = parabolas(1.0).energies.copy()
+    bands = band_structure(given)
+    assert bands.band_gap == pytest.approx(1.0)
+    given[3:] += 0.5  # the caller's own
+    for one in (bands, copy.deepcopy(bands), pickle.loads(pickle.dumps(bands))):
+        with pytest.raises(ValueError, match="read-only"):
+            one.energies[3:] += 0.5
+        assert one.band_gap == pytest.approx(1.0)
+    apart = dataclasses.replace(bands, energies=bands.energies + np.array([0, 0, 0, 0.5, 0.5, 0.5])[:, None])
+    assert apart.band_gap == pytest.approx(1.5)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,4 +91,16 @@ def test_an_option_that_does_not_fit_is_wrong_usage(crystal: str, tiny_engine: P
     arguments = ["infer", crystal, "-o", str(tmp_path / "out"), "--engine", str(tiny_engine)]
     assert refused([*arguments, "--device", "gpu"], capsys) == (2, "unknown-device")
     assert run([*arguments, "--threads", "0"]) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are POSIX's")
+def test_a_file_larger_than_the_system_allows_is_no_bug(tmp_path: Path, examples: Path) -> None:
+    """As a full disk or quota is none; nothing of the file is left."""
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))"
+    script = f"{limited}; from bandrt.cli import run; sys.exit(run(sys.argv[1:]))"
+    arguments = ["dos", str(examples / "MgO_mp-1265.vasp"), "-o", str(tmp_path / "dos.json")]
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.startswith("error [system-refused]: ")) == (1, True), done.stderr
+    assert "dos.json" in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -160,5 +160,6 @@ def _limits() -> str:
         f" and actinides are not described. No spin-orbit coupling: from {SYMBOLS[SPIN_ORBIT_FROM]} on, it moves bands by more than"
         " 0.1 eV."
         " Outside of what was trained on, predictions are extrapolations; `bandrt infer` warns: `unseen-element`, `more-atoms`,"
-        " `gap-only-element` and `gap-only-atoms` (known from gaps, not from bands), `magnetic`, `spin-orbit`."
+        " `gap-only-element` and `gap-only-atoms` (known from gaps, not from bands), `magnetic`, `spin-orbit`;"
+        " `odd-electrons`, of a gap where electrons do not fill bands."
     )
