@@ -50,6 +50,7 @@ class TritonPythonModel:
         threads = ["--threads", parameters["threads"]] if parameters.get("threads") else []
         self._command = [parameters["python"], "-m", "bandrt.triton", engine, *device, *threads]
         self._timeout = float(parameters["timeout"])
+        self._process: subprocess.Popen[str] | None = None
         self._start()
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
@@ -67,48 +68,83 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         """End what predicts."""
-        self._process.communicate()
+        if self._process is not None:
+            self._process.communicate()
+            self._process = None
 
     def _start(self) -> None:
+        """Start what predicts, unless it runs.
+
+        Raises:
+            Lost: it does not start.
+        """
+        if self._process is not None and self._process.poll() is None:
+            return
+        self._end()
         self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
         try:
             self._asked([], OPENING_S)
         except Lost as lost:
-            self._end()
             raise Lost(lost.code, f"{' '.join(self._command)} {lost}; why stands above in the log") from lost
 
     def _end(self) -> None:
-        self._process.kill()
-        self._process.communicate()
+        """Kill what predicts; the next crystal starts another one."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
 
     def _answers(self, texts: list[str]) -> list[str]:
-        """Answers to texts; those that were asked together with one that ends the process are asked again, each alone."""
+        """Answers to texts; where the process is lost, each is asked again, alone.
+
+        A crystal has crashed if it ended two processes: the first may have been killed by others.
+
+        Raises:
+            Lost: another process does not start.
+        """
+        self._start()
         try:
             return self._asked(texts, self._timeout * len(texts))
         except Lost as lost:
-            self._end()
-            self._start()
-            if len(texts) == 1:
-                return [json.dumps({"error": lost.code, "error_message": f"the process that predicted this crystal {lost}"})]
-        return [answer for text in texts for answer in self._answers([text])]
+            if len(texts) == 1 and lost.code == "timed-out":
+                return [_given_up(lost)]
+        return [self._answer(text) for text in texts]
+
+    def _answer(self, text: str) -> str:
+        """The answer to one text that is asked for the second time."""
+        self._start()
+        try:
+            [answer] = self._asked([text], self._timeout)
+        except Lost as lost:
+            return _given_up(lost)
+        return answer
 
     def _asked(self, texts: list[str], seconds: float) -> list[str]:
-        """What the process answers.
+        """What the process answers; where it does not, it is ended.
 
         Raises:
             Lost: it ended, or did not answer in time.
         """
+        assert self._process is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
             self._process.stdin.write(json.dumps(texts) + "\n")
             self._process.stdin.flush()
+            if not select.select([self._process.stdout], [], [], seconds)[0]:
+                raise Lost("timed-out", f"did not answer within {seconds:g} s")
+            line = self._process.stdout.readline()
+            if not line.endswith("\n"):
+                raise Lost("crashed", "ended")
         except BrokenPipeError:
+            self._end()
             raise Lost("crashed", "ended") from None
-        if not select.select([self._process.stdout], [], [], seconds)[0]:
-            raise Lost("timed-out", f"did not answer within {seconds:g} s")
-        line = self._process.stdout.readline()
-        if not line.endswith("\n"):
-            raise Lost("crashed", "ended")
+        except BaseException:
+            self._end()
+            raise
         answers: list[str] = json.loads(line)
         return answers
+
+
+def _given_up(lost: Lost) -> str:
+    return json.dumps({"error": lost.code, "error_message": f"the process that predicted this crystal {lost}"})

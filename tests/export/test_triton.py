@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -252,10 +253,17 @@ def test_requests_are_answered_together_each_with_its_own(tmp_path: Path, text: 
 
 
 FRAGILE = """#!{python}
-import json, sys
+import json, os, sys
+def count(what):  # how often there was such a one
+    with open({folder!r} + "/" + what, "a+") as file:
+        file.write(".")
+        return file.tell()
+count("starts")
+if os.path.exists({folder!r} + "/away"):
+    sys.exit(1)
 for line in sys.stdin:
     texts = json.loads(line)
-    if "deadly" in texts:
+    if "deadly" in texts or "deadly once" in texts and count("deaths") == 1:
         sys.exit(9)
     if "endless" in texts:
         sys.stdin.read()
@@ -263,24 +271,54 @@ for line in sys.stdin:
 """
 
 
-@pytest.mark.usefixtures("stand_in")
-def test_a_crystal_that_kills_the_process_costs_itself_alone(tmp_path: Path) -> None:
+@pytest.fixture
+def fragile(tmp_path: Path, stand_in: None) -> Path:
+    """A program in the place of the interpreter: it reads a text back, or ends, or does not go on, as the text says."""
     program = tmp_path / "fragile"
-    program.write_text(FRAGILE.format(python=sys.executable), encoding="utf-8")
+    program.write_text(FRAGILE.format(python=sys.executable, folder=str(tmp_path)), encoding="utf-8")
     program.chmod(0o755)
-    model = started(program, tmp_path, tmp_path / "model.onnx")
+    return program
+
+
+def killed(model: TritonPythonModel) -> None:
+    """Kill the process that predicts, as a system does that wants memory."""
+    assert model._process is not None
+    model._process.kill()
+    os.waitid(os.P_PID, model._process.pid, os.WEXITED | os.WNOWAIT)
+
+
+def test_a_crystal_that_kills_the_process_costs_itself_alone(tmp_path: Path, fragile: Path) -> None:
+    model = started(fragile, tmp_path, tmp_path / "model.onnx")
     [answered] = responses(model, request("a", "deadly", "b"))
     assert [one.get("read", one.get("error")) for one in answered] == ["a", "crashed", "b"]
     assert responses(model, request("c")) == [[{"read": "c"}]]
     model.finalize()
 
 
-@pytest.mark.usefixtures("stand_in")
-def test_a_crystal_that_never_ends_is_given_up(tmp_path: Path) -> None:
-    program = tmp_path / "fragile"
-    program.write_text(FRAGILE.format(python=sys.executable), encoding="utf-8")
-    program.chmod(0o755)
-    model = started(program, tmp_path, tmp_path / "model.onnx", timeout="0.5")
+def test_a_crystal_whose_process_is_killed_by_others_is_asked_again(tmp_path: Path, fragile: Path) -> None:
+    model = started(fragile, tmp_path, tmp_path / "model.onnx")
+    killed(model)
+    assert responses(model, request("a")) == [[{"read": "a"}]], "between requests"
+    assert responses(model, request("deadly once")) == [[{"read": "deadly once"}]], "during one"
+    model.finalize()
+    assert (tmp_path / "starts").read_text() == "..."
+
+
+def test_a_process_that_could_not_be_started_once_is_started_by_the_next_request(tmp_path: Path, fragile: Path) -> None:
+    model = started(fragile, tmp_path, tmp_path / "model.onnx")
+    killed(model)
+    (tmp_path / "away").touch()
+    for _ in range(2):
+        with pytest.raises(Lost, match="ended; why stands above in the log"):
+            responses(model, request("a"))
+    model.finalize()
+    (tmp_path / "away").unlink()
+    assert responses(model, request("a")) == [[{"read": "a"}]]
+    model.finalize()
+
+
+def test_a_crystal_that_never_ends_is_given_up(tmp_path: Path, fragile: Path) -> None:
+    model = started(fragile, tmp_path, tmp_path / "model.onnx", timeout="0.5")
     [[answered]] = responses(model, request("endless"))
     assert answered == {
         "error": "timed-out",
