@@ -10,6 +10,7 @@ import json
 import os
 import select
 import subprocess
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 
 OPENING_S = 300
 """How long an engine may take to open."""
+READ_BYTES = 1 << 16
 
 
 class Lost(Exception):
@@ -50,7 +52,8 @@ class TritonPythonModel:
         threads = ["--threads", parameters["threads"]] if parameters.get("threads") else []
         self._command = [parameters["python"], "-m", "bandrt.triton", engine, *device, *threads]
         self._timeout = float(parameters["timeout"])
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._read = bytearray()  # of the next lines
         self._start()
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
@@ -60,7 +63,7 @@ class TritonPythonModel:
         inputs = [triton.get_input_tensor_by_name(request, "cif").as_numpy() for request in requests]  # each (crystals, 1)
         texts = [bytes(text).decode("utf-8", "replace") for given in inputs for text in given.reshape(-1)]
         answers = iter(self._answers(texts))
-        outputs = (np.array([next(answers).encode() for _ in range(given.size)], dtype=object) for given in inputs)
+        outputs = (np.array([next(answers) for _ in range(given.size)], dtype=object) for given in inputs)
         return [
             triton.InferenceResponse([triton.Tensor("json", found.reshape(given.shape))])
             for found, given in zip(outputs, inputs, strict=True)
@@ -81,10 +84,12 @@ class TritonPythonModel:
         if self._process is not None and self._process.poll() is None:
             return
         self._end()
-        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._read = bytearray()
         try:
-            self._asked([], OPENING_S)
+            self._line(OPENING_S)
         except Lost as lost:
+            self._end()
             raise Lost(lost.code, f"{' '.join(self._command)} {lost}; why stands above in the log") from lost
 
     def _end(self) -> None:
@@ -94,57 +99,78 @@ class TritonPythonModel:
             self._process.communicate()
             self._process = None
 
-    def _answers(self, texts: list[str]) -> list[str]:
-        """Answers to texts; where the process is lost, each is asked again, alone.
+    def _answers(self, texts: list[str]) -> list[bytes]:
+        """Answers to texts; where the process is lost, those that it has not answered are asked again, each alone.
 
-        A crystal has crashed if it ended two processes: the first may have been killed by others.
+        So whether a crystal is given up does not depend on those beside it. It has crashed if it ended two processes: the first may
+        have been killed by others.
 
         Raises:
             Lost: another process does not start.
         """
         self._start()
+        found: list[bytes] = []
         try:
-            return self._asked(texts, self._timeout * len(texts))
+            self._ask(texts, found)
         except Lost as lost:
             if len(texts) == 1 and lost.code == "timed-out":
                 return [_given_up(lost)]
-        return [self._answer(text) for text in texts]
+        return found + [self._answer(text) for text in texts[len(found) :]]
 
-    def _answer(self, text: str) -> str:
+    def _answer(self, text: str) -> bytes:
         """The answer to one text that is asked for the second time."""
         self._start()
+        found: list[bytes] = []
         try:
-            [answer] = self._asked([text], self._timeout)
+            self._ask([text], found)
         except Lost as lost:
             return _given_up(lost)
-        return answer
+        return found[0]
 
-    def _asked(self, texts: list[str], seconds: float) -> list[str]:
-        """What the process answers; where it does not, it is ended.
+    def _ask(self, texts: list[str], found: list[bytes]) -> None:
+        """Ask the process for some texts; what does not answer is ended.
+
+        Args:
+            texts: of crystals.
+            found: empty; where each answer goes when it comes.
 
         Raises:
-            Lost: it ended, or did not answer in time.
+            Lost: it ended, or went on for too long without the next answer.
         """
         assert self._process is not None
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         try:
-            self._process.stdin.write(json.dumps(texts) + "\n")
+            self._process.stdin.write(json.dumps(texts).encode() + b"\n")
             self._process.stdin.flush()
-            if not select.select([self._process.stdout], [], [], seconds)[0]:
-                raise Lost("timed-out", f"did not answer within {seconds:g} s")
-            line = self._process.stdout.readline()
-            if not line.endswith("\n"):
-                raise Lost("crashed", "ended")
+            while len(found) < len(texts):
+                found.append(self._line(self._timeout))
         except BrokenPipeError:
             self._end()
             raise Lost("crashed", "ended") from None
-        except BaseException:
+        except BaseException:  # what is asked next shall not find answers to this
             self._end()
             raise
-        answers: list[str] = json.loads(line)
-        return answers
+
+    def _line(self, seconds: float) -> bytes:
+        """The next line of the process, without its end.
+
+        Raises:
+            Lost: there is none, or none in time.
+        """
+        assert self._process is not None
+        assert self._process.stdout is not None
+        until = time.monotonic() + seconds
+        while b"\n" not in self._read:
+            if not select.select([self._process.stdout], [], [], max(0.0, until - time.monotonic()))[0]:
+                raise Lost("timed-out", f"did not answer within {seconds:g} s")
+            more = os.read(self._process.stdout.fileno(), READ_BYTES)
+            if not more:
+                raise Lost("crashed", "ended")
+            self._read += more
+        line, _, rest = self._read.partition(b"\n")
+        self._read = rest
+        return bytes(line)
 
 
-def _given_up(lost: Lost) -> str:
-    return json.dumps({"error": lost.code, "error_message": f"the process that predicted this crystal {lost}"})
+def _given_up(lost: Lost) -> bytes:
+    return json.dumps({"error": lost.code, "error_message": f"the process that predicted this crystal {lost}"}).encode()

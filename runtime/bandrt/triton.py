@@ -1,8 +1,9 @@
 """Triton: texts of crystals in, answers in JSON out, for the model in Python that `bandrt export --triton` writes.
 
 Triton's Python backend brings an interpreter and a NumPy of its own. The model there imports neither bandrt nor ONNX Runtime: it
-starts ``python -m bandrt.triton ENGINE`` in the environment that has them, and talks with it through its pipes. A line that comes
-in is a list of texts in JSON; the line that goes out is a list of as many answers, each a text that is JSON again.
+starts ``python -m bandrt.triton ENGINE`` in the environment that has them, and talks with it through its pipes. The first line that
+goes out says that the engine is open. A line that comes in is a list of texts in JSON; as many lines go out, each of them an answer
+in JSON.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -30,19 +31,19 @@ WITHOUT = ("id", "path")
 """What is left out of a summary: an answer is told by its place."""
 
 
-def answers(engine: Engine, texts: Sequence[Any]) -> list[str]:
-    """Predict crystals, and put each result in JSON.
+def answers(engine: Engine, texts: Sequence[Any]) -> Iterator[str]:
+    """Predict crystals, and put each result in JSON, lazily and in order, as `Engine.predict` gives them.
 
     Args:
         engine: open.
         texts: of CIFs.
 
-    Returns:
+    Yields:
         Of each text an object: the columns of ``summary.csv`` from ``formula`` on, and ``bands`` with ``energies`` (n_bands,
         n_kpoints) in eV and the points of their path; or ``error``, a code, and ``error_message``.
     """
     sources = [source_of_text(text, source_id="crystal", place="crystal") for text in texts]
-    return [answer(result) for result in engine.predict(sources)]
+    yield from map(answer, engine.predict(sources))
 
 
 def answer(result: Result) -> str:
@@ -56,10 +57,11 @@ def answer(result: Result) -> str:
 
 
 def serve(engine: Engine, given: IO[str], out: IO[str]) -> None:
-    """Answer line by line, until nothing more comes."""
+    """Say that the engine is open, then answer crystal by crystal, until nothing more comes."""
+    _say(out, json.dumps({"engine": engine.path.name}))
     for line in given:
-        out.write(json.dumps(answers(engine, json.loads(line))) + "\n")
-        out.flush()
+        for one in answers(engine, json.loads(line)):
+            _say(out, one)
 
 
 def main(words: Sequence[str]) -> int:
@@ -82,6 +84,11 @@ def main(words: Sequence[str]) -> int:
             sys.stderr.write(f"error [{error.code}]: {error.message}\n")
             return 1
     return 0
+
+
+def _say(out: IO[str], line: str) -> None:
+    out.write(line + "\n")
+    out.flush()
 
 
 def _bands(bands: BandStructure) -> dict[str, Any]:

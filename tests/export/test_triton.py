@@ -184,8 +184,8 @@ def test_an_answer_is_json_with_bands_or_an_error(text: str) -> None:
         given = [text, "/etc/hostname", None]
         found, path, nothing = map(json.loads, answers(engine, given))
         [result] = engine.predict([text])
-        said = io.StringIO()
-        serve(engine, io.StringIO(json.dumps([text]) + "\n[]\n"), said)
+        out = io.StringIO()
+        serve(engine, io.StringIO(json.dumps([text, "nonsense"]) + "\n[]\n" + json.dumps([text]) + "\n"), out)
     assert isinstance(result, Prediction)
     bands = result.band_structure
     assert next(iter(found)) == "formula"
@@ -195,8 +195,9 @@ def test_an_answer_is_json_with_bands_or_an_error(text: str) -> None:
     assert tuple(found["bands"]["labels"]) == bands.labels
     assert path["error"] == "not-a-crystal", "a text is never a path"
     assert nothing == {"error": "no-cif-column", "error_message": "crystal: has no text of a crystal"}
-    lines = [json.loads(line) for line in said.getvalue().splitlines()]
-    assert [len(line) for line in lines] == [1, 0]
+    opened, *lines = (json.loads(line) for line in out.getvalue().splitlines())
+    assert opened == {"engine": "fast.onnx"}
+    assert [line.get("formula", line.get("error")) for line in lines] == ["AlAs", "not-a-crystal", "AlAs"]
 
 
 class Tensor:
@@ -261,13 +262,15 @@ def count(what):  # how often there was such a one
 count("starts")
 if os.path.exists({folder!r} + "/away"):
     sys.exit(1)
+print(json.dumps({{"engine": "fragile"}}), flush=True)
 for line in sys.stdin:
     texts = json.loads(line)
-    if "deadly" in texts or "deadly once" in texts and count("deaths") == 1:
-        sys.exit(9)
-    if "endless" in texts:
-        sys.stdin.read()
-    print(json.dumps([json.dumps({{"read": text}}) for text in texts]), flush=True)
+    for text in texts:
+        if text == "deadly" or text == "deadly once" and count("deaths") == 1:
+            sys.exit(9)
+        if text == "endless" or text == "slow in company" and len(texts) > 1:
+            sys.stdin.read()
+        print(json.dumps({{"read": text, "of": len(texts)}}), flush=True)
 """
 
 
@@ -280,6 +283,12 @@ def fragile(tmp_path: Path, stand_in: None) -> Path:
     return program
 
 
+def said(model: TritonPythonModel, *texts: str) -> list[str]:
+    """Of each text what was read, or the error."""
+    [answered] = responses(model, request(*texts))
+    return [one.get("read", one.get("error")) for one in answered]
+
+
 def killed(model: TritonPythonModel) -> None:
     """Kill the process that predicts, as a system does that wants memory."""
     assert model._process is not None
@@ -289,17 +298,16 @@ def killed(model: TritonPythonModel) -> None:
 
 def test_a_crystal_that_kills_the_process_costs_itself_alone(tmp_path: Path, fragile: Path) -> None:
     model = started(fragile, tmp_path, tmp_path / "model.onnx")
-    [answered] = responses(model, request("a", "deadly", "b"))
-    assert [one.get("read", one.get("error")) for one in answered] == ["a", "crashed", "b"]
-    assert responses(model, request("c")) == [[{"read": "c"}]]
+    assert said(model, "a", "deadly", "b") == ["a", "crashed", "b"]
+    assert said(model, "c") == ["c"]
     model.finalize()
 
 
 def test_a_crystal_whose_process_is_killed_by_others_is_asked_again(tmp_path: Path, fragile: Path) -> None:
     model = started(fragile, tmp_path, tmp_path / "model.onnx")
     killed(model)
-    assert responses(model, request("a")) == [[{"read": "a"}]], "between requests"
-    assert responses(model, request("deadly once")) == [[{"read": "deadly once"}]], "during one"
+    assert said(model, "a") == ["a"], "between requests"
+    assert said(model, "deadly once") == ["deadly once"], "during one"
     model.finalize()
     assert (tmp_path / "starts").read_text() == "..."
 
@@ -313,7 +321,7 @@ def test_a_process_that_could_not_be_started_once_is_started_by_the_next_request
             responses(model, request("a"))
     model.finalize()
     (tmp_path / "away").unlink()
-    assert responses(model, request("a")) == [[{"read": "a"}]]
+    assert said(model, "a") == ["a"]
     model.finalize()
 
 
@@ -324,6 +332,20 @@ def test_a_crystal_that_never_ends_is_given_up(tmp_path: Path, fragile: Path) ->
         "error": "timed-out",
         "error_message": "the process that predicted this crystal did not answer within 0.5 s",
     }
+    model.finalize()
+
+
+def test_a_crystal_that_never_ends_costs_itself_alone(tmp_path: Path, fragile: Path) -> None:
+    model = started(fragile, tmp_path, tmp_path / "model.onnx", timeout="0.5")
+    [answered] = responses(model, request("a", "endless", "b", "endless"))
+    assert [one.get("of", one.get("error")) for one in answered] == [4, "timed-out", 1, "timed-out"]
+    assert answered[1]["error_message"].endswith("did not answer within 0.5 s"), "the limit is that of a crystal, not of a batch"
+    model.finalize()
+
+
+def test_whether_a_crystal_is_given_up_does_not_depend_on_those_beside_it(tmp_path: Path, fragile: Path) -> None:
+    model = started(fragile, tmp_path, tmp_path / "model.onnx", timeout="0.5")
+    assert said(model, "slow in company", "a") == said(model, "slow in company") + said(model, "a")
     model.finalize()
 
 
