@@ -18,7 +18,7 @@ from bandrt.engine import PLAN_SUFFIX, read_manifest
 from bandrt.engine.calibration_file import calibration_path
 from bandrt.engine.plan.file import sidecar
 from bandrt.errors import OutputInTheWayError, UsageError
-from bandrt.files import check_folder, temporary_beside
+from bandrt.files import check_folder, file_sha256, temporary_beside
 from bandrt.manifest import Manifest
 
 CRYSTALS: Final = "bandrt"
@@ -83,19 +83,22 @@ def write(engine: Path, repository: Path, *, python: str | None = None) -> Manif
     beside = [(place(engine), place(Path(model)).name) for place in (calibration_path, sidecar) if place(engine).is_file()]
     _put(repository / ARRAYS, arrays_config(manifest, model), [(engine, model), *beside])
     code = (Path(__file__).with_name("triton_model.py"), "model.py")
-    _put(repository / CRYSTALS, crystals_config(manifest, f"../{ARRAYS}/1/{model}", python or sys.executable), [code])
+    sha256 = file_sha256(repository / ARRAYS / "1" / model)
+    config = crystals_config(manifest, f"../{ARRAYS}/1/{model}", python or sys.executable, sha256=sha256)
+    _put(repository / CRYSTALS, config, [code])
     return manifest
 
 
-def crystals_config(manifest: Manifest, engine: str, python: str) -> str:
+def crystals_config(manifest: Manifest, engine: str, python: str, *, sha256: str) -> str:
     """The configuration of the model of crystals.
 
     Args:
         manifest: of the engine.
         engine: the model file, from the folder of this model.
         python: the interpreter with bandrt.
+        sha256: of the model file, which may be replaced by no other while this configuration stands.
     """
-    parameters = {"engine": engine, "python": python, "threads": "", "timeout": str(TIMEOUT_S)}
+    parameters = {"engine": engine, "engine_sha256": sha256, "python": python, "threads": "", "timeout": str(TIMEOUT_S)}
     return _written(
         'backend: "python"',
         f"max_batch_size: {manifest.profile.max_batch or BATCH_SIZE}",

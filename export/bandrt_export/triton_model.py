@@ -50,10 +50,12 @@ class TritonPythonModel:
         engine = os.path.normpath(os.path.join(args["model_repository"], parameters["engine"]))
         device = ["--device", f"cuda:{args['model_instance_device_id']}"] if args["model_instance_kind"] == "GPU" else []
         threads = ["--threads", parameters["threads"]] if parameters.get("threads") else []
-        self._command = [parameters["python"], "-m", "bandrt.triton", engine, *device, *threads]
+        sha256 = ["--sha256", parameters["engine_sha256"]] if parameters.get("engine_sha256") else []
+        self._command = [parameters["python"], "-m", "bandrt.triton", engine, *device, *threads, *sha256]
         self._timeout = float(parameters["timeout"])
         self._process: subprocess.Popen[bytes] | None = None
         self._read = bytearray()  # of the next lines
+        self._engine: dict[str, str] = {}  # what the process says of it
         self._start()
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
@@ -87,7 +89,7 @@ class TritonPythonModel:
         self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._read = bytearray()
         try:
-            self._line(OPENING_S)
+            self._engine = json.loads(self._line(OPENING_S))
         except Lost as lost:
             self._end()
             raise Lost(lost.code, f"{' '.join(self._command)} {lost}; why stands above in the log") from lost
@@ -114,7 +116,7 @@ class TritonPythonModel:
             self._ask(texts, found)
         except Lost as lost:
             if len(texts) == 1 and lost.code == "timed-out":
-                return [_given_up(lost)]
+                return [self._given_up(lost)]
         return found + [self._answer(text) for text in texts[len(found) :]]
 
     def _answer(self, text: str) -> bytes:
@@ -124,7 +126,7 @@ class TritonPythonModel:
         try:
             self._ask([text], found)
         except Lost as lost:
-            return _given_up(lost)
+            return self._given_up(lost)
         return found[0]
 
     def _ask(self, texts: list[str], found: list[bytes]) -> None:
@@ -171,6 +173,7 @@ class TritonPythonModel:
         self._read = rest
         return bytes(line)
 
-
-def _given_up(lost: Lost) -> bytes:
-    return json.dumps({"error": lost.code, "error_message": f"the process that predicted this crystal {lost}"}).encode()
+    def _given_up(self, lost: Lost) -> bytes:
+        """The answer to a crystal that has none."""
+        said = {"error": lost.code, "error_message": f"the process that predicted this crystal {lost}"}
+        return json.dumps(said | self._engine).encode()

@@ -449,7 +449,8 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "engine-changed",
-        "A model file is not the one that was exported: its weights, graph or manifest do not have the checksum that it carries.",
+        "A model file is not the one that was exported: its weights, graph or manifest do not have the checksum that it carries, or"
+        " it does not have the one that the configuration of a Triton server names.",
         "Copy the file again, or export it again; after a change on purpose, export what it was made from.",
     ),
     ErrorCode(

@@ -2,7 +2,7 @@
 
 Triton's Python backend brings an interpreter and a NumPy of its own. The model there imports neither bandrt nor ONNX Runtime: it
 starts ``python -m bandrt.triton ENGINE`` in the environment that has them, and talks with it through its pipes. The first line that
-goes out says that the engine is open. A line that comes in is a list of texts in JSON; as many lines go out, each of them an answer
+goes out says which engine is open. A line that comes in is a list of texts in JSON; as many lines go out, each of them an answer
 in JSON.
 """
 
@@ -18,7 +18,7 @@ from typing import IO, Any
 import numpy as np
 
 from bandrt.bands.band_structure import BandStructure
-from bandrt.errors import BandrtError
+from bandrt.errors import BandrtError, EngineError
 from bandrt.loading import load
 from bandrt.predict import Engine
 from bandrt.results.prediction import Failure, Result
@@ -40,25 +40,31 @@ def answers(engine: Engine, texts: Sequence[Any]) -> Iterator[str]:
 
     Yields:
         Of each text an object: the columns of ``summary.csv`` from ``formula`` on, and ``bands`` with ``energies`` (n_bands,
-        n_kpoints) in eV and the points of their path; or ``error``, a code, and ``error_message``.
+        n_kpoints) in eV and the points of their path; or ``error``, a code, and ``error_message``. All have ``engine_sha256``,
+        the `Engine.checksums`.
     """
     sources = [source_of_text(text, source_id="crystal", place="crystal") for text in texts]
-    yield from map(answer, engine.predict(sources))
+    yield from (answer(result, engine.checksums) for result in engine.predict(sources))
 
 
-def answer(result: Result) -> str:
-    """One result in JSON, which has no nan: null stands for it."""
+def answer(result: Result, engine_sha256: str) -> str:
+    """One result in JSON, which has no nan: null stands for it.
+
+    Args:
+        result: of a crystal.
+        engine_sha256: which engine made it.
+    """
     if isinstance(result, Failure):
-        said: dict[str, Any] = {"error": result.code, "error_message": result.message}
+        said: dict[str, Any] = {"error": result.code, "error_message": result.message, "engine_sha256": engine_sha256}
     else:
         columns = {name: value for name, value in json_values(summary(result)).items() if name not in WITHOUT}
-        said = columns | {"bands": _bands(result.band_structure)}
+        said = columns | {"engine_sha256": engine_sha256, "bands": _bands(result.band_structure)}
     return json.dumps(said, ensure_ascii=False, allow_nan=False)
 
 
 def serve(engine: Engine, given: IO[str], out: IO[str]) -> None:
-    """Say that the engine is open, then answer crystal by crystal, until nothing more comes."""
-    _say(out, json.dumps({"engine": engine.path.name}))
+    """Say which engine is open, then answer crystal by crystal, until nothing more comes."""
+    _say(out, json.dumps({"engine_sha256": engine.checksums}))
     for line in given:
         for one in answers(engine, json.loads(line)):
             _say(out, one)
@@ -74,16 +80,32 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("engine")
     parser.add_argument("--device")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--sha256", help="of the engine, which may be no other")
     chosen = parser.parse_args(words)
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
         os.dup2(2, 1)  # what a library prints is no answer
         try:
             with load(chosen.engine, chosen.device, threads=chosen.threads) as engine:
+                _require(engine, chosen.sha256)
                 serve(engine, sys.stdin, out)
         except BandrtError as error:
             sys.stderr.write(f"error [{error.code}]: {error.message}\n")
             return 1
     return 0
+
+
+def _require(engine: Engine, sha256: str | None) -> None:
+    """Refuse an engine that has taken the place of another one.
+
+    Raises:
+        EngineError: ``engine-changed``.
+    """
+    if sha256 is not None and engine.sha256 != sha256:
+        raise EngineError(
+            "engine-changed",
+            f"{engine.path}: is not the engine that config.pbtxt names (sha256 {engine.sha256[:12]}, expected {sha256[:12]}); where both"
+            " were written anew, let the server load the model again; else write both with `bandrt export --triton`",
+        )
 
 
 def _say(out: IO[str], line: str) -> None:

@@ -23,6 +23,7 @@ from bandrt.contract import BAND_ENERGIES, HAMILTONIAN_NAMES, INVERSION
 from bandrt.engine import SHIPPED_ENGINES, read_manifest
 from bandrt.engine.calibration_file import calibration_path
 from bandrt.errors import OutputError, UsageError
+from bandrt.files import file_sha256
 from bandrt.manifest import Backend, Bucket, Manifest, Profile
 from bandrt.triton import answers, serve
 from bandrt_export import triton
@@ -63,6 +64,7 @@ def test_an_engine_that_ships_is_written_as_it_is(tmp_path: Path, capsys: pytest
     assert calibration_path(files[model]).read_bytes() == calibration_path(shipped).read_bytes()
     config = files["bandrt/config.pbtxt"].read_text(encoding="utf-8")
     assert f'key: "python" value: {{ string_value: "{sys.executable}" }}' in config
+    assert f'key: "engine_sha256" value: {{ string_value: "{file_sha256(shipped)}" }}' in config
     assert (tmp_path / "models" / "bandrt" / "../bandrt_arrays/1/model.onnx").is_file()
 
 
@@ -100,7 +102,7 @@ def test_a_plan_names_its_profiles_and_runs_on_a_gpu(fast: Manifest) -> None:
     assert 'instance_group [ { kind: KIND_GPU count: 1 profile: [ "0", "1", "2" ] } ]' in config
     assert "max_batch_size: 8" in config
     assert 'backend: "tensorrt"' in config
-    assert "kind: KIND_GPU" in triton.crystals_config(manifest, "../bandrt_arrays/1/model.plan", "python3")
+    assert "kind: KIND_GPU" in triton.crystals_config(manifest, "../bandrt_arrays/1/model.plan", "python3", sha256="")
 
 
 def test_a_plan_that_triton_cannot_run_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: Manifest) -> None:
@@ -165,7 +167,7 @@ def test_what_is_no_model_is_never_replaced(kind: str, tmp_path: Path) -> None:
 
 def test_a_name_with_quotes_stays_one_text_of_the_configuration() -> None:
     manifest = read_manifest(SHIPPED_ENGINES["fast"])
-    assert r'string_value: "a\\b\"c/python"' in triton.crystals_config(manifest, "model.onnx", r'a\b"c/python')
+    assert r'string_value: "a\\b\"c/python"' in triton.crystals_config(manifest, "model.onnx", r'a\b"c/python', sha256="")
 
 
 def test_a_checkpoint_is_exported_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,10 +196,10 @@ def test_an_answer_is_json_with_bands_or_an_error(text: str) -> None:
     np.testing.assert_allclose(found["bands"]["energies"], bands.energies, atol=TOLERANCE_EV)
     assert tuple(found["bands"]["labels"]) == bands.labels
     assert path["error"] == "not-a-crystal", "a text is never a path"
-    assert nothing == {"error": "no-cif-column", "error_message": "crystal: has no text of a crystal"}
+    assert (nothing["error"], nothing["error_message"]) == ("no-cif-column", "crystal: has no text of a crystal")
     opened, *lines = (json.loads(line) for line in out.getvalue().splitlines())
-    assert opened == {"engine": "fast.onnx"}
     assert [line.get("formula", line.get("error")) for line in lines] == ["AlAs", "not-a-crystal", "AlAs"]
+    assert {line["engine_sha256"] for line in (opened, found, path, nothing, *lines)} == {file_sha256(SHIPPED_ENGINES["fast"])}
 
 
 class Tensor:
@@ -219,8 +221,10 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", module)
 
 
-def started(python: Path | str, folder: Path, engine: Path, *, kind: str = "CPU", timeout: str = "60") -> TritonPythonModel:
-    parameters = {"engine": str(engine), "python": str(python), "threads": "1", "timeout": timeout}
+def started(
+    python: Path | str, folder: Path, engine: Path, *, kind: str = "CPU", timeout: str = "60", sha256: str = ""
+) -> TritonPythonModel:
+    parameters = {"engine": str(engine), "engine_sha256": sha256, "python": str(python), "threads": "1", "timeout": timeout}
     config = {"parameters": {name: {"string_value": value} for name, value in parameters.items()}}
     model = TritonPythonModel()
     model.initialize(
@@ -247,7 +251,8 @@ def responses(model: TritonPythonModel, *requests: dict[str, Tensor]) -> list[li
 
 @pytest.mark.usefixtures("stand_in")
 def test_requests_are_answered_together_each_with_its_own(tmp_path: Path, text: str) -> None:
-    model = started(sys.executable, tmp_path, SHIPPED_ENGINES["fast"])
+    fast = SHIPPED_ENGINES["fast"]
+    model = started(sys.executable, tmp_path, fast, sha256=file_sha256(fast))
     first, second = responses(model, request(text, "nonsense"), request(text))
     assert [one.get("formula", one.get("error")) for one in (*first, *second)] == ["AlAs", "not-a-crystal", "AlAs"]
     model.finalize()
@@ -262,7 +267,7 @@ def count(what):  # how often there was such a one
 count("starts")
 if os.path.exists({folder!r} + "/away"):
     sys.exit(1)
-print(json.dumps({{"engine": "fragile"}}), flush=True)
+print(json.dumps({{"engine_sha256": "abc"}}), flush=True)
 for line in sys.stdin:
     texts = json.loads(line)
     for text in texts:
@@ -331,6 +336,7 @@ def test_a_crystal_that_never_ends_is_given_up(tmp_path: Path, fragile: Path) ->
     assert answered == {
         "error": "timed-out",
         "error_message": "the process that predicted this crystal did not answer within 0.5 s",
+        "engine_sha256": "abc",
     }
     model.finalize()
 
@@ -354,6 +360,14 @@ def test_a_process_that_does_not_start_is_an_error_of_the_server(tmp_path: Path,
         started(sys.executable, tmp_path, tmp_path / "nosuch.onnx", kind="GPU")
     [line] = capfd.readouterr().err.splitlines()
     assert line.startswith("error [engine-not-found]: ")
+
+
+def test_an_engine_that_is_not_the_one_of_the_configuration_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Lost, match="ended; why stands above in the log"):
+        started(sys.executable, tmp_path, SHIPPED_ENGINES["fast"], sha256="0" * 64)
+    [line] = capfd.readouterr().err.splitlines()
+    assert line.startswith("error [engine-changed]: ")
+    assert f"(sha256 {file_sha256(SHIPPED_ENGINES['fast'])[:12]}, expected 000000000000)" in line
 
 
 @pytest.fixture(scope="module")
