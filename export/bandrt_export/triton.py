@@ -6,19 +6,20 @@ it is, which takes the arrays of the graph contract. Both run the same model fil
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from bandrt.contract import INVERSION, TENSORS, TensorSpec, given_by, known_sizes
-from bandrt.engine import PLAN_SUFFIX, read_manifest
+from bandrt.engine import ONNX_SUFFIX, PLAN_SUFFIX, read_manifest
 from bandrt.engine.calibration_file import calibration_path
 from bandrt.engine.plan.file import sidecar
 from bandrt.errors import OutputInTheWayError, UsageError
-from bandrt.files import check_folder, file_sha256, temporary_beside
+from bandrt.files import check_folder, file_sha256, replaced, temporary_beside
 from bandrt.manifest import Manifest
 
 CRYSTALS: Final = "bandrt"
@@ -27,13 +28,30 @@ ARRAYS: Final = "bandrt_arrays"
 """The model that takes arrays."""
 CONFIG: Final = "config.pbtxt"
 """What every model has."""
+KEPT: Final = "config.pbtxt.before"
+"""A configuration that was edited, when another one takes its place."""
 QUEUE_MICROSECONDS: Final = 5_000
 """How long a crystal waits for others that go through the engine with it."""
 BATCH_SIZE: Final = 64
 """Crystals that the server puts together at most, of any size, where the engine sets no limit."""
 TIMEOUT_S: Final = 60
 """After how many seconds a crystal is given up, and the process that predicted it is replaced."""
+_STAMP: Final = "# sha256 of what follows, as bandrt wrote it: "
+"""Begins a configuration, and tells whether it was edited."""
+_ENGINE_FILES: Final = frozenset(
+    place(Path(f"model{suffix}")).name for suffix in (ONNX_SUFFIX, PLAN_SUFFIX) for place in (Path, calibration_path, sidecar)
+)
+"""What version 1 of the model of arrays may consist of."""
 _TYPES: Final = {"int32": "TYPE_INT32", "float32": "TYPE_FP32", "bool": "TYPE_BOOL"}
+
+
+class Written(NamedTuple):
+    """What was written."""
+
+    manifest: Manifest
+    """What the engine says of itself."""
+    kept: tuple[Path, ...]
+    """Where configurations lie that were edited and replaced."""
 
 
 def check(repository: Path, *, overwrite: bool) -> None:
@@ -56,16 +74,16 @@ def check(repository: Path, *, overwrite: bool) -> None:
             )
 
 
-def write(engine: Path, repository: Path, *, python: str | None = None) -> Manifest:
+def write(engine: Path, repository: Path, *, python: str | None = None) -> Written:
     """Write the two models; each is whole or not there.
+
+    Of a model that is there, files of version 1 are replaced, one by one, and the configuration after them: at no moment is there
+    none. Other versions and files stay.
 
     Args:
         engine: an ONNX file, or a plan of full TensorRT.
         repository: made if it is not there; see `check`.
         python: the interpreter with bandrt on the server; None: the one that this runs in.
-
-    Returns:
-        What the engine says of itself.
 
     Raises:
         UsageError: ``triton-backend`` for a plan that Triton cannot run.
@@ -81,12 +99,11 @@ def write(engine: Path, repository: Path, *, python: str | None = None) -> Manif
     model = f"model{engine.suffix.lower()}"
     repository.mkdir(parents=True, exist_ok=True)
     beside = [(place(engine), place(Path(model)).name) for place in (calibration_path, sidecar) if place(engine).is_file()]
-    _put(repository / ARRAYS, arrays_config(manifest, model), [(engine, model), *beside])
+    kept = _put(repository / ARRAYS, arrays_config(manifest, model), [(engine, model), *beside])
     code = (Path(__file__).with_name("triton_model.py"), "model.py")
     sha256 = file_sha256(repository / ARRAYS / "1" / model)
     config = crystals_config(manifest, f"../{ARRAYS}/1/{model}", python or sys.executable, sha256=sha256)
-    _put(repository / CRYSTALS, config, [code])
-    return manifest
+    return Written(manifest, (*kept, *_put(repository / CRYSTALS, config, [code])))
 
 
 def crystals_config(manifest: Manifest, engine: str, python: str, *, sha256: str) -> str:
@@ -161,16 +178,50 @@ def _written(*lines: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _put(folder: Path, config: str, files: Iterable[tuple[Path, str]]) -> None:
-    """Write a model with one version, under another name first; what was there before goes when it is whole."""
+def _put(folder: Path, config: str, files: Sequence[tuple[Path, str]]) -> list[Path]:
+    """Write version 1 of a model and its configuration, under another name first where there is no such model.
+
+    Returns:
+        Where the earlier configuration lies, if it was edited.
+    """
+    if folder.exists():
+        return _fill(folder, config, files)
     building = temporary_beside(folder)
     try:
-        (building / "1").mkdir(parents=True)
-        (building / CONFIG).write_text(config, encoding="utf-8")
-        for path, name in files:
-            shutil.copyfile(path, building / "1" / name)
-        if folder.exists():
-            shutil.rmtree(folder)
+        building.mkdir()
+        _fill(building, config, files)
         building.rename(folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)
+    return []
+
+
+def _fill(folder: Path, config: str, files: Sequence[tuple[Path, str]]) -> list[Path]:
+    version, kept = folder / "1", []
+    version.mkdir(exist_ok=True)
+    for path, name in files:
+        _copy(path, version / name)
+    there = folder / CONFIG
+    if there.exists() and _is_edited(there):
+        kept.append(folder / KEPT)
+        _copy(there, *kept)
+    with replaced(there) as file:
+        file.write(_stamped(config))
+    for name in _ENGINE_FILES - {name for _, name in files}:
+        (version / name).unlink(missing_ok=True)
+    return kept
+
+
+def _copy(path: Path, to: Path) -> None:
+    with path.open("rb") as source, replaced(to, "wb") as file:
+        shutil.copyfileobj(source, file)
+
+
+def _stamped(config: str) -> str:
+    return f"{_STAMP}{hashlib.sha256(config.encode()).hexdigest()}\n{config}"
+
+
+def _is_edited(path: Path) -> bool:
+    """Whether a configuration is another one than bandrt wrote; of one without a stamp nobody knows, and it is."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return text != _stamped(text.partition("\n")[2])

@@ -103,8 +103,8 @@ def _require(engine: Engine, sha256: str | None) -> None:
     if sha256 is not None and engine.sha256 != sha256:
         raise EngineError(
             "engine-changed",
-            f"{engine.path}: is not the engine that config.pbtxt names (sha256 {engine.sha256[:12]}, expected {sha256[:12]}); where both"
-            " were written anew, let the server load the model again; else write both with `bandrt export --triton`",
+            f"{engine.path}: is not the engine that config.pbtxt names (sha256 {engine.sha256[:12]}, expected {sha256[:12]}); where"
+            " both were written anew, let the server load the model again; else write both with `bandrt export --triton`",
         )
 
 

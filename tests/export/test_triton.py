@@ -136,14 +136,65 @@ def test_what_is_there_is_replaced_on_request_alone_and_other_models_stay(tmp_pa
     (tmp_path / "another").mkdir()
     engine = SHIPPED_ENGINES["fast"]
     triton.write(engine, tmp_path)
-    (tmp_path / "bandrt" / "1" / "old.txt").write_text("", encoding="utf-8")
     with pytest.raises(OutputError) as refused:
         triton.check(tmp_path, overwrite=False)
     assert refused.value.code == "output-exists"
     triton.check(tmp_path, overwrite=True)
-    triton.write(engine, tmp_path, python="python3")
+    assert triton.write(engine, tmp_path, python="python3").kept == ()
     assert {path.name for path in tmp_path.iterdir()} == {"another", "bandrt", "bandrt_arrays"}
-    assert not (tmp_path / "bandrt" / "1" / "old.txt").exists()
+    assert 'string_value: "python3"' in (tmp_path / "bandrt" / "config.pbtxt").read_text(encoding="utf-8")
+
+
+def test_of_a_model_version_1_alone_is_replaced(tmp_path: Path) -> None:
+    engine = SHIPPED_ENGINES["fast"]
+    triton.write(engine, tmp_path)
+    arrays = tmp_path / "bandrt_arrays"
+    stay = [arrays / "2" / "model.onnx", arrays / "1" / "notes.txt", tmp_path / "bandrt" / "3" / "model.py"]
+    go = [arrays / "1" / name for name in ("model.plan", "model.plan.json", "model.plan.calibration.json")]
+    for path in (*stay, *go):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("earlier", encoding="utf-8")
+    (arrays / "1" / "model.onnx").write_text("damaged", encoding="utf-8")
+    triton.write(engine, tmp_path)
+    assert all(path.read_text(encoding="utf-8") == "earlier" for path in stay)
+    assert not any(path.exists() for path in go), "of an engine that is there no more"
+    assert (arrays / "1" / "model.onnx").read_bytes() == engine.read_bytes()
+
+
+def test_a_model_is_there_until_the_next_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    triton.write(SHIPPED_ENGINES["fast"], tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def failing(*_: Any) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("bandrt_export.triton.shutil.copyfileobj", failing)
+    with pytest.raises(OSError, match="disk full"):
+        triton.write(SHIPPED_ENGINES["accurate"], tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_configuration_that_was_edited_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["export", "fast", "--triton", str(tmp_path), "--overwrite"]
+    assert run(command) == 0
+    config = tmp_path / "bandrt" / "config.pbtxt"
+    edited = config.read_text(encoding="utf-8").replace("KIND_CPU", "KIND_GPU")
+    config.write_text(edited, encoding="utf-8")
+    capsys.readouterr()
+    assert run(command) == 0
+    assert (
+        capsys.readouterr().err
+        == f"note: {config} was edited; it is kept as config.pbtxt.before, and the new one has none of its changes\n"
+    )
+    assert "KIND_CPU" in config.read_text(encoding="utf-8")
+    assert run(command) == 0
+    assert capsys.readouterr().err == ""
+    assert config.with_name("config.pbtxt.before").read_text(encoding="utf-8") == edited
+
+
+def test_an_interpreter_that_is_not_on_this_machine_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["export", "fast", "--triton", str(tmp_path), "--python", "/opt/nosuch/python"]) == 0
+    assert capsys.readouterr().err == "note: there is no /opt/nosuch/python on this machine; the server needs one, with bandrt\n"
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "link"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +16,7 @@ from bandrt.engine import ONNX_SUFFIX, PLAN_SUFFIX, SHIPPED_ENGINES, read_manife
 from bandrt.engine.plan.file import sidecar
 from bandrt.files import check_file, scratch_folder
 from bandrt.manifest import MAX_BANDS, BandRule, Manifest, Precision, Solver
+from bandrt.quoting import printable
 from bandrt_export import triton as repository
 from bandrt_export.output import describe
 from bandrt_train.cli.checkpoint_path import CHECKPOINT, require_model
@@ -58,7 +60,10 @@ class _Choices(NamedTuple):
     help="In place of -o: print the line by which trtexec of TensorRT builds a plan of the ONNX engine CKPT, with the shapes of all"
     " inputs.",
 )  # fmt: skip
-@options.overwrite("Replace the engine, or the models in the repository, if they are there already.")
+@options.overwrite(
+    "Replace the engine if it is there already; of models in the repository, version 1 and config.pbtxt. Their other versions stay,"
+    " and a config.pbtxt that was edited is kept as config.pbtxt.before."
+)
 @click.option(
     "--precision", type=click.Choice(["fp32", "fp16"]),
     help="Of the matrix products; all else is fp32. fp32 by default.",
@@ -180,15 +185,22 @@ def _to_triton(source: Path, out: Path, choices: _Choices, *, python: str | None
         source = shipped.get(source, source)
         is_engine = is_engine or source in shipped.values()
     if is_engine and not any(choices):
-        manifest = repository.write(source, out, python=python)
+        written = repository.write(source, out, python=python)
     elif choices.backend == "tensorrt-rtx":
         raise click.UsageError("Triton runs no plans of tensorrt-rtx; give --backend tensorrt, or none for an ONNX engine")
     else:
         with scratch_folder() as folder:
             engine = folder / f"model{ONNX_SUFFIX if choices.backend is None else PLAN_SUFFIX}"
             _to_engine(source, engine, choices, quiet=quiet)
-            manifest = repository.write(engine, out, python=python)
-    say_done(f"{describe(manifest, out)}\nmodels {repository.CRYSTALS} (texts of CIFs to JSON) and {repository.ARRAYS}")
+            written = repository.write(engine, out, python=python)
+    for kept in written.kept:
+        edited = kept.with_name(repository.CONFIG)
+        click.echo(
+            printable(f"note: {edited} was edited; it is kept as {kept.name}, and the new one has none of its changes"), err=True
+        )
+    if python is not None and shutil.which(python) is None:
+        click.echo(printable(f"note: there is no {python} on this machine; the server needs one, with bandrt"), err=True)
+    say_done(f"{describe(written.manifest, out)}\nmodels {repository.CRYSTALS} (texts of CIFs to JSON) and {repository.ARRAYS}")
 
 
 def _to_engine(source: Path, out: Path, choices: _Choices, *, quiet: bool) -> Manifest:
