@@ -103,7 +103,10 @@ def write(engine: Path, repository: Path, *, python: str | None = None) -> Writt
     code = (Path(__file__).with_name("triton_model.py"), "model.py")
     sha256 = file_sha256(repository / ARRAYS / "1" / model)
     config = crystals_config(manifest, f"../{ARRAYS}/1/{model}", python or sys.executable, sha256=sha256)
-    return Written(manifest, (*kept, *_put(repository / CRYSTALS, config, [code])))
+    kept += _put(repository / CRYSTALS, config, [code])
+    for name in _ENGINE_FILES - {model, *(name for _, name in beside)}:
+        (repository / ARRAYS / "1" / name).unlink(missing_ok=True)
+    return Written(manifest, tuple(kept))
 
 
 def crystals_config(manifest: Manifest, engine: str, python: str, *, sha256: str) -> str:
@@ -207,8 +210,6 @@ def _fill(folder: Path, config: str, files: Sequence[tuple[Path, str]]) -> list[
         _copy(there, *kept)
     with replaced(there) as file:
         file.write(_stamped(config))
-    for name in _ENGINE_FILES - {name for _, name in files}:
-        (version / name).unlink(missing_ok=True)
     return kept
 
 

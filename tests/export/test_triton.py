@@ -149,7 +149,11 @@ def test_of_a_model_version_1_alone_is_replaced(tmp_path: Path) -> None:
     engine = SHIPPED_ENGINES["fast"]
     triton.write(engine, tmp_path)
     arrays = tmp_path / "bandrt_arrays"
-    stay = [arrays / "2" / "model.onnx", arrays / "1" / "notes.txt", tmp_path / "bandrt" / "3" / "model.py"]
+    stay = [
+        arrays / "2" / "model.onnx",
+        arrays / "1" / "notes.txt",
+        *(tmp_path / "bandrt" / name for name in ("1/model.onnx", "3/model.py")),
+    ]
     go = [arrays / "1" / name for name in ("model.plan", "model.plan.json", "model.plan.calibration.json")]
     for path in (*stay, *go):
         path.parent.mkdir(exist_ok=True)
