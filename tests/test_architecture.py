@@ -35,6 +35,7 @@ ROOMS = {
             "nested",
             "parcel",
             "typed_values",
+            "content_checksum",
         ),
         *("recipe", "overlaps", "crystal", "calibration", "manifest", "contract"),
         *("readers", "sources", "items", "symmetry", "graph", "kpaths", "features", "batch"),

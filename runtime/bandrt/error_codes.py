@@ -508,9 +508,10 @@ CODES: Mapping[str, ErrorCode] = by_code(
     ),
     ErrorCode(
         "manifest-invalid",
-        "A manifest, or a data set that is read by the same rules, has an unknown key, lacks one, or holds a value that is not"
-        " allowed.",
-        "Change the key that the message names; a manifest is not edited by hand, but made again by bandrt export.",
+        "A manifest, a calibration, or a data set that is read by the same rules, has an unknown key, lacks one, holds a value that"
+        " is not allowed, or does not have the checksum that it carries.",
+        "Copy the file again, or make it again: manifests by bandrt export, calibrations by bandrt train calibrate; neither is"
+        " edited by hand.",
     ),
     ErrorCode(
         "manifest-version",

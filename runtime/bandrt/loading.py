@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 from bandrt.arguments import check_kind, checked_whole
-from bandrt.engine import DEFAULT_ENGINE, open_session, shipped_path
+from bandrt.engine import DEFAULT_ENGINE, PLAN_SUFFIX, open_session, shipped_path
 from bandrt.engine.session import MAX_THREADS, Session
 from bandrt.errors import BandrtError
 from bandrt.files import path_of
@@ -84,4 +84,5 @@ def _opened_other(session: Session, path: Path, device: str | None, threads: int
 
 def unverified(path: Path) -> str:
     """What to say of an engine without a checksum."""
-    return f"{path}: has no checksum of its weights, as engines of earlier versions; export it again, so that damage is found"
+    of = "manifest" if path.suffix.lower() == PLAN_SUFFIX else "weights"
+    return f"{path}: has no checksum of its {of}, as engines of earlier versions; export it again, so that damage is found"

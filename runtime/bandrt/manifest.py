@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from bandrt.arguments import check_fields, check_kind, check_text, checked_number, checked_whole, not_allowed
 from bandrt.calibration import GapCalibration
+from bandrt.content_checksum import checked
 from bandrt.elements import ATOMIC_NUMBERS
 from bandrt.errors import ManifestError
 from bandrt.quoting import quoted, shortened, with_article
@@ -379,10 +380,11 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: str, *, name: str = "manifest") -> Manifest:
-        """Parse and check.
+        """Parse and check, also against the checksum that the manifest of a plan carries.
 
         Raises:
-            ManifestError: ``manifest-invalid`` for text that is not a manifest, ``manifest-version`` for another format.
+            ManifestError: ``manifest-invalid`` for text that is not a manifest, or not the one that was written,
+                ``manifest-version`` for another format.
             ArgumentError: ``bad-argument`` for what is no text.
         """
         check_kind("text", text, str)
@@ -397,7 +399,7 @@ class Manifest:
                 f"{name}: manifest format {quoted(version)}, this bandrt reads {FORMAT_VERSION};"
                 " export the checkpoint again with this version",
             )
-        return from_mapping(cls, values, name=name)
+        return from_mapping(cls, checked(values, name=name, what="manifest"), name=name)
 
 
 def _check_counts(given: Any, *names: str, at_least: int = 0) -> None:

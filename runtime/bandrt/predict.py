@@ -15,14 +15,14 @@ from bandrt.arguments import check_type, checked_whole, not_allowed
 from bandrt.batch import Batcher, save
 from bandrt.cores import available_cores
 from bandrt.elements import SYMBOLS
-from bandrt.engine import has_checksum
+from bandrt.engine import engine_sha256, has_checksum
 from bandrt.engine.memory import Evaluator
 from bandrt.engine.session import Session
 from bandrt.engine.shapes import holds
 from bandrt.errors import EngineError, InputError, UsageError
 from bandrt.features import Features, Many, featurize_cell
 from bandrt.featurized import featurize_inputs
-from bandrt.files import file_sha256, path_of
+from bandrt.files import path_of
 from bandrt.items import ItemIds, called, crystal_of, found_at, is_one, items_of, kept_with, one_of
 from bandrt.manifest import Manifest
 from bandrt.outcomes import only, outcome_of
@@ -75,8 +75,8 @@ class Engine:
 
     @cached_property
     def sha256(self) -> str:
-        """Checksum of the model file."""
-        return file_sha256(self.path)
+        """Checksum of the model and its manifest: of an ONNX file, which holds both; of a plan, of what its manifest says."""
+        return engine_sha256(self.path)
 
     @property
     def checksums(self) -> str:
@@ -85,7 +85,7 @@ class Engine:
 
     @cached_property
     def has_checksum(self) -> bool:
-        """Whether the model file was compared with a checksum in it or beside it when it was opened."""
+        """Whether the model and its manifest were compared with a checksum in them when they were opened."""
         return has_checksum(self.path)
 
     def predict(self, items: Any, *, batch_size: int | None = None) -> Iterator[Result]:

@@ -16,7 +16,7 @@ from bandrt.contract import BAND_ENERGIES, GRAPH_INPUTS, TENSORS, known_sizes
 from bandrt.engine import read_manifest
 from bandrt.engine.cuda_driver import Driver, Gpu
 from bandrt.engine.onnx.file import with_checksum
-from bandrt.engine.plan.file import sidecar
+from bandrt.engine.plan.file import manifest_text, sidecar
 from bandrt.files import file_sha256
 from bandrt.manifest import METADATA_KEY, Backend, BandRule, Bucket, Manifest, Profile, TrainingDomain
 from bandrt.recipe import GraphRecipe, KpathRecipe, Recipe
@@ -182,7 +182,7 @@ def machine(tiny_engine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     plan.write_bytes(tiny_engine.read_bytes())
     backend = Backend("tensorrt-rtx", RTX_VERSION, 20, ("sm89",), file_sha256=file_sha256(plan))
     manifest = dataclasses.replace(read_manifest(tiny_engine), profile=PLAN_PROFILE, backend=backend)
-    sidecar(plan).write_text(manifest.to_json(), encoding="utf-8")
+    sidecar(plan).write_text(manifest_text(manifest), encoding="utf-8")
     driver = Driver(cuda="13.0", gpus=(Gpu("NVIDIA GeForce RTX 4090", "sm89", 24.0),))
     monkeypatch.setattr("bandrt.engine.cuda_driver.find_driver", lambda: driver)
     for opens in ("plan.open", "onnx.gpu"):

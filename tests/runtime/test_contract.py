@@ -37,7 +37,7 @@ from bandrt.contract import (
 )
 from bandrt.engine import open_session, read_manifest
 from bandrt.engine.onnx.file import with_checksum
-from bandrt.engine.plan.file import sidecar
+from bandrt.engine.plan.file import manifest_text, sidecar
 from bandrt.errors import BandrtError
 from bandrt.features import Features
 from bandrt.manifest import METADATA_KEY, Manifest, Solver
@@ -192,7 +192,7 @@ def test_a_name_that_this_version_does_not_know_is_refused_by_name(
     changed = dataclasses.replace(read_manifest(tiny_engine), **{what: names})
     onnx = rewritten(changed, tiny_engine, tmp_path / "future.onnx")
     plan = dataclasses.replace(read_manifest(machine.plan), **{what: names})
-    sidecar(machine.plan).write_text(plan.to_json(), encoding="utf-8")
+    sidecar(machine.plan).write_text(manifest_text(plan), encoding="utf-8")
     for path in (onnx, machine.plan):
         with pytest.raises(BandrtError) as caught:
             open_session(path)

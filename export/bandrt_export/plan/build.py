@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from bandrt.arguments import check_choice
 from bandrt.engine.cuda_driver import Driver, NoDriver, find_driver
 from bandrt.engine.onnx.file import manifest_of
-from bandrt.engine.plan.file import sidecar, timings
+from bandrt.engine.plan.file import manifest_text, sidecar, timings
 from bandrt.engine.plan.tensorrt import PlanBackend
 from bandrt.files import check_file, replaced
 from bandrt.manifest import Backend, Manifest, Precision
@@ -145,7 +145,7 @@ def write_plan(output: Path, content: bytes, manifest: Manifest, cache: bytes | 
     output.parent.mkdir(parents=True, exist_ok=True)
     with replaced(output, "wb") as plan, replaced(sidecar(output)) as beside:
         plan.write(content)
-        beside.write(manifest.to_json())
+        beside.write(manifest_text(manifest))
     if cache is not None:
         with replaced(timings(output), "wb") as file:
             file.write(cache)

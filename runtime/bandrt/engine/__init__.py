@@ -23,7 +23,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bandrt.errors import BandrtError, EngineError
-from bandrt.files import SPECIAL, is_special
+from bandrt.files import SPECIAL, file_sha256, is_special
 from bandrt.quoting import did_you_mean, nearest
 
 if TYPE_CHECKING:
@@ -151,13 +151,25 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def has_checksum(path: Path) -> bool:
-    """Whether what is computed from a model file was compared with a checksum: engines of earlier versions have none.
+    """Whether a model file and its manifest were compared with a checksum: engines of earlier versions have none.
 
     Without a model there is nothing to compare.
     """
     from bandrt.engine.onnx import file as onnx_file
+    from bandrt.engine.plan import file as plan_file
 
-    return _suffix(path) != ONNX_SUFFIX or onnx_file.has_checksum(path)
+    files = {ONNX_SUFFIX: onnx_file.has_checksum, PLAN_SUFFIX: plan_file.has_checksum, NULL_SUFFIX: lambda _: True}
+    return files[_suffix(path)](path)
+
+
+def engine_sha256(path: Path) -> str:
+    """Which engine a file is that `read_manifest` has read: a checksum of the model and its manifest together.
+
+    Of an ONNX file, which has its manifest inside, and of a manifest without a model, it is that of the file.
+    """
+    from bandrt.engine.plan.file import plan_sha256
+
+    return plan_sha256(path) if _suffix(path) == PLAN_SUFFIX else file_sha256(path)
 
 
 def require_there(path: Path) -> None:

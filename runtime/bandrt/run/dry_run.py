@@ -8,9 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from bandrt.engine import chosen_bands, default_device, read_manifest
+from bandrt.engine import chosen_bands, default_device, engine_sha256, read_manifest
 from bandrt.errors import OutputError, OutputInTheWayError
-from bandrt.files import file_sha256, path_of
+from bandrt.files import path_of
 from bandrt.predict import default_batch_size
 from bandrt.quoting import counted, printable, shortened
 from bandrt.results.damage import undamaged
@@ -48,8 +48,8 @@ def dry_run(paths: Path | str | Iterable[Path | str] | Piped, out: Path | str, o
     there = earlier_record(out) if refused or options.mode == "resume" else {}
     before = there if options.mode == "resume" else {}
     batch_size = options.batch_size or recorded_batch_size(before) or default_batch_size(device)
-    named = "none" if other is None else {"path": str(other), "sha256": file_sha256(other)}
-    chosen = {"path": str(options.engine), "sha256": file_sha256(options.engine), "hand_over": named}
+    named = "none" if other is None else {"path": str(other), "sha256": engine_sha256(other)}
+    chosen = {"path": str(options.engine), "sha256": engine_sha256(options.engine), "hand_over": named}
     workers = workers_of(options, device)
     given = options_record(options, device, rule, workers=workers, batch_size=batch_size)
     require_same(out, before, {"engine": chosen, "options": given})

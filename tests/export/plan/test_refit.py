@@ -17,7 +17,7 @@ import bandrt_export.plan.refit
 from bandrt.engine import open_session, read_manifest
 from bandrt.engine.cuda_driver import Driver, Gpu, NoDriver
 from bandrt.engine.onnx.file import with_checksum
-from bandrt.engine.plan.file import sidecar
+from bandrt.engine.plan.file import manifest_text, sidecar
 from bandrt.errors import EngineError
 from bandrt.files import file_sha256
 from bandrt.manifest import METADATA_KEY, Manifest
@@ -232,7 +232,7 @@ def test_the_command_line_refits_with_a_checkpoint(
     manifest = dataclasses.replace(
         read_manifest(old), profile=planned.profile, backend=dataclasses.replace(planned.backend, file_sha256=file_sha256(gpu.plan))
     )
-    sidecar(gpu.plan).write_text(manifest.to_json(), encoding="utf-8")
+    sidecar(gpu.plan).write_text(manifest_text(manifest), encoding="utf-8")
     output = tmp_path / "new.plan"
     arguments = [str(exported.checkpoint), "--refit", str(gpu.plan), "-o", str(output)]
     result = CliRunner().invoke(command, arguments, catch_exceptions=False)

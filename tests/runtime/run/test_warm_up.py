@@ -16,7 +16,7 @@ from bandrt.cli import run
 from bandrt.cli.progress import Progress
 from bandrt.cli.runs import show_run
 from bandrt.engine import open_session, read_manifest
-from bandrt.engine.plan.file import sidecar
+from bandrt.engine.plan.file import manifest_text, sidecar
 from bandrt.engine.plan.session import PlanSession
 from bandrt.engine.session import OutOfMemoryError
 from bandrt.engine.shapes import BatchShape, choose_shape
@@ -122,7 +122,7 @@ def test_an_engine_that_compiles_nothing_says_so(
     assert capsys.readouterr().out.endswith("nothing to warm up: ONNX Runtime compiles nothing on the CPU\n")
     manifest = read_manifest(machine.plan)
     full = dataclasses.replace(manifest, backend=dataclasses.replace(manifest.backend, name="tensorrt"))
-    sidecar(machine.plan).write_text(full.to_json(), encoding="utf-8")
+    sidecar(machine.plan).write_text(manifest_text(full), encoding="utf-8")
     monkeypatch.setitem(sys.modules, "tensorrt", machine.trt)
     assert run(["warm-up", str(machine.plan), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["nothing"].startswith("a plan of full TensorRT holds its kernels")

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from bandrt.cli import run
-from bandrt.engine import open_session, read_manifest
+from bandrt.engine import engine_sha256, has_checksum, open_session, read_manifest
 from bandrt.engine.cuda_driver import Driver, find_driver
-from bandrt.engine.plan.file import sidecar
+from bandrt.engine.plan.file import manifest_text, sidecar
 from bandrt.errors import BandrtError, EngineError, ManifestError
 from bandrt.manifest import Backend, Bucket, Manifest, Profile
 
@@ -37,7 +37,7 @@ def plan(manifest: Manifest, tmp_path: Path) -> Path:
     """A file that passes for a plan, with its manifest."""
     path = tmp_path / "model.plan"
     path.write_bytes(CONTENT)
-    sidecar(path).write_text(manifest.to_json(), encoding="utf-8")
+    sidecar(path).write_text(manifest_text(manifest), encoding="utf-8")
     return path
 
 
@@ -73,8 +73,56 @@ def test_a_manifest_that_can_not_be_read_as_text_is_refused(plan: Path) -> None:
     refused(ManifestError, "manifest-invalid", plan)
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("recipe.graph.cutoff", 3.0), ("bands.n_valence", 2), ("recipe.kpath.n_kpoints", 7), ("training.elements", ["H"]),
+        ("profile.max_atoms", 41), ("content_sha256", "0" * 64), ("content_sha256", 5),
+    ],
+)  # fmt: skip
+def test_a_manifest_that_is_not_as_it_was_written_is_refused(plan: Path, path: str, value: object) -> None:
+    values = json.loads(sidecar(plan).read_text(encoding="utf-8"))
+    *way, last = path.split(".")
+    inner = values
+    for name in way:
+        inner = inner[name]
+    assert inner[last] != value
+    inner[last] = value
+    sidecar(plan).write_text(json.dumps(values), encoding="utf-8")
+    for opened in (open_session, read_manifest):
+        with pytest.raises(ManifestError, match=r"model\.plan\.json: the manifest is damaged or was changed") as caught:
+            opened(plan)
+        assert caught.value.code == "manifest-invalid"
+
+
+def test_how_a_manifest_is_laid_out_changes_nothing(plan: Path, manifest: Manifest) -> None:
+    before = engine_sha256(plan)
+    values = json.loads(sidecar(plan).read_text(encoding="utf-8"))
+    sidecar(plan).write_text(json.dumps(dict(reversed(values.items()))), encoding="utf-8")
+    assert read_manifest(plan) == manifest
+    assert engine_sha256(plan) == before
+
+
+def test_which_engine_a_plan_is_its_manifest_decides_too(plan: Path, manifest: Manifest) -> None:
+    before = engine_sha256(plan)
+    sidecar(plan).write_text(manifest.to_json(), encoding="utf-8")
+    assert engine_sha256(plan) == before  # a manifest without a checksum, as earlier versions wrote it, says the same
+    changed = dataclasses.replace(manifest, training=dataclasses.replace(manifest.training, max_atoms=1))
+    for text in (manifest_text(changed), changed.to_json()):
+        sidecar(plan).write_text(text, encoding="utf-8")
+        assert read_manifest(plan) == changed
+        assert engine_sha256(plan) != before
+
+
+def test_whether_the_manifest_has_a_checksum_is_told(plan: Path, manifest: Manifest) -> None:
+    assert has_checksum(plan)
+    sidecar(plan).write_text(manifest.to_json(), encoding="utf-8")
+    assert read_manifest(plan) == manifest
+    assert not has_checksum(plan)
+
+
 def test_the_manifest_of_an_onnx_file_is_not_that_of_a_plan(plan: Path, tiny_engine: Path) -> None:
-    sidecar(plan).write_text(read_manifest(tiny_engine).to_json(), encoding="utf-8")
+    sidecar(plan).write_text(manifest_text(read_manifest(tiny_engine)), encoding="utf-8")
     assert "not the manifest of a plan" in refused(ManifestError, "manifest-invalid", plan)
 
 

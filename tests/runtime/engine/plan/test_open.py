@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+import bandrt
 from bandrt.cli import run
 from bandrt.engine import open_session, read_manifest
 from bandrt.engine.cuda_driver import Driver, Gpu, NoDriver
 from bandrt.engine.plan.device import DeviceError
-from bandrt.engine.plan.file import sidecar
+from bandrt.engine.plan.file import manifest_text, sidecar
 from bandrt.errors import BandrtError, EngineError, ManifestError, MissingPackageError
 from bandrt.files import file_sha256
+from bandrt.loading import EngineWarning
 from bandrt.results.store import read
 from tests.support.simulated_tensorrt import simulated_tensorrt
 
@@ -35,7 +37,7 @@ def rewrite(machine: Any, **changes: Any) -> None:
     of_backend = {name: value for name, value in changes.items() if hasattr(manifest.backend, name)}
     others = {name: value for name, value in changes.items() if name not in of_backend}
     changed = dataclasses.replace(manifest, backend=dataclasses.replace(manifest.backend, **of_backend), **others)
-    sidecar(machine.plan).write_text(changed.to_json(), encoding="utf-8")
+    sidecar(machine.plan).write_text(manifest_text(changed), encoding="utf-8")
 
 
 def refused(machine: Any, code: str, kind: type[BandrtError] = EngineError, **options: Any) -> str:
@@ -109,7 +111,7 @@ def test_a_plan_that_tensorrt_does_not_load_is_refused_with_its_reason(machine: 
         profile=machine.trt.profile,
         backend=dataclasses.replace(read_manifest_of(machine), file_sha256=file_sha256(machine.plan)),
     )
-    sidecar(machine.plan).write_text(rewrite_file.to_json(), encoding="utf-8")
+    sidecar(machine.plan).write_text(manifest_text(rewrite_file), encoding="utf-8")
     message = refused(machine, "plan-not-loaded")
     assert "tensorrt-rtx 1.7.1.116 cannot load the plan: Serialization assertion failed." in message
     assert f"bandrt export CKPT -o {machine.plan} --backend tensorrt-rtx" in message
@@ -171,6 +173,24 @@ def test_infer_runs_a_plan_without_being_told_the_device(
     for one, energies in outs[machine.plan].items():
         np.testing.assert_allclose(energies, outs[machine.engine][one], atol=1e-6, rtol=0)
     assert machine.gpu.runs > 0
+
+
+def test_a_run_is_not_gone_on_with_by_the_same_plan_with_another_manifest(
+    machine: Any, mixed_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["infer", "--engine", str(machine.plan), str(mixed_folder), "-o", str(tmp_path / "out")]
+    assert run(command) == 3  # some files are no crystals
+    training = dataclasses.replace(read_manifest(machine.plan).training, elements=("H",))
+    rewrite(machine, training=training)
+    for more in ([], ["--dry-run"]):
+        assert run([*command, "--resume", *more]) == 2
+        assert capsys.readouterr().err.splitlines()[-1].startswith("error [engine-differs]: ")
+
+
+def test_a_plan_of_before_the_checksum_is_loaded_with_a_warning(machine: Any) -> None:
+    sidecar(machine.plan).write_text(read_manifest(machine.plan).to_json(), encoding="utf-8")
+    with pytest.warns(EngineWarning, match=r"model\.plan: has no checksum of its manifest"):
+        bandrt.load(machine.plan).close()
 
 
 def test_a_device_that_fails_within_a_run_loses_nothing_that_was_done(

@@ -19,7 +19,7 @@ from bandrt import Crystal, Failure, Prediction, load
 from bandrt.batch import pad
 from bandrt.contract import INPUT_NAMES, INVERSION
 from bandrt.engine import open_session, read_manifest
-from bandrt.engine.plan.file import sidecar
+from bandrt.engine.plan.file import manifest_text, sidecar
 from bandrt.engine.session import Inputs, OutOfMemoryError
 from bandrt.errors import EngineError
 from bandrt.features import featurize
@@ -81,7 +81,7 @@ def test_a_plan_takes_the_centres_of_all_crystals_of_a_batch_or_of_none(machine:
     machine.plan.write_bytes(proto.SerializeToString())
     backend = replace(planned.backend, file_sha256=file_sha256(machine.plan))
     manifest = replace(manifest, profile=planned.profile, backend=backend)
-    sidecar(machine.plan).write_text(manifest.to_json(), encoding="utf-8")
+    sidecar(machine.plan).write_text(manifest_text(manifest), encoding="utf-8")
     features = [featurize(crystal, manifest.recipe) for crystal in (SILICON, SALT, GALLIUM_ARSENIDE)]
     batches = [pad(features[:2]), pad(features), pad(features[2:])]
     assert [len(batch["inversion_partner"]) for batch in batches] == [2, 2, 0]
