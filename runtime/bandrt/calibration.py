@@ -19,9 +19,12 @@ import math
 from dataclasses import dataclass
 
 from bandrt.arguments import check_fields, check_text, checked_number, checked_whole, not_allowed
+from bandrt.error_codes import WARNINGS
 
 FORMAT_VERSION = 1
 MOST_DISPERSION = 100.0
+FEATURES = ("gap", "log_gap", "log_gap_squared", "log_uncertainty", "log_excess")
+"""What a linear form may weigh, beside warnings."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,15 @@ class LinearForm:
     weights: dict[str, float]
 
     def __post_init__(self) -> None:
+        """Refuse weights of what is neither a feature nor the code of a warning, which would count as 0.
+
+        Raises:
+            ArgumentError: ``bad-argument``, naming the weight.
+        """
         check_fields(self)
+        for name in self.weights:
+            if name not in FEATURES and name not in WARNINGS:
+                raise not_allowed("weights", name, f"features ({', '.join(FEATURES)}) and codes of warnings")
 
 
 @dataclass(frozen=True)

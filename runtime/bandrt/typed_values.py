@@ -25,25 +25,30 @@ MAX_TEXT, MAX_DEPTH = 2**24, 20
 _T = TypeVar("_T")
 
 
-def parsed(text: str, *, name: str) -> Any:
+def parsed(text: str, *, name: str, what: str = "manifest") -> Any:
     """The values of a JSON text that leaves no doubt: finite numbers, each key once, nested no deeper than a manifest is.
+
+    Args:
+        text: of the file.
+        name: of the file.
+        what: it is, for messages.
 
     Raises:
         ManifestError: ``manifest-invalid``.
     """
     if len(text) > MAX_TEXT:
-        raise ManifestError("manifest-invalid", f"{name}: the manifest has {len(text)} characters, at most {MAX_TEXT} are read")
+        raise ManifestError("manifest-invalid", f"{name}: the {what} has {len(text)} characters, at most {MAX_TEXT} are read")
     try:
         values = json.loads(text, parse_float=_finite, parse_constant=_finite, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
-        raise ManifestError("manifest-invalid", f"{name}: the manifest is not JSON ({shortened(str(error))})") from error
+        raise ManifestError("manifest-invalid", f"{name}: the {what} is not JSON ({shortened(str(error))})") from error
     level = [values]
     for _ in range(MAX_DEPTH):
         level = [inner for value in level if isinstance(value, dict | list) for inner in _inside(value)]
         if (unprintable := next((one for one in level if isinstance(one, str) and _UNPRINTABLE.search(one)), None)) is not None:
-            raise ManifestError("manifest-invalid", f"{name}: the manifest holds control characters, in {quoted(unprintable)}")
+            raise ManifestError("manifest-invalid", f"{name}: the {what} holds control characters, in {quoted(unprintable)}")
     if level:
-        raise ManifestError("manifest-invalid", f"{name}: the manifest is nested deeper than {MAX_DEPTH} levels")
+        raise ManifestError("manifest-invalid", f"{name}: the {what} is nested deeper than {MAX_DEPTH} levels")
     return values
 
 

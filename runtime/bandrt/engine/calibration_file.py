@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import os
 from pathlib import Path
 
 from bandrt.calibration import GapCalibration
+from bandrt.content_checksum import checked, text_of
 from bandrt.errors import ManifestError
 from bandrt.files import replaced
 from bandrt.manifest import Manifest
@@ -15,8 +16,15 @@ from bandrt.typed_values import from_mapping, parsed
 
 
 def calibration_path(engine: Path) -> Path:
-    """Where the calibration of an engine lies: ``model.onnx.calibration.json`` for ``model.onnx``."""
-    return engine.with_name(f"{engine.name}.calibration.json")
+    """Where the calibration of an engine lies: ``model.onnx.calibration.json`` for ``model.onnx``.
+
+    That of a symbolic link lies beside what it leads to, unless there is one beside the link.
+    """
+    beside = engine.with_name(f"{engine.name}.calibration.json")
+    if not engine.is_symlink() or os.path.lexists(beside):
+        return beside
+    file = Path(os.path.realpath(engine))
+    return file.with_name(f"{file.name}.calibration.json")
 
 
 def with_calibration(manifest: Manifest, engine: Path) -> Manifest:
@@ -37,18 +45,18 @@ def with_calibration(manifest: Manifest, engine: Path) -> Manifest:
 
 
 def parse_calibration(text: str, *, name: str) -> GapCalibration:
-    """Parse and check.
+    """Parse and check, also against the checksum that it carries, if it does.
 
     Raises:
         ManifestError: ``manifest-invalid``.
     """
-    values = parsed(text, name=name)
+    values = parsed(text, name=name, what="calibration")
     if not isinstance(values, dict):
         raise ManifestError("manifest-invalid", f"{name}: the calibration is {with_article(type(values).__name__)}, not an object")
-    return from_mapping(GapCalibration, values, name=name)
+    return from_mapping(GapCalibration, checked(values, name=name, what="calibration"), name=f"{name}: the calibration")
 
 
 def write_calibration(calibration: GapCalibration, path: Path) -> None:
-    """Write one, with sorted keys, so that equal calibrations give equal text."""
+    """Write one with its checksum; equal calibrations give equal text."""
     with replaced(path) as file:
-        file.write(json.dumps(dataclasses.asdict(calibration), sort_keys=True, indent=1, allow_nan=False) + "\n")
+        file.write(text_of(dataclasses.asdict(calibration)) + "\n")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from bandrt.calibration import GapCalibration
 from bandrt.engine import SHIPPED_ENGINES, read_manifest
-from bandrt.errors import BandrtError, UsageError
+from bandrt.errors import BandrtError, EngineError, UsageError
 from bandrt.manifest import Manifest
 from bandrt.quoting import quoted
 from bandrt.results.store import read_run
@@ -28,7 +29,7 @@ def calibration_of(folder: Path, engine: Path | None = None, *, read: Callable[[
     Raises:
         UsageError: ``no-calibration``, ``engine-differs`` for an engine of other weights.
         OutputError: ``run-damaged``.
-        BandrtError: `engine` cannot be read.
+        BandrtError: `engine`, or the engine that the run names, is there and cannot be read.
     """
     record = _engine_of(folder)
     if not isinstance(record.get("checkpoint_sha256"), str):
@@ -52,7 +53,7 @@ def manifests_of(
     Raises:
         UsageError: ``engine-differs`` for an engine of other weights.
         OutputError: ``run-damaged``.
-        BandrtError: `engine` cannot be read.
+        BandrtError: `engine`, or the engine that the run names, is there and cannot be read.
     """
     record = _engine_of(folder)
     checkpoint, path = record.get("checkpoint_sha256"), record.get("path")
@@ -62,7 +63,7 @@ def manifests_of(
             raise UsageError("engine-differs", f"{folder}: was predicted with other weights than those of {engine}")
         yield manifest
         return
-    known = _known([*([Path(path)] if isinstance(path, str) else []), *SHIPPED_ENGINES.values()], read)
+    known = _known(Path(path) if isinstance(path, str) else None, read)
     yield from (manifest for manifest in known if manifest.checkpoint_sha256 == checkpoint)
 
 
@@ -72,13 +73,22 @@ def _engine_of(folder: Path) -> Mapping[str, Any]:
     return record if isinstance(record, Mapping) else {}
 
 
-def _known(engines: list[Path], read: Callable[[Path], Manifest]) -> Iterator[Manifest]:
-    """What can be read of these files."""
-    for path in engines:
+def _known(own: Path | None, read: Callable[[Path], Manifest]) -> Iterator[Manifest]:
+    """The manifest of the engine of a run, if it is still there, and those that ship, as far as they can be read.
+
+    What is wrong with that of the run, or with its calibration, is for the user to know: another one in its place might give other
+    probabilities.
+    """
+    if own is not None:
         try:
-            yield read(path)
-        except BandrtError:
-            continue
+            yield read(own)
+        except EngineError as error:
+            if error.code != "engine-not-found":
+                raise
+    for path in SHIPPED_ENGINES.values():
+        if path != own:
+            with suppress(BandrtError):
+                yield read(path)
 
 
 def _of_same_hand_over(folder: Path, calibration: GapCalibration, record: Mapping[str, Any]) -> GapCalibration:

@@ -75,6 +75,42 @@ def test_values_that_no_calibration_has_are_refused(field: str, value: object) -
         parse_calibration(json.dumps(values), name="a.json")
 
 
+def test_a_calibration_that_is_not_as_it_was_written_is_refused_and_one_without_a_checksum_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_calibration(CALIBRATION, path)
+    values = json.loads(path.read_text())
+    assert parse_calibration(path.read_text(), name="a.json") == CALIBRATION
+    with pytest.raises(ManifestError, match=r"a\.json: the calibration is damaged or was changed") as caught:
+        parse_calibration(json.dumps(values | {"dispersion": 1.6}), name="a.json")
+    assert caught.value.code == "manifest-invalid"
+    del values["content_sha256"]
+    assert parse_calibration(json.dumps(values | {"dispersion": 1.5}), name="a.json") == CALIBRATION
+
+
+@pytest.mark.parametrize("name", ["log_gapp", "", "magnetic:Fe", "uncertainty"])
+def test_weights_of_what_is_neither_a_feature_nor_a_warning_are_refused(name: str) -> None:
+    values = dataclasses.asdict(CALIBRATION) | {"shift": {"intercept": 0.0, "weights": {"gap": 1.0, name: 1.0}}}
+    with pytest.raises(ManifestError, match=r"a\.json: the calibration: shift.*log_gap_squared.*codes of warnings") as caught:
+        parse_calibration(json.dumps(values), name="a.json")
+    assert caught.value.code == "manifest-invalid"
+    assert "manifest" not in caught.value.message
+
+
+def test_a_link_to_an_engine_has_the_calibration_of_the_engine_unless_it_has_one_of_its_own(
+    make_engine: Callable[..., Path], tmp_path: Path
+) -> None:
+    engine, link = make_engine(), tmp_path / "elsewhere" / "link.onnx"
+    link.parent.mkdir()
+    link.symlink_to(engine)
+    write_calibration(CALIBRATION, calibration_path(link))
+    assert calibration_path(link) == calibration_path(engine.resolve())
+    assert read_manifest(link).calibration == CALIBRATION
+    own = dataclasses.replace(CALIBRATION, n_crystals=101)
+    write_calibration(own, link.with_name("link.onnx.calibration.json"))
+    assert read_manifest(link).calibration == own
+    assert read_manifest(engine).calibration == CALIBRATION
+
+
 def test_a_calibration_says_what_it_was_fitted_to_in_one_line() -> None:
     assert "100 crystals" in repr(CALIBRATION)
     with pytest.raises(ArgumentError, match="residuals"):

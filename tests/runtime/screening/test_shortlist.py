@@ -16,8 +16,8 @@ import pytest
 
 import bandrt
 from bandrt import Criteria, Shortlist
-from bandrt.engine.calibration_file import calibration_path
-from bandrt.errors import ArgumentError, BandrtError, UsageError
+from bandrt.engine.calibration_file import calibration_path, write_calibration
+from bandrt.errors import ArgumentError, BandrtError, ManifestError, UsageError
 from bandrt.results.query import QueryError
 from bandrt.results.summary import summary
 from bandrt.run.infer import InferOptions, infer
@@ -209,6 +209,25 @@ def test_an_engine_that_has_moved_is_named(results: Path, calibrated_engine: Pat
     shutil.copy(calibrated_engine, engine)
     shutil.copy(calibration_path(calibrated_engine), calibration_path(engine))
     assert len(bandrt.screen(folder, WINDOW, engine=engine)) == 42
+
+
+def test_what_is_wrong_with_the_calibration_of_its_engine_is_said_and_no_other_takes_its_place(
+    make_engine: Callable[..., Path], results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped, own = make_engine(), make_engine()
+    for engine in (shipped, own):
+        write_calibration(plain_calibration(), calibration_path(engine))
+    monkeypatch.setattr("bandrt.screening.calibrations.SHIPPED_ENGINES", {"shipped": shipped})
+    folder = tmp_path / "out"
+    shutil.copytree(results, folder)
+    run = json.loads((folder / "run.json").read_text())
+    run["engine"]["path"] = str(own)
+    (folder / "run.json").write_text(json.dumps(run))
+    calibration_path(own).write_text(calibration_path(own).read_text().replace('"n_crystals": 100', '"n_crystals": 101'))
+    with pytest.raises(ManifestError, match=r"tiny\.onnx\.calibration\.json: the calibration is damaged"):
+        bandrt.screen(folder, WINDOW)
+    own.unlink()
+    assert len(bandrt.screen(folder, WINDOW)) == 42
 
 
 def test_what_is_wrong_is_refused(results: Path, tmp_path: Path) -> None:
