@@ -10,7 +10,7 @@ import click
 from bandrt.calibration import GapCalibration
 from bandrt.cli import options
 from bandrt.contract import TENSORS, TensorSpec, described, hamiltonian_given, known_sizes, require_names
-from bandrt.engine import DEFAULT_ENGINE, read_manifest
+from bandrt.engine import DEFAULT_ENGINE, has_checksum, read_manifest
 from bandrt.manifest import Bucket, EnsembleRule, HandOver, Manifest, ParityReport, Solver, TrainingDomain
 from bandrt.recipe import GraphRecipe, MeshRecipe
 
@@ -20,6 +20,8 @@ _SOLVERS: dict[Solver, str] = {
 }
 _MORE = "; more with --bands of infer"
 """Said of engines that know them."""
+NO_CHECKSUM = "none: what follows may be of another file"
+"""Said of an engine that may have been changed since it was verified."""
 
 
 @click.command("inspect", short_help="Say what a model is and how it was verified.")
@@ -34,7 +36,10 @@ def command(model: Path, as_json: bool) -> None:
     """
     manifest = read_manifest(model)
     if as_json:
-        said = json.loads(manifest.to_json()) | {"contract": described(manifest, name=str(model))}
+        said = json.loads(manifest.to_json()) | {
+            "has_checksum": has_checksum(model),
+            "contract": described(manifest, name=str(model)),
+        }
         click.echo(options.json_text(said))
         return
     require_names(manifest, name=str(model))
@@ -106,7 +111,10 @@ def _sections(path: Path, manifest: Manifest) -> list[tuple[str, list[tuple[str,
         ),
         *([("what it hands over", _hand_over(manifest.hand_over))] if manifest.hand_over else []),
         *([("how far gaps are off", _calibration(manifest.calibration))] if manifest.calibration else []),
-        ("how it was verified", _parity(parity, manifest) if parity else [("parity", "not verified")]),
+        (
+            "how it was verified",
+            [*_checksum(path, manifest), *(_parity(parity, manifest) if parity else [("parity", "not verified")])],
+        ),
     ]
 
 
@@ -175,6 +183,13 @@ def _bucket(bucket: Bucket) -> str:
 
 def _range(least: int, most: int) -> str:
     return str(most) if least == most else f"{least} to {most}"
+
+
+def _checksum(path: Path, manifest: Manifest) -> list[tuple[str, str]]:
+    """Whether what is said of the verification is of this very file; of what holds no model, nothing."""
+    if manifest.is_null:
+        return []
+    return [("checksum", "as it was written" if has_checksum(path) else NO_CHECKSUM)]
 
 
 def _parity(report: ParityReport, manifest: Manifest) -> list[tuple[str, str]]:

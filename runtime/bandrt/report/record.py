@@ -14,6 +14,7 @@ _MOST_INPUTS = 20
 """Inputs that are listed; of more, how many there are."""
 _WHOLE = "1/1"
 """The shard of a run of all its inputs."""
+NO_CHECKSUM = "the engine has none: it may have been changed since its export"
 
 
 def headline(record: Mapping[str, Any]) -> str:
@@ -40,6 +41,7 @@ def run_facts(record: Mapping[str, Any]) -> Facts:
         ("merged of", f"{len(merged)} runs" if isinstance(merged, list) else None),
         ("engine", engine.get("path")),
         ("model", _joined(engine.get(name) for name in ("variant", "precision", "backend"))),
+        ("checksum", NO_CHECKSUM if engine.get("has_checksum") is False else None),
         ("weights (SHA-256)", engine.get("checkpoint_sha256")),
         ("hands crystals over to", _hand_over(engine.get("hand_over"))),
         ("GPU", _pairs(gpu) if isinstance(gpu, Mapping) else None),

@@ -19,6 +19,7 @@ from bandrt.engine.onnx.file import CHECKSUM_KEY, with_checksum
 from bandrt.errors import BandrtError, EngineError
 from bandrt.loading import EngineWarning
 from bandrt.manifest import METADATA_KEY
+from bandrt.report.record import run_facts
 from bandrt.sources.textbook import TEXTBOOK, cif
 
 GAAS = cif(next(one for one in TEXTBOOK if one.name == "GaAs"))
@@ -98,6 +99,17 @@ def test_infer_says_and_records_that_an_engine_has_no_checksum(
         record = json.loads((tmp_path / out / "run.json").read_text())
         assert record["engine"]["has_checksum"] is (out == "new")
         assert ("has no checksum" in caplog.text) is (out == "old")
+        assert ("checksum" in dict(run_facts(record))) is (out == "old")
+
+
+def test_inspect_does_not_vouch_for_an_engine_without_a_checksum(
+    tiny_engine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for engine, there in ((tiny_engine, True), (without_checksum(tiny_engine, tmp_path / "old.onnx"), False)):
+        assert run(["inspect", str(engine)]) == 0
+        assert ("none: what follows may be of another file" in capsys.readouterr().out) is not there
+        assert run(["inspect", str(engine), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["has_checksum"] is there
 
 
 def test_weights_in_other_files_are_refused(tiny_engine: Path, tmp_path: Path) -> None:

@@ -178,6 +178,7 @@ def test_inspect_says_what_a_plan_is(plan: Path, manifest: Manifest, capsys: pyt
     assert run(["inspect", str(plan), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert [one["name"] for one in said.pop("contract")["inputs"]] == list(manifest.inputs)
+    assert said.pop("has_checksum")
     assert Manifest.from_json(json.dumps(said)) == manifest
 
 
