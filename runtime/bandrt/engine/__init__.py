@@ -46,14 +46,14 @@ NAMED_ENGINES = MappingProxyType({**SHIPPED_ENGINES, NULL_ENGINE.stem: NULL_ENGI
 
 
 def shipped_path(name: object, shipped: Mapping[str, Path] = NAMED_ENGINES) -> Path | None:
-    """The file that a name stands for; None for what is no such name, and where a file or folder here is called so.
+    """The file that a name stands for; None for what is no such name, and where a file here is called so.
 
     Args:
         name: ``fast``, ``accurate`` or ``shipped``; ``null``.
         shipped: files by the names of engines.
     """
-    if not isinstance(name, str) or name not in (*shipped, SHIPPED) or os.path.exists(name):
-        return None
+    if not isinstance(name, str) or name not in (*shipped, SHIPPED) or (os.path.exists(name) and not os.path.isdir(name)):
+        return None  # a folder, such as one of results, is no engine
     return shipped[DEFAULT_ENGINE.stem if name == SHIPPED else name]
 
 

@@ -41,6 +41,13 @@ def test_what_is_here_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         bandrt.load("fast")
 
 
+def test_a_folder_of_results_does_not_take_the_name_of_an_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("fast").mkdir()
+    assert shipped_path("fast") == ENGINE.convert("fast", None, None) == SHIPPED_ENGINES["fast"]
+    assert shipped_path("fast", {"fast": Path("fast.pt")}) == Path("fast.pt")  # of checkpoints, too
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
