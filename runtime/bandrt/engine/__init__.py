@@ -158,8 +158,9 @@ def has_checksum(path: Path) -> bool:
     from bandrt.engine.onnx import file as onnx_file
     from bandrt.engine.plan import file as plan_file
 
-    files = {ONNX_SUFFIX: onnx_file.has_checksum, PLAN_SUFFIX: plan_file.has_checksum, NULL_SUFFIX: lambda _: True}
-    return files[_suffix(path)](path)
+    files = {ONNX_SUFFIX: onnx_file.has_checksum, PLAN_SUFFIX: plan_file.has_checksum}
+    suffix = _suffix(path)
+    return suffix == NULL_SUFFIX or files[suffix](path)
 
 
 def engine_sha256(path: Path) -> str:
