@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from bandrt.crystal import Crystal
-from bandrt.domain import NO_INFERENCE, handed_over, warnings
+from bandrt.domain import NO_INFERENCE, handed_over, of_filling, warnings
 from bandrt.error_codes import WARNINGS, ErrorCode
 from bandrt.errors import BandrtError, OutputError, OutputInTheWayError, UsageError
 from bandrt.features import featurize_many
@@ -355,7 +355,9 @@ def test_every_warning_is_documented_and_given(tmp_path: Path) -> None:
     crystal = Crystal(4.0 * np.eye(3), np.array([3, 26, 82], np.int32), np.array([[0, 0, 0], [0.5, 0, 0], [0, 0.5, 0]], np.float64))
     large = TrainingDomain(n_crystals=1, elements=("Fe",), max_atoms=2, gap_elements=("Pb",), gap_max_atoms=3)
     small = TrainingDomain(n_crystals=1, elements=("Fe",), max_atoms=2, gap_elements=("Pb",), gap_max_atoms=2)
-    said = [NO_INFERENCE, handed_over("fast"), *(warning for domain in (large, small) for warning in warnings(crystal, domain))]
+    lithium = Crystal.checked(3.0 * np.eye(3), [3], [[0, 0, 0]])
+    said = [NO_INFERENCE, handed_over("fast"), *of_filling(lithium, is_metal=False)]
+    said += [*(warning for domain in (large, small) for warning in warnings(crystal, domain))]
     boxes = [(1.5, 1.5), (1.5, 20.0), (20.0, 20.0)]  # Å, across carbon that repeats every 1.5 Å: a solid, a layer, a chain
     carbon = [Crystal.checked(np.diag([1.5, *sides]), [6], [[0, 0, 0]]) for sides in boxes]
     pairs = [Crystal.checked(15.0 * np.eye(3), [1, 1], [[0, 0, 0], [0, 0, apart / 15.0]]) for apart in (0.4, 0.74, 7.0)]

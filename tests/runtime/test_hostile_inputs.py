@@ -129,7 +129,7 @@ def test_a_run_over_all_that_is_hostile_ends_and_says_of_each_what_is_wrong(
         place = f"{name}:0" if name.endswith(".xyz") else name
         assert codes.get(place, "") == code, (name, codes.get(place))
         assert (place in predicted) == (not code), name
-    assert predicted["lone.vasp"]["warnings"] == "isolated-atom:Na"
+    assert predicted["lone.vasp"]["warnings"] == "isolated-atom:Na;odd-electrons"
     assert predicted["id.jsonl:1"]["id"] == "\\ud800\\x1b[31m=cmd"
     assert {codes[name] for name in ("pipe.cif", "device.vasp")} == {"not-a-file"}
     assert {codes[name] for name in ("round.cif", "round-2.cif", "cut.cif.gz", "flipped.tar", "packed.tar.xz")} == {"unreadable"}

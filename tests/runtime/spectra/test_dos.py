@@ -62,7 +62,7 @@ def test_symmetry_changes_neither_the_whole_nor_a_part(alloy: CrystalHamiltonian
 
 def test_it_agrees_with_counting_states(alloy: CrystalHamiltonian) -> None:
     """States of random k-points in bins of half an eV."""
-    dos = density_of_states(alloy, mesh=(14, 14, 12), window=(-8.0, 4.0), step=0.5)
+    dos = density_of_states(alloy, mesh=(20, 20, 18), window=(-8.0, 4.0), step=0.5)
     points = np.random.default_rng(5).random((4000, 3))
     edges = np.append(dos.energies - 0.25, dos.energies[-1] + 0.25)
     counted = np.histogram(alloy.eigenvalues(points), edges)[0] * 2.0 / len(points) / 0.5
