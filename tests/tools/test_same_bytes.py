@@ -39,12 +39,13 @@ def test_it_says_which_crystal_has_changed(
     report = tmp_path / "before.json"
     assert same_bytes.main(["record", str(report), str(table)]) == 0
     found = json.loads(report.read_text(encoding="utf-8"))
-    assert found["broken"].startswith("failure ")
-    assert found["GaAs_mp-8883"] == found["GaAs_mp-8883.cif"], "one crystal, from a file and from the table"
-    n_examples = sum(path.name != "README.md" for path in examples.iterdir())
-    assert len(found) == n_examples + 3
+    n_examples = sum(path.name not in ("README.md", "LICENSE") for path in examples.iterdir())
+    assert len(found) == 2 * (n_examples + 3)
+    assert all(found[f"{engine}: broken"].startswith("failure ") for engine in ("fast", "accurate"))
+    assert found["fast: GaAs_mp-8883"] == found["fast: GaAs_mp-8883.cif"], "one crystal, from a file and from the table"
+    assert found["fast: GaAs_mp-8883"] != found["accurate: GaAs_mp-8883"]
     assert same_bytes.main(["compare", str(report), str(table)]) == 0
-    assert f"{len(found)} of {len(found)} crystals the same" in capsys.readouterr().out
-    report.write_text(json.dumps(found | {"NiAl_mp-1487": "another"}), encoding="utf-8")
+    assert f"{len(found)} of {len(found)} predictions the same" in capsys.readouterr().out
+    report.write_text(json.dumps(found | {"accurate: NiAl_mp-1487": "another"}), encoding="utf-8")
     assert same_bytes.main(["compare", str(report), str(table)]) == 1
-    assert "NiAl_mp-1487: another before" in capsys.readouterr().out
+    assert "accurate: NiAl_mp-1487: another before" in capsys.readouterr().out
