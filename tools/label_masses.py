@@ -4,10 +4,10 @@
 
 A label has bands along lines, not in the whole zone. So a mass is compared where the label has its edge on a line: on every line
 through that k-point, ``E = E0 + hbar² q² / 2 m`` is fitted to the label's band and to the engine's at the same k-points, those
-within `REACH` of the edge. Where bands meet, the outermost is taken in both. Masses heavier than `HEAVIEST` in the label are left
-out and counted: no fit to a flat band says much. A crystal's error is the median of its lines. Of the bands the first and the
-second moment are compared, over the label's k-points: means and spreads of the three bands below the gap and the three above, from
-mid-gap; and the gap. Simple crystals are those of s and p elements with up to `SIMPLE_ATOMS` atoms.
+within `REACH` of the edge. Where bands meet, the outermost is taken in both. Masses that are heavier than `HEAVIEST`, or negative,
+in the label are left out and counted: no fit to a flat band says much. A crystal's error is the median of its lines. Of the bands
+the first and the second moment are compared, over the label's k-points: means and spreads of the three bands below the gap and the
+three above, from mid-gap; and the gap. Simple crystals are those of s and p elements with up to `SIMPLE_ATOMS` atoms.
 """
 
 from __future__ import annotations
