@@ -120,7 +120,7 @@ def compare(
         total += float(np.abs(_apart(exported[BAND_ENERGIES], expected[BAND_ENERGIES])).sum())
         in_neither = np.isnan(exported[BAND_ENERGIES]) & np.isnan(expected[BAND_ENERGIES])
         count += int((~in_neither).sum())
-        without |= {id(batch[place]): batch[place] for place in np.flatnonzero(in_neither.all(axis=(1, 2)))}
+        without |= {id(batch[place]): batch[place] for place in np.flatnonzero(in_neither.all(axis=(1, 2))).tolist()}
         _, is_metal = gaps(in_order(exported[BAND_ENERGIES]), rule)
         _, was_metal = gaps(in_order(expected[BAND_ENERGIES]), rule)
         moved = np.abs(_apart(_edge_distance(exported[BAND_ENERGIES], rule), _edge_distance(expected[BAND_ENERGIES], rule)))
