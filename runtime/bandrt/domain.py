@@ -27,6 +27,8 @@ ODD_ELECTRONS = "odd-electrons"
 `MAGNETIC` 31 have a gap, nearly all with a 4d or 5d element: that of a magnet, which no engine here describes."""
 NOTHING_EXPECTED = frozenset({"isolated-atom", "close-atoms", ODD_ELECTRONS})
 """Warnings of crystals of which no error can be expected."""
+NOTHING_IN_WORDS = "of close or isolated atoms, or a gap in spite of a half full band, nothing can be expected"
+"""The same for people."""
 OF_READING = frozenset({"damaged-file", "moments-dropped", "charge-dropped", "symmetry-not-stated", "assumed-setting"})
 """Warnings of how a crystal was read, which a cell that was stored can no longer tell."""
 NO_INFERENCE = "no-inference"

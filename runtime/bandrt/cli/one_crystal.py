@@ -13,7 +13,7 @@ import bandrt
 from bandrt.bands.figures import FIGURE_FORMATS, check_style, require_matplotlib, save_figure, styled
 from bandrt.cli import options, say_done
 from bandrt.cli.options import Command
-from bandrt.domain import NOTHING_EXPECTED, codes_of, of_reading
+from bandrt.domain import NOTHING_EXPECTED, NOTHING_IN_WORDS, codes_of, of_reading
 from bandrt.errors import UsageError
 from bandrt.files import check_file, replaced
 from bandrt.quoting import counted, did_you_mean, nearest, printable, shortened
@@ -214,4 +214,4 @@ def _warn(found: CrystalHamiltonian) -> None:
     if found.uncertainty_ev is not None:
         click.echo(f"energies are {found.uncertainty_ev:.2f} eV off on average, the engine expects", err=True)
     elif codes_of(found.warnings) & NOTHING_EXPECTED:
-        click.echo("how far energies are off is not known: of close or isolated atoms nothing can be expected", err=True)
+        click.echo(f"how far energies are off is not known: {NOTHING_IN_WORDS}", err=True)

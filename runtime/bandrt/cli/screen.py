@@ -80,14 +80,14 @@ def command(
 
 def _said(shortlist: Shortlist) -> list[str]:
     """What to say of a shortlist: what became of all crystals, and how many hits to expect."""
+    from bandrt.domain import NOTHING_IN_WORDS
+
     counts, hits, all_hits = shortlist.counts, shortlist.hits, shortlist.all_hits
     failed = f", {counted(counts.failed, 'input')} failed and {_have(counts.failed)} none" if counts.failed else ""
     predicted = f"{counted(counts.predicted, 'crystal')} {_are(counts.predicted)} predicted{failed}"
     lines = [f"{predicted}; {counts.considered} of them {_are(counts.considered)} considered"]
     if counts.unknown:
-        lines.append(
-            f"{counts.unknown} of these {_have(counts.unknown)} no probability: of close or isolated atoms nothing can be expected"
-        )
+        lines.append(f"{counts.unknown} of these {_have(counts.unknown)} no probability: {NOTHING_IN_WORDS}")
     lines += shortlist.notes
     if hits is None or all_hits is None:
         given = f", the first {len(shortlist)} of them given" if len(shortlist) < counts.listed else ""

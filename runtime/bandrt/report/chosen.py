@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bandrt.domain import NOTHING_IN_WORDS
 from bandrt.errors import ArgumentError
 from bandrt.results.choice import choose, query_of
 from bandrt.screening.calibrations import calibration_of
@@ -65,7 +66,7 @@ def chosen(
         said.append(f"{_expected(found.hits)} of these {len(p)} are expected to be what is wanted, by their labels")
         said.append(f"of all {found.counts.listed} that are considered, {_expected(found.all_hits)}")
     if found.counts.unknown:
-        said.append(f"{found.counts.unknown} have no probability: of close or isolated atoms nothing can be expected")
+        said.append(f"{found.counts.unknown} have no probability: {NOTHING_IN_WORDS}")
     return Chosen(tuple(row["id"] for row in found), (*said, *found.notes), p_match)
 
 
