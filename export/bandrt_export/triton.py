@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from bandrt.contract import INVERSION, TENSORS, TensorSpec, given_by, known_sizes
-from bandrt.engine import ONNX_SUFFIX, PLAN_SUFFIX, read_manifest
+from bandrt.engine import ONNX_SUFFIX, PLAN_SUFFIX, engine_sha256, read_manifest
 from bandrt.engine.calibration_file import calibration_path
 from bandrt.engine.plan.file import sidecar
 from bandrt.errors import OutputInTheWayError, UsageError
-from bandrt.files import check_folder, file_sha256, replaced, temporary_beside
+from bandrt.files import check_folder, replaced, temporary_beside
 from bandrt.manifest import Manifest
 
 CRYSTALS: Final = "bandrt"
@@ -101,7 +101,7 @@ def write(engine: Path, repository: Path, *, python: str | None = None) -> Writt
     beside = [(place(engine), place(Path(model)).name) for place in (calibration_path, sidecar) if place(engine).is_file()]
     kept = _put(repository / ARRAYS, arrays_config(manifest, model), [(engine, model), *beside])
     code = (Path(__file__).with_name("triton_model.py"), "model.py")
-    sha256 = file_sha256(repository / ARRAYS / "1" / model)
+    sha256 = engine_sha256(repository / ARRAYS / "1" / model)
     config = crystals_config(manifest, f"../{ARRAYS}/1/{model}", python or sys.executable, sha256=sha256)
     kept += _put(repository / CRYSTALS, config, [code])
     for name in _ENGINE_FILES - {model, *(name for _, name in beside)}:

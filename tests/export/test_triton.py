@@ -20,8 +20,9 @@ import bandrt
 from bandrt import Prediction
 from bandrt.cli import run
 from bandrt.contract import BAND_ENERGIES, HAMILTONIAN_NAMES, INVERSION
-from bandrt.engine import SHIPPED_ENGINES, read_manifest
+from bandrt.engine import SHIPPED_ENGINES, engine_sha256, read_manifest
 from bandrt.engine.calibration_file import calibration_path
+from bandrt.engine.plan.file import manifest_text, sidecar
 from bandrt.errors import OutputError, UsageError
 from bandrt.files import file_sha256
 from bandrt.manifest import Backend, Bucket, Manifest, Profile
@@ -103,6 +104,20 @@ def test_a_plan_names_its_profiles_and_runs_on_a_gpu(fast: Manifest) -> None:
     assert "max_batch_size: 8" in config
     assert 'backend: "tensorrt"' in config
     assert "kind: KIND_GPU" in triton.crystals_config(manifest, "../bandrt_arrays/1/model.plan", "python3", sha256="")
+
+
+def test_a_plan_is_named_as_the_server_will_know_it(tmp_path: Path, fast: Manifest) -> None:
+    """By plan and manifest together, as `bandrt.Engine.sha256` is, which the process on the server compares."""
+    plan = tmp_path / "model.plan"
+    plan.write_bytes(b"a plan")
+    profile = Profile(max_atoms=24, max_batch=8, buckets=(Bucket(1, 24, 1, 8),))
+    backend = Backend("tensorrt", "10.9", 20, ("sm90",), file_sha256=file_sha256(plan))
+    sidecar(plan).write_text(manifest_text(dataclasses.replace(fast, profile=profile, backend=backend, calibration=None)))
+    triton.write(plan, tmp_path / "models")
+    there = tmp_path / "models" / triton.ARRAYS / "1" / "model.plan"
+    config = (tmp_path / "models" / triton.CRYSTALS / triton.CONFIG).read_text(encoding="utf-8")
+    assert engine_sha256(there) != file_sha256(there)
+    assert engine_sha256(there) in config
 
 
 def test_a_plan_that_triton_cannot_run_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: Manifest) -> None:
